@@ -1,0 +1,122 @@
+"""The only place where errors become gRPC statuses, with google.rpc details (AIP-193)."""
+
+import math
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf import any_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from llm_inference_api.errors import (
+    ComputationError,
+    ContextLengthError,
+    DeadlineError,
+    InvalidFieldError,
+    ModelFailedError,
+    ModelNotFoundError,
+    OverloadedError,
+    PoisonRequestError,
+    ServiceError,
+    UnavailableError,
+)
+
+DOMAIN = "llm-inference-api"
+_LONGEST_MESSAGE = 2000
+"""Characters; the message travels in a header, and clients refuse headers beyond 8 kB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How an error looks on the wire."""
+
+    status: status_pb2.Status
+    code: grpc.StatusCode
+    retry_after: float | None = None
+    """Seconds after which a new try makes sense."""
+
+    @property
+    def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """The status's details, and what Envoy turns into a `Retry-After` header."""
+        metadata: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", self.status.SerializeToString())]
+        if self.retry_after is not None:
+            metadata.append(("retry-after", str(math.ceil(self.retry_after))))
+        return tuple(metadata)
+
+
+def describe(error: ServiceError) -> Failure:
+    """Returns how the error looks on the wire."""
+    retry_after = error.retry_after if isinstance(error, (OverloadedError, UnavailableError)) else None
+    return _failure(_code(error), str(error), _details(error), retry_after)
+
+
+def describe_unexpected() -> tuple[Failure, str]:
+    """Returns how an error looks that callers must not read, and the id under which the log has it."""
+    incident = uuid.uuid4().hex
+    detail = _error_info("INTERNAL", {"incident_id": incident})
+    return _failure(grpc.StatusCode.INTERNAL, f"internal error; incident {incident}", [detail]), incident
+
+
+def _failure(code: grpc.StatusCode, text: str, details: Sequence[Message], retry_after: float | None = None) -> Failure:
+    status = status_pb2.Status(code=code.value[0], message=text[:_LONGEST_MESSAGE])
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return Failure(status, code, retry_after)
+
+
+def _code(error: ServiceError) -> grpc.StatusCode:
+    return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
+
+
+_CODES: dict[type, grpc.StatusCode] = {
+    InvalidFieldError: grpc.StatusCode.INVALID_ARGUMENT,
+    ContextLengthError: grpc.StatusCode.INVALID_ARGUMENT,
+    ModelNotFoundError: grpc.StatusCode.NOT_FOUND,
+    ModelFailedError: grpc.StatusCode.FAILED_PRECONDITION,
+    PoisonRequestError: grpc.StatusCode.FAILED_PRECONDITION,
+    OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    UnavailableError: grpc.StatusCode.UNAVAILABLE,
+    DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
+    ComputationError: grpc.StatusCode.INTERNAL,
+    ServiceError: grpc.StatusCode.INTERNAL,
+}
+
+
+def _details(error: ServiceError) -> list[Message]:
+    match error:
+        case InvalidFieldError():
+            violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.problem)
+            return [error_details_pb2.BadRequest(field_violations=[violation])]
+        case ContextLengthError():
+            numbers = {"prompt_tokens": str(error.prompt_tokens), "context_length": str(error.context_length)}
+            return [_error_info("CONTEXT_LENGTH_EXCEEDED", numbers)]
+        case ModelNotFoundError():
+            return [_error_info("MODEL_NOT_FOUND", {})]
+        case ModelFailedError():
+            return [_error_info("MODEL_FAILED", {})]
+        case PoisonRequestError():
+            return [_error_info("POISON_REQUEST", {})]
+        case OverloadedError():
+            quota = error_details_pb2.QuotaFailure.Violation(subject="requests", description=error.problem)
+            return [_retry_info(error.retry_after), error_details_pb2.QuotaFailure(violations=[quota])]
+        case UnavailableError():
+            return [_error_info(error.reason, {}), _retry_info(error.retry_after)]
+        case _:
+            return []
+
+
+def _error_info(reason: str, metadata: dict[str, str]) -> Message:
+    info: Message = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
+    return info
+
+
+def _retry_info(seconds: float) -> Message:
+    delay = Duration()
+    delay.FromMilliseconds(math.ceil(seconds * 1000))
+    info: Message = error_details_pb2.RetryInfo(retry_delay=delay)
+    return info

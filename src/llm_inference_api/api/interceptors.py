@@ -1,0 +1,161 @@
+"""What surrounds every RPC: its log line and figures, its place in the drain, and the mapping of its errors."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from llm_inference_api.api.calls import Call, Gate, current_call
+from llm_inference_api.api.errors import Failure, describe, describe_unexpected
+from llm_inference_api.errors import InvalidFieldError, ServiceError
+from llm_inference_api.observability.log import fields
+from llm_inference_api.observability.metrics import Metrics
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
+OURS = "/llm_inference."
+"""How the methods begin that a drain waits for; health checks and reflection are not among them."""
+_MAX_REQUEST_ID = 128
+
+access_log = logging.getLogger("llm_inference_api.access")
+logger = logging.getLogger(__name__)
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps the handlers of all methods."""
+
+    def __init__(self, gate: Gate, metrics: Metrics) -> None:
+        self._gate = gate
+        self._metrics = metrics
+
+    async def intercept_service(self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Returns the method's handler with everything around it."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or handler.request_streaming:  # Unknown, or the reflection service's own business.
+            return handler
+        decode = _tolerant(handler.request_deserializer)
+        if handler.response_streaming:
+            stream = self._around_stream(method, handler.unary_stream)
+            return grpc.unary_stream_rpc_method_handler(stream, decode, handler.response_serializer)
+        unary = self._around_unary(method, handler.unary_unary)
+        return grpc.unary_unary_rpc_method_handler(unary, decode, handler.response_serializer)
+
+    def _around_unary(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def call(request: Any, context: Context) -> Any:
+            async with self._observed(method, context):
+                try:
+                    self._admit(request)
+                    return await behaviour(request, context)
+                except Exception as error:
+                    await _abort(context, _failure(error))
+
+        return call
+
+    def _around_stream(
+        self, method: str, behaviour: Callable[..., AsyncGenerator[Any]]
+    ) -> Callable[..., AsyncGenerator[Any]]:
+        async def call(request: Any, context: Context) -> AsyncGenerator[Any]:
+            async with self._observed(method, context):
+                sent = None
+                try:
+                    self._admit(request)
+                    async with aclosing(behaviour(request, context)) as messages:
+                        async for message in messages:
+                            sent = message
+                            yield message
+                except Exception as error:
+                    failure = _failure(error)
+                    if sent is not None and "error" in sent.DESCRIPTOR.fields_by_name:
+                        # REST callers see neither status nor trailers once a stream has begun.
+                        yield type(sent)(error=failure.status)
+                    await _abort(context, failure)
+
+        return call
+
+    @staticmethod
+    def _admit(request: Any) -> None:
+        if isinstance(request, DecodeError):
+            raise InvalidFieldError("request", "is no valid message of its type; texts must be UTF-8")
+
+    @asynccontextmanager
+    async def _observed(self, method: str, context: Context) -> AsyncGenerator[None]:
+        """Counts, times and logs the RPC, whichever way it ends."""
+        call = Call(method, _request_id(context), context.peer())
+        current_call.set(call)
+        ours = method.startswith(OURS)
+        if ours:
+            await self._enter(context)
+            self._metrics.rpc_started()
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
+            call.code = "DEADLINE_EXCEEDED" if _is_past_deadline(context) else "CANCELLED"
+            raise
+        finally:
+            seconds = time.monotonic() - call.started_at
+            if ours:
+                self._gate.leave()
+                self._metrics.rpc_ended(method, call.code, seconds)
+            _log_access(call, seconds, logging.INFO if ours else logging.DEBUG)
+
+    async def _enter(self, context: Context) -> None:
+        try:
+            self._gate.enter()
+        except ServiceError as error:
+            await _abort(context, describe(error))
+
+
+def _tolerant(decode: Callable[[bytes], Message]) -> Callable[[bytes], Message | DecodeError]:
+    """Hands a message that cannot be decoded to the handler, as the exception: gRPC would show the caller its text."""
+
+    def decode_or_error(data: bytes) -> Message | DecodeError:
+        try:
+            return decode(data)
+        except DecodeError as error:
+            return error
+
+    return decode_or_error
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, ServiceError):
+        return describe(error)
+    failure, incident = describe_unexpected()
+    logger.error("internal error", exc_info=error, extra=fields(incident_id=incident, **_identity()))
+    return failure
+
+
+async def _abort(context: Context, failure: Failure) -> None:
+    call = current_call.get()
+    call.code = failure.code.name
+    call.facts["error"] = failure.status.message
+    await context.abort(failure.code, failure.status.message, failure.trailing_metadata)
+
+
+def _is_past_deadline(context: Context) -> bool:
+    left = context.time_remaining()
+    return left is not None and left <= 0
+
+
+def _request_id(context: Context) -> str:
+    given = dict(context.invocation_metadata() or ()).get("x-request-id", "")
+    text = given if isinstance(given, str) else ""
+    return text[:_MAX_REQUEST_ID] or uuid.uuid4().hex
+
+
+def _identity() -> dict[str, object]:
+    call = current_call.get(None)
+    return {"request_id": call.request_id, "rpc.method": call.method} if call else {}
+
+
+def _log_access(call: Call, seconds: float, level: int) -> None:
+    values = {"code": call.code, "duration_ms": round(seconds * 1000, 1), "peer": call.peer, **call.facts}
+    access_log.log(level, call.method.rpartition("/")[2], extra=fields(**_identity(), **values))

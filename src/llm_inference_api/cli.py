@@ -1,0 +1,328 @@
+"""The command line `llm-inference-api`."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+import grpc
+import grpc.aio
+from pydantic import SecretStr
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from llm_inference_api import __version__
+from llm_inference_api.settings import Settings, SettingsError, load_settings, variable_of
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+Result = TypeVar("Result")
+
+address_option = click.option(
+    "--address",
+    default="localhost:50051",
+    envvar="LLM_ADDRESS",
+    show_default=True,
+    help="The service's gRPC host:port.",
+)
+model_option = click.option("--model", "-m", default="", help="Id of the model; not needed where there is one only.")
+
+
+def main() -> None:
+    """Runs the command line and ends the process with its exit code."""
+    cli(prog_name="llm-inference-api")
+
+
+def calls_service(command: Callable[..., Coroutine[Any, Any, Result]]) -> Callable[..., Result]:
+    """Runs a coroutine that talks to the service; says in a sentence what goes wrong, and ends with exit code 1."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> Result:
+        try:
+            return asyncio.run(command(*args, **options))
+        except grpc.aio.AioRpcError as error:
+            text = error.details() or ""
+            if error.code() is grpc.StatusCode.UNAVAILABLE and "connect" in text.lower():
+                text = f"no service answers at {options['address']}; is it running? (llm-inference-api serve)"
+            raise click.ClickException(f"{text} ({error.code().name})") from error
+        except KeyboardInterrupt:
+            sys.exit(EXIT_INTERRUPTED)
+
+    return run
+
+
+def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that shape an answer."""
+    options = (
+        click.option("--max-tokens", type=int, help="Tokens to generate at most."),
+        click.option("--temperature", type=float, help="Randomness, 0 to 2."),
+        click.option("--top-p", type=float, help="Probability mass to choose from, above 0 to 1."),
+        click.option("--seed", type=int, help="Seed of the random choice."),
+        click.option("--stop", multiple=True, help="Text that ends the answer; may be given up to 4 times."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Serve language models on your own machine, and talk to them."""
+
+
+@cli.command()
+@click.option("--envoy/--no-envoy", default=True, show_default=True, help="Start Envoy too, for REST.")
+@click.option("--host", "hostname", help="Address to listen on (LLM_INFERENCE_HOSTNAME).")
+@click.option("--port", type=int, help="REST port (LLM_INFERENCE_PORT).")
+@click.option("--grpc-port", type=int, help="gRPC port (LLM_GRPC_PORT).")
+@click.option("--models", "allowed_models", help="Models to serve (LLM_ALLOWED_MODELS).")
+@click.option("--model-path", help="Directory of the model files (LLM_MODEL_PATH).")
+def serve(*, envoy: bool, **overrides: Any) -> None:
+    """Run the service until SIGTERM or Ctrl-C; a second one ends it at once.
+
+    All settings are environment variables; `llm-inference-api settings` lists them.
+    """
+    from llm_inference_api import server  # Loading it takes longer than the other commands run.
+    from llm_inference_api.envoy.process import EnvoyError
+    from llm_inference_api.observability.log import set_up_log
+
+    settings = settings_or_exit(**overrides)
+    set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
+    try:
+        asyncio.run(server.serve(settings, with_envoy=envoy))
+    except (server.StartError, EnvoyError) as error:
+        click.echo(f"cannot start: {error}", err=True)
+        sys.exit(EXIT_USAGE)
+
+
+@cli.command("envoy-config")
+@click.option("--listen", default=None, help="Address that Envoy listens on; LLM_INFERENCE_HOSTNAME by default.")
+@click.option("--upstream", default="127.0.0.1:50051", show_default=True, help="The service's gRPC host:port.")
+@click.option(
+    "--descriptor", default="/etc/envoy/descriptor.pb", show_default=True, help="Descriptor set, as Envoy sees it."
+)
+@click.option("--admin-port", type=int, default=9901, show_default=True, help="Envoy's administration, on 127.0.0.1.")
+@click.option("--access-log/--no-access-log", default=True, show_default=True, help="A line for each request.")
+@click.option("--print-descriptor-path", is_flag=True, help="Only print where the descriptor set is installed.")
+def envoy_config(  # noqa: PLR0913
+    *,
+    listen: str | None,
+    upstream: str,
+    descriptor: str,
+    admin_port: int,
+    access_log: bool,
+    print_descriptor_path: bool,
+) -> None:
+    """Print the bootstrap for an Envoy that runs elsewhere, such as in a sidecar container."""
+    from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+
+    if print_descriptor_path:
+        click.echo(descriptor_path())
+        return
+    settings = settings_or_exit()
+    host, _, port = upstream.rpartition(":")
+    if not host or not port.isdigit():
+        raise click.BadParameter(f"{upstream!r} is no host:port", param_hint="--upstream")
+    sidecar = Sidecar(
+        listen=listen or settings.hostname,
+        port=settings.port,
+        upstream=host.strip("[]"),
+        upstream_port=int(port),
+        descriptor=descriptor,
+        allowed_origins=settings.cors_allowed_origins,
+        longest_request=settings.max_request_timeout,
+        admin_port=admin_port,
+        access_log=access_log,
+    )
+    click.echo(bootstrap(sidecar), nl=False)
+
+
+@cli.command("settings")
+def show_settings() -> None:
+    """Print every setting with its value, and check them all."""
+    settings = settings_or_exit()
+    table = Table("variable", "value", "set by", "meaning", box=None, padding=(0, 2, 0, 0))
+    for name, info in Settings.model_fields.items():
+        origin = "environment" if name in settings.model_fields_set else "default"
+        table.add_row(variable_of(name), shown(getattr(settings, name)), origin, info.description)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+@cli.group()
+def models() -> None:
+    """List, load and unload the models of a running service."""
+
+
+@models.command("list")
+@address_option
+@calls_service
+async def list_models(address: str) -> None:
+    """List the models and their states."""
+    from llm_inference_api.api.client import connect, state_of
+
+    table = Table("id", "state", "description", "context", "reason", box=None, padding=(0, 2, 0, 0))
+    async with connect(address) as client:
+        for model in await client.models():
+            context = str(model.info.context_length) if model.HasField("info") else ""
+            table.add_row(model.id, state_of(model), model.info.description, context, model.reason)
+    Console().print(table)
+
+
+@models.command("load")
+@click.argument("model")
+@address_option
+@calls_service
+async def load_model(model: str, address: str) -> None:
+    """Load a model and wait until it serves."""
+    from llm_inference_api.api.client import Client, connect
+
+    async def follow(client: Client, bar: Progress) -> None:
+        task = bar.add_task(model, total=1.0)
+        async for status in client.watch(model):
+            bar.update(task, completed=status.progress)
+
+    columns = (SpinnerColumn(), TextColumn("loading {task.description}"), BarColumn())
+    async with connect(address) as client:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            await beside(client.load(model), follow(client, bar))
+    click.echo(f"{model} is active")
+
+
+@models.command("unload")
+@click.argument("model")
+@address_option
+@calls_service
+async def unload_model(model: str, address: str) -> None:
+    """Let a model's requests end and free its memory."""
+    from llm_inference_api.api.client import connect
+
+    async with connect(address) as client:
+        await client.unload(model)
+    click.echo(f"{model} is unloaded")
+
+
+@cli.command()
+@click.option("--model", help="Ask for this model's health instead of the service's.")
+@address_option
+@calls_service
+async def health(model: str | None, address: str) -> None:
+    """Say whether the service takes requests; exit code 0 if it does, 1 if not."""
+    from llm_inference_api.api.client import connect
+
+    async with connect(address) as client:
+        serving = await client.is_serving(model)
+    click.echo("SERVING" if serving else "NOT_SERVING")
+    sys.exit(0 if serving else EXIT_FAILED)
+
+
+@cli.command()
+@click.argument("prompt")
+@model_option
+@sampling_options
+@address_option
+@calls_service
+async def generate(prompt: str, address: str, **parameters: Any) -> None:
+    """Continue PROMPT; `-` reads it from standard input."""
+    from llm_inference_api.api.client import connect
+
+    text = sys.stdin.read() if prompt == "-" else prompt
+    async with connect(address) as client:
+        await show_answer(client.generate(text, given(parameters)))
+
+
+@cli.command()
+@click.argument("message", required=False)
+@model_option
+@click.option("--system", help="How the model is to behave.")
+@sampling_options
+@address_option
+@calls_service
+async def chat(message: str | None, system: str | None, address: str, **parameters: Any) -> None:
+    """Chat with a model: one MESSAGE, or a conversation that ends with Ctrl-D."""
+    from llm_inference_api.api.client import connect
+
+    conversation = [("system", system)] if system else []
+    async with connect(address) as client:
+        async for said in lines(message):
+            conversation.append(("user", said))
+            answer = await show_answer(client.chat(conversation, given(parameters)))
+            conversation.append(("assistant", answer))
+
+
+async def lines(message: str | None) -> AsyncIterator[str]:
+    """Yields the one message, or what a person types until end of file."""
+    if message is not None:
+        yield message
+        return
+    prompt = "> " if sys.stdin.isatty() else ""
+    while True:
+        try:
+            line = await asyncio.to_thread(input, prompt)
+        except EOFError:
+            return
+        if line.strip():
+            yield line
+
+
+async def show_answer(parts: AsyncIterator[Any]) -> str:
+    """Prints the answer as it comes, and returns it. A cut answer is said to be one, on standard error."""
+    from llm_inference_api.api.client import is_cut, text_of
+
+    answer, cut = "", False
+    async for part in parts:
+        if part.HasField("error"):
+            break  # The call's status, which comes next, says the same.
+        text = text_of(part)
+        answer += text
+        cut = cut or is_cut(part)
+        print(text, end="", flush=True)
+    print()
+    await status_of(parts)
+    if cut:
+        click.echo("[cut at max_tokens]", err=True)
+    return answer
+
+
+async def status_of(parts: Any) -> None:
+    """Raises the error that ended a stream."""
+    async for _ in parts:
+        pass
+
+
+async def beside(main: Awaitable[Result], background: Coroutine[Any, Any, None]) -> Result:
+    """Returns what `main` returns; `background` runs as long."""
+    task = asyncio.create_task(background)
+    try:
+        return await main
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def given(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Returns the parameters that have a value."""
+    return {name: value for name, value in parameters.items() if value not in (None, ())}
+
+
+def settings_or_exit(**overrides: Any) -> Settings:
+    """Returns the settings; where they cannot be used, says why and ends the process with exit code 2."""
+    try:
+        return load_settings(**overrides)
+    except SettingsError as error:
+        click.echo(f"the settings cannot be used:\n{error}", err=True)
+        sys.exit(EXIT_USAGE)
+
+
+def shown(value: object) -> str:
+    """Returns a setting's value for people; secrets are masked."""
+    if isinstance(value, SecretStr):
+        return "***"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)

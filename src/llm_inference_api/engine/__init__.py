@@ -1,0 +1,1 @@
+"""Computes answers: continuous batching over llama.cpp in a process of its own."""

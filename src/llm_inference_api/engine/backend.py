@@ -1,0 +1,64 @@
+"""What the engine needs of a library that computes: llama.cpp in the product, a small fake in its tests."""
+
+from collections.abc import Sequence as Rows
+from typing import NamedTuple, Protocol
+
+from llm_inference_api.engine.request import Sampling, TokenLogprob
+
+
+class Row(NamedTuple):
+    """One token of a forward."""
+
+    token: int
+    position: int
+    seat: int
+    wants_scores: bool
+    """Whether a token is to be sampled after this one."""
+
+
+class Sampler(Protocol):
+    """Chooses the tokens of one sequence."""
+
+    def sample(self, row: int) -> int:
+        """Returns the token chosen after this row of the last forward.
+
+        Raises ComputationError where the scores are no numbers, or leave no token to choose.
+        """
+
+    def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
+        """Returns the log probability of a token after this row, with the `top` most probable ones."""
+
+    def close(self) -> None:
+        """Frees what the sampler holds."""
+
+
+class Backend(Protocol):
+    """A loaded model and its key-value cache. Owned by one thread."""
+
+    def forward(self, rows: Rows[Row]) -> None:
+        """Computes the rows, and keeps their keys and values in their seats.
+
+        Raises BackendError where the computation failed.
+        """
+
+    def sampler(self, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool) -> Sampler:
+        """Returns a new sampler for a sequence with this prompt."""
+
+    def copy_prefix(self, source: int, target: int, length: int) -> None:
+        """Lets the empty seat `target` share the first `length` positions of the seat `source`."""
+
+    def truncate(self, seat: int, length: int) -> None:
+        """Drops what the seat holds from position `length` on."""
+
+    def piece(self, token: int) -> bytes:
+        """Returns the bytes of a token's text; none for control tokens."""
+
+    def is_end(self, token: int) -> bool:
+        """Returns whether the token ends an answer."""
+
+    def clear(self) -> None:
+        """Empties the key-value cache."""
+
+
+class BackendError(Exception):
+    """A forward failed; the key-value cache can no longer be trusted."""

@@ -1,0 +1,207 @@
+"""The loop that computes: schedule → forward → sample → emit."""
+
+import time
+from collections.abc import Callable
+
+from llm_inference_api.engine.backend import Backend, BackendError, Row
+from llm_inference_api.engine.messages import Rejection, StepOutput, StepStats
+from llm_inference_api.engine.request import Delta, FinishReason, Progress, Stage
+from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Scheduler, Truncate, Work
+from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.engine.step_budget import StepBudget
+from llm_inference_api.errors import ComputationError, OverloadedError, ServiceError, UnavailableError
+
+PROGRESS_INTERVAL = 1.0
+"""Seconds between reports on requests that have no text yet."""
+
+
+class Engine:
+    """Computes many sequences together. Owned by one thread; `step` never waits."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        scheduler: Scheduler,
+        budget: StepBudget,
+        queue_timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._backend = backend
+        self._scheduler = scheduler
+        self._budget = budget
+        self._queue_timeout = queue_timeout
+        self._clock = clock
+        self._next_progress = 0.0
+        self._sequences: dict[str, Sequence] = {}
+        self._rejections: list[Rejection] = []
+        self._cancelled: list[Stage] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step has anything to do or to say."""
+        return bool(self._sequences or self._rejections or self._cancelled)
+
+    def submit(self, sequence: Sequence) -> None:
+        """Puts a sequence into the queue."""
+        self._sequences[sequence.id] = sequence
+        self._scheduler.add(sequence)
+
+    def reject(self, request_id: str, error: ServiceError) -> None:
+        """Lets the next step say that a request cannot be computed."""
+        self._rejections.append(Rejection(request_id, error))
+
+    def cancel(self, request_id: str) -> None:
+        """Forgets a request, in whatever stage it is; one that has ended is none."""
+        sequence = self._sequences.get(request_id)
+        if sequence is not None:
+            self._cancelled.append(sequence.stage)
+            self._end(sequence)
+
+    def count_cancelled(self, stage: Stage) -> None:
+        """Lets the next step report the end of a request that never reached the engine."""
+        self._cancelled.append(stage)
+
+    def step(self) -> StepOutput:
+        """Makes one step of all running sequences, and returns all that it has for the requests."""
+        started = self._clock()
+        self._expire(started)
+        plan = self._schedule()
+        scored = self._forward(plan)
+        deltas = self._sample(scored)
+        return self._emit(plan, deltas, started)
+
+    def _expire(self, now: float) -> None:
+        for sequence in list(self._scheduler.waiting):
+            if now - sequence.submitted_at > self._queue_timeout:
+                problem = f"no slot was free within {self._queue_timeout:g} s"
+                self.reject(sequence.id, OverloadedError(problem, self._queue_timeout))
+                self._end(sequence)
+
+    def _schedule(self) -> Plan:
+        decoding = any(sequence.stage is Stage.DECODE for sequence in self._scheduler.running)
+        return self._scheduler.schedule(self._budget.rows(decoding=decoding))
+
+    def _forward(self, plan: Plan) -> list[tuple[Sequence, int]]:
+        """Returns the sequences that need their next token, each with its row of the forward."""
+        for change in plan.memory:
+            match change:
+                case Truncate(seat, length):
+                    self._backend.truncate(seat, length)
+                case CopyPrefix(source, target, length):
+                    self._backend.copy_prefix(source, target, length)
+        rows = [row for work in plan.work for row in _rows(work)]
+        if not rows:
+            return []
+        started = self._clock()
+        try:
+            self._backend.forward(rows)
+        except BackendError as error:
+            self._fail_all(error)
+            return []
+        self._budget.observe(len(rows), self._clock() - started)
+        return _last_rows(plan.work)
+
+    def _sample(self, scored: list[tuple[Sequence, int]]) -> list[Delta]:
+        deltas = []
+        for sequence, row in scored:
+            try:
+                token = sequence.sampler.sample(row)
+            except ComputationError as error:
+                self.reject(sequence.id, error)
+                self._end(sequence)
+            else:
+                deltas.append(self._append(sequence, row, token))
+        return deltas
+
+    def _append(self, sequence: Sequence, row: int, token: int) -> Delta:
+        sequence.tokens.append(token)
+        top = sequence.request.sampling.logprobs
+        if top is not None:
+            sequence.pending_logprobs.append(sequence.sampler.logprob(row, token, top))
+        ended = self._backend.is_end(token) and not sequence.request.stopping.ignore_eos
+        full = sequence.completion_tokens >= sequence.max_tokens
+        text = sequence.output.add(b"" if ended else self._backend.piece(token), final=ended or full)
+        if ended or sequence.output.stopped:
+            sequence.finish_reason = FinishReason.STOP
+        elif full:
+            sequence.finish_reason = FinishReason.LENGTH
+        return self._delta(sequence, text)
+
+    def _delta(self, sequence: Sequence, text: str) -> Delta:
+        if sequence.finish_reason is None:
+            return Delta(sequence.id, text, sequence.take_logprobs() if text else ())
+        self._end(sequence)
+        return Delta(sequence.id, text, sequence.take_logprobs(), sequence.finish_reason, sequence.usage)
+
+    def _emit(self, plan: Plan, deltas: list[Delta], started: float) -> StepOutput:
+        now = self._clock()
+        output = StepOutput(
+            deltas=tuple(delta for delta in deltas if delta.text or delta.finish_reason),
+            rejections=tuple(self._rejections),
+            progress=self._progress(now),
+            stats=self._stats(plan, len(deltas), now - started, now),
+        )
+        self._rejections.clear()
+        self._cancelled.clear()
+        return output
+
+    def _progress(self, now: float) -> tuple[tuple[str, Progress], ...]:
+        if now < self._next_progress:
+            return ()
+        self._next_progress = now + PROGRESS_INTERVAL
+        return (
+            *((seq.id, Progress(Stage.QUEUED, ahead)) for ahead, seq in enumerate(self._scheduler.waiting)),
+            *(
+                (seq.id, Progress(Stage.PREFILL, 0, seq.prompt_length, seq.computed))
+                for seq in self._scheduler.running
+                if seq.stage is Stage.PREFILL
+            ),
+        )
+
+    def _stats(self, plan: Plan, sampled: int, seconds: float, now: float) -> StepStats:
+        cache = self._scheduler.cache
+        used = cache.used_by_busy
+        return StepStats(
+            seconds=seconds,
+            prompt_tokens=sum(work.count for work in plan.work if work.is_prompt),
+            cached_tokens=sum(sequence.cached for sequence in plan.admitted),
+            completion_tokens=sampled,
+            queue_seconds=tuple(now - seconds - sequence.submitted_at for sequence in plan.admitted),
+            cancelled=tuple(self._cancelled),
+            running=len(self._scheduler.running),
+            waiting=len(self._scheduler.waiting),
+            kv_used=used,
+            kv_cached=cache.cells - cache.free - used,
+        )
+
+    def _end(self, sequence: Sequence) -> None:
+        del self._sequences[sequence.id]
+        self._scheduler.remove(sequence)
+        sequence.sampler.close()
+
+    def _fail_all(self, error: BackendError) -> None:
+        """Ends all running sequences: what a failed forward leaves in the cache is unknown."""
+        for sequence in list(self._scheduler.running):
+            self.reject(sequence.id, UnavailableError("FORWARD_FAILED", str(error)))
+            self._end(sequence)
+        self._scheduler.cache.clear()
+        self._backend.clear()
+
+
+def _rows(work: Work) -> list[Row]:
+    sequence, start = work.sequence, work.start
+    assert sequence.seat is not None
+    last = len(sequence.tokens) - 1
+    return [
+        Row(sequence.tokens[position], position, sequence.seat, position == last)
+        for position in range(start, start + work.count)
+    ]
+
+
+def _last_rows(work: list[Work]) -> list[tuple[Sequence, int]]:
+    scored, row = [], -1
+    for item in work:
+        row += item.count
+        if not item.sequence.uncomputed:
+            scored.append((item.sequence, row))
+    return scored

@@ -1,0 +1,137 @@
+"""What server and worker say to each other over their pipe: small, typed, one message a step.
+
+End of file is a message too: for the worker that the server is gone, for the server that the worker is.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Stage
+from llm_inference_api.errors import ServiceError
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """What a worker needs to know to run one model."""
+
+    model_path: Path
+    threads: int
+    slots: int
+    """Requests that are computed at the same time at most."""
+    default_max_tokens: int
+    queue_timeout: float
+    """Seconds that an admissible request waits for a slot at most."""
+    step_timeout: float = 60.0
+    """Seconds after which a worker that owes answers and says nothing is taken for hung."""
+    context_length: int | None = None
+    """Tokens of one request's prompt and answer; None: the model's own, at most `DEFAULT_CONTEXT_LENGTH`."""
+    kv_cache_tokens: int | None = None
+    """Tokens that the key-value cache holds for all requests together; None: `KV_CACHE_CONTEXTS` full contexts."""
+    gpu_layers: int = -1
+    """Layers to keep on a GPU; negative: all that a GPU build can take."""
+    batch_tokens: int = 512
+    """Rows of one forward at most."""
+
+
+class ModelInfo(NamedTuple):
+    """What is known of a loaded model."""
+
+    description: str
+    parameters: int
+    size_bytes: int
+    context_length: int
+    trained_context_length: int
+    vocabulary_size: int
+    slots: int
+    cache_tokens: int
+    has_chat_template: bool
+
+
+class Submit(NamedTuple):
+    """To the worker: compute this request."""
+
+    request: GenerationRequest
+
+
+class Cancel(NamedTuple):
+    """To the worker: forget this request, in whatever stage it is."""
+
+    request_id: str
+
+
+class Loading(NamedTuple):
+    """From the worker: this part of the model's weights is in memory."""
+
+    fraction: float
+
+
+class Ready(NamedTuple):
+    """From the worker: requests may come."""
+
+    info: ModelInfo
+
+
+class LoadFailed(NamedTuple):
+    """From the worker, which exits after it: why the model cannot be loaded."""
+
+    reason: str
+
+
+class LogLine(NamedTuple):
+    """From the worker: a line for the service's log."""
+
+    level: int
+    text: str
+
+
+class LastWords(NamedTuple):
+    """From the worker, which aborts after it: what llama.cpp says of the failed check."""
+
+    text: str
+
+
+class Rejection(NamedTuple):
+    """A request that the worker will not (go on to) compute."""
+
+    request_id: str
+    error: ServiceError
+
+
+class StepStats(NamedTuple):
+    """What one step did, and how things stand after it."""
+
+    seconds: float = 0.0
+    prompt_tokens: int = 0
+    """Rows of prompts that were computed."""
+    cached_tokens: int = 0
+    """Rows of prompts that were found in the cache."""
+    completion_tokens: int = 0
+    """Tokens that were sampled."""
+    queue_seconds: tuple[float, ...] = ()
+    """Of each request that left the queue for a slot."""
+    cancelled: tuple[Stage, ...] = ()
+    """The stage of each request that was cancelled before this step."""
+    running: int = 0
+    waiting: int = 0
+    kv_used: int = 0
+    """Cells of the key-value cache that running requests hold."""
+    kv_cached: int = 0
+    """Cells that hold prefixes of ended requests, free to be taken."""
+
+
+class StepOutput(NamedTuple):
+    """From the worker: all that one step has for the requests."""
+
+    deltas: tuple[Delta, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
+    progress: tuple[tuple[str, Progress], ...] = ()
+    stats: StepStats = StepStats()
+
+
+ToWorker = Submit | Cancel
+FromWorker = Loading | Ready | LoadFailed | LogLine | LastWords | StepOutput
+
+LOG_LEVELS = {3: logging.WARNING, 4: logging.ERROR}
+"""Python's level for each `ggml_log_level` (ggml.h). Its information is about llama.cpp's inside: for debugging."""

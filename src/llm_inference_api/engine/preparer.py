@@ -1,0 +1,98 @@
+"""Turns a request into a sequence: template, tokens, limits, sampler. Runs beside the engine, never on its thread."""
+
+import math
+import time
+from typing import Protocol
+
+from llm_inference_api.engine.backend import Sampler
+from llm_inference_api.engine.chat_template import ChatTemplate
+from llm_inference_api.engine.output import OutputText
+from llm_inference_api.engine.request import GenerationRequest, Sampling
+from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.errors import ContextLengthError, InvalidFieldError
+
+
+class Tokenizer(Protocol):
+    """What preparing needs of a vocabulary."""
+
+    size: int
+    longest_piece: int
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Returns the tokens of the text."""
+
+
+class SamplerFactory(Protocol):
+    """What preparing needs of a backend."""
+
+    def sampler(self, sampling: Sampling, prompt: list[int], *, ignore_eos: bool) -> Sampler:
+        """Returns a new sampler for a sequence with this prompt."""
+
+
+class Preparer:
+    """Prepares requests for one model."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        template: ChatTemplate,
+        samplers: SamplerFactory,
+        context_length: int,
+        default_max_tokens: int,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._template = template
+        self._samplers = samplers
+        self._context_length = context_length
+        self._default_max_tokens = default_max_tokens
+
+    def prepare(self, request: GenerationRequest) -> Sequence:
+        """Returns the sequence that computes the request.
+
+        Raises InvalidFieldError and ContextLengthError where the request does not fit the model.
+        """
+        submitted_at = time.monotonic()
+        self._check_logit_bias(request.sampling)
+        tokens = self._tokens(request)
+        max_tokens = self._max_tokens(request, len(tokens))
+        stopping = request.stopping
+        return Sequence(
+            request=request,
+            tokens=tokens,
+            max_tokens=max_tokens,
+            output=OutputText(stopping.stop),
+            sampler=self._samplers.sampler(request.sampling, tokens, ignore_eos=stopping.ignore_eos),
+            submitted_at=submitted_at,
+        )
+
+    def _tokens(self, request: GenerationRequest) -> list[int]:
+        if isinstance(request.prompt, str):
+            tokens = self._tokenize(request.prompt, add_special=True)
+        else:
+            parts = self._template.render(request.prompt)
+            tokens = self._tokenize(parts[0], add_special=not self._template.is_own)
+            for part in parts[1:]:
+                tokens += self._tokenize(part, add_special=False)
+        if not tokens:
+            raise InvalidFieldError("prompt", "it has no tokens for this model; write at least one word")
+        return tokens
+
+    def _tokenize(self, text: str, *, add_special: bool) -> list[int]:
+        at_least = math.ceil(len(text.encode()) / self._tokenizer.longest_piece)
+        if at_least > self._context_length:
+            # Tokenising may take quadratic time: text that cannot fit is not worth it.
+            raise ContextLengthError(at_least, 1, self._context_length, False)
+        return self._tokenizer.tokenize(text, add_special=add_special, parse_special=True)
+
+    def _max_tokens(self, request: GenerationRequest, prompt_tokens: int) -> int:
+        room = self._context_length - prompt_tokens
+        asked = request.stopping.max_tokens
+        if room < 1 or (asked is not None and asked > room):
+            raise ContextLengthError(prompt_tokens, asked or 1, self._context_length)
+        return min(self._default_max_tokens, room) if asked is None else asked
+
+    def _check_logit_bias(self, sampling: Sampling) -> None:
+        for token in sampling.logit_bias:
+            if not 0 <= token < self._tokenizer.size:
+                problem = f"token {token} is not in the model's vocabulary of {self._tokenizer.size}"
+                raise InvalidFieldError("logit_bias", problem)

@@ -1,0 +1,114 @@
+"""What is asked of an engine and what it answers, free of wire types."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+
+class FinishReason(Enum):
+    """Why a generation ended."""
+
+    STOP = "STOP"
+    """The model ended its answer, or a stop string appeared."""
+    LENGTH = "LENGTH"
+    """`max_tokens` were generated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a token is chosen among those that the model thinks likely; ranges are those of the proto."""
+
+    seed: int
+    temperature: float = 0.7
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    typical_p: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    logprobs: int | None = None
+    """Most probable tokens to list at each position; None for no log probabilities at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """When a generation ends."""
+
+    max_tokens: int | None = None
+    """None: the service's default, or what the context leaves."""
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """A prompt to continue, or a chat to answer."""
+
+    id: str
+    prompt: str | tuple[Message, ...]
+    sampling: Sampling
+    stopping: Stopping = Stopping()
+
+
+class Usage(NamedTuple):
+    """The tokens that a request cost."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+
+
+class TopLogprob(NamedTuple):
+    """One of the most probable tokens at a position."""
+
+    token_id: int
+    token_bytes: bytes
+    logprob: float
+
+
+class TokenLogprob(NamedTuple):
+    """The log probability of a generated token, and the most probable ones in its place."""
+
+    token_id: int
+    token_bytes: bytes
+    logprob: float
+    top_logprobs: tuple[TopLogprob, ...]
+
+
+class Delta(NamedTuple):
+    """What one step adds to one request's answer. The last one has a finish reason and the usage."""
+
+    request_id: str
+    text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+
+
+class Stage(Enum):
+    """What a request without text waits for, in the order in which it passes them."""
+
+    LOADING = "LOADING"
+    QUEUED = "QUEUED"
+    PREFILL = "PREFILL"
+    DECODE = "DECODE"
+
+
+class Progress(NamedTuple):
+    """Where a request stands that has no text to show."""
+
+    stage: Stage
+    requests_ahead: int = 0
+    prompt_tokens: int = 0
+    computed_tokens: int = 0

@@ -1,0 +1,265 @@
+"""The process that runs one model.
+
+Three threads: the main one receives, one prepares requests, one computes. What goes from one to the next goes through a
+queue, so that an idle engine sleeps in a `get` and a busy one never waits. The engine's state belongs to its thread.
+"""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from queue import Empty, SimpleQueue
+
+from llm_inference_api.engine import llama
+from llm_inference_api.engine.chat_template import ChatTemplate
+from llm_inference_api.engine.engine import Engine
+from llm_inference_api.engine.messages import (
+    LOG_LEVELS,
+    Cancel,
+    EngineConfig,
+    FromWorker,
+    LastWords,
+    LoadFailed,
+    Loading,
+    LogLine,
+    ModelInfo,
+    Ready,
+    Submit,
+    ToWorker,
+)
+from llm_inference_api.engine.prefix_cache import PrefixCache
+from llm_inference_api.engine.preparer import Preparer
+from llm_inference_api.engine.request import GenerationRequest, Stage
+from llm_inference_api.engine.scheduler import Scheduler
+from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.engine.step_budget import StepBudget
+from llm_inference_api.errors import ComputationError, ModelFailedError, ServiceError
+
+DEFAULT_CONTEXT_LENGTH = 4096
+"""Tokens of one request's prompt and answer where the settings name no number and the model allows as many."""
+KV_CACHE_CONTEXTS = 4
+"""Full contexts that the key-value cache holds where the settings name no number of tokens."""
+SEATS_PER_SLOT = 4
+"""Seats for each slot, so that the prefixes of ended requests outlive the next requests."""
+STACK_BYTES = 512 << 20
+"""Of the threads that call llama.cpp. Its tokenizers recurse on long runs of one character; the system gives memory for
+the pages that are touched only."""
+_LOADING_STEP = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """To the engine: a request is being prepared."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """To the engine: a request could not be prepared."""
+
+    request_id: str
+    error: ServiceError
+
+
+Inbox = SimpleQueue[Arrived | Sequence | Refused | Cancel]
+
+
+def run(connection: Connection, config: EngineConfig) -> None:
+    """Loads the model, serves until the other side of the connection closes, and ends the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the server decides what it means.
+    os.environ["GGML_NO_BACKTRACE"] = "1"  # On a failed check, do not fork a debugger.
+    threading.stack_size(STACK_BYTES)
+    outbox = Outbox(connection)
+    _report_log(outbox)
+    inbox: Inbox = SimpleQueue()
+    requests: SimpleQueue[GenerationRequest] = SimpleQueue()
+    threading.Thread(target=_serve, args=(config, inbox, requests, outbox), name="engine", daemon=True).start()
+    _receive(connection, inbox, requests)
+    os._exit(0)  # The engine's thread may be inside llama.cpp, where nothing can interrupt it.
+
+
+class Outbox:
+    """The way to the server, for all threads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def send(self, message: FromWorker) -> None:
+        """Sends the message; a server that is gone ends the process."""
+        try:
+            with self._lock:
+                self._connection.send(message)
+        except OSError:
+            os._exit(0)
+
+
+class OutboxHandler(logging.Handler):
+    """Sends the worker's own log records to the server, which formats them with its own."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        super().__init__()
+        self._outbox = outbox
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Sends the record as one line."""
+        self._outbox.send(LogLine(record.levelno, self.format(record)))
+
+
+def _report_log(outbox: Outbox) -> None:
+    logging.basicConfig(level=logging.INFO, handlers=[OutboxHandler(outbox)], force=True)
+    llama.route_log(lambda level, text: outbox.send(LogLine(_log_level(level, text), text)))
+    llama.on_abort(lambda text: outbox.send(LastWords(text)))
+
+
+def _log_level(level: int, text: str) -> int:
+    # The cache holds several requests' contexts together, so it may be longer than the context of the training.
+    return logging.DEBUG if "possible training context overflow" in text else LOG_LEVELS.get(level, logging.DEBUG)
+
+
+def _receive(connection: Connection, inbox: Inbox, requests: SimpleQueue[GenerationRequest]) -> None:
+    while True:
+        try:
+            message: ToWorker = connection.recv()
+        except (EOFError, OSError):
+            return
+        match message:
+            case Submit(request):
+                inbox.put(Arrived(request.id))
+                requests.put(request)
+            case Cancel():
+                inbox.put(message)
+
+
+def _serve(config: EngineConfig, inbox: Inbox, requests: SimpleQueue[GenerationRequest], outbox: Outbox) -> None:
+    try:
+        engine, preparer, info = build(config, _report_progress(outbox))
+        threading.Thread(target=_prepare, args=(preparer, requests, inbox), name="preparer", daemon=True).start()
+        outbox.send(Ready(info))
+        EngineLoop(engine, inbox, outbox).run()
+    except ModelFailedError as error:
+        outbox.send(LoadFailed(str(error)))
+        os._exit(1)
+    except BaseException as error:
+        logging.getLogger(__name__).exception("the engine failed")
+        outbox.send(LastWords(f"{type(error).__name__}: {error}"))
+        os._exit(1)
+
+
+def _report_progress(outbox: Outbox) -> Callable[[float], None]:
+    reported = 0.0
+
+    def report(fraction: float) -> None:
+        nonlocal reported
+        if fraction - reported >= _LOADING_STEP:
+            reported = fraction
+            outbox.send(Loading(fraction))
+
+    return report
+
+
+def build(config: EngineConfig, on_progress: Callable[[float], None]) -> tuple[Engine, Preparer, ModelInfo]:
+    """Returns an engine for the model file, what prepares its requests, and what is known of the model.
+
+    Raises ModelFailedError where the file or the settings do not allow it.
+    """
+    model = llama.Model(config.model_path, config.gpu_layers, on_progress)
+    vocabulary = model.vocabulary
+    template = ChatTemplate(
+        model.chat_template, vocabulary.bos_text(), vocabulary.eos_text(), vocabulary.control_texts()
+    )
+    context_length = _context_length(config.context_length, model.trained_context_length)
+    cells = max(config.kv_cache_tokens or KV_CACHE_CONTEXTS * context_length, context_length)
+    seats = min(SEATS_PER_SLOT * config.slots, llama.MAX_SEATS)
+    backend = llama.LlamaBackend(model, llama.ContextSizes(cells, seats, config.batch_tokens, config.threads))
+    scheduler = Scheduler(PrefixCache(seats, backend.cells), config.slots)
+    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens), config.queue_timeout)
+    preparer = Preparer(vocabulary, template, backend, context_length, config.default_max_tokens)
+    return engine, preparer, _info(model, template, context_length, config.slots, backend.cells)
+
+
+def _context_length(asked: int | None, trained: int) -> int:
+    if asked is not None and asked > trained:
+        logging.getLogger(__name__).warning(
+            "the model was trained on %d tokens of context, so it gets no %d", trained, asked
+        )
+    return min(asked or DEFAULT_CONTEXT_LENGTH, trained)
+
+
+def _info(model: llama.Model, template: ChatTemplate, context_length: int, slots: int, cells: int) -> ModelInfo:
+    return ModelInfo(
+        description=model.description,
+        parameters=model.parameters,
+        size_bytes=model.size_bytes,
+        context_length=context_length,
+        trained_context_length=model.trained_context_length,
+        vocabulary_size=model.vocabulary.size,
+        slots=slots,
+        cache_tokens=cells,
+        has_chat_template=template.is_own,
+    )
+
+
+def _prepare(preparer: Preparer, requests: SimpleQueue[GenerationRequest], inbox: Inbox) -> None:
+    while True:
+        request = requests.get()
+        try:
+            inbox.put(preparer.prepare(request))
+        except ServiceError as error:
+            inbox.put(Refused(request.id, error))
+        except Exception:
+            logging.getLogger(__name__).exception("preparing request %s failed", request.id)
+            inbox.put(Refused(request.id, ComputationError("the request could not be prepared")))
+
+
+class EngineLoop:
+    """Feeds the engine from its inbox and sends what each step has."""
+
+    def __init__(self, engine: Engine, inbox: Inbox, outbox: Outbox) -> None:
+        self._engine = engine
+        self._inbox = inbox
+        self._outbox = outbox
+        self._preparing: set[str] = set()
+
+    def run(self) -> None:
+        """Makes steps while there is work, and sleeps while there is none. Never returns."""
+        while True:
+            self._drain()
+            self._outbox.send(self._engine.step())
+
+    def _drain(self) -> None:
+        while not self._engine.busy:
+            self._handle(self._inbox.get())
+        while True:
+            try:
+                self._handle(self._inbox.get_nowait())
+            except Empty:
+                return
+
+    def _handle(self, message: Arrived | Sequence | Refused | Cancel) -> None:
+        match message:
+            case Arrived(request_id):
+                self._preparing.add(request_id)
+            case Cancel(request_id) if request_id in self._preparing:
+                self._preparing.discard(request_id)
+                self._engine.count_cancelled(Stage.QUEUED)
+            case Cancel(request_id):
+                self._engine.cancel(request_id)
+            case Refused(request_id, error):
+                if self._arrives(request_id):
+                    self._engine.reject(request_id, error)
+            case Sequence():
+                if self._arrives(message.id):
+                    self._engine.submit(message)
+                else:
+                    message.sampler.close()
+
+    def _arrives(self, request_id: str) -> bool:
+        """Whether the request still wants to be computed; False where it was cancelled while being prepared."""
+        wanted = request_id in self._preparing
+        self._preparing.discard(request_id)
+        return wanted

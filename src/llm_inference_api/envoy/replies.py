@@ -1,0 +1,45 @@
+"""Gives the errors that Envoy itself answers with the shape of the service's own: google.rpc.Status as JSON."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+_CODES = {404: 5, 405: 12, 413: 3, 429: 8, 504: 4}
+"""google.rpc.Code for each HTTP status that has one of its own here."""
+_INVALID_ARGUMENT, _UNAVAILABLE = 3, 14
+
+
+def local_replies() -> Json:
+    """Returns the mappers; the first that matches is taken."""
+    return {
+        "mappers": [
+            *(_mapper([_status("EQ", status)], code) for status, code in _CODES.items()),
+            _mapper([_status("GE", 400), _status("LE", 499)], _INVALID_ARGUMENT),
+            _mapper([_status("GE", 500)], _UNAVAILABLE),
+        ]
+    }
+
+
+def _mapper(filters: list[Json], code: int) -> Json:
+    body = {"code": code, "message": "%LOCAL_REPLY_BODY%", "details": []}
+    return {
+        "filter": {"and_filter": {"filters": [*filters, _is_rest()]}},
+        "body_format_override": {"content_type": "application/json", "json_format": body},
+    }
+
+
+def _status(op: str, value: int) -> Json:
+    comparison = {"op": op, "value": {"default_value": value, "runtime_key": f"unused.{op.lower()}_{value}"}}
+    return {"status_code_filter": {"comparison": comparison}}
+
+
+def _is_rest() -> Json:
+    """Leaves native gRPC calls as they are. The transcoder rewrites the content type, but leaves the path's trace."""
+    not_grpc = {
+        "name": "content-type",
+        "string_match": {"prefix": "application/grpc"},
+        "invert_match": True,
+        "treat_missing_header_as_empty": True,
+    }
+    transcoded = {"name": "x-envoy-original-path", "present_match": True}
+    return {"or_filter": {"filters": [{"header_filter": {"header": header}} for header in (not_grpc, transcoded)]}}

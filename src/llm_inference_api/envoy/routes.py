@@ -1,0 +1,94 @@
+"""Which request goes where."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+SERVICE_CLUSTER = "service"
+"""The service, while it is ready."""
+OPS_CLUSTER = "operations"
+"""The same service, while it lives: health, reflection and metrics also answer while it is not ready."""
+
+_GENERATE = "/api/(generate|chat)(/stream)?"
+
+
+def typed(kind: str, **fields: Any) -> Json:
+    """Returns an extension's configuration with its type."""
+    return {"@type": f"type.googleapis.com/envoy.{kind}", **fields}
+
+
+def routes() -> list[Json]:
+    """Returns all routes; the first that matches is taken."""
+    return [
+        {
+            "name": "grpc",
+            "match": {"prefix": "/llm_inference.v1.", "grpc": {}},
+            "route": _to(SERVICE_CLUSTER),
+            "typed_per_filter_config": {"envoy.filters.http.body_size_limit": _OFF},
+        },
+        {"name": "grpc-infrastructure", "match": {"prefix": "/grpc.", "grpc": {}}, "route": _to(OPS_CLUSTER)},
+        {
+            "name": "grpc-web",
+            "match": {"prefix": "/llm_inference.v1.", "headers": [_content_type("application/grpc-web")]},
+            "route": _to(SERVICE_CLUSTER),
+        },
+        {
+            "name": "generate",
+            "match": {"safe_regex": {"regex": _GENERATE}, "headers": [_method("POST")]},
+            "route": _to(SERVICE_CLUSTER),
+            "response_headers_to_add": [_header("cache-control", "no-cache")],
+            "typed_per_filter_config": _STRIP,
+        },
+        {
+            # The CORS filter answers no preflight on a route without a cluster, so OPTIONS goes on.
+            "name": "method-not-allowed",
+            "match": {"safe_regex": {"regex": _GENERATE}, "headers": [_method("OPTIONS", invert=True)]},
+            "direct_response": {"status": 405, "body": {"inline_string": "method not allowed; use POST"}},
+            "response_headers_to_add": [_header("allow", "POST, OPTIONS")],
+            "typed_per_filter_config": {"envoy.filters.http.grpc_json_transcoder": _OFF},
+        },
+        {
+            "name": "api",
+            "match": {"prefix": "/api/"},
+            "route": _to(SERVICE_CLUSTER),
+            "typed_per_filter_config": _STRIP,
+        },
+        {
+            "name": "metrics",
+            "match": {"path": "/metrics"},
+            "route": _to(OPS_CLUSTER),
+            "typed_per_filter_config": _STRIP,
+        },
+        {
+            "name": "not-found",
+            "match": {"prefix": "/"},
+            "direct_response": {"status": 404, "body": {"inline_string": "not found"}},
+        },
+    ]
+
+
+_OFF = typed("config.route.v3.FilterConfig", disabled=True)
+# Unary answers would show gRPC's status as headers.
+_STRIP = {
+    "strip": typed(
+        "extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
+        mutations={"response_mutations": [{"remove": "grpc-status"}, {"remove": "grpc-message"}]},
+    )
+}
+
+
+def _to(cluster: str) -> Json:
+    # The service bounds the time of a request itself; Envoy's default would cut streams after 15 s.
+    return {"cluster": cluster, "timeout": "0s"}
+
+
+def _method(name: str, *, invert: bool = False) -> Json:
+    return {"name": ":method", "string_match": {"exact": name}, "invert_match": invert}
+
+
+def _content_type(prefix: str) -> Json:
+    return {"name": "content-type", "string_match": {"prefix": prefix}}
+
+
+def _header(key: str, value: str) -> Json:
+    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

@@ -1,0 +1,101 @@
+"""What can go wrong in ways that a caller should read about. `api.errors` gives each class its gRPC status.
+
+The classes take positional arguments only: they cross the pipe between server and worker, and exceptions are pickled as
+their class and `args`.
+"""
+
+
+class ServiceError(Exception):
+    """An error whose text is written for the caller: it names no path, class or address of the service."""
+
+
+class InvalidFieldError(ServiceError):
+    """A field of a request has a value that cannot be honoured."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(field, problem)
+        self.field = field
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}"
+
+
+class ContextLengthError(ServiceError):
+    """Prompt and answer do not fit the model's context together."""
+
+    def __init__(
+        self,
+        prompt_tokens: int,
+        max_tokens: int,
+        context_length: int,
+        exact: bool = True,  # noqa: FBT001, FBT002 - pickled by position
+    ) -> None:
+        super().__init__(prompt_tokens, max_tokens, context_length, exact)
+        self.prompt_tokens = prompt_tokens
+        self.max_tokens = max_tokens
+        self.context_length = context_length
+        self.exact = exact
+
+    def __str__(self) -> str:
+        prompt = f"the prompt has {'' if self.exact else 'at least '}{self.prompt_tokens} tokens"
+        context = f"the model's context holds {self.context_length}"
+        if self.prompt_tokens >= self.context_length:
+            return f"{prompt}, and {context}, the answer included; shorten the prompt"
+        return f"{prompt} and max_tokens is {self.max_tokens}, but {context}; shorten the prompt or lower max_tokens"
+
+
+class ModelNotFoundError(ServiceError):
+    """A request names a model that is not on the allow-list."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.model = model
+
+    def __str__(self) -> str:
+        shown = self.model if len(self.model) <= 200 else self.model[:200] + "…"
+        return f"model {shown!r} is not served here; ListModels (GET /api/llms) names those that are"
+
+
+class ModelFailedError(ServiceError):
+    """A model cannot be loaded, for a reason that lies in its file or its settings."""
+
+
+class PoisonRequestError(ServiceError):
+    """A request was being computed at several crashes of its model's process, and is not tried again."""
+
+
+class OverloadedError(ServiceError):
+    """There is no room for the request now."""
+
+    def __init__(self, problem: str, retry_after: float) -> None:
+        super().__init__(problem, retry_after)
+        self.problem = problem
+        self.retry_after = retry_after
+        """Seconds after which a new try makes sense."""
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class UnavailableError(ServiceError):
+    """The service, or the model's process, cannot take the request, or has lost it; a new try may succeed."""
+
+    def __init__(self, reason: str, problem: str, retry_after: float = 1.0) -> None:
+        super().__init__(reason, problem, retry_after)
+        self.reason = reason
+        """An UPPER_SNAKE name of the cause, for programs."""
+        self.problem = problem
+        self.retry_after = retry_after
+        """Seconds after which a new try makes sense."""
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class DeadlineError(ServiceError):
+    """The request took longer than it may."""
+
+
+class ComputationError(ServiceError):
+    """The model computed something that is no answer, such as scores that are not numbers."""

@@ -1,0 +1,320 @@
+"""The life of the models: unloaded → loading → active → unloading, or failed."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from llm_inference_api.engine.client import EngineClient
+from llm_inference_api.engine.messages import EngineConfig, ModelInfo, StepStats
+from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Stage
+from llm_inference_api.errors import (
+    ModelFailedError,
+    ModelNotFoundError,
+    PoisonRequestError,
+    ServiceError,
+    UnavailableError,
+)
+from llm_inference_api.models.reference import Reference
+
+_FIRST_BACK_OFF = 1.0
+_LONGEST_BACK_OFF = 60.0
+"""Seconds between a failure and the next try; the first doubles with each failure up to the second."""
+_STABLE_AFTER = 60.0
+"""Seconds of service after which earlier crashes no longer count."""
+_CRASHES_ALLOWED = 1
+"""Crashes that a request may have been part of before it is refused."""
+_REMEMBERED_SUSPECTS = 1000
+
+logger = logging.getLogger(__name__)
+
+
+class State(Enum):
+    """Where a model stands in its life."""
+
+    UNLOADED = "UNLOADED"
+    LOADING = "LOADING"
+    ACTIVE = "ACTIVE"
+    UNLOADING = "UNLOADING"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """A model as it stands now."""
+
+    id: str
+    source: str
+    state: State = State.UNLOADED
+    reason: str = ""
+    progress: float | None = None
+    """The part of a running load that is done, from 0 to 1."""
+    info: ModelInfo | None = None
+
+
+class Observer:
+    """What the registry tells others. Its methods do nothing here."""
+
+    def status_changed(self, status: ModelStatus) -> None:
+        """A model's state or progress is another."""
+
+    def stepped(self, model: str, stats: StepStats) -> None:
+        """A model's worker made a step."""
+
+    def loaded(self, model: str, seconds: float) -> None:
+        """A model was loaded in this time."""
+
+    def crashed(self, model: str) -> None:
+        """A model's worker died."""
+
+
+class Observers(Observer):
+    """Tells several observers."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def status_changed(self, status: ModelStatus) -> None:
+        """See `Observer`."""
+        for observer in self._observers:
+            observer.status_changed(status)
+
+    def stepped(self, model: str, stats: StepStats) -> None:
+        """See `Observer`."""
+        for observer in self._observers:
+            observer.stepped(model, stats)
+
+    def loaded(self, model: str, seconds: float) -> None:
+        """See `Observer`."""
+        for observer in self._observers:
+            observer.loaded(model, seconds)
+
+    def crashed(self, model: str) -> None:
+        """See `Observer`."""
+        for observer in self._observers:
+            observer.crashed(model)
+
+
+class ServedModel:
+    """One model of the allow-list, and its worker while it has one."""
+
+    def __init__(
+        self, reference: Reference, config: Callable[[Reference], EngineConfig], queue_length: int, observer: Observer
+    ) -> None:
+        """Takes what finds the model's file and makes a worker's configuration, raising ModelFailedError."""
+        self.status = ModelStatus(reference.id, reference.source)
+        self._reference = reference
+        self._config = config
+        self._queue_length = queue_length
+        self._observer = observer
+        self._client: EngineClient | None = None
+        self._load: asyncio.Task[EngineClient] | None = None
+        self._changed = asyncio.Event()
+        self._failures = 0
+        self._retry_at = 0.0
+        self._error: ServiceError | None = None
+        self._active_since = 0.0
+        self._suspects: dict[int, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        observer.status_changed(self.status)
+
+    async def stream(self, request: GenerationRequest, interval: float | None) -> AsyncGenerator[Delta | Progress]:
+        """As `EngineClient.stream`; loads the model where it is not loaded."""
+        fingerprint = _fingerprint(request)
+        if self._suspects.get(fingerprint, 0) > _CRASHES_ALLOWED:
+            raise PoisonRequestError("this request was being computed each time the model's process crashed")
+        load = asyncio.ensure_future(self.load())
+        try:
+            while not (await asyncio.wait({load}, timeout=interval))[0]:
+                yield Progress(Stage.LOADING)
+        finally:
+            load.cancel()
+        async with aclosing(load.result().stream(request, interval)) as items:
+            async for item in items:
+                yield item
+
+    async def load(self) -> EngineClient:
+        """Returns the worker's client, started where there is none. All callers share one load; none can cancel it.
+
+        Raises ModelFailedError, or UnavailableError while a failure is so recent that no new try is made.
+        """
+        if self._client is not None and self.status.state is State.ACTIVE:
+            return self._client
+        if self.status.state is State.UNLOADING:
+            raise UnavailableError("MODEL_UNLOADING", "the model is being unloaded")
+        if self._load is None:
+            self._refuse_in_back_off()
+            self._load = asyncio.create_task(self._start())
+            self._load.add_done_callback(self._end_load)
+        return await asyncio.shield(self._load)
+
+    async def unload(self) -> None:
+        """Lets open requests end, then ends the worker. Returns when the memory is free."""
+        if self._load is not None:
+            await asyncio.wait({self._load})
+        client = self._client
+        if client is None:
+            return
+        self._set(State.UNLOADING)
+        await client.drain()
+        self._client = None
+        await client.close()
+        self._set(State.UNLOADED)
+
+    async def close(self) -> None:
+        """Ends the worker, whatever it does."""
+        if self._load is not None:
+            self._load.cancel()
+            await asyncio.wait({self._load})
+        if self._client is not None:
+            await self._client.close()
+
+    async def watch(self) -> AsyncGenerator[ModelStatus]:
+        """Yields the status now and whenever it changes; never ends."""
+        while True:
+            changed = self._changed
+            yield self.status
+            await changed.wait()
+
+    async def _start(self) -> EngineClient:
+        self._set(State.LOADING, progress=0.0)
+        started = time.monotonic()
+        config = await asyncio.to_thread(self._config, self._reference)
+        client = EngineClient(config, self._queue_length, self._on_progress, self._on_stats, self._on_exit)
+        try:
+            info = await client.start()
+        except BaseException:
+            await client.close()
+            raise
+        self._client, self._active_since = client, time.monotonic()
+        self._observer.loaded(self.status.id, self._active_since - started)
+        self._set(State.ACTIVE, info=info)
+        return client
+
+    def _end_load(self, task: asyncio.Task[EngineClient]) -> None:
+        self._load = None
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, ServiceError):
+            logger.error("model %s cannot be loaded: %s", self.status.id, error)
+            self._fail(error)
+        elif error is not None:
+            logger.error("model %s cannot be loaded", self.status.id, exc_info=error)
+            self._fail(ModelFailedError("an internal error; the service's log has it"))
+
+    def _on_progress(self, fraction: float) -> None:
+        if self.status.state is State.LOADING:
+            self._set(State.LOADING, progress=fraction)
+
+    def _on_stats(self, stats: StepStats) -> None:
+        self._observer.stepped(self.status.id, stats)
+
+    def _on_exit(self, cause: str) -> None:
+        """The worker died while it served: remember what it computed, and start another one."""
+        assert self._client is not None
+        logger.error("model %s: %s", self.status.id, cause)
+        self._suspect(self._client.open_requests)
+        self._client = None
+        if time.monotonic() - self._active_since > _STABLE_AFTER:
+            self._failures = 0
+        self._observer.crashed(self.status.id)
+        self._observer.stepped(self.status.id, StepStats())
+        self._fail(UnavailableError("WORKER_DIED", f"the model's process ended: {cause}"))
+        self._restart_later()
+
+    def _suspect(self, requests: Sequence[GenerationRequest]) -> None:
+        for request in requests:
+            fingerprint = _fingerprint(request)
+            self._suspects[fingerprint] = self._suspects.pop(fingerprint, 0) + 1
+        while len(self._suspects) > _REMEMBERED_SUSPECTS:
+            del self._suspects[next(iter(self._suspects))]
+
+    def _restart_later(self) -> None:
+        delay = self._retry_at - time.monotonic()
+        asyncio.get_running_loop().call_later(max(delay, 0.0), self._restart)
+
+    def _restart(self) -> None:
+        if self.status.state is State.FAILED:
+            task = asyncio.create_task(self._load_quietly())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _load_quietly(self) -> None:
+        try:
+            await self.load()
+        except ServiceError as error:
+            logger.warning("model %s could not be restarted: %s", self.status.id, error)
+
+    def _fail(self, error: ServiceError) -> None:
+        delay = min(_FIRST_BACK_OFF * 2 ** (self._failures - 1), _LONGEST_BACK_OFF) if self._failures else 0.0
+        self._failures += 1
+        self._retry_at = time.monotonic() + delay
+        self._error = error
+        self._set(State.FAILED, reason=str(error))
+
+    def _refuse_in_back_off(self) -> None:
+        if self._error is not None and time.monotonic() < self._retry_at:
+            raise self._error
+
+    def _set(
+        self, state: State, *, reason: str = "", progress: float | None = None, info: ModelInfo | None = None
+    ) -> None:
+        info = info or (self.status.info if state is State.UNLOADING else None)
+        if state is not self.status.state:
+            logger.info("model %s: %s", self.status.id, state.value.lower())
+        self.status = replace(self.status, state=state, reason=reason, progress=progress, info=info)
+        self._observer.status_changed(self.status)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class Registry:
+    """The models of the allow-list, by id."""
+
+    def __init__(self, models: Mapping[str, ServedModel]) -> None:
+        self._models = dict(models)
+
+    def statuses(self) -> list[ModelStatus]:
+        """Returns all models as they stand now, in the order of the settings."""
+        return [model.status for model in self._models.values()]
+
+    def get(self, model: str) -> ServedModel:
+        """Returns the model with exactly this id; the only one for an empty id.
+
+        Raises ModelNotFoundError where there is none.
+        """
+        if not model and len(self._models) == 1:
+            return next(iter(self._models.values()))
+        if model not in self._models:
+            raise ModelNotFoundError(model)
+        return self._models[model]
+
+    async def close(self) -> None:
+        """Ends all workers."""
+        await asyncio.gather(*(model.close() for model in self._models.values()))
+
+
+def build_registry(
+    references: Sequence[Reference],
+    model_path: Path,
+    config: Callable[[Path], EngineConfig],
+    queue_length: int,
+    observer: Observer,
+) -> Registry:
+    """Returns a registry with a model for each reference; nothing is loaded."""
+
+    def find(reference: Reference) -> EngineConfig:
+        return config(reference.path(model_path))
+
+    models = {reference.id: ServedModel(reference, find, queue_length, observer) for reference in references}
+    return Registry(models)
+
+
+def _fingerprint(request: GenerationRequest) -> int:
+    """Returns the same number for a request and its repetition, whatever their ids and random seeds."""
+    return hash((request.prompt, request.stopping))

@@ -1,0 +1,82 @@
+"""The service's log: one JSON object a line, or lines for people."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+_SEVERITY = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+"""OpenTelemetry's severity names where Python's differ (logs data model, SeverityText)."""
+FIELDS = "fields"
+"""Name of the record attribute that holds a line's named values."""
+
+
+def fields(**values: object) -> dict[str, dict[str, object]]:
+    """Returns the `extra` argument that gives a log line named values; those that are None are left out."""
+    return {FIELDS: {name: value for name, value in values.items() if value is not None}}
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one JSON object."""
+
+    def __init__(self, service_name: str, version: str) -> None:
+        super().__init__()
+        self._resource = {"service.name": service_name, "service.version": version}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Returns the line."""
+        line: dict[str, Any] = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "severity": _SEVERITY.get(record.levelname, record.levelname),
+            "message": record.getMessage(),
+            "logger": record.name,
+            **self._resource,
+            **getattr(record, FIELDS, {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class PrettyHandler(logging.Handler):
+    """Writes a record for a person: time, level, message, then the named values."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._console = Console(file=stream, soft_wrap=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes the line, and the traceback where there is one."""
+        line = Text(f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S} ", style="dim")
+        line.append(f"{record.levelname:<7} ", style=_STYLES.get(record.levelname, ""))
+        line.append(record.getMessage(), style="not dim")
+        for name, value in getattr(record, FIELDS, {}).items():
+            line.append(f"  {name}=").append(str(value), style="not dim")
+        self._console.print(line)
+        if record.exc_info:
+            self._console.print(Text(logging.Formatter().formatException(record.exc_info)))
+
+
+_STYLES = {
+    "WARNING": "yellow not dim",
+    "ERROR": "bold red not dim",
+    "CRITICAL": "bold red not dim",
+    "INFO": "green not dim",
+}
+
+
+def set_up_log(
+    form: Literal["json", "pretty"] | None, level: str, service_name: str, version: str, stream: TextIO = sys.stderr
+) -> None:
+    """Sends all log records to the stream; `form` None is `pretty` on a terminal and `json` elsewhere."""
+    handler: logging.Handler
+    if form == "pretty" or (form is None and stream.isatty()):
+        handler = PrettyHandler(stream)
+    else:
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(JsonFormatter(service_name, version))
+    logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -1,0 +1,152 @@
+"""What Prometheus reads: requests, tokens, steps and the state of the models."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from llm_inference_api.engine.messages import StepStats
+from llm_inference_api.engine.request import Stage, Usage
+from llm_inference_api.models.registry import ModelStatus, Observer, State
+
+PREFIX = "llm_inference"
+_REQUEST_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+"""OpenTelemetry's buckets for gen_ai.server.request.duration."""
+_TOKEN_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 6.0, 10.0)
+"""Seconds to the first token and between tokens, after OpenTelemetry's gen_ai.server.* histograms."""
+
+
+class Metrics(Observer):
+    """The metrics of one process."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, version: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # A series more for each; nobody reads them.
+        self.registry = CollectorRegistry()
+        self._build_info = self._gauge("build_info", "Always 1; the label says which version runs.", "version")
+        self._build_info.labels(version).set(1)
+        self._draining = self._gauge("draining", "Whether the service is stopping.")
+        self._in_flight = self._gauge("rpcs_in_flight", "RPCs that have not ended, health checks left out.")
+        self._define_requests()
+        self._define_models()
+        self._define_steps()
+
+    def text(self) -> bytes:
+        """Returns all metrics in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+    def rpc_started(self) -> None:
+        """Counts an RPC as running."""
+        self._in_flight.inc()
+
+    def rpc_ended(self, method: str, code: str, seconds: float) -> None:
+        """Counts an RPC by the status that its caller sees."""
+        self._in_flight.dec()
+        self._rpcs.labels(method, code).inc()
+        self._rpc_seconds.labels(method).observe(seconds)
+
+    def first_token(self, model: str, seconds: float) -> None:
+        """Notes the time from a request's arrival to its first text."""
+        self._first_token.labels(model).observe(seconds)
+
+    def generated(self, model: str, finish_reason: str, usage: Usage, decode_seconds: float) -> None:
+        """Counts a generation that ended by itself; `decode_seconds` run from its first text to its last."""
+        self._generations.labels(model, finish_reason).inc()
+        self._request_prompt_tokens.labels(model).observe(usage.prompt_tokens)
+        self._request_completion_tokens.labels(model).observe(usage.completion_tokens)
+        if usage.completion_tokens > 1:
+            self._token_seconds.labels(model).observe(decode_seconds / (usage.completion_tokens - 1))
+
+    def rejected(self, model: str, reason: str) -> None:
+        """Counts a request that was refused for lack of room."""
+        self._rejected.labels(model, reason).inc()
+
+    def draining(self) -> None:
+        """Notes that the service is stopping."""
+        self._draining.set(1)
+
+    def status_changed(self, status: ModelStatus) -> None:
+        """See `Observer`."""
+        for state in State:
+            self._state.labels(status.id, state.value).set(state is status.state)
+        if status.info is not None:
+            self._slots.labels(status.id).set(status.info.slots)
+            self._kv_cells.labels(status.id).set(status.info.cache_tokens)
+
+    def loaded(self, model: str, seconds: float) -> None:
+        """See `Observer`."""
+        self._load_seconds.labels(model).observe(seconds)
+
+    def crashed(self, model: str) -> None:
+        """See `Observer`."""
+        self._crashes.labels(model).inc()
+
+    def stepped(self, model: str, stats: StepStats) -> None:
+        """See `Observer`."""
+        self._prompt_tokens.labels(model).inc(stats.prompt_tokens + stats.cached_tokens)
+        self._cached_tokens.labels(model).inc(stats.cached_tokens)
+        self._completion_tokens.labels(model).inc(stats.completion_tokens)
+        self._running.labels(model).set(stats.running)
+        self._waiting.labels(model).set(stats.waiting)
+        self._kv_used.labels(model).set(stats.kv_used)
+        self._kv_cached.labels(model).set(stats.kv_cached)
+        rows = stats.prompt_tokens + stats.completion_tokens
+        if rows:
+            self._step_seconds.labels(model).observe(stats.seconds)
+            self._step_tokens.labels(model).observe(rows)
+        for seconds in stats.queue_seconds:
+            self._queue_seconds.labels(model).observe(max(seconds, 0.0))
+        for stage in stats.cancelled:
+            self._cancelled.labels(model, _CANCEL_STAGES[stage]).inc()
+
+    def _define_requests(self) -> None:
+        self._rpcs = self._counter("rpcs", "RPCs that ended, by the status that the caller sees.", "method", "code")
+        self._rpc_seconds = self._histogram("rpc_seconds", "Time of an RPC.", _REQUEST_SECONDS, "method")
+        self._generations = self._counter("generations", "Generations that ended.", "model", "finish_reason")
+        self._rejected = self._counter("rejected", "Requests refused for lack of room.", "model", "reason")
+        self._cancelled = self._counter("cancelled", "Requests whose callers left, by stage.", "model", "stage")
+        tokens = tuple(4.0**power for power in range(9))
+        self._request_prompt_tokens = self._histogram("request_prompt_tokens", "Prompt's tokens.", tokens, "model")
+        self._request_completion_tokens = self._histogram(
+            "request_completion_tokens", "Generated tokens of a request.", tokens, "model"
+        )
+        self._first_token = self._histogram(
+            "time_to_first_token_seconds", "From a request's arrival to its first text.", _TOKEN_SECONDS, "model"
+        )
+        self._token_seconds = self._histogram(
+            "time_per_output_token_seconds", "Between the tokens of an answer, on average.", _TOKEN_SECONDS, "model"
+        )
+        self._queue_seconds = self._histogram(
+            "queue_seconds", "From a request's arrival to its slot.", _REQUEST_SECONDS, "model"
+        )
+
+    def _define_models(self) -> None:
+        self._state = self._gauge("model_state", "1 for the state that the model is in.", "model", "state")
+        self._slots = self._gauge("slots", "Requests that are computed at the same time at most.", "model")
+        self._kv_cells = self._gauge("kv_cells", "Tokens that the key-value cache holds.", "model")
+        self._crashes = self._counter("worker_crashes", "Deaths of the model's process.", "model")
+        self._load_seconds = self._histogram("load_seconds", "Time of a load.", _REQUEST_SECONDS, "model")
+
+    def _define_steps(self) -> None:
+        self._running = self._gauge("requests_running", "Requests that have a slot.", "model")
+        self._waiting = self._gauge("requests_waiting", "Requests that wait for a slot.", "model")
+        self._kv_used = self._gauge("kv_cells_used", "Tokens in the cache that running requests hold.", "model")
+        self._kv_cached = self._gauge("kv_cells_cached", "Tokens in the cache kept for later requests.", "model")
+        self._prompt_tokens = self._counter("prompt_tokens", "Tokens of prompts, cached ones included.", "model")
+        self._cached_tokens = self._counter("cached_tokens", "Tokens of prompts found in the cache.", "model")
+        self._completion_tokens = self._counter("completion_tokens", "Tokens that were generated.", "model")
+        self._step_seconds = self._histogram("step_seconds", "Time of a step.", _TOKEN_SECONDS, "model")
+        self._step_tokens = self._histogram(
+            "step_tokens", "Tokens that a step computes.", tuple(2.0**power for power in range(11)), "model"
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, namespace=PREFIX, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, namespace=PREFIX, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, namespace=PREFIX, buckets=buckets, registry=self.registry)
+
+
+_CANCEL_STAGES = {Stage.LOADING: "loading", Stage.QUEUED: "queue", Stage.PREFILL: "prefill", Stage.DECODE: "decode"}

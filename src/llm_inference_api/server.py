@@ -1,0 +1,225 @@
+"""The composition root: everything is built, started, waited for, drained and stopped here."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from llm_inference.v1 import (
+    inference_pb2,
+    inference_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
+    operations_pb2,
+    operations_pb2_grpc,
+)
+from llm_inference_api import __version__
+from llm_inference_api.api.calls import Gate
+from llm_inference_api.api.convert import Defaults
+from llm_inference_api.api.health import Health
+from llm_inference_api.api.inference import InferenceServicer, Patience
+from llm_inference_api.api.interceptors import CallInterceptor
+from llm_inference_api.api.models import ModelServicer
+from llm_inference_api.api.operations import OperationsServicer
+from llm_inference_api.engine.messages import EngineConfig
+from llm_inference_api.envoy import EnvoyProcess
+from llm_inference_api.errors import ServiceError
+from llm_inference_api.models.registry import Observers, Registry, build_registry
+from llm_inference_api.observability.log import fields
+from llm_inference_api.observability.metrics import Metrics
+from llm_inference_api.settings import Settings
+
+_LAST_MESSAGES = 1.0
+"""Seconds that cancelled streams have to tell their callers why."""
+_OPEN_WATCHES = 0.5
+"""Seconds that streams which never end by themselves, such as health watches, keep the server open."""
+
+logger = logging.getLogger(__name__)
+
+
+class StartError(Exception):
+    """The service cannot start, for a reason that a person can mend."""
+
+
+async def serve(settings: Settings, *, with_envoy: bool) -> None:
+    """Runs the service until a signal ends it: build → start → wait → drain → stop.
+
+    Raises StartError where a port cannot be had or Envoy cannot start.
+    """
+    signals = Signals()
+    service = build(settings, with_envoy=with_envoy)
+    try:
+        await service.start()
+        first = await signals.first()
+        await signals.unless_second(service.drain(lame_duck=settings.lame_duck if first == signal.SIGTERM else 0.0))
+    finally:
+        await service.stop()
+
+
+class Signals:
+    """SIGTERM and SIGINT: the first asks for a drain, the second for an end at once."""
+
+    def __init__(self) -> None:
+        self._received: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._received.put_nowait, number)
+
+    async def first(self) -> signal.Signals:
+        """Returns the next signal."""
+        return await self._received.get()
+
+    async def unless_second(self, drain: Any) -> None:
+        """Waits for the drain, or for the next signal."""
+        tasks = {asyncio.ensure_future(drain), asyncio.ensure_future(self._received.get())}
+        _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+
+
+@dataclass(slots=True)
+class Service:
+    """The parts that live as long as the process."""
+
+    settings: Settings
+    registry: Registry
+    health: Health
+    metrics: Metrics
+    gate: Gate
+    grpc_server: grpc.aio.Server
+    envoy: EnvoyProcess | None
+    grpc_port: int = 0
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def start(self) -> None:
+        """Opens the ports, then loads the models that the settings name. Returns before these are loaded."""
+        self.grpc_port = bind(self.grpc_server, self.settings.hostname, self.settings.grpc_port)
+        await self.grpc_server.start()
+        await self.health.start()
+        if self.envoy is not None:
+            await self.envoy.start(self.grpc_port)
+        for model in self.settings.preload:
+            self._preload(model)
+        if not self.settings.allowed_models:
+            logger.info("LLM_ALLOWED_MODELS is unset: the bundled demo model is served")
+        where = fields(grpc_port=self.grpc_port, rest_port=self.settings.port if self.envoy else None)
+        logger.info("serving", extra=where)
+
+    async def drain(self, lame_duck: float) -> None:
+        """Lets the running requests end; new ones are refused once the lame duck's time is over."""
+        logger.info("draining")
+        self.metrics.draining()
+        await self.health.stop()
+        await asyncio.sleep(lame_duck)
+        self.gate.close()
+        if not await self.gate.empty(self.settings.drain_timeout):
+            logger.warning("requests were still running after LLM_DRAIN_TIMEOUT; they are cut off")
+
+    async def stop(self) -> None:
+        """Ends everything that runs, whatever it does."""
+        self.gate.close()
+        await self.registry.close()
+        await self.gate.empty(_LAST_MESSAGES)
+        await self.grpc_server.stop(_OPEN_WATCHES)
+        if self.envoy is not None:
+            await self.envoy.stop()
+        logger.info("stopped")
+
+    def _preload(self, model: str) -> None:
+        task = asyncio.ensure_future(self._load(model))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _load(self, model: str) -> None:
+        with suppress(ServiceError):  # The model's state and the log say why.
+            await self.registry.get(model).load()
+
+
+def build(settings: Settings, *, with_envoy: bool) -> Service:
+    """Returns the service, with nothing started."""
+    metrics, health, gate = Metrics(__version__), Health(), Gate()
+    registry = build_registry(
+        settings.models,
+        settings.model_path,
+        _engine_config(settings),
+        settings.queue_length,
+        Observers(metrics, health),
+    )
+    server = build_grpc_server(settings, registry, health, metrics, gate)
+    envoy = EnvoyProcess(settings) if with_envoy else None
+    return Service(settings, registry, health, metrics, gate, server, envoy)
+
+
+def build_grpc_server(
+    settings: Settings, registry: Registry, health: Health, metrics: Metrics, gate: Gate
+) -> grpc.aio.Server:
+    """Returns a server with all services of the contract, bound to no port."""
+    server = grpc.aio.server(interceptors=[CallInterceptor(gate, metrics)], options=GRPC_OPTIONS)
+    defaults = Defaults(settings.default_temperature, settings.default_top_p, settings.max_tokens_limit)
+    patience = Patience(settings.request_timeout, settings.max_request_timeout, settings.progress_interval)
+    inference = InferenceServicer(registry, defaults, patience, metrics)
+    inference_pb2_grpc.add_InferenceServiceServicer_to_server(inference, server)
+    models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
+    operations_pb2_grpc.add_OperationsServiceServicer_to_server(OperationsServicer(metrics), server)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    if settings.reflection:
+        reflection.enable_server_reflection(SERVICE_NAMES, server)
+    return server
+
+
+GRPC_OPTIONS = (
+    # Two servers on one port would share its connections, unseen.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 8 << 20),
+    ("grpc.max_send_message_length", 16 << 20),
+    ("grpc.max_concurrent_streams", 1000),
+    ("grpc.max_metadata_size", 8 << 10),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Envoy pings while a call is silent; gRPC would take that for abuse and close the connection.
+    ("grpc.http2.max_ping_strikes", 0),
+)
+
+SERVICE_NAMES = (
+    *(
+        service.full_name
+        for module in (inference_pb2, models_pb2, operations_pb2, health_pb2)
+        for service in module.DESCRIPTOR.services_by_name.values()
+    ),
+    reflection.SERVICE_NAME,
+)
+
+
+def bind(server: grpc.aio.Server, hostname: str, port: int) -> int:
+    """Returns the port that the server listens on. Raises StartError where it cannot be had."""
+    host = f"[{hostname}]" if ":" in hostname else hostname
+    try:
+        return server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        raise StartError(f"LLM_GRPC_PORT: {host}:{port} cannot be listened on; is it in use?") from error
+
+
+def _engine_config(settings: Settings) -> Callable[[Path], EngineConfig]:
+    def configure(path: Path) -> EngineConfig:
+        return EngineConfig(
+            model_path=path,
+            threads=settings.compute_threads,
+            slots=settings.max_concurrent_requests,
+            default_max_tokens=settings.default_max_tokens,
+            queue_timeout=settings.queue_timeout,
+            step_timeout=settings.step_timeout,
+            context_length=settings.context_length,
+            kv_cache_tokens=settings.kv_cache_tokens,
+            gpu_layers=settings.gpu_layers,
+            batch_tokens=settings.batch_tokens,
+        )
+
+    return configure

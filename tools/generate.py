@@ -1,0 +1,47 @@
+"""Writes what is generated from the protos and the settings: stubs, typing stubs, descriptor set, Envoy's bootstrap.
+
+Run as `python -m tools.generate [DIRECTORY]`; the directory holds the project, or a copy to compare with.
+"""
+
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+from grpc_tools import protoc
+
+PROJECT = Path(__file__).resolve().parent.parent
+PROTOS = sorted((PROJECT / "proto").rglob("*.proto"))
+
+
+def generate(target: Path) -> None:
+    """Writes all generated files below the target directory. Raises RuntimeError where a proto is not valid."""
+    generated = target / "generated"
+    generated.mkdir(parents=True, exist_ok=True)
+    well_known = str(files("grpc_tools") / "_proto")
+    include = [f"-I{PROJECT / 'proto'}", f"-I{PROJECT / 'third_party/googleapis'}", f"-I{well_known}"]
+    python = [f"--python_out={generated}", f"--pyi_out={generated}", f"--grpc_python_out={generated}"]
+    _protoc(*include, *python, *map(str, PROTOS))
+    # Envoy needs the types of error details, which no proto of ours imports.
+    descriptor = generated / "llm_inference/v1/descriptor.pb"
+    details = PROJECT / "third_party/googleapis/google/rpc/error_details.proto"
+    _protoc(*include, "--include_imports", f"--descriptor_set_out={descriptor}", *map(str, PROTOS), str(details))
+
+
+def write_envoy_bootstrap(target: Path) -> None:
+    """Writes the bootstrap of a sidecar with default settings below the target directory."""
+    from llm_inference_api.envoy import default_bootstrap  # The package needs the stubs, which may not be there yet.
+
+    path = target / "envoy/bootstrap.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(default_bootstrap())
+
+
+def _protoc(*arguments: str) -> None:
+    if protoc.main(["protoc", *arguments]) != 0:
+        raise RuntimeError("protoc failed; it says why above")
+
+
+if __name__ == "__main__":
+    directory = Path(sys.argv[1]) if len(sys.argv) > 1 else PROJECT
+    generate(directory)
+    write_envoy_bootstrap(directory)
