@@ -230,6 +230,10 @@ class LlamaBackend:
         """See `Backend.clear`."""
         C.llama_memory_clear(self._memory, True)
 
+    def close(self) -> None:
+        """Frees the context."""
+        C.llama_free(self._context)
+
 
 class _Batch:
     """The arrays of a `llama_batch`, allocated once and filled through NumPy."""

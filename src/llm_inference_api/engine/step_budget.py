@@ -7,6 +7,8 @@ _STEP_WHILE_DECODING = 0.25
 """Seconds. A prompt's chunk delays the next token of every running answer by this much."""
 _STEP_ALONE = 1.0
 """Seconds. A prompt's chunk delays cancellation and admission by this much."""
+_SHORTEST = 1e-6
+"""Seconds that a step takes at least, whatever the clock says."""
 _WEIGHT = 0.3
 """Of the newest step in the moving average."""
 
@@ -29,6 +31,6 @@ class StepBudget:
         """Notes how long a step took. Steps with few rows are left out: they cost a pass over the weights, not rows."""
         if rows < _MIN_ROWS:
             return
-        newest = seconds / rows
+        newest = max(seconds, _SHORTEST) / rows
         before = newest if self._seconds_per_row is None else self._seconds_per_row
         self._seconds_per_row = (1 - _WEIGHT) * before + _WEIGHT * newest

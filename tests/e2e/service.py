@@ -1,0 +1,173 @@
+"""Runs the real service behind the real Envoy, as its user would."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import httpx
+from google.protobuf.json_format import MessageToDict
+
+from llm_inference.v1 import inference_pb2_grpc, models_pb2_grpc
+
+COMMAND = (sys.executable, "-c", "from llm_inference_api.cli import main; main()")
+
+
+def free_port() -> int:
+    """Returns a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class RunningService:
+    """A service's process, and the ways to talk to it."""
+
+    process: subprocess.Popen[bytes]
+    rest_port: int
+    grpc_port: int
+    log_path: Path
+
+    @property
+    def url(self) -> str:
+        """The REST address."""
+        return f"http://127.0.0.1:{self.rest_port}"
+
+    @property
+    def address(self) -> str:
+        """The gRPC address."""
+        return f"127.0.0.1:{self.grpc_port}"
+
+    @property
+    def through_envoy(self) -> str:
+        """The gRPC address that leads through Envoy."""
+        return f"127.0.0.1:{self.rest_port}"
+
+    def http(self) -> httpx.Client:
+        """Returns a new REST client."""
+        return httpx.Client(base_url=self.url, timeout=60)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Returns the sum of a metric's series that have these labels."""
+        text = httpx.get(f"{self.url}/metrics", timeout=10).text
+        total = 0.0
+        for line in text.splitlines():
+            match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+            if match and match[1] == f"llm_inference_{name}":
+                has = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
+                if labels.items() <= has.items():
+                    total += float(match[3])
+        return total
+
+    def wait_for_metric(self, name: str, value: float, seconds: float = 10.0, **labels: str) -> None:
+        """Returns when the metric has the value; fails when that takes too long."""
+        deadline = time.monotonic() + seconds
+        while (seen := self.metric(name, **labels)) != value:
+            assert time.monotonic() < deadline, f"{name} is {seen}, not {value}, after {seconds} s"
+            time.sleep(0.02)
+
+    def children(self) -> list[int]:
+        """Returns the process ids of all descendants."""
+        return descendants(self.process.pid)
+
+    def worker_pid(self) -> int:
+        """Returns the process id of the only model's worker."""
+        (pid,) = (pid for pid in self.children() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        return pid
+
+    def log(self) -> str:
+        """Returns what the service has logged so far."""
+        return self.log_path.read_text()
+
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 30.0) -> int:
+        """Sends a signal and returns the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(seconds)
+
+
+def descendants(pid: int) -> list[int]:
+    """Returns the process ids of a process's children, their children and so on."""
+    try:
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return []
+    return [found for child in map(int, listed) for found in (child, *descendants(child))]
+
+
+@contextmanager
+def run_service(directory: Path, model_path: Path, *, wait: bool = True, **variables: str) -> Iterator[RunningService]:
+    """Yields a service with the variables of the environment; with `wait`, once its preloaded models are active."""
+    ports = {"LLM_INFERENCE_PORT": str(free_port()), "LLM_GRPC_PORT": str(free_port())}
+    fixed = {"LLM_MODEL_PATH": str(model_path), "LLM_LAME_DUCK": "0", "LLM_INFERENCE_HOSTNAME": "127.0.0.1"}
+    environment = {**clean_environment(), **ports, **fixed, **variables}
+    log_path = directory / f"service-{ports['LLM_INFERENCE_PORT']}.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen([*COMMAND, "serve"], env=environment, stdout=log, stderr=log)
+    service = RunningService(
+        process, int(environment["LLM_INFERENCE_PORT"]), int(environment["LLM_GRPC_PORT"]), log_path
+    )
+    try:
+        if wait:
+            wait_until_active(service)
+        yield service
+    finally:
+        left = service.children()
+        if process.poll() is None:
+            process.kill()
+            process.wait(10)
+        for pid in left:
+            if is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def clean_environment() -> dict[str, str]:
+    """Returns this process's environment without settings of the service."""
+    ours = ("LLM_", "CORS_", "HF_", "HUGGING_FACE_", "OTEL_", "TLS_", "SERVER_SSL", "SERVICE_NAME", "LOG_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+def wait_until_active(service: RunningService, seconds: float = 30.0) -> None:
+    """Returns when no model is unloaded or loading; fails when the service ends or that takes too long."""
+    deadline = time.monotonic() + seconds
+    while True:
+        assert service.process.poll() is None, f"the service ended:\n{service.log()}"
+        assert time.monotonic() < deadline, f"not ready within {seconds} s:\n{service.log()}"
+        try:
+            states = [model["state"] for model in httpx.get(f"{service.url}/api/llms", timeout=10).json()["models"]]
+        except (httpx.HTTPError, KeyError, ValueError):
+            states = ["LOADING"]
+        if any(state in ("ACTIVE", "FAILED") for state in states):
+            return
+        time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    """Returns whether the process runs; one that has ended but was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def inference(channel: grpc.Channel) -> inference_pb2_grpc.InferenceServiceStub:
+    """Returns a stub for generation."""
+    return inference_pb2_grpc.InferenceServiceStub(channel)
+
+
+def models(channel: grpc.Channel) -> models_pb2_grpc.ModelServiceStub:
+    """Returns a stub for the models."""
+    return models_pb2_grpc.ModelServiceStub(channel)
+
+
+def as_dict(message: object) -> dict[str, object]:
+    """Returns a message as REST shows it."""
+    return MessageToDict(message, preserving_proto_field_name=True)  # type: ignore[arg-type]

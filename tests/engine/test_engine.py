@@ -1,0 +1,202 @@
+from dataclasses import dataclass, field
+
+import pytest
+
+from llm_inference_api.engine.engine import Engine
+from llm_inference_api.engine.messages import StepOutput
+from llm_inference_api.engine.output import OutputText
+from llm_inference_api.engine.prefix_cache import PrefixCache
+from llm_inference_api.engine.request import Delta, FinishReason, GenerationRequest, Sampling, Stage, Stopping, Usage
+from llm_inference_api.engine.scheduler import Scheduler
+from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.engine.step_budget import StepBudget
+from llm_inference_api.errors import ComputationError, OverloadedError, UnavailableError
+from tests.fakes.backend import END, FakeBackend, FakeSampler
+
+
+@dataclass
+class Bench:
+    """An engine over a fake backend, with a clock that tests move."""
+
+    backend: FakeBackend = field(default_factory=FakeBackend)
+    now: float = 0.0
+    slots: int = 4
+
+    def __post_init__(self) -> None:
+        scheduler = Scheduler(PrefixCache(seats=8, cells=1000), self.slots)
+        self.engine = Engine(self.backend, scheduler, StepBudget(512), queue_timeout=30.0, clock=lambda: self.now)
+
+    def submit(self, name: str, tokens: list[int], stopping: Stopping | None = None, **sampling: int) -> None:
+        stopping = stopping or Stopping()
+        request = GenerationRequest(name, "", Sampling(seed=0, **sampling), stopping)
+        sampler = FakeSampler(self.backend)
+        output = OutputText(stopping.stop)
+        self.engine.submit(Sequence(request, tokens, stopping.max_tokens or 4, output, sampler, self.now))
+
+    def run(self) -> list[StepOutput]:
+        outputs = []
+        while self.engine.busy:
+            outputs.append(self.engine.step())
+            self.now += 0.1
+        return outputs
+
+
+def deltas(outputs: list[StepOutput], name: str) -> list[Delta]:
+    return [delta for output in outputs for delta in output.deltas if delta.request_id == name]
+
+
+def text(outputs: list[StepOutput], name: str) -> str:
+    return "".join(delta.text for delta in deltas(outputs, name))
+
+
+def test_answer_ends_at_max_tokens() -> None:
+    """The last delta says LENGTH and what the request cost."""
+    bench = Bench()
+    bench.submit("a", [10, 11])
+    outputs = bench.run()
+    assert text(outputs, "a") == "12 13 14 15 "
+    last = deltas(outputs, "a")[-1]
+    assert (last.finish_reason, last.usage) == (FinishReason.LENGTH, Usage(2, 4, 0))
+
+
+def test_answer_ends_at_the_end_token() -> None:
+    """The end token ends the answer, is counted, and has no text."""
+    bench = Bench()
+    bench.backend.script = {12: END}
+    bench.submit("a", [10, 11])
+    last = deltas(bench.run(), "a")[-1]
+    assert (last.text, last.finish_reason, last.usage) == ("", FinishReason.STOP, Usage(2, 2, 0))
+
+
+def test_ignore_eos_goes_on() -> None:
+    """With ignore_eos the end token is a token like others."""
+    bench = Bench()
+    bench.backend.script = {12: END}
+    bench.submit("a", [10, 11], Stopping(max_tokens=4, ignore_eos=True))
+    assert text(bench.run(), "a") == "12 0 1 2 "
+
+
+def test_stop_string_ends_the_answer_without_being_sent() -> None:
+    """A stop string says STOP, and neither it nor what follows is sent."""
+    bench = Bench()
+    bench.submit("a", [10], Stopping(max_tokens=9, stop=("2 13",)))
+    outputs = bench.run()
+    assert text(outputs, "a") == "11 1"
+    assert deltas(outputs, "a")[-1].finish_reason is FinishReason.STOP
+
+
+def test_sequences_share_steps() -> None:
+    """Two requests move in the same forwards, each with its own text."""
+    bench = Bench()
+    bench.submit("a", [10])
+    bench.submit("b", [50, 51])
+    outputs = bench.run()
+    assert (text(outputs, "a"), text(outputs, "b")) == ("11 12 13 14 ", "52 53 54 55 ")
+    assert len(bench.backend.forwards) == 4
+
+
+def test_logprobs_cover_every_token() -> None:
+    """There is one log probability for each generated token, whichever delta carries its text."""
+    bench = Bench()
+    bench.backend.script = {13: END}
+    bench.submit("a", [10], Stopping(max_tokens=9, stop=("13 14",)), logprobs=0)
+    tokens = [entry.token_id for delta in deltas(bench.run(), "a") for entry in delta.logprobs]
+    assert tokens == [11, 12, 13, END]
+
+
+def test_cancelled_request_is_gone_before_the_next_step() -> None:
+    """A cancelled request has no more rows, and the step says in which stage it was."""
+    bench = Bench()
+    bench.submit("a", [10])
+    bench.submit("b", [50])
+    bench.engine.step()
+    bench.engine.cancel("a")
+    output = bench.engine.step()
+    assert [delta.request_id for delta in output.deltas] == ["b"]
+    assert output.stats.cancelled == (Stage.DECODE,)
+    assert output.stats.running == 1
+    assert bench.backend.closed_samplers == 1
+
+
+@pytest.mark.parametrize(
+    ("prompt_length", "others", "stage"), [(1, 4, Stage.QUEUED), (200, 0, Stage.PREFILL), (1, 0, Stage.DECODE)]
+)
+def test_cancel_reports_the_stage(prompt_length: int, others: int, stage: Stage) -> None:
+    """A request can be cancelled in the queue, in its prompt and in its answer."""
+    bench = Bench()
+    for index in range(others):
+        bench.submit(f"other {index}", [500 + 10 * index])
+    bench.submit("a", list(range(100, 100 + prompt_length)))
+    bench.engine.step()
+    bench.engine.cancel("a")
+    assert bench.engine.step().stats.cancelled == (stage,)
+
+
+def test_cancel_of_an_ended_request_does_nothing() -> None:
+    """A cancel that crosses the last delta is ignored."""
+    bench = Bench()
+    bench.submit("a", [10])
+    bench.run()
+    bench.engine.cancel("a")
+    assert not bench.engine.busy
+
+
+def test_request_that_waits_too_long_is_refused() -> None:
+    """The queue's timeout ends a request that never got a slot, with an error that says so."""
+    bench = Bench(slots=1)
+    bench.submit("a", [10], Stopping(max_tokens=900))
+    bench.submit("b", [50])
+    bench.engine.step()
+    bench.now = 31.0
+    (rejection,) = bench.engine.step().rejections
+    assert rejection.request_id == "b"
+    assert isinstance(rejection.error, OverloadedError)
+
+
+def test_failed_forward_ends_the_running_requests_only() -> None:
+    """What ran is lost and told so; what waits runs next, with an empty cache."""
+    bench = Bench(slots=1)
+    bench.submit("a", [10])
+    bench.engine.step()
+    bench.submit("b", [50])
+    bench.backend.fail_next = True
+    (rejection,) = bench.engine.step().rejections
+    assert (rejection.request_id, type(rejection.error)) == ("a", UnavailableError)
+    assert text(bench.run(), "b") == "51 52 53 54 "
+
+
+def test_scores_that_are_no_numbers_end_that_request_only() -> None:
+    """A request whose scores cannot be sampled fails; the others go on."""
+    bench = Bench()
+    bench.backend.script = {10: -1}
+    bench.submit("a", [10])
+    bench.submit("b", [50])
+    outputs = bench.run()
+    assert isinstance(outputs[0].rejections[0].error, ComputationError)
+    assert text(outputs, "b") == "51 52 53 54 "
+
+
+def test_figures_add_up() -> None:
+    """The steps' figures count every prompt token once, computed or cached, and every generated one."""
+    bench = Bench()
+    bench.submit("a", list(range(100, 180)))
+    outputs = bench.run()
+    bench.submit("b", [*range(100, 170), 5, 6])
+    outputs += bench.run()
+    assert sum(output.stats.prompt_tokens for output in outputs) == 80 + 2
+    assert sum(output.stats.cached_tokens for output in outputs) == 70
+    assert sum(output.stats.completion_tokens for output in outputs) == 8
+    assert outputs[-1].stats.kv_used == 0
+
+
+def test_progress_is_reported_at_an_interval() -> None:
+    """Waiting and prefilling requests are reported, but not in every step."""
+    bench = Bench(slots=1)
+    bench.submit("long", list(range(100, 300)))
+    bench.submit("waiting", [5])
+    first, second = bench.engine.step(), bench.engine.step()
+    assert [(name, progress.stage) for name, progress in first.progress] == [
+        ("waiting", Stage.QUEUED),
+        ("long", Stage.PREFILL),
+    ]
+    assert second.progress == ()

@@ -1,0 +1,78 @@
+from llm_inference_api.engine.prefix_cache import PrefixCache, Seat, common_prefix
+
+
+def filled(cache: PrefixCache, index: int, tokens: list[int]) -> Seat:
+    seat = cache.seats[index]
+    cache.occupy(seat)
+    cache.extend(seat, tokens)
+    return seat
+
+
+def test_shared_cells_are_paid_once() -> None:
+    """A prefix that two seats hold takes its cells once, and is free when both have dropped it."""
+    cache = PrefixCache(seats=3, cells=20)
+    source = filled(cache, 0, [1, 2, 3, 4])
+    cache.share(source, cache.seats[1], 3)
+    assert cache.free == 16
+    cache.release(source)
+    cache.truncate(source, 0)
+    assert cache.free == 17
+    cache.truncate(cache.seats[1], 0)
+    assert cache.free == 20
+
+
+def test_used_by_busy_counts_shared_cells_once() -> None:
+    """Cells that several busy seats own count once, and stop counting with the last of them."""
+    cache = PrefixCache(seats=3, cells=20)
+    source = filled(cache, 0, [1, 2, 3, 4])
+    cache.share(source, cache.seats[1], 3)
+    cache.occupy(cache.seats[1])
+    cache.extend(cache.seats[1], [9])
+    assert cache.used_by_busy == 5
+    cache.release(source)
+    assert cache.used_by_busy == 4
+    cache.release(cache.seats[1])
+    assert cache.used_by_busy == 0
+
+
+def test_longest_prefix_leaves_the_last_token_out() -> None:
+    """A prompt that the cache holds in full is computed for its last token at least."""
+    cache = PrefixCache(seats=2, cells=20)
+    filled(cache, 0, [1, 2, 3])
+    assert cache.longest_prefix([1, 2, 3])[1] == 2
+
+
+def test_longest_prefix_prefers_an_idle_seat() -> None:
+    """Among seats that hold equally much, an idle one is returned."""
+    cache = PrefixCache(seats=2, cells=20)
+    filled(cache, 0, [1, 2, 3])
+    idle = filled(cache, 1, [1, 2, 3])
+    cache.release(idle)
+    assert cache.longest_prefix([1, 2, 3, 4]) == (idle, 3)
+
+
+def test_idle_seats_come_longest_unused_first() -> None:
+    """The seat to be emptied first is the one whose last use is longest ago."""
+    cache = PrefixCache(seats=2, cells=20)
+    first, second = filled(cache, 0, [1]), filled(cache, 1, [2])
+    cache.release(second)
+    cache.release(first)
+    assert cache.idle_seats() == [second, first]
+
+
+def test_reclaimable_spares_busy_seats_and_the_source() -> None:
+    """What eviction can free is everything but busy seats' cells and the prefix that is to be shared."""
+    cache = PrefixCache(seats=3, cells=20)
+    filled(cache, 0, [1, 2])
+    idle = filled(cache, 1, [5, 6, 7, 8])
+    cache.release(idle)
+    assert cache.reclaimable(idle, 3) == 15
+
+
+def test_common_prefix_across_blocks() -> None:
+    """Long lists are compared in blocks; the first difference is found wherever it is."""
+    left = list(range(1000))
+    right = [*range(700), -1, *range(701, 1000)]
+    assert common_prefix(left, right, 1000) == 700
+    assert common_prefix(left, left, 999) == 999
+    assert common_prefix(left, left[:300], 1000) == 300

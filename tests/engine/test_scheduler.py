@@ -1,0 +1,214 @@
+from llm_inference_api.engine.output import OutputText
+from llm_inference_api.engine.prefix_cache import PrefixCache
+from llm_inference_api.engine.request import GenerationRequest, Sampling
+from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Scheduler, Truncate
+from llm_inference_api.engine.sequence import Sequence
+from tests.fakes.backend import FakeBackend, FakeSampler
+
+
+def sequence(name: str, tokens: list[int], max_tokens: int = 10) -> Sequence:
+    request = GenerationRequest(name, "", Sampling(seed=0))
+    return Sequence(request, list(tokens), max_tokens, OutputText(()), FakeSampler(FakeBackend()), submitted_at=0.0)
+
+
+def scheduler(*, slots: int = 4, seats: int = 8, cells: int = 1000) -> Scheduler:
+    return Scheduler(PrefixCache(seats, cells), slots)
+
+
+def rows(plan: Plan) -> dict[str, int]:
+    return {work.sequence.id: work.count for work in plan.work}
+
+
+def prompt(start: int, length: int) -> list[int]:
+    return list(range(start, start + length))
+
+
+def decode(item: Sequence, token: int = 1) -> None:
+    item.tokens.append(token)
+
+
+def test_prompt_is_computed_in_chunks_of_the_budget() -> None:
+    """A prompt longer than the budget takes several steps."""
+    policy = scheduler()
+    policy.add(sequence("a", prompt(0, 25)))
+    assert [rows(policy.schedule(10)) for _ in range(3)] == [{"a": 10}, {"a": 10}, {"a": 5}]
+
+
+def test_decoding_comes_before_prompts() -> None:
+    """Running answers get their row first; prompts share the rest of the budget in order of arrival."""
+    policy = scheduler()
+    running = sequence("running", prompt(0, 5))
+    policy.add(running)
+    policy.schedule(10)
+    decode(running)
+    policy.add(sequence("first", prompt(100, 6)))
+    policy.add(sequence("second", prompt(200, 6)))
+    assert rows(policy.schedule(10)) == {"running": 1, "first": 6, "second": 3}
+
+
+def test_decoding_is_never_cut_by_the_budget() -> None:
+    """Every running answer moves in every step, even where a prompt could use the whole budget."""
+    policy = scheduler()
+    items = [sequence(name, prompt(start, 3)) for name, start in (("a", 0), ("b", 50), ("c", 100))]
+    for item in items:
+        policy.add(item)
+    policy.schedule(100)
+    for item in items:
+        decode(item)
+    assert rows(policy.schedule(1)) == {"a": 1, "b": 1, "c": 1}
+
+
+def test_slots_bound_the_running_sequences() -> None:
+    """No more sequences run than there are slots; the next one starts when one ends."""
+    policy = scheduler(slots=2)
+    items = [sequence(name, prompt(start, 3)) for name, start in (("a", 0), ("b", 50), ("c", 100))]
+    for item in items:
+        policy.add(item)
+    assert rows(policy.schedule(100)) == {"a": 3, "b": 3}
+    policy.remove(items[0])
+    assert rows(policy.schedule(100)) == {"c": 3}
+
+
+def test_admission_reserves_prompt_and_answer() -> None:
+    """A sequence starts only when all the cells that it may ever need are free."""
+    policy = scheduler(cells=30)
+    first = sequence("first", prompt(0, 10), max_tokens=10)
+    policy.add(first)
+    policy.add(sequence("second", prompt(50, 5), max_tokens=10))
+    assert rows(policy.schedule(100)) == {"first": 10}
+    policy.remove(first)
+    assert rows(policy.schedule(100)) == {"second": 5}
+
+
+def test_queue_keeps_its_order_when_the_first_does_not_fit() -> None:
+    """A small request does not overtake a large one that waits for room."""
+    policy = scheduler(cells=30)
+    policy.add(sequence("running", prompt(0, 10), max_tokens=10))
+    policy.schedule(100)
+    policy.add(sequence("large", prompt(50, 10), max_tokens=10))
+    policy.add(sequence("small", prompt(90, 2), max_tokens=2))
+    assert policy.schedule(100).admitted == []
+
+
+def test_prefix_of_an_ended_sequence_is_reused() -> None:
+    """A prompt that begins like an earlier one is computed from where they part."""
+    policy = scheduler()
+    first = sequence("first", prompt(0, 50))
+    policy.add(first)
+    policy.schedule(100)
+    policy.remove(first)
+    second = sequence("second", [*prompt(0, 40), *prompt(500, 10)])
+    policy.add(second)
+    plan = policy.schedule(100)
+    assert rows(plan) == {"second": 10}
+    assert second.cached == 40
+    assert plan.memory == [CopyPrefix(source=0, target=1, length=40)]
+
+
+def test_prefix_of_a_running_sequence_is_reused() -> None:
+    """A busy sequence's prefix is shared too."""
+    policy = scheduler()
+    first = sequence("first", prompt(0, 50))
+    policy.add(first)
+    policy.schedule(100)
+    decode(first)
+    policy.add(sequence("second", [*prompt(0, 45), 7, 8]))
+    assert rows(policy.schedule(100)) == {"first": 1, "second": 2}
+
+
+def test_same_prompt_at_the_same_time_is_computed_once() -> None:
+    """Requests that come while their common prefix is being computed wait for it instead of computing it again."""
+    policy = scheduler(slots=8)
+    items = [sequence(f"r{index}", [*prompt(0, 500), 1000 + index]) for index in range(4)]
+    for item in items:
+        policy.add(item)
+    computed = sum(sum(rows(policy.schedule(100)).values()) for _ in range(12))
+    assert computed == 501 + 3
+    assert [item.cached for item in items] == [0, 500, 500, 500]
+
+
+def test_waiting_for_a_prefix_holds_nobody_else() -> None:
+    """A sequence that waits for a prefix lets later ones with other prompts start."""
+    policy = scheduler()
+    policy.add(sequence("first", prompt(0, 100)))
+    policy.schedule(10)
+    policy.add(sequence("same", prompt(0, 100)))
+    policy.add(sequence("other", prompt(500, 5)))
+    assert rows(policy.schedule(20)) == {"first": 20}
+    assert [item.id for item in policy.waiting] == ["same"]
+
+
+def test_waiting_for_a_prefix_ends_when_its_computation_is_cancelled() -> None:
+    """When the computing sequence leaves, the next one goes on from what is there."""
+    policy = scheduler()
+    first = sequence("first", prompt(0, 100))
+    policy.add(first)
+    policy.schedule(10)
+    policy.add(sequence("same", prompt(0, 100)))
+    policy.schedule(10)
+    policy.remove(first)
+    assert rows(policy.schedule(100)) == {"same": 80}
+
+
+def test_longest_unused_prefix_is_dropped_for_room() -> None:
+    """Idle prefixes stay until the room is needed; then the longest unused one goes first."""
+    policy = scheduler(cells=100)
+    for name, start in (("old", 0), ("new", 1000)):
+        item = sequence(name, prompt(start, 40), max_tokens=1)
+        policy.add(item)
+        policy.schedule(100)
+        policy.remove(item)
+    policy.add(sequence("next", prompt(2000, 30), max_tokens=1))
+    assert policy.schedule(100).memory == [Truncate(seat=0, length=0)]
+
+
+def test_prefix_in_use_is_not_dropped_for_room() -> None:
+    """The prefix that a sequence is about to share survives the eviction that makes room for the rest of it."""
+    policy = scheduler(cells=100)
+    for name, start in (("source", 0), ("other", 1000)):
+        item = sequence(name, prompt(start, 40), max_tokens=1)
+        policy.add(item)
+        policy.schedule(100)
+        policy.remove(item)
+    policy.add(sequence("next", [*prompt(0, 40), *prompt(2000, 30)], max_tokens=5))
+    plan = policy.schedule(100)
+    assert plan.memory == [Truncate(seat=1, length=0), CopyPrefix(source=0, target=2, length=40)]
+
+
+def test_nothing_is_dropped_for_a_sequence_that_cannot_fit_yet() -> None:
+    """Prefixes are not sacrificed in vain."""
+    policy = scheduler(cells=100)
+    cached = sequence("cached", prompt(0, 20), max_tokens=1)
+    policy.add(cached)
+    policy.schedule(100)
+    policy.remove(cached)
+    policy.add(sequence("running", prompt(500, 40), max_tokens=30))
+    policy.schedule(100)
+    policy.add(sequence("large", prompt(900, 40), max_tokens=30))
+    assert policy.schedule(100).memory == []
+
+
+def test_source_is_taken_over_when_all_other_seats_are_busy() -> None:
+    """With one idle seat left, its prefix is cut to what is common instead of copied."""
+    policy = scheduler(slots=2, seats=2)
+    policy.add(sequence("running", prompt(500, 5)))
+    policy.schedule(100)
+    ended = sequence("ended", prompt(0, 50))
+    policy.add(ended)
+    policy.schedule(100)
+    policy.remove(ended)
+    policy.add(sequence("next", [*prompt(0, 40), 7]))
+    plan = policy.schedule(100)
+    assert plan.memory == [Truncate(seat=1, length=40)]
+    assert rows(plan)["next"] == 1
+
+
+def test_waiting_sequence_can_be_removed() -> None:
+    """A sequence that leaves the queue never runs."""
+    policy = scheduler(slots=1)
+    policy.add(sequence("a", prompt(0, 3)))
+    waiting = sequence("b", prompt(50, 3))
+    policy.add(waiting)
+    policy.schedule(100)
+    policy.remove(waiting)
+    assert not policy.waiting

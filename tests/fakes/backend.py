@@ -1,0 +1,87 @@
+"""A model without llama.cpp: it repeats its prompt, token by token, and checks how the engine uses it."""
+
+from collections.abc import Sequence as Rows
+from dataclasses import dataclass, field
+
+from llm_inference_api.engine.backend import BackendError, Row
+from llm_inference_api.engine.request import Sampling, TokenLogprob
+from llm_inference_api.errors import ComputationError
+
+END = 0
+"""The token that ends an answer."""
+
+
+@dataclass
+class FakeBackend:
+    """Computes nothing: after a token comes what the script says."""
+
+    seats: dict[int, list[int]] = field(default_factory=dict)
+    forwards: list[list[Row]] = field(default_factory=list)
+    scores: dict[int, int] = field(default_factory=dict)
+    """The next token by row of the last forward."""
+    script: dict[int, int] = field(default_factory=dict)
+    """The next token by last token; others are followed by themselves plus 1."""
+    fail_next: bool = False
+    closed_samplers: int = 0
+
+    def forward(self, rows: Rows[Row]) -> None:
+        """Notes the rows; each must continue its seat."""
+        if self.fail_next:
+            self.fail_next = False
+            raise BackendError("no memory")
+        self.forwards.append(list(rows))
+        self.scores = {}
+        for index, row in enumerate(rows):
+            seat = self.seats.setdefault(row.seat, [])
+            assert row.position == len(seat), f"row {row} does not continue its seat of {len(seat)} tokens"
+            seat.append(row.token)
+            if row.wants_scores:
+                self.scores[index] = self.script.get(row.token, row.token + 1)
+
+    def sampler(self, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool) -> "FakeSampler":
+        """Returns a sampler that takes what the script says."""
+        return FakeSampler(self)
+
+    def copy_prefix(self, source: int, target: int, length: int) -> None:
+        """Copies; the target must be empty."""
+        assert not self.seats.get(target)
+        assert len(self.seats[source]) >= length
+        self.seats[target] = self.seats[source][:length]
+
+    def truncate(self, seat: int, length: int) -> None:
+        """Drops the seat's end."""
+        del self.seats[seat][length:]
+
+    def piece(self, token: int) -> bytes:
+        """Returns the token's number and a space."""
+        return f"{token} ".encode()
+
+    def is_end(self, token: int) -> bool:
+        """Returns whether it is the end token."""
+        return token == END
+
+    def clear(self) -> None:
+        """Forgets all seats."""
+        self.seats.clear()
+
+
+@dataclass
+class FakeSampler:
+    """Takes the token that the backend's script says; a negative one is a failure."""
+
+    backend: FakeBackend
+
+    def sample(self, row: int) -> int:
+        """Returns the scripted token."""
+        token = self.backend.scores[row]
+        if token < 0:
+            raise ComputationError("no number")
+        return token
+
+    def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
+        """Returns a certain token."""
+        return TokenLogprob(token, self.backend.piece(token), 0.0, ())
+
+    def close(self) -> None:
+        """Counts itself."""
+        self.backend.closed_samplers += 1
