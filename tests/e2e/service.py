@@ -97,10 +97,12 @@ class RunningService:
 def descendants(pid: int) -> list[int]:
     """Returns the process ids of a process's children, their children and so on."""
     try:
-        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        # Children belong to the thread that started them.
+        tasks = Path(f"/proc/{pid}/task").glob("*/children")
+        listed = [int(child) for task in tasks for child in task.read_text().split()]
     except FileNotFoundError:
         return []
-    return [found for child in map(int, listed) for found in (child, *descendants(child))]
+    return [found for child in listed for found in (child, *descendants(child))]
 
 
 @contextmanager

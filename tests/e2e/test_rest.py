@@ -77,7 +77,8 @@ def test_logprobs_have_an_entry_for_each_token(http: httpx.Client) -> None:
 def test_model_may_be_left_out_only_when_there_is_one(http: httpx.Client) -> None:
     """With several models a request must say which."""
     answer = http.post("/api/generate", json={"prompt": "x"})
-    assert answer.status_code == 404
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("model: is missing")
 
 
 def test_models_are_listed_with_their_states(http: httpx.Client) -> None:

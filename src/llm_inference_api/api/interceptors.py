@@ -21,7 +21,7 @@ from llm_inference_api.observability.metrics import Metrics
 Context = grpc.aio.ServicerContext[Any, Any]
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 OURS = "/llm_inference."
-"""How the methods begin that a drain waits for; health checks and reflection are not among them."""
+"""How the methods of the contract begin. Health checks and reflection are left alone: a drain does not wait for them."""
 _MAX_REQUEST_ID = 128
 
 access_log = logging.getLogger("llm_inference_api.access")
@@ -39,7 +39,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Returns the method's handler with everything around it."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or handler.request_streaming:  # Unknown, or the reflection service's own business.
+        if handler is None or not method.startswith(OURS):
             return handler
         decode = _tolerant(handler.request_deserializer)
         if handler.response_streaming:
@@ -90,10 +90,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Counts, times and logs the RPC, whichever way it ends."""
         call = Call(method, _request_id(context), context.peer())
         current_call.set(call)
-        ours = method.startswith(OURS)
-        if ours:
-            await self._enter(context)
-            self._metrics.rpc_started()
+        await self._enter(context)
+        self._metrics.rpc_started()
         try:
             yield
         except (asyncio.CancelledError, GeneratorExit):
@@ -101,10 +99,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             raise
         finally:
             seconds = time.monotonic() - call.started_at
-            if ours:
-                self._gate.leave()
-                self._metrics.rpc_ended(method, call.code, seconds)
-            _log_access(call, seconds, logging.INFO if ours else logging.DEBUG)
+            self._gate.leave()
+            self._metrics.rpc_ended(method, call.code, seconds)
+            _log_access(call, seconds)
 
     async def _enter(self, context: Context) -> None:
         try:
@@ -156,6 +153,6 @@ def _identity() -> dict[str, object]:
     return {"request_id": call.request_id, "rpc.method": call.method} if call else {}
 
 
-def _log_access(call: Call, seconds: float, level: int) -> None:
+def _log_access(call: Call, seconds: float) -> None:
     values = {"code": call.code, "duration_ms": round(seconds * 1000, 1), "peer": call.peer, **call.facts}
-    access_log.log(level, call.method.rpartition("/")[2], extra=fields(**_identity(), **values))
+    access_log.info(call.method.rpartition("/")[2], extra=fields(**_identity(), **values))

@@ -233,7 +233,7 @@ class EngineClient:
         self._writer.shutdown(wait=False)
         self._cancel_watchdog()
         ending = _describe_exit(exit_code)
-        error = UnavailableError("WORKER_DIED", f"the model's process ended ({ending}); it is being restarted")
+        error = self._describe_end(ending)
         self._gone.set()
         if not self._ready.done():
             self._ready.set_exception(ModelFailedError(_joined(f"its process ended ({ending})", self._last_words)))
@@ -242,9 +242,14 @@ class EngineClient:
         for answer in self._answers.values():
             answer.fail(error)
 
+    def _describe_end(self, ending: str) -> UnavailableError:
+        if self._closing:
+            return UnavailableError("DRAINING", "the service is stopping")
+        return UnavailableError("WORKER_DIED", f"the model's process ended ({ending}); it is being restarted")
+
     def _submit(self, request: GenerationRequest) -> Answer:
         if self._gone.is_set():
-            raise UnavailableError("WORKER_DIED", "the model's process ended; it is being restarted")
+            raise self._describe_end("just now")
         if len(self._answers) >= self._capacity:
             problem = f"{len(self._answers)} requests are running or waiting for this model, which is its limit"
             raise OverloadedError(problem, self._retry_after())
@@ -299,7 +304,7 @@ class EngineClient:
 
 def _describe_exit(code: int | None) -> str:
     if code is not None and code < 0:
-        return f"killed by signal {-code}" + (" (out of memory, or by hand)" if code == -9 else "")
+        return f"killed by signal {-code}" + (", for lack of memory or by hand" if code == -9 else "")
     return f"exit code {code}"
 
 

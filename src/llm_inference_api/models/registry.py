@@ -13,6 +13,7 @@ from llm_inference_api.engine.client import EngineClient
 from llm_inference_api.engine.messages import EngineConfig, ModelInfo, StepStats
 from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Stage
 from llm_inference_api.errors import (
+    InvalidFieldError,
     ModelFailedError,
     ModelNotFoundError,
     PoisonRequestError,
@@ -286,9 +287,11 @@ class Registry:
     def get(self, model: str) -> ServedModel:
         """Returns the model with exactly this id; the only one for an empty id.
 
-        Raises ModelNotFoundError where there is none.
+        Raises ModelNotFoundError where there is none, InvalidFieldError for an empty id where there are several.
         """
-        if not model and len(self._models) == 1:
+        if not model:
+            if len(self._models) > 1:
+                raise InvalidFieldError("model", "is missing; ListModels (GET /api/llms) names those that are served here")
             return next(iter(self._models.values()))
         if model not in self._models:
             raise ModelNotFoundError(model)
