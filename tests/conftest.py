@@ -1,9 +1,11 @@
 """What all tests share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.service import RunningService, run_service
 from tests.fakes.gguf import write_tiny_model
 
 
@@ -24,3 +26,19 @@ def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_model(model_directory: Path) -> Path:
     """The tiny model's path."""
     return model_directory / "tiny.gguf"
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory, model_directory: Path) -> Iterator[RunningService]:
+    """One service for all tests that leave it as it was: `tiny`, and models that are broken."""
+    allowed = "tiny=tiny.gguf,plain.gguf,missing.gguf,empty.gguf,truncated.gguf,garbage.gguf,nan.gguf"
+    variables = {
+        "LLM_ALLOWED_MODELS": allowed,
+        "LLM_PRELOAD_MODELS": "tiny",
+        "LLM_PROGRESS_INTERVAL": "0.2",
+        "LLM_MAX_CONCURRENT_REQUESTS": "8",
+        "LLM_KV_CACHE_TOKENS": "20000",
+        "LLM_THREADS": "1",
+    }
+    with run_service(tmp_path_factory.mktemp("service"), model_directory, **variables) as running:
+        yield running

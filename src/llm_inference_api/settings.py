@@ -16,7 +16,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from llm_inference_api.models.reference import DEMO, Reference, parse_references
 
-Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Items = Annotated[tuple[str, ...], NoDecode]
 """A comma-separated list."""
@@ -48,8 +47,8 @@ class Settings(BaseSettings):
         "Ids of the models to load at the start, comma-separated. Unset: the allowed model if there is only one.",
     )
     hostname: str = _variable("LLM_INFERENCE_HOSTNAME", "0.0.0.0", "Address to listen on.", min_length=1)
-    port: Port = _variable("LLM_INFERENCE_PORT", 8091, "Port for REST, and for gRPC through Envoy.", ge=1)
-    grpc_port: Port = _variable("LLM_GRPC_PORT", 50051, "Port for gRPC; 0 takes a free one.")
+    port: int = _variable("LLM_INFERENCE_PORT", 8091, "Port for REST, and for gRPC through Envoy.", ge=1, le=65535)
+    grpc_port: int = _variable("LLM_GRPC_PORT", 50051, "Port for gRPC; 0 takes a free one.", ge=0, le=65535)
     cors_allowed_origins: Items = _variable(
         "CORS_ALLOWED_ORIGINS", ("*",), "Origins whose pages may call the REST API, comma-separated; `*` is all."
     )

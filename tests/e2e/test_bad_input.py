@@ -121,7 +121,7 @@ def test_chat_request_is_refused_by_name(http: httpx.Client, messages: list[dict
 
 @pytest.mark.parametrize(
     "model",
-    ["none", "TINY", "tiny ", "../tiny.gguf", "/etc/passwd", "tiny\u0000", "t\u0456ny", "%2e%2e/tiny.gguf", "x" * 10_000],
+    ["none", "TINY", "tiny ", "../tiny.gguf", "/etc/passwd", "tiny\u0000", "t\u0456ny", "%2e%2e/tiny", "x" * 10_000],
 )
 def test_unknown_model_is_not_found(http: httpx.Client, model: str) -> None:
     """An id is matched exactly; whatever else it says, it is just unknown."""
@@ -158,8 +158,19 @@ def test_prompt_of_a_megabyte_is_refused_quickly(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"", b"[]", b"null", b'{"prompt": "\xff\xfe"}', b'{"prompt": 5}', b'{"max_tokens": 1.5}', b'{"max_tokens": -1}']
-    + [b'{"temperature": NaN}', b'{"prompt": "\\ud800"}', b"[" * 10_000],
+    [
+        b"{",
+        b"",
+        b"[]",
+        b"null",
+        b'{"prompt": "\xff\xfe"}',
+        b'{"prompt": 5}',
+        b'{"max_tokens": 1.5}',
+        b'{"max_tokens": -1}',
+        b'{"temperature": NaN}',
+        b'{"prompt": "\\ud800"}',
+        b"[" * 10_000,
+    ],
 )
 def test_malformed_body_is_a_400(http: httpx.Client, body: bytes) -> None:
     """What is no request of the contract's shape is refused at the edge, as JSON."""

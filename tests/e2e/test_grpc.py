@@ -120,7 +120,14 @@ def test_rest_shows_what_grpc_answers(service: RunningService, channel: grpc.Cha
 def test_reflection_is_enough_for_a_client(service: RunningService, target: str) -> None:
     """A client without our protos finds the methods and calls them."""
     url = f"http://{getattr(service, target)}"
-    arguments = [str(Path(sys.executable).with_name("buf")), "curl", "--protocol", "grpc", "--http2-prior-knowledge", url]
+    arguments = [
+        str(Path(sys.executable).with_name("buf")),
+        "curl",
+        "--protocol",
+        "grpc",
+        "--http2-prior-knowledge",
+        url,
+    ]
     listed = subprocess.run([*arguments, "--list-methods"], capture_output=True, text=True, check=True, timeout=60)
     assert f"{SERVICE}/ChatStream" in listed.stdout
     arguments[-1] += f"/{SERVICE}/Generate"

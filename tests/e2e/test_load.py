@@ -97,9 +97,10 @@ def test_full_queue_is_a_429_with_a_time_to_come_back(slow: RunningService) -> N
         leave = threading.Event()
 
         def occupy(index: int) -> None:
-            with slow.http() as own, own.stream(
-                "POST", "/api/generate/stream", json=slow_body(50, 7000, first=str(index))
-            ) as response:
+            with (
+                slow.http() as own,
+                own.stream("POST", "/api/generate/stream", json=slow_body(50, 7000, first=str(index))) as response,
+            ):
                 found = events(response)  # Kept: the stream closes with its iterator.
                 next(found)
                 started[index].set()
@@ -123,9 +124,13 @@ def test_full_queue_is_a_429_with_a_time_to_come_back(slow: RunningService) -> N
 
 def test_waiting_streams_say_where_they_stand(slow: RunningService) -> None:
     """A stream without text sends its place in the queue, then how much of its prompt is computed."""
-    with open_stream(slow, slow_body(10, 7000, "p")), open_stream(slow, slow_body(10, 7000, "q")):
-        with slow.http() as http, stream(http, "/api/generate/stream", slow_body(10, 1, "r")) as (_, found):
-            waiting = next(found)
+    with (
+        open_stream(slow, slow_body(10, 7000, "p")),
+        open_stream(slow, slow_body(10, 7000, "q")),
+        slow.http() as http,
+        stream(http, "/api/generate/stream", slow_body(10, 1, "r")) as (_, found),
+    ):
+        waiting = next(found)
     assert waiting == {"progress": {"stage": "QUEUED", "requests_ahead": 0}}
     with slow.http() as http, stream(http, "/api/generate/stream", slow_body(4000, 1, "s")) as (_, found):
         stages = [event["progress"] for event in found if "progress" in event]

@@ -50,7 +50,7 @@ def test_control_token_made_of_two_messages_stays_text() -> None:
 
 def test_refusal_of_a_template_names_its_reason() -> None:
     """What a template says with raise_exception reaches the caller, as the messages' problem."""
-    with pytest.raises(InvalidFieldError, match="messages: .*roles must alternate"):
+    with pytest.raises(InvalidFieldError, match=r"messages: .*roles must alternate"):
         render("{{ raise_exception('roles must alternate') }}", ("user", "Hi"))
 
 

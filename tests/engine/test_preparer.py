@@ -39,7 +39,7 @@ def test_default_max_tokens_shrinks_to_the_room_that_is_left() -> None:
 
 def test_max_tokens_that_do_not_fit_are_refused() -> None:
     """A request that asks for more than fits learns both numbers instead of getting less."""
-    with pytest.raises(ContextLengthError, match="95 tokens and max_tokens is 6, .* holds 100"):
+    with pytest.raises(ContextLengthError, match=r"95 tokens and max_tokens is 6, .* holds 100"):
         preparer().prepare(request("x" * 95, max_tokens=6))
 
 

@@ -21,7 +21,7 @@ from llm_inference_api.observability.metrics import Metrics
 Context = grpc.aio.ServicerContext[Any, Any]
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 OURS = "/llm_inference."
-"""How the methods of the contract begin. Health checks and reflection are left alone: a drain does not wait for them."""
+"""How the contract's methods begin. Health checks and reflection are left alone: a drain does not wait for them."""
 _MAX_REQUEST_ID = 128
 
 access_log = logging.getLogger("llm_inference_api.access")

@@ -291,7 +291,7 @@ class Registry:
         """
         if not model:
             if len(self._models) > 1:
-                raise InvalidFieldError("model", "is missing; ListModels (GET /api/llms) names those that are served here")
+                raise InvalidFieldError("model", "is missing; ListModels (GET /api/llms) names those that are served")
             return next(iter(self._models.values()))
         if model not in self._models:
             raise ModelNotFoundError(model)

@@ -1,0 +1,107 @@
+"""The command line, as a person uses it, against a running service."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.service import COMMAND, RunningService, clean_environment, free_port
+
+
+def run(*arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**clean_environment(), **variables}
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_names_the_commands() -> None:
+    """A newcomer sees what there is."""
+    done = run("--help")
+    assert done.returncode == 0
+    for command in ("serve", "envoy-config", "settings", "models", "health", "generate", "chat"):
+        assert command in done.stdout
+
+
+def test_generate_prints_the_text(service: RunningService) -> None:
+    """The continuation goes to standard output; that it is cut is said elsewhere."""
+    arguments = ("--model", "tiny", "--max-tokens", "5", "--seed", "1", "--address", service.address)
+    done = run("generate", "hello", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert run("generate", "-", *arguments, stdin="hello").stdout == done.stdout
+
+
+def test_chat_keeps_the_conversation(service: RunningService) -> None:
+    """Lines of standard input are turns of one conversation: the second answer depends on the first turn."""
+    arguments = ("chat", "--model", "tiny", "--max-tokens", "8", "--temperature", "0", "--address", service.address)
+    both = run(*arguments, stdin="first\nsecond\n")
+    assert both.returncode == 0, both.stderr
+    alone = run(*arguments, stdin="second\n")
+    assert both.stdout.startswith(run(*arguments, stdin="first\n").stdout)
+    assert not both.stdout.endswith(alone.stdout)
+
+
+def test_error_of_the_service_is_a_sentence(service: RunningService) -> None:
+    """A refused request is exit code 1 and a line that says why, without a traceback."""
+    done = run("generate", "hello", "--model", "none", "--address", service.address)
+    assert done.returncode == 1
+    assert "model 'none' is not served here" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_service_is_said_so() -> None:
+    """Without a service the commands say how to start one."""
+    done = run("models", "list", "--address", f"127.0.0.1:{free_port()}")
+    assert done.returncode == 1
+    assert "is it running?" in done.stderr
+
+
+@pytest.mark.parametrize(("model", "code"), [(None, 0), ("tiny", 0), ("missing.gguf", 1), ("nobody", 1)])
+def test_health_is_an_exit_code(service: RunningService, model: str | None, code: int) -> None:
+    """Scripts learn from the exit code whether the service, or a model, serves."""
+    chosen = ("--model", model) if model else ()
+    assert run("health", *chosen, "--address", service.address).returncode == code
+
+
+def test_models_are_listed_loaded_and_unloaded(service: RunningService) -> None:
+    """A person steers models from a terminal."""
+    address = ("--address", service.address)
+    assert "plain.gguf is active" in run("models", "load", "plain.gguf", *address).stdout
+    assert "ACTIVE" in run("models", "list", *address).stdout
+    assert run("models", "unload", "plain.gguf", *address).returncode == 0
+
+
+def test_settings_mask_nothing_that_is_no_secret_and_show_origins() -> None:
+    """Each variable stands there with its value and where it came from."""
+    done = run("settings", LLM_THREADS="3")
+    assert done.returncode == 0
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("LLM_THREADS"))
+    assert line.split()[1:3] == ["3", "environment"]
+
+
+def test_bad_settings_are_exit_code_2() -> None:
+    """Checking the settings says what is wrong with them."""
+    done = run("settings", LLM_THREADS="none")
+    assert done.returncode == 2
+    assert "LLM_THREADS" in done.stderr
+
+
+def test_envoy_config_prints_a_bootstrap() -> None:
+    """The bootstrap for a container follows the options and the settings."""
+    done = run("envoy-config", "--upstream", "service:50055", LLM_INFERENCE_PORT="9000")
+    assert done.returncode == 0
+    assert '"port_value": 9000' in done.stdout
+    assert '"port_value": 50055' in done.stdout
+    assert run("envoy-config", "--upstream", "nonsense").returncode == 2
+
+
+def test_descriptor_set_can_be_found() -> None:
+    """The file that Envoy needs is where the command says."""
+    assert Path(run("envoy-config", "--print-descriptor-path").stdout.strip()).is_file()
