@@ -137,3 +137,13 @@ def test_token_is_never_shown(environment: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as error:
         load_settings()
     assert "verysecret" not in str(error.value)
+
+
+def test_readme_lists_every_setting() -> None:
+    """The README's table has each variable with its default and its meaning."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for name, info in type(load_settings()).model_fields.items():
+        (line,) = (line for line in readme.splitlines() if line.startswith(f"| `{variable_of(name)}` |"))
+        assert str(info.description) in line
+        if isinstance(info.default, (int, float, str, Path)) and not isinstance(info.default, bool):
+            assert f"`{info.default}`" in line
