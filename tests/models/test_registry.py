@@ -1,0 +1,155 @@
+"""The life of models, with real worker processes."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from llm_inference_api.engine.messages import EngineConfig
+from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Sampling, Stage, Stopping
+from llm_inference_api.errors import InvalidFieldError, ModelFailedError, ModelNotFoundError, UnavailableError
+from llm_inference_api.models.reference import parse_references
+from llm_inference_api.models.registry import ModelStatus, Observer, Registry, ServedModel, State, build_registry
+
+
+class Recorder(Observer):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.states: list[State] = []
+        self.loads = 0
+        self.crashes = 0
+
+    def status_changed(self, status: ModelStatus) -> None:
+        if self.states[-1:] != [status.state]:
+            self.states.append(status.state)
+
+    def loaded(self, model: str, seconds: float) -> None:
+        self.loads += 1
+
+    def crashed(self, model: str) -> None:
+        self.crashes += 1
+
+
+def configure(path: Path) -> EngineConfig:
+    return EngineConfig(path, threads=1, slots=2, default_max_tokens=10, queue_timeout=30.0)
+
+
+@asynccontextmanager
+async def registry(models: str, directory: Path, recorder: Observer | None = None) -> AsyncIterator[Registry]:
+    built = build_registry(parse_references(models), directory, configure, 8, recorder or Observer())
+    yield built
+    await built.close()
+
+
+def request(name: str = "a", max_tokens: int = 5, prompt: str = "hello") -> GenerationRequest:
+    return GenerationRequest(name, prompt, Sampling(seed=1), Stopping(max_tokens, (), ignore_eos=True))
+
+
+async def complete(model: ServedModel, item: GenerationRequest) -> list[Delta | Progress]:
+    async with aclosing(model.stream(item, None)) as items:
+        return [part async for part in items]
+
+
+async def until(model: ServedModel, holds: Callable[[ModelStatus], bool]) -> ModelStatus:
+    async with asyncio.timeout(20), aclosing(model.watch()) as statuses:
+        async for status in statuses:
+            if holds(status):
+                return status
+    raise AssertionError
+
+
+async def test_first_request_loads_the_model(model_directory: Path) -> None:
+    """A model that is not in memory is loaded by whoever needs it first, once for all that wait."""
+    recorder = Recorder()
+    async with registry("tiny.gguf", model_directory, recorder) as models:
+        model = models.get("tiny.gguf")
+        await asyncio.gather(*(complete(model, request(f"r{index}")) for index in range(8)))
+    assert recorder.loads == 1
+    assert recorder.states[:3] == [State.UNLOADED, State.LOADING, State.ACTIVE]
+
+
+async def test_stream_says_that_the_model_is_loading(model_directory: Path) -> None:
+    """Whoever waits for a load hears so at the interval."""
+    async with (
+        registry("tiny.gguf", model_directory) as models,
+        aclosing(models.get("tiny.gguf").stream(request(), 0.01)) as items,
+    ):
+        assert await anext(items) == Progress(Stage.LOADING)
+
+
+async def test_caller_that_leaves_does_not_stop_the_load(model_directory: Path) -> None:
+    """A load goes on for the others when the caller that began it leaves."""
+    async with registry("tiny.gguf", model_directory) as models:
+        model = models.get("tiny.gguf")
+        items = model.stream(request(), 0.01)
+        await anext(items)
+        await items.aclose()
+        assert (await until(model, lambda status: status.state is not State.LOADING)).state is State.ACTIVE
+
+
+async def test_unload_waits_for_open_requests(model_directory: Path) -> None:
+    """A model leaves the memory when its requests have ended whole, and refuses new ones meanwhile."""
+    async with registry("tiny.gguf", model_directory) as models:
+        model = models.get("tiny.gguf")
+        items = model.stream(request(max_tokens=500), None)
+        await anext(items)
+        unload = asyncio.ensure_future(model.unload())
+        await until(model, lambda status: status.state is State.UNLOADING)
+        with pytest.raises(UnavailableError, match="being unloaded"):
+            await complete(model, request("late"))
+        rest = [item async for item in items]
+        await unload
+        assert isinstance(rest[-1], Delta)
+        assert rest[-1].finish_reason is not None
+        assert model.status.state is State.UNLOADED
+        assert await complete(model, request("again"))
+
+
+async def test_failed_load_backs_off(model_directory: Path) -> None:
+    """A file that cannot be loaded is tried again by the next request, then not for a while; the reason stays."""
+    recorder = Recorder()
+    async with registry("garbage.gguf", model_directory, recorder) as models:
+        model = models.get("garbage.gguf")
+        for _ in range(4):
+            with pytest.raises(ModelFailedError, match="cannot load the file"):
+                await model.load()
+    assert recorder.states.count(State.LOADING) == 2
+    assert "cannot load the file" in model.status.reason
+
+
+async def test_dead_worker_is_replaced_at_once_and_then_ever_later(model_directory: Path) -> None:
+    """The first crash costs no waiting; the next ones do, so that a crash loop does not eat the machine."""
+    recorder = Recorder()
+    async with registry("tiny.gguf", model_directory, recorder) as models:
+        model = models.get("tiny.gguf")
+        client = await model.load()
+        for _ in range(2):
+            assert client.pid is not None
+            os.kill(client.pid, signal.SIGKILL)
+            await until(model, lambda status: status.state is State.FAILED)
+            if recorder.crashes == 1:
+                await until(model, lambda status: status.state is State.ACTIVE)
+                client = await model.load()
+        with pytest.raises(UnavailableError, match="signal 9"):
+            await model.load()
+        await until(model, lambda status: status.state is State.ACTIVE)
+    assert recorder.crashes == 2
+
+
+async def test_ids_are_matched_exactly(model_directory: Path) -> None:
+    """A name that is not on the list is unknown; no name is enough where there is one model only."""
+    async with (
+        registry("tiny.gguf", model_directory) as one,
+        registry("a=tiny.gguf,b=tiny.gguf", model_directory) as two,
+    ):
+        assert one.get("").status.id == "tiny.gguf"
+        for name in ("tiny", "Tiny.gguf", "tiny.gguf "):
+            with pytest.raises(ModelNotFoundError):
+                one.get(name)
+        with pytest.raises(InvalidFieldError, match="model: is missing"):
+            two.get("")
