@@ -101,7 +101,7 @@ def _given_up(reason: str, problem: str) -> UnavailableError:
 async def _process(job: Job) -> AsyncIterator[Messages]:
     """Runs the process, and ends it whatever it does. The event loop waits for none of this."""
     messages = Messages()
-    starting = asyncio.create_task(asyncio.to_thread(_spawn, job))
+    starting = asyncio.create_task(asyncio.to_thread(spawn, job))
     try:
         process, connection = await asyncio.shield(starting)
         relay = (asyncio.get_running_loop(), messages, connection)
@@ -113,7 +113,8 @@ async def _process(job: Job) -> AsyncIterator[Messages]:
         await asyncio.to_thread(process.join)
 
 
-def _spawn(job: Job) -> tuple[SpawnProcess, Connection]:
+def spawn(job: Job) -> tuple[SpawnProcess, Connection]:
+    """Starts the process, and returns it with this side of the pipe."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=hub_process.run, args=(theirs, job), name="hub-download", daemon=True)

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -96,7 +97,7 @@ class RepositoryCache:
         """Makes the files of this commit those of the revision."""
         if not is_commit(revision) and self.commit_of(revision) != commit:
             with suppress(OSError):  # A cache that cannot be written serves; the hub says the commit again next time.
-                _write(self._ref(revision), commit)
+                self._write(self._ref(revision), commit)
 
     def snapshot(self, commit: str) -> Path:
         """Returns the directory with the files of the commit."""
@@ -135,7 +136,7 @@ class RepositoryCache:
         if constants.HF_HUB_DISABLE_SYMLINKS:
             blob.replace(pointer)
             return
-        temporary = pointer.with_name(f".{pointer.name}.{os.getpid()}")
+        temporary = self._temporary()
         temporary.symlink_to(os.path.relpath(blob, pointer.parent))
         temporary.replace(pointer)
 
@@ -153,7 +154,7 @@ class RepositoryCache:
     def mark_sound(self, path: Path, etag: str) -> None:
         """Remembers that the file holds what the etag says."""
         with suppress(OSError):  # A cache that cannot be written is checked again at the next start.
-            _write(self._marker(etag), _state(path))
+            self._write(self._marker(etag), _state(path))
 
     def discard(self, pointer: Path, etag: str) -> None:
         """Deletes a damaged file."""
@@ -170,8 +171,20 @@ class RepositoryCache:
         keep = {self.partial(etag) for etag in wanted}
         for path in (self._root / "blobs").glob(f"*{_PARTIAL_SUFFIX}"):
             with suppress(OSError):
-                if path not in keep and time.time() - path.stat().st_mtime > _SWEPT_AFTER:
+                if path not in keep and time.time() - path.lstat().st_mtime > _SWEPT_AFTER:
                     path.unlink()
+
+    def _write(self, path: Path, text: str) -> None:
+        """Writes the file whole or not at all."""
+        temporary = self._temporary()
+        for each in (path, temporary):
+            each.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text)
+        temporary.replace(path)
+
+    def _temporary(self) -> Path:
+        """Returns a new name, which is swept like any part of a file if it is left behind."""
+        return self.partial(uuid.uuid4().hex)
 
     def _marker(self, etag: str) -> Path:
         return self._root / "blobs" / (etag + _CHECKED_SUFFIX)
@@ -268,11 +281,3 @@ def _state(path: Path) -> str:
     """Returns what changes when a file's content does."""
     state = path.stat()
     return f"{state.st_size} {state.st_mtime_ns}"
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes the file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)

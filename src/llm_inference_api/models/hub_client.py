@@ -25,6 +25,7 @@ from huggingface_hub.utils import build_hf_headers, get_token, hf_raise_for_stat
 from llm_inference_api.addresses import is_loopback
 from llm_inference_api.errors import HubAccessError, HubError, ServiceError, UnavailableError
 from llm_inference_api.models.hub_cache import DEFAULT_REVISION, is_commit
+from llm_inference_api.models.hub_selection import FILE_NOT_FOUND
 
 _ETAG = re.compile(r"[A-Za-z0-9][\w.-]{0,127}", re.ASCII)
 """It becomes the name of a file."""
@@ -114,15 +115,17 @@ def _continues(response: httpx2.Response, start: int) -> bool:
 
 
 def _client() -> httpx2.Client:
-    return httpx2.Client(event_hooks={"request": [_keep_token]}, follow_redirects=True)
+    return httpx2.Client(
+        event_hooks={"request": [lambda request: keep_token(request, constants.ENDPOINT)]}, follow_redirects=True
+    )
 
 
-def _keep_token(request: httpx2.Request) -> None:
+def keep_token(request: httpx2.Request, endpoint: str) -> None:
     """Takes the token from requests to any other origin than the hub's, redirected ones included.
 
     huggingface_hub itself would also send it to the public hub when a mirror redirects there, and without encryption.
     """
-    hub = httpx2.URL(constants.ENDPOINT)
+    hub = httpx2.URL(endpoint)
     same = (request.url.scheme, request.url.host, request.url.port) == (hub.scheme, hub.host, hub.port)
     if not same or (hub.scheme != "https" and not is_loopback(hub.host)):
         request.headers.pop("Authorization", None)
@@ -161,13 +164,15 @@ def refusal(what: str, response: httpx2.Response, *, has_token: bool) -> Service
         return _unavailable(f"the hub failed with status {status} at {what}; try again", _retry_after(response))
     if status == HTTPStatus.NOT_FOUND:
         return _not_found(what, code)
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return HubError("HUB_PROXY", f"the proxy on the way to {what} wants a login; put it into HTTPS_PROXY")
     return _strange(what, f"status {status}")
 
 
 def _not_found(what: str, code: str) -> HubError:
     match code:
         case "EntryNotFound":
-            return HubError("HUB_FILE_NOT_FOUND", f"the hub has no file {what}; check the file's name")
+            return HubError(FILE_NOT_FOUND, f"the hub has no file {what}; check the file's name")
         case "RevisionNotFound":
             return HubError("HUB_REVISION_NOT_FOUND", f"the hub has no such revision of {what}; check what follows #")
         case _:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
-from llm_inference_api.errors import DiskFullError, HubAccessError, HubError, UnavailableError
+from llm_inference_api.errors import DiskFullError, HubAccessError, HubError, ServiceError, UnavailableError
 from llm_inference_api.models import hub_cache, hub_client
 from llm_inference_api.models.hub_cache import Checksum, RepositoryCache, Working, is_commit, read_into
 from llm_inference_api.models.hub_client import RemoteFile
 from llm_inference_api.models.hub_messages import LocalFiles
-from llm_inference_api.models.hub_selection import Select, no_such_file, select_tokenizer
+from llm_inference_api.models.hub_selection import FILE_NOT_FOUND, Select, select_gguf, select_tokenizer
 from llm_inference_api.models.reference import HubOrigin, parts
 
 _TRIES = 5
@@ -115,10 +115,20 @@ def _named(repo: str, file: str, revision: str | None, report: Report) -> Wanted
         first = _head(repo, names[0], revision, report)
         files = (first, *(_head(repo, name, first.commit, report) for name in names[1:]))
     except HubError as error:
-        if error.reason == "HUB_FILE_NOT_FOUND":
-            raise no_such_file(repo, file, hub_client.listing(repo, revision).names) from error
-        raise
+        raise _explained(repo, file, revision, error) from error
     return Wanted(RepositoryCache(repo), revision, first.commit, files)
+
+
+def _explained(repo: str, file: str, revision: str | None, error: HubError) -> HubError:
+    """Returns the error; for a missing file, if the hub can list them, one that says which files there are."""
+    if error.reason != FILE_NOT_FOUND:
+        return error
+    try:
+        select_gguf(file)(repo, hub_client.listing(repo, revision).names)
+    except ServiceError as better:
+        if isinstance(better, HubError) and better.reason == FILE_NOT_FOUND:
+            return better
+    return error
 
 
 def _head(repo: str, name: str, revision: str | None, report: Report) -> RemoteFile:
@@ -211,6 +221,8 @@ class Download:
                 partial.restart()
             for chunk in body.chunks:
                 partial.append(chunk)
+                if partial.size > file.size:
+                    return
                 self._report.arrived(self._done + partial.size, self._total)
         if partial.size < file.size:
             raise UnavailableError("HUB_UNAVAILABLE", f"the hub sent only a part of {file}; try again")
@@ -242,13 +254,11 @@ class Partial:
         return self.size == self._file.size and self._checksum.matches
 
     def append(self, chunk: bytes) -> None:
-        """Adds the next bytes. Raises HubError where these are more than the hub announced."""
-        if self.size + len(chunk) > self._file.size:
-            self.restart()
-            raise _mismatch(self._file)
+        """Adds the next bytes; what goes beyond the announced size is counted and not kept."""
         self.size += len(chunk)
-        self._out.write(chunk)
-        self._checksum.update(chunk)
+        if self.size <= self._file.size:
+            self._out.write(chunk)
+            self._checksum.update(chunk)
 
     def restart(self) -> None:
         """Forgets what has arrived."""

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from llm_inference_api.errors import HubError
 from llm_inference_api.models.reference import parts
 
+FILE_NOT_FOUND = "HUB_FILE_NOT_FOUND"
 FILE_NOT_NAMED = "HUB_FILE_NOT_NAMED"
 CONFIG = "config.json"
 INDEX_SUFFIX = ".safetensors.index.json"
@@ -40,7 +41,7 @@ def select_gguf(file: str) -> Select:
     def select(repo: str, names: Collection[str]) -> tuple[str, ...]:
         missing = sorted(set(parts(file)) - (present := set(names)))
         if missing:
-            raise no_such_file(repo, missing[0], present)
+            raise _no_such_file(repo, missing[0], present)
         return parts(file)
 
     return select
@@ -55,7 +56,7 @@ def select_checkpoint(repo: str, names: Collection[str]) -> tuple[str, ...]:
     if not weights:
         raise HubError("HUB_NO_WEIGHTS", f"repository {repo} holds neither GGUF nor safetensors files{_hint(top)}")
     if CONFIG not in top:
-        raise HubError("HUB_FILE_NOT_FOUND", f"repository {repo} has no {CONFIG}; it is not a whole model")
+        raise HubError(FILE_NOT_FOUND, f"repository {repo} has no {CONFIG}; it is not a whole model")
     others = [name for name in top if _matches(name, (TOKENIZER_CONFIG, *_TOKENIZER_FILES, *_QUANTISATION_CONFIGS))]
     return (*weights, *others, CONFIG)
 
@@ -69,11 +70,11 @@ def select_tokenizer(repo: str, names: Collection[str]) -> tuple[str, ...]:
     return (*(name for name in top if _matches(name, _TOKENIZER_FILES)), *config)
 
 
-def no_such_file(repo: str, file: str, names: Iterable[str]) -> HubError:
+def _no_such_file(repo: str, file: str, names: Iterable[str]) -> HubError:
     """Returns the error for a file that a repository does not hold."""
     gguf = _models(names)
     others = f"name one of {_listed(repo, gguf)}" if gguf else "it has no GGUF files"
-    return HubError("HUB_FILE_NOT_FOUND", f"repository {repo} has no file {file}; {others}")
+    return HubError(FILE_NOT_FOUND, f"repository {repo} has no file {file}; {others}")
 
 
 def _models(names: Iterable[str]) -> list[str]:
