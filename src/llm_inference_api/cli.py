@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from llm_inference_api import __version__
-from llm_inference_api.settings import Settings, SettingsError, load_settings, variable_of
+from llm_inference_api.settings import Settings, SettingsError, hide_token, load_settings, variable_of
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -93,6 +93,7 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
     from llm_inference_api.observability.log import set_up_log
 
     settings = settings_or_exit(**overrides)
+    hide_token()
     set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
     try:
         asyncio.run(server.serve(settings, with_envoy=envoy))

@@ -61,6 +61,27 @@ class ModelFailedError(ServiceError):
     """A model cannot be loaded, for a reason that lies in its file or its settings."""
 
 
+class HubError(ServiceError):
+    """A model cannot be had from the hub, and a new try alone changes nothing."""
+
+    def __init__(self, reason: str, problem: str) -> None:
+        super().__init__(reason, problem)
+        self.reason = reason
+        """An UPPER_SNAKE name of the cause, for programs."""
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class HubAccessError(HubError):
+    """The hub does not let this service read a repository."""
+
+
+class DiskFullError(HubError):
+    """There is no room for a model's files."""
+
+
 class PoisonRequestError(ServiceError):
     """A request was being computed at several crashes of its model's process, and is not tried again."""
 

@@ -10,15 +10,18 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from llm_inference_api.addresses import is_loopback
 from llm_inference_api.models.reference import DEMO, Reference, parse_references
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Items = Annotated[tuple[str, ...], NoDecode]
 """A comma-separated list."""
+TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 class SettingsError(Exception):
@@ -37,7 +40,8 @@ class Settings(BaseSettings):
     allowed_models: Annotated[tuple[Reference, ...], NoDecode] = _variable(
         "LLM_ALLOWED_MODELS",
         (),
-        "Models that requests may name, comma-separated: `file.gguf` below LLM_MODEL_PATH, `demo`, `alias=reference`. "
+        "Models that requests may name, comma-separated: `repo`, `repo:file.gguf`, `repo:file.gguf@tokenizer-repo`, "
+        "each with `#revision` if need be, `file.gguf` below LLM_MODEL_PATH, `demo`, `alias=` and any of these. "
         "Unset: the bundled demo model.",
     )
     model_path: Path = _variable("LLM_MODEL_PATH", Path("models"), "Directory of the model files.")
@@ -127,15 +131,27 @@ class Settings(BaseSettings):
     )
     reflection: bool = _variable("LLM_GRPC_REFLECTION", True, "Whether gRPC clients may ask for the API's definition.")
 
-    enable_isq: bool = _variable("LLM_ENABLE_ISQ", False, "Whether models are quantised when they are loaded.")
-    isq_type: str | None = _variable("LLM_ISQ_TYPE", None, "The quantisation's type.")
-    hf_home: Path | None = _variable("HF_HOME", None, "Directory of the hub's cache.")
-    hf_endpoint: str | None = _variable("HF_ENDPOINT", None, "Address of the hub.")
+    hf_home: Path | None = _variable(
+        "HF_HOME", None, "Directory of the hub's cache. Unset: huggingface_hub's own, ~/.cache/huggingface."
+    )
+    hf_endpoint: str | None = _variable("HF_ENDPOINT", None, "Address of a mirror to use instead of the public hub.")
     hf_token: SecretStr | None = Field(
         None,
-        validation_alias=AliasChoices("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
-        description="Token for gated repositories of the hub.",
+        validation_alias=AliasChoices(*TOKEN_VARIABLES),
+        description="Token for private and gated repositories; it goes to HF_ENDPOINT and to no other host.",
     )
+    hf_hub_offline: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"),
+        description="Whether models come from the hub's cache alone, without any use of the network.",
+    )
+    download_timeout: Seconds = _variable("LLM_DOWNLOAD_TIMEOUT", 3600.0, "Seconds that a download may take.")
+    download_stall_timeout: Seconds = _variable(
+        "LLM_DOWNLOAD_STALL_TIMEOUT", 60.0, "Seconds without a byte after which a download is given up."
+    )
+
+    enable_isq: bool = _variable("LLM_ENABLE_ISQ", False, "Whether models are quantised when they are loaded.")
+    isq_type: str | None = _variable("LLM_ISQ_TYPE", None, "The quantisation's type.")
     otlp_endpoint: str = _variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317", "Where traces are sent.")
     ssl_enabled: bool = _variable("SERVER_SSL_ENABLED", False, "Whether clients connect with TLS.")
     tls_cert_path: Path | None = _variable("TLS_SERVER_CERT_PATH", None, "The server's certificate.")
@@ -160,6 +176,7 @@ class Settings(BaseSettings):
 
     def _problems(self) -> Iterator[str]:
         yield from self._unsupported()
+        yield from self._endpoint_problems()
         if self.default_max_tokens > self.max_tokens_limit:
             yield f"LLM_DEFAULT_MAX_TOKENS: {self.default_max_tokens} exceeds LLM_MAX_TOKENS_LIMIT"
         if self.port == self.grpc_port:
@@ -170,14 +187,36 @@ class Settings(BaseSettings):
 
     def _unsupported(self) -> Iterator[str]:
         """Settings of the replaced services that have no effect yet are refused: ignoring them would mislead."""
-        for name in ("enable_isq", "isq_type", "hf_home", "hf_endpoint", "hf_token"):
+        for name in ("enable_isq", "isq_type"):
             if name in self.model_fields_set and getattr(self, name) not in (None, False):
-                yield f"{variable_of(name)}: not supported yet; unset it (models are files below LLM_MODEL_PATH)"
+                yield f"{variable_of(name)}: not supported yet; unset it"
         for name in ("ssl_enabled", "tls_cert_path", "tls_key_path"):
             if name in self.model_fields_set and getattr(self, name) not in (None, False):
                 yield f"{variable_of(name)}: TLS is not supported yet; unset it and end TLS in front of the service"
         if "otlp_endpoint" in self.model_fields_set:
             yield "OTEL_EXPORTER_OTLP_ENDPOINT: traces are not supported yet; unset it"
+
+    def _endpoint_problems(self) -> Iterator[str]:
+        if self.hf_endpoint is None:
+            return
+        address = urlsplit(self.hf_endpoint)
+        if address.scheme not in ("http", "https") or not address.hostname or address.query or address.fragment:
+            yield "HF_ENDPOINT: it must be an address such as https://huggingface.co"
+        elif "@" in address.netloc:
+            yield "HF_ENDPOINT: it must not hold a password; set HF_TOKEN instead"
+        elif self.hf_token is not None and address.scheme == "http" and not is_loopback(address.hostname):
+            yield "HF_ENDPOINT: it must start with https://, or HF_TOKEN would cross the network for all to read"
+
+    @property
+    def hub_environment(self) -> dict[str, str]:
+        """Variables of huggingface_hub for the process that downloads, and only for it: one is the token."""
+        variables = {
+            "HF_HOME": self.hf_home and str(self.hf_home),
+            "HF_ENDPOINT": self.hf_endpoint,
+            "HF_TOKEN": self.hf_token and self.hf_token.get_secret_value(),
+            "HF_HUB_OFFLINE": "1" if self.hf_hub_offline else "0",
+        }
+        return {name: value for name, value in variables.items() if value}
 
     @property
     def models(self) -> tuple[Reference, ...]:
@@ -216,6 +255,12 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError("\n".join(lines)) from error
 
 
+def hide_token() -> None:
+    """Takes the hub's token from this process's environment, which the processes that it starts get a copy of."""
+    for name in TOKEN_VARIABLES:
+        os.environ.pop(name, None)
+
+
 def variable_of(field: str) -> str:
     """Returns the environment variable of a field of the settings."""
     alias = Settings.model_fields[field].validation_alias
@@ -239,5 +284,5 @@ def _describe(location: tuple[int | str, ...], message: str, value: object) -> l
         return message.split("\n")
     field = str(location[0])
     name = variable_of(field) if field in Settings.model_fields else field
-    shown = "" if "token" in name.lower() and "hf" in name.lower() else f" (it is {value!r})"
+    shown = "" if name in (*TOKEN_VARIABLES, "HF_ENDPOINT") else f" (it is {value!r})"
     return [f"{name}: {message[:1].lower()}{message[1:]}{shown}"]

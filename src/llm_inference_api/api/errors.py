@@ -15,6 +15,9 @@ from llm_inference_api.errors import (
     ComputationError,
     ContextLengthError,
     DeadlineError,
+    DiskFullError,
+    HubAccessError,
+    HubError,
     InvalidFieldError,
     ModelFailedError,
     ModelNotFoundError,
@@ -78,6 +81,9 @@ _CODES: dict[type, grpc.StatusCode] = {
     ContextLengthError: grpc.StatusCode.INVALID_ARGUMENT,
     ModelNotFoundError: grpc.StatusCode.NOT_FOUND,
     ModelFailedError: grpc.StatusCode.FAILED_PRECONDITION,
+    HubError: grpc.StatusCode.FAILED_PRECONDITION,
+    HubAccessError: grpc.StatusCode.PERMISSION_DENIED,
+    DiskFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     PoisonRequestError: grpc.StatusCode.FAILED_PRECONDITION,
     OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
@@ -99,6 +105,8 @@ def _details(error: ServiceError) -> list[Message]:
             return [_error_info("MODEL_NOT_FOUND", {})]
         case ModelFailedError():
             return [_error_info("MODEL_FAILED", {})]
+        case HubError():
+            return [_error_info(error.reason, {})]
         case PoisonRequestError():
             return [_error_info("POISON_REQUEST", {})]
         case OverloadedError():

@@ -1,0 +1,114 @@
+"""A checkpoint directory: its configuration, and its tensors by name wherever their shard is."""
+
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Protocol
+
+from gguf import GGMLQuantizationType
+
+from llm_inference_api.models.convert.config import Config
+from llm_inference_api.models.convert.element_type import Array
+from llm_inference_api.models.convert.errors import ConversionError
+from llm_inference_api.models.convert.safetensors_file import SafetensorsFile, StoredTensor
+
+_INDEX = "model.safetensors.index.json"
+
+_KINDS = {
+    "F32": GGMLQuantizationType.F32,
+    "F16": GGMLQuantizationType.F16,
+    "BF16": GGMLQuantizationType.BF16,
+}
+
+
+class Source(Protocol):
+    """A tensor to convert: of `shape`, which `read` gives as values of `kind` or as rows of its blocks."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def kind(self) -> GGMLQuantizationType: ...
+
+    def read(self) -> Array: ...
+
+
+class DenseSource:
+    """A tensor that is stored as it is."""
+
+    def __init__(self, stored: StoredTensor) -> None:
+        if stored.dtype not in _KINDS:
+            raise ConversionError(
+                f"tensor {stored.name!r} is {stored.dtype}; weights must be F32, F16 or BF16"
+            )
+        self._stored = stored
+        self.shape = stored.shape
+        self.kind = _KINDS[stored.dtype]
+
+    def read(self) -> Array:
+        return self._stored.read()
+
+
+class Checkpoint:
+    """A directory in the layout that transformers writes."""
+
+    def __init__(self, directory: Path) -> None:
+        if not directory.is_dir():
+            raise ConversionError(f"{directory.name}: must be a directory with a checkpoint")
+        self.directory = directory
+        self.config = Config.read(directory / "config.json")
+
+    @cached_property
+    def stored(self) -> dict[str, StoredTensor]:
+        """Every stored tensor by name; only headers are read for it."""
+        stored: dict[str, StoredTensor] = {}
+        for name in self.shard_names:
+            for tensor in SafetensorsFile(self.directory / name).tensors.values():
+                if tensor.name in stored:
+                    raise ConversionError(f"{name}: tensor {tensor.name!r} is in another shard too")
+                stored[tensor.name] = tensor
+        self._check_index(stored)
+        return stored
+
+    @property
+    def shard_names(self) -> list[str]:
+        if (self.directory / _INDEX).is_file():
+            names = sorted(set(self._weight_map.values()))
+        elif (self.directory / "model.safetensors").is_file():
+            names = ["model.safetensors"]
+        else:
+            names = self._single_file()
+        missing = [name for name in names if not (self.directory / name).is_file()]
+        if missing:
+            raise ConversionError(f"{self.directory.name}: missing shard {', '.join(missing)}")
+        return names
+
+    @cached_property
+    def _weight_map(self) -> dict[str, str]:
+        entries = Config.read(self.directory / _INDEX).section("weight_map").values
+        for tensor, shard in entries.items():
+            if (
+                not isinstance(shard, str)
+                or PurePath(shard).name != shard
+                or not shard.endswith(".safetensors")
+            ):
+                raise ConversionError(
+                    f"{_INDEX}: {tensor!r} must name a .safetensors file beside it, names {shard!r}"
+                )
+        if not entries:
+            raise ConversionError(f"{_INDEX}: 'weight_map' is missing")
+        return dict(entries)
+
+    def _single_file(self) -> list[str]:
+        names = sorted(path.name for path in self.directory.glob("*.safetensors"))
+        if len(names) != 1:
+            found = ", ".join(names) or "no .safetensors file"
+            raise ConversionError(f"{self.directory.name}: needs model.safetensors or {_INDEX}, has {found}")
+        return names
+
+    def _check_index(self, stored: dict[str, StoredTensor]) -> None:
+        if (self.directory / _INDEX).is_file():
+            absent = sorted(set(self._weight_map) - set(stored))
+            if absent:
+                raise ConversionError(
+                    f"{self._weight_map[absent[0]]}: tensor {absent[0]!r} of the index is not in it"
+                )

@@ -1,0 +1,39 @@
+"""The families that conversion knows."""
+
+from llm_inference_api.models.convert.config import Config
+from llm_inference_api.models.convert.errors import UnsupportedArchitectureError
+from llm_inference_api.models.convert.families.gemma import Gemma, Gemma2, Gemma3
+from llm_inference_api.models.convert.families.llama import Llama, Mistral, Mixtral
+from llm_inference_api.models.convert.families.phi import Phi2, Phi3
+from llm_inference_api.models.convert.families.qwen import Qwen, Qwen2, Qwen3
+from llm_inference_api.models.convert.families.stablelm import StableLM
+from llm_inference_api.models.convert.family import Family
+
+FAMILIES: tuple[type[Family], ...] = (
+    Llama,
+    Mistral,
+    Mixtral,
+    Qwen,
+    Qwen2,
+    Qwen3,
+    Gemma,
+    Gemma2,
+    Gemma3,
+    Phi2,
+    Phi3,
+    StableLM,
+)
+
+_BY_ARCHITECTURE = {architecture: family for family in FAMILIES for architecture in family.architectures}
+
+SUPPORTED_ARCHITECTURES = tuple(sorted(_BY_ARCHITECTURE))
+
+
+def family_of(config: Config) -> Family:
+    """The family of a checkpoint's config.json, its hyperparameters read."""
+    named = config.items("architectures")
+    architecture = named[0] if named and isinstance(named[0], str) else "(none named)"
+    family = _BY_ARCHITECTURE.get(architecture)
+    if family is None:
+        raise UnsupportedArchitectureError(architecture, SUPPORTED_ARCHITECTURES)
+    return family(config)

@@ -1,0 +1,126 @@
+"""Qwen, Qwen2 and Qwen2.5, Qwen3."""
+
+from typing import ClassVar
+
+from llm_inference_api.models.convert.config import Config
+from llm_inference_api.models.convert.errors import ConversionError
+from llm_inference_api.models.convert.family import Family
+from llm_inference_api.models.convert.rope import Metadata, Rope
+from llm_inference_api.models.convert.rule import Rule, linear, rms_norm
+
+
+class Qwen2(Family):
+    architectures: ClassVar[tuple[str, ...]] = ("Qwen2ForCausalLM",)
+    name = "qwen2"
+
+    @property
+    def sliding_window(self) -> int | None:
+        """Layers from max_window_layers on slide; where that is every layer's end, none does."""
+        full = self.config.integer("max_window_layers", 28, minimum=0)
+        used = self.config.flag("use_sliding_window", False) and full < self.layers
+        return self.config.integer("sliding_window", 4096) if used else None
+
+    def head_norm_rules(self) -> tuple[tuple[Rule, ...], ...]:
+        return ()
+
+    def layer_rules(self) -> tuple[tuple[Rule, ...], ...]:
+        return (
+            rms_norm("input_layernorm", "attn_norm"),
+            linear("self_attn.q_proj", "attn_q", "q", "hidden"),
+            linear("self_attn.k_proj", "attn_k", "kv", "hidden"),
+            linear("self_attn.v_proj", "attn_v", "kv", "hidden"),
+            self.output_projection(),
+            *self.head_norm_rules(),
+            rms_norm("post_attention_layernorm", "ffn_norm"),
+            linear("mlp.gate_proj", "ffn_gate", "ff", "hidden")[:1],
+            linear("mlp.up_proj", "ffn_up", "ff", "hidden")[:1],
+            linear("mlp.down_proj", "ffn_down", "hidden", "ff")[:1],
+        )
+
+    def output_projection(self) -> tuple[Rule, ...]:
+        # llama.cpp reads no bias here.
+        return linear("self_attn.o_proj", "attn_output", "hidden", "q")[:1]
+
+
+class Qwen3(Qwen2):
+    architectures: ClassVar[tuple[str, ...]] = ("Qwen3ForCausalLM",)
+    name = "qwen3"
+    free_head_size = True
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(Config({"head_dim": 128} | _without_none(config), config.origin))
+
+    def check(self) -> None:
+        super().check()
+        self.config.require("attention_bias", (False,), False)
+
+    def head_norm_rules(self) -> tuple[tuple[Rule, ...], ...]:
+        return (
+            rms_norm("self_attn.q_norm", "attn_q_norm", "head"),
+            rms_norm("self_attn.k_norm", "attn_k_norm", "head"),
+        )
+
+
+class Qwen(Family):
+    """The first Qwen: one fused projection, half the declared feed-forward size, its own field names."""
+
+    architectures: ClassVar[tuple[str, ...]] = ("QWenLMHeadModel",)
+    name = "qwen"
+    output_required = True
+
+    def read_feed_forward(self) -> int:
+        return self.config.integer("intermediate_size") // 2
+
+    def read_max_positions(self) -> int:
+        # Beyond seq_length the model scales queries (use_logn_attn) and its rope base (use_dynamic_ntk).
+        limit = self.config.integer("max_position_embeddings", 8192)
+        return min(limit, self.config.integer("seq_length", limit))
+
+    def read_rope(self) -> Rope:
+        theta = self.config.number("rotary_emb_base", 10000.0)
+        return Rope(theta, self.rotated, self.max_positions, "default", self.config)
+
+    @property
+    def norm_epsilon(self) -> float:
+        return self.config.number("layer_norm_epsilon", 1e-6)
+
+    def metadata(self) -> Metadata:
+        # llama.cpp halves this length for the first Qwen.
+        return super().metadata() | {"feed_forward_length": 2 * self.ff}
+
+    def check(self) -> None:
+        super().check()
+        self.config.require("no_bias", (True,), True)
+        self.config.require("scale_attn_weights", (True,), True)
+        if self.config.number("rotary_pct", 1.0) != 1.0:
+            raise self.config.error("rotary_pct", "1.0", self.config.values["rotary_pct"])
+        if self.kv_heads != self.heads:
+            raise ConversionError(
+                f"{self.config.origin}: num_key_value_heads must be {self.heads} for 'qwen'"
+            )
+
+    def layer_rules(self) -> tuple[tuple[Rule, ...], ...]:
+        return (
+            rms_norm("ln_1", "attn_norm"),
+            (
+                Rule("attn.c_attn.weight", "attn_qkv.weight", ("qkv", "hidden")),
+                Rule("attn.c_attn.bias", "attn_qkv.bias", ("qkv",)),
+                Rule("attn.c_proj.weight", "attn_output.weight", ("hidden", "q")),
+            ),
+            rms_norm("ln_2", "ffn_norm"),
+            # w1 is not gated, w2 is: out = w1(x) · silu(w2(x)).
+            linear("mlp.w1", "ffn_up", "ff", "hidden")[:1],
+            linear("mlp.w2", "ffn_gate", "ff", "hidden")[:1],
+            linear("mlp.c_proj", "ffn_down", "hidden", "ff")[:1],
+        )
+
+    def source_name(self, name: str) -> str | None:
+        renamed = {
+            "transformer.wte.weight": "model.embed_tokens.weight",
+            "transformer.ln_f.weight": "model.norm.weight",
+        }.get(name, name.replace("transformer.h.", "model.layers.", 1))
+        return super().source_name(renamed)
+
+
+def _without_none(config: Config) -> dict[str, object]:
+    return {name: value for name, value in config.values.items() if value is not None}

@@ -1,0 +1,65 @@
+"""StableLM 1 (3B) and 2."""
+
+from typing import ClassVar
+
+from llm_inference_api.models.convert.config import Config
+from llm_inference_api.models.convert.family import Family
+from llm_inference_api.models.convert.rope import Metadata
+from llm_inference_api.models.convert.rule import Rule, layer_norm, linear
+
+# Before transformers had the family, the published code named these fields otherwise.
+_OLDER_NAMES = {"rope_pct": "partial_rotary_factor", "norm_eps": "layer_norm_eps"}
+
+
+class StableLM(Family):
+    architectures: ClassVar[tuple[str, ...]] = ("StableLmForCausalLM", "StableLMEpochForCausalLM")
+    name = "stablelm"
+    rms = False
+    output_required = True
+    rotated_share = 0.25
+    partial_rotation = True
+
+    def __init__(self, config: Config) -> None:
+        values = {_OLDER_NAMES.get(name, name): value for name, value in config.values.items()}
+        super().__init__(Config(values, config.origin))
+
+    @property
+    def norm_epsilon(self) -> float:
+        return self.config.number("layer_norm_eps", 1e-5)
+
+    @property
+    def parallel(self) -> bool:
+        return self.config.flag("use_parallel_residual", False)
+
+    def metadata(self) -> Metadata:
+        return super().metadata() | {"use_parallel_residual": self.parallel}
+
+    def layer_rules(self) -> tuple[tuple[Rule, ...], ...]:
+        return (
+            layer_norm("input_layernorm", "attn_norm"),
+            linear("self_attn.q_proj", "attn_q", "q", "hidden"),
+            linear("self_attn.k_proj", "attn_k", "kv", "hidden"),
+            linear("self_attn.v_proj", "attn_v", "kv", "hidden"),
+            linear("self_attn.o_proj", "attn_output", "hidden", "q")[:1],
+            *self.optional_norms(),
+            linear("mlp.gate_proj", "ffn_gate", "ff", "hidden")[:1],
+            linear("mlp.up_proj", "ffn_up", "ff", "hidden")[:1],
+            linear("mlp.down_proj", "ffn_down", "hidden", "ff")[:1],
+        )
+
+    def optional_norms(self) -> tuple[tuple[Rule, ...], ...]:
+        """A norm before the feed-forward unless that runs in parallel; norms of heads where there are any."""
+        feed_forward = () if self.parallel else (layer_norm("post_attention_layernorm", "ffn_norm"),)
+        if not self.config.flag("qk_layernorm", False):
+            return feed_forward
+        norms = "self_attn.{}_layernorm.norms.{{item}}.weight"
+        return (
+            *feed_forward,
+            (
+                Rule(norms.format("q"), "attn_q_norm.weight", ("head",), stacked="heads", float32=True),
+                Rule(norms.format("k"), "attn_k_norm.weight", ("head",), stacked="kv_heads", float32=True),
+            ),
+        )
+
+    def norm_rules(self) -> tuple[Rule, ...]:
+        return layer_norm("model.norm", "output_norm")

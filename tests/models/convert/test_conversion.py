@@ -1,0 +1,158 @@
+"""What a converted file holds besides tokens and logits, and how it comes to be."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from llm_inference_api.models.convert import ConversionError, Dtype, convert_checkpoint
+from llm_inference_api.models.convert.cache import cached_name, checkpoint_digest
+from tests.models.convert.llama_file import opened
+from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint
+from tests.models.convert.test_refusals import change_config, shard
+
+Convert = Callable[..., Path]
+
+
+def metadata(path: Path) -> dict[str, str]:
+    with opened(path, vocab_only=True) as llama:
+        return llama.metadata()
+
+
+def test_a_sharded_checkpoint_gives_the_same_file(tiny_llama: Path, converted: Convert) -> None:
+    """Shards are read as one."""
+    whole = converted(tiny_llama).read_bytes()
+
+    shard(tiny_llama)
+
+    assert converted(tiny_llama).read_bytes() == whole
+
+
+def test_progress_counts_tensors(tiny_llama: Path, tmp_path: Path) -> None:
+    """Progress starts at nothing, rises by one and ends at all."""
+    heard: list[tuple[int, int]] = []
+
+    convert_checkpoint(
+        tiny_llama, tmp_path / "m.gguf", dtype=None, progress=lambda done, total: heard.append((done, total))
+    )
+
+    assert heard == [(done, len(TINY_LLAMA_SHAPES)) for done in range(len(TINY_LLAMA_SHAPES) + 1)]
+
+
+@pytest.mark.parametrize("dtype", [None, *Dtype])
+def test_weights_take_the_wanted_type_and_norms_stay_float32(
+    dtype: Dtype | None, tiny_llama: Path, converted: Convert
+) -> None:
+    """A dtype changes matrices only; without one they keep the checkpoint's."""
+    kinds = {
+        tensor.name: tensor.tensor_type.name
+        for tensor in gguf.GGUFReader(converted(tiny_llama, dtype)).tensors
+    }
+
+    wanted = {Dtype.FLOAT16: "F16", Dtype.BFLOAT16: "BF16"}.get(dtype, "F32")
+    assert kinds["blk.0.attn_q.weight"] == wanted
+    assert kinds["blk.0.attn_norm.weight"] == "F32"
+
+
+def test_bfloat16_rounds_to_the_nearest(tiny_llama: Path, converted: Convert) -> None:
+    """float32 becomes the bfloat16 that is next to it."""
+    stored = load_file(tiny_llama / "model.safetensors")["model.embed_tokens.weight"]
+
+    tensors = gguf.GGUFReader(converted(tiny_llama, Dtype.BFLOAT16)).tensors
+    data = next(tensor for tensor in tensors if tensor.name == "token_embd.weight").data
+
+    values = (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(stored.shape)
+    assert np.abs(values / stored - 1).max() <= 2**-8
+
+
+def test_the_chat_template_comes_from_the_configuration(tiny_llama: Path, converted: Convert) -> None:
+    """tokenizer_config.json's template travels with the model."""
+    (tiny_llama / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
+
+    assert metadata(converted(tiny_llama))["tokenizer.chat_template"] == "{{ messages }}"
+
+
+def test_a_jinja_file_comes_before_the_configuration(tiny_llama: Path, converted: Convert) -> None:
+    """chat_template.jinja wins, as in transformers."""
+    (tiny_llama / "tokenizer_config.json").write_text(json.dumps({"chat_template": "old"}))
+    (tiny_llama / "chat_template.jinja").write_text("{{ new }}")
+
+    assert metadata(converted(tiny_llama))["tokenizer.chat_template"] == "{{ new }}"
+
+
+def test_named_chat_templates_are_all_kept(tiny_llama: Path, converted: Convert) -> None:
+    """The default template takes the plain key, others their own."""
+    templates = [{"name": "default", "template": "a"}, {"name": "tool_use", "template": "b"}]
+    (tiny_llama / "tokenizer_config.json").write_text(json.dumps({"chat_template": templates}))
+
+    held = metadata(converted(tiny_llama))
+
+    assert held["tokenizer.chat_template"] == "a"
+    assert held["tokenizer.chat_template.tool_use"] == "b"
+
+
+def test_every_end_token_of_the_generation_configuration_is_named(tmp_path: Path, converted: Convert) -> None:
+    """A list of end tokens fills llama.cpp's three places."""
+    checkpoint = write_checkpoint(tmp_path / "m", TINY_LLAMA, TINY_LLAMA_SHAPES, "llama3")
+    (checkpoint / "generation_config.json").write_text(json.dumps({"eos_token_id": [541, 544, 543]}))
+    (checkpoint / "tokenizer_config.json").write_text(json.dumps({"eos_token": {"content": "<|eot_id|>"}}))
+
+    held = metadata(converted(checkpoint))
+
+    ends = {held[f"tokenizer.ggml.{name}_token_id"] for name in ("eos", "eot", "eom")}
+    assert ends == {"541", "543", "544"}
+
+
+def test_rows_without_a_token_are_unused(tiny_llama: Path, converted: Convert) -> None:
+    """A vocabulary that was padded to a round size stays of that size."""
+    with opened(converted(tiny_llama), vocab_only=True) as llama:
+        assert llama.size == TINY_LLAMA["vocab_size"]
+
+
+def test_a_window_that_llama_cpp_does_not_have_ends_the_context(tiny_llama: Path, converted: Convert) -> None:
+    """Up to its sliding window a Qwen2 attends to everything, so the file promises that many positions."""
+    window = {"use_sliding_window": True, "max_window_layers": 0, "sliding_window": 48}
+    change_config(tiny_llama, architectures=["Qwen2ForCausalLM"], **window)
+
+    assert metadata(converted(tiny_llama))["qwen2.context_length"] == "48"
+
+
+def test_a_window_as_long_as_the_context_changes_nothing(tiny_llama: Path, converted: Convert) -> None:
+    """Mistral keeps llama.cpp's plain architecture where no position is beyond its window."""
+    change_config(tiny_llama, architectures=["MistralForCausalLM"], sliding_window=64)
+
+    assert metadata(converted(tiny_llama))["general.architecture"] == "llama"
+
+
+def test_a_failed_conversion_leaves_nothing(tiny_llama: Path, tmp_path: Path) -> None:
+    """An error halfway removes the temporary file and keeps the output that was there."""
+    output = tmp_path / "out" / "m.gguf"
+    output.parent.mkdir()
+    output.write_text("before")
+    calls: list[int] = []
+
+    def fail_at_three(done: int, total: int) -> None:
+        calls.append(done)
+        if done == 3:
+            raise ConversionError("stop")
+
+    with pytest.raises(ConversionError, match="stop"):
+        convert_checkpoint(tiny_llama, output, dtype=None, progress=fail_at_three)
+
+    assert [path.name for path in output.parent.iterdir()] == ["m.gguf"]
+    assert output.read_text() == "before"
+
+
+def test_the_cache_name_follows_source_and_type(tiny_llama: Path) -> None:
+    """Another content or type has another name; the same has the same."""
+    digest = checkpoint_digest(tiny_llama)
+    name = cached_name(digest, "Q4_K_M")
+
+    assert name == cached_name(checkpoint_digest(tiny_llama), "q4_k_m")
+    assert name != cached_name(digest, "Q8_0")
+    (tiny_llama / "tokenizer_config.json").write_text("{}")
+    assert name != cached_name(checkpoint_digest(tiny_llama), "Q4_K_M")

@@ -1,0 +1,37 @@
+"""The recorded references against the programs that made them, where these are installed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.models.convert.seeded_checkpoint import FIXTURES
+
+pytestmark = pytest.mark.oracle
+
+
+def test_recorded_logits_are_those_of_transformers(tmp_path: Path) -> None:
+    """Every recorded logit comes out again."""
+    pytest.importorskip("transformers")
+    from tools.conversion_fixtures import logits
+
+    logits.generate(tmp_path)
+
+    for directory in sorted((FIXTURES / "logits").iterdir()):
+        recorded = np.load(directory / "reference.npz")["logits"].astype(np.float32)
+        computed = np.load(tmp_path / directory.name / "reference.npz")["logits"].astype(np.float32)
+        assert np.abs(recorded - computed).max() < 0.02, directory.name
+
+
+def test_recorded_ids_are_those_of_the_tokenizers(tmp_path: Path) -> None:
+    """Every recorded tokenizer and id comes out again."""
+    pytest.importorskip("sentencepiece")
+    pytest.importorskip("tiktoken")
+    from tools.conversion_fixtures import tokens
+
+    tokens.generate(tmp_path)
+
+    for directory in sorted((FIXTURES / "tokenizers").iterdir()):
+        recorded = np.load(directory / "reference.npz")
+        computed = np.load(tmp_path / directory.name / "reference.npz")
+        assert all(np.array_equal(recorded[key], computed[key]) for key in recorded.files), directory.name

@@ -1,0 +1,254 @@
+"""GPTQ and AWQ checkpoints, quantised here, against the dequantised originals."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+from gguf.quants import dequantize
+from safetensors.numpy import load_file, save_file
+
+from llm_inference_api.models.convert import ConversionError, Dtype
+from tests.models.convert.llama_file import opened
+from tests.models.convert.packing import Quantised, as_awq, as_gptq, quantise
+from tests.models.convert.seeded_checkpoint import seeded_weights, write_checkpoint
+from tests.models.convert.test_logits import cosines
+
+HIDDEN, FF = 128, 256
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": HIDDEN,
+    "intermediate_size": FF,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 600,
+    "max_position_embeddings": 128,
+}
+LINEAR = {
+    "self_attn.q_proj": [HIDDEN, HIDDEN],
+    "self_attn.k_proj": [HIDDEN // 2, HIDDEN],
+    "self_attn.v_proj": [HIDDEN // 2, HIDDEN],
+    "self_attn.o_proj": [HIDDEN, HIDDEN],
+    "mlp.gate_proj": [FF, HIDDEN],
+    "mlp.up_proj": [FF, HIDDEN],
+    "mlp.down_proj": [HIDDEN, FF],
+}
+SHAPES = {
+    "model.embed_tokens.weight": [600, HIDDEN],
+    "lm_head.weight": [600, HIDDEN],
+    "model.norm.weight": [HIDDEN],
+    **{
+        f"model.layers.{layer}.{name}.weight": shape
+        for layer in range(2)
+        for name, shape in (
+            LINEAR | {"input_layernorm": [HIDDEN], "post_attention_layernorm": [HIDDEN]}
+        ).items()
+    },
+}
+
+
+@dataclass(frozen=True)
+class Scheme:
+    method: str
+    bits: int
+    group: int
+    symmetric: bool = True
+    act_order: bool = False
+    version: int = 1
+    kind: str = ""  # the ggml type that holds it
+
+    def __str__(self) -> str:
+        order = "-order" if self.act_order else ""
+        zeros = "sym" if self.symmetric else "asym"
+        return f"{self.method}{self.version}-{self.bits}bit-g{self.group}-{zeros}{order}"
+
+    def settings(self) -> dict[str, object]:
+        if self.method == "awq":
+            return {
+                "quant_method": "awq",
+                "bits": 4,
+                "group_size": self.group,
+                "zero_point": True,
+                "version": "gemm",
+            }
+        form = {1: "gptq", 2: "gptq_v2"}[self.version]
+        return {
+            "quant_method": "gptq",
+            "bits": self.bits,
+            "group_size": self.group,
+            "desc_act": self.act_order,
+            "sym": self.symmetric,
+            "checkpoint_format": form,
+        }
+
+    def packed(self, name: str, layer: Quantised) -> dict[str, np.ndarray]:
+        if self.method == "awq":
+            return as_awq(name, layer)
+        return as_gptq(name, layer, self.bits, version=self.version)
+
+
+SCHEMES = [
+    Scheme("gptq", 4, 32, kind="Q4_0"),
+    Scheme("gptq", 4, 128, kind="Q4_0"),
+    Scheme("gptq", 4, -1, kind="Q4_0"),
+    Scheme("gptq", 4, 64, version=2, kind="Q4_0"),
+    Scheme("gptq", 4, 64, symmetric=False, kind="Q4_1"),
+    Scheme("gptq", 4, 64, symmetric=False, version=2, kind="Q4_1"),
+    Scheme("gptq", 2, 64, kind="Q4_0"),
+    Scheme("gptq", 2, 64, symmetric=False, kind="Q4_0"),
+    Scheme("gptq", 8, 128, kind="Q8_0"),
+    Scheme("gptq", 8, 128, symmetric=False, kind="F16"),
+    Scheme("gptq", 4, 16, kind="F16"),
+    Scheme("gptq", 4, 64, act_order=True, kind="F16"),
+    Scheme("gptq", 8, 64, act_order=True, version=2, kind="F16"),
+    Scheme("awq", 4, 64, symmetric=False, kind="Q4_1"),
+    Scheme("awq", 4, 128, symmetric=False, kind="Q4_1"),
+    Scheme("awq", 4, 16, symmetric=False, kind="F16"),
+]
+# The largest difference of a weight, in steps of its grid: what rounding to a half adds.
+STEPS = {"Q4_0": 0.0, "Q8_0": 0.0, "Q4_1": 0.01, "F16": 0.13}
+# The least cosine of logits: of the stored weights in float32 arithmetic, and as llama.cpp computes with
+# them: it rounds activations to 8 bits before it multiplies them with blocks.
+STORED_COSINES = {"Q4_0": 0.999999, "Q8_0": 0.999999, "Q4_1": 0.9999, "F16": 0.9999}
+COMPUTED_COSINES = {"Q4_0": 0.99, "Q8_0": 0.99, "Q4_1": 0.99, "F16": 0.9999}
+TOKENS = np.random.RandomState(3).randint(3, 580, 96).tolist()
+
+
+@pytest.fixture(params=SCHEMES, ids=str)
+def scheme(request: pytest.FixtureRequest) -> Scheme:
+    return request.param
+
+
+def write_pair(directory: Path, scheme: Scheme) -> tuple[Path, Path, dict[str, Quantised]]:
+    """A packed checkpoint, and the float32 one of the weights that it stands for."""
+    packed = write_checkpoint(
+        directory / "packed", CONFIG | {"quantization_config": scheme.settings()}, {}, "llama2"
+    )
+    original = write_checkpoint(directory / "original", CONFIG, {}, "llama2")
+    stored, dense, layers = {}, {}, {}
+    for name, values in seeded_weights(SHAPES).items():
+        if "_proj" not in name:
+            stored[name] = dense[name] = values
+            continue
+        layer = name.removesuffix(".weight")
+        layers[name] = quantise(
+            values, scheme.bits, scheme.group, symmetric=scheme.symmetric, act_order=scheme.act_order
+        )
+        stored |= scheme.packed(layer, layers[name])
+        dense[name] = layers[name].weight
+    save_file(stored, packed / "model.safetensors")
+    save_file(dense, original / "model.safetensors")
+    return packed, original, layers
+
+
+def read_weight(path: Path, name: str) -> tuple[str, np.ndarray]:
+    tensor = next(t for t in gguf.GGUFReader(path).tensors if t.name == name)
+    return tensor.tensor_type.name, dequantize(tensor.data, tensor.tensor_type)
+
+
+def test_weights_survive_repacking(scheme: Scheme, tmp_path: Path, converted: Callable[..., Path]) -> None:
+    """A packed layer becomes the ggml type the docs name, its weights within that type's rounding."""
+    packed, _, layers = write_pair(tmp_path, scheme)
+
+    kind, weight = read_weight(converted(packed), "blk.1.ffn_down.weight")
+
+    layer = layers["model.layers.1.mlp.down_proj.weight"]
+    steps = np.abs(weight - layer.weight) / layer.scales.astype(np.float32)[:, layer.group_of]
+    assert kind == scheme.kind
+    assert steps.max() <= STEPS[scheme.kind]
+
+
+def logits_of(path: Path) -> np.ndarray:
+    with opened(path) as llama:
+        return llama.logits(TOKENS)
+
+
+def put_weights(source: Path, target: Path) -> None:
+    """Replace the weights of a float32 file by another file's, dequantised."""
+    weights = {
+        tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in gguf.GGUFReader(source).tensors
+    }
+    for tensor in gguf.GGUFReader(target, "r+").tensors:
+        tensor.data[...] = weights[tensor.name].reshape(tensor.data.shape)
+
+
+def test_stored_weights_predict_what_the_original_predicts(
+    scheme: Scheme, tmp_path: Path, converted: Callable[..., Path]
+) -> None:
+    """In float32 arithmetic a repacked model gives the logits of the dequantised original."""
+    packed, original, _ = write_pair(tmp_path, scheme)
+    target = converted(original, Dtype.FLOAT32)
+    wanted = logits_of(target)
+
+    put_weights(converted(packed), target)
+
+    assert cosines(logits_of(target), wanted).min() >= STORED_COSINES[scheme.kind]
+
+
+def test_llama_cpp_computes_nearly_what_the_original_predicts(
+    scheme: Scheme, tmp_path: Path, converted: Callable[..., Path]
+) -> None:
+    """With llama.cpp's own arithmetic for its blocks the logits stay near the dequantised original's."""
+    packed, original, _ = write_pair(tmp_path, scheme)
+
+    distance = cosines(logits_of(converted(packed)), logits_of(converted(original, Dtype.FLOAT32)))
+
+    assert distance.min() >= COMPUTED_COSINES[scheme.kind]
+
+
+def test_a_bias_of_zeros_that_a_quantiser_added_is_dropped(
+    tmp_path: Path, converted: Callable[..., Path]
+) -> None:
+    """Zero biases of layers that have none in llama.cpp do not stop a conversion."""
+    packed, _, _ = write_pair(tmp_path, SCHEMES[0])
+    config = json.loads((packed / "config.json").read_text()) | {"architectures": ["Qwen2ForCausalLM"]}
+    (packed / "config.json").write_text(json.dumps(config))
+    tensors = load_file(packed / "model.safetensors")
+    tensors["model.layers.0.mlp.up_proj.bias"] = np.zeros(FF, np.float16)
+    save_file(tensors, packed / "model.safetensors")
+
+    names = {tensor.name for tensor in gguf.GGUFReader(converted(packed)).tensors}
+
+    assert "blk.0.ffn_up.weight" in names
+    assert "blk.0.ffn_up.bias" not in names
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"quant_method": "bitsandbytes"}, "quant_method"),
+        ({"bits": 3}, "bits"),
+        ({"checkpoint_format": "marlin"}, "checkpoint_format"),
+        ({"dynamic": {"-:lm_head": {}}}, "dynamic"),
+        ({"quant_method": "awq", "version": "gemv"}, "version"),
+        ({"quant_method": "awq", "bits": 8}, "bits"),
+    ],
+)
+def test_other_packings_are_refused_by_name(
+    changes: dict[str, object], named: str, tmp_path: Path, converted: Callable[..., Path]
+) -> None:
+    """A packing that is not known names the field that says so."""
+    packed, _, _ = write_pair(tmp_path, SCHEMES[0])
+    config = json.loads((packed / "config.json").read_text())
+    config["quantization_config"] |= changes
+    (packed / "config.json").write_text(json.dumps(config))
+
+    with pytest.raises(ConversionError, match=named):
+        converted(packed)
+
+
+def test_a_packed_layer_without_scales_is_refused_by_name(
+    tmp_path: Path, converted: Callable[..., Path]
+) -> None:
+    """A layer that lacks one of its parts names the part."""
+    packed, _, _ = write_pair(tmp_path, SCHEMES[0])
+    tensors = load_file(packed / "model.safetensors")
+    del tensors["model.layers.0.mlp.up_proj.scales"]
+    save_file(tensors, packed / "model.safetensors")
+
+    with pytest.raises(ConversionError, match=r"model\.layers\.0\.mlp\.up_proj\.scales"):
+        converted(packed)

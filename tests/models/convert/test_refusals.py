@@ -1,0 +1,295 @@
+"""Checkpoints that must be refused, by the name of the file or field that is wrong."""
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from llm_inference_api.models.convert import (
+    SUPPORTED_ARCHITECTURES,
+    ConversionError,
+    Dtype,
+    UnsupportedArchitectureError,
+)
+from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint
+
+Convert = Callable[..., Path]
+
+
+def change_config(checkpoint: Path, **changes: object) -> None:
+    path = checkpoint / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def change_tokenizer(checkpoint: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = checkpoint / "tokenizer.json"
+    definition = json.loads(path.read_text())
+    change(definition)
+    path.write_text(json.dumps(definition))
+
+
+def test_an_unknown_architecture_names_those_that_are_supported(tiny_llama: Path, converted: Convert) -> None:
+    """Another architecture is refused with its name and the list of families."""
+    change_config(tiny_llama, architectures=["FalconForCausalLM"])
+
+    with pytest.raises(UnsupportedArchitectureError, match="FalconForCausalLM") as refusal:
+        converted(tiny_llama)
+
+    assert all(name in str(refusal.value) for name in SUPPORTED_ARCHITECTURES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"hidden_size": None}, "hidden_size"),
+        ({"hidden_size": "16"}, "hidden_size"),
+        ({"hidden_size": -16}, "hidden_size"),
+        ({"num_hidden_layers": 10**6}, "num_hidden_layers"),
+        ({"num_key_value_heads": 3}, "num_key_value_heads"),
+        ({"hidden_act": "relu"}, "hidden_act"),
+        ({"rope_scaling": {"rope_type": "spiral", "factor": 2.0}}, "rope_type"),
+        ({"rope_scaling": {"rope_type": "linear"}}, "factor"),
+        ({"rope_theta": float("inf")}, "rope_theta"),
+        ({"vocab_size": 100}, "embed_tokens"),
+        ({"num_attention_heads": 2**31 - 1}, "num_attention_heads"),
+        ({"head_dim": 2**31 - 1}, "head_dim"),
+        ({"architectures": ["MixtralForCausalLM"], "num_local_experts": 2**31 - 1}, "num_local_experts"),
+        ({"architectures": ["Qwen2ForCausalLM"], "head_dim": 16}, "head_dim"),
+    ],
+)
+def test_a_wrong_hyperparameter_is_named(
+    changes: dict[str, object], named: str, tiny_llama: Path, converted: Convert
+) -> None:
+    """A field that is absent, of another type, or of a value without an equal is refused by its name."""
+    change_config(tiny_llama, **changes)
+
+    with pytest.raises(ConversionError, match=named):
+        converted(tiny_llama)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b"null"])
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_corrupt_json_is_named(name: str, content: bytes, tiny_llama: Path, converted: Convert) -> None:
+    """A JSON file that is broken, or no object, is refused by its name."""
+    (tiny_llama / name).write_bytes(content)
+
+    with pytest.raises(ConversionError, match=name):
+        converted(tiny_llama)
+
+
+def test_a_truncated_file_is_named(tiny_llama: Path, converted: Convert) -> None:
+    """Weights that end too early are refused before anything is written."""
+    weights = tiny_llama / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+
+    with pytest.raises(ConversionError, match=r"model\.safetensors: truncated"):
+        converted(tiny_llama)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{",
+        b"[]",
+        b'{"a": 1}',
+        b'{"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}',
+        b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}}',
+        b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}',
+        b'{"a": {"dtype": "F32", "shape": [1099511627775, 1099511627775], "data_offsets": [0, 4]}}',
+        b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}',
+        b'{"a": {"dtype": "F9", "shape": [1], "data_offsets": [0, 4]}}',
+    ],
+)
+def test_a_hostile_safetensors_header_is_refused(header: bytes, tiny_llama: Path, converted: Convert) -> None:
+    """A header that promises what the file does not hold is refused by the file's name."""
+    (tiny_llama / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+
+    with pytest.raises(ConversionError, match=r"model\.safetensors"):
+        converted(tiny_llama)
+
+
+@pytest.mark.parametrize("content", [b"", b"1234567", b"\xff" * 8, b"<html>not weights</html>"])
+def test_what_is_no_safetensors_file_is_refused(content: bytes, tiny_llama: Path, converted: Convert) -> None:
+    """A file of another format is refused by its name."""
+    (tiny_llama / "model.safetensors").write_bytes(content)
+
+    with pytest.raises(ConversionError, match=r"model\.safetensors"):
+        converted(tiny_llama)
+
+
+def respoil(checkpoint: Path, change: Callable[[dict[str, np.ndarray]], object]) -> None:
+    tensors = load_file(checkpoint / "model.safetensors")
+    change(tensors)
+    save_file(tensors, checkpoint / "model.safetensors")
+
+
+def test_a_missing_tensor_is_named(tiny_llama: Path, converted: Convert) -> None:
+    """A tensor that the family needs is named when it is not there."""
+    respoil(tiny_llama, lambda tensors: tensors.pop("model.layers.0.mlp.up_proj.weight"))
+
+    with pytest.raises(ConversionError, match=r"model\.layers\.0\.mlp\.up_proj\.weight"):
+        converted(tiny_llama)
+
+
+def test_an_unknown_tensor_is_named(tiny_llama: Path, converted: Convert) -> None:
+    """A tensor that has no place is named rather than dropped."""
+    respoil(
+        tiny_llama, lambda tensors: tensors.update({"model.adapter.weight": np.zeros((2, 2), np.float32)})
+    )
+
+    with pytest.raises(ConversionError, match=r"model\.adapter\.weight"):
+        converted(tiny_llama)
+
+
+def test_a_layer_beyond_the_configured_ones_is_refused(tiny_llama: Path, converted: Convert) -> None:
+    """More layers than the configuration counts are a contradiction, not surplus."""
+    respoil(
+        tiny_llama, lambda t: t.update({"model.layers.1.mlp.up_proj.weight": np.zeros((2, 2), np.float32)})
+    )
+
+    with pytest.raises(ConversionError, match="num_hidden_layers"):
+        converted(tiny_llama)
+
+
+def test_a_tensor_of_another_shape_is_named(tiny_llama: Path, converted: Convert) -> None:
+    """A shape that the configuration does not ask for is refused with both."""
+    respoil(tiny_llama, lambda t: t.update({"model.norm.weight": np.ones(17, np.float32)}))
+
+    with pytest.raises(ConversionError, match=r"model\.norm\.weight.*\(17,\).*\(16,\)"):
+        converted(tiny_llama)
+
+
+def test_a_tensor_of_integers_is_refused(tiny_llama: Path, converted: Convert) -> None:
+    """Weights of a type that is no float are refused by name."""
+    respoil(tiny_llama, lambda t: t.update({"model.norm.weight": np.ones(16, np.int32)}))
+
+    with pytest.raises(ConversionError, match=r"model\.norm\.weight.*I32"):
+        converted(tiny_llama)
+
+
+def test_values_beyond_float16_are_refused_by_name(tiny_llama: Path, converted: Convert) -> None:
+    """A weight that float16 cannot hold is not turned into infinity."""
+    name = "model.layers.0.mlp.up_proj.weight"
+    respoil(tiny_llama, lambda t: t.update({name: np.full((24, 16), 1e6, np.float32)}))
+
+    with pytest.raises(ConversionError, match=r"mlp\.up_proj\.weight.*65504"):
+        converted(tiny_llama, Dtype.FLOAT16)
+
+
+def shard(checkpoint: Path, weight_map: dict[str, str] | None = None) -> None:
+    tensors = load_file(checkpoint / "model.safetensors")
+    (checkpoint / "model.safetensors").unlink()
+    names = sorted(tensors)
+    parts = {"model-00001-of-00002.safetensors": names[:5], "model-00002-of-00002.safetensors": names[5:]}
+    for file, part in parts.items():
+        save_file({name: tensors[name] for name in part}, checkpoint / file)
+    index = weight_map or {name: file for file, part in parts.items() for name in part}
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+
+
+def test_a_missing_shard_is_named(tiny_llama: Path, converted: Convert) -> None:
+    """A shard of the index that is not there is named."""
+    shard(tiny_llama)
+    (tiny_llama / "model-00002-of-00002.safetensors").unlink()
+
+    with pytest.raises(ConversionError, match=r"model-00002-of-00002\.safetensors"):
+        converted(tiny_llama)
+
+
+@pytest.mark.parametrize("name", ["../x.safetensors", "/etc/passwd", "a/b.safetensors", "model.bin", ""])
+def test_an_index_reaches_no_other_directory(name: str, tiny_llama: Path, converted: Convert) -> None:
+    """An index that names a file elsewhere is refused."""
+    shard(tiny_llama, {"model.norm.weight": name})
+
+    with pytest.raises(ConversionError, match=r"weight_map|index"):
+        converted(tiny_llama)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda d: d.update(pre_tokenizer={"type": "Whitespace"}), "Whitespace"),
+        (lambda d: d.update(normalizer={"type": "NFKC"}), "NFKC"),
+        (lambda d: d.update(normalizer={"type": "Lowercase"}), "Lowercase"),
+        (lambda d: d["model"].update(type="Unigram"), "type"),
+        (lambda d: d["model"].update(dropout=0.1), "dropout"),
+        (lambda d: d["model"].update(vocab={}), "vocab"),
+        (lambda d: d["model"].update(vocab={"a": -1}), "vocab"),
+        (lambda d: d["model"].update(merges=["a"]), "merges"),
+        (lambda d: d["model"].update(byte_fallback=False), "byte_fallback"),
+        (lambda d: d["model"]["merges"].pop(3), "not merged"),
+        (lambda d: d["added_tokens"][0].update(single_word=True), "single_word"),
+        (lambda d: d["added_tokens"].append({"id": 599, "content": "<s>", "special": True}), "<s>"),
+        (lambda d: d.update(post_processor={"type": "BertProcessing"}), "BertProcessing"),
+    ],
+)
+def test_a_tokenizer_without_an_equal_is_refused_by_name(
+    change: Callable[[dict[str, Any]], object], named: str, tiny_llama: Path, converted: Convert
+) -> None:
+    """A part of a tokenizer that llama.cpp would do otherwise is refused, never approximated."""
+    change_tokenizer(tiny_llama, change)
+    (tiny_llama / "tokenizer.model").unlink()
+
+    with pytest.raises(ConversionError, match=named):
+        converted(tiny_llama)
+
+
+GPT4O = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|\p{N}{1,3}|\s+"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda d: d["pre_tokenizer"]["pretokenizers"][0]["pattern"].update(Regex=GPT4O), "Lu"),
+        (
+            lambda d: d["pre_tokenizer"]["pretokenizers"][0].update(behavior="MergedWithNext"),
+            "MergedWithNext",
+        ),
+        (lambda d: d["pre_tokenizer"]["pretokenizers"][1].update(add_prefix_space=True), "add_prefix_space"),
+        (lambda d: d["model"].update(ignore_merges=True), "ignore_merges"),
+        (lambda d: d.update(normalizer={"type": "NFKC"}), "NFKC"),
+    ],
+)
+def test_a_pre_tokenizer_without_an_equal_is_refused_by_its_definition(
+    change: Callable[[dict[str, Any]], object], named: str, tmp_path: Path, converted: Convert
+) -> None:
+    """A way to split text that llama.cpp does not have is shown in the refusal."""
+    checkpoint = write_checkpoint(tmp_path / "tiny", TINY_LLAMA, TINY_LLAMA_SHAPES, "qwen2")
+    change_tokenizer(checkpoint, change)
+
+    with pytest.raises(ConversionError, match=named):
+        converted(checkpoint)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 64, b"\x0a\xff\x01", b"not a model"])
+def test_a_broken_sentencepiece_model_is_named(content: bytes, tmp_path: Path, converted: Convert) -> None:
+    """A tokenizer.model that is none is refused by its name."""
+    checkpoint = write_checkpoint(tmp_path / "tiny", TINY_LLAMA, TINY_LLAMA_SHAPES, "llama2_model_only")
+    (checkpoint / "tokenizer.model").write_bytes(content)
+
+    with pytest.raises(ConversionError, match=r"tokenizer\.model"):
+        converted(checkpoint)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"!! 0\n", b"YQ== 0\nYg== 0\n", b"YQ== -1\n"])
+def test_a_broken_tiktoken_file_is_named(content: bytes, tmp_path: Path, converted: Convert) -> None:
+    """A qwen.tiktoken that is none is refused by its name."""
+    checkpoint = write_checkpoint(tmp_path / "tiny", TINY_LLAMA, TINY_LLAMA_SHAPES, "qwen1")
+    (checkpoint / "qwen.tiktoken").write_bytes(content)
+
+    with pytest.raises(ConversionError, match=r"qwen\.tiktoken"):
+        converted(checkpoint)
+
+
+def test_a_checkpoint_without_a_tokenizer_says_what_it_needs(tiny_llama: Path, converted: Convert) -> None:
+    """A directory of weights alone is refused with the names of the files that would do."""
+    for name in ("tokenizer.json", "tokenizer.model"):
+        (tiny_llama / name).unlink()
+
+    with pytest.raises(ConversionError, match=r"tokenizer\.json, tokenizer\.model or qwen\.tiktoken"):
+        converted(tiny_llama)

@@ -1,0 +1,27 @@
+"""Regenerates tests/models/convert/fixtures; needs torch, transformers, sentencepiece and tiktoken.
+
+Usage: PYTHONPATH=src:. python -m tools.conversion_fixtures.generate [tokenizers] [logits]
+"""
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from tools.conversion_fixtures import logits, tokens
+
+FIXTURES = Path("tests/models/convert/fixtures")
+_RECORDED = ("torch", "transformers", "tokenizers", "sentencepiece", "tiktoken", "numpy", "safetensors")
+
+
+def main(parts: list[str]) -> None:
+    if "tokenizers" in parts:
+        tokens.generate(FIXTURES / "tokenizers")
+    if "logits" in parts:
+        logits.generate(FIXTURES / "logits")
+    versions = {name: version(name) for name in _RECORDED}
+    (FIXTURES / "versions.json").write_text(json.dumps(versions, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or ["tokenizers", "logits"])

@@ -1,0 +1,292 @@
+"""Small tokenizers of each kind that conversion knows, trained on our corpus."""
+
+import base64
+import json
+from pathlib import Path
+
+import sentencepiece
+import tiktoken
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+
+from llm_inference_api.models.convert import pre_tokenizer
+from tools.conversion_fixtures.corpus import training_lines
+
+SIZE = 560
+
+
+def sentencepiece_model(directory: Path, *, dummy_prefix: bool, user_symbols: list[str]) -> None:
+    text = directory / "training.txt"
+    text.write_text("\n".join(line.replace("\n", " ") for line in training_lines(9)), encoding="utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(text),
+        model_prefix=str(directory / "tokenizer"),
+        vocab_size=SIZE,
+        model_type="bpe",
+        byte_fallback=True,
+        character_coverage=0.99,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        add_dummy_prefix=dummy_prefix,
+        split_digits=True,
+        allow_whitespace_only_pieces=True,
+        user_defined_symbols=user_symbols,
+        num_threads=1,
+        minloglevel=2,
+    )
+    text.unlink()
+    (directory / "tokenizer.vocab").unlink()
+
+
+def from_sentencepiece(path: Path) -> Tokenizer:
+    """A BPE with every pair of pieces that joins to a piece, best piece first, as transformers derives it."""
+    model = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    pieces = [model.id_to_piece(n) for n in range(model.vocab_size())]
+    normal = {
+        piece: n
+        for n, piece in enumerate(pieces)
+        if not (model.is_control(n) or model.is_unknown(n) or model.is_byte(n))
+    }
+    merges = sorted(
+        (
+            (piece[:cut], piece[cut:])
+            for piece in normal
+            for cut in range(1, len(piece))
+            if piece[:cut] in normal and piece[cut:] in normal
+        ),
+        key=lambda pair: (-model.get_score(normal[pair[0] + pair[1]]), normal[pair[0]], normal[pair[1]]),
+    )
+    ids = {piece: n for n, piece in enumerate(pieces)}
+    return Tokenizer(models.BPE(ids, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+
+
+def _control(*texts: str, rstrip: bool = False) -> list[AddedToken]:
+    return [AddedToken(text, special=True, normalized=False, rstrip=rstrip) for text in texts]
+
+
+def _with_bos(tokenizer: Tokenizer, bos: str) -> None:
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A", special_tokens=[(bos, tokenizer.token_to_id(bos))]
+    )
+
+
+def llama2(directory: Path) -> None:
+    sentencepiece_model(directory, dummy_prefix=True, user_symbols=[])
+    tokenizer = from_sentencepiece(directory / "tokenizer.model")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.add_special_tokens(_control("<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"))
+    tokenizer.add_tokens([AddedToken("<tool>", special=False, normalized=False)])
+    _with_bos(tokenizer, "<s>")
+    tokenizer.save(str(directory / "tokenizer.json"))
+
+
+def codellama(directory: Path) -> None:
+    """Llama 2's with fill-in tokens that take white space beside them away."""
+    llama2(directory)
+    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    tokenizer.add_special_tokens(
+        [
+            AddedToken("<PRE>", special=True, normalized=False, lstrip=True, rstrip=True),
+            AddedToken("<SUF>", special=True, normalized=False, lstrip=True),
+            AddedToken("<MID>", special=True, normalized=False, rstrip=True),
+        ]
+    )
+    tokenizer.save(str(directory / "tokenizer.json"))
+
+
+def llama2_model_only(directory: Path) -> None:
+    sentencepiece_model(directory, dummy_prefix=True, user_symbols=[])
+
+
+def mistral(directory: Path) -> None:
+    sentencepiece_model(directory, dummy_prefix=True, user_symbols=[])
+    tokenizer = from_sentencepiece(directory / "tokenizer.model")
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace("▁", prepend_scheme="first", split=False)
+    tokenizer.add_special_tokens(_control("<unk>", "<s>", "</s>", "[INST]", "[/INST]"))
+    _with_bos(tokenizer, "<s>")
+    tokenizer.save(str(directory / "tokenizer.json"))
+
+
+def phi3(directory: Path) -> None:
+    sentencepiece_model(directory, dummy_prefix=True, user_symbols=[])
+    tokenizer = from_sentencepiece(directory / "tokenizer.model")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.add_special_tokens(_control("<unk>", "<s>"))
+    tokenizer.add_tokens([AddedToken("</s>", special=False, normalized=False, rstrip=True)])
+    tokenizer.add_special_tokens(_control("<|endoftext|>"))
+    tokenizer.add_special_tokens(_control("<|assistant|>", "<|system|>", "<|end|>", "<|user|>", rstrip=True))
+    _with_bos(tokenizer, "<s>")
+    tokenizer.save(str(directory / "tokenizer.json"))
+
+
+def gemma(directory: Path) -> None:
+    runs = ["\n" * n for n in range(2, 6)] + ["▁" * n for n in range(2, 6)]
+    sentencepiece_model(
+        directory, dummy_prefix=False, user_symbols=["<mask>", "<start_of_turn>", "<end_of_turn>", *runs]
+    )
+    tokenizer = from_sentencepiece(directory / "tokenizer.model")
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.add_special_tokens(_control("<unk>", "<s>", "</s>", "<start_of_turn>", "<end_of_turn>"))
+    tokenizer.add_tokens([AddedToken(run, special=False, normalized=False) for run in ["<mask>", *runs]])
+    _with_bos(tokenizer, "<s>")
+    tokenizer.save(str(directory / "tokenizer.json"))
+
+
+def _byte_level(
+    directory: Path,
+    patterns: list[str],
+    specials: list[str],
+    *,
+    ignore_merges: bool = False,
+    nfc: bool = False,
+    bos: str | None = None,
+    plain: tuple[str, ...] = (),
+    digits: bool = False,
+) -> None:
+    tokenizer = Tokenizer(models.BPE(ignore_merges=ignore_merges))
+    splits = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in patterns]
+    splits += [pre_tokenizers.Digits(individual_digits=True)] if digits else []
+    last = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not patterns)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*splits, last]) if splits else last
+    tokenizer.normalizer = normalizers.NFC() if nfc else None
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=SIZE - 20,
+        special_tokens=[],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(training_lines(), trainer)
+    tokenizer.add_special_tokens(_control(*specials))
+    tokenizer.add_tokens([AddedToken(text, special=False, normalized=True) for text in plain])
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    if bos:
+        _with_bos(tokenizer, bos)
+    tokenizer.save(str(directory / "tokenizer.json"))
+
+
+def llama3(directory: Path) -> None:
+    specials = [
+        "<|begin_of_text|>",
+        "<|end_of_text|>",
+        "<|start_header_id|>",
+        "<|end_header_id|>",
+        "<|eot_id|>",
+    ]
+    _byte_level(directory, [pre_tokenizer.LLAMA3], specials, ignore_merges=True, bos=specials[0])
+
+
+def dbrx(directory: Path) -> None:
+    """The pattern of Llama 3 (cl100k's, in tiktoken's spelling) without its shortcut: Phi-4's."""
+    spelled = pre_tokenizer.LLAMA3.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'(?i:[sdmt]|ll|ve|re)")
+    spelled = spelled.replace(r"?\p{L}+", r"?+\p{L}+").replace(
+        r"[^\s\p{L}\p{N}]+[\r\n]*", r"[^\s\p{L}\p{N}]++[\r\n]*"
+    )
+    spelled = spelled.replace(r"|\s*[\r\n]+|", r"|\s*[\r\n]|")
+    _byte_level(directory, [spelled], ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+
+
+def qwen2(directory: Path) -> None:
+    _byte_level(
+        directory,
+        [pre_tokenizer.QWEN2],
+        ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        nfc=True,
+        plain=("<tool_call>", "</tool_call>", "<|fim_prefix|>"),
+    )
+
+
+def stablelm2(directory: Path) -> None:
+    _byte_level(
+        directory,
+        [pre_tokenizer.QWEN2.replace(r"\p{N}|", r"\p{N}{1}|")],
+        ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+    )
+
+
+def gpt2(directory: Path) -> None:
+    """Phi-2's, whose added tokens are runs of white space."""
+    runs = [" " * n for n in range(8, 1, -1)] + ["\t" * n for n in range(4, 1, -1)]
+    _byte_level(directory, [], ["<|endoftext|>"], plain=tuple(runs))
+
+
+def neox(directory: Path) -> None:
+    """StableLM 1's: GPT-2's split after NFC."""
+    _byte_level(
+        directory, [], ["<|endoftext|>", "<|padding|>"], nfc=True, plain=[" " * n for n in range(8, 1, -1)]
+    )
+
+
+def smollm(directory: Path) -> None:
+    tokenizer_specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    _byte_level(directory, [], tokenizer_specials, digits=True)
+
+
+QWEN_SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *(f"<|extra_{n}|>" for n in range(205))]
+QWEN_RANKS = 340
+
+
+def qwen1(directory: Path) -> None:
+    """A tiktoken file: the merges of a trained byte-level BPE, by rank."""
+    _byte_level(directory, [pre_tokenizer.QWEN2], [])
+    trained = json.loads((directory / "tokenizer.json").read_text())
+    (directory / "tokenizer.json").unlink()
+    characters = {c: b for b, c in enumerate_bytes().items()}
+    tokens = [bytes([b]) for b in range(256)]
+    for pair in trained["model"]["merges"]:
+        tokens.append(bytes(characters[c] for c in "".join(pair)))
+        if len(tokens) == QWEN_RANKS:
+            break
+    lines = (
+        base64.b64encode(token).decode() + f" {rank}\n" for rank, token in enumerate(dict.fromkeys(tokens))
+    )
+    (directory / "qwen.tiktoken").write_text("".join(lines))
+
+
+def enumerate_bytes() -> dict[int, str]:
+    alphabet = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [b for b in range(256) if b not in alphabet]
+    return {b: chr(b) for b in alphabet} | {b: chr(256 + n) for n, b in enumerate(rest)}
+
+
+def qwen1_encoding(path: Path) -> tiktoken.Encoding:
+    """As tokenization_qwen.py of the published checkpoints builds it."""
+    ranks = {
+        base64.b64decode(token): int(rank)
+        for token, rank in (line.split() for line in path.read_bytes().splitlines())
+    }
+    return tiktoken.Encoding(
+        "Qwen",
+        pat_str=r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        mergeable_ranks=ranks,
+        special_tokens={text: len(ranks) + n for n, text in enumerate(QWEN_SPECIALS)},
+    )
+
+
+KINDS = {
+    "llama2": llama2,
+    "codellama": codellama,
+    "llama2_model_only": llama2_model_only,
+    "mistral": mistral,
+    "phi3": phi3,
+    "gemma": gemma,
+    "llama3": llama3,
+    "dbrx": dbrx,
+    "qwen2": qwen2,
+    "stablelm2": stablelm2,
+    "gpt2": gpt2,
+    "neox": neox,
+    "smollm": smollm,
+    "qwen1": qwen1,
+}
