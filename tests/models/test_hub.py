@@ -190,6 +190,13 @@ class TestFiles:
         await place.fetch()
         assert len(place.hub.requests("storage")) == 1
 
+    async def test_a_new_commit_of_the_same_content_is_linked(self, place: Place) -> None:
+        """Content that another commit brought is not downloaded again, nor does it need space."""
+        files = await place.fetch()
+        files.model.unlink()
+        assert (await place.fetch()).model.read_bytes() == CONTENT
+        assert len(place.hub.requests("storage")) == 1
+
     async def test_two_servers_share_one_download(self, place: Place) -> None:
         """Two servers with one cache download a file once."""
         first_files, second_files = await asyncio.gather(place.fetch(), place.fetch())
@@ -268,7 +275,8 @@ class TestRefusals:
         assert "status 500" in str(error)
         assert len(place.hub.seen) == 5
 
-    async def test_what_is_no_hub(self, place: Place) -> None:
+    @pytest.mark.parametrize("origin", [MODEL, CHECKPOINT])
+    async def test_what_is_no_hub(self, origin: HubOrigin, place: Place) -> None:
         """An answer without a hub's headers is no model: the address is wrong."""
         place.hub.metadata_fault = lambda handler: (
             handler.answer(200, {}, b"<html>Log in to the network</html>") or True
@@ -591,3 +599,19 @@ class TestEnds:
         place.variables.clear()
         assert (await place.fetch()).model.read_bytes() == CONTENT
         assert all(path.lstat().st_size < 1000 for path in place.left("*.incomplete"))
+
+    @pytest.mark.parametrize("file", ["model-00002-of-00002.safetensors", "tokenizer.json", "/config.json"])
+    async def test_a_kill_between_files_leaves_no_whole_checkpoint(
+        self, file: str, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Though another program had named the commit, a checkpoint that came in part is not taken for one."""
+        ref = place.home / "hub/models--org--checkpoint/refs/main"
+        ref.parent.mkdir(parents=True)
+        ref.write_text(COMMIT)
+        with monkeypatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(AUDIT))
+            patch.setenv("AUDIT_KILL", f"os.rename:{file}")
+            await place.refused(UnavailableError, CHECKPOINT)
+        place.offline()
+        with pytest.raises(HubError, match="not whole"):
+            await place.fetch(CHECKPOINT)

@@ -3,7 +3,6 @@
 The only module that makes huggingface_hub talk to the network. Every call here is one try with a timeout.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,10 +72,15 @@ def install() -> None:
 def listing(repo: str, revision: str | None) -> Listing:
     """Returns which files the repository holds. Raises ServiceError."""
     with _described(repo):
-        info = HfApi().model_info(repo, revision=revision or DEFAULT_REVISION, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-        if not is_commit(info.sha):
-            raise _strange(repo, "no commit")
-        return Listing(str(info.sha), frozenset(sibling.rfilename for sibling in info.siblings or ()))
+        try:
+            said = HfApi().model_info(
+                repo, revision=revision or DEFAULT_REVISION, timeout=constants.HF_HUB_ETAG_TIMEOUT
+            )
+        except (ValueError, TypeError, KeyError) as error:  # It is no JSON, or not that of a repository.
+            raise _strange(repo, "no listing") from error
+    if said.sha is None or not is_commit(said.sha):
+        raise _strange(repo, "no commit")
+    return Listing(said.sha, frozenset(sibling.rfilename for sibling in said.siblings or ()))
 
 
 def head(repo: str, name: str, revision: str | None) -> RemoteFile:
@@ -146,7 +150,7 @@ def _described(what: str) -> Iterator[None]:
             f"the connection to the hub for {what} failed or was cut; check the network and HF_ENDPOINT, try again"
         )
         raise _unavailable(problem) from error
-    except (httpx2.HTTPError, httpx2.InvalidURL, FileMetadataError, json.JSONDecodeError, TypeError, KeyError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, FileMetadataError) as error:
         raise _strange(what, type(error).__name__) from error
 
 

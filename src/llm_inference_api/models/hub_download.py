@@ -24,6 +24,8 @@ _LONGEST_WAIT = 8.0
 """Seconds between two tries; the first doubles with each try up to the second."""
 _SPARE_SPACE = 1.1
 """Bytes that must be free for each byte that is to come."""
+_SYNC_EVERY = 64 << 20
+"""Bytes after which what has arrived is forced to the disk, so that no single wait for it is taken for a stall."""
 _SHOWN_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 Result = TypeVar("Result")
@@ -167,7 +169,7 @@ class Download:
 
     def _check_space(self, missing: list[tuple[Wanted, RemoteFile]]) -> None:
         for cache in {each.cache for each, _ in missing}:
-            needed = sum(file.size - _size(cache.partial(file.etag)) for each, file in missing if each.cache is cache)
+            needed = sum(_lacking(cache, file) for each, file in missing if each.cache is cache)
             if needed * _SPARE_SPACE > (free := cache.free_bytes()):
                 raise _disk_full(
                     f"{cache.repo} needs {_shown(int(needed * _SPARE_SPACE))}, and {_shown(free)} are free"
@@ -233,6 +235,7 @@ class Partial:
 
     def __init__(self, path: Path, file: RemoteFile, working: Working) -> None:
         self.size = 0
+        self._unsynced = 0
         self._file = file
         self._out = path.open("ab")
         self._checksum = Checksum(file.etag, file.size)
@@ -259,6 +262,9 @@ class Partial:
         if self.size <= self._file.size:
             self._out.write(chunk)
             self._checksum.update(chunk)
+            self._unsynced += len(chunk)
+        if self._unsynced >= _SYNC_EVERY:
+            self.sync()
 
     def restart(self) -> None:
         """Forgets what has arrived."""
@@ -270,6 +276,7 @@ class Partial:
         """Returns when a loss of power cannot take back what has arrived."""
         self._out.flush()
         os.fsync(self._out.fileno())
+        self._unsynced = 0
 
 
 class Patience:
@@ -325,6 +332,12 @@ def _disk_full(problem: str) -> DiskFullError:
     return DiskFullError(
         "DISK_FULL", f"{problem}; free some space on the disk of HF_HOME, or set HF_HOME to another one"
     )
+
+
+def _lacking(cache: RepositoryCache, file: RemoteFile) -> int:
+    """Returns the bytes that are still to come; none where another commit has the same content."""
+    there = (_size(cache.blob(file.etag)), _size(cache.partial(file.etag)))
+    return 0 if there[0] == file.size else max(file.size - there[1], 0)
 
 
 def _size(path: Path) -> int:
