@@ -4,7 +4,7 @@ import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llm_inference.v1 import generation_pb2, inference_pb2, models_pb2
 from llm_inference_api.engine.messages import ModelInfo
@@ -62,7 +62,6 @@ RANGES = {
     "frequency_penalty": Range(-2, 2),
     "repetition_penalty": Range(0, 2, low_is_open=True),
     "top_logprobs": Range(0, MAX_TOP_LOGPROBS),
-    "n": Range(1, 1),
 }
 _BIAS = Range(-100, 100)
 
@@ -74,6 +73,8 @@ class Defaults:
     temperature: float
     top_p: float
     max_tokens_limit: int
+    answers_limit: int = 1
+    """Answers that one request may ask for."""
 
 
 def generate_request(wire: inference_pb2.GenerateRequest, request_id: str, defaults: Defaults) -> GenerationRequest:
@@ -93,6 +94,11 @@ def chat_request(wire: inference_pb2.ChatRequest, request_id: str, defaults: Def
     return _request(wire, request_id, messages, defaults)
 
 
+def answers(wire: WireRequest) -> int:
+    """Returns how many answers the message asks for."""
+    return wire.n if wire.HasField("n") else 1
+
+
 def _request(
     wire: WireRequest, request_id: str, prompt: str | tuple[Message, ...], defaults: Defaults
 ) -> GenerationRequest:
@@ -100,6 +106,8 @@ def _request(
         if wire.HasField(field):
             allowed.check(field, getattr(wire, field))
     _refuse_constraint(wire)
+    if wire.HasField("n"):
+        Range(1, defaults.answers_limit).check("n", wire.n)
     return GenerationRequest(request_id, prompt, _sampling(wire, defaults), _stopping(wire, defaults))
 
 
@@ -212,6 +220,8 @@ class Shape(NamedTuple):
 
     whole: Callable[..., inference_pb2.GenerateResponse | inference_pb2.ChatResponse]
     part: Callable[..., inference_pb2.GenerateStreamResponse | inference_pb2.ChatStreamResponse]
+    alternative: Callable[..., Any]
+    alternatives: Callable[..., Any]
     text_fields: Callable[[str], dict[str, object]]
     delta_fields: Callable[[str], dict[str, object]]
 
@@ -219,12 +229,16 @@ class Shape(NamedTuple):
 GENERATE = Shape(
     inference_pb2.GenerateResponse,
     inference_pb2.GenerateStreamResponse,
+    inference_pb2.GenerateAlternative,
+    inference_pb2.GenerateAlternatives,
     lambda text: {"text": text},
     lambda text: {"text": text},
 )
 CHAT = Shape(
     inference_pb2.ChatResponse,
     inference_pb2.ChatStreamResponse,
+    inference_pb2.ChatAlternative,
+    inference_pb2.ChatAlternatives,
     lambda text: {"message": inference_pb2.ChatMessage(role="assistant", content=text)},
     lambda text: {"delta": inference_pb2.ChatDelta(content=text)},
 )
@@ -239,28 +253,53 @@ class Heading(NamedTuple):
     seed: int
 
 
+def seed_of(seed: int, index: int) -> int:
+    """Returns the seed of one of several answers to a request with this seed."""
+    return (seed + index) % _SEEDS
+
+
 def whole_answer(shape: Shape, heading: Heading, deltas: list[Delta]) -> object:
-    """Returns the unary response for all deltas of an answer, the last of which ends it."""
+    """Returns the unary response for all deltas of all answers to a request, the last of which has the usage."""
+    by_index: dict[int, list[Delta]] = {}
+    for delta in deltas:
+        by_index.setdefault(delta.answer, []).append(delta)
+    first, *others = (by_index[index] for index in sorted(by_index))
     last = deltas[-1]
-    assert last.finish_reason is not None
     assert last.usage is not None
+    alternatives = [
+        shape.alternative(index=index, seed=seed_of(heading.seed, index), **_answer_fields(shape, answer))
+        for index, answer in enumerate(others, 1)
+    ]
     return shape.whole(
         **heading._asdict(),
-        **shape.text_fields("".join(delta.text for delta in deltas)),
-        finish_reason=last.finish_reason.value,
+        **_answer_fields(shape, first),
         usage=usage(last.usage),
-        logprobs=logprobs(tuple(entry for delta in deltas for entry in delta.logprobs)),
+        alternatives=shape.alternatives(answers=alternatives) if alternatives else None,
     )
 
 
-def stream_delta(shape: Shape, heading: Heading | None, delta: Delta) -> object:
-    """Returns the stream's message for a delta; the first of a stream has the heading."""
+def _answer_fields(shape: Shape, deltas: list[Delta]) -> dict[str, object]:
+    last = deltas[-1]
+    assert last.finish_reason is not None
+    return {
+        **shape.text_fields("".join(delta.text for delta in deltas)),
+        "finish_reason": last.finish_reason.value,
+        "logprobs": logprobs(tuple(entry for delta in deltas for entry in delta.logprobs)),
+    }
+
+
+def stream_delta(shape: Shape, heading: Heading | None, delta: Delta, index: int | None = None) -> object:
+    """Returns the stream's message for a delta; the first of a stream has the heading.
+
+    `index` is that of the answer, where there are several.
+    """
     return shape.part(
         **(heading._asdict() if heading else {}),
         **shape.delta_fields(delta.text),
         finish_reason=delta.finish_reason.value if delta.finish_reason else None,
         usage=usage(delta.usage) if delta.usage else None,
         logprobs=logprobs(delta.logprobs),
+        index=index,
     )
 
 

@@ -94,6 +94,8 @@ class Delta(NamedTuple):
     logprobs: tuple[TokenLogprob, ...] = ()
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    answer: int = 0
+    """Which of a request's answers this continues, where it asked for several; engines compute one."""
 
 
 class Stage(Enum):
