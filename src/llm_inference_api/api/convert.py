@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from llm_inference.v1 import generation_pb2, inference_pb2, models_pb2
+from llm_inference_api.api.constraints import constraint
 from llm_inference_api.engine.messages import ModelInfo
 from llm_inference_api.engine.request import (
     Delta,
@@ -105,10 +106,9 @@ def _request(
     for field, allowed in RANGES.items():
         if wire.HasField(field):
             allowed.check(field, getattr(wire, field))
-    _refuse_constraint(wire)
     if wire.HasField("n"):
         Range(1, defaults.answers_limit).check("n", wire.n)
-    return GenerationRequest(request_id, prompt, _sampling(wire, defaults), _stopping(wire, defaults))
+    return GenerationRequest(request_id, prompt, _sampling(wire, defaults), _stopping(wire, defaults), constraint(wire))
 
 
 def _message(index: int, wire: inference_pb2.ChatMessage) -> Message:
@@ -122,12 +122,6 @@ def _message(index: int, wire: inference_pb2.ChatMessage) -> Message:
 def _check_size(field: str, size: int) -> None:
     if size > MAX_PROMPT_BYTES:
         raise InvalidFieldError(field, f"has {size} bytes; at most {MAX_PROMPT_BYTES} are allowed")
-
-
-def _refuse_constraint(wire: WireRequest) -> None:
-    constraint = wire.WhichOneof("constraint")
-    if constraint is not None:
-        raise InvalidFieldError(constraint, "restricting the text is not supported yet; leave it out")
 
 
 def _sampling(wire: WireRequest, defaults: Defaults) -> Sampling:

@@ -4,10 +4,10 @@ import math
 import time
 from typing import Protocol
 
-from llm_inference_api.engine.backend import Sampler
+from llm_inference_api.engine.backend import Mask, Sampler
 from llm_inference_api.engine.chat_template import ChatTemplate
 from llm_inference_api.engine.output import OutputText
-from llm_inference_api.engine.request import GenerationRequest, Sampling
+from llm_inference_api.engine.request import Constraint, GenerationRequest, Sampling
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 
@@ -27,6 +27,12 @@ class SamplerFactory(Protocol):
 
     def sampler(self, sampling: Sampling, prompt: list[int], *, ignore_eos: bool) -> Sampler:
         """Returns a new sampler for a sequence with this prompt."""
+
+    def mask(self, constraint: Constraint) -> Mask:
+        """Returns a new mask for an answer. Raises InvalidFieldError where no text can match the constraint."""
+
+    def masked_sampler(self, sampling: Sampling, prompt: list[int], mask: Mask) -> Sampler:
+        """Returns a new sampler that chooses among the mask's tokens only."""
 
 
 class Preparer:
@@ -55,15 +61,20 @@ class Preparer:
         self._check_logit_bias(request.sampling)
         tokens = self._tokens(request)
         max_tokens = self._max_tokens(request, len(tokens))
-        stopping = request.stopping
+        mask = self._samplers.mask(request.constraint) if request.constraint else None
         return Sequence(
             request=request,
             tokens=tokens,
             max_tokens=max_tokens,
-            output=OutputText(stopping.stop),
-            sampler=self._samplers.sampler(request.sampling, tokens, ignore_eos=stopping.ignore_eos),
+            output=OutputText(request.stopping.stop, mask.matches if mask else None),
+            sampler=self._sampler(request, tokens, mask),
             submitted_at=submitted_at,
         )
+
+    def _sampler(self, request: GenerationRequest, tokens: list[int], mask: Mask | None) -> Sampler:
+        if mask is not None:
+            return self._samplers.masked_sampler(request.sampling, tokens, mask)
+        return self._samplers.sampler(request.sampling, tokens, ignore_eos=request.stopping.ignore_eos)
 
     def _tokens(self, request: GenerationRequest) -> list[int]:
         if isinstance(request.prompt, str):

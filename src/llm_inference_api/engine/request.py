@@ -51,6 +51,26 @@ class Stopping:
     ignore_eos: bool = False
 
 
+class Language(Enum):
+    """How a constraint is written."""
+
+    JSON_SCHEMA = "json_schema"
+    REGEX = "regex"
+    CHOICE = "choice"
+    """A JSON list of texts."""
+    LARK = "lark"
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What the whole text of an answer must match."""
+
+    language: Language
+    source: str
+    field: str
+    """The field of the request that asks for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """A prompt to continue, or a chat to answer."""
@@ -59,6 +79,7 @@ class GenerationRequest:
     prompt: str | tuple[Message, ...]
     sampling: Sampling
     stopping: Stopping = Stopping()
+    constraint: Constraint | None = None
 
 
 class Usage(NamedTuple):
