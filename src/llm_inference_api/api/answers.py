@@ -12,6 +12,7 @@ import grpc.aio
 
 from llm_inference_api.api.calls import current_call
 from llm_inference_api.api.choices import answer
+from llm_inference_api.api.reading import read
 from llm_inference_api.engine.request import Delta, GenerationRequest, Progress
 from llm_inference_api.errors import DeadlineError, OverloadedError
 from llm_inference_api.models.registry import Registry, ServedModel
@@ -71,7 +72,8 @@ class Answers:
         call.facts |= {"model": model, "answer_id": question.request.id}
         first_at = None
         try:
-            async with aclosing(answer(question.model, question.request, question.count, interval)) as items:
+            raw = answer(question.model, question.request, question.count, interval)
+            async with aclosing(read(question.model, question.request, raw)) as items:
                 async for item in items:
                     if isinstance(item, Delta):
                         first_at = first_at or self._note_first(model, call.started_at)

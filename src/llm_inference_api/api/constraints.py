@@ -8,7 +8,7 @@ from llm_inference_api.errors import InvalidFieldError
 
 MAX_BYTES = 64 << 10
 MAX_DEPTH = 64
-"""Levels of a JSON Schema."""
+"""Levels of a JSON object."""
 MAX_TEXTS = 1000
 """To choose from."""
 
@@ -24,7 +24,7 @@ def constraint(wire: inference_pb2.GenerateRequest | inference_pb2.ChatRequest) 
         raise InvalidFieldError("ignore_eos", f"contradicts {field}: a restricted text ends where it is complete")
     match field:
         case "json_schema":
-            found = Constraint(Language.JSON_SCHEMA, check_schema(wire.json_schema, field), field)
+            found = Constraint(Language.JSON_SCHEMA, check_object(wire.json_schema, field), field)
         case "json_object":
             found = Constraint(Language.JSON_SCHEMA, _OBJECT, field)
         case "choice":
@@ -36,17 +36,17 @@ def constraint(wire: inference_pb2.GenerateRequest | inference_pb2.ChatRequest) 
     return found
 
 
-def check_schema(text: str, field: str) -> str:
-    """Returns the JSON Schema. Raises InvalidFieldError, with the field, where it is none or too deep."""
+def check_object(text: str, field: str) -> str:
+    """Returns the text. Raises InvalidFieldError, with the field, where it is no JSON object or one too deep."""
     try:
-        schema = json.loads(text)
+        value = json.loads(text)
     except ValueError as error:
         raise InvalidFieldError(field, f"is no valid JSON ({error})") from error
     except RecursionError as error:
         raise InvalidFieldError(field, f"has more than {MAX_DEPTH} levels") from error
-    if not isinstance(schema, dict):
+    if not isinstance(value, dict):
         raise InvalidFieldError(field, "is no JSON object")
-    if _depth(schema) > MAX_DEPTH:
+    if _depth(value) > MAX_DEPTH:
         raise InvalidFieldError(field, f"has more than {MAX_DEPTH} levels")
     return text
 

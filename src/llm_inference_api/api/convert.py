@@ -3,11 +3,12 @@
 import math
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from llm_inference.v1 import generation_pb2, inference_pb2, models_pb2
 from llm_inference_api.api.constraints import constraint
+from llm_inference_api.api.tools import tool_call_delta, tool_fields, tool_use, wire_tool_call
 from llm_inference_api.engine.messages import ModelInfo
 from llm_inference_api.engine.request import (
     Delta,
@@ -32,7 +33,7 @@ MAX_TOP_LOGPROBS = 20
 MAX_SEED = 2**32 - 2
 """llama.cpp takes 2^32 - 1 for "no seed" (LLAMA_DEFAULT_SEED)."""
 _SEEDS = MAX_SEED + 1
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 
 WireRequest = inference_pb2.GenerateRequest | inference_pb2.ChatRequest
 
@@ -90,9 +91,11 @@ def chat_request(wire: inference_pb2.ChatRequest, request_id: str, defaults: Def
     """Returns what the message asks for. Raises InvalidFieldError where that cannot be honoured."""
     if not 1 <= len(wire.messages) <= MAX_MESSAGES:
         raise InvalidFieldError("messages", f"there must be 1 to {MAX_MESSAGES} messages, not {len(wire.messages)}")
-    _check_size("messages", sum(len(message.content.encode()) for message in wire.messages))
+    _check_size("messages", sum(message.ByteSize() for message in wire.messages))
     messages = tuple(_message(index, message) for index, message in enumerate(wire.messages))
-    return _request(wire, request_id, messages, defaults)
+    if messages[-1].tool_calls:
+        raise InvalidFieldError("messages", "the last one calls tools; their results must follow it")
+    return replace(_request(wire, request_id, messages, defaults), tools=tool_use(wire))
 
 
 def answers(wire: WireRequest) -> int:
@@ -112,11 +115,13 @@ def _request(
 
 
 def _message(index: int, wire: inference_pb2.ChatMessage) -> Message:
+    field = f"messages[{index}]"
     if wire.role not in ROLES:
-        raise InvalidFieldError(f"messages[{index}].role", f"must be one of {', '.join(ROLES)}, not {wire.role[:50]!r}")
+        raise InvalidFieldError(f"{field}.role", f"must be one of {', '.join(ROLES)}, not {wire.role[:50]!r}")
     if not wire.content and wire.role == "user":
-        raise InvalidFieldError(f"messages[{index}].content", "is missing or empty")
-    return Message(wire.role, wire.content)
+        raise InvalidFieldError(f"{field}.content", "is missing or empty")
+    calls, call_id = tool_fields(field, wire)
+    return Message(wire.role, wire.content, calls, call_id, wire.name or None)
 
 
 def _check_size(field: str, size: int) -> None:
@@ -216,8 +221,8 @@ class Shape(NamedTuple):
     part: Callable[..., inference_pb2.GenerateStreamResponse | inference_pb2.ChatStreamResponse]
     alternative: Callable[..., Any]
     alternatives: Callable[..., Any]
-    text_fields: Callable[[str], dict[str, object]]
-    delta_fields: Callable[[str], dict[str, object]]
+    text_fields: Callable[[list[Delta]], dict[str, object]]
+    delta_fields: Callable[[Delta], dict[str, object]]
 
 
 GENERATE = Shape(
@@ -225,17 +230,38 @@ GENERATE = Shape(
     inference_pb2.GenerateStreamResponse,
     inference_pb2.GenerateAlternative,
     inference_pb2.GenerateAlternatives,
-    lambda text: {"text": text},
-    lambda text: {"text": text},
+    lambda deltas: {"text": _text(deltas)},
+    lambda delta: {"text": delta.text},
 )
 CHAT = Shape(
     inference_pb2.ChatResponse,
     inference_pb2.ChatStreamResponse,
     inference_pb2.ChatAlternative,
     inference_pb2.ChatAlternatives,
-    lambda text: {"message": inference_pb2.ChatMessage(role="assistant", content=text)},
-    lambda text: {"delta": inference_pb2.ChatDelta(content=text)},
+    lambda deltas: {"message": _whole_message(deltas)},
+    lambda delta: {"delta": _chat_delta(delta)},
 )
+
+
+def _text(deltas: list[Delta]) -> str:
+    return "".join(delta.text for delta in deltas)
+
+
+def _whole_message(deltas: list[Delta]) -> inference_pb2.ChatMessage:
+    return inference_pb2.ChatMessage(
+        role="assistant",
+        content=_text(deltas),
+        tool_calls=[wire_tool_call(delta.tool_call) for delta in deltas if delta.tool_call],
+        reasoning_content="".join(delta.reasoning for delta in deltas) or None,
+    )
+
+
+def _chat_delta(delta: Delta) -> inference_pb2.ChatDelta:
+    return inference_pb2.ChatDelta(
+        content=None if delta.reasoning or delta.tool_call else delta.text,
+        reasoning_content=delta.reasoning or None,
+        tool_call=tool_call_delta(delta.tool_index, delta.tool_call) if delta.tool_call else None,
+    )
 
 
 class Heading(NamedTuple):
@@ -276,7 +302,7 @@ def _answer_fields(shape: Shape, deltas: list[Delta]) -> dict[str, object]:
     last = deltas[-1]
     assert last.finish_reason is not None
     return {
-        **shape.text_fields("".join(delta.text for delta in deltas)),
+        **shape.text_fields(deltas),
         "finish_reason": last.finish_reason.value,
         "logprobs": logprobs(tuple(entry for delta in deltas for entry in delta.logprobs)),
     }
@@ -289,7 +315,7 @@ def stream_delta(shape: Shape, heading: Heading | None, delta: Delta, index: int
     """
     return shape.part(
         **(heading._asdict() if heading else {}),
-        **shape.delta_fields(delta.text),
+        **shape.delta_fields(delta),
         finish_reason=delta.finish_reason.value if delta.finish_reason else None,
         usage=usage(delta.usage) if delta.usage else None,
         logprobs=logprobs(delta.logprobs),

@@ -4,6 +4,7 @@ llguidance bounds its own work: what exceeds its limits is an error of the reque
 """
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ _LIMITS = LLParserLimits(verbose_errors=False)
 _JSON_OPTIONS: dict[str, Any] = {"whitespace_pattern": r"\n?[ ]{0,32}"}
 """Bounded white space: small models fall into endless indentation."""
 _LONGEST_REASON = 500
+_EXCERPT = re.compile(r"\n *\d+ \|")
+"""Where llguidance begins to show the grammar around a problem."""
 
 
 class TokenMask:
@@ -79,6 +82,18 @@ def compile_constraint(constraint: Constraint, tokenizer: LLTokenizer) -> TokenM
     return TokenMask(matcher, tokenizer, constraint.field)
 
 
+def json_schema(schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
+    """Returns the schema as part of a grammar.
+
+    Where it is not strict, keywords that cannot be followed restrict nothing; neither does a schema without sense.
+    """
+    options = {**_JSON_OPTIONS, "lenient": not strict}
+    grammar = LLMatcher.grammar_from_json_schema(schema, overrides=options)  # type: ignore[arg-type]
+    if not strict and LLMatcher.validate_grammar(grammar):
+        schema = {"type": "object"}
+    return {**schema, "x-guidance": options}
+
+
 def _grammar(constraint: Constraint) -> str:
     match constraint.language:
         case Language.JSON_SCHEMA:
@@ -96,5 +111,5 @@ def _grammar(constraint: Constraint) -> str:
 
 def _reason(text: str) -> str:
     """Returns what llguidance says of a constraint, without the excerpt that it repeats."""
-    lines = [line.strip() for line in text.partition("\n   1 |")[0].splitlines()]
+    lines = [line.strip() for line in _EXCERPT.split(text, maxsplit=1)[0].splitlines()]
     return "cannot be followed: " + " ".join(filter(None, lines))[:_LONGEST_REASON]

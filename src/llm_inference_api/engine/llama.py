@@ -21,12 +21,15 @@ from llguidance.llamacpp import lltokenizer_from_vocab
 from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.constraint import TokenMask, compile_constraint
 from llm_inference_api.engine.request import Constraint, Sampling, TokenLogprob, TopLogprob
+from llm_inference_api.engine.tool_format import MARKERS
 from llm_inference_api.errors import ComputationError, ModelFailedError
 
 MAX_SEATS = 256
 """LLAMA_MAX_SEQ of llama.cpp (src/llama-cparams.h)."""
 _CONTINUES_LINE = 5
 """GGML_LOG_LEVEL_CONT (ggml.h)."""
+
+_MARKERS = frozenset(marker.encode() for marker in MARKERS)
 
 _kept_for_c: list[Any] = []
 """Callbacks that C holds pointers to; they must not be collected."""
@@ -92,9 +95,10 @@ class Vocabulary:
             room = -count
 
     def piece(self, token: int) -> bytes:
-        """Returns the bytes of a token's text; none for control tokens."""
+        """Returns the bytes of a token's text; none for control tokens, but for those that structure an answer."""
         if token not in self._pieces:
-            self._pieces[token] = self._render(token, special=False)
+            text = self._render(token, special=True)
+            self._pieces[token] = text if text in _MARKERS else self._render(token, special=False)
         return self._pieces[token]
 
     def text(self, token: int) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Stage
+from llm_inference_api.engine.tool_format import ToolFormat
 from llm_inference_api.errors import ServiceError
 
 
@@ -47,6 +48,9 @@ class ModelInfo(NamedTuple):
     slots: int
     cache_tokens: int
     has_chat_template: bool
+    tool_format: str = ToolFormat.GENERIC.value
+    opens_thoughts: bool = False
+    """Whether the model's template begins each answer with thoughts."""
 
 
 class Submit(NamedTuple):

@@ -1,5 +1,6 @@
 """Turns a request into a sequence: template, tokens, limits, sampler. Runs beside the engine, never on its thread."""
 
+import json
 import math
 import time
 from typing import Protocol
@@ -9,6 +10,7 @@ from llm_inference_api.engine.chat_template import ChatTemplate
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.request import Constraint, GenerationRequest, Sampling
 from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.engine.tool_grammar import tool_constraint
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 
 
@@ -61,7 +63,8 @@ class Preparer:
         self._check_logit_bias(request.sampling)
         tokens = self._tokens(request)
         max_tokens = self._max_tokens(request, len(tokens))
-        mask = self._samplers.mask(request.constraint) if request.constraint else None
+        constraint = request.constraint or self._tool_constraint(request)
+        mask = self._samplers.mask(constraint) if constraint else None
         return Sequence(
             request=request,
             tokens=tokens,
@@ -76,11 +79,23 @@ class Preparer:
             return self._samplers.masked_sampler(request.sampling, tokens, mask)
         return self._samplers.sampler(request.sampling, tokens, ignore_eos=request.stopping.ignore_eos)
 
+    def _tool_constraint(self, request: GenerationRequest) -> Constraint | None:
+        if request.tools is None:
+            return None
+        template = self._template
+        opens = template.opens_thoughts
+        return tool_constraint(request.tools, template.tool_format, self._terminal, after_thoughts=opens)
+
+    def _terminal(self, marker: str) -> str:
+        """Returns how llguidance's grammars spell a marker: as its token where it is one, else as its text."""
+        tokens = self._tokenizer.tokenize(marker, add_special=False, parse_special=True)
+        return f"<[{tokens[0]}]>" if len(tokens) == 1 else json.dumps(marker)
+
     def _tokens(self, request: GenerationRequest) -> list[int]:
         if isinstance(request.prompt, str):
             tokens = self._tokenize(request.prompt, add_special=True)
         else:
-            parts = self._template.render(request.prompt)
+            parts = self._template.render(request.prompt, request.tools.tools if request.tools else ())
             tokens = self._tokenize(parts[0], add_special=not self._template.is_own)
             for part in parts[1:]:
                 tokens += self._tokenize(part, add_special=False)

@@ -201,6 +201,8 @@ def _info(model: llama.Model, template: ChatTemplate, context_length: int, slots
         slots=slots,
         cache_tokens=cells,
         has_chat_template=template.is_own,
+        tool_format=template.tool_format.value,
+        opens_thoughts=template.opens_thoughts,
     )
 
 

@@ -41,11 +41,70 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+class CalledFunction(_Strict):
+    """What a call calls."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(_Strict):
+    """A call that the assistant made."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+    index: Any = None
+    """Clients that put an answer together from a stream send its parts' numbers back."""
+
+
 class ChatMessage(_Strict):
     """One message of a chat."""
 
-    role: Literal["developer", "system", "user", "assistant"]
+    role: Literal["developer", "system", "user", "assistant", "tool"]
     content: Text | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    # Of answers, which clients send back as they came. Thoughts are not for the next answer.
+    refusal: None = None
+    annotations: Any = None
+    reasoning_content: Any = None
+
+
+class Function(_Strict):
+    """A function that the model may call."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(_Strict):
+    """A tool; functions are the only kind."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class FunctionName(_Strict):
+    """Names a function."""
+
+    name: str
+
+
+def _named(value: object) -> object:
+    """Returns the object form of a choice that is a word, so that an error names the field and no alternative."""
+    return {"mode": value} if isinstance(value, str) else value
+
+
+class ToolChoice(_Strict):
+    """Whether tools may or must be called: a mode, or the tool."""
+
+    mode: Literal["none", "auto", "required"] | None = None
+    type: Literal["function"] | None = None
+    function: FunctionName | None = None
 
 
 class JsonSchemaFormat(_Strict):
@@ -122,6 +181,9 @@ class ChatCompletionParams(_Common):
     top_logprobs: int | None = None
     response_format: ResponseFormat | None = None
     modalities: list[Literal["text"]] | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Annotated[ToolChoice, BeforeValidator(_named)] | None = None
+    parallel_tool_calls: bool | None = None
 
 
 class CompletionParams(_Common):
@@ -163,7 +225,7 @@ def _path(location: tuple[int | str, ...]) -> str:
     for step in location:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif step != "str" and not step.startswith(("list[", "function-", "literal[")):
+        elif step not in ("str", "mode") and not step.startswith(("list[", "function-", "literal[")):
             path += f".{step}" if path else step
     return path
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_inference_api.engine.request import Delta, FinishReason, TokenLogprob, Usage
+from llm_inference_api.engine.tools import ToolCall
 
 Json = dict[str, Any]
 
@@ -13,7 +14,7 @@ DONE = b"data: [DONE]\n\n"
 SILENCE = b": waiting\n\n"
 """A comment: keeps proxies from cutting a silent stream, and clients skip it."""
 
-_FINISH = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length"}
+_FINISH = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.TOOL_CALLS: "tool_calls"}
 
 
 def event(value: Json) -> bytes:
@@ -69,8 +70,8 @@ class ChatFormat:
         base = header.object("chat.completion.chunk")
         if is_first:
             yield {**base, "choices": [_chunk(delta, {"role": "assistant", "content": ""})]}
-        if delta.text or delta.logprobs:
-            yield {**base, "choices": [_chunk(delta, {"content": delta.text}, chat_logprobs(_logprobs([delta])))]}
+        if content := _content(delta):
+            yield {**base, "choices": [_chunk(delta, content, chat_logprobs(_logprobs([delta])))]}
         if delta.finish_reason:
             yield {**base, "choices": [{**_chunk(delta, {}), "finish_reason": _FINISH[delta.finish_reason]}]}
 
@@ -81,7 +82,7 @@ class ChatFormat:
     def _choice(self, index: int, deltas: list[Delta]) -> Json:
         return {
             "index": index,
-            "message": {"role": "assistant", "content": _text(deltas), "refusal": None},
+            "message": _message(deltas),
             "logprobs": chat_logprobs(_logprobs(deltas)),
             "finish_reason": _finish(deltas),
         }
@@ -142,6 +143,31 @@ def completion_logprobs(entries: tuple[TokenLogprob, ...], offset: int) -> Json 
         "top_logprobs": [{_decode(top.token_bytes): top.logprob for top in entry.top_logprobs} for entry in entries],
         "text_offset": [offset + sum(map(len, texts[:at])) for at in range(len(texts))],
     }
+
+
+def _message(deltas: list[Delta]) -> Json:
+    calls = [_call(delta.tool_call) for delta in deltas if delta.tool_call]
+    thoughts = "".join(delta.reasoning for delta in deltas)
+    return {
+        "role": "assistant",
+        "content": _text(deltas) or (None if calls else ""),
+        "refusal": None,
+        **({"reasoning_content": thoughts} if thoughts else {}),
+        **({"tool_calls": calls} if calls else {}),
+    }
+
+
+def _content(delta: Delta) -> Json:
+    """Returns what a chunk's delta says; nothing where all that it has is an end."""
+    if delta.tool_call:
+        return {"tool_calls": [{"index": delta.tool_index, **_call(delta.tool_call)}]}
+    if delta.reasoning:
+        return {"reasoning_content": delta.reasoning}
+    return {"content": delta.text} if delta.text or delta.logprobs else {}
+
+
+def _call(call: ToolCall) -> Json:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 def _token(data: bytes, logprob: float) -> Json:

@@ -1,16 +1,19 @@
 """Says in the typed API's words what OpenAI's clients ask for, so that one set of rules and limits holds for both."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from llm_inference.v1 import inference_pb2
+from llm_inference.v1 import inference_pb2, tools_pb2
 from llm_inference_api.api.openai.requests import (
     ChatCompletionParams,
     ChatMessage,
     CompletionParams,
+    Function,
     ResponseFormat,
+    ToolChoice,
 )
 from llm_inference_api.errors import InvalidFieldError
 
@@ -29,6 +32,8 @@ _SAME = (
     "ignore_eos",
 )
 """Fields that both APIs call by one name."""
+_FUNCTION_FIELD = re.compile(r"((?:tools|tool_calls)\[\d+\])\.(name|parameters|arguments)")
+"""What OpenAI has one level deeper."""
 _INTEGERS = {"max_tokens": 32, "seed": 32, "n": 32, "top_k": 32, "top_logprobs": 32, "max_completion_tokens": 32}
 
 
@@ -46,6 +51,11 @@ def chat_request(params: ChatCompletionParams) -> inference_pb2.ChatRequest:
         fields["top_logprobs"] = _unsigned("top_logprobs", params.top_logprobs)
     if params.response_format is not None:
         fields |= _constraint(params.response_format)
+    if params.parallel_tool_calls is not None:
+        fields["parallel_tool_calls"] = params.parallel_tool_calls
+    if params.tool_choice is not None:
+        fields["tool_choice"] = _tool_choice(params.tool_choice)
+    fields["tools"] = [_tool(tool.function) for tool in params.tools or ()]
     return inference_pb2.ChatRequest(messages=map(_message, params.messages), **fields)
 
 
@@ -73,9 +83,10 @@ def openai_names(params: ChatCompletionParams | CompletionParams) -> Iterator[No
     try:
         yield
     except InvalidFieldError as error:
-        if error.field not in names:
+        name = _FUNCTION_FIELD.sub(r"\1.function.\2", names.get(error.field, error.field))
+        if name == error.field:
             raise
-        raise InvalidFieldError(names[error.field], error.problem) from error
+        raise InvalidFieldError(name, error.problem) from error
 
 
 def _fields(params: ChatCompletionParams | CompletionParams) -> dict[str, Any]:
@@ -107,7 +118,30 @@ def _logit_bias(bias: dict[str, float] | None) -> dict[int, float]:
 def _message(message: ChatMessage) -> inference_pb2.ChatMessage:
     # What OpenAI calls developer is the system to models, whose templates know that role.
     role = "system" if message.role == "developer" else message.role
-    return inference_pb2.ChatMessage(role=role, content=message.content or "")
+    calls = [
+        tools_pb2.ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
+        for call in message.tool_calls or ()
+    ]
+    more = {"name": message.name, "tool_call_id": message.tool_call_id}
+    return inference_pb2.ChatMessage(role=role, content=message.content or "", tool_calls=calls, **more)
+
+
+def _tool(function: Function) -> tools_pb2.Tool:
+    return tools_pb2.Tool(
+        name=function.name,
+        description=function.description or "",
+        parameters="" if function.parameters is None else json.dumps(function.parameters),
+        strict=function.strict,
+    )
+
+
+def _tool_choice(choice: ToolChoice) -> tools_pb2.ToolChoice:
+    if (choice.mode is None) == (choice.function is None) or (choice.type is None) != (choice.function is None):
+        raise InvalidFieldError("tool_choice", 'must be "none", "auto", "required" or name a function')
+    if choice.function is not None:
+        return tools_pb2.ToolChoice(function=choice.function.name)
+    assert choice.mode is not None
+    return tools_pb2.ToolChoice(mode=choice.mode.upper())
 
 
 def _constraint(wanted: ResponseFormat) -> dict[str, Any]:
