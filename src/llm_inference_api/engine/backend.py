@@ -1,10 +1,7 @@
 """What the engine needs of a library that computes: llama.cpp in the product, a small fake in its tests."""
 
 from collections.abc import Sequence as Rows
-from typing import NamedTuple, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, NamedTuple, Protocol
 
 from llm_inference_api.engine.request import Constraint, Sampling, TokenLogprob
 
@@ -39,8 +36,8 @@ class Sampler(Protocol):
 class Mask(Protocol):
     """Says which tokens may come next in one answer."""
 
-    def allowed(self) -> npt.NDArray[np.int32]:
-        """Returns the ids of these tokens, in order.
+    def allowed(self) -> Any:
+        """Returns the ids of these tokens, in order, as an array.
 
         Raises InvalidFieldError where the text cannot be continued to one that is allowed.
         """
