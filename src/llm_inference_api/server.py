@@ -22,6 +22,8 @@ from llm_inference.v1 import (
     openai_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
+    tokens_pb2,
+    tokens_pb2_grpc,
 )
 from llm_inference_api import __version__
 from llm_inference_api.api.answers import Answers, Patience
@@ -33,6 +35,7 @@ from llm_inference_api.api.interceptors import CallInterceptor
 from llm_inference_api.api.models import ModelServicer
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.operations import OperationsServicer
+from llm_inference_api.api.tokens import TokenServicer
 from llm_inference_api.engine.messages import EngineConfig
 from llm_inference_api.envoy import EnvoyProcess
 from llm_inference_api.errors import ServiceError
@@ -177,6 +180,7 @@ def build_grpc_server(
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(answers, defaults), server)
     openai_pb2_grpc.add_OpenAIServiceServicer_to_server(OpenAIServicer(answers, defaults, registry), server)
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
+    tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(answers, defaults), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(OperationsServicer(metrics), server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     if settings.reflection:
@@ -201,7 +205,7 @@ GRPC_OPTIONS = (
 SERVICE_NAMES = (
     *(
         service.full_name
-        for module in (inference_pb2, models_pb2, openai_pb2, operations_pb2, health_pb2)
+        for module in (inference_pb2, models_pb2, openai_pb2, operations_pb2, tokens_pb2, health_pb2)
         for service in module.DESCRIPTOR.services_by_name.values()
     ),
     reflection.SERVICE_NAME,

@@ -13,6 +13,7 @@ import grpc.aio
 from llm_inference_api.api.calls import current_call
 from llm_inference_api.api.choices import answer
 from llm_inference_api.api.reading import read
+from llm_inference_api.engine.inquiry import Findings, Inquiry
 from llm_inference_api.engine.request import Delta, GenerationRequest, Progress
 from llm_inference_api.errors import DeadlineError, OverloadedError
 from llm_inference_api.models.registry import Registry, ServedModel
@@ -65,6 +66,12 @@ class Answers:
         async with self._within_time(context), aclosing(self._noted(question, interval)) as items:
             async for item in items:
                 yield item
+
+    async def inquire(self, model: ServedModel, inquiry: Inquiry, context: Context) -> Findings:
+        """Returns what the model's worker finds. Raises what it says, or DeadlineError."""
+        current_call.get().facts["model"] = model.status.id
+        async with self._within_time(context):
+            return await model.inquire(inquiry)
 
     async def _noted(self, question: Question, interval: float | None) -> AsyncGenerator[Delta | Progress]:
         """Yields what the model has for the request, and notes how long that took."""

@@ -83,7 +83,7 @@ def generate_request(wire: inference_pb2.GenerateRequest, request_id: str, defau
     """Returns what the message asks for. Raises InvalidFieldError where that cannot be honoured."""
     if not wire.prompt:
         raise InvalidFieldError("prompt", "is missing or empty; it is the text to continue")
-    _check_size("prompt", len(wire.prompt.encode()))
+    check_size("prompt", len(wire.prompt.encode()))
     return _request(wire, request_id, wire.prompt, defaults)
 
 
@@ -91,7 +91,7 @@ def chat_request(wire: inference_pb2.ChatRequest, request_id: str, defaults: Def
     """Returns what the message asks for. Raises InvalidFieldError where that cannot be honoured."""
     if not 1 <= len(wire.messages) <= MAX_MESSAGES:
         raise InvalidFieldError("messages", f"there must be 1 to {MAX_MESSAGES} messages, not {len(wire.messages)}")
-    _check_size("messages", sum(message.ByteSize() for message in wire.messages))
+    check_size("messages", sum(message.ByteSize() for message in wire.messages))
     messages = tuple(_message(index, message) for index, message in enumerate(wire.messages))
     if messages[-1].tool_calls:
         raise InvalidFieldError("messages", "the last one calls tools; their results must follow it")
@@ -124,7 +124,8 @@ def _message(index: int, wire: inference_pb2.ChatMessage) -> Message:
     return Message(wire.role, wire.content, calls, call_id, wire.name or None)
 
 
-def _check_size(field: str, size: int) -> None:
+def check_size(field: str, size: int) -> None:
+    """Raises InvalidFieldError where a text of this many bytes is too long."""
     if size > MAX_PROMPT_BYTES:
         raise InvalidFieldError(field, f"has {size} bytes; at most {MAX_PROMPT_BYTES} are allowed")
 

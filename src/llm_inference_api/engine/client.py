@@ -4,6 +4,7 @@ The event loop neither computes nor blocks here: one thread reads the pipe and w
 """
 
 import asyncio
+import itertools
 import logging
 import multiprocessing
 import threading
@@ -15,10 +16,13 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from llm_inference_api.engine import worker
+from llm_inference_api.engine.inquiry import Findings, Inquiry
 from llm_inference_api.engine.messages import (
+    Answered,
     Cancel,
     EngineConfig,
     FromWorker,
+    Inquire,
     LastWords,
     LoadFailed,
     Loading,
@@ -122,6 +126,8 @@ class EngineClient:
         self._on_stats = on_stats
         self._on_exit = on_exit
         self._answers: dict[str, Answer] = {}
+        self._inquiries: dict[int, asyncio.Future[Findings]] = {}
+        self._next_inquiry = itertools.count()
         self._process: SpawnProcess | None = None
         self._writer = ThreadPoolExecutor(1, "worker-writer")
         self._ready: asyncio.Future[ModelInfo] = asyncio.get_running_loop().create_future()
@@ -169,6 +175,19 @@ class EngineClient:
         finally:
             self._forget(answer)
 
+    async def inquire(self, inquiry: Inquiry) -> Findings:
+        """Returns what the worker finds. Raises what it says of an inquiry without sense, or UnavailableError."""
+        if self._gone.is_set():
+            raise UnavailableError("WORKER_DIED", "the model's process ended; it is being restarted")
+        inquiry_id = next(self._next_inquiry)
+        future: asyncio.Future[Findings] = asyncio.get_running_loop().create_future()
+        self._inquiries[inquiry_id] = future
+        self._send(Inquire(inquiry_id, inquiry))
+        try:
+            return await future
+        finally:
+            del self._inquiries[inquiry_id]
+
     async def drain(self) -> None:
         """Returns when no request is open."""
         await self._idle.wait()
@@ -203,6 +222,8 @@ class EngineClient:
         match message:
             case StepOutput():
                 self._fan_out(message)
+            case Answered(inquiry_id, findings):
+                self._settle(inquiry_id, findings)
             case LogLine(level, text):
                 worker_logger.log(level, "%s", text)
                 if level >= logging.ERROR:
@@ -228,6 +249,15 @@ class EngineClient:
                 answer.progress = progress
         self._on_stats(output.stats)
 
+    def _settle(self, inquiry_id: int, findings: Findings | ServiceError) -> None:
+        future = self._inquiries.get(inquiry_id)
+        if future is None or future.done():
+            return
+        if isinstance(findings, ServiceError):
+            future.set_exception(findings)
+        else:
+            future.set_result(findings)
+
     def _handle_exit(self, exit_code: int | None) -> None:
         self._connection.close()
         self._writer.shutdown(wait=False)
@@ -241,6 +271,8 @@ class EngineClient:
             self._on_exit(_joined(f"its process ended ({ending})", self._last_words))
         for answer in self._answers.values():
             answer.fail(error)
+        for inquiry_id in list(self._inquiries):
+            self._settle(inquiry_id, error)
 
     def _describe_end(self, ending: str) -> UnavailableError:
         if self._closing:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from llm_inference_api.engine.inquiry import Findings, Inquiry
 from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Stage
 from llm_inference_api.engine.tool_format import ToolFormat
 from llm_inference_api.errors import ServiceError
@@ -63,6 +64,20 @@ class Cancel(NamedTuple):
     """To the worker: forget this request, in whatever stage it is."""
 
     request_id: str
+
+
+class Inquire(NamedTuple):
+    """To the worker: say this of the model."""
+
+    inquiry_id: int
+    inquiry: Inquiry
+
+
+class Answered(NamedTuple):
+    """From the worker: what an inquiry found, or why it found nothing."""
+
+    inquiry_id: int
+    findings: Findings | ServiceError
 
 
 class Loading(NamedTuple):
@@ -134,8 +149,8 @@ class StepOutput(NamedTuple):
     stats: StepStats = StepStats()
 
 
-ToWorker = Submit | Cancel
-FromWorker = Loading | Ready | LoadFailed | LogLine | LastWords | StepOutput
+ToWorker = Submit | Cancel | Inquire
+FromWorker = Loading | Answered | Ready | LoadFailed | LogLine | LastWords | StepOutput
 
 LOG_LEVELS = {3: logging.WARNING, 4: logging.ERROR}
 """Python's level for each `ggml_log_level` (ggml.h). Its information is about llama.cpp's inside: for debugging."""

@@ -61,7 +61,7 @@ class Preparer:
         """
         submitted_at = time.monotonic()
         self._check_logit_bias(request.sampling)
-        tokens = self._tokens(request)
+        tokens = self.tokens(request)
         max_tokens = self._max_tokens(request, len(tokens))
         constraint = request.constraint or self._tool_constraint(request)
         mask = self._samplers.mask(constraint) if constraint else None
@@ -91,24 +91,26 @@ class Preparer:
         tokens = self._tokenizer.tokenize(marker, add_special=False, parse_special=True)
         return f"<[{tokens[0]}]>" if len(tokens) == 1 else json.dumps(marker)
 
-    def _tokens(self, request: GenerationRequest) -> list[int]:
+    def tokens(self, request: GenerationRequest) -> list[int]:
+        """Returns the tokens of the request's prompt. Raises InvalidFieldError and ContextLengthError."""
         if isinstance(request.prompt, str):
-            tokens = self._tokenize(request.prompt, add_special=True)
+            tokens = self.tokenize(request.prompt, add_special=True)
         else:
             parts = self._template.render(request.prompt, request.tools.tools if request.tools else ())
-            tokens = self._tokenize(parts[0], add_special=not self._template.is_own)
+            tokens = self.tokenize(parts[0], add_special=not self._template.is_own)
             for part in parts[1:]:
-                tokens += self._tokenize(part, add_special=False)
+                tokens += self.tokenize(part, add_special=False)
         if not tokens:
             raise InvalidFieldError("prompt", "it has no tokens for this model; write at least one word")
         return tokens
 
-    def _tokenize(self, text: str, *, add_special: bool) -> list[int]:
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> list[int]:
+        """Returns the tokens of a text. Raises ContextLengthError where the context surely holds fewer."""
         at_least = math.ceil(len(text.encode()) / self._tokenizer.longest_piece)
         if at_least > self._context_length:
             # Tokenising may take quadratic time: text that cannot fit is not worth it.
             raise ContextLengthError(at_least, 1, self._context_length, False)
-        return self._tokenizer.tokenize(text, add_special=add_special, parse_special=True)
+        return self._tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
 
     def _max_tokens(self, request: GenerationRequest, prompt_tokens: int) -> int:
         room = self._context_length - prompt_tokens

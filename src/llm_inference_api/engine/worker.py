@@ -12,15 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 from llm_inference_api.engine import llama
 from llm_inference_api.engine.chat_template import ChatTemplate
 from llm_inference_api.engine.engine import Engine
+from llm_inference_api.engine.inspector import Inspector
 from llm_inference_api.engine.messages import (
     LOG_LEVELS,
+    Answered,
     Cancel,
     EngineConfig,
     FromWorker,
+    Inquire,
     LastWords,
     LoadFailed,
     Loading,
@@ -50,6 +54,10 @@ the pages that are touched only."""
 _LOADING_STEP = 0.01
 
 
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+
 @dataclass(frozen=True, slots=True)
 class Arrived:
     """To the engine: a request is being prepared."""
@@ -65,6 +73,8 @@ class Refused:
     error: ServiceError
 
 
+Requests = SimpleQueue[GenerationRequest | Inquire]
+"""To the preparer."""
 Inbox = SimpleQueue[Arrived | Sequence | Refused | Cancel]
 
 
@@ -76,7 +86,7 @@ def run(connection: Connection, config: EngineConfig) -> None:
     outbox = Outbox(connection)
     _report_log(outbox)
     inbox: Inbox = SimpleQueue()
-    requests: SimpleQueue[GenerationRequest] = SimpleQueue()
+    requests: Requests = SimpleQueue()
     threading.Thread(target=_serve, args=(config, inbox, requests, outbox), name="engine", daemon=True).start()
     _receive(connection, inbox, requests)
     os._exit(0)  # The engine's thread may be inside llama.cpp, where nothing can interrupt it.
@@ -121,7 +131,7 @@ def _log_level(level: int, text: str) -> int:
     return logging.DEBUG if "possible training context overflow" in text else LOG_LEVELS.get(level, logging.DEBUG)
 
 
-def _receive(connection: Connection, inbox: Inbox, requests: SimpleQueue[GenerationRequest]) -> None:
+def _receive(connection: Connection, inbox: Inbox, requests: Requests) -> None:
     while True:
         try:
             message: ToWorker = connection.recv()
@@ -131,14 +141,17 @@ def _receive(connection: Connection, inbox: Inbox, requests: SimpleQueue[Generat
             case Submit(request):
                 inbox.put(Arrived(request.id))
                 requests.put(request)
+            case Inquire():
+                requests.put(message)
             case Cancel():
                 inbox.put(message)
 
 
-def _serve(config: EngineConfig, inbox: Inbox, requests: SimpleQueue[GenerationRequest], outbox: Outbox) -> None:
+def _serve(config: EngineConfig, inbox: Inbox, requests: Requests, outbox: Outbox) -> None:
     try:
-        engine, preparer, info = build(config, _report_progress(outbox))
-        threading.Thread(target=_prepare, args=(preparer, requests, inbox), name="preparer", daemon=True).start()
+        engine, preparer, inspector, info = build(config, _report_progress(outbox))
+        arguments = (preparer, inspector, requests, inbox, outbox)
+        threading.Thread(target=_prepare, args=arguments, name="preparer", daemon=True).start()
         outbox.send(Ready(info))
         EngineLoop(engine, inbox, outbox).run()
     except ModelFailedError as error:
@@ -162,8 +175,8 @@ def _report_progress(outbox: Outbox) -> Callable[[float], None]:
     return report
 
 
-def build(config: EngineConfig, on_progress: Callable[[float], None]) -> tuple[Engine, Preparer, ModelInfo]:
-    """Returns an engine for the model file, what prepares its requests, and what is known of the model.
+def build(config: EngineConfig, on_progress: Callable[[float], None]) -> tuple[Engine, Preparer, Inspector, ModelInfo]:
+    """Returns an engine for the model file, what prepares its requests and inspects it, and what is known of the model.
 
     Raises ModelFailedError where the file or the settings do not allow it.
     """
@@ -179,7 +192,8 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> tuple[E
     scheduler = Scheduler(PrefixCache(seats, backend.cells), config.slots)
     engine = Engine(backend, scheduler, StepBudget(config.batch_tokens), config.queue_timeout)
     preparer = Preparer(vocabulary, template, backend, context_length, config.default_max_tokens)
-    return engine, preparer, _info(model, template, context_length, config.slots, backend.cells)
+    info = _info(model, template, context_length, config.slots, backend.cells)
+    return engine, preparer, Inspector(preparer, vocabulary), info
 
 
 def _context_length(asked: int | None, trained: int) -> int:
@@ -206,16 +220,25 @@ def _info(model: llama.Model, template: ChatTemplate, context_length: int, slots
     )
 
 
-def _prepare(preparer: Preparer, requests: SimpleQueue[GenerationRequest], inbox: Inbox) -> None:
+def _prepare(preparer: Preparer, inspector: Inspector, requests: Requests, inbox: Inbox, outbox: Outbox) -> None:
     while True:
-        request = requests.get()
-        try:
-            inbox.put(preparer.prepare(request))
-        except ServiceError as error:
-            inbox.put(Refused(request.id, error))
-        except Exception:
-            logging.getLogger(__name__).exception("preparing request %s failed", request.id)
-            inbox.put(Refused(request.id, ComputationError("the request could not be prepared")))
+        match requests.get():
+            case Inquire(inquiry_id, inquiry):
+                outbox.send(Answered(inquiry_id, _attempt(inspector.answer, inquiry, "an inquiry")))
+            case request:
+                outcome = _attempt(preparer.prepare, request, f"request {request.id}")
+                inbox.put(Refused(request.id, outcome) if isinstance(outcome, ServiceError) else outcome)
+
+
+def _attempt(work: Callable[[Item], Outcome], item: Item, what: str) -> Outcome | ServiceError:
+    """Returns what the work makes of the item, or the error that says why it cannot."""
+    try:
+        return work(item)
+    except ServiceError as error:
+        return error
+    except Exception:
+        logging.getLogger(__name__).exception("preparing %s failed", what)
+        return ComputationError("the request could not be prepared")
 
 
 class EngineLoop:

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from llm_inference_api.engine.client import EngineClient
+from llm_inference_api.engine.inquiry import Findings, Inquiry
 from llm_inference_api.engine.messages import EngineConfig, ModelInfo, StepStats
 from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Stage
 from llm_inference_api.errors import (
@@ -137,6 +138,10 @@ class ServedModel:
         async with aclosing(load.result().stream(request, interval)) as items:
             async for item in items:
                 yield item
+
+    async def inquire(self, inquiry: Inquiry) -> Findings:
+        """As `EngineClient.inquire`; loads the model where it is not loaded."""
+        return await (await self.load()).inquire(inquiry)
 
     async def load(self) -> EngineClient:
         """Returns the worker's client, started where there is none. All callers share one load; none can cancel it.
