@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from llm_inference.v1 import generation_pb2, inference_pb2, models_pb2
-from llm_inference_api.engine.messages import ModelInfo
 from llm_inference_api.engine.request import (
     Delta,
     GenerationRequest,
@@ -270,11 +269,7 @@ def model(status: ModelStatus) -> models_pb2.Model:
         id=status.id,
         state=status.state.value,
         reason=status.reason,
-        progress=status.progress,
+        progress=models_pb2.LoadProgress(**status.progress._asdict()) if status.progress else None,
         reference=status.source,
-        info=_model_info(status.info) if status.info else None,
+        info=models_pb2.ModelInfo(**status.info._asdict(), memory_bytes=status.memory) if status.info else None,
     )
-
-
-def _model_info(info: ModelInfo) -> models_pb2.ModelInfo:
-    return models_pb2.ModelInfo(**info._asdict())

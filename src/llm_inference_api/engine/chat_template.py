@@ -44,6 +44,10 @@ class ChatTemplate:
         except TemplateError as error:
             raise ModelFailedError(f"the model's chat template is not valid: {error}") from error
 
+    def begins_with_control(self, text: str) -> bool:
+        """Returns whether the text begins with the text of a control token."""
+        return self._controls is not None and self._controls.match(text) is not None
+
     def render(self, messages: Messages) -> list[str]:
         """Returns the chat as text, cut wherever a text of a control token inside a message must stay text.
 

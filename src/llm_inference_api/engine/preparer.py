@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import dataclass
 from typing import Protocol
 
 from llm_inference_api.engine.backend import Sampler
@@ -9,7 +10,11 @@ from llm_inference_api.engine.chat_template import ChatTemplate
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.request import GenerationRequest, Sampling
 from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.engine.text_preparation import TextPreparation
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
+
+_ANCHOR = "\U0010fffd"
+"""Of a private plane: tokens of single bytes, which join with nothing that follows."""
 
 
 class Tokenizer(Protocol):
@@ -29,22 +34,16 @@ class SamplerFactory(Protocol):
         """Returns a new sampler for a sequence with this prompt."""
 
 
+@dataclass(frozen=True, slots=True)
 class Preparer:
     """Prepares requests for one model."""
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        template: ChatTemplate,
-        samplers: SamplerFactory,
-        context_length: int,
-        default_max_tokens: int,
-    ) -> None:
-        self._tokenizer = tokenizer
-        self._template = template
-        self._samplers = samplers
-        self._context_length = context_length
-        self._default_max_tokens = default_max_tokens
+    tokenizer: Tokenizer
+    template: ChatTemplate
+    samplers: SamplerFactory
+    preparation: TextPreparation
+    context_length: int
+    default_max_tokens: int
 
     def prepare(self, request: GenerationRequest) -> Sequence:
         """Returns the sequence that computes the request.
@@ -61,7 +60,7 @@ class Preparer:
             tokens=tokens,
             max_tokens=max_tokens,
             output=OutputText(stopping.stop),
-            sampler=self._samplers.sampler(request.sampling, tokens, ignore_eos=stopping.ignore_eos),
+            sampler=self.samplers.sampler(request.sampling, tokens, ignore_eos=stopping.ignore_eos),
             submitted_at=submitted_at,
         )
 
@@ -69,30 +68,35 @@ class Preparer:
         if isinstance(request.prompt, str):
             tokens = self._tokenize(request.prompt, add_special=True)
         else:
-            parts = self._template.render(request.prompt)
-            tokens = self._tokenize(parts[0], add_special=not self._template.is_own)
-            for part in parts[1:]:
-                tokens += self._tokenize(part, add_special=False)
+            first, *rest = self.template.render(request.prompt)
+            tokens = self._tokenize(first, add_special=not self.template.is_own)
+            for part in rest:
+                tokens += self._continue(part)
         if not tokens:
             raise InvalidFieldError("prompt", "it has no tokens for this model; write at least one word")
         return tokens
 
+    def _continue(self, part: str) -> list[int]:
+        """Returns the tokens of a part as they are inside a text, without the space that some tokenizers begin with."""
+        return self._tokenize(_ANCHOR + part, add_special=False)[len(self._tokenize(_ANCHOR, add_special=False)) :]
+
     def _tokenize(self, text: str, *, add_special: bool) -> list[int]:
-        at_least = math.ceil(len(text.encode()) / self._tokenizer.longest_piece)
-        if at_least > self._context_length:
+        text = self.preparation.apply(text, starts_with_special=self.template.begins_with_control(text))
+        at_least = math.ceil(len(text.encode()) / self.tokenizer.longest_piece)
+        if at_least > self.context_length:
             # Tokenising may take quadratic time: text that cannot fit is not worth it.
-            raise ContextLengthError(at_least, 1, self._context_length, False)
-        return self._tokenizer.tokenize(text, add_special=add_special, parse_special=True)
+            raise ContextLengthError(at_least, 1, self.context_length, False)
+        return self.tokenizer.tokenize(text, add_special=add_special, parse_special=True)
 
     def _max_tokens(self, request: GenerationRequest, prompt_tokens: int) -> int:
-        room = self._context_length - prompt_tokens
+        room = self.context_length - prompt_tokens
         asked = request.stopping.max_tokens
         if room < 1 or (asked is not None and asked > room):
-            raise ContextLengthError(prompt_tokens, asked or 1, self._context_length)
-        return min(self._default_max_tokens, room) if asked is None else asked
+            raise ContextLengthError(prompt_tokens, asked or 1, self.context_length)
+        return min(self.default_max_tokens, room) if asked is None else asked
 
     def _check_logit_bias(self, sampling: Sampling) -> None:
         for token in sampling.logit_bias:
-            if not 0 <= token < self._tokenizer.size:
-                problem = f"token {token} is not in the model's vocabulary of {self._tokenizer.size}"
+            if not 0 <= token < self.tokenizer.size:
+                problem = f"token {token} is not in the model's vocabulary of {self.tokenizer.size}"
                 raise InvalidFieldError("logit_bias", problem)

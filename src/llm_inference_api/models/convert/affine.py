@@ -112,9 +112,7 @@ class AffineSource(ABC):
 
     def _rows(self, start: int, group_of: IndexArray) -> AffineRows:
         end = min(start + _ROWS_AT_ONCE, self.shape[0])
-        return AffineRows(
-            self.integers_of(start, end), self.scales_of(start, end), self.zeros_of(start, end), group_of
-        )
+        return AffineRows(self.integers_of(start, end), self.scales_of(start, end), self.zeros_of(start, end), group_of)
 
     def read(self) -> Array:
         kind = self.kind

@@ -37,9 +37,7 @@ class DenseSource:
 
     def __init__(self, stored: StoredTensor) -> None:
         if stored.dtype not in _KINDS:
-            raise ConversionError(
-                f"tensor {stored.name!r} is {stored.dtype}; weights must be F32, F16 or BF16"
-            )
+            raise ConversionError(f"tensor {stored.name!r} is {stored.dtype}; weights must be F32, F16 or BF16")
         self._stored = stored
         self.shape = stored.shape
         self.kind = _KINDS[stored.dtype]
@@ -86,14 +84,8 @@ class Checkpoint:
     def _weight_map(self) -> dict[str, str]:
         entries = Config.read(self.directory / _INDEX).section("weight_map").values
         for tensor, shard in entries.items():
-            if (
-                not isinstance(shard, str)
-                or PurePath(shard).name != shard
-                or not shard.endswith(".safetensors")
-            ):
-                raise ConversionError(
-                    f"{_INDEX}: {tensor!r} must name a .safetensors file beside it, names {shard!r}"
-                )
+            if not isinstance(shard, str) or PurePath(shard).name != shard or not shard.endswith(".safetensors"):
+                raise ConversionError(f"{_INDEX}: {tensor!r} must name a .safetensors file beside it, names {shard!r}")
         if not entries:
             raise ConversionError(f"{_INDEX}: 'weight_map' is missing")
         return dict(entries)
@@ -109,6 +101,4 @@ class Checkpoint:
         if (self.directory / _INDEX).is_file():
             absent = sorted(set(self._weight_map) - set(stored))
             if absent:
-                raise ConversionError(
-                    f"{self._weight_map[absent[0]]}: tensor {absent[0]!r} of the index is not in it"
-                )
+                raise ConversionError(f"{self._weight_map[absent[0]]}: tensor {absent[0]!r} of the index is not in it")

@@ -22,9 +22,7 @@ class Config:
     def read(cls, path: Path) -> "Config":
         try:
             if path.stat().st_size > MAX_JSON_BYTES:
-                raise ConversionError(
-                    f"{path.name}: larger than {MAX_JSON_BYTES} bytes, not a checkpoint's JSON"
-                )
+                raise ConversionError(f"{path.name}: larger than {MAX_JSON_BYTES} bytes, not a checkpoint's JSON")
             values = json.loads(path.read_bytes())
         except OSError as error:
             raise ConversionError(f"{path.name}: cannot be read ({error.strerror})") from error
@@ -47,9 +45,7 @@ class Config:
             raise self.error(name, "a JSON object", value)
         return Config(value, f"{self.origin}: {name}")
 
-    def integer(
-        self, name: str, default: int | None = None, *, minimum: int = 1, maximum: int = 2**31 - 1
-    ) -> int:
+    def integer(self, name: str, default: int | None = None, *, minimum: int = 1, maximum: int = 2**31 - 1) -> int:
         value = self._value(name, default)
         if isinstance(value, float) and value.is_integer():
             value = int(value)

@@ -39,9 +39,7 @@ def convert_checkpoint(checkpoint: Path, output: Path, *, dtype: Dtype | None, p
         *plan_tensors(family, sources_of(source), dtype.element_type if dtype else None),
         *(constant(name, values) for name, values in (family.added_tensors() | encoding.tensors).items()),
     ]
-    architecture = {
-        f"{family.name}.{key}": value for key, value in (family.metadata() | encoding.metadata).items()
-    }
+    architecture = {f"{family.name}.{key}": value for key, value in (family.metadata() | encoding.metadata).items()}
     metadata = _general(checkpoint, tensors) | architecture | vocabulary.metadata(family.vocab)
     with atomic_output(output) as temporary:
         write_gguf(temporary, family.name, metadata | files.chat_template(), tensors, progress)

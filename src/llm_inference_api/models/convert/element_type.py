@@ -58,9 +58,7 @@ def _to_float16(values: Float32Array) -> Array:
     with np.errstate(over="ignore"):
         halves = values.astype(np.float16)
     if bool(np.any(np.isinf(halves) & np.isfinite(values))):
-        raise ConversionError(
-            "holds values beyond ±65504, which float16 cannot hold; use bfloat16 or float32"
-        )
+        raise ConversionError("holds values beyond ±65504, which float16 cannot hold; use bfloat16 or float32")
     return halves
 
 

@@ -14,6 +14,5 @@ class UnsupportedArchitectureError(ConversionError):
         self.architecture = architecture
         self.supported = tuple(sorted(supported))
         super().__init__(
-            f"config.json: architecture {architecture!r} is not supported; "
-            f"those that are: {', '.join(self.supported)}"
+            f"config.json: architecture {architecture!r} is not supported; those that are: {', '.join(self.supported)}"
         )

@@ -38,17 +38,11 @@ class GptqSource(AffineSource):
 
     def _check_groups(self, groups: int) -> None:
         if self._order is not None and self._order.shape != (self.shape[1],):
-            raise ConversionError(
-                f"tensor '{self.name}.g_idx' must have a group for each of {self.shape[1]} inputs"
-            )
+            raise ConversionError(f"tensor '{self.name}.g_idx' must have a group for each of {self.shape[1]} inputs")
         if self.shape[1] % groups and self._order is None:
-            raise ConversionError(
-                f"tensor '{self.name}.scales' has {groups} groups for {self.shape[1]} inputs"
-            )
+            raise ConversionError(f"tensor '{self.name}.scales' has {groups} groups for {self.shape[1]} inputs")
         if int(self.group_of.min()) < 0 or int(self.group_of.max()) >= groups:
-            raise ConversionError(
-                f"tensor '{self.name}.g_idx' names groups beyond the {groups} of its scales"
-            )
+            raise ConversionError(f"tensor '{self.name}.g_idx' names groups beyond the {groups} of its scales")
 
     @property
     def group_of(self) -> IndexArray:

@@ -61,9 +61,7 @@ def _refuse_unless_equal(character: str, merges: Sequence[Merge], scores: dict[s
     longest = max(len(left + right) for left, right in by_rank)
     for length in range(2, 2 * longest + 2):
         if _merged(character * length, by_rank) != _merged(character * length, by_score):
-            raise MergeOrderError(
-                f"tokenizer.json: runs of {character!r} merge as llama.cpp has no equal for"
-            )
+            raise MergeOrderError(f"tokenizer.json: runs of {character!r} merge as llama.cpp has no equal for")
 
 
 def _merged(text: str, ranks: dict[Merge, float]) -> list[str]:

@@ -25,11 +25,7 @@ class PackedLayer:
         tensor = self.stored.get(f"{self.name}.{name}")
         if tensor is None:
             raise ConversionError(f"tensor '{self.name}.{name}' is missing beside '{self.name}.qweight'")
-        if (
-            (dtype is not None and tensor.dtype != dtype)
-            or len(tensor.shape) != dimensions
-            or 0 in tensor.shape
-        ):
+        if (dtype is not None and tensor.dtype != dtype) or len(tensor.shape) != dimensions or 0 in tensor.shape:
             raise ConversionError(
                 f"tensor '{self.name}.{name}' is {tensor.dtype} of shape {tensor.shape}; "
                 f"must be {dtype or 'of floats'} in {dimensions} dimensions"

@@ -65,8 +65,7 @@ def _check_layers(family: Family, named: Iterable[str]) -> None:
     layers = {int(match[1]) for name in named if (match := re.match(r"model\.layers\.(\d{1,6})\.", name))}
     if layers and max(layers) >= family.layers:
         raise ConversionError(
-            f"{family.config.origin}: num_hidden_layers is {family.layers}, "
-            f"the checkpoint has a layer {max(layers)}"
+            f"{family.config.origin}: num_hidden_layers is {family.layers}, the checkpoint has a layer {max(layers)}"
         )
 
 
@@ -96,9 +95,7 @@ def _plan(
     wanted = tuple(family.sizes[size] for size in rule.shape)
     for name, source in sources:
         if source.shape != wanted:
-            raise ConversionError(
-                f"tensor {name!r} has shape {source.shape}, the configuration asks for {wanted}"
-            )
+            raise ConversionError(f"tensor {name!r} has shape {source.shape}, the configuration asks for {wanted}")
     target = _target_kind(rule, [source.kind for _, source in sources], dtype)
     kept = (len(rule.rows(wanted[0])), *wanted[1:]) if rule.rows else wanted
     shape = (len(sources), *kept) if rule.stacked else kept

@@ -53,9 +53,7 @@ class Rope:
         return (1.0 / (np.float32(self.theta) ** exponents)).astype(np.float32)
 
 
-def read_rope(
-    config: Config, *, dimensions: int, context_length: int, theta: float, layers: str = ""
-) -> Rope:
+def read_rope(config: Config, *, dimensions: int, context_length: int, theta: float, layers: str = "") -> Rope:
     """`layers` picks an entry where transformers writes one for each kind of attention layer."""
     fields = config.section("rope_parameters")
     if layers and isinstance(fields.values.get(layers), dict):
@@ -152,9 +150,7 @@ def _llama3(rope: Rope, factor_tensors: bool) -> RopeEncoding:
 def _longrope(rope: Rope, factor_tensors: bool) -> RopeEncoding:
     if not factor_tensors:
         raise rope.fields.error("rope_type", "one that llama.cpp has for this architecture", rope.kind)
-    tensors = {
-        f"rope_factors_{name}.weight": _longrope_factors(rope, f"{name}_factor") for name in ("long", "short")
-    }
+    tensors = {f"rope_factors_{name}.weight": _longrope_factors(rope, f"{name}_factor") for name in ("long", "short")}
     metadata: Metadata = {
         "rope.scaling.type": "longrope",
         "rope.scaling.original_context_length": rope.original_context,

@@ -31,9 +31,7 @@ class Rule:
     float32: bool = False
 
 
-def linear(
-    source: str, target: str, outputs: str, inputs: str, *, rows: RowOrder | None = None
-) -> tuple[Rule, Rule]:
+def linear(source: str, target: str, outputs: str, inputs: str, *, rows: RowOrder | None = None) -> tuple[Rule, Rule]:
     """A projection, with its bias where the checkpoint has one."""
     return (
         Rule(f"{source}.weight", f"{target}.weight", (outputs, inputs), rows=rows),
@@ -41,9 +39,7 @@ def linear(
     )
 
 
-def rms_norm(
-    source: str, target: str, size: str = "hidden", change: ValueChange | None = None
-) -> tuple[Rule, ...]:
+def rms_norm(source: str, target: str, size: str = "hidden", change: ValueChange | None = None) -> tuple[Rule, ...]:
     return (Rule(f"{source}.weight", f"{target}.weight", (size,), change=change),)
 
 

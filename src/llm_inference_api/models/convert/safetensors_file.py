@@ -67,9 +67,7 @@ class SafetensorsFile:
         try:
             header = json.loads(self._map[8 : 8 + length])
         except (ValueError, RecursionError) as error:
-            raise ConversionError(
-                f"{self.name}: the safetensors header is not valid JSON ({error})"
-            ) from error
+            raise ConversionError(f"{self.name}: the safetensors header is not valid JSON ({error})") from error
         if not isinstance(header, dict):
             raise ConversionError(f"{self.name}: the safetensors header must be a JSON object")
         return length, header

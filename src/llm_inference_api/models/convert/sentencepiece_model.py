@@ -42,14 +42,10 @@ class SentencePieceModel:
 
     def vocabulary(self) -> Vocabulary:
         tokens = dict(enumerate(self.pieces))
-        ids = {
-            kind: next((i for i, token in tokens.items() if token.kind is kind), None) for kind in TokenType
-        }
+        ids = {kind: next((i for i, token in tokens.items() if token.kind is kind), None) for kind in TokenType}
         unknown = ids[TokenType.UNKNOWN]
         special = {} if unknown is None else {"unknown": unknown}
-        return Vocabulary(
-            "llama", "default", tokens, space_prefix=self.dummy_prefix, special_ids=special, add_bos=True
-        )
+        return Vocabulary("llama", "default", tokens, space_prefix=self.dummy_prefix, special_ids=special, add_bos=True)
 
 
 def read_sentencepiece(path: Path) -> SentencePieceModel:
@@ -58,9 +54,7 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
         trainer = dict(_message(fields, _TRAINER))
         normalizer = dict(_message(fields, _NORMALIZER))
         pieces = [
-            _piece(dict(_fields(value)))
-            for number, value in fields
-            if number == _PIECES and isinstance(value, bytes)
+            _piece(dict(_fields(value))) for number, value in fields if number == _PIECES and isinstance(value, bytes)
         ]
     except (ValueError, IndexError, KeyError, struct.error) as error:
         raise ConversionError(f"{path.name}: not a sentencepiece model ({error})") from error
@@ -78,9 +72,7 @@ def _check(name: str, trainer: dict[int, Field], normalizer: dict[int, Field], p
             f"{name}: must have byte_fallback, without which llama.cpp cannot write unknown characters"
         )
     if normalizer.get(_CHARSMAP):
-        raise ConversionError(
-            f"{name}: normalises characters before it splits text, which llama.cpp has no equal for"
-        )
+        raise ConversionError(f"{name}: normalises characters before it splits text, which llama.cpp has no equal for")
     if normalizer.get(_REMOVE_EXTRA_WHITESPACES, 1):
         raise ConversionError(f"{name}: removes extra white space, which llama.cpp has no equal for")
 
@@ -88,9 +80,7 @@ def _check(name: str, trainer: dict[int, Field], normalizer: dict[int, Field], p
 def _piece(fields: dict[int, Field]) -> Token:
     text, score, kind = fields[_PIECE], fields.get(_SCORE, 0.0), _KINDS[int(fields.get(_TYPE, 1))]
     written = bytes(text).decode("utf-8") if isinstance(text, bytes) else ""
-    return Token(
-        written.replace(SPACE_MARK, " ") if kind is TokenType.USER_DEFINED else written, kind, float(score)
-    )
+    return Token(written.replace(SPACE_MARK, " ") if kind is TokenType.USER_DEFINED else written, kind, float(score))
 
 
 def _message(fields: list[tuple[int, Field]], wanted: int) -> Iterator[tuple[int, Field]]:

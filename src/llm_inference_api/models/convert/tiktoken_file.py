@@ -57,9 +57,7 @@ def _ranks(path: Path) -> dict[bytes, int]:
             token, rank = line.split()
             ranks[base64.b64decode(token, validate=True)] = int(rank)
         except (ValueError, binascii.Error) as error:
-            raise ConversionError(
-                f"{path.name}: line {number} must be a token in base64 and its rank"
-            ) from error
+            raise ConversionError(f"{path.name}: line {number} must be a token in base64 and its rank") from error
     if not ranks or len(set(ranks.values())) != len(ranks) or min(ranks.values()) < 0:
         raise ConversionError(f"{path.name}: must give each token a rank of its own")
     return ranks

@@ -35,9 +35,7 @@ class TokenizerFiles:
             return self._from_sentencepiece()
         if self._has("qwen.tiktoken"):
             return read_tiktoken(self.directory / "qwen.tiktoken")
-        raise ConversionError(
-            f"{self.directory.name}: needs tokenizer.json, tokenizer.model or qwen.tiktoken"
-        )
+        raise ConversionError(f"{self.directory.name}: needs tokenizer.json, tokenizer.model or qwen.tiktoken")
 
     def _has(self, name: str) -> bool:
         return (self.directory / name).is_file()
@@ -66,11 +64,7 @@ class TokenizerFiles:
         """added_tokens.json names them; tokenizer_config.json, where it does too, says what they are."""
         listed = Config.read_optional(self.directory / "added_tokens.json").values
         described = self.config.section("added_tokens_decoder").values
-        tokens = {
-            id_: AddedToken(id_, content, special=False)
-            for content, id_ in listed.items()
-            if type(id_) is int
-        }
+        tokens = {id_: AddedToken(id_, content, special=False) for content, id_ in listed.items() if type(id_) is int}
         for key, entry in described.items():
             if not key.isdecimal() or not isinstance(entry, dict):
                 raise self.config.error("added_tokens_decoder", "ids with their tokens", entry)
@@ -89,9 +83,7 @@ class TokenizerFiles:
         # llama.cpp knows two more tokens at which a reply ends.
         vocabulary.special_ids.update(zip(("eot", "eom"), others, strict=False))
         if vocabulary.add_bos and "bos" not in vocabulary.special_ids:
-            raise ConversionError(
-                "tokenizer_config.json: 'bos_token' is missing, which the tokenizer adds to texts"
-            )
+            raise ConversionError("tokenizer_config.json: 'bos_token' is missing, which the tokenizer adds to texts")
 
     def _configured_id(self, name: str, vocabulary: Vocabulary) -> int | None:
         for config in (self.model_config, self.generation):
@@ -122,9 +114,7 @@ class TokenizerFiles:
 
 
 def _named_templates(templates: list[Any]) -> Metadata:
-    named = {
-        t["name"]: t["template"] for t in templates if isinstance(t, dict) and isinstance(t.get("name"), str)
-    }
+    named = {t["name"]: t["template"] for t in templates if isinstance(t, dict) and isinstance(t.get("name"), str)}
     metadata: Metadata = {}
     for name, template in named.items():
         key = "tokenizer.chat_template" if name == "default" else f"tokenizer.chat_template.{name}"

@@ -21,8 +21,7 @@ def read_added_token(entry: Any, config: Config) -> AddedToken:
         raise config.error("added_tokens", "a list of objects with id and content", entry)
     if entry.get("single_word"):
         raise ConversionError(
-            f"{config.origin}: added token {entry['content']!r} has single_word, "
-            "which llama.cpp has no equal for"
+            f"{config.origin}: added token {entry['content']!r} has single_word, which llama.cpp has no equal for"
         )
     flags = (bool(entry.get(name)) for name in ("special", "lstrip", "rstrip"))
     return AddedToken(entry["id"], str(entry["content"]), *flags)
@@ -82,18 +81,14 @@ class TokenizerJson:
     def _composes(self) -> bool:
         kinds = [step.get("type") for step in _steps(self.config.values.get("normalizer"), "normalizers")]
         if kinds not in ([], ["NFC"]):
-            raise ConversionError(
-                f"tokenizer.json: the normalizer {kinds} before ByteLevel has no equal in llama.cpp"
-            )
+            raise ConversionError(f"tokenizer.json: the normalizer {kinds} before ByteLevel has no equal in llama.cpp")
         return kinds == ["NFC"]
 
     # BPE of sentencepiece with byte fallback: Llama 2, Mistral, Gemma, Phi-3.
 
     def _byte_fallback(self) -> Vocabulary:
         if not self.model.flag("byte_fallback", False) or not set(self.ids) >= _ALL_BYTES:
-            raise ConversionError(
-                "tokenizer.json: a BPE without ByteLevel needs byte_fallback and its 256 byte tokens"
-            )
+            raise ConversionError("tokenizer.json: a BPE without ByteLevel needs byte_fallback and its 256 byte tokens")
         prefix = self._space_prefix()
         added = {token.content for token in self.added}
         pieces = {text for text in self.ids if text not in added and not _BYTE_TOKEN.fullmatch(text)}
@@ -118,9 +113,7 @@ class TokenizerJson:
         if not normal and [step.get("type") for step in split] == ["Metaspace"]:
             return self._metaspace(split[0])
         shown = ", ".join(str(step.get("type")) for step in (*normal, *split)) or "nothing"
-        raise ConversionError(
-            f"tokenizer.json: a BPE with byte fallback after {shown} has no equal in llama.cpp"
-        )
+        raise ConversionError(f"tokenizer.json: a BPE with byte fallback after {shown} has no equal in llama.cpp")
 
     def _never_after_split(self, split: list[dict[str, Any]]) -> str:
         # Gemma's file splits at spaces, of which its normalizer has left none.
@@ -130,17 +123,11 @@ class TokenizerJson:
 
     def _metaspace(self, step: dict[str, Any]) -> str:
         scheme = step.get("prepend_scheme", "always" if step.get("add_prefix_space", True) else "never")
-        inner = any(
-            SPACE_MARK in text.lstrip(SPACE_MARK) or text.startswith(SPACE_MARK * 2) for text in self.ids
-        )
+        inner = any(SPACE_MARK in text.lstrip(SPACE_MARK) or text.startswith(SPACE_MARK * 2) for text in self.ids)
         if step.get("replacement", SPACE_MARK) != SPACE_MARK or (step.get("split", True) and inner):
-            raise ConversionError(
-                "tokenizer.json: Metaspace that splits between words has no equal in llama.cpp"
-            )
+            raise ConversionError("tokenizer.json: Metaspace that splits between words has no equal in llama.cpp")
         if scheme not in ("first", "never"):
-            raise ConversionError(
-                f"tokenizer.json: Metaspace's prepend_scheme {scheme!r} has no equal in llama.cpp"
-            )
+            raise ConversionError(f"tokenizer.json: Metaspace's prepend_scheme {scheme!r} has no equal in llama.cpp")
         return str(scheme)
 
     # What both kinds share.
@@ -151,9 +138,7 @@ class TokenizerJson:
             if step.get("type") == "TemplateProcessing":
                 before, after = _around_sequence(step)
                 if len(before) > 1 or len(after) > 1:
-                    raise ConversionError(
-                        f"tokenizer.json: the post-processor adds {before + after}; one each at most"
-                    )
+                    raise ConversionError(f"tokenizer.json: the post-processor adds {before + after}; one each at most")
                 vocabulary.add_bos, vocabulary.add_eos = bool(before), bool(after)
                 for name, texts in (("bos", before), ("eos", after)):
                     id_ = vocabulary.find(texts[0]) if texts else None

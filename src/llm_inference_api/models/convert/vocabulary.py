@@ -82,9 +82,7 @@ class Vocabulary:
     def padded(self, size: int) -> list[Token]:
         """Tokens by id; embedding rows without a token get one that no text can become."""
         if self.tokens and max(self.tokens) >= size:
-            raise ConversionError(
-                f"tokenizer: has a token {max(self.tokens)}, config.json's vocab_size is {size}"
-            )
+            raise ConversionError(f"tokenizer: has a token {max(self.tokens)}, config.json's vocab_size is {size}")
         filler = (Token(f"[PAD{id_}]", TokenType.UNUSED, -10000.0) for id_ in range(size))
         tokens = [self.tokens.get(id_, pad) for id_, pad in enumerate(filler)]
         # llama.cpp aborts on two tokens of one text.

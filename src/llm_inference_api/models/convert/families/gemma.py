@@ -74,9 +74,7 @@ class Gemma2(Gemma):
         if not kinds:
             return [self.slides_by_default(layer) for layer in range(self.layers)]
         if len(kinds) != self.layers or not set(kinds) <= {"sliding_attention", "full_attention"}:
-            raise self.config.error(
-                "layer_types", f"{self.layers} of sliding_attention, full_attention", kinds
-            )
+            raise self.config.error("layer_types", f"{self.layers} of sliding_attention, full_attention", kinds)
         return [kind == "sliding_attention" for kind in kinds]
 
     def slides_by_default(self, layer: int) -> bool:
@@ -164,9 +162,7 @@ class Gemma3(Gemma2):
         return (*self.attention_rules(), *head_norms, *self.sandwich_norms(), *self.feed_forward_rules())
 
     def source_name(self, name: str) -> str | None:
-        if name.startswith(
-            ("vision_tower.", "multi_modal_projector.", "model.vision_tower.", "model.multi_modal")
-        ):
+        if name.startswith(("vision_tower.", "multi_modal_projector.", "model.vision_tower.", "model.multi_modal")):
             return None
         for nested in ("model.language_model.", "language_model.model."):
             if name.startswith(nested):

@@ -68,9 +68,7 @@ class Mixtral(Mistral):
         return (
             *self.attention_rules(),
             (
-                Rule(
-                    "block_sparse_moe.gate.weight", "ffn_gate_inp.weight", ("experts", "hidden"), float32=True
-                ),
+                Rule("block_sparse_moe.gate.weight", "ffn_gate_inp.weight", ("experts", "hidden"), float32=True),
                 Rule(f"{experts}.w1.weight", "ffn_gate_exps.weight", ("ff", "hidden"), stacked="experts"),
                 Rule(f"{experts}.w2.weight", "ffn_down_exps.weight", ("hidden", "ff"), stacked="experts"),
                 Rule(f"{experts}.w3.weight", "ffn_up_exps.weight", ("ff", "hidden"), stacked="experts"),

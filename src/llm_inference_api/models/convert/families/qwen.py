@@ -95,9 +95,7 @@ class Qwen(Family):
         if self.config.number("rotary_pct", 1.0) != 1.0:
             raise self.config.error("rotary_pct", "1.0", self.config.values["rotary_pct"])
         if self.kv_heads != self.heads:
-            raise ConversionError(
-                f"{self.config.origin}: num_key_value_heads must be {self.heads} for 'qwen'"
-            )
+            raise ConversionError(f"{self.config.origin}: num_key_value_heads must be {self.heads} for 'qwen'")
 
     def layer_rules(self) -> tuple[tuple[Rule, ...], ...]:
         return (
