@@ -108,8 +108,6 @@ def test_all_problems_are_told_at_once(environment: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("LLM_ENABLE_ISQ", "true"),
-        ("LLM_ISQ_TYPE", "Q4_K"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"),
         ("SERVER_SSL_ENABLED", "true"),
         ("TLS_SERVER_CERT_PATH", "/cert"),

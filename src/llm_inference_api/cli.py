@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 from pydantic import SecretStr
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from llm_inference_api import __version__
@@ -181,14 +181,20 @@ async def list_models(address: str) -> None:
 @calls_service
 async def load_model(model: str, address: str) -> None:
     """Load a model and wait until it serves."""
-    from llm_inference_api.api.client import Client, connect
+    from llm_inference_api.api.client import Client, connect, state_of
 
     async def follow(client: Client, bar: Progress) -> None:
-        task = bar.add_task(model, total=1.0)
+        task = bar.add_task(model, total=None)
         async for status in client.watch(model):
-            bar.update(task, completed=status.progress)
+            known = status.HasField("progress")
+            bar.update(
+                task,
+                description=f"{state_of(status).lower()} {model}",
+                completed=status.progress.done if known else 0,
+                total=status.progress.total if known else None,
+            )
 
-    columns = (SpinnerColumn(), TextColumn("loading {task.description}"), BarColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     async with connect(address) as client:
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             await beside(client.load(model), follow(client, bar))

@@ -3,10 +3,8 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -36,10 +34,13 @@ from llm_inference_api.api.models import ModelServicer
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.operations import OperationsServicer
 from llm_inference_api.api.tokens import TokenServicer
-from llm_inference_api.engine.messages import EngineConfig
+from llm_inference_api.engine.messages import ContextChoice, EngineConfig, GpuChoice
 from llm_inference_api.envoy import EnvoyProcess
 from llm_inference_api.errors import ServiceError
-from llm_inference_api.models.registry import Observers, Registry, build_registry
+from llm_inference_api.models.hub import HubOptions
+from llm_inference_api.models.registry import Observers, Policy, Registry, build_registry
+from llm_inference_api.models.room import Room, available_memory
+from llm_inference_api.models.source import Sources
 from llm_inference_api.observability.log import fields
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.settings import Settings
@@ -152,13 +153,7 @@ class Service:
 def build(settings: Settings, *, with_envoy: bool) -> Service:
     """Returns the service, with nothing started."""
     metrics, health, gate = Metrics(__version__), Health(), Gate()
-    registry = build_registry(
-        settings.models,
-        settings.model_path,
-        _engine_config(settings),
-        settings.queue_length,
-        Observers(metrics, health),
-    )
+    registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
     server = build_grpc_server(settings, registry, health, metrics, gate)
     envoy = EnvoyProcess(settings) if with_envoy else None
     return Service(settings, registry, health, metrics, gate, server, envoy)
@@ -221,19 +216,26 @@ def bind(server: grpc.aio.Server, hostname: str, port: int) -> int:
         raise StartError(f"LLM_GRPC_PORT: {host}:{port} cannot be listened on; is it in use?") from error
 
 
-def _engine_config(settings: Settings) -> Callable[[Path], EngineConfig]:
-    def configure(path: Path) -> EngineConfig:
-        return EngineConfig(
-            model_path=path,
-            threads=settings.compute_threads,
-            slots=settings.max_concurrent_requests,
-            default_max_tokens=settings.default_max_tokens,
-            queue_timeout=settings.queue_timeout,
-            step_timeout=settings.step_timeout,
-            context_length=settings.context_length,
-            kv_cache_tokens=settings.kv_cache_tokens,
-            gpu_layers=settings.gpu_layers,
-            batch_tokens=settings.batch_tokens,
-        )
+def model_policy(settings: Settings) -> Policy:
+    """Returns what the settings say of all models."""
+    engine = EngineConfig(
+        model_path=settings.model_path,
+        threads=settings.compute_threads,
+        slots=settings.max_concurrent_requests,
+        default_max_tokens=settings.default_max_tokens,
+        queue_timeout=settings.queue_timeout,
+        step_timeout=settings.step_timeout,
+        context=ContextChoice(settings.context_length, settings.kv_cache_tokens),
+        gpu=GpuChoice(settings.gpu_layers, settings.main_gpu, settings.split_mode, settings.tensor_split),
+        batch_tokens=settings.batch_tokens,
+    )
+    budget = settings.memory_budget or available_memory()
+    room = Room(budget, settings.max_loaded_models, settings.queue_timeout)
+    return Policy(model_sources(settings), room, engine, settings.queue_length, settings.idle_unload)
 
-    return configure
+
+def model_sources(settings: Settings) -> Sources:
+    """Returns where the settings say that models come from."""
+    hub = HubOptions(settings.hub_environment, settings.download_timeout, settings.download_stall_timeout)
+    quantisation = settings.isq_type if settings.enable_isq else None
+    return Sources(settings.model_path, settings.cache_path, hub, settings.model_dtype, quantisation)

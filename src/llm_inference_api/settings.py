@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, ByteSize, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -23,6 +23,12 @@ from llm_inference_api.settings_sources import FILE_VARIABLE, Found, find
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Items = Annotated[tuple[str, ...], NoDecode]
 """A comma-separated list."""
+QUANTISATION_TYPES = (
+    *("Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_1", "Q4_K_S", "Q4_K_M"),
+    *("Q5_0", "Q5_1", "Q5_K_S", "Q5_K_M", "Q6_K", "Q8_0"),
+    *("IQ3_S", "IQ3_M", "IQ4_XS", "IQ4_NL"),
+)
+"""Those of llama.cpp that need no importance matrix; `models.convert.quantise` has the same, with their numbers."""
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
@@ -51,12 +57,6 @@ class Settings(BaseSettings):
         "LLM_PRELOAD_MODELS",
         None,
         "Ids of the models to load at the start, comma-separated. Unset: the allowed model if there is only one.",
-    )
-    model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
-        "LLM_MODEL_DTYPE",
-        None,
-        "Type of the weights that a checkpoint in safetensors is converted to; GGUF files keep theirs. Unset: the "
-        "checkpoint's own.",
     )
     config_file: Path | None = _variable(
         FILE_VARIABLE,
@@ -133,8 +133,39 @@ class Settings(BaseSettings):
     )
     batch_tokens: int = _variable("LLM_BATCH_TOKENS", 512, "Tokens that one step computes at most.", ge=64, le=16384)
     gpu_layers: int = _variable(
-        "LLM_GPU_LAYERS", -1, "Layers to keep on a GPU, where llama.cpp was built for one; -1 is all.", ge=-1
+        "LLM_GPU_LAYERS", -1, "Layers to keep on GPUs, where llama.cpp was built for them; -1 is all.", ge=-1
     )
+    main_gpu: int = _variable("LLM_MAIN_GPU", 0, "The GPU that has the whole model where it is not split.", ge=0)
+    split_mode: Literal["none", "layer", "row"] = _variable(
+        "LLM_SPLIT_MODE", "layer", "How a model is spread over several GPUs: `none`, `layer` or `row`."
+    )
+    tensor_split: Annotated[tuple[float, ...], NoDecode] = _variable(
+        "LLM_TENSOR_SPLIT", (), "The part of the model that each GPU has, such as `3,1`. Unset: as their memory allows."
+    )
+
+    max_loaded_models: int | None = _variable(
+        "LLM_MAX_LOADED_MODELS", None, "Models in memory at most; idle ones leave for those that are needed.", ge=1
+    )
+    memory_budget: ByteSize | None = _variable(
+        "LLM_MEMORY_BUDGET",
+        None,
+        "Memory that all models may take together, such as `8GiB`. Unset: 90 % of what the machine or container has.",
+    )
+    idle_unload: Seconds | None = _variable(
+        "LLM_IDLE_UNLOAD", None, "Seconds without a request after which a model leaves the memory. Unset: it stays."
+    )
+    cache_path: Path = _variable(
+        "LLM_CACHE_PATH",
+        Path("~/.cache/llm-inference-api/models"),
+        "Directory of the GGUF files that are made of checkpoints.",
+    )
+    model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
+        "LLM_MODEL_DTYPE", None, "Type of the weights that are made of checkpoints. Unset: the checkpoint's own."
+    )
+    enable_isq: bool = _variable(
+        "LLM_ENABLE_ISQ", False, "Whether checkpoints are quantised when they are made into GGUF files."
+    )
+    isq_type: str | None = _variable("LLM_ISQ_TYPE", None, "The quantisation's type, such as `Q4_K_M`.")
 
     service_name: str = _variable("SERVICE_NAME", "llm-inference-api", "Name of the service in logs.", min_length=1)
     log_format: Literal["json", "pretty"] | None = _variable(
@@ -164,8 +195,6 @@ class Settings(BaseSettings):
         "LLM_DOWNLOAD_STALL_TIMEOUT", 60.0, "Seconds without a byte after which a download is given up."
     )
 
-    enable_isq: bool = _variable("LLM_ENABLE_ISQ", False, "Whether models are quantised when they are loaded.")
-    isq_type: str | None = _variable("LLM_ISQ_TYPE", None, "The quantisation's type.")
     otlp_endpoint: str = _variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317", "Where traces are sent.")
     ssl_enabled: bool = _variable("SERVER_SSL_ENABLED", False, "Whether clients connect with TLS.")
     tls_cert_path: Path | None = _variable("TLS_SERVER_CERT_PATH", None, "The server's certificate.")
@@ -188,6 +217,16 @@ class Settings(BaseSettings):
     def _parse_models(cls, value: object) -> object:
         return parse_references(value) if isinstance(value, str) else value
 
+    @field_validator("tensor_split", mode="before")
+    @classmethod
+    def _split_numbers(cls, value: object) -> object:
+        return tuple(map(str.strip, value.split(","))) if isinstance(value, str) else value
+
+    @field_validator("cache_path", mode="after")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return value.expanduser()
+
     @field_validator("preload_models", "cors_allowed_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -203,6 +242,7 @@ class Settings(BaseSettings):
     def _problems(self) -> Iterator[str]:
         yield from self._unsupported()
         yield from self._endpoint_problems()
+        yield from self._quantisation_problems()
         if self.default_max_tokens > self.max_tokens_limit:
             yield f"LLM_DEFAULT_MAX_TOKENS: {self.default_max_tokens} exceeds LLM_MAX_TOKENS_LIMIT"
         if self.port == self.grpc_port:
@@ -213,14 +253,17 @@ class Settings(BaseSettings):
 
     def _unsupported(self) -> Iterator[str]:
         """Settings of the replaced services that have no effect yet are refused: ignoring them would mislead."""
-        for name in ("enable_isq", "isq_type"):
-            if name in self.model_fields_set and getattr(self, name) not in (None, False):
-                yield f"{variable_of(name)}: not supported yet; unset it"
         for name in ("ssl_enabled", "tls_cert_path", "tls_key_path"):
             if name in self.model_fields_set and getattr(self, name) not in (None, False):
                 yield f"{variable_of(name)}: TLS is not supported yet; unset it and end TLS in front of the service"
         if "otlp_endpoint" in self.model_fields_set:
             yield "OTEL_EXPORTER_OTLP_ENDPOINT: traces are not supported yet; unset it"
+
+    def _quantisation_problems(self) -> Iterator[str]:
+        if self.enable_isq and self.isq_type is None:
+            yield "LLM_ISQ_TYPE: it is needed where LLM_ENABLE_ISQ is true; Q4_K_M is a usual choice"
+        if self.isq_type is not None and self.isq_type.upper() not in QUANTISATION_TYPES:
+            yield f"LLM_ISQ_TYPE: it must be one of {', '.join(QUANTISATION_TYPES)} (it is {self.isq_type!r})"
 
     def _endpoint_problems(self) -> Iterator[str]:
         if self.hf_endpoint is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llm_inference_api.engine.client import EngineClient
-from llm_inference_api.engine.messages import EngineConfig, StepStats
+from llm_inference_api.engine.messages import ContextChoice, EngineConfig, StepStats
 from llm_inference_api.engine.request import (
     Delta,
     FinishReason,
@@ -239,7 +239,7 @@ async def test_weights_that_are_no_numbers_fail_the_request(config: EngineConfig
 
 async def test_long_run_of_one_character_does_not_crash(config: EngineConfig) -> None:
     """The tokenizer's recursion has the stack that it needs."""
-    async with running(replace(config, context_length=2048)) as worker:
+    async with running(replace(config, context=ContextChoice(2048))) as worker:
         with pytest.raises(ContextLengthError):
             await worker.complete(request(prompt="a" * 4000))
         assert await worker.complete(request("next"))

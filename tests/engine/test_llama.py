@@ -9,6 +9,7 @@ import pytest
 
 from llm_inference_api.engine.backend import BackendError, Row
 from llm_inference_api.engine.llama import ContextSizes, LlamaBackend, Model
+from llm_inference_api.engine.messages import GpuChoice
 from llm_inference_api.engine.request import Sampling
 from llm_inference_api.errors import ComputationError, ModelFailedError
 
@@ -16,7 +17,7 @@ GREEDY = Sampling(seed=0, temperature=0.0)
 
 
 def load(path: Path) -> Model:
-    return Model(path, gpu_layers=0, on_progress=lambda fraction: None)
+    return Model(path, GpuChoice(), on_progress=lambda fraction: None)
 
 
 @pytest.fixture(scope="module")

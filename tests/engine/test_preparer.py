@@ -5,6 +5,7 @@ import pytest
 from llm_inference_api.engine.chat_template import ChatTemplate
 from llm_inference_api.engine.preparer import Preparer
 from llm_inference_api.engine.request import GenerationRequest, Message, Sampling, Stopping
+from llm_inference_api.engine.text_preparation import TextPreparation
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from tests.fakes.backend import FakeBackend
 
@@ -24,7 +25,9 @@ class CharacterTokenizer:
 
 def preparer(tokenizer: CharacterTokenizer | None = None, template: str | None = None) -> Preparer:
     chat_template = ChatTemplate(template, "", "", ["<|end|>"])
-    return Preparer(tokenizer or CharacterTokenizer(), chat_template, FakeBackend(), 100, default_max_tokens=20)
+    return Preparer(
+        tokenizer or CharacterTokenizer(), chat_template, FakeBackend(), TextPreparation(), 100, default_max_tokens=20
+    )
 
 
 def request(prompt: str | tuple[Message, ...], max_tokens: int | None = None, **sampling: object) -> GenerationRequest:

@@ -15,7 +15,8 @@ from huggingface_hub import scan_cache_dir, try_to_load_from_cache  # noqa: TID2
 
 from llm_inference_api.errors import DiskFullError, HubAccessError, HubError, ServiceError, UnavailableError
 from llm_inference_api.models import hub as subject
-from llm_inference_api.models import hub_client
+from llm_inference_api.models import hub_client, hub_process
+from llm_inference_api.models.child import spawn
 from llm_inference_api.models.hub import HubOptions
 from llm_inference_api.models.hub_messages import Job, LocalFiles
 from llm_inference_api.models.reference import HubOrigin
@@ -555,7 +556,7 @@ class TestEnds:
         """A process whose service is gone ends, whatever it waits for."""
         place.hub.content_fault = hang
         environment = {"HF_HOME": str(place.home), "HF_ENDPOINT": place.hub.endpoint}
-        process, connection = subject.spawn(Job(MODEL, environment))
+        process, connection = spawn(hub_process.run, Job(MODEL, environment), "hub-download")
         assert place.hub.reached.wait(10)
         connection.close()
         process.join(10)

@@ -5,15 +5,28 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llm_inference_api.engine.messages import EngineConfig
 from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Sampling, Stage, Stopping
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError, ModelNotFoundError, UnavailableError
+from llm_inference_api.models.hub import HubOptions
 from llm_inference_api.models.reference import parse_references
-from llm_inference_api.models.registry import ModelStatus, Observer, Registry, ServedModel, State, build_registry
+from llm_inference_api.models.registry import (
+    ModelStatus,
+    Observer,
+    Policy,
+    Registry,
+    ServedModel,
+    State,
+    build_registry,
+)
+from llm_inference_api.models.room import Room
+from llm_inference_api.models.source import Sources
 
 
 class Recorder(Observer):
@@ -35,13 +48,17 @@ class Recorder(Observer):
         self.crashes += 1
 
 
-def configure(path: Path) -> EngineConfig:
-    return EngineConfig(path, threads=1, slots=2, default_max_tokens=10, queue_timeout=30.0)
+def policy(directory: Path, **changes: Any) -> Policy:
+    engine = EngineConfig(directory, threads=1, slots=2, default_max_tokens=10, queue_timeout=30.0)
+    sources = Sources(directory, directory / "cache", HubOptions({}))
+    return replace(Policy(sources, Room(4 << 30, None, patience=10.0), engine, queue_length=8), **changes)
 
 
 @asynccontextmanager
-async def registry(models: str, directory: Path, recorder: Observer | None = None) -> AsyncIterator[Registry]:
-    built = build_registry(parse_references(models), directory, configure, 8, recorder or Observer())
+async def registry(
+    models: str, directory: Path, recorder: Observer | None = None, **changes: Any
+) -> AsyncIterator[Registry]:
+    built = build_registry(parse_references(models), policy(directory, **changes), recorder or Observer())
     yield built
     await built.close()
 
@@ -116,10 +133,10 @@ async def test_failed_load_backs_off(model_directory: Path) -> None:
     async with registry("garbage.gguf", model_directory, recorder) as models:
         model = models.get("garbage.gguf")
         for _ in range(4):
-            with pytest.raises(ModelFailedError, match="cannot load the file"):
+            with pytest.raises(ModelFailedError, match="is no GGUF file"):
                 await model.load()
     assert recorder.states.count(State.LOADING) == 2
-    assert "cannot load the file" in model.status.reason
+    assert "is no GGUF file" in model.status.reason
 
 
 async def test_dead_worker_is_replaced_at_once_and_then_ever_later(model_directory: Path) -> None:

@@ -154,9 +154,7 @@ CASES = {
         num_key_value_heads=4,
     ),
     "qwen2": _case("Qwen2", "biases, tied embeddings", "qwen2", tf.Qwen2Config, tie_word_embeddings=True),
-    "qwen25": _case(
-        "Qwen2.5", "biases, yarn", "qwen2", tf.Qwen2Config, rope_parameters=YARN | {"rope_theta": 1e6}
-    ),
+    "qwen25": _case("Qwen2.5", "biases, yarn", "qwen2", tf.Qwen2Config, rope_parameters=YARN | {"rope_theta": 1e6}),
     "qwen3": _case("Qwen3", "head norms, head_dim ≠ hidden/heads", "qwen2", tf.Qwen3Config, head_dim=16),
     "gemma": _case("Gemma 1", "tied embeddings, head_dim ≠ hidden/heads", "gemma", tf.GemmaConfig, **GEMMA),
     "gemma2": _case(

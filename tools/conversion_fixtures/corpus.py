@@ -177,9 +177,7 @@ def _mixture(source: random.Random, parts: list[str]) -> str:
 
 def _words(source: random.Random, sentences: int = len(SENTENCES)) -> str:
     words = [word for sentence in SENTENCES[:sentences] for word in sentence.split()]
-    return source.choice([" ", "  ", "\n", "\t"]).join(
-        source.choice(words) for _ in range(source.randint(1, 8))
-    )
+    return source.choice([" ", "  ", "\n", "\t"]).join(source.choice(words) for _ in range(source.randint(1, 8)))
 
 
 def training_lines(sentences: int = len(SENTENCES)) -> list[str]:

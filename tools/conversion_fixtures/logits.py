@@ -30,9 +30,7 @@ def _generate_one(target: Path, case: Case, work: Path, *, qwen1: bool) -> None:
         shapes = qwen1_shapes(shapes)
     weights = seeded_weights(shapes)
     save_file(as_qwen2(weights) if qwen1 else weights, work / "model.safetensors", {"format": "pt"})
-    model = AutoModelForCausalLM.from_pretrained(
-        work, dtype=torch.float32, attn_implementation="eager"
-    ).eval()
+    model = AutoModelForCausalLM.from_pretrained(work, dtype=torch.float32, attn_implementation="eager").eval()
     tokens = np.random.RandomState(3).randint(3, VOCAB - 20, case.length).astype(np.uint16)
     with torch.no_grad():
         logits = model(torch.tensor(tokens.astype(np.int64))[None]).logits[0].numpy()
@@ -76,9 +74,7 @@ def _qwen1_name(name: str) -> str:
 
 def qwen1_shapes(shapes: dict[str, list[int]]) -> dict[str, list[int]]:
     renamed = {
-        _qwen1_name(n): s
-        for n, s in shapes.items()
-        if ".q_proj" not in n and ".k_proj" not in n and ".v_proj" not in n
+        _qwen1_name(n): s for n, s in shapes.items() if ".q_proj" not in n and ".k_proj" not in n and ".v_proj" not in n
     }
     for name, shape in shapes.items():
         if ".q_proj" in name:

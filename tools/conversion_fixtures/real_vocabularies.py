@@ -37,20 +37,14 @@ def lines() -> list[str]:
     source = random.Random(1)
     words = ("ha", "haha", "=-", "ab", "=", "-", "*", "#", "lol", "\n", "\t", " ", " \n", "na ", '."')
     repeated = [word * count for word in words for count in (2, 3, 4, 5, 7, 9, 12, 17, 23, 33, 40)]
-    blanks = [
-        "".join(source.choice([" ", "  ", "\t", "x", " a", "\n"]) for _ in range(30)) for _ in range(500)
-    ]
+    blanks = ["".join(source.choice([" ", "  ", "\t", "x", " a", "\n"]) for _ in range(30)) for _ in range(500)]
     return plain_lines() + repeated + blanks
 
 
 def contents(path: Path) -> dict[str, Any]:
     fields = gguf.GGUFReader(path).fields
     names = ("tokens", "token_type", "scores", "merges")
-    return {
-        name: fields[f"tokenizer.ggml.{name}"].contents()
-        for name in names
-        if f"tokenizer.ggml.{name}" in fields
-    }
+    return {name: fields[f"tokenizer.ggml.{name}"].contents() for name in names if f"tokenizer.ggml.{name}" in fields}
 
 
 def _pair(merge: str) -> tuple[str, str]:
@@ -61,9 +55,7 @@ def _pair(merge: str) -> tuple[str, str]:
 def sentencepiece(held: dict[str, Any]) -> Tokenizer:
     kinds = dict(zip(held["tokens"], held["token_type"], strict=True))
     ids = {token: id_ for id_, token in enumerate(held["tokens"])}
-    scores = {
-        token: held["scores"][id_] for token, id_ in ids.items() if kinds[token] == gguf.TokenType.NORMAL
-    }
+    scores = {token: held["scores"][id_] for token, id_ in ids.items() if kinds[token] == gguf.TokenType.NORMAL}
     merges = generate_merges({token: ids[token] for token in scores}, scores)
     kept = {t: n for t, n in ids.items() if t in scores or kinds[t] == gguf.TokenType.BYTE or n < 3}
     tokenizer = Tokenizer(models.BPE(kept, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))

@@ -189,9 +189,7 @@ def llama3(directory: Path) -> None:
 def dbrx(directory: Path) -> None:
     """The pattern of Llama 3 (cl100k's, in tiktoken's spelling) without its shortcut: Phi-4's."""
     spelled = pre_tokenizer.LLAMA3.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'(?i:[sdmt]|ll|ve|re)")
-    spelled = spelled.replace(r"?\p{L}+", r"?+\p{L}+").replace(
-        r"[^\s\p{L}\p{N}]+[\r\n]*", r"[^\s\p{L}\p{N}]++[\r\n]*"
-    )
+    spelled = spelled.replace(r"?\p{L}+", r"?+\p{L}+").replace(r"[^\s\p{L}\p{N}]+[\r\n]*", r"[^\s\p{L}\p{N}]++[\r\n]*")
     spelled = spelled.replace(r"|\s*[\r\n]+|", r"|\s*[\r\n]|")
     _byte_level(directory, [spelled], ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
 
@@ -222,9 +220,7 @@ def gpt2(directory: Path) -> None:
 
 def neox(directory: Path) -> None:
     """StableLM 1's: GPT-2's split after NFC."""
-    _byte_level(
-        directory, [], ["<|endoftext|>", "<|padding|>"], nfc=True, plain=[" " * n for n in range(8, 1, -1)]
-    )
+    _byte_level(directory, [], ["<|endoftext|>", "<|padding|>"], nfc=True, plain=[" " * n for n in range(8, 1, -1)])
 
 
 def smollm(directory: Path) -> None:
@@ -247,9 +243,7 @@ def qwen1(directory: Path) -> None:
         tokens.append(bytes(characters[c] for c in "".join(pair)))
         if len(tokens) == QWEN_RANKS:
             break
-    lines = (
-        base64.b64encode(token).decode() + f" {rank}\n" for rank, token in enumerate(dict.fromkeys(tokens))
-    )
+    lines = (base64.b64encode(token).decode() + f" {rank}\n" for rank, token in enumerate(dict.fromkeys(tokens)))
     (directory / "qwen.tiktoken").write_text("".join(lines))
 
 
@@ -262,8 +256,7 @@ def enumerate_bytes() -> dict[int, str]:
 def qwen1_encoding(path: Path) -> tiktoken.Encoding:
     """As tokenization_qwen.py of the published checkpoints builds it."""
     ranks = {
-        base64.b64decode(token): int(rank)
-        for token, rank in (line.split() for line in path.read_bytes().splitlines())
+        base64.b64decode(token): int(rank) for token, rank in (line.split() for line in path.read_bytes().splitlines())
     }
     return tiktoken.Encoding(
         "Qwen",

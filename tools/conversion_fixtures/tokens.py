@@ -49,9 +49,7 @@ def encoders(directory: Path) -> tuple[list[str], Encode, Encode]:
             return encoding.encode(unicodedata.normalize("NFC", line), allowed_special="all")
 
         def as_text(line: str) -> list[int]:
-            return encoding.encode(
-                unicodedata.normalize("NFC", line), allowed_special=set(), disallowed_special=()
-            )
+            return encoding.encode(unicodedata.normalize("NFC", line), allowed_special=set(), disallowed_special=())
 
         return ["<|im_start|>", "<|im_end|>", "<|endoftext|>"], encode, as_text
     model = sentencepiece.SentencePieceProcessor(model_file=str(directory / "tokenizer.model"))

@@ -14,12 +14,18 @@ class Model(_message.Message):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Model.State]
         UNLOADED: _ClassVar[Model.State]
+        DOWNLOADING: _ClassVar[Model.State]
+        CONVERTING: _ClassVar[Model.State]
+        QUANTIZING: _ClassVar[Model.State]
         LOADING: _ClassVar[Model.State]
         ACTIVE: _ClassVar[Model.State]
         UNLOADING: _ClassVar[Model.State]
         FAILED: _ClassVar[Model.State]
     STATE_UNSPECIFIED: Model.State
     UNLOADED: Model.State
+    DOWNLOADING: Model.State
+    CONVERTING: Model.State
+    QUANTIZING: Model.State
     LOADING: Model.State
     ACTIVE: Model.State
     UNLOADING: Model.State
@@ -33,13 +39,33 @@ class Model(_message.Message):
     id: str
     state: Model.State
     reason: str
-    progress: float
+    progress: LoadProgress
     reference: str
     info: ModelInfo
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[Model.State, str]] = ..., reason: _Optional[str] = ..., progress: _Optional[float] = ..., reference: _Optional[str] = ..., info: _Optional[_Union[ModelInfo, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[Model.State, str]] = ..., reason: _Optional[str] = ..., progress: _Optional[_Union[LoadProgress, _Mapping]] = ..., reference: _Optional[str] = ..., info: _Optional[_Union[ModelInfo, _Mapping]] = ...) -> None: ...
+
+class LoadProgress(_message.Message):
+    __slots__ = ("done", "total", "unit")
+    class Unit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNIT_UNSPECIFIED: _ClassVar[LoadProgress.Unit]
+        BYTES: _ClassVar[LoadProgress.Unit]
+        TENSORS: _ClassVar[LoadProgress.Unit]
+        FRACTION: _ClassVar[LoadProgress.Unit]
+    UNIT_UNSPECIFIED: LoadProgress.Unit
+    BYTES: LoadProgress.Unit
+    TENSORS: LoadProgress.Unit
+    FRACTION: LoadProgress.Unit
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    done: float
+    total: float
+    unit: LoadProgress.Unit
+    def __init__(self, done: _Optional[float] = ..., total: _Optional[float] = ..., unit: _Optional[_Union[LoadProgress.Unit, str]] = ...) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("description", "parameters", "size_bytes", "context_length", "trained_context_length", "vocabulary_size", "slots", "cache_tokens", "has_chat_template", "tool_format", "opens_thoughts")
+    __slots__ = ("description", "parameters", "size_bytes", "context_length", "trained_context_length", "vocabulary_size", "slots", "cache_tokens", "has_chat_template", "memory_bytes", "devices", "tool_format", "opens_thoughts")
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +75,8 @@ class ModelInfo(_message.Message):
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     CACHE_TOKENS_FIELD_NUMBER: _ClassVar[int]
     HAS_CHAT_TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
     TOOL_FORMAT_FIELD_NUMBER: _ClassVar[int]
     OPENS_THOUGHTS_FIELD_NUMBER: _ClassVar[int]
     description: str
@@ -60,9 +88,11 @@ class ModelInfo(_message.Message):
     slots: int
     cache_tokens: int
     has_chat_template: bool
+    memory_bytes: float
+    devices: _containers.RepeatedScalarFieldContainer[str]
     tool_format: str
     opens_thoughts: bool
-    def __init__(self, description: _Optional[str] = ..., parameters: _Optional[float] = ..., size_bytes: _Optional[float] = ..., context_length: _Optional[int] = ..., trained_context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., slots: _Optional[int] = ..., cache_tokens: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., tool_format: _Optional[str] = ..., opens_thoughts: _Optional[bool] = ...) -> None: ...
+    def __init__(self, description: _Optional[str] = ..., parameters: _Optional[float] = ..., size_bytes: _Optional[float] = ..., context_length: _Optional[int] = ..., trained_context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., slots: _Optional[int] = ..., cache_tokens: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., memory_bytes: _Optional[float] = ..., devices: _Optional[_Iterable[str]] = ..., tool_format: _Optional[str] = ..., opens_thoughts: _Optional[bool] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()

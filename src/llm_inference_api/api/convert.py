@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from llm_inference.v1 import generation_pb2, inference_pb2, models_pb2
 from llm_inference_api.api.constraints import constraint
 from llm_inference_api.api.tools import tool_call_delta, tool_fields, tool_use, wire_tool_call
-from llm_inference_api.engine.messages import ModelInfo
 from llm_inference_api.engine.request import (
     Delta,
     GenerationRequest,
@@ -330,11 +329,7 @@ def model(status: ModelStatus) -> models_pb2.Model:
         id=status.id,
         state=status.state.value,
         reason=status.reason,
-        progress=status.progress,
+        progress=models_pb2.LoadProgress(**status.progress._asdict()) if status.progress else None,
         reference=status.source,
-        info=_model_info(status.info) if status.info else None,
+        info=models_pb2.ModelInfo(**status.info._asdict(), memory_bytes=status.memory) if status.info else None,
     )
-
-
-def _model_info(info: ModelInfo) -> models_pb2.ModelInfo:
-    return models_pb2.ModelInfo(**info._asdict())

@@ -5,6 +5,7 @@ Every call that gets something wrong may abort the process (an assertion in C++)
 
 import ctypes
 import math
+import os
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Rows
 from functools import cached_property
@@ -20,12 +21,19 @@ from llguidance.llamacpp import lltokenizer_from_vocab
 
 from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.constraint import TokenMask, compile_constraint
+from llm_inference_api.engine.messages import GpuChoice
 from llm_inference_api.engine.request import Constraint, Sampling, TokenLogprob, TopLogprob
 from llm_inference_api.engine.tool_format import MARKERS
 from llm_inference_api.errors import ComputationError, ModelFailedError
 
 MAX_SEATS = 256
 """LLAMA_MAX_SEQ of llama.cpp (src/llama-cparams.h)."""
+_GPU_TYPES = (1, 2)
+"""GGML_BACKEND_DEVICE_TYPE_GPU and _IGPU (ggml-backend.h)."""
+_SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
+"""enum llama_split_mode (llama.h)."""
+_QUANTISE_BUFFER = 512 << 20
+"""Bytes of a tensor that are quantised at a time."""
 _CONTINUES_LINE = 5
 """GGML_LOG_LEVEL_CONT (ggml.h)."""
 
@@ -61,6 +69,27 @@ def on_abort(callback: Callable[[str], None]) -> None:
 
     _kept_for_c.append(relay)
     libggml.ggml_set_abort_callback(relay)
+
+
+def quantise_model(source: Path, output: Path, file_type: int, log: Callable[[str], None]) -> bool:
+    """Returns whether llama.cpp wrote the source as `output` in a type of `llama_ftype`.
+
+    `log` hears what it says meanwhile, in pieces of lines. A file that llama.cpp did not expect can end the process:
+    call this in one that may die.
+    """
+    parameters = C.llama_model_quantize_default_params()
+    parameters.ftype = file_type
+    parameters.nthread = len(os.sched_getaffinity(0))
+    parameters.max_buf_size = _QUANTISE_BUFFER
+    callback = C.llama_log_callback(lambda _level, text, _data: log(text.decode("utf-8", "replace")))
+    before, data = C.llama_log_callback(), ctypes.c_void_p()
+    C.llama_log_get(ctypes.byref(before), ctypes.byref(data))
+    C.llama_log_set(callback, None)
+    try:
+        status = C.llama_model_quantize(os.fsencode(source), os.fsencode(output), ctypes.byref(parameters))
+    finally:
+        C.llama_log_set(before, data)
+    return bool(status == 0)
 
 
 class Vocabulary:
@@ -138,11 +167,15 @@ class Vocabulary:
 class Model:
     """The weights of one model file, loaded once."""
 
-    def __init__(self, path: Path, gpu_layers: int, on_progress: Callable[[float], None]) -> None:
+    def __init__(self, path: Path, gpu: GpuChoice, on_progress: Callable[[float], None]) -> None:
         """Raises ModelFailedError where llama.cpp cannot load the file, or this service cannot serve the model."""
         C.llama_backend_init()
         params = C.llama_model_default_params()
-        params.n_gpu_layers = gpu_layers
+        params.n_gpu_layers = gpu.layers
+        params.main_gpu = gpu.main
+        params.split_mode = _SPLIT_MODES[gpu.split_mode]
+        split = _tensor_split(gpu.tensor_split)
+        params.tensor_split = split
 
         @C.llama_progress_callback  # type: ignore[untyped-decorator]
         def progress(fraction: float, _: ctypes.c_void_p) -> bool:
@@ -158,6 +191,8 @@ class Model:
         self.trained_context_length = int(C.llama_model_n_ctx_train(self.handle))
         self.parameters = int(C.llama_model_n_params(self.handle))
         self.size_bytes = int(C.llama_model_size(self.handle))
+        self.devices = _devices() if gpu.layers else ("CPU",)
+        """Names of the devices that compute the model."""
 
     @property
     def description(self) -> str:
@@ -172,11 +207,50 @@ class Model:
         source = C.llama_model_chat_template(self.handle, None)
         return source.decode("utf-8", "replace") if source else None
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The file's metadata as texts."""
+        return dict(self._entry(index) for index in range(C.llama_model_meta_count(self.handle)))
+
+    def _entry(self, index: int) -> tuple[str, str]:
+        key = _text(lambda buffer, room: C.llama_model_meta_key_by_index(self.handle, index, buffer, room))
+        return key, _text(lambda buffer, room: C.llama_model_meta_val_str_by_index(self.handle, index, buffer, room))
+
     def _refuse_unsupported(self) -> None:
         if C.llama_model_has_encoder(self.handle) or not C.llama_model_has_decoder(self.handle):
             raise ModelFailedError("the model has an encoder; only decoder-only models generate text here")
         if C.llama_model_is_recurrent(self.handle) or C.llama_model_is_hybrid(self.handle):
             raise ModelFailedError("the model is recurrent: its state cannot be shared between requests")
+
+
+def _tensor_split(parts: tuple[float, ...]) -> Any:
+    """Returns a value for each device that llama.cpp can have, as it wants."""
+    devices = int(C.llama_max_devices())
+    if len(parts) > devices:
+        raise ModelFailedError(f"LLM_TENSOR_SPLIT has {len(parts)} parts; this build of llama.cpp takes {devices}")
+    return (ctypes.c_float * devices)(*parts) if parts else None
+
+
+def _devices() -> tuple[str, ...]:
+    """Returns the names of the GPUs that llama.cpp sees, or the CPU's where there is none."""
+    get, name, kind = libggml.ggml_backend_dev_get, libggml.ggml_backend_dev_name, libggml.ggml_backend_dev_type
+    get.argtypes, get.restype = [ctypes.c_size_t], ctypes.c_void_p
+    name.argtypes, name.restype = [ctypes.c_void_p], ctypes.c_char_p
+    kind.argtypes, kind.restype = [ctypes.c_void_p], ctypes.c_int
+    devices = [get(index) for index in range(libggml.ggml_backend_dev_count())]
+    gpus = tuple(name(device).decode() for device in devices if kind(device) in _GPU_TYPES)
+    return gpus or ("CPU",)
+
+
+def _text(write: Callable[[Any, int], int]) -> str:
+    """Returns what a function of llama.cpp writes into a buffer; it says how long that is, or is below 0."""
+    room = 256
+    while True:
+        buffer = ctypes.create_string_buffer(room)
+        length = write(buffer, room)
+        if length < room:
+            return buffer.raw[: max(length, 0)].decode("utf-8", "replace")
+        room = length + 1
 
 
 class ContextSizes(NamedTuple):

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from dataclasses import dataclass
 from typing import Protocol
 
 from llm_inference_api.engine.backend import Mask, Sampler
@@ -10,8 +11,12 @@ from llm_inference_api.engine.chat_template import ChatTemplate
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.request import Constraint, GenerationRequest, Sampling
 from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.engine.text_preparation import TextPreparation
 from llm_inference_api.engine.tool_grammar import tool_constraint
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
+
+_ANCHOR = "\U0010fffd"
+"""Of a private plane: tokens of single bytes, which join with nothing that follows."""
 
 
 class Tokenizer(Protocol):
@@ -37,22 +42,16 @@ class SamplerFactory(Protocol):
         """Returns a new sampler that chooses among the mask's tokens only."""
 
 
+@dataclass(frozen=True, slots=True)
 class Preparer:
     """Prepares requests for one model."""
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        template: ChatTemplate,
-        samplers: SamplerFactory,
-        context_length: int,
-        default_max_tokens: int,
-    ) -> None:
-        self._tokenizer = tokenizer
-        self._template = template
-        self._samplers = samplers
-        self._context_length = context_length
-        self._default_max_tokens = default_max_tokens
+    tokenizer: Tokenizer
+    template: ChatTemplate
+    samplers: SamplerFactory
+    preparation: TextPreparation
+    context_length: int
+    default_max_tokens: int
 
     def prepare(self, request: GenerationRequest) -> Sequence:
         """Returns the sequence that computes the request.
@@ -64,7 +63,7 @@ class Preparer:
         tokens = self.tokens(request)
         max_tokens = self._max_tokens(request, len(tokens))
         constraint = request.constraint or self._tool_constraint(request)
-        mask = self._samplers.mask(constraint) if constraint else None
+        mask = self.samplers.mask(constraint) if constraint else None
         return Sequence(
             request=request,
             tokens=tokens,
@@ -76,19 +75,19 @@ class Preparer:
 
     def _sampler(self, request: GenerationRequest, tokens: list[int], mask: Mask | None) -> Sampler:
         if mask is not None:
-            return self._samplers.masked_sampler(request.sampling, tokens, mask)
-        return self._samplers.sampler(request.sampling, tokens, ignore_eos=request.stopping.ignore_eos)
+            return self.samplers.masked_sampler(request.sampling, tokens, mask)
+        return self.samplers.sampler(request.sampling, tokens, ignore_eos=request.stopping.ignore_eos)
 
     def _tool_constraint(self, request: GenerationRequest) -> Constraint | None:
         if request.tools is None:
             return None
-        template = self._template
+        template = self.template
         opens = template.opens_thoughts
         return tool_constraint(request.tools, template.tool_format, self._terminal, after_thoughts=opens)
 
     def _terminal(self, marker: str) -> str:
         """Returns how llguidance's grammars spell a marker: as its token where it is one, else as its text."""
-        tokens = self._tokenizer.tokenize(marker, add_special=False, parse_special=True)
+        tokens = self.tokenizer.tokenize(marker, add_special=False, parse_special=True)
         return f"<[{tokens[0]}]>" if len(tokens) == 1 else json.dumps(marker)
 
     def tokens(self, request: GenerationRequest) -> list[int]:
@@ -96,31 +95,38 @@ class Preparer:
         if isinstance(request.prompt, str):
             tokens = self.tokenize(request.prompt, add_special=True)
         else:
-            parts = self._template.render(request.prompt, request.tools.tools if request.tools else ())
-            tokens = self.tokenize(parts[0], add_special=not self._template.is_own)
-            for part in parts[1:]:
-                tokens += self.tokenize(part, add_special=False)
+            first, *rest = self.template.render(request.prompt, request.tools.tools if request.tools else ())
+            tokens = self.tokenize(first, add_special=not self.template.is_own)
+            for part in rest:
+                tokens += self._continue(part)
         if not tokens:
             raise InvalidFieldError("prompt", "it has no tokens for this model; write at least one word")
         return tokens
 
+    def _continue(self, part: str) -> list[int]:
+        """Returns the tokens of a part as they are inside a text, without the space that some tokenizers begin with."""
+        return self.tokenize(_ANCHOR + part, add_special=False)[len(self.tokenize(_ANCHOR, add_special=False)) :]
+
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> list[int]:
         """Returns the tokens of a text. Raises ContextLengthError where the context surely holds fewer."""
-        at_least = math.ceil(len(text.encode()) / self._tokenizer.longest_piece)
-        if at_least > self._context_length:
+        text = self.preparation.apply(
+            text, starts_with_special=parse_special and self.template.begins_with_control(text)
+        )
+        at_least = math.ceil(len(text.encode()) / self.tokenizer.longest_piece)
+        if at_least > self.context_length:
             # Tokenising may take quadratic time: text that cannot fit is not worth it.
-            raise ContextLengthError(at_least, 1, self._context_length, False)
-        return self._tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
+            raise ContextLengthError(at_least, 1, self.context_length, False)
+        return self.tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
 
     def _max_tokens(self, request: GenerationRequest, prompt_tokens: int) -> int:
-        room = self._context_length - prompt_tokens
+        room = self.context_length - prompt_tokens
         asked = request.stopping.max_tokens
         if room < 1 or (asked is not None and asked > room):
-            raise ContextLengthError(prompt_tokens, asked or 1, self._context_length)
-        return min(self._default_max_tokens, room) if asked is None else asked
+            raise ContextLengthError(prompt_tokens, asked or 1, self.context_length)
+        return min(self.default_max_tokens, room) if asked is None else asked
 
     def _check_logit_bias(self, sampling: Sampling) -> None:
         for token in sampling.logit_bias:
-            if not 0 <= token < self._tokenizer.size:
-                problem = f"token {token} is not in the model's vocabulary of {self._tokenizer.size}"
+            if not 0 <= token < self.tokenizer.size:
+                problem = f"token {token} is not in the model's vocabulary of {self.tokenizer.size}"
                 raise InvalidFieldError("logit_bias", problem)

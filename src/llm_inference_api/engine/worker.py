@@ -40,12 +40,10 @@ from llm_inference_api.engine.request import GenerationRequest, Stage
 from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
+from llm_inference_api.engine.text_preparation import TextPreparation
+from llm_inference_api.engine.tokenizer_files import load_template, load_tokenizer
 from llm_inference_api.errors import ComputationError, ModelFailedError, ServiceError
 
-DEFAULT_CONTEXT_LENGTH = 4096
-"""Tokens of one request's prompt and answer where the settings name no number and the model allows as many."""
-KV_CACHE_CONTEXTS = 4
-"""Full contexts that the key-value cache holds where the settings name no number of tokens."""
 SEATS_PER_SLOT = 4
 """Seats for each slot, so that the prefixes of ended requests outlive the next requests."""
 STACK_BYTES = 512 << 20
@@ -90,6 +88,9 @@ def run(connection: Connection, config: EngineConfig) -> None:
     threading.Thread(target=_serve, args=(config, inbox, requests, outbox), name="engine", daemon=True).start()
     _receive(connection, inbox, requests)
     os._exit(0)  # The engine's thread may be inside llama.cpp, where nothing can interrupt it.
+
+
+logger = logging.getLogger(__name__)
 
 
 class Outbox:
@@ -158,7 +159,7 @@ def _serve(config: EngineConfig, inbox: Inbox, requests: Requests, outbox: Outbo
         outbox.send(LoadFailed(str(error)))
         os._exit(1)
     except BaseException as error:
-        logging.getLogger(__name__).exception("the engine failed")
+        logger.exception("the engine failed")
         outbox.send(LastWords(f"{type(error).__name__}: {error}"))
         os._exit(1)
 
@@ -180,28 +181,22 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> tuple[E
 
     Raises ModelFailedError where the file or the settings do not allow it.
     """
-    model = llama.Model(config.model_path, config.gpu_layers, on_progress)
+    model = llama.Model(config.model_path, config.gpu, on_progress)
     vocabulary = model.vocabulary
-    template = ChatTemplate(
-        model.chat_template, vocabulary.bos_text(), vocabulary.eos_text(), vocabulary.control_texts()
-    )
-    context_length = _context_length(config.context_length, model.trained_context_length)
-    cells = max(config.kv_cache_tokens or KV_CACHE_CONTEXTS * context_length, context_length)
+    tokenizer = load_tokenizer(config.tokenizer, vocabulary)
+    source = load_template(config.tokenizer) or model.chat_template
+    template = ChatTemplate(source, vocabulary.bos_text(), vocabulary.eos_text(), vocabulary.control_texts())
+    context_length, cells = config.context.sizes(model.trained_context_length)
+    if config.context.length is not None and config.context.length > context_length:
+        logger.warning("the model was trained on a context of %d tokens, so it gets no more", context_length)
     seats = min(SEATS_PER_SLOT * config.slots, llama.MAX_SEATS)
     backend = llama.LlamaBackend(model, llama.ContextSizes(cells, seats, config.batch_tokens, config.threads))
     scheduler = Scheduler(PrefixCache(seats, backend.cells), config.slots)
     engine = Engine(backend, scheduler, StepBudget(config.batch_tokens), config.queue_timeout)
-    preparer = Preparer(vocabulary, template, backend, context_length, config.default_max_tokens)
+    preparation = TextPreparation.from_metadata(model.metadata)
+    preparer = Preparer(tokenizer, template, backend, preparation, context_length, config.default_max_tokens)
     info = _info(model, template, context_length, config.slots, backend.cells)
     return engine, preparer, Inspector(preparer, vocabulary), info
-
-
-def _context_length(asked: int | None, trained: int) -> int:
-    if asked is not None and asked > trained:
-        logging.getLogger(__name__).warning(
-            "the model was trained on %d tokens of context, so it gets no %d", trained, asked
-        )
-    return min(asked or DEFAULT_CONTEXT_LENGTH, trained)
 
 
 def _info(model: llama.Model, template: ChatTemplate, context_length: int, slots: int, cells: int) -> ModelInfo:
@@ -215,6 +210,7 @@ def _info(model: llama.Model, template: ChatTemplate, context_length: int, slots
         slots=slots,
         cache_tokens=cells,
         has_chat_template=template.is_own,
+        devices=model.devices,
         tool_format=template.tool_format.value,
         opens_thoughts=template.opens_thoughts,
     )
@@ -237,7 +233,7 @@ def _attempt(work: Callable[[Item], Outcome], item: Item, what: str) -> Outcome 
     except ServiceError as error:
         return error
     except Exception:
-        logging.getLogger(__name__).exception("preparing %s failed", what)
+        logger.exception("preparing %s failed", what)
         return ComputationError("the request could not be prepared")
 
 

@@ -2,16 +2,12 @@
 
 import asyncio
 import logging
-import multiprocessing
-import threading
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 
 from llm_inference_api.errors import HubError, UnavailableError
 from llm_inference_api.models import hub_process
+from llm_inference_api.models.child import Messages, running
 from llm_inference_api.models.hub_messages import (
     Arrived,
     Crashed,
@@ -43,10 +39,6 @@ class HubOptions:
     """Seconds without a byte after which it is given up."""
 
 
-Messages = asyncio.Queue[Message | None]
-"""What the process says; None when it is gone."""
-
-
 async def fetch(origin: HubOrigin, options: HubOptions, on_progress: Callable[[int, int], None]) -> LocalFiles:
     """Returns the model's files, after downloading what the cache lacks of them.
 
@@ -55,7 +47,10 @@ async def fetch(origin: HubOrigin, options: HubOptions, on_progress: Callable[[i
     """
     name = f"{origin.repo}:{origin.file}" if origin.file else origin.repo
     try:
-        async with asyncio.timeout(options.timeout), _process(Job(origin, options.environment)) as messages:
+        async with (
+            asyncio.timeout(options.timeout),
+            running(hub_process.run, Job(origin, options.environment), "hub-download") as messages,
+        ):
             return await _follow(messages, name, options.stall_timeout, on_progress)
     except TimeoutError:
         problem = f"the download of {name} did not end within LLM_DOWNLOAD_TIMEOUT ({options.timeout:g} s)"
@@ -87,7 +82,8 @@ async def _follow(
 async def _next(messages: Messages, name: str, stall_timeout: float) -> Message | None:
     try:
         async with asyncio.timeout(stall_timeout):
-            return await messages.get()
+            message: Message | None = await messages.get()
+            return message
     except TimeoutError:
         problem = f"the download of {name} brought nothing within LLM_DOWNLOAD_STALL_TIMEOUT ({stall_timeout:g} s)"
         raise _given_up("DOWNLOAD_STALLED", problem) from None
@@ -95,38 +91,3 @@ async def _next(messages: Messages, name: str, stall_timeout: float) -> Message 
 
 def _given_up(reason: str, problem: str) -> UnavailableError:
     return UnavailableError(reason, f"{problem}; what has arrived is kept, try again", _RETRY_AFTER)
-
-
-@asynccontextmanager
-async def _process(job: Job) -> AsyncIterator[Messages]:
-    """Runs the process, and ends it whatever it does. The event loop waits for none of this."""
-    messages = Messages()
-    starting = asyncio.create_task(asyncio.to_thread(spawn, job))
-    try:
-        process, connection = await asyncio.shield(starting)
-        relay = (asyncio.get_running_loop(), messages, connection)
-        threading.Thread(target=_relay, args=relay, name="hub-reader", daemon=True).start()
-        yield messages
-    finally:
-        process, connection = await starting
-        process.kill()
-        await asyncio.to_thread(process.join)
-
-
-def spawn(job: Job) -> tuple[SpawnProcess, Connection]:
-    """Starts the process, and returns it with this side of the pipe."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=hub_process.run, args=(theirs, job), name="hub-download", daemon=True)
-    process.start()
-    theirs.close()
-    return process, ours
-
-
-def _relay(loop: asyncio.AbstractEventLoop, messages: Messages, connection: Connection) -> None:
-    """Runs in a thread of its own until the process is gone."""
-    with suppress(RuntimeError), connection:  # The loop has ended: nobody is left to tell.
-        with suppress(EOFError, OSError):
-            while True:
-                loop.call_soon_threadsafe(messages.put_nowait, connection.recv())
-        loop.call_soon_threadsafe(messages.put_nowait, None)

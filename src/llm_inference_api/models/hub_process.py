@@ -4,13 +4,12 @@ It has the token, and nothing else of the service's: what goes wrong in it, and 
 """
 
 import os
-import signal
-import threading
 import time
 import traceback
 from multiprocessing.connection import Connection
 
 from llm_inference_api.errors import ServiceError
+from llm_inference_api.models.child import end_with_service
 from llm_inference_api.models.hub_messages import (
     Arrived,
     Crashed,
@@ -34,9 +33,8 @@ _QUIET = {
 
 def run(connection: Connection, job: Job) -> None:
     """Downloads the model, says so, and ends; ends at once where the other side of the connection closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the server decides what it means.
+    end_with_service(connection)
     os.environ.update(_QUIET | dict(job.environment))
-    threading.Thread(target=_end_with_service, args=(connection,), daemon=True).start()
     outbox = Outbox(connection)
     try:
         outbox.send(Fetched(_fetch(job, outbox)))
@@ -89,10 +87,3 @@ def _fetch(job: Job, outbox: Outbox) -> LocalFiles:
     from llm_inference_api.models import hub_download  # noqa: PLC0415
 
     return hub_download.fetch(job.origin, outbox)
-
-
-def _end_with_service(connection: Connection) -> None:
-    try:
-        connection.recv()
-    except (EOFError, OSError):
-        os._exit(0)

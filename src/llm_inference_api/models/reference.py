@@ -63,7 +63,7 @@ class Reference:
         return parse_origin(self.source)
 
     def path(self, model_path: Path) -> Path:
-        """Returns the model's file on this machine. Raises ModelFailedError where there is none."""
+        """Returns the model's file, or its checkpoint's directory. Raises ModelFailedError where there is none."""
         match self.origin:
             case DemoOrigin():
                 return DEMO_PATH
@@ -169,7 +169,8 @@ def _inside(path: PurePosixPath, model_path: Path) -> Path:
     found = (model_path / path).resolve()
     if not found.is_relative_to(model_path.resolve()):
         raise ModelFailedError(f"{path} leads out of LLM_MODEL_PATH")
-    if not found.is_file():
-        kind = "is a directory" if found.is_dir() else "does not exist"
-        raise ModelFailedError(f"the file {path} below LLM_MODEL_PATH {kind}")
+    if not found.exists():
+        raise ModelFailedError(f"the file {path} below LLM_MODEL_PATH does not exist")
+    if found.is_dir() and not (found / "config.json").is_file():
+        raise ModelFailedError(f"the directory {path} below LLM_MODEL_PATH has no config.json; it is no checkpoint")
     return found

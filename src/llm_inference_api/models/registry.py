@@ -1,13 +1,13 @@
-"""The life of the models: unloaded → loading → active → unloading, or failed."""
+"""The life of the models: unloaded → (download → conversion →) loading → active → unloading, or failed."""
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import Path
+from typing import Any, NamedTuple
 
 from llm_inference_api.engine.client import EngineClient
 from llm_inference_api.engine.inquiry import Findings, Inquiry
@@ -21,7 +21,10 @@ from llm_inference_api.errors import (
     ServiceError,
     UnavailableError,
 )
+from llm_inference_api.models.footprint import estimate
 from llm_inference_api.models.reference import Reference
+from llm_inference_api.models.room import Room
+from llm_inference_api.models.source import ModelFiles, Preparation, Sources
 
 _FIRST_BACK_OFF = 1.0
 _LONGEST_BACK_OFF = 60.0
@@ -39,10 +42,22 @@ class State(Enum):
     """Where a model stands in its life."""
 
     UNLOADED = "UNLOADED"
+    DOWNLOADING = "DOWNLOADING"
+    CONVERTING = "CONVERTING"
+    QUANTIZING = "QUANTIZING"
     LOADING = "LOADING"
     ACTIVE = "ACTIVE"
     UNLOADING = "UNLOADING"
     FAILED = "FAILED"
+
+
+class LoadProgress(NamedTuple):
+    """How far a passing state is."""
+
+    done: float
+    total: float
+    unit: str
+    """`BYTES`, `TENSORS` or `FRACTION`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +68,10 @@ class ModelStatus:
     source: str
     state: State = State.UNLOADED
     reason: str = ""
-    progress: float | None = None
-    """The part of a running load that is done, from 0 to 1."""
+    progress: LoadProgress | None = None
     info: ModelInfo | None = None
+    memory: int = 0
+    """Bytes that are counted for the model while it is in memory."""
 
 
 class Observer:
@@ -72,6 +88,20 @@ class Observer:
 
     def crashed(self, model: str) -> None:
         """A model's worker died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What holds for all models alike."""
+
+    sources: Sources
+    room: Room
+    engine: EngineConfig
+    """Of every worker, but for the model's files."""
+    queue_length: int
+    """Requests that wait for a model before more are refused."""
+    idle_unload: float | None = None
+    """Seconds without a request after which a model leaves the memory; None: it stays."""
 
 
 class Observers(Observer):
@@ -104,14 +134,12 @@ class Observers(Observer):
 class ServedModel:
     """One model of the allow-list, and its worker while it has one."""
 
-    def __init__(
-        self, reference: Reference, config: Callable[[Reference], EngineConfig], queue_length: int, observer: Observer
-    ) -> None:
-        """Takes what finds the model's file and makes a worker's configuration, raising ModelFailedError."""
+    def __init__(self, reference: Reference, policy: Policy, observer: Observer) -> None:
         self.status = ModelStatus(reference.id, reference.source)
+        self.last_used = 0.0
+        """Seconds on the monotonic clock."""
         self._reference = reference
-        self._config = config
-        self._queue_length = queue_length
+        self._policy = policy
         self._observer = observer
         self._client: EngineClient | None = None
         self._load: asyncio.Task[EngineClient] | None = None
@@ -121,6 +149,7 @@ class ServedModel:
         self._error: ServiceError | None = None
         self._active_since = 0.0
         self._suspects: dict[int, int] = {}
+        self._idle_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         observer.status_changed(self.status)
 
@@ -135,9 +164,24 @@ class ServedModel:
                 yield Progress(Stage.LOADING)
         finally:
             load.cancel()
-        async with aclosing(load.result().stream(request, interval)) as items:
-            async for item in items:
-                yield item
+        try:
+            async with aclosing(load.result().stream(request, interval)) as items:
+                async for item in items:
+                    yield item
+        finally:
+            self._used()
+
+    @property
+    def idle(self) -> bool:
+        """Whether the model is in memory and serves no request."""
+        return self.status.state is State.ACTIVE and self._client is not None and not self._client.open_requests
+
+    async def drained(self) -> None:
+        """Returns when the model serves no request."""
+        if self._load is not None:
+            await asyncio.wait({self._load})
+        if self._client is not None:
+            await self._client.drain()
 
     async def inquire(self, inquiry: Inquiry) -> Findings:
         """As `EngineClient.inquire`; loads the model where it is not loaded."""
@@ -169,6 +213,7 @@ class ServedModel:
         await client.drain()
         self._client = None
         await client.close()
+        self._policy.room.leave(self)
         self._set(State.UNLOADED)
 
     async def close(self) -> None:
@@ -178,6 +223,7 @@ class ServedModel:
             await asyncio.wait({self._load})
         if self._client is not None:
             await self._client.close()
+        self._cancel_idle_timer()
 
     async def watch(self) -> AsyncGenerator[ModelStatus]:
         """Yields the status now and whenever it changes; never ends."""
@@ -187,19 +233,33 @@ class ServedModel:
             await changed.wait()
 
     async def _start(self) -> EngineClient:
-        self._set(State.LOADING, progress=0.0)
+        """Files → room in memory → worker."""
         started = time.monotonic()
-        config = await asyncio.to_thread(self._config, self._reference)
-        client = EngineClient(config, self._queue_length, self._on_progress, self._on_stats, self._on_exit)
+        self._set(State.LOADING)
+        files = await self._policy.sources.provide(self._reference, self._on_preparation)
+        footprint = await asyncio.to_thread(estimate, files.paths, self._policy.engine.context)
+        self._set(State.LOADING)
+        await self._policy.room.claim(self, footprint.total)
         try:
-            info = await client.start()
+            client, info = await self._start_worker(files)
         except BaseException:
-            await client.close()
+            self._policy.room.leave(self)
             raise
         self._client, self._active_since = client, time.monotonic()
         self._observer.loaded(self.status.id, self._active_since - started)
-        self._set(State.ACTIVE, info=info)
+        self._set(State.ACTIVE, info=info, memory=footprint.total)
+        self._used()
         return client
+
+    async def _start_worker(self, files: ModelFiles) -> tuple[EngineClient, ModelInfo]:
+        config = replace(self._policy.engine, model_path=files.paths[0], tokenizer=files.tokenizer)
+        queue = self._policy.queue_length
+        client = EngineClient(config, queue, self._on_progress, self._on_stats, self._on_exit)
+        try:
+            return client, await client.start()
+        except BaseException:
+            await client.close()
+            raise
 
     def _end_load(self, task: asyncio.Task[EngineClient]) -> None:
         self._load = None
@@ -213,9 +273,35 @@ class ServedModel:
             logger.error("model %s cannot be loaded", self.status.id, exc_info=error)
             self._fail(ModelFailedError("an internal error; the service's log has it"))
 
+    def _on_preparation(self, preparation: Preparation, done: int, total: int) -> None:
+        unit = "BYTES" if preparation is Preparation.DOWNLOADING else "TENSORS"
+        self._set(State[preparation.name], progress=LoadProgress(done, total, unit))
+
     def _on_progress(self, fraction: float) -> None:
         if self.status.state is State.LOADING:
-            self._set(State.LOADING, progress=fraction)
+            self._set(State.LOADING, progress=LoadProgress(fraction, 1.0, "FRACTION"))
+
+    def _used(self) -> None:
+        """Notes the use, and lets the model leave the memory when no other follows for long enough."""
+        self.last_used = time.monotonic()
+        self._cancel_idle_timer()
+        if self._policy.idle_unload is not None:
+            loop = asyncio.get_running_loop()
+            self._idle_timer = loop.call_later(self._policy.idle_unload, self._unload_idle)
+
+    def _unload_idle(self) -> None:
+        if self.idle:
+            self._background(self.unload())
+
+    def _cancel_idle_timer(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _on_stats(self, stats: StepStats) -> None:
         self._observer.stepped(self.status.id, stats)
@@ -226,6 +312,7 @@ class ServedModel:
         logger.error("model %s: %s", self.status.id, cause)
         self._suspect(self._client.open_requests)
         self._client = None
+        self._policy.room.leave(self)
         if time.monotonic() - self._active_since > _STABLE_AFTER:
             self._failures = 0
         self._observer.crashed(self.status.id)
@@ -246,9 +333,7 @@ class ServedModel:
 
     def _restart(self) -> None:
         if self.status.state is State.FAILED:
-            task = asyncio.create_task(self._load_quietly())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._background(self._load_quietly())
 
     async def _load_quietly(self) -> None:
         try:
@@ -268,12 +353,19 @@ class ServedModel:
             raise self._error
 
     def _set(
-        self, state: State, *, reason: str = "", progress: float | None = None, info: ModelInfo | None = None
+        self,
+        state: State,
+        *,
+        reason: str = "",
+        progress: LoadProgress | None = None,
+        info: ModelInfo | None = None,
+        memory: int = 0,
     ) -> None:
-        info = info or (self.status.info if state is State.UNLOADING else None)
+        if state is State.UNLOADING:
+            info, memory = self.status.info, self.status.memory
         if state is not self.status.state:
             logger.info("model %s: %s", self.status.id, state.value.lower())
-        self.status = replace(self.status, state=state, reason=reason, progress=progress, info=info)
+        self.status = replace(self.status, state=state, reason=reason, progress=progress, info=info, memory=memory)
         self._observer.status_changed(self.status)
         self._changed.set()
         self._changed = asyncio.Event()
@@ -307,20 +399,9 @@ class Registry:
         await asyncio.gather(*(model.close() for model in self._models.values()))
 
 
-def build_registry(
-    references: Sequence[Reference],
-    model_path: Path,
-    config: Callable[[Path], EngineConfig],
-    queue_length: int,
-    observer: Observer,
-) -> Registry:
+def build_registry(references: Sequence[Reference], policy: Policy, observer: Observer) -> Registry:
     """Returns a registry with a model for each reference; nothing is loaded."""
-
-    def find(reference: Reference) -> EngineConfig:
-        return config(reference.path(model_path))
-
-    models = {reference.id: ServedModel(reference, find, queue_length, observer) for reference in references}
-    return Registry(models)
+    return Registry({reference.id: ServedModel(reference, policy, observer) for reference in references})
 
 
 def _fingerprint(request: GenerationRequest) -> int:

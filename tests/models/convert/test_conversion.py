@@ -48,10 +48,7 @@ def test_weights_take_the_wanted_type_and_norms_stay_float32(
     dtype: Dtype | None, tiny_llama: Path, converted: Convert
 ) -> None:
     """A dtype changes matrices only; without one they keep the checkpoint's."""
-    kinds = {
-        tensor.name: tensor.tensor_type.name
-        for tensor in gguf.GGUFReader(converted(tiny_llama, dtype)).tensors
-    }
+    kinds = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(converted(tiny_llama, dtype)).tensors}
 
     wanted = {Dtype.FLOAT16: "F16", Dtype.BFLOAT16: "BF16"}.get(dtype, "F32")
     assert kinds["blk.0.attn_q.weight"] == wanted

@@ -114,9 +114,7 @@ def test_a_kill_after_the_change_of_name_leaves_a_whole_file(tiny_llama: Path, t
 def test_a_conversion_in_progress_is_not_cleared_away(tiny_llama: Path, tmp_path: Path) -> None:
     """The temporary file of a living process stays when another converts the same."""
     output = tmp_path / "cache" / "m.gguf"
-    waiting = CONVERT_AND_DIE.replace(
-        "os.kill(os.getpid(), signal.SIGKILL)", "print(1, flush=True); sys.stdin.read()"
-    )
+    waiting = CONVERT_AND_DIE.replace("os.kill(os.getpid(), signal.SIGKILL)", "print(1, flush=True); sys.stdin.read()")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-c", waiting, str(tiny_llama), str(output), "3"]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

@@ -44,9 +44,7 @@ SHAPES = {
     **{
         f"model.layers.{layer}.{name}.weight": shape
         for layer in range(2)
-        for name, shape in (
-            LINEAR | {"input_layernorm": [HIDDEN], "post_attention_layernorm": [HIDDEN]}
-        ).items()
+        for name, shape in (LINEAR | {"input_layernorm": [HIDDEN], "post_attention_layernorm": [HIDDEN]}).items()
     },
 }
 
@@ -125,9 +123,7 @@ def scheme(request: pytest.FixtureRequest) -> Scheme:
 
 def write_pair(directory: Path, scheme: Scheme) -> tuple[Path, Path, dict[str, Quantised]]:
     """A packed checkpoint, and the float32 one of the weights that it stands for."""
-    packed = write_checkpoint(
-        directory / "packed", CONFIG | {"quantization_config": scheme.settings()}, {}, "llama2"
-    )
+    packed = write_checkpoint(directory / "packed", CONFIG | {"quantization_config": scheme.settings()}, {}, "llama2")
     original = write_checkpoint(directory / "original", CONFIG, {}, "llama2")
     stored, dense, layers = {}, {}, {}
     for name, values in seeded_weights(SHAPES).items():
@@ -169,9 +165,7 @@ def logits_of(path: Path) -> np.ndarray:
 
 def put_weights(source: Path, target: Path) -> None:
     """Replace the weights of a float32 file by another file's, dequantised."""
-    weights = {
-        tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in gguf.GGUFReader(source).tensors
-    }
+    weights = {tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in gguf.GGUFReader(source).tensors}
     for tensor in gguf.GGUFReader(target, "r+").tensors:
         tensor.data[...] = weights[tensor.name].reshape(tensor.data.shape)
 
@@ -200,9 +194,7 @@ def test_llama_cpp_computes_nearly_what_the_original_predicts(
     assert distance.min() >= COMPUTED_COSINES[scheme.kind]
 
 
-def test_a_bias_of_zeros_that_a_quantiser_added_is_dropped(
-    tmp_path: Path, converted: Callable[..., Path]
-) -> None:
+def test_a_bias_of_zeros_that_a_quantiser_added_is_dropped(tmp_path: Path, converted: Callable[..., Path]) -> None:
     """Zero biases of layers that have none in llama.cpp do not stop a conversion."""
     packed, _, _ = write_pair(tmp_path, SCHEMES[0])
     config = json.loads((packed / "config.json").read_text()) | {"architectures": ["Qwen2ForCausalLM"]}
@@ -241,9 +233,7 @@ def test_other_packings_are_refused_by_name(
         converted(packed)
 
 
-def test_a_packed_layer_without_scales_is_refused_by_name(
-    tmp_path: Path, converted: Callable[..., Path]
-) -> None:
+def test_a_packed_layer_without_scales_is_refused_by_name(tmp_path: Path, converted: Callable[..., Path]) -> None:
     """A layer that lacks one of its parts names the part."""
     packed, _, _ = write_pair(tmp_path, SCHEMES[0])
     tensors = load_file(packed / "model.safetensors")

@@ -138,9 +138,7 @@ def test_a_missing_tensor_is_named(tiny_llama: Path, converted: Convert) -> None
 
 def test_an_unknown_tensor_is_named(tiny_llama: Path, converted: Convert) -> None:
     """A tensor that has no place is named rather than dropped."""
-    respoil(
-        tiny_llama, lambda tensors: tensors.update({"model.adapter.weight": np.zeros((2, 2), np.float32)})
-    )
+    respoil(tiny_llama, lambda tensors: tensors.update({"model.adapter.weight": np.zeros((2, 2), np.float32)}))
 
     with pytest.raises(ConversionError, match=r"model\.adapter\.weight"):
         converted(tiny_llama)
@@ -148,9 +146,7 @@ def test_an_unknown_tensor_is_named(tiny_llama: Path, converted: Convert) -> Non
 
 def test_a_layer_beyond_the_configured_ones_is_refused(tiny_llama: Path, converted: Convert) -> None:
     """More layers than the configuration counts are a contradiction, not surplus."""
-    respoil(
-        tiny_llama, lambda t: t.update({"model.layers.1.mlp.up_proj.weight": np.zeros((2, 2), np.float32)})
-    )
+    respoil(tiny_llama, lambda t: t.update({"model.layers.1.mlp.up_proj.weight": np.zeros((2, 2), np.float32)}))
 
     with pytest.raises(ConversionError, match="num_hidden_layers"):
         converted(tiny_llama)

@@ -66,9 +66,7 @@ def test_special_tokens_in_content_stay_text(kind: str, llama: LlamaFile) -> Non
     """Control tokens spelled out in chat content become the tokens of their characters."""
     lines = mixed_lines(kind)
 
-    ids = [
-        llama.tokens(llama.preparation.apply_to_content(line), specials=False, around=False) for line in lines
-    ]
+    ids = [llama.tokens(llama.preparation.apply_to_content(line), specials=False, around=False) for line in lines]
 
     assert differing(lines, ids, recorded(kind, "text")) == []
 

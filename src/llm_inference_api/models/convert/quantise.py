@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gguf import LlamaFileType
 
-from llm_inference_api.engine.llama_quantize import quantise_model
+from llm_inference_api.engine.llama import quantise_model
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.gguf_file import Progress, atomic_output
 

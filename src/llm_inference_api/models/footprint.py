@@ -1,0 +1,132 @@
+"""How much memory a model takes, told from its file's header before anything of it is loaded.
+
+The header is read here and not by a library: the server must survive any file, and needs a few numbers of it only.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from llm_inference_api.engine.messages import ContextChoice
+from llm_inference_api.errors import ModelFailedError
+
+Value = int | float | bool | str
+
+_MAGIC = b"GGUF"
+_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_STRING, _ARRAY = 8, 9
+_MAX_STRING = 64 << 20
+_MAX_ITEMS = 1 << 24
+_MAX_KEYS = 1 << 16
+_BYTES_PER_CACHED_NUMBER = 2
+"""Keys and values are cached as F16."""
+_WORKING_BYTES = 192 << 20
+"""Of a worker: Python, llama.cpp's compute buffers at 512 rows, and its tokenizer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes of a model in memory."""
+
+    weights: int
+    cache: int
+    """Of the key-value cache, which holds prefixes of ended requests too."""
+
+    @property
+    def total(self) -> int:
+        """All that a worker with this model takes."""
+        return self.weights + self.cache + _WORKING_BYTES
+
+
+def estimate(files: Sequence[Path], context: ContextChoice) -> Footprint:
+    """Returns what a model takes; its first file holds the header.
+
+    Raises ModelFailedError where the header cannot be read.
+    """
+    header = read_header(files[0])
+    architecture = str(header.get("general.architecture", ""))
+    trained = _number(header, f"{architecture}.context_length", 0)
+    _, cells = context.sizes(trained)
+    weights = sum(file.stat().st_size for file in files)
+    return Footprint(weights, cells * _cached_numbers(header, architecture) * _BYTES_PER_CACHED_NUMBER)
+
+
+def _cached_numbers(header: Mapping[str, Value], architecture: str) -> int:
+    """Returns the numbers that one cell holds: a key and a value for each key-value head of each layer."""
+    layers = _number(header, f"{architecture}.block_count", 0)
+    heads = _number(header, f"{architecture}.attention.head_count", 1)
+    kv_heads = _number(header, f"{architecture}.attention.head_count_kv", heads)
+    size = _number(header, f"{architecture}.embedding_length", 0) // max(heads, 1)
+    key = _number(header, f"{architecture}.attention.key_length", size)
+    value = _number(header, f"{architecture}.attention.value_length", size)
+    return layers * kv_heads * (key + value)
+
+
+def _number(header: Mapping[str, Value], key: str, default: int) -> int:
+    value = header.get(key, default)
+    return int(value) if isinstance(value, (int, float)) else default
+
+
+def read_header(path: Path) -> dict[str, Value]:
+    """Returns a GGUF file's scalar metadata; arrays are passed over. Raises ModelFailedError where there is none."""
+    try:
+        with path.open("rb") as file:
+            return _read(file)
+    except (OSError, struct.error, UnicodeDecodeError, ValueError) as error:
+        raise ModelFailedError(f"{path.name} is no GGUF file, or its header is damaged") from error
+
+
+def _read(file: BinaryIO) -> dict[str, Value]:
+    if file.read(4) != _MAGIC:
+        raise ValueError
+    version, _, keys = struct.unpack("<IQQ", _exactly(file, 20))
+    if not 2 <= version <= 3 or keys > _MAX_KEYS:
+        raise ValueError
+    header: dict[str, Value] = {}
+    for _ in range(keys):
+        key = _string(file)
+        value = _value(file, struct.unpack("<I", _exactly(file, 4))[0])
+        if value is not None:
+            header[key] = value
+    return header
+
+
+def _value(file: BinaryIO, kind: int) -> Value | None:
+    if kind in _SCALARS:
+        form = _SCALARS[kind]
+        scalar: Value = struct.unpack(form, _exactly(file, struct.calcsize(form)))[0]
+        return scalar
+    if kind == _STRING:
+        return _string(file)
+    if kind != _ARRAY:
+        raise ValueError
+    _pass_array(file)
+    return None
+
+
+def _pass_array(file: BinaryIO) -> None:
+    kind, items = struct.unpack("<IQ", _exactly(file, 12))
+    if items > _MAX_ITEMS:
+        raise ValueError
+    if kind in _SCALARS:
+        file.seek(items * struct.calcsize(_SCALARS[kind]), 1)
+        return
+    for _ in range(items):
+        _value(file, kind)
+
+
+def _string(file: BinaryIO) -> str:
+    (length,) = struct.unpack("<Q", _exactly(file, 8))
+    if length > _MAX_STRING:
+        raise ValueError
+    return _exactly(file, length).decode("utf-8", "replace")
+
+
+def _exactly(file: BinaryIO, count: int) -> bytes:
+    data = file.read(count)
+    if len(data) != count:
+        raise ValueError
+    return data

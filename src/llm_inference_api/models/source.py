@@ -1,0 +1,102 @@
+"""From a reference to files that a worker can load: found, downloaded, converted and quantised, each once."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+
+from llm_inference_api.errors import ModelFailedError, UnavailableError
+from llm_inference_api.models import gguf_process, hub
+from llm_inference_api.models.child import running
+from llm_inference_api.models.gguf_process import Crashed, Job, Made, Refused, Step
+from llm_inference_api.models.reference import HubOrigin, Reference, parts
+
+logger = logging.getLogger(__name__)
+
+
+class Preparation(Enum):
+    """What is done to a model's files before they can be loaded, and the unit in which that is counted."""
+
+    DOWNLOADING = "BYTES"
+    CONVERTING = "TENSORS"
+    QUANTIZING = "QUANTIZED_TENSORS"
+
+
+def _is_quantised(checkpoint: Path) -> bool:
+    try:
+        config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # The conversion says what is wrong with it.
+    return isinstance(config, dict) and "quantization_config" in config
+
+
+class ModelFiles(NamedTuple):
+    """What a worker loads."""
+
+    paths: tuple[Path, ...]
+    """The GGUF file, or all parts of a split one, the first first."""
+    tokenizer: Path | None = None
+    """The directory with the chat template and tokenizer that take the place of the file's own."""
+
+
+OnProgress = Callable[[Preparation, int, int], None]
+"""Told how much is done of how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where models come from, and what is made of checkpoints."""
+
+    model_path: Path
+    cache: Path
+    hub: hub.HubOptions
+    dtype: str | None = None
+    quantisation: str | None = None
+
+    async def provide(self, reference: Reference, on_progress: OnProgress) -> ModelFiles:
+        """Returns the model's files, made where they are not there. Raises ServiceError where they cannot be had."""
+        path, tokenizer = await self._find(reference, on_progress)
+        quantisation = self._quantisation(reference, path)
+        if path.is_dir():
+            path = await self._make(Job(path, self.cache, self.dtype, quantisation), on_progress)
+        return ModelFiles(tuple(path.with_name(name) for name in parts(path.name)), tokenizer)
+
+    def _quantisation(self, reference: Reference, path: Path) -> str | None:
+        """Returns the type to quantise to; None where the settings name none or the weights are quantised already."""
+        if self.quantisation is None:
+            return None
+        if path.is_dir() and not _is_quantised(path):
+            return self.quantisation
+        logger.info("model %s stays as its files are: LLM_ENABLE_ISQ is for checkpoints of floats", reference.id)
+        return None
+
+    async def _find(self, reference: Reference, on_progress: OnProgress) -> tuple[Path, Path | None]:
+        origin = reference.origin
+        if not isinstance(origin, HubOrigin):
+            return reference.path(self.model_path), None
+        files = await hub.fetch(origin, self.hub, lambda done, total: on_progress(Preparation.DOWNLOADING, done, total))
+        return files.model, files.tokenizer
+
+    async def _make(self, job: Job, on_progress: OnProgress) -> Path:
+        made = gguf_process.find_made(job)
+        if made is not None:
+            return made
+        async with running(gguf_process.run, job, "gguf-maker") as messages:
+            while True:
+                match await messages.get():
+                    case Step(quantising, done, total):
+                        stage = Preparation.QUANTIZING if quantising else Preparation.CONVERTING
+                        on_progress(stage, done, total)
+                    case Made(path):
+                        return path
+                    case Refused(reason):
+                        raise ModelFailedError(reason)
+                    case Crashed(traceback):
+                        logger.error("making a GGUF file of %s failed: %s", job.checkpoint.name, traceback)
+                        raise ModelFailedError("the checkpoint could not be converted; the service's log says why")
+                    case None:
+                        problem = "the process that converted the checkpoint was ended, for lack of memory or by hand"
+                        raise UnavailableError("CONVERSION_DIED", problem, 10.0)

@@ -1,0 +1,66 @@
+"""From references to files, with a real checkpoint in safetensors."""
+
+from pathlib import Path
+
+import pytest
+
+from llm_inference_api.engine.messages import ContextChoice
+from llm_inference_api.errors import ModelFailedError
+from llm_inference_api.models.footprint import estimate, read_header
+from llm_inference_api.models.hub import HubOptions
+from llm_inference_api.models.reference import parse_references
+from llm_inference_api.models.source import Preparation, Sources
+from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint
+
+
+class Place:
+    """A directory with a checkpoint, and what is heard of its way."""
+
+    def __init__(self, directory: Path, quantisation: str | None = None) -> None:
+        self.checkpoint = write_checkpoint(directory / "models" / "tiny", TINY_LLAMA, TINY_LLAMA_SHAPES, "llama2")
+        hub = HubOptions({})
+        self.sources = Sources(directory / "models", directory / "cache", hub, quantisation=quantisation)
+        self.heard: list[Preparation] = []
+
+    async def provide(self, source: str = "./tiny") -> Path:
+        (reference,) = parse_references(f"m={source}")
+        files = await self.sources.provide(reference, lambda stage, done, total: self.heard.append(stage))
+        return files.paths[0]
+
+
+async def test_checkpoint_becomes_a_gguf_file_once(tmp_path: Path) -> None:
+    """The first start converts, the next finds the file without any work."""
+    place = Place(tmp_path)
+    first = await place.provide()
+    assert read_header(first)["general.architecture"] == "llama"
+    assert place.heard.count(Preparation.CONVERTING) > 0
+    place.heard.clear()
+    assert await place.provide() == first
+    assert place.heard == []
+
+
+async def test_changed_checkpoint_is_converted_again(tmp_path: Path) -> None:
+    """A file that is another one now is not answered with what was made of the old one."""
+    place = Place(tmp_path)
+    first = await place.provide()
+    (place.checkpoint / "generation_config.json").write_text("{}")
+    assert await place.provide() != first
+
+
+async def test_quantised_file_is_kept_and_the_step_before_it_is_not(tmp_path: Path) -> None:
+    """In-situ quantisation leaves one smaller file."""
+    place = Place(tmp_path, quantisation="Q8_0")
+    path = await place.provide()
+    assert Preparation.QUANTIZING in place.heard
+    assert list((tmp_path / "cache").glob("*.gguf")) == [path]
+    assert estimate([path], ContextChoice()).weights > 0
+
+
+async def test_checkpoint_that_cannot_be_converted_says_why(tmp_path: Path) -> None:
+    """The reason names the file and what is wrong with it, and no path of this machine."""
+    place = Place(tmp_path)
+    (place.checkpoint / "config.json").write_text("{")
+    with pytest.raises(ModelFailedError, match=r"config\.json") as error:
+        await place.provide()
+    assert str(tmp_path) not in str(error.value)
+    assert not list((tmp_path / "cache").glob("*.gguf"))
