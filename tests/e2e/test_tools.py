@@ -83,7 +83,7 @@ def test_none_leaves_the_tools_out(client: openai.OpenAI) -> None:
         ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
         ({"tools": TOOLS * 2}, "tools"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"extra_body": {"ignore_eos": True}}, "ignore_eos"),
         ({"messages": [*SAID, {"role": "tool", "content": "x"}]}, "messages[1].tool_call_id"),
     ],
 )
@@ -94,6 +94,18 @@ def test_what_cannot_be_honoured_is_refused_by_name(
     with pytest.raises(openai.BadRequestError) as found:
         chat(client, **parameters)
     assert found.value.param == param
+
+
+@pytest.mark.parametrize("choice", ["auto", "required"])
+def test_answer_is_a_call_or_follows_the_response_format(client: openai.OpenAI, choice: str) -> None:
+    """With both tools and a schema, a model that calls none answers by the schema."""
+    form = {"type": "json_schema", "json_schema": {"name": "weather", "schema": SCHEMA}}
+    found = chat(client, tool_choice=choice, response_format=form, n=4, temperature=2).choices
+    for message in (choice.message for choice in found):
+        text = message.tool_calls[0].function.arguments if message.tool_calls else message.content
+        assert choice == "auto" or message.tool_calls
+        if not message.tool_calls or message.tool_calls[0].function.name == "weather":
+            jsonschema.validate(json.loads(text), SCHEMA)
 
 
 BODY = {

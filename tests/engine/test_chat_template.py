@@ -137,3 +137,31 @@ def test_format_of_calls_is_read_from_the_template(template: str | None, form: T
 def test_template_may_open_the_thoughts(end: str, *, opens: bool) -> None:
     """Some templates begin each answer with `<think>`."""
     assert ChatTemplate("{{ messages[0].content }}" + end, "", "", []).opens_thoughts is opens
+
+
+def test_template_may_format_its_json() -> None:
+    """The filter `tojson` takes what that of transformers takes."""
+    source = "{{ {'b': 'ü', 'a': [1]} | tojson(ensure_ascii=True, separators=(',', ':'), sort_keys=True) }}"
+    assert ChatTemplate(source, "", "", []).render([Message("user", "x")]) == [r'{"a":[1],"b":"\u00fc"}']
+
+
+def test_tag_for_training_changes_nothing() -> None:
+    """Templates mark the assistant's part for training; here it is text like any other."""
+    source = "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}!{% endfor %}"
+    assert ChatTemplate(source, "", "", []).render([Message("user", "x")]) == ["x!"]
+
+
+def test_template_without_a_system_is_told_of_tools_by_the_user() -> None:
+    """Where the template refuses the system's role, the first message carries the tools."""
+    source = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "[{{ m.role }}]{{ m.content }}{% endfor %}"
+    )
+    (text,) = ChatTemplate(source, "", "", []).render([Message("user", "Hi")], [TOOL])
+    assert text.startswith("[user]Hi\n\nYou may call functions.")
+
+
+@pytest.mark.parametrize("form", ["<function=f>", "<arg_key>a</arg_key>", "<tool_calls>"])
+def test_form_that_is_not_json_is_not_taken_for_it(form: str) -> None:
+    """Families that borrow the marker but write no JSON in it are taught the generic form."""
+    assert ChatTemplate("{{ tools }}<tool_call>" + form, "", "", []).tool_format is ToolFormat.GENERIC

@@ -1,10 +1,12 @@
 import json
+from collections.abc import Callable
 
 import pytest
 from llguidance import LLTokenizer
 
 from llm_inference_api.engine.constraint import TokenMask, compile_constraint
 from llm_inference_api.engine.request import Constraint, Language
+from llm_inference_api.engine.thoughts import thoughts_rules
 from llm_inference_api.errors import InvalidFieldError
 
 BYTES = LLTokenizer("byte")
@@ -81,3 +83,26 @@ def test_dead_end_fails_the_request() -> None:
         found.accept(byte)
     with pytest.raises(InvalidFieldError, match="no text can match"):
         found.allowed()
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "text"),
+    [
+        (Language.JSON_SCHEMA, '{"type": "object"}', "{}"),
+        (Language.REGEX, "a+", "aa"),
+        (Language.CHOICE, '["x", "y"]', "y"),
+        (Language.LARK, 'start: "(" start ")" | "x"\nTHOUGHT: "q"', "(x)"),
+    ],
+)
+@pytest.mark.parametrize("terminal", [json.dumps, lambda marker: {"<think>": "<[256]>", "</think>": "<[257]>"}[marker]])
+def test_thoughts_may_come_before_a_restricted_text(
+    language: Language, source: str, text: str, terminal: Callable[[str], str]
+) -> None:
+    """A model that thinks first does so in any words; what it says then matches, also after an opened thought."""
+    rules = thoughts_rules(terminal, opened=True)
+    found = compile_constraint(Constraint(language, source, "field", rules), LLTokenizer("byte"))
+    end = b"</think>" if terminal is json.dumps else [257]
+    tokens = [*b"hm <x>\n", *end, *b"\n\n", *text.encode()]
+    for token in tokens:
+        assert token in found.allowed()
+        found.accept(token)

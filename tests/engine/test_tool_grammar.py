@@ -1,9 +1,12 @@
 import json
+from dataclasses import replace
 
 import pytest
 from llguidance import LLTokenizer
 
 from llm_inference_api.engine.constraint import TokenMask, compile_constraint
+from llm_inference_api.engine.request import Constraint, Language
+from llm_inference_api.engine.thoughts import thoughts_rules
 from llm_inference_api.engine.tool_format import ToolFormat
 from llm_inference_api.engine.tool_grammar import tool_constraint
 from llm_inference_api.engine.tools import Tool, ToolMode, ToolUse
@@ -28,8 +31,9 @@ TWO = {**CALLS, ToolFormat.GENERIC: CALLS[ToolFormat.HERMES]}
 
 
 def mask(form: ToolFormat, use: ToolUse, *, after_thoughts: bool = False) -> TokenMask:
-    constraint = tool_constraint(use, form, json.dumps, after_thoughts=after_thoughts)
-    return compile_constraint(constraint, LLTokenizer("byte"))
+    constraint = tool_constraint(use, form, json.dumps)
+    before = thoughts_rules(json.dumps, opened=after_thoughts)
+    return compile_constraint(replace(constraint, before=before), LLTokenizer("byte"))
 
 
 @pytest.mark.parametrize("form", list(ToolFormat))
@@ -84,3 +88,13 @@ def test_thoughts_come_before_the_calls() -> None:
     found = mask(ToolFormat.HERMES, ToolUse((F, G), ToolMode.REQUIRED), after_thoughts=True)
     assert found.matches("hm <x>\n</think>\n\n" + ONE[ToolFormat.HERMES])
     assert not found.matches(ONE[ToolFormat.HERMES])
+
+
+@pytest.mark.parametrize("form", list(ToolFormat))
+def test_answer_without_calls_follows_the_words(form: ToolFormat) -> None:
+    """Where a request restricts its answer too, words are those of the restriction."""
+    words = Constraint(Language.CHOICE, '["yes", "no"]', "choice")
+    constraint = tool_constraint(ToolUse((F, G)), form, json.dumps, words)
+    found = compile_constraint(constraint, LLTokenizer("byte"))
+    assert all(found.matches(text) for text in ("yes", ONE[form], TWO[form]))
+    assert not any(found.matches(text) for text in ("", "hello", f"yes{ONE[form]}"))

@@ -13,11 +13,8 @@ Item = Delta | Progress
 
 
 async def read(model: ServedModel, request: GenerationRequest, items: AsyncGenerator[Item]) -> AsyncGenerator[Item]:
-    """Yields the items, where the request is a chat with each delta's text taken apart.
-
-    A restricted answer is all content: it is what the restriction says.
-    """
-    whole = isinstance(request.prompt, str) or request.constraint is not None
+    """Yields the items, where the request is a chat with each delta's text taken apart."""
+    whole = isinstance(request.prompt, str)
     readings: dict[int, Reading] = {}
     async with aclosing(items):
         async for item in items:

@@ -42,13 +42,6 @@ def _check(tools: tuple[Tool, ...], wire: inference_pb2.ChatRequest) -> None:
     choice = wire.tool_choice
     if choice.function and choice.function not in names:
         raise InvalidFieldError("tool_choice", f"{choice.function[:64]!r} is none of the tools")
-    _check_combination(wire)
-
-
-def _check_combination(wire: inference_pb2.ChatRequest) -> None:
-    constraint = wire.WhichOneof("constraint")
-    if constraint is not None:
-        raise InvalidFieldError(constraint, "cannot be combined with tools: the answer may be a call")
     if wire.ignore_eos:
         raise InvalidFieldError("ignore_eos", "cannot be combined with tools: an answer ends with its calls")
 

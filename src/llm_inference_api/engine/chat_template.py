@@ -12,9 +12,10 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, nodes
 from jinja2.exceptions import SecurityError
-from jinja2.ext import loopcontrols
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llm_inference_api.engine.request import Message
@@ -58,10 +59,18 @@ class ChatTemplate:
     @cached_property
     def opens_thoughts(self) -> bool:
         """Whether the template itself begins each answer with thoughts."""
+        return (self._try("user") or "").rstrip().endswith(THINK)
+
+    @cached_property
+    def _has_system(self) -> bool:
+        """Whether the template takes a message of the system."""
+        return self._try("system", "user") is not None
+
+    def _try(self, *roles: str) -> str | None:
         try:
-            return self._render([Message("user", "x")], ()).rstrip().endswith(THINK)
+            return self._render([Message(role, "x") for role in roles], ())
         except InvalidFieldError:
-            return False  # A template that refuses this chat shows it with no other.
+            return None
 
     def render(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[str]:
         """Returns the chat as text, cut wherever a text of a control token inside a message must stay text.
@@ -72,7 +81,7 @@ class ChatTemplate:
         """
         cut = f"\ufdd0{secrets.token_hex(8)}\ufdd0"
         if self.tool_format is ToolFormat.GENERIC:
-            messages, tools = explained(messages, tools), ()
+            messages, tools = explained(messages, tools, has_system=self._has_system), ()
 
         def defuse(text: str) -> str:
             return self._defuse(text, cut)
@@ -179,15 +188,34 @@ def _up_to_last_content(text: str, content: str) -> str:
 
 def _environment() -> ImmutableSandboxedEnvironment:
     """Returns what templates of Hugging Face's collection expect (transformers, utils/chat_template_utils.py)."""
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, GenerationTag]
+    )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise
     environment.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)
     return environment
 
 
-def _to_json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,  # noqa: FBT001, FBT002 - templates pass these by position too
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,  # noqa: FBT001, FBT002
+) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+class GenerationTag(Extension):
+    """`{% generation %}` marks what the assistant said, for training; the text is the same."""
+
+    tags = {"generation"}  # noqa: RUF012 - jinja2's name
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        """Returns what stands between the tag and its end."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 def _raise(message: str) -> str:

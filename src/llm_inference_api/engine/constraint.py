@@ -72,6 +72,8 @@ class TokenMask:
 
 def compile_constraint(constraint: Constraint, tokenizer: LLTokenizer) -> TokenMask:
     """Returns the mask for a new answer. Raises InvalidFieldError where nothing can match, or for lack of sense."""
+    if constraint.words is not None:
+        compile_constraint(constraint.words, tokenizer)  # What is wrong with it is said of its own field.
     try:
         grammar = _grammar(constraint)
     except ValueError as error:
@@ -95,6 +97,23 @@ def json_schema(schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
 
 
 def _grammar(constraint: Constraint) -> str:
+    grammars = _named(constraint, "answer")
+    if constraint.words is not None:
+        grammars += _named(constraint.words, "words")
+    if constraint.before:
+        grammars.insert(0, {"name": "whole", "lark_grammar": f"start: before @answer\n{constraint.before}"})
+    return json.dumps({"grammars": grammars})
+
+
+def _named(constraint: Constraint, name: str) -> list[dict[str, Any]]:
+    grammar = _own_grammar(constraint)
+    if not grammar.startswith("{"):
+        return [{"name": name, "lark_grammar": grammar}]
+    (own,) = json.loads(grammar)["grammars"]
+    return [{**own, "name": name}]
+
+
+def _own_grammar(constraint: Constraint) -> str:
     match constraint.language:
         case Language.JSON_SCHEMA:
             return LLMatcher.grammar_from_json_schema(constraint.source, overrides=_JSON_OPTIONS)  # type: ignore[arg-type]

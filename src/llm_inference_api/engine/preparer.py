@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from llm_inference_api.engine.backend import Mask, Sampler
@@ -12,6 +12,7 @@ from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.request import Constraint, GenerationRequest, Sampling
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.text_preparation import TextPreparation
+from llm_inference_api.engine.thoughts import thoughts_rules
 from llm_inference_api.engine.tool_grammar import tool_constraint
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 
@@ -62,7 +63,7 @@ class Preparer:
         self._check_logit_bias(request.sampling)
         tokens = self.tokens(request)
         max_tokens = self._max_tokens(request, len(tokens))
-        constraint = request.constraint or self._tool_constraint(request)
+        constraint = self._constraint(request)
         mask = self.samplers.mask(constraint) if constraint else None
         return Sequence(
             request=request,
@@ -78,12 +79,13 @@ class Preparer:
             return self.samplers.masked_sampler(request.sampling, tokens, mask)
         return self.samplers.sampler(request.sampling, tokens, ignore_eos=request.stopping.ignore_eos)
 
-    def _tool_constraint(self, request: GenerationRequest) -> Constraint | None:
-        if request.tools is None:
-            return None
-        template = self.template
-        opens = template.opens_thoughts
-        return tool_constraint(request.tools, template.tool_format, self._terminal, after_thoughts=opens)
+    def _constraint(self, request: GenerationRequest) -> Constraint | None:
+        constraint = request.constraint
+        if request.tools is not None:
+            constraint = tool_constraint(request.tools, self.template.tool_format, self._terminal, constraint)
+        if constraint is None or isinstance(request.prompt, str):
+            return constraint
+        return replace(constraint, before=thoughts_rules(self._terminal, opened=self.template.opens_thoughts))
 
     def _terminal(self, marker: str) -> str:
         """Returns how llguidance's grammars spell a marker: as its token where it is one, else as its text."""

@@ -77,6 +77,10 @@ class Constraint:
     source: str
     field: str
     """The field of the request that asks for it."""
+    before: str = ""
+    """Lark rules for `before`, which may stand before the text that matches; empty for nothing."""
+    words: "Constraint | None" = None
+    """What `@words` stands for in Lark rules that use it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@
 | llama | `{"name": "f", "parameters": {}}; {…}`, perhaps after `<|python_tag|>` | Llama 3.1 and later |
 | mistral | `[TOOL_CALLS][{"name": "f", "arguments": {}}, {…}]` | Mistral |
 | mistral_args | `[TOOL_CALLS]f[ARGS]{}` for each | Mistral since 2025 |
-| generic | as hermes, after an instruction of ours in the system's message | templates that know no tools |
+| generic | as hermes, after an instruction of ours in the system's message | all others |
 """
 
 import json
@@ -33,9 +33,13 @@ class ToolFormat(Enum):
     GENERIC = "generic"
 
 
+_OTHER_FORMS = ("<function=", "<parameter", "<arg_key>", "<invoke", "<tool_calls>", "<tool_sep>")
+"""What templates spell out that teach a form that is not JSON, or is put together otherwise."""
+
+
 def format_of(template: str | None) -> ToolFormat:
     """Returns the format that a model's template teaches, by what the template spells out."""
-    if template is None or "tools" not in template:
+    if template is None or "tools" not in template or any(text in template for text in _OTHER_FORMS):
         return ToolFormat.GENERIC
     if TOOL_CALLS in template:
         return ToolFormat.MISTRAL_ARGS if ARGS in template else ToolFormat.MISTRAL

@@ -9,14 +9,17 @@ from llm_inference_api.engine.tool_format import TOOL_CALL, TOOL_CALL_END, instr
 from llm_inference_api.engine.tools import Tool
 
 
-def explained(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Message]:
-    """Returns the messages with roles that every template knows, and the tools described in the system's message."""
+def explained(messages: Sequence[Message], tools: Sequence[Tool], *, has_system: bool) -> list[Message]:
+    """Returns the messages with roles that every template knows, and the tools described in the first one.
+
+    That is the system's where the template has such a message.
+    """
     plain = [_plain(message) for message in messages]
     if not tools:
         return plain
     text = instruction(tools)
-    if plain[0].role == "system":
-        return [replace(plain[0], content=f"{plain[0].content}\n\n{text}"), *plain[1:]]
+    if plain[0].role == "system" or not has_system:
+        return [replace(plain[0], content="\n\n".join(filter(None, [plain[0].content, text]))), *plain[1:]]
     return [Message("system", text), *plain]
 
 
