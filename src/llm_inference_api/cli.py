@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from rich.table import Table
 
 from llm_inference_api import __version__
-from llm_inference_api.settings import Settings, SettingsError, hide_token, load_settings, variable_of
+from llm_inference_api.settings import Settings, SettingsError, hide_token, load_settings, place_of, variable_of
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -83,10 +83,11 @@ def cli() -> None:
 @click.option("--grpc-port", type=int, help="gRPC port (LLM_GRPC_PORT).")
 @click.option("--models", "allowed_models", help="Models to serve (LLM_ALLOWED_MODELS).")
 @click.option("--model-path", help="Directory of the model files (LLM_MODEL_PATH).")
+@click.option("--config", "config_file", help="JSON file with settings (LLM_CONFIG_FILE).")
 def serve(*, envoy: bool, **overrides: Any) -> None:
     """Run the service until SIGTERM or Ctrl-C; a second one ends it at once.
 
-    All settings are environment variables; `llm-inference-api settings` lists them.
+    Options go before variables, variables before config.json; `llm-inference-api settings` lists all.
     """
     from llm_inference_api import server  # Loading it takes longer than the other commands run.
     from llm_inference_api.envoy.process import EnvoyError
@@ -150,8 +151,7 @@ def show_settings() -> None:
     settings = settings_or_exit()
     table = Table("variable", "value", "set by", "meaning", box=None, padding=(0, 2, 0, 0))
     for name, info in Settings.model_fields.items():
-        origin = "environment" if name in settings.model_fields_set else "default"
-        table.add_row(variable_of(name), shown(getattr(settings, name)), origin, info.description)
+        table.add_row(variable_of(name), shown(getattr(settings, name)), place_of(name), info.description)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 

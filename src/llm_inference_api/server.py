@@ -16,16 +16,20 @@ from llm_inference.v1 import (
     inference_pb2_grpc,
     models_pb2,
     models_pb2_grpc,
+    openai_pb2,
+    openai_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
 )
 from llm_inference_api import __version__
+from llm_inference_api.api.answers import Answers, Patience
 from llm_inference_api.api.calls import Gate
 from llm_inference_api.api.convert import Defaults
 from llm_inference_api.api.health import Health
-from llm_inference_api.api.inference import InferenceServicer, Patience
+from llm_inference_api.api.inference import InferenceServicer
 from llm_inference_api.api.interceptors import CallInterceptor
 from llm_inference_api.api.models import ModelServicer
+from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.operations import OperationsServicer
 from llm_inference_api.engine.messages import ContextChoice, EngineConfig, GpuChoice
 from llm_inference_api.envoy import EnvoyProcess
@@ -157,10 +161,16 @@ def build_grpc_server(
 ) -> grpc.aio.Server:
     """Returns a server with all services of the contract, bound to no port."""
     server = grpc.aio.server(interceptors=[CallInterceptor(gate, metrics)], options=GRPC_OPTIONS)
-    defaults = Defaults(settings.default_temperature, settings.default_top_p, settings.max_tokens_limit)
+    defaults = Defaults(
+        settings.default_temperature,
+        settings.default_top_p,
+        settings.max_tokens_limit,
+        settings.max_concurrent_requests,
+    )
     patience = Patience(settings.request_timeout, settings.max_request_timeout, settings.progress_interval)
-    inference = InferenceServicer(registry, defaults, patience, metrics)
-    inference_pb2_grpc.add_InferenceServiceServicer_to_server(inference, server)
+    answers = Answers(registry, patience, metrics)
+    inference_pb2_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(answers, defaults), server)
+    openai_pb2_grpc.add_OpenAIServiceServicer_to_server(OpenAIServicer(answers, defaults, registry), server)
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(OperationsServicer(metrics), server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
@@ -186,7 +196,7 @@ GRPC_OPTIONS = (
 SERVICE_NAMES = (
     *(
         service.full_name
-        for module in (inference_pb2, models_pb2, operations_pb2, health_pb2)
+        for module in (inference_pb2, models_pb2, openai_pb2, operations_pb2, health_pb2)
         for service in module.DESCRIPTOR.services_by_name.values()
     ),
     reflection.SERVICE_NAME,

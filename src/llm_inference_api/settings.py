@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, ByteSize, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from llm_inference_api.addresses import is_loopback
 from llm_inference_api.models.reference import DEMO, Reference, parse_references
+from llm_inference_api.settings_sources import FILE_VARIABLE, Found, find
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Items = Annotated[tuple[str, ...], NoDecode]
@@ -39,7 +41,7 @@ def _variable(name: str, default: Any, description: str, **constraints: Any) -> 
 
 
 class Settings(BaseSettings):
-    """The settings, read from the environment."""
+    """The settings: what the command line says, else the environment, else a file."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, populate_by_name=True, extra="ignore")
 
@@ -55,6 +57,18 @@ class Settings(BaseSettings):
         "LLM_PRELOAD_MODELS",
         None,
         "Ids of the models to load at the start, comma-separated. Unset: the allowed model if there is only one.",
+    )
+    model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
+        "LLM_MODEL_DTYPE",
+        None,
+        "Type of the weights that a checkpoint in safetensors is converted to; GGUF files keep theirs. Unset: the "
+        "checkpoint's own.",
+    )
+    config_file: Path | None = _variable(
+        FILE_VARIABLE,
+        None,
+        "JSON file with settings; variables go before it. Unset: `config.json` in the working directory, where it has "
+        "a section `server` or `model`.",
     )
     hostname: str = _variable("LLM_INFERENCE_HOSTNAME", "0.0.0.0", "Address to listen on.", min_length=1)
     port: int = _variable("LLM_INFERENCE_PORT", 8091, "Port for REST, and for gRPC through Envoy.", ge=1, le=65535)
@@ -151,9 +165,6 @@ class Settings(BaseSettings):
         Path("~/.cache/llm-inference-api/models"),
         "Directory of the GGUF files that are made of checkpoints.",
     )
-    model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
-        "LLM_MODEL_DTYPE", None, "Type of the weights that are made of checkpoints. Unset: the checkpoint's own."
-    )
     enable_isq: bool = _variable(
         "LLM_ENABLE_ISQ", False, "Whether checkpoints are quantised when they are made into GGUF files."
     )
@@ -191,6 +202,18 @@ class Settings(BaseSettings):
     ssl_enabled: bool = _variable("SERVER_SSL_ENABLED", False, "Whether clients connect with TLS.")
     tls_cert_path: Path | None = _variable("TLS_SERVER_CERT_PATH", None, "The server's certificate.")
     tls_key_path: Path | None = _variable("TLS_SERVER_KEY_PATH", None, "The certificate's key.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Returns where settings come from, the first that has one first."""
+        return init_settings, env_settings, _OtherSources(settings_cls)
 
     @field_validator("allowed_models", mode="before")
     @classmethod
@@ -290,18 +313,50 @@ class Settings(BaseSettings):
         return self.threads or available_processors()
 
 
+class _OtherSources(PydanticBaseSettingsSource):
+    """The file and the replaced service's variables."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Returns nothing: all fields are had at once."""
+        raise NotImplementedError
+
+    def __call__(self) -> dict[str, Any]:
+        """Returns the values by variable."""
+        state = self.current_state
+        found = _others(state.get(FILE_VARIABLE) or state.get("config_file"))
+        return {variable: value for variable, (value, _) in found.items()}
+
+
+def _others(config_file: object = None) -> dict[str, Found]:
+    path = config_file or os.environ.get(FILE_VARIABLE)
+    variables = {variable_of(name) for name in Settings.model_fields}
+    return find(os.environ, variables, Path(str(path)) if path else None)
+
+
 def load_settings(**overrides: object) -> Settings:
-    """Returns the settings of the environment; overrides, by field name, go before it.
+    """Returns the settings; overrides, by field name, go before all other sources.
 
     Raises SettingsError with all problems.
     """
+    given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+        places = _others(given.get("config_file"))
+        return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [
-            line for problem in error.errors() for line in _describe(problem["loc"], problem["msg"], problem["input"])
-        ]
-        raise SettingsError("\n".join(lines)) from error
+        problems = [(problem["loc"], problem["msg"], problem["input"]) for problem in error.errors()]
+        raise SettingsError("\n".join(line for problem in problems for line in _describe(places, *problem))) from error
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def place_of(field: str) -> str:
+    """Returns what says a field's value, for fields that the command line does not say."""
+    alias = Settings.model_fields[field].validation_alias
+    assert isinstance(alias, AliasChoices)
+    if any(os.environ.get(str(name)) for name in alias.choices):
+        return "environment"
+    found = _others().get(variable_of(field))
+    return found.place if found else "default"
 
 
 def hide_token() -> None:
@@ -327,11 +382,13 @@ def available_processors() -> int:
     return allowed if quota == "max" else max(1, min(allowed, math.ceil(int(quota) / int(period))))
 
 
-def _describe(location: tuple[int | str, ...], message: str, value: object) -> list[str]:
+def _describe(places: dict[str, Found], location: tuple[int | str, ...], message: str, value: object) -> list[str]:
     message = message.removeprefix("Value error, ")
     if not location:
         return message.split("\n")
     field = str(location[0])
     name = variable_of(field) if field in Settings.model_fields else field
+    if name in places and not os.environ.get(name):
+        name = places[name].place
     shown = "" if name in (*TOKEN_VARIABLES, "HF_ENDPOINT") else f" (it is {value!r})"
     return [f"{name}: {message[:1].lower()}{message[1:]}{shown}"]

@@ -35,7 +35,7 @@ OUT_OF_RANGE = [
     ("repetition_penalty", 2.001),
     ("top_logprobs", 21),
     ("n", 0),
-    ("n", 2),
+    ("n", 9),
 ]
 NO_NUMBERS = [
     (field, value)
@@ -92,9 +92,6 @@ def test_number_out_of_range_is_refused_by_name(http: httpx.Client, path: str, f
         ({**PROMPT, "logit_bias": {"261": 1}}, "logit_bias"),
         ({**PROMPT, "logit_bias": {str(token): 1 for token in range(301)}}, "logit_bias"),
         ({**PROMPT, "top_logprobs": 3}, "top_logprobs"),
-        ({**PROMPT, "json_object": True}, "json_object"),
-        ({**PROMPT, "regex": "a+"}, "regex"),
-        ({**PROMPT, "choice": {"texts": ["a"]}}, "choice"),
     ],
 )
 def test_prompt_request_is_refused_by_name(http: httpx.Client, body: dict[str, Any], field: str) -> None:

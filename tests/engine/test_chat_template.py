@@ -2,6 +2,8 @@ import pytest
 
 from llm_inference_api.engine.chat_template import ChatTemplate
 from llm_inference_api.engine.request import Message
+from llm_inference_api.engine.tool_format import ToolFormat
+from llm_inference_api.engine.tools import Tool, ToolCall
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
 
 CHATML = (
@@ -72,3 +74,66 @@ def test_template_cannot_leave_the_sandbox(source: str) -> None:
     """A template from a model file reaches neither Python's insides nor the caller's data."""
     with pytest.raises(InvalidFieldError, match="chat template fails"):
         render(source, ("user", "Hi"))
+
+
+HERMES = (
+    "{% if tools %}<tools>{% for tool in tools %}{{ tool | tojson }}{% endfor %}</tools>{% endif %}"
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
+    "{% for call in m.tool_calls %}<tool_call>{{ call.function.arguments | tojson }}</tool_call>{% endfor %}"
+    "{% endfor %}"
+)
+TOOL = Tool("f", "Does <|end|>", '{"type": "object"}')
+CALLED = (
+    Message("user", "Hi"),
+    Message("assistant", "", (ToolCall("1", "f", '{"a": "<|end|>"}'),)),
+    Message("tool", "done", tool_call_id="1"),
+)
+
+
+def test_tools_and_their_calls_are_the_templates_to_write() -> None:
+    """A template that knows tools gets them as objects, arguments too."""
+    template = ChatTemplate(HERMES, "", "", [])
+    text = "".join(template.render(CALLED, [Tool("f", "x", "{}")]))
+    assert (
+        '<tools>{"type": "function", "function": {"name": "f", "description": "x", "parameters": {}}}</tools>' in text
+    )
+    assert '<tool_call>{"a": "<|end|>"}</tool_call>' in text
+
+
+def test_control_texts_in_tools_and_calls_stay_text() -> None:
+    """Descriptions and arguments are texts of others too: no one of them forges a token."""
+    parts = ChatTemplate(HERMES, "", "", ["<|end|>"]).render(CALLED, [TOOL])
+    assert not any("<|end|>" in part for part in parts)
+    assert "".join(parts).count("<|end|>") == 2
+
+
+def test_template_without_tools_is_told_of_them_in_words() -> None:
+    """The tools stand in the system's message, calls and results in roles that every template knows."""
+    template = ChatTemplate("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}", "", "", [])
+    text = "".join(template.render((Message("system", "Be brief."), *CALLED), [TOOL]))
+    assert text.startswith("[system]Be brief.\n\nYou may call functions.")
+    assert '[assistant]<tool_call>\n{"name": "f", "arguments": {"a": "<|end|>"}}\n</tool_call>' in text
+    assert text.endswith("[user]<tool_response>\ndone\n</tool_response>")
+
+
+@pytest.mark.parametrize(
+    ("template", "form"),
+    [
+        (None, ToolFormat.GENERIC),
+        ("{{ messages }}", ToolFormat.GENERIC),
+        ("{{ tools }}", ToolFormat.GENERIC),
+        ("{{ tools }}<tool_call>", ToolFormat.HERMES),
+        ("{{ tools }}<|python_tag|>", ToolFormat.LLAMA),
+        ("{{ tools }}[TOOL_CALLS]", ToolFormat.MISTRAL),
+        ("{{ tools }}[TOOL_CALLS][ARGS]", ToolFormat.MISTRAL_ARGS),
+    ],
+)
+def test_format_of_calls_is_read_from_the_template(template: str | None, form: ToolFormat) -> None:
+    """What a template spells out says how its model writes calls."""
+    assert ChatTemplate(template, "", "", []).tool_format is form
+
+
+@pytest.mark.parametrize(("end", "opens"), [("<think>\n", True), ("", False)])
+def test_template_may_open_the_thoughts(end: str, *, opens: bool) -> None:
+    """Some templates begin each answer with `<think>`."""
+    assert ChatTemplate("{{ messages[0].content }}" + end, "", "", []).opens_thoughts is opens

@@ -41,3 +41,10 @@ def test_stop_string_of_several_bytes(stop: str) -> None:
     text = OutputText([stop])
     sent = "".join(text.add(bytes([byte])) for byte in f"ab{stop}cd".encode())
     assert sent == "ab"
+
+
+def test_stop_string_ends_a_restricted_text_only_where_it_is_complete() -> None:
+    """Where not every text is a whole answer, a stop string inside an incomplete one is text."""
+    output = OutputText(["}"], is_complete=lambda text: text == "{{}")
+    assert [output.add(piece) for piece in (b"{{", b"}", b"}")] == ["{{", "}", ""]
+    assert output.stopped

@@ -14,9 +14,11 @@ class Finish(_message.Message):
         REASON_UNSPECIFIED: _ClassVar[Finish.Reason]
         STOP: _ClassVar[Finish.Reason]
         LENGTH: _ClassVar[Finish.Reason]
+        TOOL_CALLS: _ClassVar[Finish.Reason]
     REASON_UNSPECIFIED: Finish.Reason
     STOP: Finish.Reason
     LENGTH: Finish.Reason
+    TOOL_CALLS: Finish.Reason
     def __init__(self) -> None: ...
 
 class Usage(_message.Message):

@@ -3,10 +3,12 @@
 import math
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from llm_inference.v1 import generation_pb2, inference_pb2, models_pb2
+from llm_inference_api.api.constraints import constraint
+from llm_inference_api.api.tools import tool_call_delta, tool_fields, tool_use, wire_tool_call
 from llm_inference_api.engine.request import (
     Delta,
     GenerationRequest,
@@ -30,7 +32,7 @@ MAX_TOP_LOGPROBS = 20
 MAX_SEED = 2**32 - 2
 """llama.cpp takes 2^32 - 1 for "no seed" (LLAMA_DEFAULT_SEED)."""
 _SEEDS = MAX_SEED + 1
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 
 WireRequest = inference_pb2.GenerateRequest | inference_pb2.ChatRequest
 
@@ -61,7 +63,6 @@ RANGES = {
     "frequency_penalty": Range(-2, 2),
     "repetition_penalty": Range(0, 2, low_is_open=True),
     "top_logprobs": Range(0, MAX_TOP_LOGPROBS),
-    "n": Range(1, 1),
 }
 _BIAS = Range(-100, 100)
 
@@ -73,6 +74,8 @@ class Defaults:
     temperature: float
     top_p: float
     max_tokens_limit: int
+    answers_limit: int = 1
+    """Answers that one request may ask for."""
 
 
 def generate_request(wire: inference_pb2.GenerateRequest, request_id: str, defaults: Defaults) -> GenerationRequest:
@@ -87,9 +90,16 @@ def chat_request(wire: inference_pb2.ChatRequest, request_id: str, defaults: Def
     """Returns what the message asks for. Raises InvalidFieldError where that cannot be honoured."""
     if not 1 <= len(wire.messages) <= MAX_MESSAGES:
         raise InvalidFieldError("messages", f"there must be 1 to {MAX_MESSAGES} messages, not {len(wire.messages)}")
-    _check_size("messages", sum(len(message.content.encode()) for message in wire.messages))
+    _check_size("messages", sum(message.ByteSize() for message in wire.messages))
     messages = tuple(_message(index, message) for index, message in enumerate(wire.messages))
-    return _request(wire, request_id, messages, defaults)
+    if messages[-1].tool_calls:
+        raise InvalidFieldError("messages", "the last one calls tools; their results must follow it")
+    return replace(_request(wire, request_id, messages, defaults), tools=tool_use(wire))
+
+
+def answers(wire: WireRequest) -> int:
+    """Returns how many answers the message asks for."""
+    return wire.n if wire.HasField("n") else 1
 
 
 def _request(
@@ -98,27 +108,24 @@ def _request(
     for field, allowed in RANGES.items():
         if wire.HasField(field):
             allowed.check(field, getattr(wire, field))
-    _refuse_constraint(wire)
-    return GenerationRequest(request_id, prompt, _sampling(wire, defaults), _stopping(wire, defaults))
+    if wire.HasField("n"):
+        Range(1, defaults.answers_limit).check("n", wire.n)
+    return GenerationRequest(request_id, prompt, _sampling(wire, defaults), _stopping(wire, defaults), constraint(wire))
 
 
 def _message(index: int, wire: inference_pb2.ChatMessage) -> Message:
+    field = f"messages[{index}]"
     if wire.role not in ROLES:
-        raise InvalidFieldError(f"messages[{index}].role", f"must be one of {', '.join(ROLES)}, not {wire.role[:50]!r}")
+        raise InvalidFieldError(f"{field}.role", f"must be one of {', '.join(ROLES)}, not {wire.role[:50]!r}")
     if not wire.content and wire.role == "user":
-        raise InvalidFieldError(f"messages[{index}].content", "is missing or empty")
-    return Message(wire.role, wire.content)
+        raise InvalidFieldError(f"{field}.content", "is missing or empty")
+    calls, call_id = tool_fields(field, wire)
+    return Message(wire.role, wire.content, calls, call_id, wire.name or None)
 
 
 def _check_size(field: str, size: int) -> None:
     if size > MAX_PROMPT_BYTES:
         raise InvalidFieldError(field, f"has {size} bytes; at most {MAX_PROMPT_BYTES} are allowed")
-
-
-def _refuse_constraint(wire: WireRequest) -> None:
-    constraint = wire.WhichOneof("constraint")
-    if constraint is not None:
-        raise InvalidFieldError(constraint, "restricting the text is not supported yet; leave it out")
 
 
 def _sampling(wire: WireRequest, defaults: Defaults) -> Sampling:
@@ -211,22 +218,49 @@ class Shape(NamedTuple):
 
     whole: Callable[..., inference_pb2.GenerateResponse | inference_pb2.ChatResponse]
     part: Callable[..., inference_pb2.GenerateStreamResponse | inference_pb2.ChatStreamResponse]
-    text_fields: Callable[[str], dict[str, object]]
-    delta_fields: Callable[[str], dict[str, object]]
+    alternative: Callable[..., Any]
+    alternatives: Callable[..., Any]
+    text_fields: Callable[[list[Delta]], dict[str, object]]
+    delta_fields: Callable[[Delta], dict[str, object]]
 
 
 GENERATE = Shape(
     inference_pb2.GenerateResponse,
     inference_pb2.GenerateStreamResponse,
-    lambda text: {"text": text},
-    lambda text: {"text": text},
+    inference_pb2.GenerateAlternative,
+    inference_pb2.GenerateAlternatives,
+    lambda deltas: {"text": _text(deltas)},
+    lambda delta: {"text": delta.text},
 )
 CHAT = Shape(
     inference_pb2.ChatResponse,
     inference_pb2.ChatStreamResponse,
-    lambda text: {"message": inference_pb2.ChatMessage(role="assistant", content=text)},
-    lambda text: {"delta": inference_pb2.ChatDelta(content=text)},
+    inference_pb2.ChatAlternative,
+    inference_pb2.ChatAlternatives,
+    lambda deltas: {"message": _whole_message(deltas)},
+    lambda delta: {"delta": _chat_delta(delta)},
 )
+
+
+def _text(deltas: list[Delta]) -> str:
+    return "".join(delta.text for delta in deltas)
+
+
+def _whole_message(deltas: list[Delta]) -> inference_pb2.ChatMessage:
+    return inference_pb2.ChatMessage(
+        role="assistant",
+        content=_text(deltas),
+        tool_calls=[wire_tool_call(delta.tool_call) for delta in deltas if delta.tool_call],
+        reasoning_content="".join(delta.reasoning for delta in deltas) or None,
+    )
+
+
+def _chat_delta(delta: Delta) -> inference_pb2.ChatDelta:
+    return inference_pb2.ChatDelta(
+        content=None if delta.reasoning or delta.tool_call else delta.text,
+        reasoning_content=delta.reasoning or None,
+        tool_call=tool_call_delta(delta.tool_index, delta.tool_call) if delta.tool_call else None,
+    )
 
 
 class Heading(NamedTuple):
@@ -238,28 +272,53 @@ class Heading(NamedTuple):
     seed: int
 
 
+def seed_of(seed: int, index: int) -> int:
+    """Returns the seed of one of several answers to a request with this seed."""
+    return (seed + index) % _SEEDS
+
+
 def whole_answer(shape: Shape, heading: Heading, deltas: list[Delta]) -> object:
-    """Returns the unary response for all deltas of an answer, the last of which ends it."""
+    """Returns the unary response for all deltas of all answers to a request, the last of which has the usage."""
+    by_index: dict[int, list[Delta]] = {}
+    for delta in deltas:
+        by_index.setdefault(delta.answer, []).append(delta)
+    first, *others = (by_index[index] for index in sorted(by_index))
     last = deltas[-1]
-    assert last.finish_reason is not None
     assert last.usage is not None
+    alternatives = [
+        shape.alternative(index=index, seed=seed_of(heading.seed, index), **_answer_fields(shape, answer))
+        for index, answer in enumerate(others, 1)
+    ]
     return shape.whole(
         **heading._asdict(),
-        **shape.text_fields("".join(delta.text for delta in deltas)),
-        finish_reason=last.finish_reason.value,
+        **_answer_fields(shape, first),
         usage=usage(last.usage),
-        logprobs=logprobs(tuple(entry for delta in deltas for entry in delta.logprobs)),
+        alternatives=shape.alternatives(answers=alternatives) if alternatives else None,
     )
 
 
-def stream_delta(shape: Shape, heading: Heading | None, delta: Delta) -> object:
-    """Returns the stream's message for a delta; the first of a stream has the heading."""
+def _answer_fields(shape: Shape, deltas: list[Delta]) -> dict[str, object]:
+    last = deltas[-1]
+    assert last.finish_reason is not None
+    return {
+        **shape.text_fields(deltas),
+        "finish_reason": last.finish_reason.value,
+        "logprobs": logprobs(tuple(entry for delta in deltas for entry in delta.logprobs)),
+    }
+
+
+def stream_delta(shape: Shape, heading: Heading | None, delta: Delta, index: int | None = None) -> object:
+    """Returns the stream's message for a delta; the first of a stream has the heading.
+
+    `index` is that of the answer, where there are several.
+    """
     return shape.part(
         **(heading._asdict() if heading else {}),
-        **shape.delta_fields(delta.text),
+        **shape.delta_fields(delta),
         finish_reason=delta.finish_reason.value if delta.finish_reason else None,
         usage=usage(delta.usage) if delta.usage else None,
         logprobs=logprobs(delta.logprobs),
+        index=index,
     )
 
 

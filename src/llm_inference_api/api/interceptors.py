@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from llm_inference_api.api.calls import Call, Gate, current_call
 from llm_inference_api.api.errors import Failure, describe, describe_unexpected
+from llm_inference_api.api.openai.errors import error_event, error_metadata
 from llm_inference_api.errors import InvalidFieldError, ServiceError
 from llm_inference_api.observability.log import fields
 from llm_inference_api.observability.metrics import Metrics
@@ -22,6 +23,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 OURS = "/llm_inference."
 """How the contract's methods begin. Health checks and reflection are left alone: a drain does not wait for them."""
+OPENAI = "/llm_inference.v1.OpenAIService/"
 _MAX_REQUEST_ID = 128
 
 access_log = logging.getLogger("llm_inference_api.access")
@@ -73,9 +75,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                             yield message
                 except Exception as error:
                     failure = _failure(error)
-                    if sent is not None and "error" in sent.DESCRIPTOR.fields_by_name:
+                    if sent is not None and (fields := _in_band(sent, failure)):
                         # REST callers see neither status nor trailers once a stream has begun.
-                        yield type(sent)(error=failure.status)
+                        yield type(sent)(**fields)
                     await _abort(context, failure)
 
         return call
@@ -130,11 +132,20 @@ def _failure(error: Exception) -> Failure:
     return failure
 
 
+def _in_band(sent: Message, failure: Failure) -> dict[str, object]:
+    """Returns the fields with which a message of the stream says the failure; none where its type cannot."""
+    names = sent.DESCRIPTOR.fields_by_name
+    if "http_body" in names:
+        return {"http_body": error_event(failure)}
+    return {"error": failure.status} if "error" in names else {}
+
+
 async def _abort(context: Context, failure: Failure) -> None:
     call = current_call.get()
     call.code = failure.code.name
     call.facts["error"] = failure.status.message
-    await context.abort(failure.code, failure.status.message, failure.trailing_metadata)
+    more = error_metadata(failure) if call.method.startswith(OPENAI) else ()
+    await context.abort(failure.code, failure.status.message, (*failure.trailing_metadata, *more))
 
 
 def _is_past_deadline(context: Context) -> bool:

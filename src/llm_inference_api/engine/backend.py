@@ -1,9 +1,9 @@
 """What the engine needs of a library that computes: llama.cpp in the product, a small fake in its tests."""
 
 from collections.abc import Sequence as Rows
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from llm_inference_api.engine.request import Sampling, TokenLogprob
+from llm_inference_api.engine.request import Constraint, Sampling, TokenLogprob
 
 
 class Row(NamedTuple):
@@ -22,7 +22,8 @@ class Sampler(Protocol):
     def sample(self, row: int) -> int:
         """Returns the token chosen after this row of the last forward.
 
-        Raises ComputationError where the scores are no numbers, or leave no token to choose.
+        Raises ComputationError where the scores are no numbers, or leave no token to choose; InvalidFieldError where a
+        mask leaves none.
         """
 
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
@@ -30,6 +31,22 @@ class Sampler(Protocol):
 
     def close(self) -> None:
         """Frees what the sampler holds."""
+
+
+class Mask(Protocol):
+    """Says which tokens may come next in one answer."""
+
+    def allowed(self) -> Any:
+        """Returns the ids of these tokens, in order, as an array.
+
+        Raises InvalidFieldError where the text cannot be continued to one that is allowed.
+        """
+
+    def accept(self, token: int) -> None:
+        """Notes the token that was chosen."""
+
+    def matches(self, text: str) -> bool:
+        """Returns whether this would be allowed as the whole answer."""
 
 
 class Backend(Protocol):
@@ -43,6 +60,12 @@ class Backend(Protocol):
 
     def sampler(self, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool) -> Sampler:
         """Returns a new sampler for a sequence with this prompt."""
+
+    def mask(self, constraint: Constraint) -> Mask:
+        """Returns a new mask for an answer. Raises InvalidFieldError where no text can match the constraint."""
+
+    def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> Sampler:
+        """Returns a new sampler that chooses among the mask's tokens only."""
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         """Lets the empty seat `target` share the first `length` positions of the seat `source`."""

@@ -6,8 +6,10 @@ A template is code from the model file: it runs in Jinja's immutable sandbox.
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from jinja2 import TemplateError
@@ -16,6 +18,9 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llm_inference_api.engine.request import Message
+from llm_inference_api.engine.tool_format import THINK, ToolFormat, as_json, format_of
+from llm_inference_api.engine.tool_messages import explained
+from llm_inference_api.engine.tools import Tool
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
 
 Messages = Sequence[Message]
@@ -35,6 +40,8 @@ class ChatTemplate:
         """
         self.is_own = source is not None
         """Whether the model brought the template."""
+        self.tool_format = format_of(source)
+        """How the model writes the calls of tools."""
         self._tokens = {"bos_token": bos, "eos_token": eos}
         self._controls = _any_of(control_texts)
         self._control_starts = {text[:size] for text in control_texts for size in range(1, len(text))}
@@ -44,11 +51,19 @@ class ChatTemplate:
         except TemplateError as error:
             raise ModelFailedError(f"the model's chat template is not valid: {error}") from error
 
+    @cached_property
+    def opens_thoughts(self) -> bool:
+        """Whether the template itself begins each answer with thoughts."""
+        try:
+            return self._render([Message("user", "x")], ()).rstrip().endswith(THINK)
+        except InvalidFieldError:
+            return False  # A template that refuses this chat shows it with no other.
+
     def begins_with_control(self, text: str) -> bool:
         """Returns whether the text begins with the text of a control token."""
         return self._controls is not None and self._controls.match(text) is not None
 
-    def render(self, messages: Messages) -> list[str]:
+    def render(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[str]:
         """Returns the chat as text, cut wherever a text of a control token inside a message must stay text.
 
         Each part is to be tokenised by itself, with control tokens parsed. A chat that ends with the assistant's
@@ -56,22 +71,31 @@ class ChatTemplate:
         the messages.
         """
         cut = f"\ufdd0{secrets.token_hex(8)}\ufdd0"
-        safe = [Message(message.role, self._defuse(message.content, cut)) for message in messages]
-        return self._render(safe).split(cut)
+        if self.tool_format is ToolFormat.GENERIC:
+            messages, tools = explained(messages, tools), ()
 
-    def _render(self, messages: Messages) -> str:
+        def defuse(text: str) -> str:
+            return self._defuse(text, cut)
+
+        safe = [_each_text(message, defuse) for message in messages]
+        return self._render(safe, [_each_tool_text(tool, defuse) for tool in tools]).split(cut)
+
+    def _render(self, messages: Messages, tools: Sequence[Tool]) -> str:
         continues = messages[-1].role == "assistant"
         if self._template is None:
             return _as_lines(messages, continues=continues)
-        text = self._fill(messages, add_generation_prompt=not continues)
+        text = self._fill(messages, tools, add_generation_prompt=not continues)
         return _up_to_last_content(text, messages[-1].content) if continues else text
 
-    def _fill(self, messages: Messages, *, add_generation_prompt: bool) -> str:
+    def _fill(self, messages: Messages, tools: Sequence[Tool], *, add_generation_prompt: bool) -> str:
         assert self._template is not None
-        conversation = [{"role": message.role, "content": message.content} for message in messages]
+        more = {"tools": [as_json(tool) for tool in tools]} if tools else {}
         try:
             return self._template.render(
-                messages=conversation, add_generation_prompt=add_generation_prompt, **self._tokens
+                messages=[_as_json(message) for message in messages],
+                add_generation_prompt=add_generation_prompt,
+                **more,
+                **self._tokens,
             )
         except TemplateRefusalError as refusal:
             raise InvalidFieldError("messages", f"the model's chat template refuses them: {refusal}") from refusal
@@ -90,6 +114,47 @@ class ChatTemplate:
 
     def _ends_like_control(self, text: str) -> bool:
         return any(text[-size:] in self._control_starts for size in range(1, min(len(text), self._longest_start) + 1))
+
+
+def _as_json(message: Message) -> dict[str, object]:
+    """Returns the message as templates expect it; a call's arguments are an object there."""
+    given: dict[str, object] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        given["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.loads(call.arguments)},
+            }
+            for call in message.tool_calls
+        ]
+    optional = {"tool_call_id": message.tool_call_id, "name": message.name}
+    return given | {name: value for name, value in optional.items() if value is not None}
+
+
+def _each_text(message: Message, change: Callable[[str], str]) -> Message:
+    """Returns the message with all texts changed that a caller, or what the caller has read, may have written."""
+    calls = tuple(
+        replace(call, id=change(call.id), name=change(call.name), arguments=_each_json_text(call.arguments, change))
+        for call in message.tool_calls
+    )
+    call_id, name = (value if value is None else change(value) for value in (message.tool_call_id, message.name))
+    return Message(message.role, change(message.content), calls, call_id, name)
+
+
+def _each_tool_text(tool: Tool, change: Callable[[str], str]) -> Tool:
+    return replace(tool, description=change(tool.description), parameters=_each_json_text(tool.parameters, change))
+
+
+def _each_json_text(text: str, change: Callable[[str], str]) -> str:
+    def walk(value: object) -> object:
+        if isinstance(value, str):
+            return change(value)
+        if isinstance(value, dict):
+            return {change(key): walk(inner) for key, inner in value.items()}
+        return [walk(inner) for inner in value] if isinstance(value, list) else value
+
+    return json.dumps(walk(json.loads(text)), ensure_ascii=False)
 
 
 def _any_of(texts: Sequence[str]) -> re.Pattern[str] | None:

@@ -9,7 +9,7 @@ from llm_inference_api.engine.request import Delta, FinishReason, Progress, Stag
 from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Scheduler, Truncate, Work
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
-from llm_inference_api.errors import ComputationError, OverloadedError, ServiceError, UnavailableError
+from llm_inference_api.errors import OverloadedError, ServiceError, UnavailableError
 
 PROGRESS_INTERVAL = 1.0
 """Seconds between reports on requests that have no text yet."""
@@ -106,7 +106,7 @@ class Engine:
         for sequence, row in scored:
             try:
                 token = sequence.sampler.sample(row)
-            except ComputationError as error:
+            except ServiceError as error:
                 self.reject(sequence.id, error)
                 self._end(sequence)
             else:

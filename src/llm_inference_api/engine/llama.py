@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Rows
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +16,14 @@ import llama_cpp.llama_cpp as C
 import numpy as np
 import numpy.typing as npt
 from llama_cpp._ggml import libggml
+from llguidance import LLTokenizer
+from llguidance.llamacpp import lltokenizer_from_vocab
 
-from llm_inference_api.engine.backend import BackendError, Row
+from llm_inference_api.engine.backend import BackendError, Mask, Row
+from llm_inference_api.engine.constraint import TokenMask, compile_constraint
 from llm_inference_api.engine.messages import GpuChoice
-from llm_inference_api.engine.request import Sampling, TokenLogprob, TopLogprob
+from llm_inference_api.engine.request import Constraint, Sampling, TokenLogprob, TopLogprob
+from llm_inference_api.engine.tool_format import MARKERS
 from llm_inference_api.errors import ComputationError, ModelFailedError
 
 MAX_SEATS = 256
@@ -31,6 +36,8 @@ _QUANTISE_BUFFER = 512 << 20
 """Bytes of a tensor that are quantised at a time."""
 _CONTINUES_LINE = 5
 """GGML_LOG_LEVEL_CONT (ggml.h)."""
+
+_MARKERS = frozenset(marker.encode() for marker in MARKERS)
 
 _kept_for_c: list[Any] = []
 """Callbacks that C holds pointers to; they must not be collected."""
@@ -95,6 +102,12 @@ class Vocabulary:
         self.longest_piece = max(len(self.text(token)) for token in range(self.size))
         """Bytes of the longest text that one token may stand for."""
 
+    @cached_property
+    def for_grammars(self) -> LLTokenizer:
+        """The tokens as llguidance wants them. Made when first asked for: that takes up to a second."""
+        ends = [token for token in range(self.size) if self.is_end(token)]
+        return lltokenizer_from_vocab(self._vocab, eos_token=ends)
+
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Returns the tokens of the text.
 
@@ -111,9 +124,10 @@ class Vocabulary:
             room = -count
 
     def piece(self, token: int) -> bytes:
-        """Returns the bytes of a token's text; none for control tokens."""
+        """Returns the bytes of a token's text; none for control tokens, but for those that structure an answer."""
         if token not in self._pieces:
-            self._pieces[token] = self._render(token, special=False)
+            text = self._render(token, special=True)
+            self._pieces[token] = text if text in _MARKERS else self._render(token, special=False)
         return self._pieces[token]
 
     def text(self, token: int) -> bytes:
@@ -284,6 +298,14 @@ class LlamaBackend:
         """See `Backend.sampler`."""
         return LlamaSampler(self._context, self.vocabulary, sampling, prompt, ignore_eos=ignore_eos)
 
+    def mask(self, constraint: Constraint) -> TokenMask:
+        """See `Backend.mask`."""
+        return compile_constraint(constraint, self.vocabulary.for_grammars)
+
+    def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> "MaskedSampler":
+        """See `Backend.masked_sampler`."""
+        return MaskedSampler(self._context, self.vocabulary, sampling, prompt, mask)
+
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         """See `Backend.copy_prefix`."""
         C.llama_memory_seq_cp(self._memory, source, target, 0, length)
@@ -363,14 +385,12 @@ class LlamaSampler:
     def sample(self, row: int) -> int:
         """See `Sampler.sample`."""
         token = int(C.llama_sampler_sample(self._chain, self._context, row))
-        if not math.isfinite(C.llama_get_logits_ith(self._context, row)[token]):
-            raise ComputationError("the model computed scores that are no numbers; its file may be damaged")
+        _check_score(C.llama_get_logits_ith(self._context, row)[token])
         return token
 
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
         """See `Sampler.logprob`."""
-        pointer = C.llama_get_logits_ith(self._context, row)
-        scores = np.ctypeslib.as_array(pointer, (self._vocabulary.size,)).astype(np.float64)
+        scores = self._scores(row).astype(np.float64)
         peak = scores.max()
         logprobs = scores - (peak + math.log(np.exp(scores - peak).sum()))
         best = np.argpartition(logprobs, -top)[-top:] if top else np.empty(0, np.int64)
@@ -387,6 +407,10 @@ class LlamaSampler:
         if self._chain:
             C.llama_sampler_free(self._chain)
             self._chain = None
+
+    def _scores(self, row: int) -> npt.NDArray[np.float32]:
+        pointer = C.llama_get_logits_ith(self._context, row)
+        return np.ctypeslib.as_array(pointer, (self._vocabulary.size,))
 
     def _add(self, sampler: Any) -> None:
         C.llama_sampler_chain_add(self._chain, sampler)
@@ -421,3 +445,34 @@ class LlamaSampler:
             self._add(C.llama_sampler_init_min_p(sampling.min_p, 1))
         self._add(C.llama_sampler_init_temp(sampling.temperature))
         self._add(C.llama_sampler_init_dist(sampling.seed))
+
+
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+"""llama_token_data (llama.h)."""
+
+
+class MaskedSampler(LlamaSampler):
+    """A sampler that is only shown the tokens that a mask allows."""
+
+    def __init__(self, context: Any, vocabulary: Vocabulary, sampling: Sampling, prompt: Rows[int], mask: Mask) -> None:
+        super().__init__(context, vocabulary, sampling, prompt, ignore_eos=False)
+        self._mask = mask
+
+    def sample(self, row: int) -> int:
+        """See `Sampler.sample`."""
+        allowed = self._mask.allowed()
+        candidates = np.zeros(len(allowed), _CANDIDATE)
+        candidates["id"], candidates["logit"] = allowed, self._scores(row)[allowed]
+        data = ctypes.cast(candidates.ctypes.data, ctypes.POINTER(C.llama_token_data))
+        array = C.llama_token_data_array(data=data, size=len(allowed), selected=-1, sorted=False)
+        C.llama_sampler_apply(self._chain, ctypes.byref(array))
+        token = int(array.data[array.selected].id)
+        _check_score(self._scores(row)[token])
+        C.llama_sampler_accept(self._chain, token)
+        self._mask.accept(token)
+        return token
+
+
+def _check_score(score: float) -> None:
+    if not math.isfinite(score):
+        raise ComputationError("the model computed scores that are no numbers; its file may be damaged")

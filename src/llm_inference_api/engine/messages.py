@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Stage
+from llm_inference_api.engine.tool_format import ToolFormat
 from llm_inference_api.errors import ServiceError
 
 DEFAULT_CONTEXT_LENGTH = 4096
@@ -80,6 +81,9 @@ class ModelInfo(NamedTuple):
     cache_tokens: int
     has_chat_template: bool
     devices: tuple[str, ...]
+    tool_format: str = ToolFormat.GENERIC.value
+    opens_thoughts: bool = False
+    """Whether the model's template begins each answer with thoughts."""
 
 
 class Submit(NamedTuple):

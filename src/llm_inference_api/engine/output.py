@@ -1,13 +1,17 @@
 """Turns the bytes of tokens into text that can be sent: whole characters, and nothing of a stop string."""
 
 import codecs
+from collections.abc import Callable
 from collections.abc import Sequence as Texts
 
 
 class OutputText:
     """The text of one answer, token by token."""
 
-    def __init__(self, stop: Texts[str]) -> None:
+    def __init__(self, stop: Texts[str], is_complete: Callable[[str], bool] | None = None) -> None:
+        """Takes what says whether a text is a whole answer, where not every text is; stop strings end no other."""
+        self._is_complete = is_complete
+        self._sent = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._stop = tuple(stop)
         self._held = ""
@@ -22,7 +26,7 @@ class OutputText:
         if self.stopped:
             return ""
         self._held += self._decoder.decode(piece, final)
-        end = first_stop(self._held, self._stop)
+        end = self._end()
         if end is not None:
             self.stopped = True
             text, self._held = self._held[:end], ""
@@ -30,7 +34,15 @@ class OutputText:
         keep = 0 if final else longest_stop_start(self._held, self._stop)
         cut = len(self._held) - keep
         text, self._held = self._held[:cut], self._held[cut:]
+        if self._is_complete is not None:
+            self._sent += text
         return text
+
+    def _end(self) -> int | None:
+        if self._is_complete is None:
+            return first_stop(self._held, self._stop)
+        ends = sorted({at for word in self._stop for at in _places(self._held, word)})
+        return next((end for end in ends if self._is_complete(self._sent + self._held[:end])), None)
 
 
 def first_stop(text: str, stop: Texts[str]) -> int | None:
@@ -47,3 +59,7 @@ def longest_stop_start(text: str, stop: Texts[str]) -> int:
 def _overlap(text: str, word: str) -> int:
     longest = min(len(text), len(word) - 1)
     return next((size for size in range(longest, 0, -1) if text.endswith(word[:size])), 0)
+
+
+def _places(text: str, word: str) -> list[int]:
+    return [at for at in range(len(text)) if text.startswith(word, at)]

@@ -1,16 +1,18 @@
 """Turns a request into a sequence: template, tokens, limits, sampler. Runs beside the engine, never on its thread."""
 
+import json
 import math
 import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from llm_inference_api.engine.backend import Sampler
+from llm_inference_api.engine.backend import Mask, Sampler
 from llm_inference_api.engine.chat_template import ChatTemplate
 from llm_inference_api.engine.output import OutputText
-from llm_inference_api.engine.request import GenerationRequest, Sampling
+from llm_inference_api.engine.request import Constraint, GenerationRequest, Sampling
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.text_preparation import TextPreparation
+from llm_inference_api.engine.tool_grammar import tool_constraint
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 
 _ANCHOR = "\U0010fffd"
@@ -33,6 +35,12 @@ class SamplerFactory(Protocol):
     def sampler(self, sampling: Sampling, prompt: list[int], *, ignore_eos: bool) -> Sampler:
         """Returns a new sampler for a sequence with this prompt."""
 
+    def mask(self, constraint: Constraint) -> Mask:
+        """Returns a new mask for an answer. Raises InvalidFieldError where no text can match the constraint."""
+
+    def masked_sampler(self, sampling: Sampling, prompt: list[int], mask: Mask) -> Sampler:
+        """Returns a new sampler that chooses among the mask's tokens only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preparer:
@@ -54,21 +62,39 @@ class Preparer:
         self._check_logit_bias(request.sampling)
         tokens = self._tokens(request)
         max_tokens = self._max_tokens(request, len(tokens))
-        stopping = request.stopping
+        constraint = request.constraint or self._tool_constraint(request)
+        mask = self.samplers.mask(constraint) if constraint else None
         return Sequence(
             request=request,
             tokens=tokens,
             max_tokens=max_tokens,
-            output=OutputText(stopping.stop),
-            sampler=self.samplers.sampler(request.sampling, tokens, ignore_eos=stopping.ignore_eos),
+            output=OutputText(request.stopping.stop, mask.matches if mask else None),
+            sampler=self._sampler(request, tokens, mask),
             submitted_at=submitted_at,
         )
+
+    def _sampler(self, request: GenerationRequest, tokens: list[int], mask: Mask | None) -> Sampler:
+        if mask is not None:
+            return self.samplers.masked_sampler(request.sampling, tokens, mask)
+        return self.samplers.sampler(request.sampling, tokens, ignore_eos=request.stopping.ignore_eos)
+
+    def _tool_constraint(self, request: GenerationRequest) -> Constraint | None:
+        if request.tools is None:
+            return None
+        template = self.template
+        opens = template.opens_thoughts
+        return tool_constraint(request.tools, template.tool_format, self._terminal, after_thoughts=opens)
+
+    def _terminal(self, marker: str) -> str:
+        """Returns how llguidance's grammars spell a marker: as its token where it is one, else as its text."""
+        tokens = self.tokenizer.tokenize(marker, add_special=False, parse_special=True)
+        return f"<[{tokens[0]}]>" if len(tokens) == 1 else json.dumps(marker)
 
     def _tokens(self, request: GenerationRequest) -> list[int]:
         if isinstance(request.prompt, str):
             tokens = self._tokenize(request.prompt, add_special=True)
         else:
-            first, *rest = self.template.render(request.prompt)
+            first, *rest = self.template.render(request.prompt, request.tools.tools if request.tools else ())
             tokens = self._tokenize(first, add_special=not self.template.is_own)
             for part in rest:
                 tokens += self._continue(part)

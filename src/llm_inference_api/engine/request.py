@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from llm_inference_api.engine.tools import ToolCall, ToolUse
+
 
 class FinishReason(Enum):
     """Why a generation ended."""
@@ -13,6 +15,8 @@ class FinishReason(Enum):
     """The model ended its answer, or a stop string appeared."""
     LENGTH = "LENGTH"
     """`max_tokens` were generated."""
+    TOOL_CALLS = "TOOL_CALLS"
+    """The model calls tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,10 @@ class Message:
 
     role: str
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    """In a tool's result: the call's id."""
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,26 @@ class Stopping:
     ignore_eos: bool = False
 
 
+class Language(Enum):
+    """How a constraint is written."""
+
+    JSON_SCHEMA = "json_schema"
+    REGEX = "regex"
+    CHOICE = "choice"
+    """A JSON list of texts."""
+    LARK = "lark"
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What the whole text of an answer must match."""
+
+    language: Language
+    source: str
+    field: str
+    """The field of the request that asks for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """A prompt to continue, or a chat to answer."""
@@ -59,6 +87,8 @@ class GenerationRequest:
     prompt: str | tuple[Message, ...]
     sampling: Sampling
     stopping: Stopping = Stopping()
+    constraint: Constraint | None = None
+    tools: ToolUse | None = None
 
 
 class Usage(NamedTuple):
@@ -94,6 +124,14 @@ class Delta(NamedTuple):
     logprobs: tuple[TokenLogprob, ...] = ()
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    answer: int = 0
+    """Which of a request's answers this continues, where it asked for several; engines compute one."""
+    reasoning: str = ""
+    """What the model thinks; engines leave it in the text."""
+    tool_call: ToolCall | None = None
+    """A tool that the model calls; engines leave it in the text."""
+    tool_index: int = 0
+    """Which of the answer's calls that is."""
 
 
 class Stage(Enum):

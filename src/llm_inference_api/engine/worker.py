@@ -197,6 +197,8 @@ def _info(model: llama.Model, template: ChatTemplate, context_length: int, slots
         cache_tokens=cells,
         has_chat_template=template.is_own,
         devices=model.devices,
+        tool_format=template.tool_format.value,
+        opens_thoughts=template.opens_thoughts,
     )
 
 

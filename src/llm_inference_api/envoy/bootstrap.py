@@ -12,12 +12,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from llm_inference_api.envoy.extensions import typed
+from llm_inference_api.envoy.openai import OPENAI_CLIENT_HEADERS, openai_errors_filter
 from llm_inference_api.envoy.replies import local_replies
-from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes, typed
+from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes
 
 Json = dict[str, Any]
 
-SERVICES = ("llm_inference.v1.InferenceService", "llm_inference.v1.ModelService", "llm_inference.v1.OperationsService")
+SERVICES = tuple(f"llm_inference.v1.{name}Service" for name in ("Inference", "Model", "OpenAI", "Operations"))
 MAX_BODY_BYTES = 4 << 20
 """Of a request; must stay below what gRPC receives."""
 _BUFFER_BYTES = 16 << 20
@@ -151,7 +153,7 @@ def _cors_policy(origins: Sequence[str]) -> Json:
         allow_origin_string_match=allowed,
         allow_methods="GET, POST, OPTIONS",
         allow_headers="content-type, authorization, x-request-id, traceparent, tracestate, grpc-timeout, x-grpc-web, "
-        "x-user-agent",
+        "x-user-agent, " + OPENAI_CLIENT_HEADERS,
         expose_headers="x-request-id, retry-after, grpc-status, grpc-message, grpc-status-details-bin",
         max_age="86400",
     )
@@ -166,6 +168,7 @@ def _filters(sidecar: Sidecar) -> list[Json]:
         _health_filter("/health/ready", SERVICE_CLUSTER),
         {"name": "strip", "typed_config": typed(f"{http}.header_mutation.v3.HeaderMutation")},
         {"name": "envoy.filters.http.compressor", "typed_config": _compressor()},
+        openai_errors_filter(),
         {
             "name": "envoy.filters.http.body_size_limit",
             "typed_config": typed(f"{http}.body_size_limit.v3.BodySizeLimit", max_request_bytes=MAX_BODY_BYTES),

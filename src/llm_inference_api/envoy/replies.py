@@ -1,4 +1,7 @@
-"""Gives the errors that Envoy itself answers with the shape of the service's own: google.rpc.Status as JSON."""
+"""Gives the errors that Envoy itself answers with the shape of the service's own.
+
+That is google.rpc.Status as JSON, and OpenAI's error object below `/v1`.
+"""
 
 from typing import Any
 
@@ -13,6 +16,9 @@ def local_replies() -> Json:
     """Returns the mappers; the first that matches is taken."""
     return {
         "mappers": [
+            _openai_mapper([_status("EQ", 429)], "rate_limit_error"),
+            _openai_mapper([_status("GE", 400), _status("LE", 499)], "invalid_request_error"),
+            _openai_mapper([_status("GE", 500)], "server_error"),
             *(_mapper([_status("EQ", status)], code) for status, code in _CODES.items()),
             _mapper([_status("GE", 400), _status("LE", 499)], _INVALID_ARGUMENT),
             _mapper([_status("GE", 500)], _UNAVAILABLE),
@@ -21,7 +27,15 @@ def local_replies() -> Json:
 
 
 def _mapper(filters: list[Json], code: int) -> Json:
-    body = {"code": code, "message": "%LOCAL_REPLY_BODY%", "details": []}
+    return _reply(filters, {"code": code, "message": "%LOCAL_REPLY_BODY%", "details": []})
+
+
+def _openai_mapper(filters: list[Json], kind: str) -> Json:
+    body = {"error": {"message": "%LOCAL_REPLY_BODY%", "type": kind, "param": None, "code": None}}
+    return _reply([*filters, _is_openai()], body)
+
+
+def _reply(filters: list[Json], body: Json) -> Json:
     return {
         "filter": {"and_filter": {"filters": [*filters, _is_rest()]}},
         "body_format_override": {"content_type": "application/json", "json_format": body},
@@ -43,3 +57,8 @@ def _is_rest() -> Json:
     }
     transcoded = {"name": "x-envoy-original-path", "present_match": True}
     return {"or_filter": {"filters": [{"header_filter": {"header": header}} for header in (not_grpc, transcoded)]}}
+
+
+def _is_openai() -> Json:
+    paths = ({"name": name, "string_match": {"prefix": "/v1/"}} for name in (":path", "x-envoy-original-path"))
+    return {"or_filter": {"filters": [{"header_filter": {"header": path}} for path in paths]}}

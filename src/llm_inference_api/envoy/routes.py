@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from llm_inference_api.envoy.extensions import typed
+from llm_inference_api.envoy.openai import ERROR_HEADERS, OPENAI_ERRORS
+
 Json = dict[str, Any]
 
 SERVICE_CLUSTER = "service"
@@ -10,11 +13,7 @@ OPS_CLUSTER = "operations"
 """The same service, while it lives: health, reflection and metrics also answer while it is not ready."""
 
 _GENERATE = "/api/(generate|chat)(/stream)?"
-
-
-def typed(kind: str, **fields: Any) -> Json:
-    """Returns an extension's configuration with its type."""
-    return {"@type": f"type.googleapis.com/envoy.{kind}", **fields}
+_OPENAI_POST = "/v1/(chat/)?completions"
 
 
 def routes() -> list[Json]:
@@ -40,12 +39,28 @@ def routes() -> list[Json]:
             "typed_per_filter_config": _STRIP,
         },
         {
+            "name": "openai-generate",
+            "match": {"safe_regex": {"regex": _OPENAI_POST}, "headers": [_method("POST")]},
+            "route": _to(SERVICE_CLUSTER),
+            "response_headers_to_add": [_header("cache-control", "no-cache")],
+            "typed_per_filter_config": _OPENAI,
+        },
+        {
             # The CORS filter answers no preflight on a route without a cluster, so OPTIONS goes on.
             "name": "method-not-allowed",
-            "match": {"safe_regex": {"regex": _GENERATE}, "headers": [_method("OPTIONS", invert=True)]},
+            "match": {
+                "safe_regex": {"regex": f"{_GENERATE}|{_OPENAI_POST}"},
+                "headers": [_method("OPTIONS", invert=True)],
+            },
             "direct_response": {"status": 405, "body": {"inline_string": "method not allowed; use POST"}},
             "response_headers_to_add": [_header("allow", "POST, OPTIONS")],
             "typed_per_filter_config": {"envoy.filters.http.grpc_json_transcoder": _OFF},
+        },
+        {
+            "name": "openai",
+            "match": {"prefix": "/v1/"},
+            "route": _to(SERVICE_CLUSTER),
+            "typed_per_filter_config": _OPENAI,
         },
         {
             "name": "api",
@@ -68,13 +83,19 @@ def routes() -> list[Json]:
 
 
 _OFF = typed("config.route.v3.FilterConfig", disabled=True)
-# Unary answers would show gRPC's status as headers.
-_STRIP = {
-    "strip": typed(
-        "extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
-        mutations={"response_mutations": [{"remove": "grpc-status"}, {"remove": "grpc-message"}]},
+
+
+def _stripped(*more: str) -> Json:
+    """Removes what is for Envoy only; unary answers would show gRPC's status as headers too."""
+    removed = [{"remove": name} for name in ("grpc-status", "grpc-message", *more)]
+    config = typed(
+        "extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute", mutations={"response_mutations": removed}
     )
-}
+    return {"strip": config}
+
+
+_STRIP = _stripped()
+_OPENAI = {**_stripped(*ERROR_HEADERS), OPENAI_ERRORS: typed("config.route.v3.FilterConfig", config={})}
 
 
 def _to(cluster: str) -> Json:

@@ -1,0 +1,67 @@
+"""The service's errors as OpenAI's error objects."""
+
+import json
+from typing import NamedTuple
+
+import grpc
+from google.api.httpbody_pb2 import HttpBody
+from google.rpc import error_details_pb2
+
+from llm_inference_api.api.errors import Failure
+
+_LONGEST_HEADER = 200
+
+
+class ErrorFields(NamedTuple):
+    """What OpenAI's error object says beside the message."""
+
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+def error_fields(failure: Failure) -> ErrorFields:
+    """Returns how OpenAI classifies the failure: by its status, the field that it names and its reason."""
+    kind, code = _KINDS.get(failure.code, ("server_error", None))
+    param = None
+    for detail in failure.status.details:
+        request, info = error_details_pb2.BadRequest(), error_details_pb2.ErrorInfo()
+        if detail.Unpack(request):
+            param = request.field_violations[0].field
+        elif detail.Unpack(info):
+            code = info.reason.lower()
+            param = _PARAMS.get(code)
+    return ErrorFields(kind, param, code)
+
+
+def error_object(failure: Failure) -> bytes:
+    """Returns the JSON that OpenAI's clients read an error from."""
+    return json.dumps({"error": {"message": failure.status.message, **error_fields(failure)._asdict()}}).encode()
+
+
+def error_event(failure: Failure) -> HttpBody:
+    """Returns the event that ends a stream with an error."""
+    return HttpBody(content_type="text/event-stream", data=b"data: " + error_object(failure) + b"\n\n")
+
+
+def error_metadata(failure: Failure) -> tuple[tuple[str, str], ...]:
+    """Returns the trailing metadata from which Envoy makes the error object (envoy/openai_errors.py)."""
+    values = error_fields(failure)._asdict().items()
+    return tuple((f"x-error-{name}", _header(value)) for name, value in values if value is not None)
+
+
+def _header(value: str) -> str:
+    """Returns the value as HTTP allows it in a header."""
+    return ascii(value)[1:-1][:_LONGEST_HEADER]
+
+
+_KINDS: dict[grpc.StatusCode, tuple[str, str | None]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: ("invalid_request_error", None),
+    grpc.StatusCode.FAILED_PRECONDITION: ("invalid_request_error", None),
+    grpc.StatusCode.NOT_FOUND: ("invalid_request_error", None),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ("rate_limit_error", "rate_limit_exceeded"),
+    grpc.StatusCode.DEADLINE_EXCEEDED: ("server_error", "timeout"),
+}
+
+_PARAMS = {"context_length_exceeded": "messages", "model_not_found": "model"}
+"""The field that a reason is about."""

@@ -1,0 +1,44 @@
+"""What OpenAI's clients need of Envoy: their error objects, and their headers where a page sends them."""
+
+from typing import Any
+
+from llm_inference_api.envoy.extensions import typed
+
+OPENAI_ERRORS = "openai-errors"
+"""Name of the filter, by which routes switch it on."""
+ERROR_HEADERS = ("x-error-type", "x-error-param", "x-error-code")
+"""From the service to the filter (api/openai/errors.py)."""
+_STAINLESS = "arch, async, helper-method, lang, os, package-version, retry-count, runtime, runtime-version, timeout"
+OPENAI_CLIENT_HEADERS = "openai-organization, openai-project, x-api-key, " + ", ".join(
+    f"x-stainless-{name}" for name in _STAINLESS.split(", ")
+)
+
+
+def openai_errors_filter() -> dict[str, Any]:
+    """Returns the filter that turns the JSON of a google.rpc.Status into OpenAI's error object, off by default.
+
+    It is kept off successful answers: it would hold back a stream to rewrite it.
+    """
+    skip = typed("extensions.filters.common.matcher.action.v3.SkipFilter")
+    status_class = typed("type.matcher.v3.HttpResponseStatusCodeClassMatchInput")
+    matcher = {
+        "input": {"name": "class", "typed_config": status_class},
+        "exact_match_map": {"map": {"2xx": {"action": {"name": "skip", "typed_config": skip}}}},
+    }
+    transform = {"name": "envoy.filters.http.transform", "typed_config": _transform()}
+    config = typed(
+        "extensions.common.matching.v3.ExtensionWithMatcher",
+        xds_matcher={"matcher_tree": matcher},
+        extension_config=transform,
+    )
+    return {"name": OPENAI_ERRORS, "disabled": True, "typed_config": config}
+
+
+def _transform() -> dict[str, Any]:
+    error = {"message": "%RESPONSE_BODY(message)%"}
+    error |= {header.removeprefix("x-error-"): f"%RESP({header})%" for header in ERROR_HEADERS}
+    body = {"content_type": "application/json", "json_format": {"error": error}}
+    return typed(
+        "extensions.filters.http.transform.v3.TransformConfig",
+        response_transformation={"body_transformation": {"action": "REPLACE", "body_format": body}},
+    )
