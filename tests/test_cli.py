@@ -31,7 +31,7 @@ def test_help_names_the_commands() -> None:
 
 def test_generate_prints_the_text(service: RunningService) -> None:
     """The continuation goes to standard output; that it is cut is said elsewhere."""
-    arguments = ("--model", "tiny", "--max-tokens", "5", "--seed", "1", "--address", service.address)
+    arguments = ("--model", "tiny", "--max-tokens", "5", "--temperature", "0", "--address", service.address)
     done = run("generate", "hello", *arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

@@ -2,58 +2,25 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from functools import wraps
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import click
-import grpc
-import grpc.aio
 from pydantic import SecretStr
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from llm_inference_api import __version__
-from llm_inference_api.settings import Settings, SettingsError, hide_token, load_settings, place_of, variable_of
+from llm_inference_api.cli_common import EXIT_FAILED, EXIT_USAGE, address_option, calls_service, settings_or_exit
+from llm_inference_api.cli_models import models
+from llm_inference_api.settings import Settings, hide_token, place_of, variable_of
 
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
-
-Result = TypeVar("Result")
-
-address_option = click.option(
-    "--address",
-    default="localhost:50051",
-    envvar="LLM_ADDRESS",
-    show_default=True,
-    help="The service's gRPC host:port.",
-)
 model_option = click.option("--model", "-m", default="", help="Id of the model; not needed where there is one only.")
 
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     cli(prog_name="llm-inference-api")
-
-
-def calls_service(command: Callable[..., Coroutine[Any, Any, Result]]) -> Callable[..., Result]:
-    """Runs a coroutine that talks to the service; says in a sentence what goes wrong, and ends with exit code 1."""
-
-    @wraps(command)
-    def run(*args: Any, **options: Any) -> Result:
-        try:
-            return asyncio.run(command(*args, **options))
-        except grpc.aio.AioRpcError as error:
-            text = error.details() or ""
-            if error.code() is grpc.StatusCode.UNAVAILABLE and "connect" in text.lower():
-                text = f"no service answers at {options['address']}; is it running? (llm-inference-api serve)"
-            raise click.ClickException(f"{text} ({error.code().name})") from error
-        except KeyboardInterrupt:
-            sys.exit(EXIT_INTERRUPTED)
-
-    return run
 
 
 def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -155,65 +122,6 @@ def show_settings() -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-@cli.group()
-def models() -> None:
-    """List, load and unload the models of a running service."""
-
-
-@models.command("list")
-@address_option
-@calls_service
-async def list_models(address: str) -> None:
-    """List the models and their states."""
-    from llm_inference_api.api.client import connect, state_of
-
-    table = Table("id", "state", "description", "context", "reason", box=None, padding=(0, 2, 0, 0))
-    async with connect(address) as client:
-        for model in await client.models():
-            context = str(model.info.context_length) if model.HasField("info") else ""
-            table.add_row(model.id, state_of(model), model.info.description, context, model.reason)
-    Console().print(table)
-
-
-@models.command("load")
-@click.argument("model")
-@address_option
-@calls_service
-async def load_model(model: str, address: str) -> None:
-    """Load a model and wait until it serves."""
-    from llm_inference_api.api.client import Client, connect, state_of
-
-    async def follow(client: Client, bar: Progress) -> None:
-        task = bar.add_task(model, total=None)
-        async for status in client.watch(model):
-            known = status.HasField("progress")
-            bar.update(
-                task,
-                description=f"{state_of(status).lower()} {model}",
-                completed=status.progress.done if known else 0,
-                total=status.progress.total if known else None,
-            )
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    async with connect(address) as client:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            await beside(client.load(model), follow(client, bar))
-    click.echo(f"{model} is active")
-
-
-@models.command("unload")
-@click.argument("model")
-@address_option
-@calls_service
-async def unload_model(model: str, address: str) -> None:
-    """Let a model's requests end and free its memory."""
-    from llm_inference_api.api.client import connect
-
-    async with connect(address) as client:
-        await client.unload(model)
-    click.echo(f"{model} is unloaded")
-
-
 @cli.command()
 @click.option("--model", help="Ask for this model's health instead of the service's.")
 @address_option
@@ -302,28 +210,12 @@ async def status_of(parts: Any) -> None:
         pass
 
 
-async def beside(main: Awaitable[Result], background: Coroutine[Any, Any, None]) -> Result:
-    """Returns what `main` returns; `background` runs as long."""
-    task = asyncio.create_task(background)
-    try:
-        return await main
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 def given(parameters: dict[str, Any]) -> dict[str, Any]:
     """Returns the parameters that have a value."""
     return {name: value for name, value in parameters.items() if value not in (None, ())}
 
 
-def settings_or_exit(**overrides: Any) -> Settings:
-    """Returns the settings; where they cannot be used, says why and ends the process with exit code 2."""
-    try:
-        return load_settings(**overrides)
-    except SettingsError as error:
-        click.echo(f"the settings cannot be used:\n{error}", err=True)
-        sys.exit(EXIT_USAGE)
+cli.add_command(models)
 
 
 def shown(value: object) -> str:

@@ -159,9 +159,6 @@ class Settings(BaseSettings):
         Path("~/.cache/llm-inference-api/models"),
         "Directory of the GGUF files that are made of checkpoints.",
     )
-    model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
-        "LLM_MODEL_DTYPE", None, "Type of the weights that are made of checkpoints. Unset: the checkpoint's own."
-    )
     enable_isq: bool = _variable(
         "LLM_ENABLE_ISQ", False, "Whether checkpoints are quantised when they are made into GGUF files."
     )

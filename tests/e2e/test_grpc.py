@@ -28,7 +28,15 @@ def either(request: pytest.FixtureRequest, service: RunningService) -> Iterator[
 
 def prompt(**fields: Any) -> inference_pb2.GenerateRequest:
     return inference_pb2.GenerateRequest(
-        **{"model": "tiny", "prompt": "hello", "max_tokens": 12, "seed": 7, "ignore_eos": True, **fields}
+        **{
+            "model": "tiny",
+            "prompt": "hello",
+            "max_tokens": 12,
+            "seed": 7,
+            "temperature": 0,
+            "ignore_eos": True,
+            **fields,
+        }
     )
 
 
@@ -44,7 +52,7 @@ def test_stream_is_the_unary_answer_in_parts(either: grpc.Channel) -> None:
 def test_chat_stream_is_the_unary_answer_in_parts(either: grpc.Channel) -> None:
     """Deltas add up to the unary message."""
     message = inference_pb2.ChatMessage(role="user", content="hello")
-    request = inference_pb2.ChatRequest(model="tiny", messages=[message], max_tokens=12, seed=7, ignore_eos=True)
+    request = inference_pb2.ChatRequest(model="tiny", messages=[message], max_tokens=12, temperature=0, ignore_eos=True)
     whole = inference(either).Chat(request)
     parts = list(inference(either).ChatStream(request))
     assert "".join(part.delta.content for part in parts) == whole.message.content

@@ -14,7 +14,7 @@ from llm_inference_api.models.reference import (
     parse_references,
     parts,
 )
-from llm_inference_api.models.registry import Observer, build_registry
+from llm_inference_api.models.registry import Observer, Policy, build_registry
 
 FILE = "m-Q4_K_M.gguf"
 
@@ -115,13 +115,17 @@ def test_an_id_is_printable(entry: str) -> None:
         "org/never-allowed",
     ],
 )
-def test_requests_name_ids_exactly(asked: str, tmp_path: Path) -> None:
+def test_requests_name_ids_exactly(asked: str) -> None:
     """What differs from an id by a single character is not found, and no file is touched."""
 
-    def config(_: Path) -> object:
-        raise AssertionError("a file was looked for")
+    class Untouchable:
+        """Sources and room that nobody may use."""
 
-    registry = build_registry(parse_references("tiny.gguf,demo"), tmp_path, config, 1, Observer())  # type: ignore[arg-type]
+        def __getattr__(self, name: str) -> object:
+            raise AssertionError("a file was looked for")
+
+    policy = Policy(Untouchable(), Untouchable(), Untouchable(), 1)  # type: ignore[arg-type]
+    registry = build_registry(parse_references("tiny.gguf,demo"), policy, Observer())
     with pytest.raises(ModelNotFoundError):
         registry.get(asked)
 
