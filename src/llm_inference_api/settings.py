@@ -58,6 +58,12 @@ class Settings(BaseSettings):
         None,
         "Ids of the models to load at the start, comma-separated. Unset: the allowed model if there is only one.",
     )
+    model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
+        "LLM_MODEL_DTYPE",
+        None,
+        "Type of the weights that a checkpoint in safetensors is converted to; GGUF files keep theirs. Unset: the "
+        "checkpoint's own.",
+    )
     config_file: Path | None = _variable(
         FILE_VARIABLE,
         None,
