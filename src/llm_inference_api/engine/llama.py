@@ -16,7 +16,8 @@ import numpy.typing as npt
 from llama_cpp._ggml import libggml
 
 from llm_inference_api.engine.backend import BackendError, Row
-from llm_inference_api.engine.request import Sampling, TokenLogprob, TopLogprob
+from llm_inference_api.engine.logprobs import token_logprob
+from llm_inference_api.engine.request import Sampling, TokenLogprob
 from llm_inference_api.errors import ComputationError, ModelFailedError
 
 MAX_SEATS = 256
@@ -297,16 +298,7 @@ class LlamaSampler:
         """See `Sampler.logprob`."""
         pointer = C.llama_get_logits_ith(self._context, row)
         scores = np.ctypeslib.as_array(pointer, (self._vocabulary.size,)).astype(np.float64)
-        peak = scores.max()
-        logprobs = scores - (peak + math.log(np.exp(scores - peak).sum()))
-        best = np.argpartition(logprobs, -top)[-top:] if top else np.empty(0, np.int64)
-        ranked = best[np.argsort(-logprobs[best], kind="stable")]
-        return TokenLogprob(
-            token,
-            self._vocabulary.piece(token),
-            float(logprobs[token]),
-            tuple(TopLogprob(int(i), self._vocabulary.piece(int(i)), float(logprobs[i])) for i in ranked),
-        )
+        return token_logprob(scores, token, top, self._vocabulary.piece)
 
     def close(self) -> None:
         """See `Sampler.close`."""
