@@ -37,7 +37,8 @@ class Settings(BaseSettings):
     allowed_models: Annotated[tuple[Reference, ...], NoDecode] = _variable(
         "LLM_ALLOWED_MODELS",
         (),
-        "Models that requests may name, comma-separated: `file.gguf` below LLM_MODEL_PATH, `demo`, `alias=reference`. "
+        "Models that requests may name, comma-separated: `file.gguf` or `file.bin` below LLM_MODEL_PATH, `demo`, "
+        "`alias=reference`. "
         "Unset: the bundled demo model.",
     )
     model_path: Path = _variable("LLM_MODEL_PATH", Path("models"), "Directory of the model files.")

@@ -8,14 +8,17 @@ from llm_inference_api.models.reference import Reference, parse_references
 
 def test_list_is_parsed_in_order() -> None:
     """Entries are references or aliases of references."""
-    assert parse_references("demo, a/b.gguf ,chat=c.gguf,") == (
+    assert parse_references("demo, a/b.gguf ,chat=c.gguf,old/model.bin,") == (
         Reference("demo", "demo"),
         Reference("a/b.gguf", "a/b.gguf"),
         Reference("chat", "c.gguf"),
+        Reference("old/model.bin", "old/model.bin"),
     )
 
 
-@pytest.mark.parametrize("text", ["../x.gguf", "/x.gguf", "a/../../x.gguf", "x.bin", "=x.gguf", "a=", "a\x00.gguf"])
+@pytest.mark.parametrize(
+    "text", ["../x.gguf", "/x.gguf", "a/../../x.gguf", "x.safetensors", "=x.gguf", "a=", "a\x00.gguf"]
+)
 def test_what_is_no_reference_is_refused(text: str) -> None:
     """Paths that lead elsewhere and names that cannot be are refused at the start."""
     with pytest.raises(ValueError, match=r"must|reference|neither"):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
 
-from llm_inference_api.engine import llama
+from llm_inference_api.engine import ggml, ggml_file, llama
 from llm_inference_api.engine.chat_template import ChatTemplate
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.messages import (
@@ -167,6 +167,8 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> tuple[E
 
     Raises ModelFailedError where the file or the settings do not allow it.
     """
+    if ggml_file.is_legacy(config.model_path):
+        return _build_legacy(config)
     model = llama.Model(config.model_path, config.gpu_layers, on_progress)
     vocabulary = model.vocabulary
     template = ChatTemplate(
@@ -182,6 +184,28 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> tuple[E
     return engine, preparer, _info(model, template, context_length, config.slots, backend.cells)
 
 
+def _build_legacy(config: EngineConfig) -> tuple[Engine, Preparer, ModelInfo]:
+    """As `build`, for a file of before GGUF: one sequence at a time."""
+    _warn_of_legacy(config)
+    model = ggml.GgmlModel(config.model_path, ggml_file.read(config.model_path), config.context_length)
+    backend = ggml.GgmlBackend(model, config.threads)
+    template = ChatTemplate(None, "", "", model.vocabulary.control_texts())
+    context_length = _context_length(config.context_length, model.trained_context_length)
+    scheduler = Scheduler(PrefixCache(ggml.SEATS, backend.cells), slots=ggml.SEATS)
+    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens), config.queue_timeout)
+    preparer = Preparer(model.vocabulary, template, backend, context_length, config.default_max_tokens)
+    return engine, preparer, _info(model, template, context_length, ggml.SEATS, backend.cells)
+
+
+def _warn_of_legacy(config: EngineConfig) -> None:
+    logger = logging.getLogger(__name__)
+    logger.info("a legacy GGML model computes one request at a time, whatever LLM_MAX_CONCURRENT_REQUESTS says")
+    if config.kv_cache_tokens is not None:
+        logger.warning("LLM_KV_CACHE_TOKENS has no effect on a legacy GGML model: its cache holds one context")
+    if config.gpu_layers > 0:
+        logger.warning("LLM_GPU_LAYERS has no effect on a legacy GGML model: it is computed on the CPU")
+
+
 def _context_length(asked: int | None, trained: int) -> int:
     if asked is not None and asked > trained:
         logging.getLogger(__name__).warning(
@@ -190,7 +214,9 @@ def _context_length(asked: int | None, trained: int) -> int:
     return min(asked or DEFAULT_CONTEXT_LENGTH, trained)
 
 
-def _info(model: llama.Model, template: ChatTemplate, context_length: int, slots: int, cells: int) -> ModelInfo:
+def _info(
+    model: llama.Model | ggml.GgmlModel, template: ChatTemplate, context_length: int, slots: int, cells: int
+) -> ModelInfo:
     return ModelInfo(
         description=model.description,
         parameters=model.parameters,

@@ -9,6 +9,8 @@ from llm_inference_api.errors import ModelFailedError
 DEMO = "demo"
 """The id and reference of the bundled model."""
 _MAX_LENGTH = 200
+_SUFFIXES = (".gguf", ".bin")
+"""Of model files; `.bin` are those of before GGUF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def _check_path(entry: str, source: str) -> None:
     path = PurePosixPath(source)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{entry!r} must be a path below LLM_MODEL_PATH, without '..'")
-    if path.suffix != ".gguf":
+    if path.suffix not in _SUFFIXES:
         raise ValueError(
-            f"{entry!r} is neither {DEMO!r} nor a .gguf file below LLM_MODEL_PATH; other sources come later"
+            f"{entry!r} is neither {DEMO!r} nor a .gguf or .bin file below LLM_MODEL_PATH; other sources come later"
         )
