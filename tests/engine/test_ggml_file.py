@@ -8,12 +8,12 @@ import pytest
 
 from llm_inference_api.engine import ggml_file
 from llm_inference_api.errors import ModelFailedError
-from tests.fakes.ggml import VOCABULARY, write_tiny_gpt2
+from tests.fakes.ggml import VOCABULARY, write_tiny_model
 
 
 def test_file_says_what_it_holds(tmp_path: Path) -> None:
     """Sizes and vocabulary come from the file, the architecture from the config.json beside it."""
-    path = write_tiny_gpt2(tmp_path)
+    path = write_tiny_model(tmp_path)
     file = ggml_file.read(path)
     assert ggml_file.is_legacy(path)
     assert file.architecture == "gpt2"
@@ -43,7 +43,7 @@ def test_architectures_have_several_spellings(tmp_path: Path, name: str, archite
 )
 def test_unknown_architecture_is_explained(tmp_path: Path, config: str | None, problem: str) -> None:
     """Without a usable config.json the reason says what it must hold, and shows no path."""
-    path = write_tiny_gpt2(tmp_path)
+    path = write_tiny_model(tmp_path)
     (tmp_path / "config.json").unlink()
     if config is not None:
         (tmp_path / "config.json").write_text(config)
@@ -55,7 +55,7 @@ def test_unknown_architecture_is_explained(tmp_path: Path, config: str | None, p
 @pytest.mark.parametrize("part", [0.001, 0.01, 0.3, 0.9, 0.9999])
 def test_truncated_file_is_refused(tmp_path: Path, part: float) -> None:
     """ctransformers would load it and compute with whatever the memory held."""
-    path = write_tiny_gpt2(tmp_path)
+    path = write_tiny_model(tmp_path)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * part)])
     with pytest.raises(ModelFailedError, match="damaged"):
@@ -64,7 +64,7 @@ def test_truncated_file_is_refused(tmp_path: Path, part: float) -> None:
 
 def test_file_without_its_last_tensors_is_refused(tmp_path: Path) -> None:
     """A file that was cut between two tensors lacks some of a layer."""
-    path = write_tiny_gpt2(tmp_path)
+    path = write_tiny_model(tmp_path)
     data = path.read_bytes()
     path.write_bytes(data[: data.rindex(b"model/h1/mlp/c_fc/w") - 20])
     with pytest.raises(ModelFailedError, match="tensors of its 2 layers are missing"):
@@ -75,7 +75,7 @@ def test_file_without_its_last_tensors_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [-1, 0, 2**31 - 1])
 def test_hostile_sizes_are_refused(tmp_path: Path, at: int, number: int) -> None:
     """Sizes that would overrun memory end here."""
-    path = write_tiny_gpt2(tmp_path)
+    path = write_tiny_model(tmp_path)
     data = bytearray(path.read_bytes())
     struct.pack_into("<i", data, 4 * (at if at < 6 else 7), number)
     path.write_bytes(data)
@@ -85,7 +85,7 @@ def test_hostile_sizes_are_refused(tmp_path: Path, at: int, number: int) -> None
 
 def test_another_architectures_file_is_refused(tmp_path: Path) -> None:
     """A config.json that names the wrong architecture is noticed before anything is loaded."""
-    path = write_tiny_gpt2(tmp_path)
+    path = write_tiny_model(tmp_path)
     for name in ("gptj", "gpt_neox", "mpt", "replit", "dolly-v2"):
         (tmp_path / "config.json").write_text(json.dumps({"model_type": name}))
         with pytest.raises(ModelFailedError, match="or is no"):
@@ -105,3 +105,4 @@ def test_other_files_are_no_legacy_ones(tmp_path: Path) -> None:
         ggml_file.is_legacy(path)
     (tmp_path / "model.gguf").write_bytes(b"lmgg")
     assert ggml_file.is_legacy(tmp_path / "model.gguf")
+    assert not ggml_file.is_legacy(tmp_path / "missing.bin")

@@ -38,7 +38,7 @@ class GgmlModel:
         self.file = file
         self.llm = _load(path, file.architecture, context_length or DEFAULT_CONTEXT_LENGTH)
         self.trained_context_length = int(self.llm.context_length)
-        self.vocabulary = vocabulary_of(file) if file.shape else NativeVocabulary(self.llm)
+        self.vocabulary: GgmlVocabulary = vocabulary_of(file) if file.shape else NativeVocabulary(self.llm)
         self.parameters = file.shape.parameters if file.shape else 0
         self.size_bytes = path.stat().st_size
 
@@ -172,6 +172,3 @@ class NativeVocabulary:
     def control_texts(self) -> list[str]:
         """See `GgmlVocabulary.control_texts`; the tokenizer does not parse them apart."""
         return []
-
-
-_: type[GgmlVocabulary] = NativeVocabulary

@@ -105,12 +105,15 @@ class _DamagedError(Exception):
 
 
 def is_legacy(path: Path) -> bool:
-    """Returns whether the file is one of before GGUF.
+    """Returns whether the file is one of before GGUF; False where it cannot be read.
 
     Raises ModelFailedError where it is an adapter, or a `.bin` of another kind.
     """
-    with path.open("rb") as file:
-        magic = file.read(4)
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError:
+        return False
     if magic == _ADAPTER:
         raise ModelFailedError("the file is a LoRA adapter, which is no model by itself")
     if magic not in _LEGACY and magic != GGUF and path.suffix == ".bin":

@@ -186,9 +186,9 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> tuple[E
 
 def _build_legacy(config: EngineConfig) -> tuple[Engine, Preparer, ModelInfo]:
     """As `build`, for a file of before GGUF: one sequence at a time."""
-    _warn_of_legacy(config)
     model = ggml.GgmlModel(config.model_path, ggml_file.read(config.model_path), config.context_length)
     backend = ggml.GgmlBackend(model, config.threads)
+    _warn_of_legacy(config)
     template = ChatTemplate(None, "", "", model.vocabulary.control_texts())
     context_length = _context_length(config.context_length, model.trained_context_length)
     scheduler = Scheduler(PrefixCache(ggml.SEATS, backend.cells), slots=ggml.SEATS)
