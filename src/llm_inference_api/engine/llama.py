@@ -21,8 +21,9 @@ from llguidance.llamacpp import lltokenizer_from_vocab
 
 from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.constraint import TokenMask, compile_constraint
+from llm_inference_api.engine.logprobs import token_logprob
 from llm_inference_api.engine.messages import GpuChoice
-from llm_inference_api.engine.request import Constraint, Sampling, TokenLogprob, TopLogprob
+from llm_inference_api.engine.request import Constraint, Sampling, TokenLogprob
 from llm_inference_api.engine.tool_format import MARKERS
 from llm_inference_api.errors import ComputationError, ModelFailedError
 
@@ -391,16 +392,7 @@ class LlamaSampler:
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
         """See `Sampler.logprob`."""
         scores = self._scores(row).astype(np.float64)
-        peak = scores.max()
-        logprobs = scores - (peak + math.log(np.exp(scores - peak).sum()))
-        best = np.argpartition(logprobs, -top)[-top:] if top else np.empty(0, np.int64)
-        ranked = best[np.argsort(-logprobs[best], kind="stable")]
-        return TokenLogprob(
-            token,
-            self._vocabulary.piece(token),
-            float(logprobs[token]),
-            tuple(TopLogprob(int(i), self._vocabulary.piece(int(i)), float(logprobs[i])) for i in ranked),
-        )
+        return token_logprob(scores, token, top, self._vocabulary.piece)
 
     def close(self) -> None:
         """See `Sampler.close`."""
