@@ -51,7 +51,7 @@ def tokenizers(work: Path) -> None:
         with opened(path, vocab_only=True) as llama:
             plain = [llama.tokens(llama.preparation.apply(line)) for line in plain_lines()]
             lines = tokens.mixed_lines(kind)
-            special = [llama.tokens(llama.prepared(line)) for line in lines]
+            special = [llama.tokens(llama.preparation.apply(line)) for line in lines]
             content = [llama.preparation.apply_to_content(line) for line in lines]
             text = [llama.tokens(line, specials=False, around=False) for line in content]
             model, pre = (llama.metadata()[f"tokenizer.ggml.{key}"] for key in ("model", "pre"))

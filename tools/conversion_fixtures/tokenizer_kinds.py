@@ -116,6 +116,15 @@ def mistral(directory: Path) -> None:
     tokenizer.save(str(directory / "tokenizer.json"))
 
 
+def llama_always(directory: Path) -> None:
+    """What transformers 5 writes for Llama 2 and Mistral with legacy: true."""
+    mistral(directory)
+    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace("▁", prepend_scheme="always", split=False)
+    tokenizer.add_tokens([AddedToken("<tool>", special=False, normalized=False)])
+    tokenizer.save(str(directory / "tokenizer.json"))
+
+
 def phi3(directory: Path) -> None:
     sentencepiece_model(directory, dummy_prefix=True, user_symbols=[])
     tokenizer = from_sentencepiece(directory / "tokenizer.model")
@@ -272,6 +281,7 @@ KINDS = {
     "codellama": codellama,
     "llama2_model_only": llama2_model_only,
     "mistral": mistral,
+    "llama_always": llama_always,
     "phi3": phi3,
     "gemma": gemma,
     "llama3": llama3,

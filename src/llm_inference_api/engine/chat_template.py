@@ -52,10 +52,6 @@ class ChatTemplate:
         except TemplateError as error:
             raise ModelFailedError(f"the model's chat template is not valid: {error}") from error
 
-    def begins_with_control(self, text: str) -> bool:
-        """Returns whether the text begins with the text of a control token."""
-        return self._controls is not None and self._controls.match(text) is not None
-
     @cached_property
     def opens_thoughts(self) -> bool:
         """Whether the template itself begins each answer with thoughts."""

@@ -4,12 +4,10 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
-_NFC = "llm_inference_api.tokenizer.nfc"
-_LEADING_SPACE = "llm_inference_api.tokenizer.leading_space"
-_STRIPS_LEFT = "llm_inference_api.tokenizer.strips_left"
-_STRIPS_RIGHT = "llm_inference_api.tokenizer.strips_right"
+_PREFIX = "llm_inference_api.tokenizer."
 
 # White_Space of Unicode, which Python's \s exceeds by four separators.
 _SPACE = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*"
@@ -17,47 +15,57 @@ _SPACE = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*"
 
 @dataclass(frozen=True, slots=True)
 class TextPreparation:
-    """Travels in the GGUF file's metadata; apply it to a whole prompt, before tokenising.
+    """Travels in the GGUF file's metadata; apply it to a whole text, before tokenising.
 
-    `strips_left`, `strips_right`: added tokens that take the white space before or after them away.
+    `space`: "first" puts a space before a text, "each" also before text that follows an added token, unless
+    there is one. `strips_left`, `strips_right`: added tokens that take white space before or after them away.
+    `controls`, `plain`: the added tokens that only a prompt parses, and those that content parses too.
     """
 
     nfc: bool = False
-    leading_space: bool = False
+    space: str = ""
     strips_left: tuple[str, ...] = ()
     strips_right: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
+    plain: tuple[str, ...] = ()
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> "TextPreparation":
-        """`metadata` as llama.cpp gives it, where a boolean reads "true"."""
-        return cls(
-            metadata.get(_NFC) == "true",
-            metadata.get(_LEADING_SPACE) == "true",
-            tuple(json.loads(metadata.get(_STRIPS_LEFT, "[]"))),
-            tuple(json.loads(metadata.get(_STRIPS_RIGHT, "[]"))),
-        )
+        """`metadata` as llama.cpp gives it."""
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            if _PREFIX + field.name in metadata:
+                value = json.loads(metadata[_PREFIX + field.name])
+                values[field.name] = tuple(value) if isinstance(value, list) else value
+        return cls(**values)
 
-    def metadata(self) -> dict[str, str | bool]:
-        """Returns what the file's metadata says of it."""
-        flags = {_NFC: self.nfc, _LEADING_SPACE: self.leading_space}
-        lists = {_STRIPS_LEFT: self.strips_left, _STRIPS_RIGHT: self.strips_right}
-        texts = {key: json.dumps(tokens, ensure_ascii=False) for key, tokens in lists.items() if tokens}
-        return {key: True for key, value in flags.items() if value} | texts
+    def metadata(self) -> dict[str, str]:
+        """What differs from the defaults, as JSON."""
+        values = {_PREFIX + field.name: getattr(self, field.name) for field in fields(self)}
+        return {key: json.dumps(value, ensure_ascii=False) for key, value in values.items() if value}
 
-    def apply(self, text: str, *, starts_with_special: bool = False) -> str:
-        """A prompt in which special tokens are parsed; `starts_with_special` if it begins with one."""
+    def apply(self, text: str) -> str:
+        """For a prompt, in which special tokens are parsed."""
         if self.strips_left:
             text = re.sub(f"{_SPACE}({_any_of(self.strips_left)})", r"\1", text)
         if self.strips_right:
             text = re.sub(f"({_any_of(self.strips_right)}){_SPACE}", r"\1", text)
-        return self.apply_to_content(text, starts_with_special=starts_with_special)
+        return self._spaced(self._composed(text), (*self.controls, *self.plain))
 
-    def apply_to_content(self, text: str, *, starts_with_special: bool = False) -> str:
-        """A text in which nothing is parsed: what spells a special token strips nothing."""
-        if self.nfc:
-            text = unicodedata.normalize("NFC", text)
-        if self.leading_space and text and text[0] not in " ▁" and not starts_with_special:
-            text = " " + text
+    def apply_to_content(self, text: str) -> str:
+        """For a text in which control tokens stay text."""
+        return self._spaced(self._composed(text), self.plain)
+
+    def _composed(self, text: str) -> str:
+        return unicodedata.normalize("NFC", text) if self.nfc else text
+
+    def _spaced(self, text: str, added: tuple[str, ...]) -> str:
+        if not self.space or not text:
+            return text
+        spaced_or_added = "|".join(("[ ▁]", *(re.escape(token) for token in added)))
+        text = re.sub(rf"\A(?!{spaced_or_added})", " ", text)
+        if self.space == "each" and added:
+            text = re.sub(rf"({_any_of(added)})(?!{spaced_or_added}|\Z)", r"\1 ", text)
         return text
 
 

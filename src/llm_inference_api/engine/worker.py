@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
@@ -190,6 +190,7 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> tuple[E
     source = load_template(config.tokenizer) or model.chat_template
     template = ChatTemplate(source, vocabulary.bos_text(), vocabulary.eos_text(), vocabulary.control_texts())
     context_length, cells = config.context.sizes(model.trained_context_length)
+    cells = _cells_within_rope(model.metadata, context_length, cells)
     if config.context.length is not None and config.context.length > context_length:
         logger.warning("the model was trained on a context of %d tokens, so it gets no more", context_length)
     seats = min(SEATS_PER_SLOT * config.slots, llama.MAX_SEATS)
@@ -200,6 +201,17 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> tuple[E
     preparer = Preparer(tokenizer, template, backend, preparation, context_length, config.default_max_tokens)
     info = _info(model, template, context_length, config.slots, backend.cells)
     return engine, preparer, Inspector(preparer, vocabulary), info
+
+
+def _cells_within_rope(metadata: Mapping[str, str], context_length: int, cells: int) -> int:
+    """Returns the cells that the cache may have so that the model rotates positions as its context length wants.
+
+    llama.cpp takes a longrope model's long factors when the whole cache, not a request, exceeds the original length.
+    """
+    prefix = f"{metadata.get('general.architecture')}.rope.scaling"
+    original = int(metadata.get(f"{prefix}.original_context_length", 0))
+    is_longrope = metadata.get(f"{prefix}.type") == "longrope"
+    return original if is_longrope and context_length <= original < cells else cells
 
 
 def _build_legacy(config: EngineConfig) -> tuple[Engine, Preparer, Inspector, ModelInfo]:

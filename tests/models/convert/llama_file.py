@@ -47,14 +47,6 @@ class LlamaFile:
         assert count >= 0
         return list(ids[:count])
 
-    def prepared(self, text: str) -> str:
-        """A prompt in which special tokens are parsed, as tokenise-twice finds whether it begins with one."""
-        first = self.tokens(self.preparation.apply(text, starts_with_special=True), around=False)[:1]
-        special = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
-        special |= llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
-        starts = bool(first) and bool(llama_cpp.llama_vocab_get_attr(self.vocab, first[0]) & special)
-        return self.preparation.apply(text, starts_with_special=starts)
-
     def piece(self, token: int) -> bytes:
         buffer = ctypes.create_string_buffer(512)
         size = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
+from gguf.quants import dequantize
 from safetensors.numpy import load_file
 
 from llm_inference_api.models.convert import ConversionError, Dtype, convert_checkpoint
@@ -55,6 +56,44 @@ def test_weights_take_the_wanted_type_and_norms_stay_float32(
     assert kinds["blk.0.attn_norm.weight"] == "F32"
 
 
+@pytest.mark.parametrize("dtype", [None, *Dtype])
+@pytest.mark.parametrize("stored", ["F16", "BF16"])
+def test_weights_of_sixteen_bits_keep_their_values(
+    stored: str, dtype: Dtype | None, tiny_llama: Path, converted: Convert
+) -> None:
+    """Halves and bfloat16 convert to every type, to float32 and to their own without a loss."""
+    wanted = store_as(tiny_llama, stored)
+
+    tensors = gguf.GGUFReader(converted(tiny_llama, dtype)).tensors
+    tensor = next(tensor for tensor in tensors if tensor.name == "blk.0.ffn_up.weight")
+
+    kind = {Dtype.FLOAT32: "F32", Dtype.FLOAT16: "F16", Dtype.BFLOAT16: "BF16"}.get(dtype, stored)
+    values = dequantize(tensor.data, tensor.tensor_type).reshape(wanted.shape)
+    assert tensor.tensor_type.name == kind
+    assert np.abs(values - wanted).max() <= (0 if kind in (stored, "F32") else 2**-8 * np.abs(wanted).max())
+
+
+def store_as(checkpoint: Path, stored: str) -> np.ndarray:
+    """Rewrite the weights in 16 bits; returns one of them as float32."""
+    path = checkpoint / "model.safetensors"
+    at, header, content = 0, {}, b""
+    for name, values in load_file(path).items():
+        bits = values.astype(np.float16).view(np.uint16)
+        if stored == "BF16":
+            bits = (values.view(np.uint32) >> 16).astype(np.uint16)
+        header[name] = {"dtype": stored, "shape": list(values.shape), "data_offsets": [at, at + bits.nbytes]}
+        at, content = at + bits.nbytes, content + bits.tobytes()
+        if name == "model.layers.0.mlp.up_proj.weight":
+            kept = bits
+    encoded = json.dumps(header).encode()
+    path.write_bytes(len(encoded).to_bytes(8, "little") + encoded + content)
+    return kept.view(np.float16).astype(np.float32) if stored == "F16" else as_float32(kept)
+
+
+def as_float32(bits: np.ndarray) -> np.ndarray:
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
 def test_bfloat16_rounds_to_the_nearest(tiny_llama: Path, converted: Convert) -> None:
     """float32 becomes the bfloat16 that is next to it."""
     stored = load_file(tiny_llama / "model.safetensors")["model.embed_tokens.weight"]
@@ -62,7 +101,7 @@ def test_bfloat16_rounds_to_the_nearest(tiny_llama: Path, converted: Convert) ->
     tensors = gguf.GGUFReader(converted(tiny_llama, Dtype.BFLOAT16)).tensors
     data = next(tensor for tensor in tensors if tensor.name == "token_embd.weight").data
 
-    values = (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(stored.shape)
+    values = as_float32(data.view(np.uint16)).reshape(stored.shape)
     assert np.abs(values / stored - 1).max() <= 2**-8
 
 
@@ -108,6 +147,37 @@ def test_rows_without_a_token_are_unused(tiny_llama: Path, converted: Convert) -
     """A vocabulary that was padded to a round size stays of that size."""
     with opened(converted(tiny_llama), vocab_only=True) as llama:
         assert llama.size == TINY_LLAMA["vocab_size"]
+
+
+def test_yarn_reaches_as_far_as_its_factor(tiny_llama: Path, converted: Convert) -> None:
+    """A configuration that names the unscaled length, as Qwen2.5 suggests, gets the scaled one."""
+    rope = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
+    change_config(tiny_llama, rope_scaling=rope)
+
+    assert metadata(converted(tiny_llama))["llama.context_length"] == "256"
+
+
+def test_added_tokens_without_a_row_are_dropped(tiny_llama: Path, converted: Convert) -> None:
+    """A fine-tune that added a token but no embedding for it converts; the token's text is text."""
+    definition = json.loads((tiny_llama / "tokenizer.json").read_text())
+    definition["added_tokens"].append({"id": 600, "content": "<pad>", "special": True})
+    (tiny_llama / "tokenizer.json").write_text(json.dumps(definition))
+
+    with opened(converted(tiny_llama), vocab_only=True) as llama:
+        assert llama.size == 600
+        assert len(llama.tokens("<pad>", around=False)) > 1
+
+
+def test_a_tokenizer_that_begins_texts_needs_its_token(tiny_llama: Path) -> None:
+    """llama.cpp would abort on a token to add that it does not know."""
+    definition = json.loads((tiny_llama / "tokenizer.json").read_text())
+    definition["post_processor"] = None
+    (tiny_llama / "tokenizer.json").write_text(json.dumps(definition))
+    (tiny_llama / "tokenizer_config.json").write_text(json.dumps({"add_eos_token": True}))
+    change_config(tiny_llama, eos_token_id=None)
+
+    with pytest.raises(ConversionError, match="eos_token"):
+        convert_checkpoint(tiny_llama, tiny_llama / "m.gguf", dtype=None, progress=lambda *_: None)
 
 
 def test_a_window_that_llama_cpp_does_not_have_ends_the_context(tiny_llama: Path, converted: Convert) -> None:

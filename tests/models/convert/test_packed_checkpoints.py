@@ -194,6 +194,34 @@ def test_llama_cpp_computes_nearly_what_the_original_predicts(
     assert distance.min() >= COMPUTED_COSINES[scheme.kind]
 
 
+def test_packed_experts_are_stacked_as_blocks(tmp_path: Path, converted: Callable[..., Path]) -> None:
+    """Experts of one type stay packed; each lies in its place of the stack."""
+    experts = {"architectures": ["MixtralForCausalLM"], "num_local_experts": 2, "num_experts_per_tok": 2}
+    packed, _, _ = write_pair(tmp_path, SCHEMES[0])
+    config = json.loads((packed / "config.json").read_text()) | experts
+    (packed / "config.json").write_text(json.dumps(config))
+    tensors = load_file(packed / "model.safetensors")
+    wanted = {}
+    for layer in range(2):
+        tensors[f"model.layers.{layer}.block_sparse_moe.gate.weight"] = np.ones((2, HIDDEN), np.float32)
+        for name in [name for name in tensors if name.startswith(f"model.layers.{layer}.mlp.")]:
+            del tensors[name]
+        for expert in range(2):
+            for part, shape in {"w1": (FF, HIDDEN), "w2": (HIDDEN, FF), "w3": (FF, HIDDEN)}.items():
+                name = f"model.layers.{layer}.block_sparse_moe.experts.{expert}.{part}"
+                values = seeded_weights({f"{name}.weight": list(shape)}, seed=expert)[f"{name}.weight"]
+                wanted[name] = quantise(values, 4, 32, symmetric=True, act_order=False)
+                tensors |= as_gptq(name, wanted[name], 4)
+    save_file(tensors, packed / "model.safetensors")
+
+    kind, weight = read_weight(converted(packed), "blk.1.ffn_down_exps.weight")
+
+    assert kind == "Q4_0"
+    for expert in range(2):
+        name = f"model.layers.1.block_sparse_moe.experts.{expert}.w2"
+        np.testing.assert_array_equal(weight[expert], wanted[name].weight)
+
+
 def test_a_bias_of_zeros_that_a_quantiser_added_is_dropped(tmp_path: Path, converted: Callable[..., Path]) -> None:
     """Zero biases of layers that have none in llama.cpp do not stop a conversion."""
     packed, _, _ = write_pair(tmp_path, SCHEMES[0])

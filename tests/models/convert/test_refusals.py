@@ -56,6 +56,11 @@ def test_an_unknown_architecture_names_those_that_are_supported(tiny_llama: Path
         ({"rope_scaling": {"rope_type": "linear"}}, "factor"),
         ({"rope_theta": float("inf")}, "rope_theta"),
         ({"vocab_size": 100}, "embed_tokens"),
+        (
+            {"architectures": ["GemmaForCausalLM"], "hidden_act": "gelu", "tie_word_embeddings": False},
+            "tie_word",
+        ),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
         ({"num_attention_heads": 2**31 - 1}, "num_attention_heads"),
         ({"head_dim": 2**31 - 1}, "head_dim"),
         ({"architectures": ["MixtralForCausalLM"], "num_local_experts": 2**31 - 1}, "num_local_experts"),

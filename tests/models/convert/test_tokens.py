@@ -57,7 +57,7 @@ def test_special_tokens_in_a_prompt_are_parsed(kind: str, llama: LlamaFile) -> N
     """Added tokens in a raw prompt become their ids, the text between them what it is in between."""
     lines = mixed_lines(kind)
 
-    ids = [llama.tokens(llama.prepared(line)) for line in lines]
+    ids = [llama.tokens(llama.preparation.apply(line)) for line in lines]
 
     assert differing(lines, ids, recorded(kind, "special")) == []
 
@@ -69,6 +69,21 @@ def test_special_tokens_in_content_stay_text(kind: str, llama: LlamaFile) -> Non
     ids = [llama.tokens(llama.preparation.apply_to_content(line), specials=False, around=False) for line in lines]
 
     assert differing(lines, ids, recorded(kind, "text")) == []
+
+
+def test_merges_that_scores_cannot_express_give_way_to_the_sentencepiece_model(
+    tmp_path: Path, converted: Callable[..., Path]
+) -> None:
+    """Where tokenizer.json has other merges than its tokenizer.model, the model's scores decide."""
+    checkpoint = write_checkpoint(tmp_path / "m", TINY_LLAMA, TINY_LLAMA_SHAPES, "phi3")
+    definition = json.loads((checkpoint / "tokenizer.json").read_text())
+    definition["model"]["merges"].pop(3)
+    (checkpoint / "tokenizer.json").write_text(json.dumps(definition))
+
+    with opened(converted(checkpoint), vocab_only=True) as file:
+        for part, lines in (("plain", plain_lines()), ("special", mixed_lines("phi3"))):
+            ids = [file.tokens(file.preparation.apply(line)) for line in lines]
+            assert differing(lines, ids, recorded("phi3", part)) == []
 
 
 def test_tokens_give_their_text_back(kind: str, llama: LlamaFile) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 VERSION = 1
 
 _READ = (".json", ".safetensors", ".model", ".tiktoken", ".jinja")
+_TYPE_NAME = re.compile(r"\w{1,20}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -29,6 +30,8 @@ def file_digest(path: Path) -> str:
 
 def cached_name(source_digest: str, type_name: str) -> str:
     """`type_name`: a dtype, a quantisation type, or "checkpoint" for the source's own."""
+    if not _TYPE_NAME.fullmatch(type_name):
+        raise ValueError(f"{type_name!r} is no name of a type")
     return f"{_combined((source_digest, type_name.lower(), str(VERSION)))[:40]}.{type_name.lower()}.gguf"
 
 

@@ -10,6 +10,9 @@ from llm_inference_api.models.convert.errors import ConversionError
 # A tokenizer.json of 250,000 tokens is about 35 MB; anything near this limit is not a checkpoint's.
 MAX_JSON_BYTES = 512 * 1024 * 1024
 
+# GGUF holds numbers as float32.
+_FLOAT32_LIMIT = 3.4e38
+
 
 class Config:
     """A JSON object of a checkpoint whose fields are read with their type or refused by name."""
@@ -55,9 +58,15 @@ class Config:
 
     def number(self, name: str, default: float | None = None) -> float:
         value = self._value(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _FLOAT32_LIMIT:
             raise self.error(name, "a finite number", value)
         return float(value)
+
+    def positive(self, name: str, default: float | None = None) -> float:
+        value = self.number(name, default)
+        if value <= 0:
+            raise self.error(name, "a number above 0", value)
+        return value
 
     def flag(self, name: str, default: bool) -> bool:
         value = self._value(name, default)

@@ -28,6 +28,7 @@ class Family:
     default_tied: ClassVar[bool] = False
     # Whether llama.cpp's architecture reads an output matrix of its own even when it equals the embedding's.
     output_required: ClassVar[bool] = False
+    # Whether it reads one at all.
     output_allowed: ClassVar[bool] = True
     free_head_size: ClassVar[bool] = False
     # The rotated share of a head where the file names none; whether llama.cpp rotates less than all of it.
@@ -71,11 +72,14 @@ class Family:
         share = self.config.number("partial_rotary_factor", share)
         if share != 1.0 and not self.partial_rotation:
             raise self.config.error("partial_rotary_factor", f"1.0 for {self.name!r} in llama.cpp", share)
-        return int(share * self.head_size)
+        rotated = int(share * self.head_size)
+        if not 0 < rotated <= self.head_size or rotated % 2:
+            raise self.config.error("partial_rotary_factor", "a share that rotates pairs of a head", share)
+        return rotated
 
     @property
     def norm_epsilon(self) -> float:
-        return self.config.number("rms_norm_eps", 1e-6)
+        return self.config.positive("rms_norm_eps", 1e-6)
 
     @property
     def sliding_window(self) -> int | None:
@@ -85,7 +89,7 @@ class Family:
     @property
     def context_length(self) -> int:
         """Up to the window both attend to the same positions: the file promises no more than that."""
-        return min(self.max_positions, self.sliding_window or self.max_positions)
+        return min(self.rope.reach, self.sliding_window or self.rope.reach)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -106,6 +110,8 @@ class Family:
         """Refuse what llama.cpp would compute differently, or abort on."""
         if self.activation_field in self.config:
             self.config.require(self.activation_field, self.activations)
+        if not self.tied and not self.output_allowed:
+            raise self.config.error("tie_word_embeddings", f"true for {self.name!r} in llama.cpp", False)
         if self.heads % self.kv_heads:
             raise self.config.error("num_key_value_heads", f"a divisor of {self.heads}", self.kv_heads)
         if not self.free_head_size and self.heads * self.head_size != self.hidden:

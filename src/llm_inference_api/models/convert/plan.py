@@ -101,10 +101,20 @@ def _plan(
     shape = (len(sources), *kept) if rule.stacked else kept
 
     def load() -> Array:
-        parts = [_converted(rule, name, source, target) for name, source in sources]
-        return np.stack(parts) if rule.stacked else parts[0]
+        parts = (_converted(rule, name, source, target) for name, source in sources)
+        return _stacked(parts, len(sources)) if rule.stacked else next(parts)
 
     return PlannedTensor(rule.target, shape, target, load)
+
+
+def _stacked(parts: Iterable[Array], count: int) -> Array:
+    """As numpy.stack does, but with one part in memory beside the result."""
+    result: Array | None = None
+    for index, part in enumerate(parts):
+        result = np.empty((count, *part.shape), part.dtype) if result is None else result
+        result[index] = part
+    assert result is not None
+    return result
 
 
 def _target_kind(
@@ -113,10 +123,11 @@ def _target_kind(
     """llama.cpp wants norms, biases and routers in float32; quantised blocks stay as they are."""
     if rule.float32 or len(rule.shape) == 1:
         return GGMLQuantizationType.F32
+    # F32 is 0 among ggml's types, so none of these may be tested for truth.
     kind = kinds[0]
     if len(set(kinds)) > 1 or (kind not in STORAGE and rule.change):
-        return dtype or GGMLQuantizationType.F16
-    return kind if kind not in STORAGE else dtype or kind
+        return GGMLQuantizationType.F16 if dtype is None else dtype
+    return kind if dtype is None or kind not in STORAGE else dtype
 
 
 def _converted(rule: Rule, name: str, source: Source, target: GGMLQuantizationType) -> Array:

@@ -58,7 +58,8 @@ def _patterns(definition: Any) -> list[str]:
 
 def _steps(definition: Any) -> list[dict[str, Any]]:
     if _kind(definition) == "Sequence":
-        return [step for part in definition.get("pretokenizers", []) for step in _steps(part)]
+        parts = definition.get("pretokenizers")
+        return [step for part in parts for step in _steps(part)] if isinstance(parts, list) else []
     return [definition] if isinstance(definition, dict) else []
 
 

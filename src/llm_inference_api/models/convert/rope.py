@@ -38,6 +38,14 @@ class Rope:
     def original_context(self) -> int:
         return self.fields.integer("original_max_position_embeddings", self.context_length)
 
+    @property
+    def reach(self) -> int:
+        """Positions that the rope was scaled for; yarn's configuration may still name the unscaled length."""
+        if self.kind != "yarn":
+            return self.context_length
+        scaled = int(self.original_context * self.fields.positive("factor"))
+        return min(max(self.context_length, scaled), 2**31 - 1)
+
     def encoded(self, *, factor_tensors: bool) -> RopeEncoding:
         """`factor_tensors`: whether the architecture in llama.cpp reads per-frequency factors."""
         encode = _ENCODERS.get(self.kind)
@@ -66,9 +74,7 @@ def read_rope(config: Config, *, dimensions: int, context_length: int, theta: fl
         fields.origin,
     )
     kind = merged.text("rope_type", merged.text("type", "default"))
-    theta = merged.number("rope_theta", config.number("rope_theta", theta))
-    if theta <= 0:
-        raise merged.error("rope_theta", "positive", theta)
+    theta = merged.positive("rope_theta", config.positive("rope_theta", theta))
     return Rope(theta, dimensions, context_length, kind, merged)
 
 
@@ -77,7 +83,7 @@ def _default(rope: Rope, factor_tensors: bool) -> RopeEncoding:
 
 
 def _linear(rope: Rope, factor_tensors: bool) -> RopeEncoding:
-    return RopeEncoding({"rope.scaling.type": "linear", "rope.scaling.factor": rope.fields.number("factor")})
+    return RopeEncoding({"rope.scaling.type": "linear", "rope.scaling.factor": rope.fields.positive("factor")})
 
 
 def _yarn_magnitude(factor: float, scale: float = 1.0) -> float:
@@ -86,7 +92,7 @@ def _yarn_magnitude(factor: float, scale: float = 1.0) -> float:
 
 def _yarn_attention_factor(rope: Rope, factor: float) -> float:
     if "attention_factor" in rope.fields:
-        return rope.fields.number("attention_factor")
+        return rope.fields.positive("attention_factor")
     scale, every = rope.fields.number("mscale", 0.0), rope.fields.number("mscale_all_dim", 0.0)
     if scale and every:
         return _yarn_magnitude(factor, scale) / _yarn_magnitude(factor, every)
@@ -94,9 +100,9 @@ def _yarn_attention_factor(rope: Rope, factor: float) -> float:
 
 
 def _yarn(rope: Rope, factor_tensors: bool) -> RopeEncoding:
-    factor = rope.fields.number("factor")
-    fast = rope.fields.number("beta_fast", _YARN_BETA_FAST)
-    slow = rope.fields.number("beta_slow", _YARN_BETA_SLOW)
+    factor = rope.fields.positive("factor")
+    fast = rope.fields.positive("beta_fast", _YARN_BETA_FAST)
+    slow = rope.fields.positive("beta_slow", _YARN_BETA_SLOW)
     truncate = rope.fields.flag("truncate", True)
     attention = _yarn_attention_factor(rope, factor)
     if (fast, slow, truncate) == (_YARN_BETA_FAST, _YARN_BETA_SLOW, True):
@@ -139,8 +145,10 @@ def _yarn_divisors(rope: Rope, factor: float, fast: float, slow: float, truncate
 def _llama3(rope: Rope, factor_tensors: bool) -> RopeEncoding:
     if not factor_tensors:
         raise rope.fields.error("rope_type", "one that llama.cpp has for this architecture", rope.kind)
-    factor = rope.fields.number("factor")
-    low, high = rope.fields.number("low_freq_factor"), rope.fields.number("high_freq_factor")
+    factor = rope.fields.positive("factor")
+    low, high = rope.fields.positive("low_freq_factor"), rope.fields.positive("high_freq_factor")
+    if high <= low:
+        raise rope.fields.error("high_freq_factor", "above low_freq_factor", high)
     wavelengths = 2 * np.pi / rope.frequencies()
     smooth = np.clip((rope.original_context / wavelengths - low) / (high - low), 0, 1)
     divisors = 1 / ((1 - smooth) / factor + smooth)
@@ -168,10 +176,10 @@ def _longrope_factors(rope: Rope, name: str) -> Float32Array:
 
 def _longrope_attention_factor(rope: Rope) -> float:
     if "attention_factor" in rope.fields:
-        return rope.fields.number("attention_factor")
+        return rope.fields.positive("attention_factor")
     factor = rope.context_length / rope.original_context
     if "factor" in rope.fields and rope.context_length == rope.original_context:
-        factor = rope.fields.number("factor")
+        factor = rope.fields.positive("factor")
     return 1.0 if factor <= 1.0 else math.sqrt(1 + math.log(factor) / math.log(rope.original_context))
 
 

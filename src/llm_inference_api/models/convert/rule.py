@@ -31,12 +31,20 @@ class Rule:
     float32: bool = False
 
 
-def linear(source: str, target: str, outputs: str, inputs: str, *, rows: RowOrder | None = None) -> tuple[Rule, Rule]:
-    """A projection, with its bias where the checkpoint has one."""
-    return (
-        Rule(f"{source}.weight", f"{target}.weight", (outputs, inputs), rows=rows),
-        Rule(f"{source}.bias", f"{target}.bias", (outputs,), required=False, rows=rows),
-    )
+def linear(
+    source: str,
+    target: str,
+    outputs: str,
+    inputs: str,
+    *,
+    bias: bool | None = None,
+    rows: RowOrder | None = None,
+) -> tuple[Rule, ...]:
+    """A projection, with a bias (True), without (False), or with one where the checkpoint has it."""
+    weight = Rule(f"{source}.weight", f"{target}.weight", (outputs, inputs), rows=rows)
+    if bias is False:
+        return (weight,)
+    return weight, Rule(f"{source}.bias", f"{target}.bias", (outputs,), required=bias is True, rows=rows)
 
 
 def rms_norm(source: str, target: str, size: str = "hidden", change: ValueChange | None = None) -> tuple[Rule, ...]:

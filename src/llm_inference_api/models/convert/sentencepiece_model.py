@@ -32,6 +32,10 @@ _KINDS = {
     6: TokenType.BYTE,
 }
 
+# The names that sentencepiece gives its special pieces unless told otherwise.
+_DEFAULTS = {"bos": "<s>", "eos": "</s>", "unknown": "<unk>"}
+_SPECIAL = (TokenType.CONTROL, TokenType.UNKNOWN)
+
 Field = int | float | bytes
 
 
@@ -41,11 +45,10 @@ class SentencePieceModel:
     dummy_prefix: bool
 
     def vocabulary(self) -> Vocabulary:
+        named = {token.text: id_ for id_, token in enumerate(self.pieces) if token.kind in _SPECIAL}
+        defaults = {name: named[text] for name, text in _DEFAULTS.items() if text in named}
         tokens = dict(enumerate(self.pieces))
-        ids = {kind: next((i for i, token in tokens.items() if token.kind is kind), None) for kind in TokenType}
-        unknown = ids[TokenType.UNKNOWN]
-        special = {} if unknown is None else {"unknown": unknown}
-        return Vocabulary("llama", "default", tokens, space_prefix=self.dummy_prefix, special_ids=special, add_bos=True)
+        return Vocabulary("llama", "default", tokens, space_prefix=self.dummy_prefix, default_ids=defaults)
 
 
 def read_sentencepiece(path: Path) -> SentencePieceModel:

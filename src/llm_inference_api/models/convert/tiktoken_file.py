@@ -46,7 +46,7 @@ def read_tiktoken(path: Path) -> Vocabulary:
         tokens,
         merges,
         preparation=TextPreparation(nfc=True),
-        special_ids={"bos": first, "eos": first, "unknown": first},
+        default_ids={"bos": first, "eos": first, "unknown": first},
     )
 
 

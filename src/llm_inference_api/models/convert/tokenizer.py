@@ -47,15 +47,18 @@ class TokenizerFiles:
         except MergeOrderError:
             if not self._has("tokenizer.model"):
                 raise
-            return self._from_sentencepiece(definition.added)
+            return self._from_sentencepiece(definition)
         # Without a template the library adds nothing, but a Llama tokenizer builds one from these flags.
         vocabulary.add_bos |= self.config.flag("add_bos_token", False) and vocabulary.model == "llama"
         vocabulary.add_eos |= self.config.flag("add_eos_token", False) and vocabulary.model == "llama"
         return vocabulary
 
-    def _from_sentencepiece(self, added: list[AddedToken] | None = None) -> Vocabulary:
+    def _from_sentencepiece(self, definition: TokenizerJson | None = None) -> Vocabulary:
+        """`definition`: a tokenizer.json beside it, which says what to do with spaces and added tokens."""
         vocabulary = read_sentencepiece(self.directory / "tokenizer.model").vocabulary()
-        vocabulary.add(self._added_tokens() if added is None else added)
+        if definition is not None:
+            definition.place_spaces(vocabulary)
+        vocabulary.add(self._added_tokens() if definition is None else definition.added)
         vocabulary.add_bos = self.config.flag("add_bos_token", True)
         vocabulary.add_eos = self.config.flag("add_eos_token", False)
         return vocabulary
@@ -77,13 +80,16 @@ class TokenizerFiles:
             id_ = by_text.get(_token_text(self.config.values.get(f"{field}_token")) or "")
             if id_ is None:
                 id_ = self._configured_id(f"{field}_token_id", vocabulary)
+            id_ = vocabulary.default_ids.get(name) if id_ is None else id_
             if id_ is not None:
                 vocabulary.special_ids.setdefault(name, id_)
         others = [id_ for id_ in self._end_ids(vocabulary) if id_ != vocabulary.special_ids.get("eos")]
         # llama.cpp knows two more tokens at which a reply ends.
         vocabulary.special_ids.update(zip(("eot", "eom"), others, strict=False))
-        if vocabulary.add_bos and "bos" not in vocabulary.special_ids:
-            raise ConversionError("tokenizer_config.json: 'bos_token' is missing, which the tokenizer adds to texts")
+        # llama.cpp aborts when it has to add a token that it does not know.
+        for name, added in (("bos", vocabulary.add_bos), ("eos", vocabulary.add_eos)):
+            if added and name not in vocabulary.special_ids:
+                raise ConversionError(f"tokenizer_config.json: '{name}_token' is missing, which texts get")
 
     def _configured_id(self, name: str, vocabulary: Vocabulary) -> int | None:
         for config in (self.model_config, self.generation):
@@ -98,7 +104,7 @@ class TokenizerFiles:
         for config in (self.generation, self.model_config):
             value = config.values.get("eos_token_id")
             listed += value if isinstance(value, list) else [value]
-        return [id_ for id_ in dict.fromkeys(listed) if type(id_) is int and id_ in vocabulary.tokens]
+        return list(dict.fromkeys(id_ for id_ in listed if type(id_) is int and id_ in vocabulary.tokens))
 
     def chat_template(self) -> Metadata:
         """A .jinja file comes before the configuration's own, as in transformers."""
@@ -114,11 +120,12 @@ class TokenizerFiles:
 
 
 def _named_templates(templates: list[Any]) -> Metadata:
-    named = {t["name"]: t["template"] for t in templates if isinstance(t, dict) and isinstance(t.get("name"), str)}
+    pairs = [(t.get("name"), t.get("template")) for t in templates if isinstance(t, dict)]
+    named = {name: text for name, text in pairs if isinstance(name, str) and isinstance(text, str)}
     metadata: Metadata = {}
     for name, template in named.items():
         key = "tokenizer.chat_template" if name == "default" else f"tokenizer.chat_template.{name}"
-        metadata[key] = str(template)
+        metadata[key] = template
     others = [name for name in named if name != "default"]
     return metadata | ({"tokenizer.chat_templates": others} if others else {})
 

@@ -1,6 +1,7 @@
 """tokenizer.json (the `tokenizers` library's format) as a vocabulary of llama.cpp."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from gguf import TokenType
@@ -13,6 +14,9 @@ from llm_inference_api.models.convert.merge_scores import scores_of_merges
 from llm_inference_api.models.convert.vocabulary import SPACE_MARK, AddedToken, Token, Vocabulary
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
+_MARKED = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE_MARK}
+# Metaspace's prepend_scheme → TextPreparation's space.
+_SPACES = {"always": "each", "first": "first", "never": ""}
 _ALL_BYTES = {f"<0x{byte:02X}>" for byte in range(256)}
 
 
@@ -89,7 +93,6 @@ class TokenizerJson:
     def _byte_fallback(self) -> Vocabulary:
         if not self.model.flag("byte_fallback", False) or not set(self.ids) >= _ALL_BYTES:
             raise ConversionError("tokenizer.json: a BPE without ByteLevel needs byte_fallback and its 256 byte tokens")
-        prefix = self._space_prefix()
         added = {token.content for token in self.added}
         pieces = {text for text in self.ids if text not in added and not _BYTE_TOKEN.fullmatch(text)}
         # Added tokens are found before anything is merged, and a sentencepiece model ranks them first.
@@ -98,37 +101,32 @@ class TokenizerJson:
         # Gemma's file gives "\t" the id of its byte token too.
         tokens |= {self.ids[text]: Token(text, TokenType.BYTE) for text in _ALL_BYTES}
         tokens |= {self.ids[text]: Token(text, TokenType.NORMAL) for text in added & set(self.ids)}
-        preparation = TextPreparation(leading_space=prefix == "first")
-        return Vocabulary("llama", "default", tokens, space_prefix=prefix == "each", preparation=preparation)
+        vocabulary = Vocabulary("llama", "default", tokens)
+        self.place_spaces(vocabulary)
+        return vocabulary
 
-    def _space_prefix(self) -> str:
-        """Which text between added tokens gets a space before it: "each", the "first", or "never" one."""
+    def place_spaces(self, vocabulary: Vocabulary) -> None:
+        """Which text between added tokens gets a space before it; llama.cpp knows each and none."""
         normal = _steps(self.config.values.get("normalizer"), "normalizers")
         split = _steps(self.config.values.get("pre_tokenizer"), "pretokenizers")
-        marked = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE_MARK}
-        if normal == [{"type": "Prepend", "prepend": SPACE_MARK}, marked] and not split:
-            return "each"
-        if normal == [marked] and all(step.get("type") == "Split" for step in split):
-            return self._never_after_split(split)
-        if not normal and [step.get("type") for step in split] == ["Metaspace"]:
-            return self._metaspace(split[0])
-        shown = ", ".join(str(step.get("type")) for step in (*normal, *split)) or "nothing"
-        raise ConversionError(f"tokenizer.json: a BPE with byte fallback after {shown} has no equal in llama.cpp")
-
-    def _never_after_split(self, split: list[dict[str, Any]]) -> str:
+        vocabulary.space_prefix = False
+        if normal == [{"type": "Prepend", "prepend": SPACE_MARK}, _MARKED] and not split:
+            vocabulary.space_prefix = True
+        elif not normal and [step.get("type") for step in split] == ["Metaspace"]:
+            vocabulary.preparation = replace(vocabulary.preparation, space=self._metaspace(split[0]))
         # Gemma's file splits at spaces, of which its normalizer has left none.
-        if any(step.get("pattern") != {"String": " "} for step in split):
-            raise ConversionError(f"tokenizer.json: the pre-tokenizer {split} has no equal in llama.cpp")
-        return "never"
+        elif normal != [_MARKED] or any(step.get("pattern") != {"String": " "} for step in split):
+            shown = ", ".join(str(step.get("type")) for step in (*normal, *split)) or "nothing"
+            raise ConversionError(f"tokenizer.json: a BPE with byte fallback after {shown} has no equal in llama.cpp")
 
     def _metaspace(self, step: dict[str, Any]) -> str:
         scheme = step.get("prepend_scheme", "always" if step.get("add_prefix_space", True) else "never")
         inner = any(SPACE_MARK in text.lstrip(SPACE_MARK) or text.startswith(SPACE_MARK * 2) for text in self.ids)
         if step.get("replacement", SPACE_MARK) != SPACE_MARK or (step.get("split", True) and inner):
             raise ConversionError("tokenizer.json: Metaspace that splits between words has no equal in llama.cpp")
-        if scheme not in ("first", "never"):
-            raise ConversionError(f"tokenizer.json: Metaspace's prepend_scheme {scheme!r} has no equal in llama.cpp")
-        return str(scheme)
+        if scheme not in _SPACES:
+            raise ConversionError(f"tokenizer.json: Metaspace's prepend_scheme {scheme!r} is unknown")
+        return _SPACES[scheme]
 
     # What both kinds share.
 
@@ -151,20 +149,28 @@ class TokenizerJson:
 
 
 def _steps(definition: Any, parts: str) -> list[dict[str, Any]]:
+    """A normalizer, pre-tokenizer or post-processor as the list of its steps."""
     if not isinstance(definition, dict):
         return []
     if definition.get("type") == "Sequence":
-        return [step for part in definition.get(parts) or [] for step in _steps(part, parts)]
+        return [step for part in _listed(definition, parts) for step in _steps(part, parts)]
     return [definition]
 
 
+def _listed(definition: dict[str, Any], name: str) -> list[Any]:
+    value = definition.get(name)
+    if not isinstance(value, list):
+        raise ConversionError(f"tokenizer.json: {definition.get('type')!r} must have a list {name!r}")
+    return value
+
+
 def _around_sequence(step: dict[str, Any]) -> tuple[list[str], list[str]]:
-    before: list[str] = []
-    after: list[str] = []
-    side = before
-    for part in step.get("single") or []:
-        if "Sequence" in part:
-            side = after
-        elif "SpecialToken" in part:
-            side.append(str(part["SpecialToken"].get("id")))
-    return before, after
+    """The special tokens before and after the text in a template for one text."""
+    parts = [part for part in _listed(step, "single") if isinstance(part, dict)]
+    text = next((index for index, part in enumerate(parts) if "Sequence" in part), len(parts))
+    return _special_ids(parts[:text]), _special_ids(parts[text:])
+
+
+def _special_ids(parts: list[dict[str, Any]]) -> list[str]:
+    tokens = [part["SpecialToken"] for part in parts if isinstance(part.get("SpecialToken"), dict)]
+    return [str(token.get("id")) for token in tokens]

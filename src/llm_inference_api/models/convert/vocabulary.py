@@ -61,6 +61,8 @@ class Vocabulary:
     space_prefix: bool | None = None
     preparation: TextPreparation = field(default_factory=TextPreparation)
     special_ids: dict[str, int] = field(default_factory=dict)
+    # For special tokens that no configuration names.
+    default_ids: dict[str, int] = field(default_factory=dict)
     add_bos: bool = False
     add_eos: bool = False
 
@@ -70,28 +72,42 @@ class Vocabulary:
             present = self.tokens.get(token.id)
             if present is None or present.kind is not TokenType.UNKNOWN:
                 self.tokens[token.id] = Token(token.text, token.kind, -1000.0)
+        controls = tuple(token.text for token in added if token.kind is TokenType.CONTROL)
+        plain = tuple(token.text for token in added if token.kind is not TokenType.CONTROL)
+        spaced = bool(self.preparation.space)
         self.preparation = replace(
             self.preparation,
             strips_left=tuple(token.text for token in added if token.strips_left),
             strips_right=tuple(token.text for token in added if token.strips_right),
+            controls=controls if spaced else (),
+            plain=plain if spaced else (),
         )
 
     def find(self, text: str) -> int | None:
         return next((id_ for id_, token in self.tokens.items() if token.text == text), None)
 
+    def drop_beyond(self, size: int) -> None:
+        """Forget added tokens that have no row in the embedding: no text may become them."""
+        beyond = [id_ for id_ in self.tokens if id_ >= size]
+        for id_ in beyond:
+            if self.tokens[id_].kind not in (TokenType.CONTROL, TokenType.USER_DEFINED):
+                raise ConversionError(f"tokenizer: has a token {id_}, config.json's vocab_size is {size}")
+            del self.tokens[id_]
+        self.special_ids = {name: id_ for name, id_ in self.special_ids.items() if id_ < size}
+
     def padded(self, size: int) -> list[Token]:
         """Tokens by id; embedding rows without a token get one that no text can become."""
-        if self.tokens and max(self.tokens) >= size:
-            raise ConversionError(f"tokenizer: has a token {max(self.tokens)}, config.json's vocab_size is {size}")
         filler = (Token(f"[PAD{id_}]", TokenType.UNUSED, -10000.0) for id_ in range(size))
-        tokens = [self.tokens.get(id_, pad) for id_, pad in enumerate(filler)]
+        held = {id_: token for id_, token in self.tokens.items() if token.text}
+        tokens = [held.get(id_, pad) for id_, pad in enumerate(filler)]
         # llama.cpp aborts on two tokens of one text.
         repeated = [text for text, count in Counter(token.text for token in tokens).items() if count > 1]
-        if repeated or not all(token.text for token in tokens):
-            raise ConversionError(f"tokenizer: two tokens have the text {(repeated or [''])[0]!r}")
+        if repeated:
+            raise ConversionError(f"tokenizer: two tokens have the text {repeated[0]!r}")
         return tokens
 
     def metadata(self, size: int) -> Metadata:
+        self.drop_beyond(size)
         tokens = self.padded(size)
         metadata: Metadata = {
             "tokenizer.ggml.model": self.model,

@@ -8,6 +8,8 @@ from llm_inference_api.models.convert.family import Family
 from llm_inference_api.models.convert.rope import Metadata, Rope, RopeEncoding, read_rope
 from llm_inference_api.models.convert.rule import Rule, ValueChange, linear, plus_one, rms_norm, scaled
 
+_KINDS = ("sliding_attention", "full_attention")
+
 
 class Gemma(Family):
     architectures: ClassVar[tuple[str, ...]] = ("GemmaForCausalLM",)
@@ -15,6 +17,7 @@ class Gemma(Family):
     # transformers computes the tanh approximation for Gemma 1 whatever "gelu" variant the file names.
     activations: ClassVar[tuple[str, ...]] = ("gelu_pytorch_tanh", "gelu")
     default_tied = True
+    output_allowed = False
     free_head_size = True
     default_head_size = 256
 
@@ -31,16 +34,16 @@ class Gemma(Family):
         return (
             rms_norm("input_layernorm", "attn_norm", change=plus_one),
             (Rule("self_attn.q_proj.weight", "attn_q.weight", ("q", "hidden"), change=queries),),
-            linear("self_attn.k_proj", "attn_k", "kv", "hidden")[:1],
-            linear("self_attn.v_proj", "attn_v", "kv", "hidden")[:1],
-            linear("self_attn.o_proj", "attn_output", "hidden", "q")[:1],
+            linear("self_attn.k_proj", "attn_k", "kv", "hidden", bias=False),
+            linear("self_attn.v_proj", "attn_v", "kv", "hidden", bias=False),
+            linear("self_attn.o_proj", "attn_output", "hidden", "q", bias=False),
         )
 
     def feed_forward_rules(self) -> tuple[tuple[Rule, ...], ...]:
         return (
-            linear("mlp.gate_proj", "ffn_gate", "ff", "hidden")[:1],
-            linear("mlp.up_proj", "ffn_up", "ff", "hidden")[:1],
-            linear("mlp.down_proj", "ffn_down", "hidden", "ff")[:1],
+            linear("mlp.gate_proj", "ffn_gate", "ff", "hidden", bias=False),
+            linear("mlp.up_proj", "ffn_up", "ff", "hidden", bias=False),
+            linear("mlp.down_proj", "ffn_down", "hidden", "ff", bias=False),
         )
 
     def layer_rules(self) -> tuple[tuple[Rule, ...], ...]:
@@ -63,7 +66,7 @@ class Gemma2(Gemma):
     @property
     def query_factor(self) -> float:
         """What queries are multiplied by for llama.cpp's attention scale to become the checkpoint's."""
-        wanted = self.config.number("query_pre_attn_scalar", 256.0)
+        wanted = self.config.positive("query_pre_attn_scalar", 256.0)
         by_width = self.layers == self.layers_scaled_by_width
         return math.sqrt((self.hidden // self.heads if by_width else self.head_size) / wanted)
 
@@ -73,7 +76,7 @@ class Gemma2(Gemma):
         kinds = self.config.items("layer_types")
         if not kinds:
             return [self.slides_by_default(layer) for layer in range(self.layers)]
-        if len(kinds) != self.layers or not set(kinds) <= {"sliding_attention", "full_attention"}:
+        if len(kinds) != self.layers or any(kind not in _KINDS for kind in kinds):
             raise self.config.error("layer_types", f"{self.layers} of sliding_attention, full_attention", kinds)
         return [kind == "sliding_attention" for kind in kinds]
 
@@ -108,6 +111,7 @@ class Gemma2(Gemma):
 class Gemma3(Gemma2):
     architectures: ClassVar[tuple[str, ...]] = ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration")
     name = "gemma3"
+    output_allowed = True
     layers_scaled_by_width = 62
     default_theta = 1e6
     # The defaults that a multimodal config leaves out.

@@ -26,7 +26,7 @@ class Phi2(Family):
 
     @property
     def norm_epsilon(self) -> float:
-        return self.config.number("layer_norm_eps", 1e-5)
+        return self.config.positive("layer_norm_eps", 1e-5)
 
     def check(self) -> None:
         super().check()
@@ -35,12 +35,12 @@ class Phi2(Family):
     def layer_rules(self) -> tuple[tuple[Rule, ...], ...]:
         return (
             layer_norm("input_layernorm", "attn_norm"),
-            linear("self_attn.q_proj", "attn_q", "q", "hidden"),
-            linear("self_attn.k_proj", "attn_k", "kv", "hidden"),
-            linear("self_attn.v_proj", "attn_v", "kv", "hidden"),
-            linear("self_attn.dense", "attn_output", "hidden", "q"),
-            linear("mlp.fc1", "ffn_up", "ff", "hidden"),
-            linear("mlp.fc2", "ffn_down", "hidden", "ff"),
+            linear("self_attn.q_proj", "attn_q", "q", "hidden", bias=True),
+            linear("self_attn.k_proj", "attn_k", "kv", "hidden", bias=True),
+            linear("self_attn.v_proj", "attn_v", "kv", "hidden", bias=True),
+            linear("self_attn.dense", "attn_output", "hidden", "q", bias=True),
+            linear("mlp.fc1", "ffn_up", "ff", "hidden", bias=True),
+            linear("mlp.fc2", "ffn_down", "hidden", "ff", bias=True),
         )
 
     def norm_rules(self) -> tuple[Rule, ...]:
@@ -60,16 +60,16 @@ class Phi3(WindowedLlama):
 
     @property
     def norm_epsilon(self) -> float:
-        return self.config.number("rms_norm_eps", 1e-5)
+        return self.config.positive("rms_norm_eps", 1e-5)
 
     def layer_rules(self) -> tuple[tuple[Rule, ...], ...]:
         projections = self.split_projections() if self.windowed else self.fused_projections()
         return (
             rms_norm("input_layernorm", "attn_norm"),
             projections,
-            linear("self_attn.o_proj", "attn_output", "hidden", "q")[:1],
+            linear("self_attn.o_proj", "attn_output", "hidden", "q", bias=False),
             rms_norm("post_attention_layernorm", "ffn_norm"),
-            linear("mlp.down_proj", "ffn_down", "hidden", "ff")[:1],
+            linear("mlp.down_proj", "ffn_down", "hidden", "ff", bias=False),
         )
 
     def fused_projections(self) -> tuple[Rule, ...]:

@@ -29,17 +29,14 @@ class Qwen2(Family):
             linear("self_attn.q_proj", "attn_q", "q", "hidden"),
             linear("self_attn.k_proj", "attn_k", "kv", "hidden"),
             linear("self_attn.v_proj", "attn_v", "kv", "hidden"),
-            self.output_projection(),
+            # llama.cpp reads no bias here.
+            linear("self_attn.o_proj", "attn_output", "hidden", "q", bias=False),
             *self.head_norm_rules(),
             rms_norm("post_attention_layernorm", "ffn_norm"),
-            linear("mlp.gate_proj", "ffn_gate", "ff", "hidden")[:1],
-            linear("mlp.up_proj", "ffn_up", "ff", "hidden")[:1],
-            linear("mlp.down_proj", "ffn_down", "hidden", "ff")[:1],
+            linear("mlp.gate_proj", "ffn_gate", "ff", "hidden", bias=False),
+            linear("mlp.up_proj", "ffn_up", "ff", "hidden", bias=False),
+            linear("mlp.down_proj", "ffn_down", "hidden", "ff", bias=False),
         )
-
-    def output_projection(self) -> tuple[Rule, ...]:
-        # llama.cpp reads no bias here.
-        return linear("self_attn.o_proj", "attn_output", "hidden", "q")[:1]
 
 
 class Qwen3(Qwen2):
@@ -77,12 +74,12 @@ class Qwen(Family):
         return min(limit, self.config.integer("seq_length", limit))
 
     def read_rope(self) -> Rope:
-        theta = self.config.number("rotary_emb_base", 10000.0)
+        theta = self.config.positive("rotary_emb_base", 10000.0)
         return Rope(theta, self.rotated, self.max_positions, "default", self.config)
 
     @property
     def norm_epsilon(self) -> float:
-        return self.config.number("layer_norm_epsilon", 1e-6)
+        return self.config.positive("layer_norm_epsilon", 1e-6)
 
     def metadata(self) -> Metadata:
         # llama.cpp halves this length for the first Qwen.
@@ -107,9 +104,9 @@ class Qwen(Family):
             ),
             rms_norm("ln_2", "ffn_norm"),
             # w1 is not gated, w2 is: out = w1(x) · silu(w2(x)).
-            linear("mlp.w1", "ffn_up", "ff", "hidden")[:1],
-            linear("mlp.w2", "ffn_gate", "ff", "hidden")[:1],
-            linear("mlp.c_proj", "ffn_down", "hidden", "ff")[:1],
+            linear("mlp.w1", "ffn_up", "ff", "hidden", bias=False),
+            linear("mlp.w2", "ffn_gate", "ff", "hidden", bias=False),
+            linear("mlp.c_proj", "ffn_down", "hidden", "ff", bias=False),
         )
 
     def source_name(self, name: str) -> str | None:

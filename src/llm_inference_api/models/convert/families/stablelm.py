@@ -25,7 +25,7 @@ class StableLM(Family):
 
     @property
     def norm_epsilon(self) -> float:
-        return self.config.number("layer_norm_eps", 1e-5)
+        return self.config.positive("layer_norm_eps", 1e-5)
 
     @property
     def parallel(self) -> bool:
@@ -40,11 +40,11 @@ class StableLM(Family):
             linear("self_attn.q_proj", "attn_q", "q", "hidden"),
             linear("self_attn.k_proj", "attn_k", "kv", "hidden"),
             linear("self_attn.v_proj", "attn_v", "kv", "hidden"),
-            linear("self_attn.o_proj", "attn_output", "hidden", "q")[:1],
+            linear("self_attn.o_proj", "attn_output", "hidden", "q", bias=False),
             *self.optional_norms(),
-            linear("mlp.gate_proj", "ffn_gate", "ff", "hidden")[:1],
-            linear("mlp.up_proj", "ffn_up", "ff", "hidden")[:1],
-            linear("mlp.down_proj", "ffn_down", "hidden", "ff")[:1],
+            linear("mlp.gate_proj", "ffn_gate", "ff", "hidden", bias=False),
+            linear("mlp.up_proj", "ffn_up", "ff", "hidden", bias=False),
+            linear("mlp.down_proj", "ffn_down", "hidden", "ff", bias=False),
         )
 
     def optional_norms(self) -> tuple[tuple[Rule, ...], ...]:

@@ -39,7 +39,7 @@ class WindowedLlama(Family):
     @property
     def windowed(self) -> bool:
         whole_heads = self.rotated == self.head_size
-        return whole_heads and self.window is not None and self.window < self.max_positions
+        return whole_heads and self.window is not None and self.window < self.rope.reach
 
     @property
     def sliding_window(self) -> int | None:
