@@ -49,7 +49,8 @@ class Settings(BaseSettings):
         "LLM_ALLOWED_MODELS",
         (),
         "Models that requests may name, comma-separated: `repo`, `repo:file.gguf`, `repo:file.gguf@tokenizer-repo`, "
-        "each with `#revision` if need be, `file.gguf` below LLM_MODEL_PATH, `demo`, `alias=` and any of these. "
+        "each with `#revision` if need be, `file.gguf`, `file.bin` or `./directory` below LLM_MODEL_PATH, `demo`, "
+        "`alias=` and any of these. "
         "Unset: the bundled demo model.",
     )
     model_path: Path = _variable("LLM_MODEL_PATH", Path("models"), "Directory of the model files.")

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from llm_inference_api.engine.backend import Mask
 from llm_inference_api.engine.llama_vocabulary import Vocabulary
-from llm_inference_api.engine.request import Sampling, TokenLogprob, TopLogprob
+from llm_inference_api.engine.logprobs import token_logprob
+from llm_inference_api.engine.request import Sampling, TokenLogprob
 from llm_inference_api.errors import ComputationError
 
 
@@ -41,16 +42,7 @@ class LlamaSampler:
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
         """See `Sampler.logprob`."""
         scores = self._scores(row).astype(np.float64)
-        peak = scores.max()
-        logprobs = scores - (peak + math.log(np.exp(scores - peak).sum()))
-        best = np.argpartition(logprobs, -top)[-top:] if top else np.empty(0, np.int64)
-        ranked = best[np.argsort(-logprobs[best], kind="stable")]
-        return TokenLogprob(
-            token,
-            self._vocabulary.piece(token),
-            float(logprobs[token]),
-            tuple(TopLogprob(int(i), self._vocabulary.piece(int(i)), float(logprobs[i])) for i in ranked),
-        )
+        return token_logprob(scores, token, top, self._vocabulary.piece)
 
     def close(self) -> None:
         """See `Sampler.close`."""

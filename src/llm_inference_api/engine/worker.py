@@ -14,11 +14,12 @@ from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from llm_inference_api.engine import llama
+from llm_inference_api.engine import ggml, ggml_file, llama
 from llm_inference_api.engine.chat_template import ChatTemplate
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.inspector import Inspector
 from llm_inference_api.engine.messages import (
+    DEFAULT_CONTEXT_LENGTH,
     LOG_LEVELS,
     Answered,
     Cancel,
@@ -181,6 +182,8 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> tuple[E
 
     Raises ModelFailedError where the file or the settings do not allow it.
     """
+    if ggml_file.is_legacy(config.model_path):
+        return _build_legacy(config)
     model = llama.Model(config.model_path, config.gpu, on_progress)
     vocabulary = model.vocabulary
     tokenizer = load_tokenizer(config.tokenizer, vocabulary)
@@ -199,7 +202,32 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> tuple[E
     return engine, preparer, Inspector(preparer, vocabulary), info
 
 
-def _info(model: llama.Model, template: ChatTemplate, context_length: int, slots: int, cells: int) -> ModelInfo:
+def _build_legacy(config: EngineConfig) -> tuple[Engine, Preparer, Inspector, ModelInfo]:
+    """As `build`, for a file of before GGUF: one sequence at a time."""
+    model = ggml.GgmlModel(config.model_path, ggml_file.read(config.model_path), config.context.length)
+    backend = ggml.GgmlBackend(model, config.threads)
+    _warn_of_legacy(config)
+    template = ChatTemplate(None, "", "", model.vocabulary.control_texts())
+    context_length = min(config.context.length or DEFAULT_CONTEXT_LENGTH, model.trained_context_length)
+    scheduler = Scheduler(PrefixCache(ggml.SEATS, backend.cells), slots=ggml.SEATS)
+    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens), config.queue_timeout)
+    tokens = config.default_max_tokens
+    preparer = Preparer(model.vocabulary, template, backend, TextPreparation(), context_length, tokens)
+    info = _info(model, template, context_length, ggml.SEATS, backend.cells)
+    return engine, preparer, Inspector(preparer, model.vocabulary), info
+
+
+def _warn_of_legacy(config: EngineConfig) -> None:
+    logger.info("a legacy GGML model computes one request at a time, whatever LLM_MAX_CONCURRENT_REQUESTS says")
+    if config.context.cache_tokens is not None:
+        logger.warning("LLM_KV_CACHE_TOKENS has no effect on a legacy GGML model: its cache holds one context")
+    if config.gpu.layers > 0:
+        logger.warning("LLM_GPU_LAYERS has no effect on a legacy GGML model: it is computed on the CPU")
+
+
+def _info(
+    model: llama.Model | ggml.GgmlModel, template: ChatTemplate, context_length: int, slots: int, cells: int
+) -> ModelInfo:
     return ModelInfo(
         description=model.description,
         parameters=model.parameters,

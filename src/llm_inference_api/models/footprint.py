@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from llm_inference_api.engine.ggml_file import is_legacy
 from llm_inference_api.engine.messages import ContextChoice
 from llm_inference_api.errors import ModelFailedError
 
@@ -46,11 +47,13 @@ def estimate(files: Sequence[Path], context: ContextChoice) -> Footprint:
 
     Raises ModelFailedError where the header cannot be read.
     """
+    weights = sum(file.stat().st_size for file in files)
+    if is_legacy(files[0]):
+        return Footprint(weights, weights)  # Its library keeps keys and values in F32, and says nothing beforehand.
     header = read_header(files[0])
     architecture = str(header.get("general.architecture", ""))
     trained = _number(header, f"{architecture}.context_length", 0)
     _, cells = context.sizes(trained)
-    weights = sum(file.stat().st_size for file in files)
     return Footprint(weights, cells * _cached_numbers(header, architecture) * _BYTES_PER_CACHED_NUMBER)
 
 

@@ -1,0 +1,23 @@
+"""Log probabilities from the scores that a model gives its tokens."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_inference_api.engine.request import TokenLogprob, TopLogprob
+
+
+def token_logprob(scores: npt.NDArray[np.float64], token: int, top: int, piece: Callable[[int], bytes]) -> TokenLogprob:
+    """Returns the log probability of a token, with the `top` most probable ones."""
+    peak = scores.max()
+    logprobs = scores - (peak + math.log(np.exp(scores - peak).sum()))
+    best = np.argpartition(logprobs, -top)[-top:] if top else np.empty(0, np.int64)
+    ranked = best[np.argsort(-logprobs[best], kind="stable")]
+    return TokenLogprob(
+        token,
+        piece(token),
+        float(logprobs[token]),
+        tuple(TopLogprob(int(i), piece(int(i)), float(logprobs[i])) for i in ranked),
+    )
