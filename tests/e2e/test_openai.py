@@ -1,7 +1,10 @@
 """OpenAI's endpoints with OpenAI's own client, through Envoy."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,7 +12,7 @@ import jsonschema
 import openai
 import pytest
 
-from tests.e2e.service import RunningService
+from tests.e2e.service import RunningService, run_service
 
 SAID: Any = [{"role": "user", "content": "hello"}]
 PERSON = {
@@ -204,3 +207,15 @@ def test_request_id_comes_back(http: httpx.Client) -> None:
     answer = http.post("/v1/chat/completions", json={}, headers={"x-request-id": "abc"})
     assert answer.headers["x-request-id"] == "abc"
     assert "x-error-type" not in answer.headers
+
+
+def test_stream_that_breaks_ends_with_an_error(model_directory: Path, tmp_path: Path) -> None:
+    """Where the model's process dies under a stream, the client raises what the last event says."""
+    with run_service(tmp_path, model_directory, LLM_ALLOWED_MODELS="tiny=tiny.gguf", LLM_THREADS="1") as running:
+        client = openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0, timeout=60)
+        chunks = chat(client, stream=True, max_tokens=1900)
+        next(chunks)
+        os.kill(running.worker_pid(), signal.SIGKILL)
+        with pytest.raises(openai.APIError, match="process ended") as found:
+            list(chunks)
+    assert found.value.code == "worker_died"

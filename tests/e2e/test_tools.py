@@ -127,8 +127,10 @@ def test_native_chat_has_the_calls_typed(http: httpx.Client) -> None:
 
 
 def test_native_stream_has_the_calls_in_deltas(http: httpx.Client) -> None:
-    """The stream has a delta with the call, and ends as the whole answer does."""
+    """The first delta of a call has its id and name, the further ones the arguments."""
     events = [event for event in read(http, "/api/chat/stream", BODY) if "progress" not in event]
-    (call,) = [event["delta"]["tool_call"] for event in events if "tool_call" in event.get("delta", {})]
+    call, *more = [event["delta"]["tool_call"] for event in events if "tool_call" in event.get("delta", {})]
     assert (call["index"], call["name"]) == (0, "weather")
+    assert all(part.keys() == {"index", "arguments"} for part in more)
+    jsonschema.validate(json.loads("".join(part["arguments"] for part in more)), SCHEMA)
     assert events[-1]["finish_reason"] == "TOOL_CALLS"

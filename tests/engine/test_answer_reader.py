@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from llm_inference_api.engine.answer_reader import Piece, Said, Thought, reader
+from llm_inference_api.engine.answer_reader import Arguments, Piece, Said, Thought, reader
 from llm_inference_api.engine.tool_format import ToolFormat
 from llm_inference_api.engine.tools import Tool, ToolCall, ToolUse
 
@@ -30,6 +30,10 @@ def read(
     for piece in pieces:
         if isinstance(piece, ToolCall):
             joined.append(replace(piece, id=""))
+        elif isinstance(piece, Arguments):
+            call = joined[-1]
+            assert isinstance(call, ToolCall)
+            joined[-1] = replace(call, arguments=call.arguments + piece.text)
         elif joined and type(joined[-1]) is type(piece):
             joined[-1] = type(piece)(joined[-1].text + piece.text)  # type: ignore[union-attr]
         else:
@@ -59,6 +63,7 @@ def test_words_are_content_to_the_last_character(form: ToolFormat, text: str, si
         "<tool_call>no json</tool_call> and more",
         '<tool_call>{"name": "unknown", "arguments": {}}</tool_call>',
         '<tool_call>{"name": "f", "arguments": [1]}</tool_call>',
+        '<tool_call>{"name": "f"}</tool_call>',
         '<tool_call>{"name": "f", "argu',
     ],
 )
@@ -69,7 +74,7 @@ def test_what_looks_like_a_call_and_is_none_stays_content(text: str, size: int) 
 
 def test_words_before_a_call_lose_the_space_between() -> None:
     """The line break between words and a call belongs to neither."""
-    assert read('Let me see.\n<tool_call>{"name": "g"}</tool_call>\n', 1) == [
+    assert read('Let me see.\n<tool_call>{"name": "g", "arguments": {}}</tool_call>\n', 1) == [
         Said("Let me see."),
         ToolCall("", "g", "{}"),
     ]
@@ -125,5 +130,26 @@ def test_arguments_are_json_text() -> None:
     """Arguments are handed on as JSON, with the characters that the model wrote."""
     (call,) = read('<tool_call>{"name":"f","arguments":{"ü":[1.0,null]}}</tool_call>', 1)
     assert isinstance(call, ToolCall)
-    assert call.arguments == '{"ü": [1.0, null]}'
+    assert call.arguments == '{"ü":[1.0,null]}'
     assert json.loads(call.arguments) == {"ü": [1.0, None]}
+
+
+def test_arguments_stream_while_the_model_writes_them() -> None:
+    """A long call is not silent until it ends."""
+    found = reader(ToolFormat.HERMES, TOOLS, opens_thoughts=False)
+    (call,) = found.add('<tool_call>{"name": "f", "arguments": ', final=False) or found.add("{", final=False)[:1]
+    assert isinstance(call, ToolCall)
+    assert found.add('"a": "x', final=False) == [Arguments('"a": "x')]
+
+
+def test_arguments_may_hold_what_looks_like_markup() -> None:
+    """Braces, quotes and markers inside texts of the arguments end nothing."""
+    arguments = '{"a": "}</tool_call>\\"{", "b": {"c": []}}'
+    assert read(f'<tool_call>{{"name": "f", "arguments": {arguments}}}</tool_call>', 1) == [
+        ToolCall("", "f", arguments)
+    ]
+
+
+def test_call_that_is_cut_has_the_arguments_so_far() -> None:
+    """An answer that ends at max_tokens inside a call shows it as far as it came."""
+    assert read('<tool_call>{"name": "f", "arguments": {"a": 1', 3) == [ToolCall("", "f", '{"a": 1')]

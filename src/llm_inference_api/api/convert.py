@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from llm_inference.v1 import generation_pb2, inference_pb2, models_pb2
 from llm_inference_api.api.constraints import constraint
-from llm_inference_api.api.tools import tool_call_delta, tool_fields, tool_use, wire_tool_call
+from llm_inference_api.api.tools import tool_call_delta, tool_fields, tool_use, whole_calls, wire_tool_call
 from llm_inference_api.engine.request import (
     Delta,
     GenerationRequest,
@@ -251,7 +251,7 @@ def _whole_message(deltas: list[Delta]) -> inference_pb2.ChatMessage:
     return inference_pb2.ChatMessage(
         role="assistant",
         content=_text(deltas),
-        tool_calls=[wire_tool_call(delta.tool_call) for delta in deltas if delta.tool_call],
+        tool_calls=map(wire_tool_call, whole_calls(deltas)),
         reasoning_content="".join(delta.reasoning for delta in deltas) or None,
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from llm_inference_api.engine.answer_reader import Piece, Reader, Said, Thought, reader
+from llm_inference_api.engine.answer_reader import Arguments, Piece, Reader, Said, Thought, reader
 from llm_inference_api.engine.request import Delta, FinishReason, GenerationRequest, Progress, TokenLogprob
 from llm_inference_api.engine.tool_format import ToolFormat
 from llm_inference_api.engine.tools import ToolCall
@@ -71,3 +71,5 @@ class Reading:
             case ToolCall():
                 self._calls += 1
                 return bare._replace(tool_call=piece, tool_index=self._calls - 1)
+            case Arguments(text):
+                return bare._replace(tool_call=ToolCall("", "", text), tool_index=self._calls - 1)

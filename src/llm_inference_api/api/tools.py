@@ -1,9 +1,11 @@
 """Tools and their calls: the wire's kinds as the engine's, and back."""
 
 import re
+from dataclasses import replace
 
 from llm_inference.v1 import inference_pb2, tools_pb2
 from llm_inference_api.api.constraints import MAX_BYTES, check_object
+from llm_inference_api.engine.request import Delta
 from llm_inference_api.engine.tools import Tool, ToolCall, ToolMode, ToolUse
 from llm_inference_api.errors import InvalidFieldError
 
@@ -74,11 +76,23 @@ def _call(field: str, wire: tools_pb2.ToolCall) -> ToolCall:
     return ToolCall(wire.id, wire.name, check_object(wire.arguments or "{}", f"{field}.arguments"))
 
 
+def whole_calls(deltas: list[Delta]) -> list[ToolCall]:
+    """Returns the calls of an answer, put together."""
+    calls: dict[int, ToolCall] = {}
+    for delta in deltas:
+        if part := delta.tool_call:
+            begun = calls.get(delta.tool_index)
+            calls[delta.tool_index] = replace(begun, arguments=begun.arguments + part.arguments) if begun else part
+    return list(calls.values())
+
+
 def wire_tool_call(call: ToolCall) -> tools_pb2.ToolCall:
     """Returns the message for a call."""
     return tools_pb2.ToolCall(id=call.id, name=call.name, arguments=call.arguments)
 
 
-def tool_call_delta(index: int, call: ToolCall) -> tools_pb2.ToolCallDelta:
-    """Returns the message for a call in a stream: all of it, since calls are sent once they are complete."""
-    return tools_pb2.ToolCallDelta(index=index, id=call.id, name=call.name, arguments=call.arguments)
+def tool_call_delta(index: int, part: ToolCall) -> tools_pb2.ToolCallDelta:
+    """Returns the message for a part of a call in a stream."""
+    return tools_pb2.ToolCallDelta(
+        index=index, id=part.id or None, name=part.name or None, arguments=part.arguments or None
+    )

@@ -3,10 +3,10 @@
 Nothing is lost: text that looks like a call and is none is handed on as content.
 """
 
-import json
+import re
 import secrets
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple, Protocol
 
 from llm_inference_api.engine.output import longest_stop_start
@@ -39,7 +39,14 @@ class Said(NamedTuple):
     text: str
 
 
-Piece = Thought | Said | ToolCall
+class Arguments(NamedTuple):
+    """Text that continues the arguments of the last call."""
+
+    text: str
+
+
+Piece = Thought | Said | ToolCall | Arguments
+"""A call comes without its arguments, which follow as the model writes them."""
 
 
 class Reader(Protocol):
@@ -60,11 +67,13 @@ def _tool_reader(form: ToolFormat, use: ToolUse | None) -> Reader:
     names = frozenset(tool.name for tool in use.callable)
     match form:
         case ToolFormat.HERMES | ToolFormat.GENERIC:
-            return MarkedReader(names, TOOL_CALL, TOOL_CALL_END, _hermes_calls)
-        case ToolFormat.MISTRAL | ToolFormat.MISTRAL_ARGS:
-            return MarkedReader(names, TOOL_CALLS, None, _mistral_calls)
+            return MarkedReader(names, TOOL_CALL, TOOL_CALL_END, _JSON_CALL)
+        case ToolFormat.MISTRAL:
+            return MarkedReader(names, TOOL_CALLS, None, _JSON_CALL)
+        case ToolFormat.MISTRAL_ARGS:
+            return MarkedReader(names, TOOL_CALLS, None, _MISTRAL_CALL)
         case ToolFormat.LLAMA:
-            return WholeReader(names)
+            return BareReader(names)
 
 
 class PlainReader:
@@ -131,18 +140,14 @@ class MarkedReader:
     """Finds calls between two markers, or after one."""
 
     def __init__(
-        self,
-        names: frozenset[str],
-        opening: str,
-        closing: str | None,
-        calls: Callable[[str], list[tuple[str, object]]],
+        self, names: frozenset[str], opening: str, closing: str | None, call: re.Pattern[str], *, inside: bool = False
     ) -> None:
-        """Takes what returns the (name, arguments) pairs of a marked text, raising ValueError where it holds none."""
+        """Takes what a call looks like up to its arguments, and whether the answer begins behind the marker."""
         self._names = names
         self._opening = opening
         self._closing = closing
-        self._calls = calls
-        self._inside = False
+        self._call = call
+        self._section: Section | None = Section(names, call) if inside else None
         self._held = ""
         self._space = ""
         """White space that is only said if words follow."""
@@ -151,32 +156,47 @@ class MarkedReader:
     def add(self, text: str, *, final: bool) -> list[Piece]:
         """See `Reader.add`."""
         self._held += text
-        return [*self._pieces(final=final), *(self._last_space() if final else ())]
+        pieces = [*self._pieces(final=final)]
+        if final and self._space and not self._called:
+            pieces.append(Said(self._space))
+        return pieces
 
     def _pieces(self, *, final: bool) -> Iterator[Piece]:
-        while True:
-            marker = self._closing if self._inside else self._opening
-            before, found, after = self._held.partition(marker) if marker else (self._held, "", "")
-            if not found:
-                break
-            yield from self._read(before, found) if self._inside else self._say(before)
-            self._inside, self._held = not self._inside, after
-        if self._inside:
-            if final:
-                yield from self._read(self._held, "")
-            return
+        going = True
+        while going:
+            if self._section is None:
+                going = yield from self._outside(final=final)
+            else:
+                going = yield from self._inside(self._section, final=final)
+
+    def _outside(self, *, final: bool) -> Generator[Piece, None, bool]:
+        """Returns whether there is more to read now; what is yielded is said."""
+        words, opened, after = self._held.partition(self._opening)
+        if opened:
+            yield from self._say(words)
+            self._section, self._held = Section(self._names, self._call), after
+            return True
         cut = len(self._held) - (0 if final else longest_stop_start(self._held, (self._opening,)))
         words, self._held = self._held[:cut], self._held[cut:]
         yield from self._say(words)
+        return False
 
-    def _read(self, marked: str, end: str) -> Iterator[Piece]:
-        calls = tool_calls(self._calls, marked, self._names)
-        self._called = self._called or bool(calls)
-        if calls:
-            yield from calls
-        else:
-            yield Said(f"{self._space}{self._opening}{marked}{end}")
+    def _inside(self, section: "Section", *, final: bool) -> Generator[Piece, None, bool]:
+        pieces, self._held = section.read(self._held)
+        self._called = self._called or section.called
+        yield from pieces
+        if section.in_arguments:
+            return False
+        between, closed, after = self._held.partition(self._closing) if self._closing else (self._held, "", "")
+        if not closed and not final:
+            return False
+        self._section, self._held = None, after
+        if not section.called:
+            yield Said(f"{self._space}{self._opening}{between}{closed}")
+        elif left := between.strip(_BETWEEN):
+            yield Said(left)
         self._space = ""
+        return bool(closed)
 
     def _say(self, words: str) -> Iterator[Piece]:
         words = self._space + words
@@ -185,67 +205,96 @@ class MarkedReader:
         if kept:
             yield Said(kept)
 
-    def _last_space(self) -> Iterator[Piece]:
-        if self._space and not self._called:
-            yield Said(self._space)
+
+class Section:
+    """The calls of one marked text."""
+
+    def __init__(self, names: frozenset[str], call: re.Pattern[str]) -> None:
+        self._names = names
+        self._call = call
+        self._end: ObjectEnd | None = None
+        self.called = False
+        """Whether a call has begun."""
+
+    @property
+    def in_arguments(self) -> bool:
+        """Whether the arguments of a call have begun and not ended."""
+        return self._end is not None
+
+    def read(self, text: str) -> tuple[list[Piece], str]:
+        """Returns the pieces that the text holds for sure, and the rest of the text."""
+        pieces: list[Piece] = []
+        while text:
+            if self._end is None:
+                found = self._call.match(text)
+                if found is None or found["name"] not in self._names:
+                    break
+                pieces.append(ToolCall(_new_id(), found["name"], ""))
+                text, self._end, self.called = text[found.end() :], ObjectEnd(), True
+            else:
+                size = self._end.find(text)
+                pieces.append(Arguments(text[:size]))
+                self._end = None if self._end.found else self._end
+                text = text[size:]
+        return pieces, text
 
 
-class WholeReader:
-    """Takes an answer that begins like a JSON object for calls, once it is complete."""
+class ObjectEnd:
+    """Finds the end of a JSON object that comes in parts, by its braces outside texts."""
+
+    def __init__(self) -> None:
+        self.found = False
+        self._depth = 0
+        self._in_text = False
+        self._escaped = False
+
+    def find(self, part: str) -> int:
+        """Returns how many characters of the part belong to the object."""
+        for at, character in enumerate(part):
+            if self._escaped:
+                self._escaped = False
+            elif self._in_text:
+                self._escaped, self._in_text = character == "\\", character != '"'
+            elif character == '"':
+                self._in_text = True
+            else:
+                self._depth += (character == "{") - (character == "}")
+                if self._depth == 0:
+                    self.found = True
+                    return at + 1
+        return len(part)
+
+
+class BareReader:
+    """Finds calls that stand alone, without a marker: an answer that begins like one is calls to its end."""
 
     def __init__(self, names: frozenset[str]) -> None:
         self._names = names
         self._held = ""
-        self._is_words = False
+        self._rest: Reader | None = None
 
     def add(self, text: str, *, final: bool) -> list[Piece]:
         """See `Reader.add`."""
-        if self._is_words:
-            return [Said(text)] if text else []
+        if self._rest is not None:
+            return self._rest.add(text, final=final)
         self._held += text
         begun = self._held.lstrip()
-        may_call = begun.startswith(("{", PYTHON_TAG)) or PYTHON_TAG.startswith(begun)
-        if may_call and not final:
+        if not final and (not begun or (len(begun) < len(PYTHON_TAG) and PYTHON_TAG.startswith(begun))):
             return []
-        self._is_words = True
-        calls = tool_calls(_llama_calls, begun, self._names)
-        return [*calls] if calls else [Said(self._held)] if self._held else []
+        opening = PYTHON_TAG if begun.startswith(PYTHON_TAG) else ""
+        if begun.startswith(("{", PYTHON_TAG)):
+            self._rest = MarkedReader(self._names, opening, None, _JSON_CALL, inside=True)
+            return self._rest.add(begun.removeprefix(opening), final=final)
+        self._rest = PlainReader()
+        return self._rest.add(self._held, final=final)
 
 
-def tool_calls(calls: Callable[[str], list[tuple[str, object]]], text: str, names: frozenset[str]) -> list[ToolCall]:
-    """Returns the calls that a text holds; none where it is anything but calls of these tools."""
-    try:
-        found = calls(text)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return []
-    if not all(name in names and isinstance(arguments, dict) for name, arguments in found):
-        return []
-    return [ToolCall(_new_id(), name, json.dumps(arguments, ensure_ascii=False)) for name, arguments in found]
-
-
-def _hermes_calls(text: str) -> list[tuple[str, object]]:
-    call = json.loads(text)
-    return [(call["name"], call.get("arguments", {}))]
-
-
-def _mistral_calls(text: str) -> list[tuple[str, object]]:
-    if text.lstrip().startswith("["):
-        return [(call["name"], call.get("arguments", {})) for call in json.loads(text)]
-    found = []
-    for part in text.split(TOOL_CALLS):
-        name, _, arguments = part.partition(ARGS)
-        found.append((name.strip(), json.loads(arguments)))
-    return found
-
-
-def _llama_calls(text: str) -> list[tuple[str, object]]:
-    text = text.removeprefix(PYTHON_TAG)
-    decoder, found, at = json.JSONDecoder(), [], 0
-    while at < len(text):
-        call, at = decoder.raw_decode(text, at)
-        found.append((call["name"], call["parameters"] if "parameters" in call else call.get("arguments", {})))
-        at += len(text[at:]) - len(text[at:].lstrip("; \n"))
-    return found
+_BETWEEN = " \t\r\n,;[]}"
+"""What stands between calls and after the last one."""
+_JSON_CALL = re.compile(
+    r'[\s,;\[\]}]*\{\s*"name"\s*:\s*"(?P<name>[^"\\]*)"\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\{)'
+)
+_MISTRAL_CALL = re.compile(rf"(?:{re.escape(TOOL_CALLS)})?\s*(?P<name>[\w-]+){re.escape(ARGS)}\s*(?=\{{)")
 
 
 def _new_id() -> str:

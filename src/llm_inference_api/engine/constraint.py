@@ -53,7 +53,7 @@ class TokenMask:
     def matches(self, text: str) -> bool:
         """Returns whether this, as a whole answer, matches."""
         matcher = self._start.deep_copy()
-        tokens = self._tokenizer.tokenize_str(text)
+        tokens = self._tokenizer.greedy_tokenize(text)
         return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
 
     def _compute(self) -> TokenIds:

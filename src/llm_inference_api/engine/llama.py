@@ -1,14 +1,12 @@
-"""llama.cpp through llama-cpp-python's low-level bindings: the only module that imports it.
+"""llama.cpp through llama-cpp-python's low-level bindings. Only this module and its two parts import it.
 
 Every call that gets something wrong may abort the process (an assertion in C++), so what goes in is checked here.
 """
 
 import ctypes
-import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from collections.abc import Sequence as Rows
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,16 +14,14 @@ import llama_cpp.llama_cpp as C
 import numpy as np
 import numpy.typing as npt
 from llama_cpp._ggml import libggml
-from llguidance import LLTokenizer
-from llguidance.llamacpp import lltokenizer_from_vocab
 
 from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.constraint import TokenMask, compile_constraint
-from llm_inference_api.engine.logprobs import token_logprob
+from llm_inference_api.engine.llama_sampler import LlamaSampler, MaskedSampler
+from llm_inference_api.engine.llama_vocabulary import Vocabulary
 from llm_inference_api.engine.messages import GpuChoice
-from llm_inference_api.engine.request import Constraint, Sampling, TokenLogprob
-from llm_inference_api.engine.tool_format import MARKERS
-from llm_inference_api.errors import ComputationError, ModelFailedError
+from llm_inference_api.engine.request import Constraint, Sampling
+from llm_inference_api.errors import ModelFailedError
 
 MAX_SEATS = 256
 """LLAMA_MAX_SEQ of llama.cpp (src/llama-cparams.h)."""
@@ -38,7 +34,6 @@ _QUANTISE_BUFFER = 512 << 20
 _CONTINUES_LINE = 5
 """GGML_LOG_LEVEL_CONT (ggml.h)."""
 
-_MARKERS = frozenset(marker.encode() for marker in MARKERS)
 
 _kept_for_c: list[Any] = []
 """Callbacks that C holds pointers to; they must not be collected."""
@@ -91,78 +86,6 @@ def quantise_model(source: Path, output: Path, file_type: int, log: Callable[[st
     finally:
         C.llama_log_set(before, data)
     return bool(status == 0)
-
-
-class Vocabulary:
-    """Tokens and their texts. Its methods may be called from any thread."""
-
-    def __init__(self, vocab: Any) -> None:
-        self._vocab = vocab
-        self.size = int(C.llama_vocab_n_tokens(vocab))
-        self._pieces: dict[int, bytes] = {}
-        self.longest_piece = max(len(self.text(token)) for token in range(self.size))
-        """Bytes of the longest text that one token may stand for."""
-
-    @cached_property
-    def for_grammars(self) -> LLTokenizer:
-        """The tokens as llguidance wants them. Made when first asked for: that takes up to a second."""
-        ends = [token for token in range(self.size) if self.is_end(token)]
-        return lltokenizer_from_vocab(self._vocab, eos_token=ends)
-
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Returns the tokens of the text.
-
-        `add_special` adds those that the model wants around every text; `parse_special` takes texts of control tokens
-        for these tokens.
-        """
-        data = text.encode()
-        room = len(data) + 16
-        while True:
-            tokens = (C.llama_token * room)()
-            count = C.llama_tokenize(self._vocab, data, len(data), tokens, room, add_special, parse_special)
-            if count >= 0:
-                return list(tokens[:count])
-            room = -count
-
-    def piece(self, token: int) -> bytes:
-        """Returns the bytes of a token's text; none for control tokens, but for those that structure an answer."""
-        if token not in self._pieces:
-            text = self._render(token, special=True)
-            self._pieces[token] = text if text in _MARKERS else self._render(token, special=False)
-        return self._pieces[token]
-
-    def text(self, token: int) -> bytes:
-        """Returns the bytes that spell the token, control tokens included."""
-        return self._render(token, special=True)
-
-    def control_texts(self) -> list[str]:
-        """Returns the texts of all control tokens."""
-        controls = (token for token in range(self.size) if C.llama_vocab_is_control(self._vocab, token))
-        return [text for text in (self.text(token).decode("utf-8", "replace") for token in controls) if text]
-
-    def is_end(self, token: int) -> bool:
-        """Returns whether the token ends an answer."""
-        return bool(C.llama_vocab_is_eog(self._vocab, token))
-
-    def bos_text(self) -> str:
-        """Returns the text of the token that begins a text; empty where there is none."""
-        return self._special_text(C.llama_vocab_bos(self._vocab))
-
-    def eos_text(self) -> str:
-        """Returns the text of the token that ends a text; empty where there is none."""
-        return self._special_text(C.llama_vocab_eos(self._vocab))
-
-    def _special_text(self, token: int) -> str:
-        return "" if token < 0 else self.text(token).decode("utf-8", "replace")
-
-    def _render(self, token: int, *, special: bool) -> bytes:
-        room = 64
-        while True:
-            buffer = ctypes.create_string_buffer(room)
-            length = C.llama_token_to_piece(self._vocab, token, buffer, room, 0, special)
-            if length >= 0:
-                return buffer.raw[:length]
-            room = -length
 
 
 class Model:
@@ -295,7 +218,7 @@ class LlamaBackend:
         if status:
             raise BackendError(f"llama.cpp could not compute a batch of {len(rows)} rows (llama_decode: {status})")
 
-    def sampler(self, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool) -> "LlamaSampler":
+    def sampler(self, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool) -> LlamaSampler:
         """See `Backend.sampler`."""
         return LlamaSampler(self._context, self.vocabulary, sampling, prompt, ignore_eos=ignore_eos)
 
@@ -303,7 +226,7 @@ class LlamaBackend:
         """See `Backend.mask`."""
         return compile_constraint(constraint, self.vocabulary.for_grammars)
 
-    def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> "MaskedSampler":
+    def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> MaskedSampler:
         """See `Backend.masked_sampler`."""
         return MaskedSampler(self._context, self.vocabulary, sampling, prompt, mask)
 
@@ -365,106 +288,3 @@ class _Batch:
     @staticmethod
     def _pointer(array: npt.NDArray[Any], kind: Any) -> Any:
         return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
-
-
-class LlamaSampler:
-    """A chain of llama.cpp's samplers; an `engine.backend.Sampler`."""
-
-    def __init__(
-        self, context: Any, vocabulary: Vocabulary, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool
-    ) -> None:
-        self._context = context
-        self._vocabulary = vocabulary
-        self._chain = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
-        bias = dict(sampling.logit_bias)
-        if ignore_eos:
-            bias |= {token: -math.inf for token in range(vocabulary.size) if vocabulary.is_end(token)}
-        self._add_bias(bias)
-        self._add_penalties(sampling, prompt)
-        self._add_choice(sampling)
-
-    def sample(self, row: int) -> int:
-        """See `Sampler.sample`."""
-        token = int(C.llama_sampler_sample(self._chain, self._context, row))
-        _check_score(C.llama_get_logits_ith(self._context, row)[token])
-        return token
-
-    def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
-        """See `Sampler.logprob`."""
-        scores = self._scores(row).astype(np.float64)
-        return token_logprob(scores, token, top, self._vocabulary.piece)
-
-    def close(self) -> None:
-        """See `Sampler.close`."""
-        if self._chain:
-            C.llama_sampler_free(self._chain)
-            self._chain = None
-
-    def _scores(self, row: int) -> npt.NDArray[np.float32]:
-        pointer = C.llama_get_logits_ith(self._context, row)
-        return np.ctypeslib.as_array(pointer, (self._vocabulary.size,))
-
-    def _add(self, sampler: Any) -> None:
-        C.llama_sampler_chain_add(self._chain, sampler)
-
-    def _add_bias(self, bias: Mapping[int, float]) -> None:
-        if bias:
-            entries = (C.llama_logit_bias * len(bias))(*(C.llama_logit_bias(*entry) for entry in bias.items()))
-            self._add(C.llama_sampler_init_logit_bias(self._vocabulary.size, len(bias), entries))
-
-    def _add_penalties(self, sampling: Sampling, prompt: Rows[int]) -> None:
-        size, window = self._vocabulary.size, int(C.llama_n_ctx_seq(self._context))
-        if sampling.repetition_penalty != 1.0:
-            repetition = C.llama_sampler_init_penalties(size, window, sampling.repetition_penalty, 0.0, 0.0)
-            for token in prompt:
-                C.llama_sampler_accept(repetition, token)
-            self._add(repetition)
-        frequency, presence = sampling.frequency_penalty, sampling.presence_penalty
-        if frequency or presence:
-            self._add(C.llama_sampler_init_penalties(size, window, 1.0, frequency, presence))
-
-    def _add_choice(self, sampling: Sampling) -> None:
-        if sampling.temperature == 0.0:
-            self._add(C.llama_sampler_init_greedy())
-            return
-        if sampling.top_k:
-            self._add(C.llama_sampler_init_top_k(min(sampling.top_k, self._vocabulary.size)))
-        if sampling.typical_p < 1.0:
-            self._add(C.llama_sampler_init_typical(sampling.typical_p, 1))
-        if sampling.top_p < 1.0:
-            self._add(C.llama_sampler_init_top_p(sampling.top_p, 1))
-        if sampling.min_p > 0.0:
-            self._add(C.llama_sampler_init_min_p(sampling.min_p, 1))
-        self._add(C.llama_sampler_init_temp(sampling.temperature))
-        self._add(C.llama_sampler_init_dist(sampling.seed))
-
-
-_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
-"""llama_token_data (llama.h)."""
-
-
-class MaskedSampler(LlamaSampler):
-    """A sampler that is only shown the tokens that a mask allows."""
-
-    def __init__(self, context: Any, vocabulary: Vocabulary, sampling: Sampling, prompt: Rows[int], mask: Mask) -> None:
-        super().__init__(context, vocabulary, sampling, prompt, ignore_eos=False)
-        self._mask = mask
-
-    def sample(self, row: int) -> int:
-        """See `Sampler.sample`."""
-        allowed = self._mask.allowed()
-        candidates = np.zeros(len(allowed), _CANDIDATE)
-        candidates["id"], candidates["logit"] = allowed, self._scores(row)[allowed]
-        data = ctypes.cast(candidates.ctypes.data, ctypes.POINTER(C.llama_token_data))
-        array = C.llama_token_data_array(data=data, size=len(allowed), selected=-1, sorted=False)
-        C.llama_sampler_apply(self._chain, ctypes.byref(array))
-        token = int(array.data[array.selected].id)
-        _check_score(self._scores(row)[token])
-        C.llama_sampler_accept(self._chain, token)
-        self._mask.accept(token)
-        return token
-
-
-def _check_score(score: float) -> None:
-    if not math.isfinite(score):
-        raise ComputationError("the model computed scores that are no numbers; its file may be damaged")

@@ -133,7 +133,7 @@ class Delta(NamedTuple):
     reasoning: str = ""
     """What the model thinks; engines leave it in the text."""
     tool_call: ToolCall | None = None
-    """A tool that the model calls; engines leave it in the text."""
+    """A tool that the model calls, or more of its arguments, without id and name; engines leave it in the text."""
     tool_index: int = 0
     """Which of the answer's calls that is."""
 

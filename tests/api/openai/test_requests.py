@@ -35,6 +35,10 @@ def test_fields_that_mean_nothing_here_are_accepted(field: str) -> None:
         ({"max_tokens": 1.5}, "max_tokens"),
         ({"modalities": ["audio"]}, "modalities[0]"),
         ({"audio": {}}, "audio"),
+        ({"reasoning_effort": "low"}, "reasoning_effort"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "y": 1}]}]}, "messages[0].content"),
+        ({"tools": [{"type": "function", "function": {"name": 1}}]}, "tools[0].function.name"),
+        ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice.type"),
         ({"stream": 1}, "stream"),
     ],
 )
@@ -54,7 +58,8 @@ def test_error_repeats_no_long_value() -> None:
 
 def test_null_is_as_if_left_out() -> None:
     """Clients send null for what they leave to the service."""
-    fields = dict.fromkeys(["temperature", "max_tokens", "stop", "seed", "n", "logit_bias", "stream_options"])
+    names = ["temperature", "max_tokens", "stop", "seed", "n", "logit_bias", "stream_options", "tools", "tool_choice"]
+    fields = dict.fromkeys([*names, "functions", "audio", "reasoning_effort", "suffix", "web_search_options"])
     assert wire.chat_request(chat(**fields)) == wire.chat_request(chat())
 
 
@@ -97,3 +102,14 @@ def test_error_of_the_typed_api_names_what_the_caller_sent() -> None:
     with pytest.raises(InvalidFieldError) as found, wire.openai_names(chat(max_completion_tokens=1)):
         raise InvalidFieldError("max_tokens", "too large")
     assert found.value.field == "max_completion_tokens"
+
+
+def test_answer_can_be_sent_back_with_all_its_fields() -> None:
+    """Clients dump the assistant's message with nulls and thoughts; what it said and called is kept."""
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}, "index": 0}
+    said = {"role": "assistant", "content": None, "tool_calls": [call], "reasoning_content": "hm"}
+    message = {**said, **dict.fromkeys(["refusal", "annotations", "audio", "function_call"])}
+    result = {"role": "tool", "tool_call_id": "1", "content": "done"}
+    request = wire.chat_request(chat(messages=[*SAID, message, result]))
+    assert request.messages[1].tool_calls[0].name == "f"
+    assert request.messages[2].tool_call_id == "1"

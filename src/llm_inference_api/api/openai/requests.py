@@ -13,6 +13,10 @@ _SHOWN = 100
 """Characters of a wrong value that an error repeats."""
 
 
+_TEXT_PART = {"type", "text", "cache_control", "prompt_cache_breakpoint"}
+"""Keys of a text part. Hints for caches mean nothing here: every prefix is cached."""
+
+
 def _text_of(value: object) -> object:
     """Returns the text of a message's content: one text, a list of text parts, or null."""
     if not isinstance(value, list):
@@ -24,6 +28,8 @@ def _text_of_part(index: int, part: object) -> str:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind != "text" or not isinstance(part, dict):
         raise ValueError(f"part {index} is of type {kind!r}; only text is understood (no images, audio or files)")
+    if unknown := sorted(part.keys() - _TEXT_PART):
+        raise ValueError(f"part {index} has {unknown[0]!r}, which this service does not know; leave it out")
     if not isinstance(part.get("text"), str):
         raise ValueError(f"part {index} has no text")  # noqa: TRY004 - pydantic reports ValueErrors
     return str(part["text"])
@@ -68,6 +74,8 @@ class ChatMessage(_Strict):
     tool_call_id: str | None = None
     # Of answers, which clients send back as they came. Thoughts are not for the next answer.
     refusal: None = None
+    audio: None = None
+    function_call: None = None
     annotations: Any = None
     reasoning_content: Any = None
 
@@ -130,7 +138,31 @@ class StreamOptions(_Strict):
     include_obfuscation: Literal[False] | None = None
 
 
-class _Ignored(_Strict):
+_UNSUPPORTED = {
+    "audio": "sound cannot be generated; leave it out",
+    "echo": "the prompt cannot be repeated in the answer; leave it out",
+    "function_call": "it is deprecated; use tool_choice",
+    "functions": "they are deprecated; use tools",
+    "reasoning_effort": "it cannot be set; leave it out",
+    "suffix": "inserting text before a suffix is not supported; leave it out",
+    "web_search_options": "the service does not search the web; leave it out",
+}
+"""Fields that other services know, and what to do without them."""
+
+
+class _Unsupported(_Strict):
+    """The same fields: null is as if left out."""
+
+    audio: None = None
+    echo: Literal[False] | None = None
+    function_call: None = None
+    functions: None = None
+    reasoning_effort: None = None
+    suffix: None = None
+    web_search_options: None = None
+
+
+class _Ignored(_Unsupported):
     """Fields without a meaning for a service on one's own machine: who asks, and what OpenAI keeps or charges."""
 
     user: Any = None
@@ -191,22 +223,10 @@ class CompletionParams(_Common):
 
     prompt: str | list[str]
     logprobs: int | None = None
-    echo: Literal[False] | None = None
     best_of: int | None = None
 
 
 Params = TypeVar("Params", bound=_Common)
-
-_UNSUPPORTED = {
-    "audio": "sound cannot be generated; leave it out",
-    "echo": "the prompt cannot be repeated in the answer; leave it out",
-    "function_call": "it is deprecated; use tool_choice",
-    "functions": "they are deprecated; use tools",
-    "reasoning_effort": "it cannot be set; leave it out",
-    "suffix": "inserting text before a suffix is not supported; leave it out",
-    "web_search_options": "the service does not search the web; leave it out",
-}
-"""Fields that other services know, and what to do without them."""
 
 
 def parse(kind: type[Params], body: bytes) -> Params:

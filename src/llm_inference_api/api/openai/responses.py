@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from llm_inference_api.api.tools import whole_calls
 from llm_inference_api.engine.request import Delta, FinishReason, TokenLogprob, Usage
 from llm_inference_api.engine.tools import ToolCall
 
@@ -146,7 +147,7 @@ def completion_logprobs(entries: tuple[TokenLogprob, ...], offset: int) -> Json 
 
 
 def _message(deltas: list[Delta]) -> Json:
-    calls = [_call(delta.tool_call) for delta in deltas if delta.tool_call]
+    calls = [_call(call) for call in whole_calls(deltas)]
     thoughts = "".join(delta.reasoning for delta in deltas)
     return {
         "role": "assistant",
@@ -160,10 +161,14 @@ def _message(deltas: list[Delta]) -> Json:
 def _content(delta: Delta) -> Json:
     """Returns what a chunk's delta says; nothing where all that it has is an end."""
     if delta.tool_call:
-        return {"tool_calls": [{"index": delta.tool_index, **_call(delta.tool_call)}]}
+        return {"tool_calls": [{"index": delta.tool_index, **_call_part(delta.tool_call)}]}
     if delta.reasoning:
         return {"reasoning_content": delta.reasoning}
     return {"content": delta.text} if delta.text or delta.logprobs else {}
+
+
+def _call_part(part: ToolCall) -> Json:
+    return _call(part) if part.id else {"function": {"arguments": part.arguments}}
 
 
 def _call(call: ToolCall) -> Json:

@@ -1,0 +1,52 @@
+import json
+
+import pytest
+
+from llm_inference_api.api.errors import describe, describe_unexpected
+from llm_inference_api.api.openai.errors import error_event, error_fields, error_metadata
+from llm_inference_api.errors import (
+    ComputationError,
+    ContextLengthError,
+    DeadlineError,
+    InvalidFieldError,
+    ModelNotFoundError,
+    OverloadedError,
+    ServiceError,
+    UnavailableError,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "fields"),
+    [
+        (InvalidFieldError("temperature", "x"), ("invalid_request_error", "temperature", None)),
+        (ContextLengthError(9, 1, 8), ("invalid_request_error", "messages", "context_length_exceeded")),
+        (ModelNotFoundError("x"), ("invalid_request_error", "model", "model_not_found")),
+        (OverloadedError("full", 1.0), ("rate_limit_error", None, "rate_limit_exceeded")),
+        (UnavailableError("WORKER_DIED", "x"), ("server_error", None, "worker_died")),
+        (DeadlineError("x"), ("server_error", None, "timeout")),
+        (ComputationError("x"), ("server_error", None, None)),
+    ],
+)
+def test_each_error_has_openais_type_param_and_code(error: ServiceError, fields: tuple[str, str, str]) -> None:
+    """What programs read of an error is OpenAI's word for it."""
+    assert tuple(error_fields(describe(error))) == fields
+
+
+def test_unexpected_error_shows_nothing_of_itself() -> None:
+    """An incident's id is all that a caller reads."""
+    failure, incident = describe_unexpected()
+    event = error_event(failure).data.decode()
+    assert event.startswith("data: ")
+    assert event.endswith("\n\n")
+    error = json.loads(event.removeprefix("data: "))["error"]
+    assert error["message"] == f"internal error; incident {incident}"
+    assert error["type"] == "server_error"
+
+
+def test_metadata_fits_into_headers() -> None:
+    """A field's name may be anything that a caller writes; a header may not."""
+    metadata = dict(error_metadata(describe(InvalidFieldError("ü\n" + "x" * 1000, "is unknown"))))
+    assert metadata["x-error-param"].startswith("\\xfc\\nx")
+    assert len(metadata["x-error-param"]) <= 200
+    assert "x-error-code" not in metadata
