@@ -111,9 +111,8 @@ class Preparer:
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> list[int]:
         """Returns the tokens of a text. Raises ContextLengthError where the context surely holds fewer."""
-        text = self.preparation.apply(
-            text, starts_with_special=parse_special and self.template.begins_with_control(text)
-        )
+        prepare = self.preparation.apply if parse_special else self.preparation.apply_to_content
+        text = prepare(text)
         at_least = math.ceil(len(text.encode()) / self.tokenizer.longest_piece)
         if at_least > self.context_length:
             # Tokenising may take quadratic time: text that cannot fit is not worth it.

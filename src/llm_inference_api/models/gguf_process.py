@@ -130,8 +130,8 @@ def _make_missing(job: Job, final: Path, outbox: Outbox) -> None:
 def _final(job: Job) -> Path:
     from llm_inference_api.models.convert.cache import cached_name  # noqa: PLC0415
 
-    kind = "-".join(filter(None, (job.dtype or "checkpoint", job.quantisation)))
-    return job.cache / cached_name(_fingerprint(job.checkpoint), kind)
+    dtype = job.dtype or "checkpoint"
+    return job.cache / cached_name(f"{_fingerprint(job.checkpoint)} {dtype}", job.quantisation or dtype)
 
 
 def _fingerprint(checkpoint: Path) -> str:
