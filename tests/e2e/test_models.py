@@ -97,13 +97,13 @@ def test_models_that_do_not_fit_together_take_turns(tmp_path: Path, model_direct
         "LLM_ALLOWED_MODELS": "tiny.gguf,plain.gguf",
         "LLM_PRELOAD_MODELS": "tiny.gguf",
         "LLM_MEMORY_BUDGET": "300MiB",
-        "LLM_QUEUE_TIMEOUT": "20",
+        "LLM_QUEUE_TIMEOUT": "60",
     }
     with run_service(tmp_path, model_directory, **variables) as service:
         for model in ("plain.gguf", "tiny.gguf", "plain.gguf", "tiny.gguf"):
             assert answer(service, model).status_code == 200
         assert service.metric("load_seconds_count") == 5
-        long = {**BODY, "model": "tiny.gguf", "max_tokens": 1900}
+        long = {**BODY, "model": "tiny.gguf", "max_tokens": 600}
         with (
             service.http() as http,
             stream(http, "/api/generate/stream", long) as (_, events),
@@ -111,7 +111,7 @@ def test_models_that_do_not_fit_together_take_turns(tmp_path: Path, model_direct
         ):
             next(events)
             waiting = pool.submit(answer, service, "plain.gguf")
-            assert list(events)[-1]["usage"]["completion_tokens"] == 1900
+            assert list(events)[-1]["usage"]["completion_tokens"] == 600
             assert waiting.result().status_code == 200
         assert service.metric("load_seconds_count") == 6
         assert service.metric("model_state", state="ACTIVE") == 1
