@@ -106,7 +106,7 @@ def show(reference: str) -> None:
     settings = settings_or_exit()
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for key, value in read_header(path).items():
-        table.add_row(key, str(value)[:_LONGEST_VALUE])
+        table.add_row(key, " ".join(str(value).split())[:_LONGEST_VALUE])
     footprint = estimate([path], ContextChoice(settings.context_length, settings.kv_cache_tokens))
     table.add_row("memory: weights", f"{footprint.weights / _MIB:.0f} MiB")
     table.add_row("memory: key-value cache", f"{footprint.cache / _MIB:.0f} MiB")

@@ -38,9 +38,10 @@ from llm_inference_api.engine.messages import ContextChoice, EngineConfig, GpuCh
 from llm_inference_api.envoy import EnvoyProcess
 from llm_inference_api.errors import ServiceError
 from llm_inference_api.models.hub import HubOptions
-from llm_inference_api.models.registry import Observers, Policy, Registry, build_registry
+from llm_inference_api.models.registry import Policy, Registry, build_registry
 from llm_inference_api.models.room import Room, available_memory
 from llm_inference_api.models.source import Sources
+from llm_inference_api.models.status import Observers
 from llm_inference_api.observability.log import fields
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.settings import Settings

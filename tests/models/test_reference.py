@@ -14,7 +14,8 @@ from llm_inference_api.models.reference import (
     parse_references,
     parts,
 )
-from llm_inference_api.models.registry import Observer, Policy, build_registry
+from llm_inference_api.models.registry import Policy, build_registry
+from llm_inference_api.models.status import Observer
 
 FILE = "m-Q4_K_M.gguf"
 

@@ -16,17 +16,10 @@ from llm_inference_api.engine.request import Delta, GenerationRequest, Progress,
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError, ModelNotFoundError, UnavailableError
 from llm_inference_api.models.hub import HubOptions
 from llm_inference_api.models.reference import parse_references
-from llm_inference_api.models.registry import (
-    ModelStatus,
-    Observer,
-    Policy,
-    Registry,
-    ServedModel,
-    State,
-    build_registry,
-)
+from llm_inference_api.models.registry import Policy, Registry, ServedModel, build_registry
 from llm_inference_api.models.room import Room
 from llm_inference_api.models.source import Sources
+from llm_inference_api.models.status import ModelStatus, Observer, State
 
 
 class Recorder(Observer):

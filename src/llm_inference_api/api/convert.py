@@ -21,7 +21,7 @@ from llm_inference_api.engine.request import (
     Usage,
 )
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.models.registry import ModelStatus
+from llm_inference_api.models.status import ModelStatus
 
 MAX_PROMPT_BYTES = 1 << 20
 MAX_MESSAGES = 1024

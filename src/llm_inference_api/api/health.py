@@ -5,7 +5,7 @@ import asyncio
 from grpc_health.v1 import health, health_pb2
 
 from llm_inference.v1 import inference_pb2
-from llm_inference_api.models.registry import ModelStatus, Observer, State
+from llm_inference_api.models.status import ModelStatus, Observer, State
 
 Status = health_pb2.HealthCheckResponse.ServingStatus
 SERVICE: str = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name

@@ -6,8 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
 from llm_inference_api.engine.client import EngineClient
 from llm_inference_api.engine.inquiry import Findings, Inquiry
@@ -25,6 +24,7 @@ from llm_inference_api.models.footprint import estimate
 from llm_inference_api.models.reference import Reference
 from llm_inference_api.models.room import Room
 from llm_inference_api.models.source import ModelFiles, Preparation, Sources
+from llm_inference_api.models.status import LoadProgress, ModelStatus, Observer, State
 
 _FIRST_BACK_OFF = 1.0
 _LONGEST_BACK_OFF = 60.0
@@ -36,58 +36,6 @@ _CRASHES_ALLOWED = 1
 _REMEMBERED_SUSPECTS = 1000
 
 logger = logging.getLogger(__name__)
-
-
-class State(Enum):
-    """Where a model stands in its life."""
-
-    UNLOADED = "UNLOADED"
-    DOWNLOADING = "DOWNLOADING"
-    CONVERTING = "CONVERTING"
-    QUANTIZING = "QUANTIZING"
-    LOADING = "LOADING"
-    ACTIVE = "ACTIVE"
-    UNLOADING = "UNLOADING"
-    FAILED = "FAILED"
-
-
-class LoadProgress(NamedTuple):
-    """How far a passing state is."""
-
-    done: float
-    total: float
-    unit: str
-    """`BYTES`, `TENSORS` or `FRACTION`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelStatus:
-    """A model as it stands now."""
-
-    id: str
-    source: str
-    state: State = State.UNLOADED
-    reason: str = ""
-    progress: LoadProgress | None = None
-    info: ModelInfo | None = None
-    memory: int = 0
-    """Bytes that are counted for the model while it is in memory."""
-
-
-class Observer:
-    """What the registry tells others. Its methods do nothing here."""
-
-    def status_changed(self, status: ModelStatus) -> None:
-        """A model's state or progress is another."""
-
-    def stepped(self, model: str, stats: StepStats) -> None:
-        """A model's worker made a step."""
-
-    def loaded(self, model: str, seconds: float) -> None:
-        """A model was loaded in this time."""
-
-    def crashed(self, model: str) -> None:
-        """A model's worker died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,33 +50,6 @@ class Policy:
     """Requests that wait for a model before more are refused."""
     idle_unload: float | None = None
     """Seconds without a request after which a model leaves the memory; None: it stays."""
-
-
-class Observers(Observer):
-    """Tells several observers."""
-
-    def __init__(self, *observers: Observer) -> None:
-        self._observers = observers
-
-    def status_changed(self, status: ModelStatus) -> None:
-        """See `Observer`."""
-        for observer in self._observers:
-            observer.status_changed(status)
-
-    def stepped(self, model: str, stats: StepStats) -> None:
-        """See `Observer`."""
-        for observer in self._observers:
-            observer.stepped(model, stats)
-
-    def loaded(self, model: str, seconds: float) -> None:
-        """See `Observer`."""
-        for observer in self._observers:
-            observer.loaded(model, seconds)
-
-    def crashed(self, model: str) -> None:
-        """See `Observer`."""
-        for observer in self._observers:
-            observer.crashed(model)
 
 
 class ServedModel:

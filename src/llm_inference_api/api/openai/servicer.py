@@ -28,7 +28,8 @@ from llm_inference_api.api.openai.responses import (
     event,
 )
 from llm_inference_api.engine.request import Delta
-from llm_inference_api.models.registry import ModelStatus, Registry
+from llm_inference_api.models.registry import Registry
+from llm_inference_api.models.status import ModelStatus
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Params = ChatCompletionParams | CompletionParams
