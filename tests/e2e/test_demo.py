@@ -1,0 +1,138 @@
+"""The first minute of a newcomer: the bundled model, with no setting at all."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+
+from llm_inference.v1 import inference_pb2
+from tests.e2e.service import RunningService, inference, run_service
+from tests.e2e.sse import read, text_of
+
+QUESTIONS = (
+    "Hello!",
+    "What is 2+2?",
+    "What is the capital of France?",
+    "Write a haiku about coding.",
+    "Explain machine learning in simple terms.",
+    "Tell me a short story.",
+    "What is the opposite of hot?",
+    "Who won the football match last night?",
+)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service without any setting of models."""
+    directory = tmp_path_factory.mktemp("demo")
+    with run_service(directory, directory) as service:
+        yield service
+
+
+def ask(service: RunningService, *said: str, **fields: Any) -> dict[str, Any]:
+    """Returns the answer to messages that alternate between user and assistant."""
+    roles = ("user", "assistant")
+    messages = [{"role": roles[index % 2], "content": text} for index, text in enumerate(said)]
+    answer = httpx.post(f"{service.url}/api/chat", json={"messages": messages, **fields}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def content(answer: dict[str, Any]) -> str:
+    return str(answer["message"]["content"])
+
+
+def test_the_log_says_that_the_demo_is_served(demo: RunningService) -> None:
+    """Whoever sets nothing learns which model answers."""
+    assert "LLM_ALLOWED_MODELS is unset: the bundled demo model is served" in demo.log()
+
+
+def test_two_and_two_is_four(demo: RunningService) -> None:
+    """The README's first call answers sensibly at the default settings."""
+    assert "4" in content(ask(demo, "What is 2+2?"))
+
+
+def test_a_haiku_has_three_lines(demo: RunningService) -> None:
+    """A haiku on request is one."""
+    assert len(content(ask(demo, "Write a haiku about coding.")).strip().splitlines()) == 3
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_answers_end_by_themselves(demo: RunningService, question: str) -> None:
+    """At the default settings an answer ends with STOP, and says something."""
+    answer = ask(demo, question)
+    assert answer["finish_reason"] == "STOP"
+    assert content(answer).strip()
+
+
+def test_a_second_turn_uses_the_first(demo: RunningService) -> None:
+    """The chat remembers what was said."""
+    first = ask(demo, "My name is Anna.", temperature=0)
+    second = ask(demo, "My name is Anna.", content(first), "What is my name?", temperature=0)
+    assert "Anna" in content(second)
+
+
+def test_text_does_not_depend_on_the_batch(demo: RunningService) -> None:
+    """At temperature 0 a question has one answer, alone and beside others."""
+    alone = [content(ask(demo, question, temperature=0)) for question in QUESTIONS]
+    with ThreadPoolExecutor(len(QUESTIONS)) as pool:
+        together = list(pool.map(lambda question: content(ask(demo, question, temperature=0)), QUESTIONS))
+    assert together == alone
+
+
+def test_a_seed_gives_its_text_again(demo: RunningService) -> None:
+    """The same request with the same seed has the same answer."""
+    ask(demo, "Tell me a short story.")  # The prompt is in the cache for both that follow.
+    texts = {content(ask(demo, "Tell me a short story.", seed=11, temperature=1.2)) for _ in range(2)}
+    assert len(texts) == 1
+
+
+def test_the_stream_is_the_whole_answer(demo: RunningService) -> None:
+    """Deltas add up to what the unary call answers."""
+    body = {"messages": [{"role": "user", "content": "Explain machine learning in simple terms."}], "temperature": 0}
+    whole = httpx.post(f"{demo.url}/api/chat", json=body, timeout=60).json()
+    with demo.http() as http:
+        assert text_of(read(http, "/api/chat/stream", body)) == content(whole)
+
+
+def test_a_stop_string_ends_the_answer(demo: RunningService) -> None:
+    """The answer ends before the stop string, wherever its tokens part."""
+    whole = content(ask(demo, "What is the capital of France?", temperature=0))
+    cut = content(ask(demo, "What is the capital of France?", temperature=0, stop=["aris"]))
+    assert "aris" in whole
+    assert cut == whole.partition("aris")[0]
+
+
+def test_a_system_message_changes_the_tone(demo: RunningService) -> None:
+    """What the system says shows in the answer."""
+    messages = [
+        {"role": "system", "content": "You are a pirate."},
+        {"role": "user", "content": "What is the capital of France?"},
+    ]
+    pirate = httpx.post(f"{demo.url}/api/chat", json={"messages": messages, "temperature": 0}, timeout=60).json()
+    assert content(pirate) != content(ask(demo, "What is the capital of France?", temperature=0))
+
+
+def test_restricted_answers_are_what_they_must_be(demo: RunningService) -> None:
+    """A JSON schema holds for the demo model too."""
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
+    answer = ask(demo, "What is 2+2?", json_schema=json.dumps(schema))
+    assert set(json.loads(content(answer))) == {"n"}
+
+
+def test_grpc_answers_the_same(demo: RunningService) -> None:
+    """Both wires have one answer."""
+    message = inference_pb2.ChatMessage(role="user", content="What is the capital of France?")
+    with grpc.insecure_channel(demo.address) as channel:
+        native = inference(channel).Chat(inference_pb2.ChatRequest(messages=[message], temperature=0))
+    assert native.message.content == content(ask(demo, "What is the capital of France?", temperature=0))
