@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
+from llm_inference_api.engine.exact_schema import exact
 from llm_inference_api.engine.request import Constraint, Language
 from llm_inference_api.errors import InvalidFieldError
 
@@ -146,6 +147,7 @@ def json_schema(schema: dict[str, Any], field: str, *, strict: bool) -> dict[str
     Raises InvalidFieldError where to find that out would take too long.
     """
     _check_multiples(json.dumps(schema), field)
+    schema = exact(schema)
     options = {**_JSON_OPTIONS, "lenient": not strict}
     grammar = LLMatcher.grammar_from_json_schema(schema, overrides=options)  # type: ignore[arg-type]
     if not strict and LLMatcher.validate_grammar(grammar):
@@ -173,7 +175,8 @@ def _named(constraint: Constraint, name: str) -> list[dict[str, Any]]:
 def _own_grammar(constraint: Constraint) -> str:
     match constraint.language:
         case Language.JSON_SCHEMA:
-            return LLMatcher.grammar_from_json_schema(constraint.source, overrides=_JSON_OPTIONS)  # type: ignore[arg-type]
+            schema = exact(json.loads(constraint.source))
+            return LLMatcher.grammar_from_json_schema(schema, overrides=_JSON_OPTIONS)  # type: ignore[arg-type]
         case Language.REGEX:
             return LLMatcher.grammar_from_regex(constraint.source)
         case Language.CHOICE:
