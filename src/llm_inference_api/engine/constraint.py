@@ -118,6 +118,8 @@ def compile_constraint(constraint: Constraint, tokenizer: LLTokenizer) -> TokenM
         grammar = _grammar(constraint)
     except ValueError as error:
         raise InvalidFieldError(constraint.field, _reason(str(error))) from error
+    except RecursionError as error:
+        raise InvalidFieldError(constraint.field, "has too many levels") from error
     matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=_LIMITS)
     if matcher.is_error():
         raise InvalidFieldError(constraint.field, _reason(matcher.get_error()))
