@@ -106,3 +106,46 @@ def test_thoughts_may_come_before_a_restricted_text(
     for token in tokens:
         assert token in found.allowed()
         found.accept(token)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        '{"multipleOf": 99991}',
+        '{"type": "integer", "multipleOf": 1e9}',
+        '{"multiple\\u004ff": 0.123457}',
+        '{"items": [{"multipleOf": 6000}, {"multipleOf": 4001}]}',
+    ],
+)
+def test_multiples_are_bounded(schema: str) -> None:
+    """A multipleOf with many digits would take seconds to compile, so all of them together are bounded."""
+    with pytest.raises(InvalidFieldError, match="multipleOf add up to more than 10000"):
+        mask(Language.JSON_SCHEMA, schema)
+
+
+@pytest.mark.parametrize("schema", ['{"multipleOf": 0.0001}', '{"multipleOf": 1e-3}', '{"multipleOf": 500}'])
+def test_usual_multiples_are_followed(schema: str) -> None:
+    """What the number's size is does not matter, but how many remainders it leaves."""
+    assert mask(Language.JSON_SCHEMA, schema).matches("1500")
+
+
+def test_row_of_too_many_choices_is_called_too_complex() -> None:
+    """A schema that llguidance follows no further is said to be too complex, not to match nothing."""
+    found = mask(Language.JSON_SCHEMA, json.dumps({"properties": {f"p{n}": {"type": "null"} for n in range(1500)}}))
+    found.accept(ord("{"))
+    with pytest.raises(InvalidFieldError, match="too complex"):
+        found.allowed()
+
+
+def test_longer_text_is_read_on() -> None:
+    """What was read of a text is not read again, and a text that is another one is read from its beginning."""
+    found = mask(Language.REGEX, "(ab)+")
+    whole = [found.matches("ab" * count) for count in range(1, 6)]
+    assert whole == [True] * 5
+    assert [found.matches(text) for text in ("aba", "abab", "abc", "abab", "ababab")] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]

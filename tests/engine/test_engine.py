@@ -29,7 +29,7 @@ class Bench:
     def submit(self, name: str, tokens: list[int], stopping: Stopping | None = None, **sampling: int) -> None:
         stopping = stopping or Stopping()
         request = GenerationRequest(name, "", Sampling(seed=0, **sampling), stopping)
-        sampler = FakeSampler(self.backend)
+        sampler = FakeSampler(self.backend, tokens)
         output = OutputText(stopping.stop)
         self.engine.submit(Sequence(request, tokens, stopping.max_tokens or 4, output, sampler, self.now))
 
@@ -200,3 +200,38 @@ def test_progress_is_reported_at_an_interval() -> None:
         ("long", Stage.PREFILL),
     ]
     assert second.progress == ()
+
+
+def test_sequence_without_its_mask_delays_no_other() -> None:
+    """Others get their tokens while a mask is computed; the sequence goes on where it was once the mask is there."""
+    bench = Bench()
+    bench.backend.late_after.add(11)
+    bench.submit("slow", [10, 11])
+    bench.submit("other", [20, 21])
+    outputs = [bench.engine.step() for _ in range(3)]
+    assert (text(outputs, "slow"), text(outputs, "other")) == ("", "22 23 24 ")
+    bench.backend.late_after.clear()
+    outputs += bench.run()
+    assert (text(outputs, "slow"), text(outputs, "other")) == ("12 13 14 15 ", "22 23 24 25 ")
+
+
+def test_mask_is_waited_for_where_nothing_else_is_to_do() -> None:
+    """A step without other work takes the time that the mask takes, instead of being made again and again."""
+    bench = Bench(FakeBackend(late_after=set(range(100))))
+    bench.submit("a", [10, 11])
+    outputs = bench.run()
+    assert text(outputs, "a") == "12 13 14 15 "
+    assert len(outputs) == 4
+
+
+def test_cancelled_sequence_is_waited_for_no_more() -> None:
+    """A sequence that is cancelled while its mask is computed leaves nothing behind."""
+    bench = Bench(FakeBackend(late_after=set(range(100))))
+    bench.submit("a", [10, 11])
+    bench.submit("b", [20, 21])
+    bench.engine.step()
+    bench.engine.cancel("b")
+    outputs = bench.run()
+    assert text(outputs, "b") == ""
+    assert deltas(outputs, "a")[-1].finish_reason is FinishReason.LENGTH
+    assert bench.backend.closed_samplers == 2

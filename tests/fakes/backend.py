@@ -3,7 +3,7 @@
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
 
-from llm_inference_api.engine.backend import BackendError, Row
+from llm_inference_api.engine.backend import KEPT, BackendError, Row
 from llm_inference_api.engine.request import Sampling, TokenLogprob
 from llm_inference_api.errors import ComputationError
 
@@ -23,6 +23,8 @@ class FakeBackend:
     """The next token by last token; others are followed by themselves plus 1."""
     fail_next: bool = False
     closed_samplers: int = 0
+    late_after: set[int] = field(default_factory=set)
+    """Tokens after which a mask is not ready."""
 
     def forward(self, rows: Rows[Row]) -> None:
         """Notes the rows; each must continue its seat."""
@@ -40,7 +42,7 @@ class FakeBackend:
 
     def sampler(self, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool) -> "FakeSampler":
         """Returns a sampler that takes what the script says."""
-        return FakeSampler(self)
+        return FakeSampler(self, prompt)
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         """Copies; the target must be empty."""
@@ -70,10 +72,21 @@ class FakeSampler:
     """Takes the token that the backend's script says; a negative one is a failure."""
 
     backend: FakeBackend
+    tokens: Rows[int] = ()
+    """The known ones of its sequence."""
+    kept: int = END
+
+    def is_ready(self) -> bool:
+        """Returns whether the mask after the newest token is."""
+        return self.tokens[-1] not in self.backend.late_after
+
+    def keep(self, row: int) -> None:
+        """Keeps the scripted token."""
+        self.kept = self.backend.scores[row]
 
     def sample(self, row: int) -> int:
         """Returns the scripted token."""
-        token = self.backend.scores[row]
+        token = self.kept if row == KEPT else self.backend.scores[row]
         if token < 0:
             raise ComputationError("no number")
         return token

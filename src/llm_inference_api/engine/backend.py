@@ -16,8 +16,18 @@ class Row(NamedTuple):
     """Whether a token is to be sampled after this one."""
 
 
+KEPT = -1
+"""In place of a row: the one whose scores the sampler has kept."""
+
+
 class Sampler(Protocol):
     """Chooses the tokens of one sequence."""
+
+    def is_ready(self) -> bool:
+        """Returns whether `sample` can choose at once; False where it would have to wait for a mask."""
+
+    def keep(self, row: int) -> None:
+        """Keeps the scores of this row, for the row `KEPT`, beyond the next forward."""
 
     def sample(self, row: int) -> int:
         """Returns the token chosen after this row of the last forward.
@@ -35,6 +45,9 @@ class Sampler(Protocol):
 
 class Mask(Protocol):
     """Says which tokens may come next in one answer."""
+
+    def is_ready(self) -> bool:
+        """Returns whether `allowed` need not wait."""
 
     def allowed(self) -> Any:
         """Returns the ids of these tokens, in order, as an array.

@@ -1,27 +1,41 @@
 """What the text of an answer must match, compiled for one model's tokens with llguidance.
 
-llguidance bounds its own work: what exceeds its limits is an error of the request, never a slow step for others.
+llguidance bounds its own work, and what it does not bound is bounded here: what exceeds a limit is an error of the
+request. Masks are computed beside the engine's thread, so that one that takes long is no slow step for others.
 """
 
 import json
+import os
 import re
+from concurrent.futures import Future, ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
+from llm_inference_api.engine.exact_schema import exact
 from llm_inference_api.engine.request import Constraint, Language
 from llm_inference_api.errors import InvalidFieldError
 
 TokenIds = npt.NDArray[np.int32]
 
-_LIMITS = LLParserLimits(verbose_errors=False)
+_LIMITS = LLParserLimits(verbose_errors=False, initial_lexer_fuel=300_000)
+"""The fuel bounds what compiling takes: about 0.2 s."""
+_LARGEST_MULTIPLE = 10_000
+"""Of all `multipleOf` of a constraint together. Each becomes an automaton of so many states, which no fuel bounds."""
+_MULTIPLE = re.compile(r'"multipleOf"\s*:\s*([-+.0-9eE]{1,40})')
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _JSON_OPTIONS: dict[str, Any] = {"whitespace_pattern": r"\n?[ ]{0,32}"}
 """Bounded white space: small models fall into endless indentation."""
 _LONGEST_REASON = 500
 _EXCERPT = re.compile(r"\n *\d+ \|")
 """Where llguidance begins to show the grammar around a problem."""
+
+
+_beside = ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)) // 2), "mask")
+"""Computes masks while the engine computes scores: llguidance lets other threads run meanwhile."""
 
 
 class TokenMask:
@@ -30,31 +44,34 @@ class TokenMask:
     def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer, field: str) -> None:
         """Raises InvalidFieldError where no text at all can match."""
         self._matcher = matcher
-        self._tokenizer = tokenizer
         self._field = field
-        self._start = matcher.deep_copy()
+        self._read = _Reader(matcher, tokenizer)
         self._bits = np.zeros((tokenizer.vocab_size + 31) // 32, np.int32)
-        self._next: TokenIds | None = self._compute()
+        self._next: Future[TokenIds] = Future()
+        self._next.set_result(self._compute())
+
+    def is_ready(self) -> bool:
+        """Returns whether `allowed` has its answer already."""
+        return self._next.done()
 
     def allowed(self) -> TokenIds:
         """Returns the ids of the tokens that may come next, in order; those that end an answer where it is complete.
 
         Raises InvalidFieldError where the text cannot be continued to one that matches.
         """
-        if self._next is None:
-            self._next = self._compute()
-        return self._next
+        return self._next.result()
 
     def accept(self, token: int) -> None:
-        """Notes the token that was chosen among the allowed ones."""
-        self._matcher.consume_token(token)
-        self._next = None
+        """Notes the token that was chosen among the allowed ones, and begins to compute those after it."""
+        self._next = _beside.submit(self._advance, token)
 
     def matches(self, text: str) -> bool:
         """Returns whether this, as a whole answer, matches."""
-        matcher = self._start.deep_copy()
-        tokens = self._tokenizer.greedy_tokenize(text)
-        return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
+        return self._read.matches(text)
+
+    def _advance(self, token: int) -> TokenIds:
+        self._matcher.consume_token(token)
+        return self._compute()
 
     def _compute(self) -> TokenIds:
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
@@ -64,31 +81,75 @@ class TokenMask:
         return np.flatnonzero(bits).astype(np.int32)
 
     def _dead_end(self) -> str:
-        reason = str(self._matcher.stop_reason())
-        if reason in ("ParserTooComplex", "LexerTooComplex"):
-            return "is too complex to be followed; simplify it"
-        return "no text can match it, at least not beyond what the model has written so far"
+        if "NoExtension" in f"{self._matcher.stop_reason()} {self._matcher.get_error()}":
+            return "no text can match it, at least not beyond what the model has written so far"
+        return "is too complex to be followed; simplify it"
+
+
+class _Reader:
+    """Says of longer and longer beginnings of one text whether they match, and reads each part of it once."""
+
+    def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer) -> None:
+        self._start = matcher.deep_copy()
+        self._tokenizer = tokenizer
+        self._begin()
+
+    def _begin(self) -> None:
+        self._text = ""
+        self._matcher = self._start.deep_copy()
+        self._fits = True
+
+    def matches(self, text: str) -> bool:
+        """Returns whether the text matches."""
+        if not text.startswith(self._text):
+            self._begin()
+        tokens = self._tokenizer.greedy_tokenize(text[len(self._text) :])
+        self._text = text
+        self._fits = self._fits and self._matcher.try_consume_tokens(tokens) == len(tokens)
+        return self._fits and self._matcher.is_accepting()
 
 
 def compile_constraint(constraint: Constraint, tokenizer: LLTokenizer) -> TokenMask:
     """Returns the mask for a new answer. Raises InvalidFieldError where nothing can match, or for lack of sense."""
     if constraint.words is not None:
         compile_constraint(constraint.words, tokenizer)  # What is wrong with it is said of its own field.
+    _check_multiples(constraint.source, constraint.field)
     try:
         grammar = _grammar(constraint)
     except ValueError as error:
         raise InvalidFieldError(constraint.field, _reason(str(error))) from error
+    except RecursionError as error:
+        raise InvalidFieldError(constraint.field, "has too many levels") from error
     matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=_LIMITS)
     if matcher.is_error():
         raise InvalidFieldError(constraint.field, _reason(matcher.get_error()))
     return TokenMask(matcher, tokenizer, constraint.field)
 
 
-def json_schema(schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
-    """Returns the schema as part of a grammar.
+def _check_multiples(source: str, field: str) -> None:
+    plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), source)
+    if sum(_states(match[1]) for match in _MULTIPLE.finditer(plain)) > _LARGEST_MULTIPLE:
+        raise InvalidFieldError(field, f"cannot be followed: its multipleOf add up to more than {_LARGEST_MULTIPLE}")
+
+
+def _states(number: str) -> int:
+    """Returns the states of an automaton that accepts the multiples of a number."""
+    try:
+        value = abs(Decimal(number)).normalize()
+        digits = value.scaleb(-min(0, int(value.as_tuple().exponent)))
+    except ArithmeticError:
+        return 0  # What is wrong with it is llguidance's to say.
+    return int(min(digits, Decimal(2 * _LARGEST_MULTIPLE)))
+
+
+def json_schema(schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
+    """Returns the schema, which the field of a request has, as part of a grammar.
 
     Where it is not strict, keywords that cannot be followed restrict nothing; neither does a schema without sense.
+    Raises InvalidFieldError where to find that out would take too long.
     """
+    _check_multiples(json.dumps(schema), field)
+    schema = exact(schema)
     options = {**_JSON_OPTIONS, "lenient": not strict}
     grammar = LLMatcher.grammar_from_json_schema(schema, overrides=options)  # type: ignore[arg-type]
     if not strict and LLMatcher.validate_grammar(grammar):
@@ -116,7 +177,8 @@ def _named(constraint: Constraint, name: str) -> list[dict[str, Any]]:
 def _own_grammar(constraint: Constraint) -> str:
     match constraint.language:
         case Language.JSON_SCHEMA:
-            return LLMatcher.grammar_from_json_schema(constraint.source, overrides=_JSON_OPTIONS)  # type: ignore[arg-type]
+            schema = exact(json.loads(constraint.source))
+            return LLMatcher.grammar_from_json_schema(schema, overrides=_JSON_OPTIONS)  # type: ignore[arg-type]
         case Language.REGEX:
             return LLMatcher.grammar_from_regex(constraint.source)
         case Language.CHOICE:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from llm_inference_api.engine.backend import Backend, BackendError, Row
+from llm_inference_api.engine.backend import KEPT, Backend, BackendError, Row
 from llm_inference_api.engine.messages import Rejection, StepOutput, StepStats
 from llm_inference_api.engine.request import Delta, FinishReason, Progress, Stage
 from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Scheduler, Truncate, Work
@@ -35,6 +35,8 @@ class Engine:
         self._sequences: dict[str, Sequence] = {}
         self._rejections: list[Rejection] = []
         self._cancelled: list[Stage] = []
+        self._late: list[Sequence] = []
+        """Sequences whose newest row is computed, but not the mask of what may follow it."""
 
     @property
     def busy(self) -> bool:
@@ -102,16 +104,36 @@ class Engine:
         return _last_rows(plan.work)
 
     def _sample(self, scored: list[tuple[Sequence, int]]) -> list[Delta]:
-        deltas = []
-        for sequence, row in scored:
-            try:
-                token = sequence.sampler.sample(row)
-            except ServiceError as error:
-                self.reject(sequence.id, error)
-                self._end(sequence)
-            else:
-                deltas.append(self._append(sequence, row, token))
+        """Samples the sequences that can be; those that wait for a mask do so beside the next steps.
+
+        Only where no other sequence has anything to do is the first of them waited for.
+        """
+        due = [*((sequence, KEPT) for sequence in self._late), *scored]
+        self._late = []
+        deltas = [
+            delta for sequence, row in due if self._is_due(sequence, row) for delta in self._choose(sequence, row)
+        ]
+        if self._late and not deltas and all(not sequence.uncomputed for sequence in self._scheduler.running):
+            deltas = self._choose(self._late.pop(0), KEPT)
         return deltas
+
+    def _is_due(self, sequence: Sequence, row: int) -> bool:
+        if sequence.sampler.is_ready():
+            return True
+        if row != KEPT:
+            sequence.sampler.keep(row)
+        self._late.append(sequence)
+        return False
+
+    def _choose(self, sequence: Sequence, row: int) -> list[Delta]:
+        """Returns the delta of the sequence's next token, or nothing where the sequence has failed."""
+        try:
+            token = sequence.sampler.sample(row)
+        except ServiceError as error:
+            self.reject(sequence.id, error)
+            self._end(sequence)
+            return []
+        return [self._append(sequence, row, token)]
 
     def _append(self, sequence: Sequence, row: int, token: int) -> Delta:
         sequence.tokens.append(token)
@@ -177,6 +199,7 @@ class Engine:
     def _end(self, sequence: Sequence) -> None:
         del self._sequences[sequence.id]
         self._scheduler.remove(sequence)
+        self._late = [other for other in self._late if other is not sequence]
         sequence.sampler.close()
 
     def _fail_all(self, error: BackendError) -> None:

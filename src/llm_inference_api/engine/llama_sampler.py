@@ -10,7 +10,7 @@ import llama_cpp.llama_cpp as C
 import numpy as np
 import numpy.typing as npt
 
-from llm_inference_api.engine.backend import Mask
+from llm_inference_api.engine.backend import KEPT, Mask
 from llm_inference_api.engine.llama_vocabulary import Vocabulary
 from llm_inference_api.engine.logprobs import token_logprob
 from llm_inference_api.engine.request import Sampling, TokenLogprob
@@ -32,6 +32,13 @@ class LlamaSampler:
         self._add_bias(bias)
         self._add_penalties(sampling, prompt)
         self._add_choice(sampling)
+
+    def is_ready(self) -> bool:
+        """See `Sampler.is_ready`."""
+        return True
+
+    def keep(self, row: int) -> None:
+        """See `Sampler.keep`; one that is always ready keeps nothing."""
 
     def sample(self, row: int) -> int:
         """See `Sampler.sample`."""
@@ -99,6 +106,21 @@ class MaskedSampler(LlamaSampler):
     def __init__(self, context: Any, vocabulary: Vocabulary, sampling: Sampling, prompt: Rows[int], mask: Mask) -> None:
         super().__init__(context, vocabulary, sampling, prompt, ignore_eos=False)
         self._mask = mask
+        self._kept: npt.NDArray[np.float32] | None = None
+
+    def is_ready(self) -> bool:
+        """See `Sampler.is_ready`."""
+        return self._mask.is_ready()
+
+    def keep(self, row: int) -> None:
+        """See `Sampler.keep`."""
+        self._kept = self._scores(row).copy()
+
+    def _scores(self, row: int) -> npt.NDArray[np.float32]:
+        if row == KEPT:
+            assert self._kept is not None
+            return self._kept
+        return super()._scores(row)
 
     def sample(self, row: int) -> int:
         """See `Sampler.sample`."""

@@ -47,6 +47,13 @@ class NumpySampler:
         if ignore_eos:
             self._bias |= {token: -math.inf for token in range(vocabulary_size) if source.is_end(token)}
 
+    def is_ready(self) -> bool:
+        """See `Sampler.is_ready`."""
+        return True
+
+    def keep(self, row: int) -> None:
+        """See `Sampler.keep`; one that is always ready keeps nothing."""
+
     def sample(self, row: int) -> int:
         """See `Sampler.sample`."""
         scores = self._source.scores(row)

@@ -72,6 +72,7 @@ def _form(form: ToolFormat, terminal: Terminal) -> _Form:
 
 def _call_rules(index: int, tool: Tool, form: ToolFormat, terminal: Terminal) -> list[str]:
     shape = _form(form, terminal)
+    schema = json_schema(json.loads(tool.parameters), "tools", strict=tool.strict)
     if form is ToolFormat.MISTRAL_ARGS:
         name = f"{_quoted(tool.name)} {terminal(ARGS)}"
     else:
@@ -79,7 +80,7 @@ def _call_rules(index: int, tool: Tool, form: ToolFormat, terminal: Terminal) ->
         name = _quoted(f'{json.dumps(tool.name)}, "{key}": ')
     return [
         f"call_{index}: {shape.call_start} {name} args_{index} {shape.call_end}",
-        f"args_{index}: %json {json.dumps(json_schema(json.loads(tool.parameters), strict=tool.strict))}",
+        f"args_{index}: %json {json.dumps(schema)}",
     ]
 
 

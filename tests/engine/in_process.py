@@ -1,0 +1,61 @@
+"""An engine with a real model, without a process of its own."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llm_inference_api.engine import worker
+from llm_inference_api.engine.messages import ContextChoice, EngineConfig
+from llm_inference_api.engine.request import Constraint, FinishReason, GenerationRequest, Sampling, Stopping
+from llm_inference_api.errors import ServiceError
+
+
+@dataclass
+class Answer:
+    """What became of a request."""
+
+    text: str = ""
+    reason: FinishReason | None = None
+    error: ServiceError | None = None
+    arrivals: list[float] = field(default_factory=list)
+    """Seconds at which tokens came, on the performance counter."""
+
+
+class InProcess:
+    """Makes the engine's steps in the thread of its caller."""
+
+    def __init__(self, model: Path, slots: int = 8) -> None:
+        context = ContextChoice(length=1024, cache_tokens=1024 * slots)
+        config = EngineConfig(model, threads=1, slots=slots, default_max_tokens=64, queue_timeout=1e6, context=context)
+        self.engine, self.preparer, _, _ = worker.build(config, lambda fraction: None)
+        self.answers: dict[str, Answer] = {}
+
+    def submit(self, name: str, constraint: Constraint | None, max_tokens: int, seed: int = 0) -> Answer:
+        """Puts a request into the queue, or notes why it cannot be."""
+        answer = self.answers[name] = Answer()
+        stopping = Stopping(max_tokens, ignore_eos=constraint is None)
+        request = GenerationRequest(name, "An answer: ", Sampling(seed, temperature=1.0), stopping, constraint)
+        try:
+            self.engine.submit(self.preparer.prepare(request))
+        except ServiceError as error:
+            answer.error = error
+        return answer
+
+    def step(self) -> float:
+        """Makes a step and returns the seconds that it took."""
+        started = time.perf_counter()
+        output = self.engine.step()
+        now = time.perf_counter()
+        for delta in output.deltas:
+            answer = self.answers[delta.request_id]
+            answer.text += delta.text
+            answer.reason = delta.finish_reason
+            answer.arrivals.append(now)
+        for request_id, error in output.rejections:
+            self.answers[request_id].error = error
+        return now - started
+
+    def finish(self) -> None:
+        """Makes steps until nothing is left to do."""
+        while self.engine.busy:
+            self.step()
