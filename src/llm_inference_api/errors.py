@@ -61,6 +61,19 @@ class ModelFailedError(ServiceError):
     """A model cannot be loaded, for a reason that lies in its file or its settings."""
 
 
+class UnsupportedError(ServiceError):
+    """A model cannot do what a request asks for, whatever its fields."""
+
+    def __init__(self, reason: str, problem: str) -> None:
+        super().__init__(reason, problem)
+        self.reason = reason
+        """An UPPER_SNAKE name of the cause, for programs."""
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
 class HubError(ServiceError):
     """A model cannot be had from the hub, and a new try alone changes nothing."""
 

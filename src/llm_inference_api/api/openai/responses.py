@@ -1,11 +1,15 @@
 """Answers as OpenAI's JSON objects, and the frames of its server-sent events."""
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from llm_inference_api.api.tools import whole_calls
+from llm_inference_api.engine.inquiry import VECTOR_TYPE, Embeddings
 from llm_inference_api.engine.request import Delta, FinishReason, TokenLogprob, Usage
 from llm_inference_api.engine.tools import ToolCall
 
@@ -144,6 +148,21 @@ def completion_logprobs(entries: tuple[TokenLogprob, ...], offset: int) -> Json 
         "top_logprobs": [{_decode(top.token_bytes): top.logprob for top in entry.top_logprobs} for entry in entries],
         "text_offset": [offset + sum(map(len, texts[:at])) for at in range(len(texts))],
     }
+
+
+def embedding_list(model: str, embeddings: Embeddings, *, in_base64: bool) -> Json:
+    """Returns the object of `/v1/embeddings`; vectors in base64 are F32, the lowest byte first."""
+    tokens = sum(embedding.tokens for embedding in embeddings)
+    data = [
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": b64encode(vector).decode() if in_base64 else np.frombuffer(vector, VECTOR_TYPE).tolist(),
+        }
+        for index, (vector, _) in enumerate(embeddings)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data, "model": model, "usage": usage}
 
 
 def _message(deltas: list[Delta]) -> Json:

@@ -14,8 +14,9 @@ from llm_inference_api import __version__
 from llm_inference_api.api import convert
 from llm_inference_api.api.answers import Answers, Question, new_id
 from llm_inference_api.api.convert import Defaults
+from llm_inference_api.api.embeddings import checked
 from llm_inference_api.api.openai import wire
-from llm_inference_api.api.openai.requests import ChatCompletionParams, CompletionParams, parse
+from llm_inference_api.api.openai.requests import ChatCompletionParams, CompletionParams, EmbeddingParams, parse
 from llm_inference_api.api.openai.responses import (
     DONE,
     SILENCE,
@@ -25,6 +26,7 @@ from llm_inference_api.api.openai.responses import (
     Header,
     Json,
     document,
+    embedding_list,
     event,
 )
 from llm_inference_api.engine.request import Delta
@@ -63,6 +65,17 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
         async with aclosing(self._respond(params, CompletionFormat(), context)) as bodies:
             async for body in bodies:
                 yield openai_pb2.CreateCompletionResponse(http_body=body)
+
+    async def CreateEmbedding(
+        self, request: openai_pb2.CreateEmbeddingRequest, context: Context
+    ) -> openai_pb2.CreateEmbeddingResponse:
+        """Returns vectors for texts."""
+        params = parse(EmbeddingParams, request.http_body.data)
+        embed = checked("input", params.input)
+        model = self._answers.model(params.model)
+        found = await self._answers.embed(model, embed, context)
+        body = embedding_list(model.status.id, found, in_base64=params.encoding_format == "base64")
+        return openai_pb2.CreateEmbeddingResponse(http_body=_json(body))
 
     async def ListOpenAIModels(
         self, request: openai_pb2.ListOpenAIModelsRequest, context: Context
