@@ -38,11 +38,12 @@ class ContextLengthError(ServiceError):
         self.exact = exact
 
     def __str__(self) -> str:
-        prompt = f"the prompt has {'' if self.exact else 'at least '}{self.prompt_tokens} tokens"
-        context = f"the model's context holds {self.context_length}"
+        has = f"has {'' if self.exact else 'at least '}{self.prompt_tokens} tokens"
+        # LiteLLM knows the case by these words, LangChain by "prompt is too long".
+        context = f"this model's maximum context length is {self.context_length} tokens"
         if self.prompt_tokens >= self.context_length:
-            return f"{prompt}, and {context}, the answer included; shorten the prompt"
-        return f"{prompt} and max_tokens is {self.max_tokens}, but {context}; shorten the prompt or lower max_tokens"
+            return f"the prompt is too long: it {has}, and {context}, the answer included"
+        return f"the prompt {has} and max_tokens is {self.max_tokens}, but {context}; shorten or lower one of them"
 
 
 class ModelNotFoundError(ServiceError):

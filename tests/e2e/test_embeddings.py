@@ -104,7 +104,11 @@ def test_default_of_rest_is_float(service: RunningService) -> None:
         ({"input": [[]]}, "input[0]", "empty"),
         ({"input": [-1]}, "input", "vocabulary of 261"),
         ({"input": [2**40]}, "input", "vocabulary of 261"),
-        ({"input": ["x", "y" * 2049]}, "input[1]", "2049 tokens, and the model's context holds 2048"),
+        (
+            {"input": ["x", "y" * 2049]},
+            "input[1]",
+            "2049 tokens, and this model's maximum context length is 2048",
+        ),
         ({"input": "x" * (2**20 + 1)}, "input", "bytes"),
         ({}, "input", "missing"),
     ],

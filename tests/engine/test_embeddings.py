@@ -19,6 +19,9 @@ from tests.fakes.gguf import write_tiny_encoder, write_tiny_model
 TEXTS = ("the cat sat on the mat", "a dog ran", "the cat sat on the mat")
 KINDS = {"mean": PoolingType.MEAN, "cls": PoolingType.CLS, "last": PoolingType.LAST, "unsaid": None}
 
+CLOSE = 5e-4
+"""Between two of llama.cpp's ways through the same attention, in F16 where it is fused. Other texts are 0.1 away."""
+
 
 def parts(path: Path, context: ContextChoice | None = None) -> worker.Parts:
     config = EngineConfig(path, 1, 2, 10, 30.0, context=context or ContextChoice())
@@ -55,7 +58,7 @@ def test_vectors_are_llama_cpps_own(tmp_path: Path, write: Callable[..., Path], 
     """Each way of pooling gives what llama-cpp-python computes with it; without one it is the mean."""
     path = write(tmp_path / "model.gguf", pooling=KINDS[kind])
     expected = oracle(path, KINDS[kind] or PoolingType.MEAN, TEXTS)
-    assert np.allclose(vectors(embedder_of(path), *TEXTS), expected, atol=1e-4)
+    assert np.allclose(vectors(embedder_of(path), *TEXTS), expected, atol=CLOSE)
 
 
 def test_model_without_layers_embeds_as_by_hand(tmp_path: Path) -> None:
@@ -93,7 +96,7 @@ def test_chunks_of_a_long_text_are_one_text(tmp_path: Path, monkeypatch: pytest.
     text = "0123456789" * 50
     whole = oracle(path, KINDS[kind] or PoolingType.MEAN, (text,))
     assert len(text) > llama_embedder.CHUNK
-    assert np.allclose(vectors(embedder_of(path), text), whole, atol=1e-4)
+    assert np.allclose(vectors(embedder_of(path), text), whole, atol=CLOSE)
 
 
 def test_token_ids_are_taken_as_they_are(tiny_model: Path) -> None:
@@ -107,13 +110,13 @@ def test_context_is_filled_to_the_last_token(tmp_path: Path, write: Callable[...
     embedder = embedder_of(write(tmp_path / "model.gguf"))
     most = embedder.context_length
     vectors(embedder, (5,) * most)
-    with pytest.raises(InvalidFieldError, match=rf"texts\[1\]: has {most + 1} tokens.* holds {most}"):
+    with pytest.raises(InvalidFieldError, match=rf"texts\[1\]: has {most + 1} tokens.* is {most} tokens"):
         vectors(embedder, "a", (5,) * (most + 1))
 
 
 def test_text_that_surely_is_too_long_is_not_tokenised(tiny_model: Path) -> None:
     """Both numbers are said, the first as a lower bound."""
-    with pytest.raises(InvalidFieldError, match=r"at least \d+ tokens.* holds 2048"):
+    with pytest.raises(InvalidFieldError, match=r"at least \d+ tokens.* is 2048 tokens"):
         vectors(embedder_of(tiny_model), "x" * 100_000)
 
 

@@ -65,7 +65,8 @@ class Embedder:
         return tokens
 
     def _too_long(self, field: str, count: str) -> InvalidFieldError:
-        return InvalidFieldError(field, f"has {count} tokens, and the model's context holds {self.context_length}")
+        limit = f"this model's maximum context length is {self.context_length} tokens"
+        return InvalidFieldError(field, f"has {count} tokens, and {limit}; shorten the text")
 
     def _embedding(self, tokens: Sequence[int], check: Callable[[], None]) -> Embedding:
         check()

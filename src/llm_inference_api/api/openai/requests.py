@@ -98,6 +98,8 @@ class ChatMessage(_Strict):
     function_call: None = None
     annotations: Any = None
     reasoning_content: Any = None
+    provider_specific_fields: Any = None
+    """LiteLLM's, which it adds to each answer."""
 
 
 class Function(_Strict):
