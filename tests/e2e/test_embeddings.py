@@ -180,6 +180,14 @@ def test_typed_errors_name_the_field(service: RunningService, body: dict[str, An
     assert answer.json()["message"].startswith(("texts", "token_lists"))
 
 
+def test_texts_are_counted(service: RunningService) -> None:
+    """The metrics have the tokens."""
+    before = service.metric("embedding_tokens_total", model="tiny")
+    with service.http() as http:
+        http.post("/api/embed", json={"model": "tiny", "texts": ["hello"]})
+    assert service.metric("embedding_tokens_total", model="tiny") - before == 5
+
+
 def test_most_that_may_be_asked_comes_back(service: RunningService) -> None:
     """128 vectors pass Envoy."""
     with service.http() as http:

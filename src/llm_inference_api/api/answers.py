@@ -83,7 +83,8 @@ class Answers:
             except OverloadedError:
                 self._metrics.rejected(name, "overloaded")
                 raise
-        call.facts["input_tokens"] = sum(embedding.tokens for embedding in found)
+        call.facts["input_tokens"] = tokens = sum(embedding.tokens for embedding in found)
+        self._metrics.embedded(name, tokens)
         return found
 
     async def _noted(self, question: Question, interval: float | None) -> AsyncGenerator[Delta | Progress]:

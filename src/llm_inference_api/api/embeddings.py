@@ -1,5 +1,6 @@
 """Embeddings of texts."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from llm_inference.v1 import embeddings_pb2, embeddings_pb2_grpc, generation_pb2
 from llm_inference_api.api.answers import Answers
 from llm_inference_api.api.convert import check_size
-from llm_inference_api.engine.inquiry import VECTOR_TYPE, Embed, Embedding, Input
+from llm_inference_api.engine.inquiry import VECTOR_TYPE, Embed, Embedding, Embeddings, Input
 from llm_inference_api.errors import InvalidFieldError
 
 MAX_INPUTS = 128
@@ -30,12 +31,7 @@ class EmbeddingServicer(embeddings_pb2_grpc.EmbeddingServiceServicer):  # type: 
         embed = _embed(request)
         model = self._answers.model(request.model)
         found = await self._answers.embed(model, embed, context)
-        tokens = sum(embedding.tokens for embedding in found)
-        return embeddings_pb2.EmbedResponse(
-            model=model.status.id,
-            embeddings=map(_message, found),
-            usage=generation_pb2.Usage(prompt_tokens=tokens, total_tokens=tokens),
-        )
+        return await asyncio.to_thread(_response, model.status.id, found)
 
 
 def checked(field: str, inputs: Sequence[Input]) -> Embed:
@@ -61,5 +57,12 @@ def _embed(request: embeddings_pb2.EmbedRequest) -> Embed:
     return checked("texts", [Input(f"texts[{index}]", text) for index, text in enumerate(request.texts)])
 
 
+def _response(model: str, found: Embeddings) -> embeddings_pb2.EmbedResponse:
+    tokens = sum(embedding.tokens for embedding in found)
+    usage = generation_pb2.Usage(prompt_tokens=tokens, total_tokens=tokens)
+    return embeddings_pb2.EmbedResponse(model=model, embeddings=map(_message, found), usage=usage)
+
+
 def _message(embedding: Embedding) -> embeddings_pb2.Embedding:
-    return embeddings_pb2.Embedding(values=np.frombuffer(embedding.vector, VECTOR_TYPE), tokens=embedding.tokens)
+    values = np.frombuffer(embedding.vector, VECTOR_TYPE).tolist()
+    return embeddings_pb2.Embedding(values=values, tokens=embedding.tokens)

@@ -1,5 +1,6 @@
 """Serves `/v1`: OpenAI's JSON is translated, and answered as the typed API would."""
 
+import asyncio
 import hashlib
 import time
 from collections.abc import AsyncGenerator
@@ -26,7 +27,7 @@ from llm_inference_api.api.openai.responses import (
     Header,
     Json,
     document,
-    embedding_list,
+    embedding_document,
     event,
 )
 from llm_inference_api.engine.request import Delta
@@ -74,8 +75,9 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
         embed = checked("input", params.input)
         model = self._answers.model(params.model)
         found = await self._answers.embed(model, embed, context)
-        body = embedding_list(model.status.id, found, in_base64=params.encoding_format == "base64")
-        return openai_pb2.CreateEmbeddingResponse(http_body=_json(body))
+        in_base64 = params.encoding_format == "base64"
+        data = await asyncio.to_thread(embedding_document, model.status.id, found, in_base64=in_base64)
+        return openai_pb2.CreateEmbeddingResponse(http_body=HttpBody(content_type=JSON, data=data))
 
     async def ListOpenAIModels(
         self, request: openai_pb2.ListOpenAIModelsRequest, context: Context
