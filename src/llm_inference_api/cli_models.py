@@ -110,6 +110,7 @@ def show(reference: str) -> None:
     footprint = estimate([path], ContextChoice(settings.context_length, settings.kv_cache_tokens))
     table.add_row("memory: weights", f"{footprint.weights / _MIB:.0f} MiB")
     table.add_row("memory: key-value cache", f"{footprint.cache / _MIB:.0f} MiB")
+    table.add_row("memory: embeddings", f"{footprint.embeddings / _MIB:.0f} MiB")
     table.add_row("memory: in all", f"{footprint.total / _MIB:.0f} MiB")
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 

@@ -38,11 +38,12 @@ class ContextLengthError(ServiceError):
         self.exact = exact
 
     def __str__(self) -> str:
-        prompt = f"the prompt has {'' if self.exact else 'at least '}{self.prompt_tokens} tokens"
-        context = f"the model's context holds {self.context_length}"
+        has = f"has {'' if self.exact else 'at least '}{self.prompt_tokens} tokens"
+        # LiteLLM knows the case by these words, LangChain by "prompt is too long".
+        context = f"this model's maximum context length is {self.context_length} tokens"
         if self.prompt_tokens >= self.context_length:
-            return f"{prompt}, and {context}, the answer included; shorten the prompt"
-        return f"{prompt} and max_tokens is {self.max_tokens}, but {context}; shorten the prompt or lower max_tokens"
+            return f"the prompt is too long: it {has}, and {context}, the answer included"
+        return f"the prompt {has} and max_tokens is {self.max_tokens}, but {context}; shorten or lower one of them"
 
 
 class ModelNotFoundError(ServiceError):
@@ -59,6 +60,19 @@ class ModelNotFoundError(ServiceError):
 
 class ModelFailedError(ServiceError):
     """A model cannot be loaded, for a reason that lies in its file or its settings."""
+
+
+class UnsupportedError(ServiceError):
+    """A model cannot do what a request asks for, whatever its fields."""
+
+    def __init__(self, reason: str, problem: str) -> None:
+        super().__init__(reason, problem)
+        self.reason = reason
+        """An UPPER_SNAKE name of the cause, for programs."""
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem
 
 
 class HubError(ServiceError):

@@ -12,6 +12,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from llm_inference.v1 import (
+    embeddings_pb2,
+    embeddings_pb2_grpc,
     inference_pb2,
     inference_pb2_grpc,
     models_pb2,
@@ -27,6 +29,7 @@ from llm_inference_api import __version__
 from llm_inference_api.api.answers import Answers, Patience
 from llm_inference_api.api.calls import Gate
 from llm_inference_api.api.convert import Defaults
+from llm_inference_api.api.embeddings import EmbeddingServicer
 from llm_inference_api.api.health import Health
 from llm_inference_api.api.inference import InferenceServicer
 from llm_inference_api.api.interceptors import CallInterceptor
@@ -176,6 +179,7 @@ def build_grpc_server(
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(answers, defaults), server)
     openai_pb2_grpc.add_OpenAIServiceServicer_to_server(OpenAIServicer(answers, defaults, registry), server)
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
+    embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(answers), server)
     tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(answers, defaults), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(OperationsServicer(metrics), server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
@@ -201,7 +205,15 @@ GRPC_OPTIONS = (
 SERVICE_NAMES = (
     *(
         service.full_name
-        for module in (inference_pb2, models_pb2, openai_pb2, operations_pb2, tokens_pb2, health_pb2)
+        for module in (
+            embeddings_pb2,
+            inference_pb2,
+            models_pb2,
+            openai_pb2,
+            operations_pb2,
+            tokens_pb2,
+            health_pb2,
+        )
         for service in module.DESCRIPTOR.services_by_name.values()
     ),
     reflection.SERVICE_NAME,

@@ -148,7 +148,7 @@ async def test_reader_that_is_late_gets_one_joined_delta(config: EngineConfig) -
 async def test_error_of_the_request_reaches_its_caller(config: EngineConfig) -> None:
     """A prompt that does not fit is refused with both numbers."""
     async with running(config) as worker:
-        with pytest.raises(ContextLengthError, match=r"has 3000 tokens.* holds 2048"):
+        with pytest.raises(ContextLengthError, match=r"has 3000 tokens.* is 2048 tokens"):
             await worker.complete(request(prompt="x" * 3000))
 
 

@@ -42,13 +42,13 @@ def test_default_max_tokens_shrinks_to_the_room_that_is_left() -> None:
 
 def test_max_tokens_that_do_not_fit_are_refused() -> None:
     """A request that asks for more than fits learns both numbers instead of getting less."""
-    with pytest.raises(ContextLengthError, match=r"95 tokens and max_tokens is 6, .* holds 100"):
+    with pytest.raises(ContextLengthError, match=r"95 tokens and max_tokens is 6, .* is 100 tokens"):
         preparer().prepare(request("x" * 95, max_tokens=6))
 
 
 def test_prompt_as_long_as_the_context_is_refused() -> None:
     """A prompt needs room for one token of answer."""
-    with pytest.raises(ContextLengthError, match="has 100 tokens, and the model's context holds 100"):
+    with pytest.raises(ContextLengthError, match=r"has 100 tokens, and this model's .* length is 100 tokens"):
         preparer().prepare(request("x" * 100))
 
 

@@ -1,9 +1,9 @@
-"""Makes tiny Llama models with random weights, whose tokens are bytes."""
+"""Makes tiny models with random weights: Llamas whose tokens are bytes, and BERTs that know a few words."""
 
 from pathlib import Path
 
 import numpy as np
-from gguf import GGUFWriter, TokenType
+from gguf import GGUFWriter, PoolingType, TokenType
 
 SPECIAL = ("<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 TEMPLATE = (
@@ -23,11 +23,17 @@ def write_tiny_model(
     template: str | None = TEMPLATE,
     seed: int = 0,
     value: float | None = None,
+    pooling: PoolingType | None = None,
+    silent: bool = False,
 ) -> Path:
-    """Writes a model and returns its path; `value` stands in the place of every weight where it is given."""
+    """Writes a model and returns its path; `value` stands in the place of every weight where it is given.
+
+    The layers of a `silent` one add nothing.
+    """
     generator = np.random.default_rng(seed)
     vocabulary = _BYTE_TOKENS + 1 + len(SPECIAL)
     hidden = 2 * width
+    quiet = np.float32(0.0 if silent else 1.0)
 
     def tensor(*shape: int) -> np.ndarray:
         scale = 1.0 / np.sqrt(shape[-1])
@@ -44,6 +50,8 @@ def write_tiny_model(
     writer.add_head_count_kv(2)
     writer.add_rope_dimension_count(width // 4)
     writer.add_layer_norm_rms_eps(1e-5)
+    if pooling is not None:
+        writer.add_pooling_type(pooling)
     writer.add_vocab_size(vocabulary)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
@@ -61,13 +69,77 @@ def write_tiny_model(
         writer.add_tensor(f"blk.{layer}.attn_q.weight", tensor(width, width))
         writer.add_tensor(f"blk.{layer}.attn_k.weight", tensor(width // 2, width))
         writer.add_tensor(f"blk.{layer}.attn_v.weight", tensor(width // 2, width))
-        writer.add_tensor(f"blk.{layer}.attn_output.weight", tensor(width, width))
+        writer.add_tensor(f"blk.{layer}.attn_output.weight", tensor(width, width) * quiet)
         writer.add_tensor(f"blk.{layer}.ffn_norm.weight", np.ones(width, np.float32))
         writer.add_tensor(f"blk.{layer}.ffn_gate.weight", tensor(hidden, width))
         writer.add_tensor(f"blk.{layer}.ffn_up.weight", tensor(hidden, width))
-        writer.add_tensor(f"blk.{layer}.ffn_down.weight", tensor(width, hidden))
+        writer.add_tensor(f"blk.{layer}.ffn_down.weight", tensor(width, hidden) * quiet)
     writer.add_tensor("output_norm.weight", np.ones(width, np.float32))
     writer.add_tensor("output.weight", 2.0 * tensor(vocabulary, width))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+WORDS = ("a", "cat", "dog", "sat", "ran", "the", "on", "mat")
+
+
+def write_tiny_encoder(
+    path: Path,
+    *,
+    pooling: PoolingType | None = PoolingType.MEAN,
+    layers: int = 2,
+    width: int = 32,
+    context_length: int = 64,
+) -> Path:
+    """Writes a BERT, which computes embeddings only, and returns its path."""
+    generator = np.random.default_rng(3)
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"▁{word}" for word in WORDS)]
+
+    writer = GGUFWriter(path, "bert")
+    writer.add_name("tiny encoder")
+    writer.add_context_length(context_length)
+    writer.add_embedding_length(width)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(2 * width)
+    writer.add_head_count(4)
+    writer.add_layer_norm_eps(1e-12)
+    writer.add_causal_attention(False)
+    if pooling is not None:
+        writer.add_pooling_type(pooling)
+    writer.add_tokenizer_model("bert")
+    writer.add_token_list(tokens)
+    writer.add_token_types([TokenType.CONTROL] * 4 + [TokenType.NORMAL] * len(WORDS))
+    writer.add_token_type_count(2)
+    writer.add_pad_token_id(0)
+    writer.add_unk_token_id(1)
+    writer.add_bos_token_id(2)
+    writer.add_sep_token_id(3)
+
+    def tensor(name: str, *shape: int, bias: bool = False) -> None:
+        writer.add_tensor(f"{name}.weight", generator.normal(0.0, shape[-1] ** -0.5, shape).astype(np.float32))
+        if bias:
+            writer.add_tensor(f"{name}.bias", generator.normal(0.0, 0.1, shape[0]).astype(np.float32))
+
+    def norm(name: str) -> None:
+        writer.add_tensor(f"{name}.weight", np.ones(width, np.float32))
+        writer.add_tensor(f"{name}.bias", np.zeros(width, np.float32))
+
+    tensor("token_embd", len(tokens), width)
+    tensor("position_embd", context_length, width)
+    tensor("token_types", 2, width)
+    norm("token_embd_norm")
+    for layer in range(layers):
+        for part in ("q", "k", "v", "output"):
+            tensor(f"blk.{layer}.attn_{part}", width, width, bias=True)
+        norm(f"blk.{layer}.attn_output_norm")
+        tensor(f"blk.{layer}.ffn_up", 2 * width, width, bias=True)
+        tensor(f"blk.{layer}.ffn_down", width, 2 * width, bias=True)
+        norm(f"blk.{layer}.layer_output_norm")
+    if pooling is PoolingType.RANK:
+        tensor("cls.output", 1, width, bias=True)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

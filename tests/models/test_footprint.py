@@ -5,7 +5,7 @@ import pytest
 from llm_inference_api.engine.messages import ContextChoice
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.models.footprint import estimate, read_header
-from tests.fakes.gguf import write_tiny_model
+from tests.fakes.gguf import write_tiny_encoder, write_tiny_model
 
 
 def test_cache_is_counted_by_its_cells(tiny_model: Path) -> None:
@@ -46,3 +46,10 @@ def test_damaged_headers_never_hang_or_crash(tmp_path: Path) -> None:
             read_header(damaged)
         except ModelFailedError:
             continue
+
+
+def test_embeddings_are_counted(tmp_path: Path, tiny_model: Path) -> None:
+    """A decoder's need a cache of one context, an encoder's the scores of all tokens, 4 bytes for each of 4 heads."""
+    assert estimate([tiny_model], ContextChoice(length=100)).embeddings == 100 * 256
+    encoder = estimate([write_tiny_encoder(tmp_path / "encoder.gguf")], ContextChoice())
+    assert (encoder.cache, encoder.embeddings) == (0, 4 * 64**2 * 4)

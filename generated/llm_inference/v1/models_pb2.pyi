@@ -65,7 +65,7 @@ class LoadProgress(_message.Message):
     def __init__(self, done: _Optional[float] = ..., total: _Optional[float] = ..., unit: _Optional[_Union[LoadProgress.Unit, str]] = ...) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("description", "parameters", "size_bytes", "context_length", "trained_context_length", "vocabulary_size", "slots", "cache_tokens", "has_chat_template", "memory_bytes", "devices", "tool_format", "opens_thoughts")
+    __slots__ = ("description", "parameters", "size_bytes", "context_length", "trained_context_length", "vocabulary_size", "slots", "cache_tokens", "has_chat_template", "memory_bytes", "devices", "tool_format", "opens_thoughts", "generates", "embedding_length")
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +79,8 @@ class ModelInfo(_message.Message):
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     TOOL_FORMAT_FIELD_NUMBER: _ClassVar[int]
     OPENS_THOUGHTS_FIELD_NUMBER: _ClassVar[int]
+    GENERATES_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_LENGTH_FIELD_NUMBER: _ClassVar[int]
     description: str
     parameters: float
     size_bytes: float
@@ -92,7 +94,9 @@ class ModelInfo(_message.Message):
     devices: _containers.RepeatedScalarFieldContainer[str]
     tool_format: str
     opens_thoughts: bool
-    def __init__(self, description: _Optional[str] = ..., parameters: _Optional[float] = ..., size_bytes: _Optional[float] = ..., context_length: _Optional[int] = ..., trained_context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., slots: _Optional[int] = ..., cache_tokens: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., memory_bytes: _Optional[float] = ..., devices: _Optional[_Iterable[str]] = ..., tool_format: _Optional[str] = ..., opens_thoughts: _Optional[bool] = ...) -> None: ...
+    generates: bool
+    embedding_length: int
+    def __init__(self, description: _Optional[str] = ..., parameters: _Optional[float] = ..., size_bytes: _Optional[float] = ..., context_length: _Optional[int] = ..., trained_context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., slots: _Optional[int] = ..., cache_tokens: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., memory_bytes: _Optional[float] = ..., devices: _Optional[_Iterable[str]] = ..., tool_format: _Optional[str] = ..., opens_thoughts: _Optional[bool] = ..., generates: _Optional[bool] = ..., embedding_length: _Optional[int] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()

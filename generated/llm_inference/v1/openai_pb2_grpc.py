@@ -45,6 +45,11 @@ class OpenAIServiceStub:
                 request_serializer=llm__inference_dot_v1_dot_openai__pb2.CreateCompletionRequest.SerializeToString,
                 response_deserializer=llm__inference_dot_v1_dot_openai__pb2.CreateCompletionResponse.FromString,
                 _registered_method=True)
+        self.CreateEmbedding = channel.unary_unary(
+                '/llm_inference.v1.OpenAIService/CreateEmbedding',
+                request_serializer=llm__inference_dot_v1_dot_openai__pb2.CreateEmbeddingRequest.SerializeToString,
+                response_deserializer=llm__inference_dot_v1_dot_openai__pb2.CreateEmbeddingResponse.FromString,
+                _registered_method=True)
         self.ListOpenAIModels = channel.unary_unary(
                 '/llm_inference.v1.OpenAIService/ListOpenAIModels',
                 request_serializer=llm__inference_dot_v1_dot_openai__pb2.ListOpenAIModelsRequest.SerializeToString,
@@ -77,6 +82,13 @@ class OpenAIServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateEmbedding(self, request, context):
+        """Returns vectors for texts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListOpenAIModels(self, request, context):
         """Lists the models that requests may name.
         """
@@ -103,6 +115,11 @@ def add_OpenAIServiceServicer_to_server(servicer, server):
                     servicer.CreateCompletion,
                     request_deserializer=llm__inference_dot_v1_dot_openai__pb2.CreateCompletionRequest.FromString,
                     response_serializer=llm__inference_dot_v1_dot_openai__pb2.CreateCompletionResponse.SerializeToString,
+            ),
+            'CreateEmbedding': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateEmbedding,
+                    request_deserializer=llm__inference_dot_v1_dot_openai__pb2.CreateEmbeddingRequest.FromString,
+                    response_serializer=llm__inference_dot_v1_dot_openai__pb2.CreateEmbeddingResponse.SerializeToString,
             ),
             'ListOpenAIModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOpenAIModels,
@@ -170,6 +187,33 @@ class OpenAIService:
             '/llm_inference.v1.OpenAIService/CreateCompletion',
             llm__inference_dot_v1_dot_openai__pb2.CreateCompletionRequest.SerializeToString,
             llm__inference_dot_v1_dot_openai__pb2.CreateCompletionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateEmbedding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llm_inference.v1.OpenAIService/CreateEmbedding',
+            llm__inference_dot_v1_dot_openai__pb2.CreateEmbeddingRequest.SerializeToString,
+            llm__inference_dot_v1_dot_openai__pb2.CreateEmbeddingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,7 +13,7 @@ import grpc.aio
 from llm_inference_api.api.calls import current_call
 from llm_inference_api.api.choices import answer
 from llm_inference_api.api.reading import read
-from llm_inference_api.engine.inquiry import Findings, Inquiry
+from llm_inference_api.engine.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.engine.request import Delta, GenerationRequest, Progress
 from llm_inference_api.errors import DeadlineError, OverloadedError
 from llm_inference_api.models.registry import Registry, ServedModel
@@ -72,6 +72,20 @@ class Answers:
         current_call.get().facts["model"] = model.status.id
         async with self._within_time(context):
             return await model.inquire(inquiry)
+
+    async def embed(self, model: ServedModel, embed: Embed, context: Context) -> Embeddings:
+        """Returns the embeddings that the model's worker computes. Raises as `inquire`."""
+        call, name = current_call.get(), model.status.id
+        call.facts["model"] = name
+        async with self._within_time(context):
+            try:
+                found = await model.embed(embed)
+            except OverloadedError:
+                self._metrics.rejected(name, "overloaded")
+                raise
+        call.facts["input_tokens"] = tokens = sum(embedding.tokens for embedding in found)
+        self._metrics.embedded(name, tokens)
+        return found
 
     async def _noted(self, question: Question, interval: float | None) -> AsyncGenerator[Delta | Progress]:
         """Yields what the model has for the request, and notes how long that took."""

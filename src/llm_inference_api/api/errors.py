@@ -25,6 +25,7 @@ from llm_inference_api.errors import (
     PoisonRequestError,
     ServiceError,
     UnavailableError,
+    UnsupportedError,
 )
 
 DOMAIN = "llm-inference-api"
@@ -81,6 +82,7 @@ _CODES: dict[type, grpc.StatusCode] = {
     ContextLengthError: grpc.StatusCode.INVALID_ARGUMENT,
     ModelNotFoundError: grpc.StatusCode.NOT_FOUND,
     ModelFailedError: grpc.StatusCode.FAILED_PRECONDITION,
+    UnsupportedError: grpc.StatusCode.FAILED_PRECONDITION,
     HubError: grpc.StatusCode.FAILED_PRECONDITION,
     HubAccessError: grpc.StatusCode.PERMISSION_DENIED,
     DiskFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -105,7 +107,7 @@ def _details(error: ServiceError) -> list[Message]:
             return [_error_info("MODEL_NOT_FOUND", {})]
         case ModelFailedError():
             return [_error_info("MODEL_FAILED", {})]
-        case HubError():
+        case HubError() | UnsupportedError():
             return [_error_info(error.reason, {})]
         case PoisonRequestError():
             return [_error_info("POISON_REQUEST", {})]

@@ -14,12 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from typing import Any
 
 from llm_inference_api.engine import worker
-from llm_inference_api.engine.inquiry import Findings, Inquiry
+from llm_inference_api.engine.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.engine.messages import (
+    Abandon,
     Answered,
     Cancel,
+    Compute,
     EngineConfig,
     FromWorker,
     Inquire,
@@ -126,7 +129,8 @@ class EngineClient:
         self._on_stats = on_stats
         self._on_exit = on_exit
         self._answers: dict[str, Answer] = {}
-        self._inquiries: dict[int, asyncio.Future[Findings]] = {}
+        self._inquiries: dict[int, asyncio.Future[Any]] = {}
+        self._embedding = 0
         self._next_inquiry = itertools.count()
         self._process: SpawnProcess | None = None
         self._writer = ThreadPoolExecutor(1, "worker-writer")
@@ -175,21 +179,46 @@ class EngineClient:
         finally:
             self._forget(answer)
 
+    @property
+    def idle(self) -> bool:
+        """Whether the worker has nothing to do."""
+        return self._idle.is_set()
+
     async def inquire(self, inquiry: Inquiry) -> Findings:
         """Returns what the worker finds. Raises what it says of an inquiry without sense, or UnavailableError."""
+        found: Findings = await self._ask(inquiry)
+        return found
+
+    async def embed(self, embed: Embed) -> Embeddings:
+        """As `inquire`, for embeddings. Raises OverloadedError where too many such requests are open."""
+        if self._embedding >= self._capacity:
+            problem = f"{self._embedding} requests for embeddings are open for this model, which is its limit"
+            raise OverloadedError(problem, self._retry_after())
+        self._embedding += 1
+        try:
+            found: Embeddings = await self._ask(embed)
+        finally:
+            self._embedding -= 1
+        return found
+
+    async def _ask(self, inquiry: Inquiry | Embed) -> Any:
         if self._gone.is_set():
             raise UnavailableError("WORKER_DIED", "the model's process ended; it is being restarted")
         inquiry_id = next(self._next_inquiry)
-        future: asyncio.Future[Findings] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._inquiries[inquiry_id] = future
-        self._send(Inquire(inquiry_id, inquiry))
+        self._idle.clear()
+        self._send(Compute(inquiry_id, inquiry) if isinstance(inquiry, Embed) else Inquire(inquiry_id, inquiry))
         try:
             return await future
         finally:
+            if isinstance(inquiry, Embed) and future.cancelled() and not self._gone.is_set():
+                self._send(Abandon(inquiry_id))
             del self._inquiries[inquiry_id]
+            self._note_idle()
 
     async def drain(self) -> None:
-        """Returns when no request is open."""
+        """Returns when no request or inquiry is open."""
         await self._idle.wait()
 
     async def close(self) -> None:
@@ -249,7 +278,7 @@ class EngineClient:
                 answer.progress = progress
         self._on_stats(output.stats)
 
-    def _settle(self, inquiry_id: int, findings: Findings | ServiceError) -> None:
+    def _settle(self, inquiry_id: int, findings: Findings | Embeddings | ServiceError) -> None:
         future = self._inquiries.get(inquiry_id)
         if future is None or future.done():
             return
@@ -297,8 +326,12 @@ class EngineClient:
             self._send(Cancel(answer.request.id))
         del self._answers[answer.request.id]
         if not self._answers:
-            self._idle.set()
             self._cancel_watchdog()
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        if not self._answers and not self._inquiries:
+            self._idle.set()
 
     def _check_step_time(self) -> None:
         """Kills a worker that owes answers and is silent for too long; else looks again when that may be."""

@@ -1,4 +1,4 @@
-"""llama.cpp through llama-cpp-python's low-level bindings. Only this module and its two parts import it.
+"""llama.cpp through llama-cpp-python's low-level bindings. Only this module and its parts import it.
 
 Every call that gets something wrong may abort the process (an assertion in C++), so what goes in is checked here.
 """
@@ -20,6 +20,7 @@ from llm_inference_api.engine.constraint import TokenMask, compile_constraint
 from llm_inference_api.engine.llama_sampler import LlamaSampler, MaskedSampler
 from llm_inference_api.engine.llama_vocabulary import Vocabulary
 from llm_inference_api.engine.messages import GpuChoice
+from llm_inference_api.engine.pooling import Pooling, is_encoder, pooling_of
 from llm_inference_api.engine.request import Constraint, Sampling
 from llm_inference_api.errors import ModelFailedError
 
@@ -110,9 +111,15 @@ class Model:
         self.handle = C.llama_model_load_from_file(str(path).encode(), params)
         if not self.handle:
             raise ModelFailedError("llama.cpp cannot load the file")
+        metadata = self.metadata
+        self.is_encoder = is_encoder(metadata)
+        """Whether the model computes embeddings only."""
+        self.pooling = pooling_of(metadata)
+        """How the vectors of an embedding's tokens become one."""
         self._refuse_unsupported()
         self.vocabulary = Vocabulary(C.llama_model_get_vocab(self.handle))
         self.trained_context_length = int(C.llama_model_n_ctx_train(self.handle))
+        self.embedding_length = int(C.llama_model_n_embd_out(self.handle))
         self.parameters = int(C.llama_model_n_params(self.handle))
         self.size_bytes = int(C.llama_model_size(self.handle))
         self.devices = _devices() if gpu.layers else ("CPU",)
@@ -143,6 +150,8 @@ class Model:
     def _refuse_unsupported(self) -> None:
         if C.llama_model_has_encoder(self.handle) or not C.llama_model_has_decoder(self.handle):
             raise ModelFailedError("the model has an encoder; only decoder-only models generate text here")
+        if self.is_encoder and self.pooling is Pooling.RANK:
+            raise ModelFailedError("the model ranks texts; only models that generate or compute embeddings run here")
         if C.llama_model_is_recurrent(self.handle) or C.llama_model_is_hybrid(self.handle):
             raise ModelFailedError("the model is recurrent: its state cannot be shared between requests")
 
@@ -205,7 +214,7 @@ class LlamaBackend:
         if not self._context:
             raise ModelFailedError(f"llama.cpp cannot make a context of {sizes.cells} tokens")
         self._memory = C.llama_get_memory(self._context)
-        self._batch = _Batch(sizes.batch_tokens)
+        self._batch = Batch(sizes.batch_tokens)
 
     @property
     def cells(self) -> int:
@@ -255,7 +264,7 @@ class LlamaBackend:
         C.llama_free(self._context)
 
 
-class _Batch:
+class Batch:
     """The arrays of a `llama_batch`, allocated once and filled through NumPy."""
 
     def __init__(self, size: int) -> None:

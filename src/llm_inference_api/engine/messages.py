@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from llm_inference_api.engine.inquiry import Findings, Inquiry
+from llm_inference_api.engine.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Stage
 from llm_inference_api.engine.tool_format import ToolFormat
 from llm_inference_api.errors import ServiceError
@@ -85,6 +85,10 @@ class ModelInfo(NamedTuple):
     tool_format: str = ToolFormat.GENERIC.value
     opens_thoughts: bool = False
     """Whether the model's template begins each answer with thoughts."""
+    generates: bool = True
+    """Whether the model generates text; others compute embeddings only."""
+    embedding_length: int = 0
+    """Numbers of an embedding; 0 where the model computes none."""
 
 
 class Submit(NamedTuple):
@@ -106,11 +110,24 @@ class Inquire(NamedTuple):
     inquiry: Inquiry
 
 
+class Compute(NamedTuple):
+    """To the worker: compute these embeddings."""
+
+    inquiry_id: int
+    embed: Embed
+
+
+class Abandon(NamedTuple):
+    """To the worker: nobody waits for these embeddings any more."""
+
+    inquiry_id: int
+
+
 class Answered(NamedTuple):
     """From the worker: what an inquiry found, or why it found nothing."""
 
     inquiry_id: int
-    findings: Findings | ServiceError
+    findings: Findings | Embeddings | ServiceError
 
 
 class Loading(NamedTuple):
@@ -182,7 +199,7 @@ class StepOutput(NamedTuple):
     stats: StepStats = StepStats()
 
 
-ToWorker = Submit | Cancel | Inquire
+ToWorker = Submit | Cancel | Inquire | Compute | Abandon
 FromWorker = Loading | Answered | Ready | LoadFailed | LogLine | LastWords | StepOutput
 
 LOG_LEVELS = {3: logging.WARNING, 4: logging.ERROR}

@@ -1,7 +1,8 @@
 """The process that runs one model.
 
-Three threads: the main one receives, one prepares requests, one computes. What goes from one to the next goes through a
-queue, so that an idle engine sleeps in a `get` and a busy one never waits. The engine's state belongs to its thread.
+The main thread receives, one prepares requests, one computes, and one computes embeddings beside it. What goes from
+one to the next goes through a queue, so that an idle engine sleeps in a `get` and a busy one never waits. The engine's
+state belongs to its thread.
 """
 
 import logging
@@ -10,19 +11,24 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from llm_inference_api.engine import ggml, ggml_file, llama
 from llm_inference_api.engine.chat_template import ChatTemplate
+from llm_inference_api.engine.embedder import Embedder, Errands
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.inspector import Inspector
+from llm_inference_api.engine.llama_embedder import LlamaEmbedder
 from llm_inference_api.engine.messages import (
     DEFAULT_CONTEXT_LENGTH,
     LOG_LEVELS,
+    Abandon,
     Answered,
     Cancel,
+    Compute,
     EngineConfig,
     FromWorker,
     Inquire,
@@ -35,6 +41,7 @@ from llm_inference_api.engine.messages import (
     Submit,
     ToWorker,
 )
+from llm_inference_api.engine.pooling import Pooling
 from llm_inference_api.engine.prefix_cache import PrefixCache
 from llm_inference_api.engine.preparer import Preparer
 from llm_inference_api.engine.request import GenerationRequest, Stage
@@ -43,7 +50,7 @@ from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.engine.text_preparation import TextPreparation
 from llm_inference_api.engine.tokenizer_files import load_template, load_tokenizer
-from llm_inference_api.errors import ComputationError, ModelFailedError, ServiceError
+from llm_inference_api.errors import ComputationError, ModelFailedError, ServiceError, UnsupportedError
 
 SEATS_PER_SLOT = 4
 """Seats for each slot, so that the prefixes of ended requests outlive the next requests."""
@@ -86,8 +93,10 @@ def run(connection: Connection, config: EngineConfig) -> None:
     _report_log(outbox)
     inbox: Inbox = SimpleQueue()
     requests: Requests = SimpleQueue()
-    threading.Thread(target=_serve, args=(config, inbox, requests, outbox), name="engine", daemon=True).start()
-    _receive(connection, inbox, requests)
+    errands = Errands()
+    arguments = (config, inbox, requests, errands, outbox)
+    threading.Thread(target=_serve, args=arguments, name="engine", daemon=True).start()
+    _receive(connection, inbox, requests, errands)
     os._exit(0)  # The engine's thread may be inside llama.cpp, where nothing can interrupt it.
 
 
@@ -133,7 +142,7 @@ def _log_level(level: int, text: str) -> int:
     return logging.DEBUG if "possible training context overflow" in text else LOG_LEVELS.get(level, logging.DEBUG)
 
 
-def _receive(connection: Connection, inbox: Inbox, requests: Requests) -> None:
+def _receive(connection: Connection, inbox: Inbox, requests: Requests, errands: Errands) -> None:
     while True:
         try:
             message: ToWorker = connection.recv()
@@ -143,19 +152,27 @@ def _receive(connection: Connection, inbox: Inbox, requests: Requests) -> None:
             case Submit(request):
                 inbox.put(Arrived(request.id))
                 requests.put(request)
+            case Compute(inquiry_id, embed):
+                errands.put(inquiry_id, embed)
             case Inquire():
                 requests.put(message)
+            case Abandon(inquiry_id):
+                errands.forget(inquiry_id)
             case Cancel():
                 inbox.put(message)
 
 
-def _serve(config: EngineConfig, inbox: Inbox, requests: Requests, outbox: Outbox) -> None:
+def _serve(config: EngineConfig, inbox: Inbox, requests: Requests, errands: Errands, outbox: Outbox) -> None:
     try:
-        engine, preparer, inspector, info = build(config, _report_progress(outbox))
-        arguments = (preparer, inspector, requests, inbox, outbox)
+        parts = build(config, _report_progress(outbox))
+        arguments = (parts.preparer, parts.inspector, requests, inbox, outbox)
         threading.Thread(target=_prepare, args=arguments, name="preparer", daemon=True).start()
-        outbox.send(Ready(info))
-        EngineLoop(engine, inbox, outbox).run()
+        if parts.embedder is not None:
+            run = (parts.embedder, errands, outbox)
+            threading.Thread(target=_embed, args=run, name="embedder", daemon=True).start()
+        outbox.send(Ready(parts.info))
+        if parts.engine is not None:
+            EngineLoop(parts.engine, inbox, outbox).run()
     except ModelFailedError as error:
         outbox.send(LoadFailed(str(error)))
         os._exit(1)
@@ -177,14 +194,28 @@ def _report_progress(outbox: Outbox) -> Callable[[float], None]:
     return report
 
 
-def build(config: EngineConfig, on_progress: Callable[[float], None]) -> tuple[Engine, Preparer, Inspector, ModelInfo]:
-    """Returns an engine for the model file, what prepares its requests and inspects it, and what is known of the model.
+class Parts(NamedTuple):
+    """What serves a model, and what is known of it."""
+
+    engine: Engine | None
+    """None where the model computes embeddings only."""
+    preparer: Preparer
+    inspector: Inspector
+    embedder: Embedder | None
+    """None where the model computes no embeddings."""
+    info: ModelInfo
+
+
+def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
+    """Returns what serves the model file.
 
     Raises ModelFailedError where the file or the settings do not allow it.
     """
     if ggml_file.is_legacy(config.model_path):
         return _build_legacy(config)
     model = llama.Model(config.model_path, config.gpu, on_progress)
+    if model.is_encoder:
+        return _build_encoder(config, model)
     vocabulary = model.vocabulary
     tokenizer = load_tokenizer(config.tokenizer, vocabulary)
     source = load_template(config.tokenizer) or model.chat_template
@@ -199,8 +230,48 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> tuple[E
     engine = Engine(backend, scheduler, StepBudget(config.batch_tokens), config.queue_timeout)
     preparation = TextPreparation.from_metadata(model.metadata)
     preparer = Preparer(tokenizer, template, backend, preparation, context_length, config.default_max_tokens)
+    embedder = _embedder(config, model, context_length, _plainly(preparer.tokenize))
     info = _info(model, template, context_length, config.slots, backend.cells)
-    return engine, preparer, Inspector(preparer, vocabulary), info
+    info = info._replace(embedding_length=model.embedding_length if embedder else 0)
+    return Parts(engine, preparer, Inspector(preparer, vocabulary), embedder, info)
+
+
+def _build_encoder(config: EngineConfig, model: llama.Model) -> Parts:
+    """As `build`, for a model that computes embeddings only."""
+    vocabulary = model.vocabulary
+    template = ChatTemplate(None, "", "", vocabulary.control_texts())
+    context_length, _ = config.context.sizes(model.trained_context_length)
+    preparation = TextPreparation.from_metadata(model.metadata)
+    preparer = Preparer(vocabulary, template, _NoSamplers(), preparation, context_length, config.default_max_tokens)
+    # Not the preparer's way: here a token may stand for a word of any length, so bytes say nothing of the tokens.
+    embedder = _embedder(config, model, context_length, _plainly(vocabulary.tokenize))
+    info = _info(model, template, context_length, config.slots, 0)
+    info = info._replace(generates=False, embedding_length=model.embedding_length)
+    return Parts(None, preparer, Inspector(preparer, vocabulary), embedder, info)
+
+
+def _embedder(
+    config: EngineConfig, model: llama.Model, context_length: int, tokenize: Callable[[str], list[int]]
+) -> Embedder | None:
+    if model.pooling is Pooling.RANK:
+        return None
+    vectors = LlamaEmbedder(model, context_length, config.threads)
+    return Embedder(tokenize, vectors, model.vocabulary.size, context_length)
+
+
+def _plainly(tokenize: Callable[..., list[int]]) -> Callable[[str], list[int]]:
+    """Returns what takes a text's tokens for an embedding: with those around every text, control texts as text."""
+    return partial(tokenize, add_special=True, parse_special=False)
+
+
+class _NoSamplers:
+    """Refuses to sample: the registry lets no request through to a model without scores."""
+
+    def sampler(self, *_: Any, **__: Any) -> Any:
+        """Raises UnsupportedError."""
+        raise UnsupportedError("GENERATION_UNSUPPORTED", "the model computes embeddings only")
+
+    mask = masked_sampler = sampler
 
 
 def _cells_within_rope(metadata: Mapping[str, str], context_length: int, cells: int) -> int:
@@ -214,7 +285,7 @@ def _cells_within_rope(metadata: Mapping[str, str], context_length: int, cells: 
     return original if is_longrope and context_length <= original < cells else cells
 
 
-def _build_legacy(config: EngineConfig) -> tuple[Engine, Preparer, Inspector, ModelInfo]:
+def _build_legacy(config: EngineConfig) -> Parts:
     """As `build`, for a file of before GGUF: one sequence at a time."""
     model = ggml.GgmlModel(config.model_path, ggml_file.read(config.model_path), config.context.length)
     backend = ggml.GgmlBackend(model, config.threads)
@@ -226,7 +297,7 @@ def _build_legacy(config: EngineConfig) -> tuple[Engine, Preparer, Inspector, Mo
     tokens = config.default_max_tokens
     preparer = Preparer(model.vocabulary, template, backend, TextPreparation(), context_length, tokens)
     info = _info(model, template, context_length, ggml.SEATS, backend.cells)
-    return engine, preparer, Inspector(preparer, model.vocabulary), info
+    return Parts(engine, preparer, Inspector(preparer, model.vocabulary), None, info)
 
 
 def _warn_of_legacy(config: EngineConfig) -> None:
@@ -264,6 +335,14 @@ def _prepare(preparer: Preparer, inspector: Inspector, requests: Requests, inbox
             case request:
                 outcome = _attempt(preparer.prepare, request, f"request {request.id}")
                 inbox.put(Refused(request.id, outcome) if isinstance(outcome, ServiceError) else outcome)
+
+
+def _embed(embedder: Embedder, errands: Errands, outbox: Outbox) -> None:
+    while True:
+        errand_id, embed = errands.get()
+        work = partial(embedder.answer, check=partial(errands.check, errand_id))
+        outbox.send(Answered(errand_id, _attempt(work, embed, "embeddings")))
+        errands.forget(errand_id)
 
 
 def _attempt(work: Callable[[Item], Outcome], item: Item, what: str) -> Outcome | ServiceError:

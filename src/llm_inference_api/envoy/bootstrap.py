@@ -19,7 +19,9 @@ from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes
 
 Json = dict[str, Any]
 
-SERVICES = tuple(f"llm_inference.v1.{name}Service" for name in ("Inference", "Model", "OpenAI", "Operations", "Token"))
+SERVICES = tuple(
+    f"llm_inference.v1.{name}Service" for name in ("Embedding", "Inference", "Model", "OpenAI", "Operations", "Token")
+)
 MAX_BODY_BYTES = 4 << 20
 """Of a request; must stay below what gRPC receives."""
 _BUFFER_BYTES = 16 << 20

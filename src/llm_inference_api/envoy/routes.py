@@ -13,7 +13,7 @@ OPS_CLUSTER = "operations"
 """The same service, while it lives: health, reflection and metrics also answer while it is not ready."""
 
 _GENERATE = "/api/(generate|chat)(/stream)?"
-_OPENAI_POST = "/v1/(chat/)?completions"
+_OPENAI_POST = "/v1/((chat/)?completions|embeddings)"
 
 
 def routes() -> list[Json]:

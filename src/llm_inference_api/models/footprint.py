@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from llm_inference_api.engine.ggml_file import is_legacy
 from llm_inference_api.engine.messages import ContextChoice
+from llm_inference_api.engine.pooling import is_encoder
 from llm_inference_api.errors import ModelFailedError
 
 Value = int | float | bool | str
@@ -35,11 +36,13 @@ class Footprint:
     weights: int
     cache: int
     """Of the key-value cache, which holds prefixes of ended requests too."""
+    embeddings: int = 0
+    """Of the context that computes embeddings; it is made when they are first asked for."""
 
     @property
     def total(self) -> int:
         """All that a worker with this model takes."""
-        return self.weights + self.cache + _WORKING_BYTES
+        return self.weights + self.cache + self.embeddings + _WORKING_BYTES
 
 
 def estimate(files: Sequence[Path], context: ContextChoice) -> Footprint:
@@ -53,8 +56,12 @@ def estimate(files: Sequence[Path], context: ContextChoice) -> Footprint:
     header = read_header(files[0])
     architecture = str(header.get("general.architecture", ""))
     trained = _number(header, f"{architecture}.context_length", 0)
-    _, cells = context.sizes(trained)
-    return Footprint(weights, cells * _cached_numbers(header, architecture) * _BYTES_PER_CACHED_NUMBER)
+    length, cells = context.sizes(trained)
+    if is_encoder(header):
+        # It keeps nothing; a text's tokens are scored against each other at once, in F32.
+        return Footprint(weights, 0, _number(header, f"{architecture}.attention.head_count", 1) * length**2 * 4)
+    cell = _cached_numbers(header, architecture) * _BYTES_PER_CACHED_NUMBER
+    return Footprint(weights, cells * cell, length * cell)
 
 
 def _cached_numbers(header: Mapping[str, Value], architecture: str) -> int:

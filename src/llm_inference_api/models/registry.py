@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_inference_api.engine.client import EngineClient
-from llm_inference_api.engine.inquiry import Findings, Inquiry
+from llm_inference_api.engine.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.engine.messages import EngineConfig, ModelInfo, StepStats
 from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Stage
 from llm_inference_api.errors import (
@@ -19,6 +19,7 @@ from llm_inference_api.errors import (
     PoisonRequestError,
     ServiceError,
     UnavailableError,
+    UnsupportedError,
 )
 from llm_inference_api.models.footprint import estimate
 from llm_inference_api.models.reference import Reference
@@ -85,6 +86,7 @@ class ServedModel:
                 yield Progress(Stage.LOADING)
         finally:
             load.cancel()
+        self._refuse_what_embeds_only()
         try:
             async with aclosing(load.result().stream(request, interval)) as items:
                 async for item in items:
@@ -95,7 +97,7 @@ class ServedModel:
     @property
     def idle(self) -> bool:
         """Whether the model is in memory and serves no request."""
-        return self.status.state is State.ACTIVE and self._client is not None and not self._client.open_requests
+        return self.status.state is State.ACTIVE and self._client is not None and self._client.idle
 
     async def drained(self) -> None:
         """Returns when the model serves no request."""
@@ -107,6 +109,24 @@ class ServedModel:
     async def inquire(self, inquiry: Inquiry) -> Findings:
         """As `EngineClient.inquire`; loads the model where it is not loaded."""
         return await (await self.load()).inquire(inquiry)
+
+    async def embed(self, embed: Embed) -> Embeddings:
+        """As `EngineClient.embed`; loads the model where it is not loaded.
+
+        Raises UnsupportedError where the model computes no embeddings.
+        """
+        client = await self.load()
+        if self.status.info is not None and not self.status.info.embedding_length:
+            raise UnsupportedError("EMBEDDINGS_UNSUPPORTED", f"model {self.status.id!r} computes no embeddings")
+        try:
+            return await client.embed(embed)
+        finally:
+            self._used()
+
+    def _refuse_what_embeds_only(self) -> None:
+        if self.status.info is not None and not self.status.info.generates:
+            problem = f"model {self.status.id!r} computes embeddings only (POST /v1/embeddings, /api/embed)"
+            raise UnsupportedError("GENERATION_UNSUPPORTED", f"{problem}; it generates no text")
 
     async def load(self) -> EngineClient:
         """Returns the worker's client, started where there is none. All callers share one load; none can cancel it.

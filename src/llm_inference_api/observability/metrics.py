@@ -56,6 +56,10 @@ class Metrics(Observer):
         if usage.completion_tokens > 1:
             self._token_seconds.labels(model).observe(decode_seconds / (usage.completion_tokens - 1))
 
+    def embedded(self, model: str, tokens: int) -> None:
+        """Counts the texts' tokens of a request for embeddings."""
+        self._embedding_tokens.labels(model).inc(tokens)
+
     def rejected(self, model: str, reason: str) -> None:
         """Counts a request that was refused for lack of room."""
         self._rejected.labels(model, reason).inc()
@@ -105,6 +109,7 @@ class Metrics(Observer):
         self._rejected = self._counter("rejected", "Requests refused for lack of room.", "model", "reason")
         self._cancelled = self._counter("cancelled", "Requests whose callers left, by stage.", "model", "stage")
         tokens = tuple(4.0**power for power in range(9))
+        self._embedding_tokens = self._counter("embedding_tokens", "Tokens of texts that were embedded.", "model")
         self._request_prompt_tokens = self._histogram("request_prompt_tokens", "Prompt's tokens.", tokens, "model")
         self._request_completion_tokens = self._histogram(
             "request_completion_tokens", "Generated tokens of a request.", tokens, "model"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from llm_inference_api.engine.inquiry import Input
 from llm_inference_api.errors import InvalidFieldError
 
 _SHOWN = 100
@@ -33,6 +34,25 @@ def _text_of_part(index: int, part: object) -> str:
     if not isinstance(part.get("text"), str):
         raise ValueError(f"part {index} has no text")  # noqa: TRY004 - pydantic reports ValueErrors
     return str(part["text"])
+
+
+def _inputs(value: object) -> object:
+    """Returns what to embed as a list of texts and token lists: one of either, or a list of one kind."""
+    items = value if isinstance(value, list) and not (value and _is_token(value[0])) else [value]
+    for index, item in enumerate(items):
+        if type(item) is not type(items[0]):
+            raise ValueError("has texts and token lists; send a request for each kind")
+        if not isinstance(item, str) and not (isinstance(item, list) and all(map(_is_token, item))):
+            raise ValueError(f"must be a text, a list of texts, token ids or a list of those; see item {index}")
+    return [Input(f"input[{index}]" if items is value else "input", _content(item)) for index, item in enumerate(items)]
+
+
+def _is_token(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _content(item: str | list[int]) -> str | tuple[int, ...]:
+    return item if isinstance(item, str) else tuple(item)
 
 
 def _as_list(value: object) -> object:
@@ -78,6 +98,8 @@ class ChatMessage(_Strict):
     function_call: None = None
     annotations: Any = None
     reasoning_content: Any = None
+    provider_specific_fields: Any = None
+    """LiteLLM's, which it adds to each answer."""
 
 
 class Function(_Strict):
@@ -140,6 +162,7 @@ class StreamOptions(_Strict):
 
 _UNSUPPORTED = {
     "audio": "sound cannot be generated; leave it out",
+    "dimensions": "vectors have the model's own length; leave it out",
     "echo": "the prompt cannot be repeated in the answer; leave it out",
     "function_call": "it is deprecated; use tool_choice",
     "functions": "they are deprecated; use tools",
@@ -226,7 +249,18 @@ class CompletionParams(_Common):
     best_of: int | None = None
 
 
-Params = TypeVar("Params", bound=_Common)
+class EmbeddingParams(_Strict):
+    """The body of `POST /v1/embeddings`."""
+
+    model: str = ""
+    input: Annotated[list[Any], BeforeValidator(_inputs)]
+    """An `Input` each."""
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: None = None
+    user: Any = None
+
+
+Params = TypeVar("Params", bound=_Strict)
 
 
 def parse(kind: type[Params], body: bytes) -> Params:

@@ -1,11 +1,15 @@
 """Answers as OpenAI's JSON objects, and the frames of its server-sent events."""
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from llm_inference_api.api.tools import whole_calls
+from llm_inference_api.engine.inquiry import VECTOR_TYPE, Embeddings
 from llm_inference_api.engine.request import Delta, FinishReason, TokenLogprob, Usage
 from llm_inference_api.engine.tools import ToolCall
 
@@ -144,6 +148,30 @@ def completion_logprobs(entries: tuple[TokenLogprob, ...], offset: int) -> Json 
         "top_logprobs": [{_decode(top.token_bytes): top.logprob for top in entry.top_logprobs} for entry in entries],
         "text_offset": [offset + sum(map(len, texts[:at])) for at in range(len(texts))],
     }
+
+
+def embedding_document(model: str, embeddings: Embeddings, *, in_base64: bool) -> bytes:
+    """Returns the JSON of `/v1/embeddings`; vectors in base64 are F32, the lowest byte first.
+
+    May take a second. It gives way to other threads after each vector.
+    """
+    written = _base64 if in_base64 else _numbers
+    data = ",".join(
+        f'{{"object":"embedding","index":{index},"embedding":{written(vector)}}}'
+        for index, (vector, _) in enumerate(embeddings)
+    )
+    tokens = sum(embedding.tokens for embedding in embeddings)
+    rest = document({"model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
+    return f'{{"object":"list","data":[{data}],'.encode() + rest.removeprefix(b"{")
+
+
+def _base64(vector: bytes) -> str:
+    return f'"{b64encode(vector).decode()}"'
+
+
+def _numbers(vector: bytes) -> str:
+    """Returns the numbers with as many digits as an F32 has, half as many as JSON's writer would give them."""
+    return f"[{','.join(map('%.9g'.__mod__, np.frombuffer(vector, VECTOR_TYPE).tolist()))}]"
 
 
 def _message(deltas: list[Delta]) -> Json:

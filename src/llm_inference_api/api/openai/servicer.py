@@ -1,5 +1,6 @@
 """Serves `/v1`: OpenAI's JSON is translated, and answered as the typed API would."""
 
+import asyncio
 import hashlib
 import time
 from collections.abc import AsyncGenerator
@@ -14,8 +15,9 @@ from llm_inference_api import __version__
 from llm_inference_api.api import convert
 from llm_inference_api.api.answers import Answers, Question, new_id
 from llm_inference_api.api.convert import Defaults
+from llm_inference_api.api.embeddings import checked
 from llm_inference_api.api.openai import wire
-from llm_inference_api.api.openai.requests import ChatCompletionParams, CompletionParams, parse
+from llm_inference_api.api.openai.requests import ChatCompletionParams, CompletionParams, EmbeddingParams, parse
 from llm_inference_api.api.openai.responses import (
     DONE,
     SILENCE,
@@ -25,6 +27,7 @@ from llm_inference_api.api.openai.responses import (
     Header,
     Json,
     document,
+    embedding_document,
     event,
 )
 from llm_inference_api.engine.request import Delta
@@ -64,6 +67,18 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
         async with aclosing(self._respond(params, CompletionFormat(), context)) as bodies:
             async for body in bodies:
                 yield openai_pb2.CreateCompletionResponse(http_body=body)
+
+    async def CreateEmbedding(
+        self, request: openai_pb2.CreateEmbeddingRequest, context: Context
+    ) -> openai_pb2.CreateEmbeddingResponse:
+        """Returns vectors for texts."""
+        params = parse(EmbeddingParams, request.http_body.data)
+        embed = checked("input", params.input)
+        model = self._answers.model(params.model)
+        found = await self._answers.embed(model, embed, context)
+        in_base64 = params.encoding_format == "base64"
+        data = await asyncio.to_thread(embedding_document, model.status.id, found, in_base64=in_base64)
+        return openai_pb2.CreateEmbeddingResponse(http_body=HttpBody(content_type=JSON, data=data))
 
     async def ListOpenAIModels(
         self, request: openai_pb2.ListOpenAIModelsRequest, context: Context

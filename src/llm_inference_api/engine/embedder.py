@@ -1,0 +1,107 @@
+"""Answers requests for embeddings, one input after the other. Runs on a thread of its own, beside the engine's."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_inference_api.engine.inquiry import VECTOR_TYPE, Embed, Embedding, Embeddings
+from llm_inference_api.errors import ComputationError, ContextLengthError, InvalidFieldError, ServiceError
+
+Vector = npt.NDArray[np.float32]
+
+
+class AbandonedError(ServiceError):
+    """Nobody waits for the answer any more."""
+
+
+class Vectors(Protocol):
+    """What computes the vectors."""
+
+    def vector(self, tokens: Sequence[int], check: Callable[[], None]) -> Vector:
+        """Returns the vector of the tokens, of any length. Calls `check` now and then, which may raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedder:
+    """Computes embeddings with one model."""
+
+    tokenize: Callable[[str], Sequence[int]]
+    vectors: Vectors
+    vocabulary_size: int
+    context_length: int
+
+    def answer(self, embed: Embed, check: Callable[[], None]) -> Embeddings:
+        """Returns the embedding of each input.
+
+        Raises InvalidFieldError where one does not fit the model, before any is computed; and what `check` raises.
+        """
+        texts = [self._tokens(*item) for item in embed.inputs]
+        return tuple(self._embedding(tokens, check) for tokens in texts)
+
+    def _tokens(self, field: str, content: str | tuple[int, ...]) -> Sequence[int]:
+        tokens = self._tokenize(field, content) if isinstance(content, str) else self._known(field, content)
+        if not tokens:
+            raise InvalidFieldError(field, "has no tokens for this model; write at least one word")
+        if len(tokens) > self.context_length:
+            raise self._too_long(field, str(len(tokens)))
+        return tokens
+
+    def _tokenize(self, field: str, text: str) -> Sequence[int]:
+        try:
+            return self.tokenize(text)
+        except ContextLengthError as error:
+            raise self._too_long(field, f"at least {error.prompt_tokens}") from error
+
+    def _known(self, field: str, tokens: tuple[int, ...]) -> tuple[int, ...]:
+        for token in tokens:
+            if not 0 <= token < self.vocabulary_size:
+                problem = f"token {token} is not in the model's vocabulary of {self.vocabulary_size}"
+                raise InvalidFieldError(field, problem)
+        return tokens
+
+    def _too_long(self, field: str, count: str) -> InvalidFieldError:
+        limit = f"this model's maximum context length is {self.context_length} tokens"
+        return InvalidFieldError(field, f"has {count} tokens, and {limit}; shorten the text")
+
+    def _embedding(self, tokens: Sequence[int], check: Callable[[], None]) -> Embedding:
+        check()
+        vector = self.vectors.vector(tokens, check).astype(np.float64)
+        length = float(np.linalg.norm(vector))
+        if not np.isfinite(length) or not length:
+            raise ComputationError("the model computed an embedding that has no direction")
+        return Embedding((vector / length).astype(VECTOR_TYPE).tobytes(), len(tokens))
+
+
+class Errands:
+    """Requests for embeddings on their way to the thread that computes them. May be used by several threads."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[tuple[int, Embed]] = SimpleQueue()
+        self._wanted: set[int] = set()
+        self._lock = threading.Lock()
+
+    def put(self, errand_id: int, embed: Embed) -> None:
+        """Adds a request."""
+        with self._lock:
+            self._wanted.add(errand_id)
+        self._queue.put((errand_id, embed))
+
+    def get(self) -> tuple[int, Embed]:
+        """Returns the next request; waits where there is none."""
+        return self._queue.get()
+
+    def forget(self, errand_id: int) -> None:
+        """Notes that nobody waits for the request's answer, or that it was given."""
+        with self._lock:
+            self._wanted.discard(errand_id)
+
+    def check(self, errand_id: int) -> None:
+        """Raises AbandonedError where nobody waits for the request's answer."""
+        with self._lock:
+            if errand_id not in self._wanted:
+                raise AbandonedError
