@@ -149,3 +149,14 @@ def test_longer_text_is_read_on() -> None:
         True,
         True,
     ]
+
+
+@pytest.mark.parametrize(
+    ("language", "source"), [(Language.JSON_SCHEMA, "%s"), (Language.LARK, "start: x y\nx: %%json %s\ny: %%json {}")]
+)
+def test_pattern_properties_are_bounded(language: Language, source: str) -> None:
+    """Many of them would take minutes to compile, so those of all objects together are bounded."""
+    patterns = {"patternProperties": {f"^p{n}$": {} for n in range(30)}}
+    assert mask(language, source % json.dumps(patterns)).allowed().size
+    with pytest.raises(InvalidFieldError, match="more than 50 patternProperties"):
+        mask(language, source % json.dumps({**patterns, "items": patterns}))
