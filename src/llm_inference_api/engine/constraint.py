@@ -7,9 +7,10 @@ request. Masks are computed beside the engine's thread, so that one that takes l
 import json
 import os
 import re
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,12 @@ _EXCERPT = re.compile(r"\n *\d+ \|")
 
 _beside = ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)) // 2), "mask")
 """Computes masks while the engine computes scores: llguidance lets other threads run meanwhile."""
+
+
+_compiling = ThreadPoolExecutor(2, "compile")
+_LONGEST_COMPILATION = 1.5
+"""Seconds that the preparer waits for a constraint; an intersection of patterns can take any time."""
+Compiled = TypeVar("Compiled")
 
 
 class TokenMask:
@@ -124,10 +131,18 @@ def compile_constraint(constraint: Constraint, tokenizer: LLTokenizer) -> TokenM
         raise InvalidFieldError(constraint.field, _reason(str(error))) from error
     except RecursionError as error:
         raise InvalidFieldError(constraint.field, "has too many levels") from error
-    matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=_LIMITS)
+    matcher = _in_time(lambda: LLMatcher(tokenizer, grammar, log_level=0, limits=_LIMITS), constraint.field)
     if matcher.is_error():
         raise InvalidFieldError(constraint.field, _reason(matcher.get_error()))
     return TokenMask(matcher, tokenizer, constraint.field)
+
+
+def _in_time(compile_it: Callable[[], Compiled], field: str) -> Compiled:
+    """Returns what is compiled. Raises InvalidFieldError where that takes too long; it cannot be stopped."""
+    try:
+        return _compiling.submit(compile_it).result(_LONGEST_COMPILATION)
+    except TimeoutError as error:
+        raise InvalidFieldError(field, "takes too long to compile; simplify it") from error
 
 
 def _check_unbounded(source: str, field: str) -> None:
@@ -177,7 +192,7 @@ def json_schema(schema: dict[str, Any], field: str, *, strict: bool) -> dict[str
     schema = exact(schema)
     options = {**_JSON_OPTIONS, "lenient": not strict}
     grammar = LLMatcher.grammar_from_json_schema(schema, overrides=options)  # type: ignore[arg-type]
-    if not strict and LLMatcher.validate_grammar(grammar):
+    if not strict and _in_time(lambda: LLMatcher.validate_grammar(grammar), field):
         schema = {"type": "object"}
     return {**schema, "x-guidance": options}
 
