@@ -91,7 +91,10 @@ def mask_cost(size: int, name: str) -> None:
 
 
 def throughput(model: Path, threads: int, streams: int, names: list[str | None]) -> None:
-    """Prints the tokens per second of streams that begin together, each with the constraint of its name."""
+    """Prints the tokens per second of streams that begin together, each with the constraint of its name.
+
+    Where there are free streams among them, theirs alone, up to their end.
+    """
     context = ContextChoice(length=1024, cache_tokens=1024 * streams)
     config = EngineConfig(model, threads, streams, _TOKENS, queue_timeout=60.0, context=context)
     engine, preparer, _, _ = worker.build(config, lambda _: None)
@@ -100,12 +103,16 @@ def throughput(model: Path, threads: int, streams: int, names: list[str | None])
         stopping = Stopping(_TOKENS, ignore_eos=constraint is None)
         request = GenerationRequest(str(index), "People: ", Sampling(index), stopping, constraint)
         engine.submit(preparer.prepare(request))
+    measured = {str(index) for index, name in enumerate(names) if name is None} or set(map(str, range(streams)))
     tokens, started = 0, time.perf_counter()
-    while engine.busy:
-        tokens += engine.step().stats.completion_tokens
+    while measured:
+        for delta in engine.step().deltas:
+            if delta.usage is not None and delta.request_id in measured:
+                tokens += delta.usage.completion_tokens
+                measured.remove(delta.request_id)
     wall = time.perf_counter() - started
-    kinds = ", ".join(sorted({name or "free" for name in names}))
-    print(f"{streams} streams  {kinds:24} {tokens / wall:7.0f} tok/s")
+    kinds = " beside ".join(dict.fromkeys(name or "free" for name in names))
+    print(f"{streams} streams  {kinds:30} {tokens / wall:7.0f} tok/s")
 
 
 def main() -> None:
@@ -123,7 +130,8 @@ def main() -> None:
         throughput(options.model, options.threads, streams, free)
         for name in _CONSTRAINTS:
             throughput(options.model, options.threads, streams, [name] * streams)
-    throughput(options.model, options.threads, 8, [None] * 7 + ["subsets of states"])
+    for name in (None, *_CONSTRAINTS):
+        throughput(options.model, options.threads, 8, [*[None] * 7, name])
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Callable
 import pytest
 from llguidance import LLTokenizer
 
+from llm_inference_api.engine import constraint
 from llm_inference_api.engine.constraint import TokenMask, compile_constraint
 from llm_inference_api.engine.request import Constraint, Language
 from llm_inference_api.engine.thoughts import thoughts_rules
@@ -149,3 +150,21 @@ def test_longer_text_is_read_on() -> None:
         True,
         True,
     ]
+
+
+@pytest.mark.parametrize(
+    ("language", "source"), [(Language.JSON_SCHEMA, "%s"), (Language.LARK, "start: x y\nx: %%json %s\ny: %%json {}")]
+)
+def test_pattern_properties_are_bounded(language: Language, source: str) -> None:
+    """Many of them would take minutes to compile, so those of all objects together are bounded."""
+    patterns = {"patternProperties": {f"^p{n}$": {} for n in range(30)}}
+    assert mask(language, source % json.dumps(patterns)).allowed().size
+    with pytest.raises(InvalidFieldError, match="more than 50 patternProperties"):
+        mask(language, source % json.dumps({**patterns, "items": patterns}))
+
+
+def test_compilation_is_waited_for_no_longer_than_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes too long is refused, so that the requests behind it are prepared."""
+    monkeypatch.setattr(constraint, "_LONGEST_COMPILATION", 0.0)
+    with pytest.raises(InvalidFieldError, match="takes too long to compile"):
+        mask(Language.JSON_SCHEMA, json.dumps({"enum": [f"value {n}" for n in range(3000)]}))

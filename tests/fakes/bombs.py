@@ -42,6 +42,7 @@ SCHEMAS = {
     "least properties": '{"type":"object","minProperties":1000000}',
     "multiple": '{"type":"integer","multipleOf":999983}',
     "many multiples": json.dumps({"properties": {f"p{n}": {"multipleOf": 9001 + 2 * n} for n in range(1000)}}),
+    "600 patterns": json.dumps({"patternProperties": {f"^p{n}$": {} for n in range(600)}}),
     "1,500 properties": json.dumps({"properties": {f"p{n}": {"type": "integer"} for n in range(1500)}}),
     "500 alternatives": json.dumps({"anyOf": [{"properties": {f"k{n % 9}": {"const": n}}} for n in range(500)]}),
     "long pattern": json.dumps({"type": "string", "pattern": ".*a.{20}b.*", "maxLength": 5000}),

@@ -7,9 +7,10 @@ request. Masks are computed beside the engine's thread, so that one that takes l
 import json
 import os
 import re
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,11 @@ _LIMITS = LLParserLimits(verbose_errors=False, initial_lexer_fuel=300_000)
 """The fuel bounds what compiling takes: about 0.2 s."""
 _LARGEST_MULTIPLE = 10_000
 """Of all `multipleOf` of a constraint together. Each becomes an automaton of so many states, which no fuel bounds."""
+_MOST_PATTERNS = 50
+"""In all `patternProperties` of a constraint together. llguidance compares each with each, which no fuel bounds."""
 _MULTIPLE = re.compile(r'"multipleOf"\s*:\s*([-+.0-9eE]{1,40})')
+_EMBEDDED = re.compile(r"(?:^|%json)\s*(?=\{)")
+"""Before a schema: one that is the whole constraint, or one in a grammar."""
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _JSON_OPTIONS: dict[str, Any] = {"whitespace_pattern": r"\n?[ ]{0,32}"}
 """Bounded white space: small models fall into endless indentation."""
@@ -36,6 +41,12 @@ _EXCERPT = re.compile(r"\n *\d+ \|")
 
 _beside = ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)) // 2), "mask")
 """Computes masks while the engine computes scores: llguidance lets other threads run meanwhile."""
+
+
+_compiling = ThreadPoolExecutor(2, "compile")
+_LONGEST_COMPILATION = 1.5
+"""Seconds that the preparer waits for a constraint; an intersection of patterns can take any time."""
+Compiled = TypeVar("Compiled")
 
 
 class TokenMask:
@@ -113,23 +124,52 @@ def compile_constraint(constraint: Constraint, tokenizer: LLTokenizer) -> TokenM
     """Returns the mask for a new answer. Raises InvalidFieldError where nothing can match, or for lack of sense."""
     if constraint.words is not None:
         compile_constraint(constraint.words, tokenizer)  # What is wrong with it is said of its own field.
-    _check_multiples(constraint.source, constraint.field)
+    _check_unbounded(constraint.source, constraint.field)
     try:
         grammar = _grammar(constraint)
     except ValueError as error:
         raise InvalidFieldError(constraint.field, _reason(str(error))) from error
     except RecursionError as error:
         raise InvalidFieldError(constraint.field, "has too many levels") from error
-    matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=_LIMITS)
+    matcher = _in_time(lambda: LLMatcher(tokenizer, grammar, log_level=0, limits=_LIMITS), constraint.field)
     if matcher.is_error():
         raise InvalidFieldError(constraint.field, _reason(matcher.get_error()))
     return TokenMask(matcher, tokenizer, constraint.field)
 
 
-def _check_multiples(source: str, field: str) -> None:
+def _in_time(compile_it: Callable[[], Compiled], field: str) -> Compiled:
+    """Returns what is compiled. Raises InvalidFieldError where that takes too long; it cannot be stopped."""
+    try:
+        return _compiling.submit(compile_it).result(_LONGEST_COMPILATION)
+    except TimeoutError as error:
+        raise InvalidFieldError(field, "takes too long to compile; simplify it") from error
+
+
+def _check_unbounded(source: str, field: str) -> None:
+    """Raises InvalidFieldError where the constraint has too much of what llguidance does not bound itself."""
+    if _patterns(source) > _MOST_PATTERNS:
+        raise InvalidFieldError(field, f"cannot be followed: it has more than {_MOST_PATTERNS} patternProperties")
     plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), source)
     if sum(_states(match[1]) for match in _MULTIPLE.finditer(plain)) > _LARGEST_MULTIPLE:
         raise InvalidFieldError(field, f"cannot be followed: its multipleOf add up to more than {_LARGEST_MULTIPLE}")
+
+
+def _patterns(source: str) -> int:
+    """Returns how many patternProperties the schemas have that begin anywhere in the text."""
+    found = 0
+
+    def count(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal found
+        found += sum(len(value) for key, value in pairs if key == "patternProperties" and isinstance(value, dict))
+        return dict(pairs)
+
+    decoder = json.JSONDecoder(object_pairs_hook=count)
+    for start in _EMBEDDED.finditer(source):
+        try:
+            decoder.raw_decode(source, start.end())
+        except (ValueError, RecursionError):
+            continue  # What is wrong with it is said where it is compiled.
+    return found
 
 
 def _states(number: str) -> int:
@@ -148,11 +188,11 @@ def json_schema(schema: dict[str, Any], field: str, *, strict: bool) -> dict[str
     Where it is not strict, keywords that cannot be followed restrict nothing; neither does a schema without sense.
     Raises InvalidFieldError where to find that out would take too long.
     """
-    _check_multiples(json.dumps(schema), field)
+    _check_unbounded(json.dumps(schema), field)
     schema = exact(schema)
     options = {**_JSON_OPTIONS, "lenient": not strict}
     grammar = LLMatcher.grammar_from_json_schema(schema, overrides=options)  # type: ignore[arg-type]
-    if not strict and LLMatcher.validate_grammar(grammar):
+    if not strict and _in_time(lambda: LLMatcher.validate_grammar(grammar), field):
         schema = {"type": "object"}
     return {**schema, "x-guidance": options}
 
