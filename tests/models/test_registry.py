@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from llm_inference_api.engine.inquiry import Embed, Input
 from llm_inference_api.engine.messages import EngineConfig
 from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Sampling, Stage, Stopping
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError, ModelNotFoundError, UnavailableError
@@ -163,3 +164,30 @@ async def test_ids_are_matched_exactly(model_directory: Path) -> None:
                 one.get(name)
         with pytest.raises(InvalidFieldError, match="model: is missing"):
             two.get("")
+
+
+async def test_model_that_embeds_is_not_idle(model_directory: Path) -> None:
+    """Embeddings keep a model in memory as answers do: unloading waits for them."""
+    async with registry("tiny.gguf", model_directory) as models:
+        model = models.get("tiny.gguf")
+        await model.load()
+        embedding = asyncio.create_task(model.embed(Embed((Input("texts[0]", "x" * 2000),) * 20)))
+        await asyncio.sleep(0.05)
+        assert not model.idle
+        await model.unload()
+        assert embedding.done()
+        assert len(await embedding) == 20
+
+
+async def test_embeddings_that_nobody_waits_for_leave_the_model_idle(model_directory: Path) -> None:
+    """A caller that leaves frees the model at once, and the worker soon after."""
+    async with registry("tiny.gguf", model_directory) as models:
+        model = models.get("tiny.gguf")
+        await model.load()
+        embedding = asyncio.create_task(model.embed(Embed((Input("texts[0]", "x" * 2000),) * 128)))
+        await asyncio.sleep(0.1)
+        embedding.cancel()
+        await asyncio.wait({embedding})
+        assert model.idle
+        async with asyncio.timeout(10):
+            assert len(await model.embed(Embed((Input("texts[0]", "x"),)))) == 1
