@@ -97,7 +97,9 @@ def throughput(model: Path, threads: int, streams: int, names: list[str | None])
     """
     context = ContextChoice(length=1024, cache_tokens=1024 * streams)
     config = EngineConfig(model, threads, streams, _TOKENS, queue_timeout=60.0, context=context)
-    engine, preparer, _, _ = worker.build(config, lambda _: None)
+    parts = worker.build(config, lambda _: None)
+    engine, preparer = parts.engine, parts.preparer
+    assert engine is not None
     for index, name in enumerate(names):
         constraint = Constraint(Language.JSON_SCHEMA, _CONSTRAINTS[name], name) if name else None
         stopping = Stopping(_TOKENS, ignore_eos=constraint is None)

@@ -122,7 +122,7 @@ def test_restricted_answers_are_what_they_must_be(demo: RunningService) -> None:
     """A JSON schema holds for the demo model too."""
     schema = {
         "type": "object",
-        "properties": {"n": {"type": "integer"}},
+        "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 99}},
         "required": ["n"],
         "additionalProperties": False,
     }

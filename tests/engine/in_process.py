@@ -27,7 +27,9 @@ class InProcess:
     def __init__(self, model: Path, slots: int = 8) -> None:
         context = ContextChoice(length=1024, cache_tokens=1024 * slots)
         config = EngineConfig(model, threads=1, slots=slots, default_max_tokens=64, queue_timeout=1e6, context=context)
-        self.engine, self.preparer, _, _ = worker.build(config, lambda fraction: None)
+        parts = worker.build(config, lambda fraction: None)
+        assert parts.engine is not None
+        self.engine, self.preparer = parts.engine, parts.preparer
         self.answers: dict[str, Answer] = {}
 
     def submit(self, name: str, constraint: Constraint | None, max_tokens: int, seed: int = 0) -> Answer:
