@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,14 +50,16 @@ def test_chat_completion_has_openais_shape(client: openai.OpenAI) -> None:
 
 def test_same_seed_gives_the_same_answer(client: openai.OpenAI) -> None:
     """A seed is honoured."""
+    chat(client)  # The prompt is in the cache for both that follow.
     assert chat(client).choices[0].message.content == chat(client).choices[0].message.content
 
 
 def test_stream_adds_up_to_the_whole_answer(client: openai.OpenAI) -> None:
     """The chunks' contents are the unary content; the first has the role, the last choice the reason."""
-    chunks = list(chat(client, stream=True))
+    chunks = list(chat(client, stream=True, temperature=0))
     choices = [chunk.choices[0] for chunk in chunks]
-    assert "".join(choice.delta.content or "" for choice in choices) == chat(client).choices[0].message.content
+    whole = chat(client, temperature=0)
+    assert "".join(choice.delta.content or "" for choice in choices) == whole.choices[0].message.content
     assert choices[0].delta.role == "assistant"
     assert [choice.finish_reason for choice in choices if choice.finish_reason] == ["length"]
     assert len({chunk.id for chunk in chunks}) == 1
@@ -219,3 +222,25 @@ def test_stream_that_breaks_ends_with_an_error(model_directory: Path, tmp_path: 
         with pytest.raises(openai.APIError, match="process ended") as found:
             list(chunks)
     assert found.value.code == "worker_died"
+
+
+def test_client_comes_back_by_itself_when_the_queue_is_full(model_directory: Path, tmp_path: Path) -> None:
+    """A 429 is RateLimitError for a client that may not retry, and an answer for one that may."""
+    variables = {
+        "LLM_ALLOWED_MODELS": "tiny=tiny.gguf",
+        "LLM_MAX_CONCURRENT_REQUESTS": "1",
+        "LLM_MAX_QUEUED_REQUESTS": "0",
+    }
+    with run_service(tmp_path, model_directory, **variables) as service, service.http() as http:
+        body = {"prompt": "hello", "max_tokens": 1500, "ignore_eos": True}
+        with http.stream("POST", "/api/generate/stream", json=body) as response:
+            lines = response.iter_lines()
+            next(lines)
+            with openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", max_retries=0) as client:
+                with pytest.raises(openai.RateLimitError):
+                    chat(client)
+                reader = threading.Thread(target=lambda: list(lines))
+                reader.start()
+                assert chat(client.with_options(max_retries=8)).choices
+                reader.join(30)
+        assert service.metric("rejected_total") >= 2
