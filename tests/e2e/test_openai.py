@@ -231,16 +231,20 @@ def test_client_comes_back_by_itself_when_the_queue_is_full(model_directory: Pat
         "LLM_MAX_CONCURRENT_REQUESTS": "1",
         "LLM_MAX_QUEUED_REQUESTS": "0",
     }
-    with run_service(tmp_path, model_directory, **variables) as service, service.http() as http:
-        body = {"prompt": "hello", "max_tokens": 1500, "ignore_eos": True}
+    with (
+        run_service(tmp_path, model_directory, **variables) as service,
+        service.http() as http,
+        openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        chat(client)
+        body = {"prompt": "hello", "max_tokens": 600, "ignore_eos": True}
         with http.stream("POST", "/api/generate/stream", json=body) as response:
             lines = response.iter_lines()
             next(lines)
-            with openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", max_retries=0) as client:
-                with pytest.raises(openai.RateLimitError):
-                    chat(client)
-                reader = threading.Thread(target=lambda: list(lines))
-                reader.start()
-                assert chat(client.with_options(max_retries=8)).choices
-                reader.join(30)
+            with pytest.raises(openai.RateLimitError):
+                chat(client)
+            reader = threading.Thread(target=lambda: list(lines))
+            reader.start()
+            assert chat(client.with_options(max_retries=30)).choices
+            reader.join(30)
         assert service.metric("rejected_total") >= 2
