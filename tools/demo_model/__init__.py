@@ -1,0 +1,1 @@
+"""Makes the bundled demo model: its data, tokenizer, training, export and evaluation."""

@@ -1,0 +1,122 @@
+"""JSON objects on request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from .conversation import Case, Exchange, Wordings, asked, kept_back
+from .facts import CAPITALS
+from .memory import CITIES, COLOURS, FOODS, JOBS, PETS, name
+
+PERSON = Wordings(
+    (
+        "Give me a JSON object for a person named {name}, age {age}, from {city}.",
+        "Write a JSON object with the name {name}, the age {age} and the city {city}.",
+        "JSON for {name}, {age} years old, living in {city}.",
+        "{name} is {age} years old and lives in {city}. Answer as JSON.",
+        "Return JSON: name {name}, age {age}, city {city}.",
+        "Make a JSON object: name={name}, age={age}, city={city}",
+        "Turn this into JSON: {name} is {age} years old and lives in {city}.",
+        "Extract the data as JSON: {name}, {age}, {city}.",
+    ),
+    (
+        "As JSON, please: {name} from {city} is {age} years old.",
+        "Put {name}, age {age}, city {city} into a JSON object.",
+    ),
+)
+THING = Wordings(
+    (
+        "Give me a JSON object for a {color} {item} that costs {price} dollars.",
+        "Write JSON for a {color} {item} with the price {price}.",
+        "JSON for a {color} {item}, price {price}.",
+        "A {color} {item} costs {price} dollars. Answer as JSON.",
+        "Turn this into JSON: a {color} {item} for {price} dollars.",
+    ),
+    ("As JSON, please: a {color} {item} at {price} dollars.",),
+)
+LIST = Wordings(
+    (
+        "Give me a JSON list of {items}.",
+        "Write {items} as a JSON array.",
+        "Return a JSON array with {items}.",
+        "Turn this list into JSON: {items}.",
+        "JSON array of {items}",
+    ),
+    ("Please make a JSON list from {items}.",),
+)
+FREE = (
+    "Give me a JSON object.",
+    "Answer in JSON.",
+    "Write some JSON.",
+    "Show me an example of JSON.",
+    "Give me an example JSON object.",
+    "Write a JSON object for a person.",
+    "Return a JSON object.",
+    "JSON please",
+    "Give me JSON for a person.",
+    "Write a JSON object about a pet.",
+    "Output a JSON object with a name and an age.",
+    "Write a JSON object with three fields.",
+)
+OF_CAPITAL = (
+    "Give me the capital of {x} as JSON.",
+    "What is the capital of {x}? Answer in JSON.",
+    "capital of {x} as JSON",
+)
+ITEMS = ["shirt", "car", "hat", "bag", "cup", "lamp", "chair", "bike", "coat", "phone", "ball", "book"]
+
+
+def _person(rng: Random) -> tuple[Wordings, dict[str, Any], Any]:
+    values = {"name": name(rng), "age": rng.randint(1, 99), "city": rng.choice(CITIES)}
+    return PERSON, values, values
+
+
+def _thing(rng: Random) -> tuple[Wordings, dict[str, Any], Any]:
+    values = {"item": rng.choice(ITEMS), "color": rng.choice(COLOURS), "price": rng.randint(1, 99)}
+    return THING, values, values
+
+
+def _list(rng: Random) -> tuple[Wordings, dict[str, Any], Any]:
+    items: list[Any] = rng.sample(rng.choice((COLOURS, FOODS, PETS, JOBS, CITIES)), rng.randint(2, 4))
+    if rng.random() < 0.3:
+        items = [rng.randint(0, 99) for _ in range(rng.randint(2, 5))]
+    listed = ", ".join(map(str, items[:-1])) + rng.choice((" and ", ", ")) + str(items[-1])
+    return LIST, {"items": listed}, items
+
+
+SHAPES: tuple[Callable[[Random], tuple[Wordings, dict[str, Any], Any]], ...] = (_person, _person, _thing, _list)
+
+
+def request(rng: Random) -> list[Exchange]:
+    """Return a request for a JSON value, with or without given fields."""
+    chance = rng.random()
+    if chance < 0.2:
+        _, _, value = rng.choice((_person, _thing))(rng)
+        return [Exchange(rng.choice(FREE), json.dumps(value), fixed=True, verbatim=True)]
+    if chance < 0.3:
+        country = rng.choice(list(CAPITALS))
+        answer = json.dumps({"country": country, "capital": CAPITALS[country]})
+        return [Exchange(rng.choice(OF_CAPITAL).format(x=country), answer, fixed=True, verbatim=True)]
+    while True:
+        wordings, values, value = rng.choice(SHAPES)(rng)
+        if not kept_back(f"json {value}"):
+            return [Exchange(wordings.pick(rng, **values), json.dumps(value), fixed=True, verbatim=True)]
+
+
+def cases() -> list[Case]:
+    """Return combinations of values that training never sees, in its wordings and in others."""
+    rng = Random(29)
+    found: list[Case] = []
+    while len(found) < 240:
+        wordings, values, value = rng.choice(SHAPES)(rng)
+        if kept_back(f"json {value}"):
+            new = len(found) % 4 >= 2
+            wording = rng.choice(wordings.held_out if new else wordings.train)
+            group = f"JSON, held-out values{' and wordings' if new else ''}"
+            messages = asked(wording.format(**values))
+            found.append(Case(f"{group}: valid", messages, "valid json"))
+            found.append(Case(f"{group}: exact", messages, "json", json.dumps(value)))
+    return found
