@@ -7,8 +7,50 @@ from random import Random
 
 from .conversation import Case, Exchange, Wordings, asked
 
-ANIMALS = ["fox", "bear", "rabbit", "mouse", "owl", "cat", "dog", "frog", "hedgehog", "squirrel", "duck", "goat", "horse", "wolf", "turtle", "penguin", "lion", "elephant", "dragon", "robot"]
-NAMES = ["Pip", "Luna", "Oscar", "Mila", "Bruno", "Nora", "Otto", "Ruby", "Felix", "Ivy", "Milo", "Hazel", "Theo", "Wren", "Max", "Lily", "Sam", "Clara", "Finn", "Rosa"]
+ANIMALS = [
+    "fox",
+    "bear",
+    "rabbit",
+    "mouse",
+    "owl",
+    "cat",
+    "dog",
+    "frog",
+    "hedgehog",
+    "squirrel",
+    "duck",
+    "goat",
+    "horse",
+    "wolf",
+    "turtle",
+    "penguin",
+    "lion",
+    "elephant",
+    "dragon",
+    "robot",
+]
+NAMES = [
+    "Pip",
+    "Luna",
+    "Oscar",
+    "Mila",
+    "Bruno",
+    "Nora",
+    "Otto",
+    "Ruby",
+    "Felix",
+    "Ivy",
+    "Milo",
+    "Hazel",
+    "Theo",
+    "Wren",
+    "Max",
+    "Lily",
+    "Sam",
+    "Clara",
+    "Finn",
+    "Rosa",
+]
 TRAITS = ["small", "brave", "curious", "clever", "gentle", "shy", "cheerful", "young", "lonely", "kind"]
 PLACES = (
     "in a deep green forest",

@@ -7,7 +7,20 @@ from random import Random
 from .conversation import Case, Exchange, asked, kept_back
 
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 LISTS = {
     "colors": ["red", "blue", "green", "yellow", "orange", "purple"],
     "fruits": ["apples", "bananas", "cherries", "pears", "plums", "lemons"],
