@@ -18,9 +18,9 @@ from .model import Shape
 from .train import Plan, load, train
 
 SEED = 1
-CONVERSATIONS = 80_000
+CONVERSATIONS = 180_000
 VOCABULARY = 2048
-STEPS = 2700
+STEPS = 6000
 TOKENIZER_SAMPLE = 40_000
 
 

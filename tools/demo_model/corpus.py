@@ -36,7 +36,7 @@ MIX: dict[str, tuple[Maker, float]] = {
     "sorting": (arithmetic.sorting, 4),
     "counting": (arithmetic.counting, 2),
     "repeating": (copying.repeat, 4),
-    "capitals": (facts.capital, 7),
+    "capitals": (facts.capital, 8),
     "colours": (facts.colour, 3),
     "opposites": (facts.opposite, 4),
     "spelling": (facts.spelling, 4),
@@ -46,7 +46,7 @@ MIX: dict[str, tuple[Maker, float]] = {
     "explanations": (explanations.explanation, 9),
     "haiku": (haiku.haiku, 7),
     "stories": (stories.request, 4),
-    "JSON": (json_objects.request, 7),
+    "JSON": (json_objects.request, 9),
     "refusals": (refusals.refusal, 11),
     "unknown facts": (memory.unknown, 1),
 }

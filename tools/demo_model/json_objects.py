@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -11,42 +11,81 @@ from .conversation import Case, Exchange, Wordings, asked, kept_back
 from .facts import CAPITALS
 from .memory import CITIES, COLOURS, FOODS, JOBS, PETS, name
 
-PERSON = Wordings(
-    (
-        "Give me a JSON object for a person named {name}, age {age}, from {city}.",
-        "Write a JSON object with the name {name}, the age {age} and the city {city}.",
-        "JSON for {name}, {age} years old, living in {city}.",
-        "{name} is {age} years old and lives in {city}. Answer as JSON.",
-        "Return JSON: name {name}, age {age}, city {city}.",
-        "Make a JSON object: name={name}, age={age}, city={city}",
-        "Turn this into JSON: {name} is {age} years old and lives in {city}.",
-        "Extract the data as JSON: {name}, {age}, {city}.",
-    ),
+FRAMES = (
+    "Give me a JSON {kind} for {data}.",
+    "Give me {data} as JSON.",
+    "Write a JSON {kind} for {data}.",
+    "Write a JSON {kind} with {data}.",
+    "Write {data} as JSON.",
+    "Write {data} as a JSON {kind}.",
+    "Make a JSON {kind}: {data}",
+    "Make JSON from {data}.",
+    "Please make JSON: {data}",
+    "Return a JSON {kind} with {data}.",
+    "Return JSON: {data}.",
+    "JSON for {data}.",
+    "JSON please: {data}",
+    "JSON {kind} of {data}",
+    "Turn this into JSON: {data}.",
+    "Turn {data} into JSON.",
+    "Turn {data} into a JSON {kind}.",
+    "Put this in JSON: {data}",
+    "Convert to JSON: {data}",
+    "Please convert {data} to JSON.",
+    "Extract the data as JSON: {data}.",
+    "Format as JSON: {data}.",
+    "{data}. Answer as JSON.",
+    "{data}. Reply with a JSON {kind}, please.",
+    "{data} as JSON",
+    "{data} in JSON format, please.",
+    "I need a JSON {kind} for {data}.",
+    "Can you write {data} as JSON?",
+    "Please give me {data} in JSON.",
+    "In JSON: {data}",
+)
+PERSON_DATA = (
+    "a person named {name}, age {age}, from {city}",
+    "the name {name}, the age {age} and the city {city}",
+    "{name}, {age} years old, living in {city}",
+    "{name} is {age} years old and lives in {city}",
+    "{name} lives in {city} and is {age}",
+    "name {name}, age {age}, city {city}",
+    "name={name}, age={age}, city={city}",
+    "name: {name}, age: {age}, city: {city}",
+    "{name}, {age}, {city}",
+    "{name} from {city}, age {age}",
+    "{name} ({age}) from {city}",
+)
+THING_DATA = (
+    "a {color} {item} that costs {price} dollars",
+    "a {color} {item} with the price {price}",
+    "a {color} {item}, price {price}",
+    "a {color} {item} costs {price} dollars",
+    "a {color} {item} for {price} dollars",
+    "the {color} {item} is {price} dollars",
+    "item {item}, color {color}, price {price}",
+    "item={item}, color={color}, price={price}",
+    "{item}, {color}, {price}",
+)
+
+
+def _wordings(kind: str, data: Sequence[str], held_out: Sequence[str]) -> Wordings:
+    """Return every frame around every form of the data, but for those that are kept back."""
+    framed = (frame.format(kind=kind, data=form) for frame in FRAMES for form in data)
+    return Wordings(tuple(text[0].upper() + text[1:] if text[0] != "{" else text for text in framed), tuple(held_out))
+
+
+PERSON = _wordings(
+    "object",
+    PERSON_DATA,
     (
         "As JSON, please: {name} from {city} is {age} years old.",
         "Put {name}, age {age}, city {city} into a JSON object.",
     ),
 )
-THING = Wordings(
-    (
-        "Give me a JSON object for a {color} {item} that costs {price} dollars.",
-        "Write JSON for a {color} {item} with the price {price}.",
-        "JSON for a {color} {item}, price {price}.",
-        "A {color} {item} costs {price} dollars. Answer as JSON.",
-        "Turn this into JSON: a {color} {item} for {price} dollars.",
-    ),
-    ("As JSON, please: a {color} {item} at {price} dollars.",),
-)
-LIST = Wordings(
-    (
-        "Give me a JSON list of {items}.",
-        "Write {items} as a JSON array.",
-        "Return a JSON array with {items}.",
-        "Turn this list into JSON: {items}.",
-        "JSON array of {items}",
-    ),
-    ("Please make a JSON list from {items}.",),
-)
+THING = _wordings("object", THING_DATA, ("As JSON, please: a {color} {item} at {price} dollars.",))
+LIST = _wordings("list", ("{items}",), ("Please make a JSON list from {items}.",))
+LIST = Wordings((*LIST.train, *(text.replace("list", "array") for text in LIST.train)), LIST.held_out)
 FREE = (
     "Give me a JSON object.",
     "Answer in JSON.",
