@@ -47,6 +47,7 @@ from llm_inference_api.models.source import Sources
 from llm_inference_api.models.status import Observers
 from llm_inference_api.observability.log import fields
 from llm_inference_api.observability.metrics import Metrics
+from llm_inference_api.ports import Ports
 from llm_inference_api.settings import Settings
 
 _LAST_MESSAGES = 1.0
@@ -55,10 +56,6 @@ _OPEN_WATCHES = 0.5
 """Seconds that streams which never end by themselves, such as health watches, keep the server open."""
 
 logger = logging.getLogger(__name__)
-
-
-class StartError(Exception):
-    """The service cannot start, for a reason that a person can mend."""
 
 
 async def serve(settings: Settings, *, with_envoy: bool) -> None:
@@ -105,18 +102,18 @@ class Service:
     health: Health
     metrics: Metrics
     gate: Gate
-    grpc_server: grpc.aio.Server
+    ports: Ports
     envoy: EnvoyProcess | None
     grpc_port: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self) -> None:
         """Opens the ports, then loads the models that the settings name. Returns before these are loaded."""
-        self.grpc_port = bind(self.grpc_server, self.settings.hostname, self.settings.grpc_port)
-        await self.grpc_server.start()
+        envoys = (self.envoy.socket if self.envoy else None, self.settings.grpc_socket)
+        self.grpc_port = await self.ports.open(filter(None, envoys))
         await self.health.start()
         if self.envoy is not None:
-            await self.envoy.start(self.grpc_port)
+            await self.envoy.start(self.ports.certificates)
         for model in self.settings.preload:
             self._preload(model)
         if not self.settings.allowed_models:
@@ -139,7 +136,7 @@ class Service:
         self.gate.close()
         await self.registry.close()
         await self.gate.empty(_LAST_MESSAGES)
-        await self.grpc_server.stop(_OPEN_WATCHES)
+        await self.ports.close(_OPEN_WATCHES)
         if self.envoy is not None:
             await self.envoy.stop()
         logger.info("stopped")
@@ -160,7 +157,8 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
     server = build_grpc_server(settings, registry, health, metrics, gate)
     envoy = EnvoyProcess(settings) if with_envoy else None
-    return Service(settings, registry, health, metrics, gate, server, envoy)
+    ports = Ports(settings, server, health.servicer)
+    return Service(settings, registry, health, metrics, gate, ports, envoy)
 
 
 def build_grpc_server(
@@ -218,15 +216,6 @@ SERVICE_NAMES = (
     ),
     reflection.SERVICE_NAME,
 )
-
-
-def bind(server: grpc.aio.Server, hostname: str, port: int) -> int:
-    """Returns the port that the server listens on. Raises StartError where it cannot be had."""
-    host = f"[{hostname}]" if ":" in hostname else hostname
-    try:
-        return server.add_insecure_port(f"{host}:{port}")
-    except RuntimeError as error:
-        raise StartError(f"LLM_GRPC_PORT: {host}:{port} cannot be listened on; is it in use?") from error
 
 
 def model_policy(settings: Settings) -> Policy:

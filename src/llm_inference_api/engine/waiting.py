@@ -10,8 +10,8 @@ from llm_inference_api.engine.sequence import Sequence
 class WaitingQueue:
     """Serves callers in turn, and each one's sequences in order of arrival.
 
-    A caller with many sequences so delays another's first one by one sequence only. Iteration follows the order in which
-    the sequences would be served if no more came.
+    So a caller with many of them delays another's first one by a single sequence. Iteration follows the order in which
+    they would be served if no more came.
     """
 
     def __init__(self) -> None:
