@@ -27,6 +27,7 @@ from llm_inference.v1 import (
 )
 from llm_inference_api import __version__
 from llm_inference_api.api.answers import Answers, Patience
+from llm_inference_api.api.callers import Guard
 from llm_inference_api.api.calls import Gate
 from llm_inference_api.api.convert import Defaults
 from llm_inference_api.api.embeddings import EmbeddingServicer
@@ -153,7 +154,7 @@ class Service:
 
 def build(settings: Settings, *, with_envoy: bool) -> Service:
     """Returns the service, with nothing started."""
-    metrics, health, gate = Metrics(__version__), Health(), Gate()
+    metrics, health, gate = Metrics(__version__), Health(), Gate(settings.max_requests_per_caller)
     registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
     server = build_grpc_server(settings, registry, health, metrics, gate)
     envoy = EnvoyProcess(settings) if with_envoy else None
@@ -165,7 +166,8 @@ def build_grpc_server(
     settings: Settings, registry: Registry, health: Health, metrics: Metrics, gate: Gate
 ) -> grpc.aio.Server:
     """Returns a server with all services of the contract, bound to no port."""
-    server = grpc.aio.server(interceptors=[CallInterceptor(gate, metrics)], options=GRPC_OPTIONS)
+    guard = Guard(settings.key_ring(), PAGES if settings.public_pages else ())
+    server = grpc.aio.server(interceptors=[CallInterceptor(guard, gate, metrics)], options=GRPC_OPTIONS)
     defaults = Defaults(
         settings.default_temperature,
         settings.default_top_p,
@@ -186,13 +188,18 @@ def build_grpc_server(
     return server
 
 
+PAGES = ("/llm_inference.v1.PageService/",)
+"""How the methods begin that serve pages about the API."""
+
 GRPC_OPTIONS = (
     # Two servers on one port would share its connections, unseen.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 8 << 20),
     ("grpc.max_send_message_length", 16 << 20),
     ("grpc.max_concurrent_streams", 1000),
-    ("grpc.max_metadata_size", 8 << 10),
+    # Both, or what is between them is refused now and then. What Envoy lets through must fit.
+    ("grpc.max_metadata_size", 16 << 10),
+    ("grpc.absolute_max_metadata_size", 16 << 10),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -24,6 +24,8 @@ Json = dict[str, Any]
 SERVICES = tuple(
     f"llm_inference.v1.{name}Service" for name in ("Embedding", "Inference", "Model", "OpenAI", "Operations", "Token")
 )
+CALLER_ADDRESS_HEADER = "x-caller-address"
+"""From Envoy to the service (api/callers.py)."""
 _BUFFER_BYTES = 16 << 20
 """Of a response; documents such as a page's scripts exceed Envoy's 1 MiB."""
 
@@ -119,6 +121,7 @@ def _connection_manager(sidecar: Sidecar) -> Json:
         local_reply_config=local_replies(),
         route_config={
             "name": "rest",
+            "request_headers_to_add": [_caller_address()],
             "response_headers_to_remove": ["grpc-accept-encoding", "x-envoy-upstream-service-time"],
             "virtual_hosts": [
                 {
@@ -131,6 +134,12 @@ def _connection_manager(sidecar: Sidecar) -> Json:
         },
         http_filters=_filters(sidecar),
     )
+
+
+def _caller_address() -> Json:
+    """Says who calls, whatever the caller says; `x-forwarded-for` has this machine's name for its own callers."""
+    header = {"key": CALLER_ADDRESS_HEADER, "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
+    return {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
 def _access_log() -> Json:
@@ -173,6 +182,7 @@ def _filters(sidecar: Sidecar) -> list[Json]:
         {"name": "envoy.filters.http.cors", "typed_config": typed(f"{http}.cors.v3.Cors")},
         _health_filter("/health/live", OPS_CLUSTER),
         _health_filter("/health/ready", SERVICE_CLUSTER),
+        {"name": "envoy.filters.http.lua", "typed_config": typed(f"{http}.lua.v3.Lua")},
         {"name": "strip", "typed_config": typed(f"{http}.header_mutation.v3.HeaderMutation")},
         {"name": "envoy.filters.http.compressor", "typed_config": _compressor()},
         openai_errors_filter(),
