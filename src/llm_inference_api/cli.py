@@ -15,6 +15,7 @@ from llm_inference_api import __version__
 from llm_inference_api.cli_common import EXIT_FAILED, EXIT_USAGE, address_option, calls_service, settings_or_exit
 from llm_inference_api.cli_models import models
 from llm_inference_api.settings import Settings, hide_secrets, place_of, variable_of
+from llm_inference_api.settings_security import SecuritySettings
 
 model_option = click.option("--model", "-m", default="", help="Id of the model; not needed where there is one only.")
 
@@ -137,7 +138,8 @@ def show_settings() -> None:
     """Print every setting with its value, and check them all."""
     settings = settings_or_exit(uses_files=True)
     table = Table("variable", "value", "set by", "meaning", box=None, padding=(0, 2, 0, 0))
-    for name, info in Settings.model_fields.items():
+    # Those about models come first, those about who may connect after all others.
+    for name, info in sorted(Settings.model_fields.items(), key=lambda item: item[0] in SecuritySettings.model_fields):
         table.add_row(variable_of(name), shown(getattr(settings, name)), place_of(name), info.description)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health_pb2_grpc
 
 from llm_inference_api.certificates import Certificates
 from llm_inference_api.errors import StartError
@@ -18,12 +17,15 @@ from llm_inference_api.tls import TlsBytes
 class Ports:
     """Opens and closes them."""
 
-    def __init__(self, settings: Settings, server: grpc.aio.Server, health_servicer: Any) -> None:
-        """Raises StartError where the certificate cannot be used."""
+    def __init__(self, settings: Settings, server: grpc.aio.Server, health_server: grpc.aio.Server) -> None:
+        """Takes the server of all services and one of health alone.
+
+        Raises StartError where the certificate cannot be used.
+        """
         self.certificates = Certificates(settings.tls_files) if settings.tls_files else None
         self._settings = settings
         self._server = server
-        self._health_server = _health_server(health_servicer) if settings.health_port else None
+        self._health_server = health_server
         self._following: asyncio.Task[None] | None = None
 
     async def open(self, sockets: Iterable[Path]) -> int:
@@ -34,7 +36,7 @@ class Ports:
         for path in sockets:
             open_socket(self._server, path)
         await self._server.start()
-        if self._health_server is not None and settings.health_port is not None:
+        if settings.health_port is not None:
             open_port(self._health_server, settings.hostname, settings.health_port, "LLM_HEALTH_PORT")
             await self._health_server.start()
         if certificates is not None:
@@ -45,8 +47,7 @@ class Ports:
         """Ends the server; RPCs that are still open have `grace` seconds."""
         if self._following is not None:
             self._following.cancel()
-        servers = (self._server, self._health_server)
-        await asyncio.gather(*(server.stop(grace) for server in servers if server is not None))
+        await asyncio.gather(self._server.stop(grace), self._health_server.stop(grace))
 
 
 def open_port(
@@ -86,9 +87,3 @@ def credentials(certificates: Certificates) -> grpc.ServerCredentials:
 
 def _configuration(tls: TlsBytes) -> Any:
     return grpc.ssl_server_certificate_configuration([(tls.key, tls.certificate)], tls.client_ca)
-
-
-def _health_server(servicer: Any) -> grpc.aio.Server:
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    return server

@@ -156,18 +156,19 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     """Returns the service, with nothing started."""
     metrics, health, gate = Metrics(__version__), Health(), Gate(settings.max_requests_per_caller)
     registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
-    server = build_grpc_server(settings, registry, health, metrics, gate)
+    guard = Guard(settings.key_ring(), PAGES if settings.public_pages else ())
+    interceptor = CallInterceptor(guard, gate, metrics)
+    server = build_grpc_server(settings, registry, health, metrics, interceptor)
     envoy = EnvoyProcess(settings) if with_envoy else None
-    ports = Ports(settings, server, health.servicer)
+    ports = Ports(settings, server, build_health_server(health, interceptor))
     return Service(settings, registry, health, metrics, gate, ports, envoy)
 
 
 def build_grpc_server(
-    settings: Settings, registry: Registry, health: Health, metrics: Metrics, gate: Gate
+    settings: Settings, registry: Registry, health: Health, metrics: Metrics, interceptor: grpc.aio.ServerInterceptor
 ) -> grpc.aio.Server:
     """Returns a server with all services of the contract, bound to no port."""
-    guard = Guard(settings.key_ring(), PAGES if settings.public_pages else ())
-    server = grpc.aio.server(interceptors=[CallInterceptor(guard, gate, metrics)], options=GRPC_OPTIONS)
+    server = grpc.aio.server(interceptors=[interceptor], options=GRPC_OPTIONS)
     defaults = Defaults(
         settings.default_temperature,
         settings.default_top_p,
@@ -185,6 +186,13 @@ def build_grpc_server(
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     if settings.reflection:
         reflection.enable_server_reflection(SERVICE_NAMES, server)
+    return server
+
+
+def build_health_server(health: Health, interceptor: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
+    """Returns a server that answers health checks and nothing else, bound to no port."""
+    server = grpc.aio.server(interceptors=[interceptor], options=GRPC_OPTIONS)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     return server
 
 

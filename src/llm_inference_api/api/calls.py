@@ -23,13 +23,13 @@ class Call:
     """What the caller, or Envoy, calls the request."""
     peer: str
     """The caller's address."""
-    caller: str = ""
-    """Who calls: a key's name, a certificate's subject or the address."""
     started_at: float = field(default_factory=time.monotonic)
     code: str = "OK"
     """The status that the caller sees."""
     facts: dict[str, object] = field(default_factory=dict)
     """What else the log says of it, such as the model and the tokens."""
+    caller: str = ""
+    """Who calls: a key's name, a certificate's subject or the address."""
 
 
 current_call: ContextVar[Call] = ContextVar("current_call")

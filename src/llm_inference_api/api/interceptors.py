@@ -10,13 +10,14 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from llm_inference_api.api.callers import Guard, address
 from llm_inference_api.api.calls import Call, Gate, current_call
 from llm_inference_api.api.errors import Failure, describe, describe_unexpected
 from llm_inference_api.api.openai.errors import error_event, error_metadata
-from llm_inference_api.errors import InvalidFieldError, ServiceError, UnauthenticatedError
+from llm_inference_api.api.shield import decoded, shielded, tolerant
+from llm_inference_api.errors import ServiceError, UnauthenticatedError
 from llm_inference_api.observability.log import fields
 from llm_inference_api.observability.metrics import Metrics
 
@@ -51,8 +52,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             # Names that nobody here has given would fill the metrics.
             return self._refusal(method if handler else UNKNOWN, error)
         if handler is None or not method.startswith(OURS):
-            return handler
-        decode = _tolerant(handler.request_deserializer)
+            return handler and shielded(handler, _end)
+        decode = tolerant(handler.request_deserializer)
         if handler.response_streaming:
             stream = self._around_stream(method, handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(stream, decode, handler.response_serializer)
@@ -73,8 +74,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def call(request: Any, context: Context) -> Any:
             async with self._observed(method, context):
                 try:
-                    self._admit(request)
-                    return await behaviour(request, context)
+                    return await behaviour(decoded(request), context)
                 except Exception as error:
                     await _abort(context, _failure(error))
 
@@ -87,8 +87,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             async with self._observed(method, context):
                 sent = None
                 try:
-                    self._admit(request)
-                    async with aclosing(behaviour(request, context)) as messages:
+                    async with aclosing(behaviour(decoded(request), context)) as messages:
                         async for message in messages:
                             sent = message
                             yield message
@@ -101,15 +100,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return call
 
-    @staticmethod
-    def _admit(request: Any) -> None:
-        if isinstance(request, DecodeError):
-            raise InvalidFieldError("request", "is no valid message of its type; texts must be UTF-8")
-
     @asynccontextmanager
     async def _observed(self, method: str, context: Context) -> AsyncGenerator[None]:
         """Counts, times and logs the RPC, whichever way it ends."""
-        call = Call(method, _request_id(context), address(context), self._guard.caller(context))
+        call = Call(method, _request_id(context), address(context), caller=self._guard.caller(context))
         current_call.set(call)
         self._metrics.rpc_started()
         with ExitStack() as passage:
@@ -131,16 +125,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             await _abort(context, describe(error))
 
 
-def _tolerant(decode: Callable[[bytes], Message]) -> Callable[[bytes], Message | DecodeError]:
-    """Hands a message that cannot be decoded to the handler, as the exception: gRPC would show the caller its text."""
-
-    def decode_or_error(data: bytes) -> Message | DecodeError:
-        try:
-            return decode(data)
-        except DecodeError as error:
-            return error
-
-    return decode_or_error
+async def _end(context: Context, error: Exception) -> None:
+    """Ends an RPC that is not ours."""
+    failure = _failure(error)
+    await context.abort(failure.code, failure.status.message, failure.trailing_metadata)
 
 
 def _failure(error: Exception) -> Failure:
