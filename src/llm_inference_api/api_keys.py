@@ -4,7 +4,8 @@ import hashlib
 import hmac
 import logging
 import re
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,10 +42,13 @@ class KeyRing:
         """Whether no key is asked for."""
         return not self._keys
 
-    @property
-    def short_names(self) -> tuple[str, ...]:
-        """Whose keys can be guessed."""
-        return tuple(key.name for key in self._keys if key.is_short)
+    def warnings(self) -> Iterator[str]:
+        """Yields what is unwise in keys that can be used."""
+        for key in self._keys:
+            if key.is_short:
+                yield f"the API key of {key.name} has fewer than {_SHORTEST_SAFE_KEY} characters and may be guessed"
+        if self._file is not None and self._file.stat().st_mode & stat.S_IRWXO:
+            yield f"{FILE_VARIABLE}: {self._file} can be read by every user of this machine; chmod o-rwx it"
 
     def name_of(self, shown: str) -> str | None:
         """Returns whose key this is, or None; takes the same time for every wrong key."""

@@ -156,8 +156,10 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     """Returns the service, with nothing started."""
     metrics, health, gate = Metrics(__version__), Health(), Gate(settings.max_requests_per_caller)
     registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
-    guard = Guard(settings.key_ring(), PAGES if settings.public_pages else ())
-    interceptor = CallInterceptor(guard, gate, metrics)
+    keys = settings.key_ring()
+    for warning in keys.warnings():
+        logger.warning("%s", warning)
+    interceptor = CallInterceptor(Guard(keys, PAGES if settings.public_pages else ()), gate, metrics)
     server = build_grpc_server(settings, registry, health, metrics, interceptor)
     envoy = EnvoyProcess(settings) if with_envoy else None
     ports = Ports(settings, server, build_health_server(health, interceptor))

@@ -94,9 +94,7 @@ class SecuritySettings(BaseSettings):
         elif "ssl_enabled" not in self.model_fields_set:
             # Whoever names a certificate takes the service for encrypted.
             given = [name for name, path in paths.items() if path is not None]
-            yield from (
-                f"{name}: it has no effect unless SERVER_SSL_ENABLED is true; set or unset both" for name in given
-            )
+            yield from (f"{name}: it has no effect unless SERVER_SSL_ENABLED is true; set that too" for name in given)
         if self.uses_files and self.tls_files is not None:
             yield from map(str, self.tls_files.problems())
 
