@@ -36,6 +36,7 @@ class RunningService:
     rest_port: int
     grpc_port: int
     log_path: Path
+    health_port: int | None = None
 
     @property
     def url(self) -> str:
@@ -114,8 +115,9 @@ def run_service(directory: Path, model_path: Path, *, wait: bool = True, **varia
     log_path = directory / f"service-{ports['LLM_INFERENCE_PORT']}.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen([*COMMAND, "serve"], env=environment, stdout=log, stderr=log)
+    health_port = int(environment["LLM_HEALTH_PORT"]) if "LLM_HEALTH_PORT" in environment else None
     service = RunningService(
-        process, int(environment["LLM_INFERENCE_PORT"]), int(environment["LLM_GRPC_PORT"]), log_path
+        process, int(environment["LLM_INFERENCE_PORT"]), int(environment["LLM_GRPC_PORT"]), log_path, health_port
     )
     try:
         if wait:
