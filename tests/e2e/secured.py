@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,6 +52,14 @@ def is_serving(channel: grpc.Channel, name: str = "") -> bool:
     """Returns whether the service says SERVING of the name. Raises grpc.RpcError."""
     answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Returns when the condition holds; fails when that takes too long."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"it does not hold after {seconds} s"
+        time.sleep(0.05)
 
 
 def _wait(service: RunningService, address: str, seconds: float = 30.0) -> None:

@@ -3,7 +3,6 @@
 import json
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import httpx
 import pytest
 
 from llm_inference.v1 import inference_pb2, models_pb2
-from tests.e2e.secured import https, is_serving, run_secured, secure_channel, tls_variables
+from tests.e2e.secured import https, is_serving, run_secured, secure_channel, tls_variables, wait_until
 from tests.e2e.service import RunningService, inference, models
 from tests.fakes.certificates import Authority, Pair
 
@@ -195,10 +194,3 @@ def test_renewed_certificate_is_picked_up_without_dropping_streams(
 def seen(service: RunningService, port: str) -> str:
     """Returns the certificate that the port shows now."""
     return ssl.get_server_certificate(("localhost", getattr(service, port)), timeout=5)
-
-
-def wait_until(holds: object, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
