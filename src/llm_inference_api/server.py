@@ -210,6 +210,9 @@ GRPC_OPTIONS = (
     # Both, or what is between them is refused now and then. What Envoy lets through must fit.
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.absolute_max_metadata_size", 16 << 10),
+    # Connections without a call are closed; who is slow to begin is not waited for.
+    ("grpc.max_connection_idle_ms", 300_000),
+    ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),

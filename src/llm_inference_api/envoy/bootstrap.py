@@ -13,7 +13,15 @@ from typing import Any
 
 from llm_inference_api.addresses import is_ip
 from llm_inference_api.envoy.extensions import typed
-from llm_inference_api.envoy.limits import MAX_BODY_BYTES, MAX_HEADERS_KIB, http2_options, overload_manager, runtime
+from llm_inference_api.envoy.limits import (
+    HANDSHAKE,
+    IDLE_CONNECTION,
+    MAX_BODY_BYTES,
+    MAX_HEADERS_KIB,
+    http2_options,
+    overload_manager,
+    runtime,
+)
 from llm_inference_api.envoy.openai import OPENAI_CLIENT_HEADERS, openai_errors_filter
 from llm_inference_api.envoy.replies import local_replies
 from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes
@@ -83,7 +91,7 @@ def bootstrap(sidecar: Sidecar) -> str:
 
 def _listener(sidecar: Sidecar) -> Json:
     manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": _connection_manager(sidecar)}
-    chain: Json = {"filters": [manager]}
+    chain: Json = {"filters": [manager], "transport_socket_connect_timeout": HANDSHAKE}
     if sidecar.tls is not None:
         chain["transport_socket"] = downstream_transport(sidecar.tls)
     return {
@@ -114,7 +122,10 @@ def _connection_manager(sidecar: Sidecar) -> Json:
         stream_idle_timeout=silence,
         request_headers_timeout="10s",
         request_timeout="60s",  # Of the upload.
-        common_http_protocol_options={"idle_timeout": silence, "headers_with_underscores_action": "REJECT_REQUEST"},
+        common_http_protocol_options={
+            "idle_timeout": IDLE_CONNECTION,
+            "headers_with_underscores_action": "REJECT_REQUEST",
+        },
         max_request_headers_kb=MAX_HEADERS_KIB,
         http2_protocol_options=http2_options(),
         access_log=[_access_log()] if sidecar.access_log else [],
