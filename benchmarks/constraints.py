@@ -18,9 +18,9 @@ from llguidance import LLTokenizer
 from llguidance._tokenizer import TokenizerWrapper
 
 import llm_inference_api.demo
-from llm_inference_api.engine import worker
 from llm_inference_api.engine.constraint import Grammars
 from llm_inference_api.engine.messages import ContextChoice, EngineConfig
+from llm_inference_api.engine.parts import build
 from llm_inference_api.engine.request import Constraint, GenerationRequest, Language, Sampling, Stopping
 from llm_inference_api.engine.trial import Trial
 
@@ -99,7 +99,7 @@ def throughput(model: Path, threads: int, streams: int, names: list[str | None])
     """
     context = ContextChoice(length=1024, cache_tokens=1024 * streams)
     config = EngineConfig(model, threads, streams, _TOKENS, queue_timeout=60.0, context=context)
-    parts = worker.build(config, lambda _: None)
+    parts = build(config, lambda _: None)
     engine, preparer = parts.engine, parts.preparer
     assert engine is not None
     for index, name in enumerate(names):
