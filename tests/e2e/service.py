@@ -36,6 +36,7 @@ class RunningService:
     rest_port: int
     grpc_port: int
     log_path: Path
+    health_port: int | None = None
 
     @property
     def url(self) -> str:
@@ -120,8 +121,9 @@ def run_service(
     with log_path.open("wb") as log:
         given = {name: value for name, value in environment.items() if name not in unset}
         process = subprocess.Popen([*COMMAND, "serve"], env=given, cwd=directory, stdout=log, stderr=log)
+    health_port = int(environment["LLM_HEALTH_PORT"]) if "LLM_HEALTH_PORT" in environment else None
     service = RunningService(
-        process, int(environment["LLM_INFERENCE_PORT"]), int(environment["LLM_GRPC_PORT"]), log_path
+        process, int(environment["LLM_INFERENCE_PORT"]), int(environment["LLM_GRPC_PORT"]), log_path, health_port
     )
     try:
         if wait:
