@@ -250,6 +250,7 @@ def model_policy(settings: Settings) -> Policy:
         context=ContextChoice(settings.context_length, settings.kv_cache_tokens),
         gpu=GpuChoice(settings.gpu_layers, settings.main_gpu, settings.split_mode, settings.tensor_split),
         batch_tokens=settings.batch_tokens,
+        scoped_prefixes=settings.prefix_cache_per_caller,
     )
     budget = settings.memory_budget or available_memory()
     room = Room(budget, settings.max_loaded_models, settings.queue_timeout)

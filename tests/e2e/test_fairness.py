@@ -24,6 +24,7 @@ def one_slot(tmp_path_factory: pytest.TempPathFactory, model_directory: Path) ->
         "LLM_API_KEYS": ",".join(f"{name}:{key}" for name, key in KEYS.items()),
         "LLM_MAX_CONCURRENT_REQUESTS": "1",
         "LLM_PROGRESS_INTERVAL": "0.6",
+        "LLM_PREFIX_CACHE_PER_CALLER": "true",
         "LLM_MAX_QUEUED_REQUESTS": "60",
         "LLM_MAX_REQUESTS_PER_CALLER": str(LIMIT),
     }
@@ -72,3 +73,16 @@ def test_caller_beyond_the_limit_is_told_when_to_come_back(one_slot: RunningServ
     retry, status = error_details_pb2.RetryInfo(), rpc_status.from_call(error.value)
     assert any(detail.Unpack(retry) for detail in status.details)
     assert retry.retry_delay.seconds >= 1
+
+
+def test_caller_cannot_find_out_what_another_has_sent(one_slot: RunningService) -> None:
+    """The second time a prompt costs its caller less, but tells nobody else that it was sent."""
+    request = inference_pb2.GenerateRequest(prompt="a secret that nobody may guess " * 10, max_tokens=1)
+
+    def cached_tokens(caller: str) -> int:
+        with grpc.insecure_channel(one_slot.address) as channel:
+            return int(inference(channel).Generate(request, metadata=metadata(caller)).usage.cached_tokens)
+
+    assert cached_tokens("ann") == 0
+    assert cached_tokens("bob") == 0
+    assert cached_tokens("ann") > 0

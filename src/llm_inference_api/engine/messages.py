@@ -67,6 +67,8 @@ class EngineConfig:
     """A directory whose chat template and tokenizer take the place of the file's own."""
     batch_tokens: int = 512
     """Rows of one forward at most."""
+    scoped_prefixes: bool = False
+    """Whether each caller has cached prefixes of its own."""
 
 
 class ModelInfo(NamedTuple):
