@@ -127,6 +127,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 async def _end(context: Context, error: Exception) -> None:
     """Ends an RPC that is not ours."""
+    if isinstance(error, NotImplementedError):
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method is not implemented")
     failure = _failure(error)
     await context.abort(failure.code, failure.status.message, failure.trailing_metadata)
 
