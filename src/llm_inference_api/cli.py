@@ -90,6 +90,7 @@ def envoy_config(  # noqa: PLR0913
 ) -> None:
     """Print the bootstrap for an Envoy that runs elsewhere, such as in a sidecar container."""
     from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+    from llm_inference_api.envoy.tracing import tracer_choice
 
     if print_descriptor_path:
         click.echo(descriptor_path())
@@ -108,6 +109,7 @@ def envoy_config(  # noqa: PLR0913
         longest_request=settings.max_request_timeout,
         admin_port=admin_port,
         access_log=access_log,
+        tracer=tracer_choice(settings),
     )
     click.echo(bootstrap(sidecar), nl=False)
 

@@ -19,6 +19,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from llm_inference_api.addresses import is_loopback
 from llm_inference_api.models.reference import DEMO, Reference, parse_references
 from llm_inference_api.settings_sources import FILE_VARIABLE, Found, find
+from llm_inference_api.settings_telemetry import TelemetrySettings
+from llm_inference_api.settings_telemetry import variable as _variable
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Items = Annotated[tuple[str, ...], NoDecode]
@@ -30,17 +32,15 @@ QUANTISATION_TYPES = (
 )
 """Those of llama.cpp that need no importance matrix; `models.convert.quantise` has the same, with their numbers."""
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+SECRETS = (*TOKEN_VARIABLES, "HF_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""Variables whose value no message shows; an address may hold a password."""
 
 
 class SettingsError(Exception):
     """The settings cannot be used; its text has a line for each problem."""
 
 
-def _variable(name: str, default: Any, description: str, **constraints: Any) -> Any:
-    return Field(default, validation_alias=AliasChoices(name), description=description, **constraints)
-
-
-class Settings(BaseSettings):
+class Settings(TelemetrySettings):
     """The settings: what the command line says, else the environment, else a file."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, populate_by_name=True, extra="ignore")
@@ -171,13 +171,6 @@ class Settings(BaseSettings):
     )
     isq_type: str | None = _variable("LLM_ISQ_TYPE", None, "The quantisation's type, such as `Q4_K_M`.")
 
-    service_name: str = _variable("SERVICE_NAME", "llm-inference-api", "Name of the service in logs.", min_length=1)
-    log_format: Literal["json", "pretty"] | None = _variable(
-        "LOG_FORMAT", None, "`json`, or `pretty` for people. Unset: `pretty` on a terminal, else `json`."
-    )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _variable(
-        "LOG_LEVEL", "INFO", "Lowest level of the lines that are logged."
-    )
     reflection: bool = _variable("LLM_GRPC_REFLECTION", True, "Whether gRPC clients may ask for the API's definition.")
 
     hf_home: Path | None = _variable(
@@ -199,7 +192,6 @@ class Settings(BaseSettings):
         "LLM_DOWNLOAD_STALL_TIMEOUT", 60.0, "Seconds without a byte after which a download is given up."
     )
 
-    otlp_endpoint: str = _variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317", "Where traces are sent.")
     ssl_enabled: bool = _variable("SERVER_SSL_ENABLED", False, "Whether clients connect with TLS.")
     tls_cert_path: Path | None = _variable("TLS_SERVER_CERT_PATH", None, "The server's certificate.")
     tls_key_path: Path | None = _variable("TLS_SERVER_KEY_PATH", None, "The certificate's key.")
@@ -246,11 +238,14 @@ class Settings(BaseSettings):
     def _problems(self) -> Iterator[str]:
         yield from self._unsupported()
         yield from self._endpoint_problems()
+        yield from self.trace_problems()
         yield from self._quantisation_problems()
         if self.default_max_tokens > self.max_tokens_limit:
             yield f"LLM_DEFAULT_MAX_TOKENS: {self.default_max_tokens} exceeds LLM_MAX_TOKENS_LIMIT"
         if self.port == self.grpc_port:
             yield f"LLM_GRPC_PORT: {self.grpc_port} is LLM_INFERENCE_PORT too; they must differ"
+        if self.metrics_port in (self.port, self.grpc_port):
+            yield f"LLM_METRICS_PORT: {self.metrics_port} is another port of the service too; they must differ"
         unknown = sorted(set(self.preload_models or ()) - {model.id for model in self.models})
         if unknown:
             yield f"LLM_PRELOAD_MODELS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
@@ -260,8 +255,6 @@ class Settings(BaseSettings):
         for name in ("ssl_enabled", "tls_cert_path", "tls_key_path"):
             if name in self.model_fields_set and getattr(self, name) not in (None, False):
                 yield f"{variable_of(name)}: TLS is not supported yet; unset it and end TLS in front of the service"
-        if "otlp_endpoint" in self.model_fields_set:
-            yield "OTEL_EXPORTER_OTLP_ENDPOINT: traces are not supported yet; unset it"
 
     def _quantisation_problems(self) -> Iterator[str]:
         if self.enable_isq and self.isq_type is None:
@@ -391,5 +384,5 @@ def _describe(places: dict[str, Found], location: tuple[int | str, ...], message
     name = variable_of(field) if field in Settings.model_fields else field
     if name in places and not os.environ.get(name):
         name = places[name].place
-    shown = "" if name in (*TOKEN_VARIABLES, "HF_ENDPOINT") else f" (it is {value!r})"
+    shown = "" if name in SECRETS else f" (it is {value!r})"
     return [f"{name}: {message[:1].lower()}{message[1:]}{shown}"]

@@ -4,8 +4,20 @@ import asyncio
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import grpc
+import grpc.aio
 
 from llm_inference_api.errors import UnavailableError
+
+
+class Trace(NamedTuple):
+    """What the tracing systems call the RPC."""
+
+    trace_id: str
+    span_id: str | None = None
+    """None where only the caller traces."""
 
 
 @dataclass(slots=True)
@@ -16,14 +28,29 @@ class Call:
     request_id: str
     """What the caller, or Envoy, calls the request."""
     peer: str
+    trace: Trace | None = None
     started_at: float = field(default_factory=time.monotonic)
     code: str = "OK"
     """The status that the caller sees."""
     facts: dict[str, object] = field(default_factory=dict)
     """What else the log says of it, such as the model and the tokens."""
 
+    @property
+    def identity(self) -> dict[str, object]:
+        """What says in the log which RPC a line is about."""
+        ids = self.trace._asdict() if self.trace else {}
+        return {"request_id": self.request_id, **ids, "rpc.method": self.method}
+
 
 current_call: ContextVar[Call] = ContextVar("current_call")
+current_trace: ContextVar[Trace] = ContextVar("current_trace")
+
+
+def ending_of(context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:
+    """Returns the status that a caller sees whose RPC was cut off: by itself, or by its deadline."""
+    left = context.time_remaining()
+    late = left is not None and left <= 0
+    return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
 
 
 class Gate:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -12,11 +13,11 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
-from llm_inference_api.api.calls import Call, Gate, current_call
+from llm_inference_api.api.calls import Call, Gate, Trace, current_call, current_trace, ending_of
 from llm_inference_api.api.errors import Failure, describe, describe_unexpected
 from llm_inference_api.api.openai.errors import error_event, error_metadata
 from llm_inference_api.errors import InvalidFieldError, ServiceError
-from llm_inference_api.observability.log import fields
+from llm_inference_api.observability.log import fields, line_identity
 from llm_inference_api.observability.metrics import Metrics
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -25,6 +26,8 @@ OURS = "/llm_inference."
 """How the contract's methods begin. Health checks and reflection are left alone: a drain does not wait for them."""
 OPENAI = "/llm_inference.v1.OpenAIService/"
 _MAX_REQUEST_ID = 128
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-.*")
+"""https://www.w3.org/TR/trace-context/#traceparent-header"""
 
 access_log = logging.getLogger("llm_inference_api.access")
 logger = logging.getLogger(__name__)
@@ -90,14 +93,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     @asynccontextmanager
     async def _observed(self, method: str, context: Context) -> AsyncGenerator[None]:
         """Counts, times and logs the RPC, whichever way it ends."""
-        call = Call(method, _request_id(context), context.peer())
+        metadata = _metadata(context)
+        call = Call(method, _request_id(metadata), context.peer(), current_trace.get(_callers_trace(metadata)))
         current_call.set(call)
+        line_identity.set(call.identity)
         await self._enter(context)
         self._metrics.rpc_started()
         try:
             yield
         except (asyncio.CancelledError, GeneratorExit):
-            call.code = "DEADLINE_EXCEEDED" if _is_past_deadline(context) else "CANCELLED"
+            call.code = ending_of(context).name
             raise
         finally:
             seconds = time.monotonic() - call.started_at
@@ -128,7 +133,7 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, ServiceError):
         return describe(error)
     failure, incident = describe_unexpected()
-    logger.error("internal error", exc_info=error, extra=fields(incident_id=incident, **_identity()))
+    logger.error("internal error", exc_info=error, extra=fields(incident_id=incident))
     return failure
 
 
@@ -148,22 +153,19 @@ async def _abort(context: Context, failure: Failure) -> None:
     await context.abort(failure.code, failure.status.message, (*failure.trailing_metadata, *more))
 
 
-def _is_past_deadline(context: Context) -> bool:
-    left = context.time_remaining()
-    return left is not None and left <= 0
+def _metadata(context: Context) -> dict[str, str]:
+    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 
 
-def _request_id(context: Context) -> str:
-    given = dict(context.invocation_metadata() or ()).get("x-request-id", "")
-    text = given if isinstance(given, str) else ""
-    return text[:_MAX_REQUEST_ID] or uuid.uuid4().hex
+def _request_id(metadata: dict[str, str]) -> str:
+    return metadata.get("x-request-id", "")[:_MAX_REQUEST_ID] or uuid.uuid4().hex
 
 
-def _identity() -> dict[str, object]:
-    call = current_call.get(None)
-    return {"request_id": call.request_id, "rpc.method": call.method} if call else {}
+def _callers_trace(metadata: dict[str, str]) -> Trace | None:
+    match = _TRACEPARENT.fullmatch(metadata.get("traceparent", ""))
+    return Trace(match[1]) if match else None
 
 
 def _log_access(call: Call, seconds: float) -> None:
     values = {"code": call.code, "duration_ms": round(seconds * 1000, 1), "peer": call.peer, **call.facts}
-    access_log.info(call.method.rpartition("/")[2], extra=fields(**_identity(), **values))
+    access_log.info(call.method.rpartition("/")[2], extra=fields(**call.identity, **values))

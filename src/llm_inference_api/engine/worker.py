@@ -58,7 +58,8 @@ STACK_BYTES = 512 << 20
 """Of the threads that call llama.cpp. Its tokenizers recurse on long runs of one character; the system gives memory for
 the pages that are touched only."""
 _LOADING_STEP = 0.01
-
+REQUEST_ID = "request_id"
+"""Name of the record attribute with the id of the request that a log line is about."""
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -128,7 +129,7 @@ class OutboxHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Sends the record as one line."""
-        self._outbox.send(LogLine(record.levelno, self.format(record)))
+        self._outbox.send(LogLine(record.levelno, self.format(record), getattr(record, REQUEST_ID, "")))
 
 
 def _report_log(outbox: Outbox) -> None:
@@ -333,7 +334,7 @@ def _prepare(preparer: Preparer, inspector: Inspector, requests: Requests, inbox
             case Inquire(inquiry_id, inquiry):
                 outbox.send(Answered(inquiry_id, _attempt(inspector.answer, inquiry, "an inquiry")))
             case request:
-                outcome = _attempt(preparer.prepare, request, f"request {request.id}")
+                outcome = _attempt(preparer.prepare, request, f"request {request.id}", request.id)
                 inbox.put(Refused(request.id, outcome) if isinstance(outcome, ServiceError) else outcome)
 
 
@@ -345,14 +346,14 @@ def _embed(embedder: Embedder, errands: Errands, outbox: Outbox) -> None:
         errands.forget(errand_id)
 
 
-def _attempt(work: Callable[[Item], Outcome], item: Item, what: str) -> Outcome | ServiceError:
+def _attempt(work: Callable[[Item], Outcome], item: Item, what: str, request_id: str = "") -> Outcome | ServiceError:
     """Returns what the work makes of the item, or the error that says why it cannot."""
     try:
         return work(item)
     except ServiceError as error:
         return error
     except Exception:
-        logger.exception("preparing %s failed", what)
+        logger.exception("preparing %s failed", what, extra={REQUEST_ID: request_id})
         return ComputationError("the request could not be prepared")
 
 

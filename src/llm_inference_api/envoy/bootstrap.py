@@ -16,6 +16,7 @@ from llm_inference_api.envoy.extensions import typed
 from llm_inference_api.envoy.openai import OPENAI_CLIENT_HEADERS, openai_errors_filter
 from llm_inference_api.envoy.replies import local_replies
 from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes
+from llm_inference_api.envoy.tracing import TracerChoice, collector_cluster, tracing
 
 Json = dict[str, Any]
 
@@ -44,6 +45,7 @@ class Sidecar:
     admin_port: int | None = None
     """Port of Envoy's own administration, on the loopback address; None for none."""
     access_log: bool = False
+    tracer: TracerChoice | None = None
 
 
 def descriptor_path() -> Path:
@@ -68,6 +70,8 @@ def bootstrap(sidecar: Sidecar) -> str:
             ],
         },
     }
+    if sidecar.tracer is not None:
+        config["static_resources"]["clusters"].append(collector_cluster(sidecar.tracer.target))
     if sidecar.admin_port is not None:
         config["admin"] = {"address": _address("127.0.0.1", sidecar.admin_port)}
     return json.dumps(config, indent=2) + "\n"
@@ -125,6 +129,7 @@ def _connection_manager(sidecar: Sidecar) -> Json:
             ],
         },
         http_filters=_filters(sidecar),
+        **({"tracing": tracing(sidecar.tracer)} if sidecar.tracer else {}),
     )
 
 

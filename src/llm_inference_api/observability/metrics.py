@@ -26,6 +26,7 @@ class Metrics(Observer):
         self._build_info.labels(version).set(1)
         self._draining = self._gauge("draining", "Whether the service is stopping.")
         self._in_flight = self._gauge("rpcs_in_flight", "RPCs that have not ended, health checks left out.")
+        self._spans_lost = self._counter("spans_lost", "Spans that did not reach the collector.")
         self._define_requests()
         self._define_models()
         self._define_steps()
@@ -48,21 +49,34 @@ class Metrics(Observer):
         """Notes the time from a request's arrival to its first text."""
         self._first_token.labels(model).observe(seconds)
 
-    def generated(self, model: str, finish_reason: str, usage: Usage, decode_seconds: float) -> None:
-        """Counts a generation that ended by itself; `decode_seconds` run from its first text to its last."""
+    def generated(self, model: str, finish_reason: str, usage: Usage, seconds: float, decode_seconds: float) -> None:
+        """Counts a generation that ended by itself.
+
+        It took `seconds`, of which `decode_seconds` from its first text to its last.
+        """
         self._generations.labels(model, finish_reason).inc()
+        self._generation_seconds.labels(model).observe(seconds)
         self._request_prompt_tokens.labels(model).observe(usage.prompt_tokens)
         self._request_completion_tokens.labels(model).observe(usage.completion_tokens)
         if usage.completion_tokens > 1:
             self._token_seconds.labels(model).observe(decode_seconds / (usage.completion_tokens - 1))
 
+    def failed(self, model: str, code: str) -> None:
+        """Counts a generation, or a request for embeddings, that ended with this gRPC status instead of an answer."""
+        self._failures.labels(model, code).inc()
+
     def embedded(self, model: str, tokens: int) -> None:
-        """Counts the texts' tokens of a request for embeddings."""
+        """Counts a request for embeddings, and its texts' tokens."""
+        self._embeddings.labels(model).inc()
         self._embedding_tokens.labels(model).inc(tokens)
 
     def rejected(self, model: str, reason: str) -> None:
-        """Counts a request that was refused for lack of room."""
+        """Counts a request that was refused."""
         self._rejected.labels(model, reason).inc()
+
+    def spans_lost(self, count: int) -> None:
+        """Counts spans that did not reach the collector."""
+        self._spans_lost.inc(count)
 
     def draining(self) -> None:
         """Notes that the service is stopping."""
@@ -106,9 +120,18 @@ class Metrics(Observer):
         self._rpcs = self._counter("rpcs", "RPCs that ended, by the status that the caller sees.", "method", "code")
         self._rpc_seconds = self._histogram("rpc_seconds", "Time of an RPC.", _REQUEST_SECONDS, "method")
         self._generations = self._counter("generations", "Generations that ended.", "model", "finish_reason")
-        self._rejected = self._counter("rejected", "Requests refused for lack of room.", "model", "reason")
+        self._generation_seconds = self._histogram(
+            "generation_seconds", "From a request's arrival to the end of its answer.", _REQUEST_SECONDS, "model"
+        )
+        self._failures = self._counter(
+            "failures", "Generations and embeddings that ended without an answer.", "model", "code"
+        )
+        self._rejected = self._counter(
+            "rejected", "Requests refused: for lack of room, or as too long, too complex or deadly.", "model", "reason"
+        )
         self._cancelled = self._counter("cancelled", "Requests whose callers left, by stage.", "model", "stage")
         tokens = tuple(4.0**power for power in range(9))
+        self._embeddings = self._counter("embeddings", "Requests for embeddings that were answered.", "model")
         self._embedding_tokens = self._counter("embedding_tokens", "Tokens of texts that were embedded.", "model")
         self._request_prompt_tokens = self._histogram("request_prompt_tokens", "Prompt's tokens.", tokens, "model")
         self._request_completion_tokens = self._histogram(
