@@ -201,6 +201,7 @@ class Engine:
             waiting=len(self._scheduler.waiting),
             kv_used=used,
             kv_cached=cache.cells - cache.free - used,
+            oldest_waiting=max((now - sequence.submitted_at for sequence in self._scheduler.waiting), default=0.0),
         )
 
     def _end(self, sequence: Sequence) -> None:

@@ -190,6 +190,10 @@ class StepStats(NamedTuple):
     """Cells of the key-value cache that running requests hold."""
     kv_cached: int = 0
     """Cells that hold prefixes of ended requests, free to be taken."""
+    oldest_waiting: float = 0.0
+    """Seconds that the request has waited which waits longest."""
+    resident_bytes: int = 0
+    """Of the worker's process."""
 
 
 class StepOutput(NamedTuple):

@@ -45,6 +45,7 @@ from llm_inference_api.engine.pooling import Pooling
 from llm_inference_api.engine.prefix_cache import PrefixCache
 from llm_inference_api.engine.preparer import Preparer
 from llm_inference_api.engine.request import GenerationRequest, Stage
+from llm_inference_api.engine.residency import Residency
 from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
@@ -365,12 +366,15 @@ class EngineLoop:
         self._inbox = inbox
         self._outbox = outbox
         self._preparing: set[str] = set()
+        self._residency = Residency()
 
     def run(self) -> None:
         """Makes steps while there is work, and sleeps while there is none. Never returns."""
         while True:
             self._drain()
-            self._outbox.send(self._engine.step())
+            output = self._engine.step()
+            stats = output.stats._replace(resident_bytes=self._residency.bytes())
+            self._outbox.send(output._replace(stats=stats))
 
     def _drain(self) -> None:
         while not self._engine.busy:

@@ -1,6 +1,14 @@
 """What Prometheus reads: requests, tokens, steps and the state of the models."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from llm_inference_api.engine.messages import StepStats
@@ -22,6 +30,7 @@ class Metrics(Observer):
     def __init__(self, version: str) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # A series more for each; nobody reads them.
         self.registry = CollectorRegistry()
+        ProcessCollector(namespace=PREFIX, registry=self.registry)
         self._build_info = self._gauge("build_info", "Always 1; the label says which version runs.", "version")
         self._build_info.labels(version).set(1)
         self._draining = self._gauge("draining", "Whether the service is stopping.")
@@ -86,9 +95,25 @@ class Metrics(Observer):
         """See `Observer`."""
         for state in State:
             self._state.labels(status.id, state.value).set(state is status.state)
+        self._memory.labels(status.id).set(status.memory)
+        self._note_download(status)
         if status.info is not None:
             self._slots.labels(status.id).set(status.info.slots)
             self._kv_cells.labels(status.id).set(status.info.cache_tokens)
+            self._cells[status.id] = status.info.cache_tokens
+            for gauge in (self._running, self._waiting, self._kv_usage):
+                gauge.labels(status.id)  # Balancers look for them before the first request comes.
+        else:
+            self._resident.labels(status.id).set(0)
+
+    def _note_download(self, status: ModelStatus) -> None:
+        """Counts what came since the last look; what an earlier download left is not counted again."""
+        if status.state is not State.DOWNLOADING or status.progress is None:
+            self._downloaded.pop(status.id, None)
+            return
+        done = status.progress.done
+        self._download_bytes.labels(status.id).inc(max(done - self._downloaded.get(status.id, done), 0))
+        self._downloaded[status.id] = done
 
     def loaded(self, model: str, seconds: float) -> None:
         """See `Observer`."""
@@ -107,6 +132,9 @@ class Metrics(Observer):
         self._waiting.labels(model).set(stats.waiting)
         self._kv_used.labels(model).set(stats.kv_used)
         self._kv_cached.labels(model).set(stats.kv_cached)
+        self._kv_usage.labels(model).set(stats.kv_used / max(self._cells.get(model, 0), 1))
+        self._oldest_waiting.labels(model).set(stats.oldest_waiting)
+        self._resident.labels(model).set(stats.resident_bytes)
         rows = stats.prompt_tokens + stats.completion_tokens
         if rows:
             self._step_seconds.labels(model).observe(stats.seconds)
@@ -151,12 +179,24 @@ class Metrics(Observer):
         self._state = self._gauge("model_state", "1 for the state that the model is in.", "model", "state")
         self._slots = self._gauge("slots", "Requests that are computed at the same time at most.", "model")
         self._kv_cells = self._gauge("kv_cells", "Tokens that the key-value cache holds.", "model")
+        self._memory = self._gauge("model_memory_bytes", "Memory that the model was given room for.", "model")
+        self._resident = self._gauge("worker_resident_bytes", "Memory that the model's process has.", "model")
+        self._download_bytes = self._counter("download_bytes", "Bytes that came from the hub.", "model")
+        self._downloaded: dict[str, float] = {}
+        """Bytes of each download under way at the last look."""
+        self._cells: dict[str, int] = {}
         self._crashes = self._counter("worker_crashes", "Deaths of the model's process.", "model")
         self._load_seconds = self._histogram("load_seconds", "Time of a load.", _REQUEST_SECONDS, "model")
 
     def _define_steps(self) -> None:
         self._running = self._gauge("requests_running", "Requests that have a slot.", "model")
         self._waiting = self._gauge("requests_waiting", "Requests that wait for a slot.", "model")
+        self._oldest_waiting = self._gauge(
+            "queue_oldest_seconds", "What the request has waited for a slot that waits longest.", "model"
+        )
+        self._kv_usage = self._gauge(
+            "kv_cache_usage_ratio", "Part of the cache that running requests hold, 0 to 1.", "model"
+        )
         self._kv_used = self._gauge("kv_cells_used", "Tokens in the cache that running requests hold.", "model")
         self._kv_cached = self._gauge("kv_cells_cached", "Tokens in the cache kept for later requests.", "model")
         self._prompt_tokens = self._counter("prompt_tokens", "Tokens of prompts, cached ones included.", "model")
