@@ -96,6 +96,9 @@ class Metrics(Observer):
         for state in State:
             self._state.labels(status.id, state.value).set(state is status.state)
         self._memory.labels(status.id).set(status.memory)
+        # Prometheus sees an increase only where there was a 0 before.
+        self._crashes.labels(status.id)
+        self._rejected.labels(status.id, "overloaded")
         self._note_download(status)
         if status.info is not None:
             self._slots.labels(status.id).set(status.info.slots)
