@@ -16,7 +16,7 @@ from llm_inference_api.envoy.extensions import typed
 from llm_inference_api.envoy.openai import OPENAI_CLIENT_HEADERS, openai_errors_filter
 from llm_inference_api.envoy.replies import local_replies
 from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes
-from llm_inference_api.envoy.tracing import TracerChoice, collector_cluster, tracing
+from llm_inference_api.envoy.tracing import RUNTIME, TracerChoice, collector_cluster, tracing
 
 Json = dict[str, Any]
 
@@ -72,6 +72,7 @@ def bootstrap(sidecar: Sidecar) -> str:
     }
     if sidecar.tracer is not None:
         config["static_resources"]["clusters"].append(collector_cluster(sidecar.tracer.target))
+        config["layered_runtime"] = {"layers": [{"name": "tracing", "static_layer": RUNTIME}]}
     if sidecar.admin_port is not None:
         config["admin"] = {"address": _address("127.0.0.1", sidecar.admin_port)}
     return json.dumps(config, indent=2) + "\n"

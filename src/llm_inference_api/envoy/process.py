@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import tempfile
+import time
 from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,9 @@ _STOP_TIME = 5.0
 """Seconds that Envoy may take to end."""
 _LOG_LEVELS = ("--log-level", "warning", "--component-log-level", "main:error")  # Envoy warns of its own end.
 _LEVELS = {"critical": logging.CRITICAL, "error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
+
+_SILENCE = 60.0
+"""Seconds in which a line of Envoy's log is not repeated."""
 
 logger = logging.getLogger("llm_inference_api.envoy")
 
@@ -92,7 +96,12 @@ class EnvoyProcess:
     @staticmethod
     async def _relay_log(process: Process) -> None:
         assert process.stderr is not None
+        last, said_at = b"", 0.0
         async for line in process.stderr:
+            now = time.monotonic()
+            if line == last and now - said_at < _SILENCE:
+                continue  # Such as that a collector is away, once a second.
+            last, said_at = line, now
             level, _, text = line.decode("utf-8", "replace").rstrip().partition("\t")
             logger.log(_LEVELS.get(level, logging.WARNING), "%s", text or level)
 

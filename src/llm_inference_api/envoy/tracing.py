@@ -15,6 +15,8 @@ COLLECTOR_CLUSTER = "collector"
 _TIMEOUT = "5s"
 _WAITING_SPANS = 2048
 """As many as the service keeps for a collector that is away."""
+RUNTIME = {"tracing.opentelemetry.min_flush_spans": 512, "tracing.opentelemetry.flush_interval_ms": 1000}
+"""When Envoy sends spans; by itself it does whenever it has five."""
 _PORTS = {"http": 80, "https": 443}
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 """Of the authorities that are trusted, where Debian's `ca-certificates` puts them; Envoy's image has them too."""
