@@ -26,6 +26,7 @@ from llm_inference_api.envoy.openai import OPENAI_CLIENT_HEADERS, openai_errors_
 from llm_inference_api.envoy.replies import local_replies
 from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes
 from llm_inference_api.envoy.tls import EdgeTls, UpstreamTls, downstream_transport, upstream_transport
+from llm_inference_api.envoy.tracing import RUNTIME, TracerChoice, collector_cluster, tracing
 
 Json = dict[str, Any]
 
@@ -58,6 +59,7 @@ class Sidecar:
     admin_port: int | None = None
     """Port of Envoy's own administration, on the loopback address; None for none."""
     access_log: bool = False
+    tracer: TracerChoice | None = None
 
 
 def descriptor_path() -> Path:
@@ -84,6 +86,9 @@ def bootstrap(sidecar: Sidecar) -> str:
             ],
         },
     }
+    if sidecar.tracer is not None:
+        config["static_resources"]["clusters"].append(collector_cluster(sidecar.tracer.target))
+        config["layered_runtime"] = {"layers": [{"name": "tracing", "static_layer": RUNTIME}]}
     if sidecar.admin_port is not None:
         config["admin"] = {"address": _address("127.0.0.1", sidecar.admin_port)}
     return json.dumps(config, indent=2) + "\n"
@@ -144,6 +149,7 @@ def _connection_manager(sidecar: Sidecar) -> Json:
             ],
         },
         http_filters=_filters(sidecar),
+        **({"tracing": tracing(sidecar.tracer)} if sidecar.tracer else {}),
     )
 
 
