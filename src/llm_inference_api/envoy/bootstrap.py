@@ -270,7 +270,7 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
         "interval": "1s",
         "no_traffic_interval": "1s",
         "unhealthy_interval": "0.5s",
-        "unhealthy_threshold": 1,
+        "unhealthy_threshold": 2,  # A check without an answer may mean a busy machine; NOT_SERVING counts at once.
         "healthy_threshold": 1,
         "grpc_health_check": {"service_name": health_name},
     }
