@@ -114,20 +114,6 @@ def test_all_problems_are_told_at_once(environment: pytest.MonkeyPatch) -> None:
     assert len(str(error.value).splitlines()) == 2
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("SERVER_SSL_ENABLED", "true"),
-        ("TLS_SERVER_CERT_PATH", "/cert"),
-    ],
-)
-def test_setting_without_effect_yet_is_refused(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
-    """A setting that would be ignored stops the start instead."""
-    environment.setenv(name, value)
-    with pytest.raises(SettingsError, match=f"{name}: .*not supported yet"):
-        load_settings()
-
-
 def test_setting_that_asks_for_nothing_is_accepted(environment: pytest.MonkeyPatch) -> None:
     """Features that are switched off need not be supported."""
     environment.setenv("LLM_ENABLE_ISQ", "false")

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc.aio
@@ -91,8 +91,9 @@ class Answers:
     @staticmethod
     async def _items(question: Question, seen: Generation, interval: float | None) -> AsyncGenerator[Delta | Progress]:
         """Yields what the model has for the request."""
-        raw = answer(question.model, question.request, question.count, interval)
-        async with aclosing(read(question.model, question.request, raw)) as items:
+        request = replace(question.request, caller=current_call.get().caller)
+        raw = answer(question.model, request, question.count, interval)
+        async with aclosing(read(question.model, request, raw)) as items:
             async for item in items:
                 if isinstance(item, Delta):
                     seen.saw(item)

@@ -1,10 +1,10 @@
 """Envoy's own span of each request: the parent of the service's, sent to the same collector."""
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from llm_inference_api.addresses import is_ip
 from llm_inference_api.envoy.extensions import typed
 from llm_inference_api.observability.otlp import TRACES_PATH, OtlpTarget
 from llm_inference_api.settings import Settings
@@ -74,7 +74,7 @@ def collector_cluster(target: OtlpTarget) -> Json:
     socket = {"address": address.hostname, "port_value": address.port or _PORTS[address.scheme]}
     cluster: Json = {
         "name": COLLECTOR_CLUSTER,
-        "type": "STATIC" if _is_ip(str(address.hostname)) else "STRICT_DNS",
+        "type": "STATIC" if is_ip(str(address.hostname)) else "STRICT_DNS",
         "connect_timeout": "1s",
         "load_assignment": {
             "cluster_name": COLLECTOR_CLUSTER,
@@ -101,11 +101,3 @@ def _tls(address: SplitResult) -> Json:
         common_tls_context={"validation_context": validation},
     )
     return {"name": "envoy.transport_sockets.tls", "typed_config": config}
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
