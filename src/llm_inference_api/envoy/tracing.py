@@ -47,13 +47,28 @@ def tracing(choice: TracerChoice) -> Json:
         "config.trace.v3.OpenTelemetryConfig",
         service_name=choice.service_name,
         max_cache_size=_WAITING_SPANS,
+        sampler=_sampler(choice.sampled),
         **(_grpc_service(target) if target.protocol == "grpc" else _http_service(target)),
     )
     return {
         "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": config},
-        "random_sampling": {"value": choice.sampled * 100},
         "operation": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)% %ROUTE_NAME%",
     }
+
+
+def _sampler(sampled: float) -> Json:
+    """Returns what decides as the service does: as the caller has, else by chance.
+
+    Envoy's own `random_sampling` would overrule the caller.
+    """
+    part = {"numerator": round(sampled * 1_000_000), "denominator": "MILLION"}
+    chance = _extension("trace_id_ratio_based", "TraceIdRatioBased", sampling_percentage=part)
+    return _extension("parent_based", "ParentBased", wrapped_sampler=chance)
+
+
+def _extension(name: str, kind: str, **fields: Any) -> Json:
+    config = typed(f"extensions.tracers.opentelemetry.samplers.v3.{kind}SamplerConfig", **fields)
+    return {"name": f"envoy.tracers.opentelemetry.samplers.{name}", "typed_config": config}
 
 
 def _grpc_service(target: OtlpTarget) -> Json:
