@@ -80,9 +80,12 @@ def test_part_of_the_traces_begins_in_envoy() -> None:
 
 
 def test_without_a_collector_envoy_has_no_tracer() -> None:
-    """Nothing of tracing is configured."""
+    """Nothing of tracing is configured; with one, nothing else is lost."""
     assert "tracing" not in manager(LOCAL)
-    assert "layered_runtime" not in json.loads(bootstrap(LOCAL))
+    traced = replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://127.0.0.1:4317"), "mine", 1.0))
+    plain, more = (json.loads(bootstrap(sidecar)) for sidecar in (LOCAL, traced))
+    assert more["layered_runtime"]["layers"][:-1] == plain["layered_runtime"]["layers"]
+    assert more["static_resources"]["clusters"][:-1] == plain["static_resources"]["clusters"]
 
 
 def manager(sidecar: Sidecar) -> dict[str, Any]:
