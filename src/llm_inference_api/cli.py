@@ -126,8 +126,8 @@ def envoy_config(  # noqa: PLR0913
         longest_request=settings.max_request_timeout,
         admin_port=admin_port,
         access_log=access_log,
-        **where,
         tracer=tracer_choice(settings),
+        **where,
     )
     if write_to:
         write_files(write_to, sidecar, settings.tls_files)

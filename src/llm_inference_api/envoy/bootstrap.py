@@ -88,7 +88,7 @@ def bootstrap(sidecar: Sidecar) -> str:
     }
     if sidecar.tracer is not None:
         config["static_resources"]["clusters"].append(collector_cluster(sidecar.tracer.target))
-        config["layered_runtime"] = {"layers": [{"name": "tracing", "static_layer": RUNTIME}]}
+        config["layered_runtime"]["layers"].append({"name": "tracing", "static_layer": RUNTIME})
     if sidecar.admin_port is not None:
         config["admin"] = {"address": _address("127.0.0.1", sidecar.admin_port)}
     return json.dumps(config, indent=2) + "\n"
