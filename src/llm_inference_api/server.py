@@ -156,7 +156,7 @@ class Service:
 
 def build(settings: Settings, *, with_envoy: bool) -> Service:
     """Returns the service, with nothing started."""
-    metrics, health, gate = Metrics(__version__), Health(), Gate()
+    metrics, health, gate = Metrics(__version__), Health(settings.preload), Gate()
     registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
     server = build_grpc_server(settings, registry, health, metrics, gate)
     envoy = EnvoyProcess(settings) if with_envoy else None
