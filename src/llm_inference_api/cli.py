@@ -72,7 +72,20 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
 
 @cli.command("envoy-config")
 @click.option("--listen", default=None, help="Address that Envoy listens on; LLM_INFERENCE_HOSTNAME by default.")
-@click.option("--upstream", default="127.0.0.1:50051", show_default=True, help="The service's gRPC host:port.")
+@click.option(
+    "--upstream",
+    "upstreams",
+    multiple=True,
+    default=("127.0.0.1:50051",),
+    show_default=True,
+    help="The service's gRPC host:port; given several times, or as a name, the replicas'.",
+)
+@click.option(
+    "--affinity/--no-affinity",
+    default=True,
+    show_default=True,
+    help="Send the requests of a conversation to the same replica.",
+)
 @click.option(
     "--descriptor", default="/etc/envoy/descriptor.pb", show_default=True, help="Descriptor set, as Envoy sees it."
 )
@@ -82,34 +95,38 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
 def envoy_config(  # noqa: PLR0913
     *,
     listen: str | None,
-    upstream: str,
+    upstreams: tuple[str, ...],
+    affinity: bool,
     descriptor: str,
     admin_port: int,
     access_log: bool,
     print_descriptor_path: bool,
 ) -> None:
-    """Print the bootstrap for an Envoy that runs elsewhere, such as in a sidecar container."""
+    """Print the bootstrap for an Envoy that runs elsewhere: in a sidecar container, or in front of several replicas."""
     from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+    from llm_inference_api.envoy.replicas import front_bootstrap
+    from llm_inference_api.envoy.upstream import UpstreamError, are_replicas, parse_upstreams
 
     if print_descriptor_path:
         click.echo(descriptor_path())
         return
     settings = settings_or_exit()
-    host, _, port = upstream.rpartition(":")
-    if not host or not port.isdigit():
-        raise click.BadParameter(f"{upstream!r} is no host:port", param_hint="--upstream")
+    try:
+        addresses = parse_upstreams(upstreams)
+    except UpstreamError as error:
+        raise click.BadParameter(str(error), param_hint="--upstream") from error
     sidecar = Sidecar(
         listen=listen or settings.hostname,
         port=settings.port,
-        upstream=host.strip("[]"),
-        upstream_port=int(port),
+        upstreams=addresses,
         descriptor=descriptor,
         allowed_origins=settings.cors_allowed_origins,
         longest_request=settings.max_request_timeout,
         admin_port=admin_port,
         access_log=access_log,
     )
-    click.echo(bootstrap(sidecar), nl=False)
+    rendered = front_bootstrap(sidecar, affinity=affinity) if are_replicas(addresses) else bootstrap(sidecar)
+    click.echo(rendered, nl=False)
 
 
 @cli.command("settings")

@@ -3,7 +3,6 @@
 Envoy takes JSON and substitutes no variables, so it is rendered.
 """
 
-import ipaddress
 import json
 import re
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from llm_inference_api.envoy.extensions import typed
 from llm_inference_api.envoy.openai import OPENAI_CLIENT_HEADERS, openai_errors_filter
 from llm_inference_api.envoy.replies import local_replies
 from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes
+from llm_inference_api.envoy.upstream import Upstream
 
 Json = dict[str, Any]
 
@@ -34,8 +34,8 @@ class Sidecar:
 
     listen: str = "0.0.0.0"
     port: int = 8091
-    upstream: str = "127.0.0.1"
-    upstream_port: int = 50051
+    upstreams: Sequence[Upstream] = (Upstream("127.0.0.1", 50051),)
+    """The service's gRPC address; several are for `replicas.py`."""
     descriptor: str = "/etc/envoy/descriptor.pb"
     """Path of the descriptor set, as Envoy sees it."""
     allowed_origins: Sequence[str] = ("*",)
@@ -58,6 +58,11 @@ def default_bootstrap() -> str:
 
 def bootstrap(sidecar: Sidecar) -> str:
     """Returns Envoy's configuration as JSON."""
+    return json.dumps(configuration(sidecar), indent=2) + "\n"
+
+
+def configuration(sidecar: Sidecar) -> Json:
+    """Returns Envoy's configuration."""
     config: Json = {
         "overload_manager": _overload_manager(),
         "static_resources": {
@@ -70,7 +75,7 @@ def bootstrap(sidecar: Sidecar) -> str:
     }
     if sidecar.admin_port is not None:
         config["admin"] = {"address": _address("127.0.0.1", sidecar.admin_port)}
-    return json.dumps(config, indent=2) + "\n"
+    return config
 
 
 def _overload_manager() -> Json:
@@ -137,6 +142,8 @@ def _access_log() -> Json:
         "grpc_status": "%GRPC_STATUS%",
         "flags": "%RESPONSE_FLAGS%",
         "details": "%RESPONSE_CODE_DETAILS%",
+        "upstream": "%UPSTREAM_HOST%",
+        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
         "duration_ms": "%DURATION%",
         "first_byte_ms": "%RESPONSE_DURATION%",
         "bytes_received": "%BYTES_RECEIVED%",
@@ -155,7 +162,7 @@ def _cors_policy(origins: Sequence[str]) -> Json:
         allow_origin_string_match=allowed,
         allow_methods="GET, POST, OPTIONS",
         allow_headers="content-type, authorization, x-request-id, traceparent, tracestate, grpc-timeout, x-grpc-web, "
-        "x-user-agent, " + OPENAI_CLIENT_HEADERS,
+        "x-user-agent, x-session-id, " + OPENAI_CLIENT_HEADERS,
         expose_headers="x-request-id, retry-after, grpc-status, grpc-message, grpc-status-details-bin",
         max_age="86400",
     )
@@ -229,7 +236,7 @@ def _transcoder(descriptor: str) -> Json:
 
 
 def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
-    endpoint = {"endpoint": {"address": _address(sidecar.upstream, sidecar.upstream_port)}}
+    endpoints = [{"endpoint": {"address": _address(*upstream)}} for upstream in sidecar.upstreams]
     check = {
         "timeout": "1s",
         "interval": "1s",
@@ -246,7 +253,7 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
     )
     return {
         "name": name,
-        "type": "STATIC" if _is_ip(sidecar.upstream) else "STRICT_DNS",
+        "type": "STRICT_DNS" if any(upstream.is_name for upstream in sidecar.upstreams) else "STATIC",
         "connect_timeout": "1s",
         "per_connection_buffer_limit_bytes": _BUFFER_BYTES,
         "common_lb_config": {
@@ -255,17 +262,9 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
         "circuit_breakers": {"thresholds": [{"max_pending_requests": 4096, "max_requests": 4096}]},
         "health_checks": [check],
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
     }
 
 
 def _address(host: str, port: int) -> Json:
     return {"socket_address": {"address": host, "port_value": port}}
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

