@@ -37,19 +37,33 @@ local function end_of_object(json, from)
   return #json
 end
 
--- The patterns match keys only: a quote within a string has a backslash before it, and no colon follows a value.
+-- Returns where the first value of this key ends that the pattern matches, and what the pattern captures. A text that looks
+-- like a key is none: the quotes within it have backslashes, and no colon follows it.
+local function value_of(json, key, pattern, from)
+  local _, at = json:find(key, from, true) -- Plain: much faster than a pattern in a large body.
+  while at do
+    local _, last, captured = json:find("^%s*:%s*" .. pattern, at + 1)
+    if last then
+      return last, captured
+    end
+    _, at = json:find(key, at + 1, true)
+  end
+end
+
 local function json_prefix(json)
-  local named = json:match('"prompt_cache_key"%s*:%s*"([^"]+)"')
+  local _, named = value_of(json, '"prompt_cache_key"', '"([^"]+)"', 1)
   if named then
     return named
   end
-  local _, list = json:find('"messages"%s*:%s*%[')
+  local list = value_of(json, '"messages"', "%[", 1)
   if list then
-    local _, role = json:find('"role"%s*:%s*"user"', list)
-    return json:sub(list, role and end_of_object(json, role + 1))
+    local messages = json:sub(list, list + HASHED_BYTES)
+    local role = value_of(messages, '"role"', '"user"', 1)
+    return messages:sub(1, role and end_of_object(messages, role + 1))
   end
-  local _, quote = json:find('"prompt"%s*:%s*%[?%s*"')
-  return quote and json:sub(quote, math.min(end_of_string(json, quote + 1), quote + PROMPT_BYTES))
+  local quote = value_of(json, '"prompt"', '%[?%s*"', 1)
+  local prompt = quote and json:sub(quote, quote + PROMPT_BYTES)
+  return prompt and prompt:sub(1, end_of_string(prompt, 2))
 end
 
 local function varint(bytes, at)
