@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -244,3 +245,11 @@ def test_metrics_of_one_replica_are_not_taken_for_all(http: httpx.Client) -> Non
     answer = http.get("/metrics")
     assert answer.status_code == 404
     assert "each replica" in answer.json()["message"]
+
+
+def test_fronts_agree(http: httpx.Client, replicas: list[FakeReplica], tmp_path: Path) -> None:
+    """Several fronts send a conversation to the same replica, in whatever order they know them."""
+    with run_front(tmp_path, replicas[::-1]) as other, httpx.Client(base_url=other.url, timeout=30) as elsewhere:
+        for number in range(20):
+            messages = turns(f"Hi {number}", 0)
+            assert who(http, messages=messages) == who(elsewhere, messages=messages)
