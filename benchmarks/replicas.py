@@ -1,8 +1,8 @@
 """Compares fronts of the same replicas by what conversations find in the caches, over gRPC.
 
-Run as `python -m benchmarks.replicas on=localhost:8091 off=localhost:8092 [--model ID]`. Callers hold conversations whose
-every turn repeats the whole of what was said. The fronts take turns, each with conversations of its own, so that both see
-the same weather; a line is one front over all rounds.
+Run as `python -m benchmarks.replicas on=localhost:8091 off=localhost:8092 [--model ID]`. Callers hold conversations;
+each turn repeats the whole of what was said. The fronts take turns, each with conversations of its own, so that both
+see the same weather; a line is one front over all rounds.
 """
 
 import argparse
@@ -34,14 +34,14 @@ class Front:
         cuts = statistics.quantiles(self.first_text, n=20)
         share = 100 * self.cached_tokens / self.prompt_tokens
         return (
-            f"{self.name:8} {self.cached_tokens:8} of {self.prompt_tokens} prompt tokens from a cache ({share:4.1f} %)  "
+            f"{self.name:8} {self.cached_tokens:8} of {self.prompt_tokens} prompt tokens from a cache ({share:.1f} %)  "
             f"first text p50 {1000 * statistics.median(self.first_text):6.1f} ms  p95 {1000 * cuts[-1]:6.1f} ms  "
             f"{len(self.first_text) / self.wall:6.1f} turns/s"
         )
 
 
 async def converse(front: Front, options: argparse.Namespace, seed: int) -> None:
-    """Holds one conversation. All have the same system prompt, and a first message, such as a document, of their own."""
+    """Holds one conversation. All have the same system prompt, and a document of their own as the first message."""
     messages = [_said("system", words(50, 1)), _said("user", words(options.document, seed))]
     for turn in range(options.turns):
         request = inference_pb2.ChatRequest(messages=messages, model=options.model, max_tokens=24, ignore_eos=True)

@@ -4,7 +4,13 @@ import pytest
 
 from llm_inference_api.api.errors import RETRY_ELSEWHERE, describe
 from llm_inference_api.envoy.routes import RETRY_HEADER
-from llm_inference_api.errors import InvalidFieldError, OverloadedError, ServiceError, UnavailableError
+from llm_inference_api.errors import (
+    CallerLimitError,
+    InvalidFieldError,
+    OverloadedError,
+    ServiceError,
+    UnavailableError,
+)
 
 
 @pytest.mark.parametrize(
@@ -13,6 +19,7 @@ from llm_inference_api.errors import InvalidFieldError, OverloadedError, Service
         (OverloadedError("the queue is full", 1.0), True),
         (UnavailableError("DRAINING", "the service is stopping"), True),
         (UnavailableError("MODEL_UNLOADING", "the model is being unloaded"), True),
+        (CallerLimitError("8 of your requests are open", 1.0), False),
         (UnavailableError("WORKER_DIED", "the model's process ended"), False),
         (InvalidFieldError("prompt", "is empty"), False),
     ],

@@ -1,8 +1,12 @@
 """The addresses that people write."""
 
+from typing import Any
+
 import pytest
 
-from llm_inference_api.envoy.upstream import Upstream, UpstreamError, are_replicas, parse_upstreams
+from llm_inference_api.envoy.bootstrap import Sidecar
+from llm_inference_api.envoy.replicas import are_replicas
+from llm_inference_api.envoy.upstream import Upstream, UpstreamError, parse_upstreams
 
 
 @pytest.mark.parametrize(
@@ -34,6 +38,7 @@ def test_address_is_read(text: str, upstream: Upstream) -> None:
         ("[::g]:50051", "IPv6"),
         ("two words:50051", "neither an address nor a host name"),
         ("a,b:50051", "neither an address nor a host name"),
+        ("unix:/run/llm.sock", "replicas are host:port"),
         ("bücher:50051", "neither an address nor a host name"),
     ],
 )
@@ -50,15 +55,16 @@ def test_all_problems_are_named_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "several"),
+    ("fields", "several"),
     [
-        (["127.0.0.1:1"], False),
-        (["localhost:1"], False),
-        (["[::1]:1"], False),
-        (["llm-headless:1"], True),
-        (["127.0.0.1:1", "127.0.0.1:2"], True),
+        ({"upstreams": parse_upstreams(["127.0.0.1:1"])}, False),
+        ({"upstreams": parse_upstreams(["localhost:1"])}, False),
+        ({"upstreams": parse_upstreams(["[::1]:1"])}, False),
+        ({"upstream_socket": "/run/llm.sock"}, False),
+        ({"upstreams": parse_upstreams(["llm-headless:1"])}, True),
+        ({"upstreams": parse_upstreams(["127.0.0.1:1", "127.0.0.1:2"])}, True),
     ],
 )
-def test_names_and_several_addresses_are_replicas(texts: list[str], several: bool) -> None:  # noqa: FBT001
+def test_names_and_several_addresses_are_replicas(fields: dict[str, Any], several: bool) -> None:  # noqa: FBT001
     """One address is a sidecar's service; a name may stand for many."""
-    assert are_replicas(parse_upstreams(texts)) is several
+    assert are_replicas(Sidecar(**fields)) is several

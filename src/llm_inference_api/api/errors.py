@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from llm_inference_api.errors import (
+    CallerLimitError,
     ComputationError,
     ContextLengthError,
     DeadlineError,
@@ -24,6 +25,7 @@ from llm_inference_api.errors import (
     OverloadedError,
     PoisonRequestError,
     ServiceError,
+    UnauthenticatedError,
     UnavailableError,
     UnsupportedError,
 )
@@ -50,12 +52,14 @@ class Failure:
 
     @property
     def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        """The status's details, and what Envoy turns into a `Retry-After` header."""
+        """The status's details, and what Envoy turns into headers of the same names."""
         metadata: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", self.status.SerializeToString())]
         if self.retry_after is not None:
             metadata.append(("retry-after", str(math.ceil(self.retry_after))))
         if self.elsewhere:
             metadata.append((RETRY_ELSEWHERE, "true"))
+        if self.code is grpc.StatusCode.UNAUTHENTICATED:
+            metadata.append(("www-authenticate", "Bearer"))
         return tuple(metadata)
 
 
@@ -74,7 +78,7 @@ def describe_unexpected() -> tuple[Failure, str]:
 
 
 def _may_go_elsewhere(error: ServiceError) -> bool:
-    overloaded = isinstance(error, OverloadedError)
+    overloaded = isinstance(error, OverloadedError) and not isinstance(error, CallerLimitError)
     return overloaded or (isinstance(error, UnavailableError) and error.reason in _ELSEWHERE_REASONS)
 
 
@@ -103,6 +107,7 @@ _CODES: dict[type, grpc.StatusCode] = {
     PoisonRequestError: grpc.StatusCode.FAILED_PRECONDITION,
     OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
+    UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
     DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
     ComputationError: grpc.StatusCode.INTERNAL,
     ServiceError: grpc.StatusCode.INTERNAL,
@@ -123,6 +128,8 @@ def _details(error: ServiceError) -> list[Message]:
             return [_error_info("MODEL_FAILED", {})]
         case HubError() | UnsupportedError():
             return [_error_info(error.reason, {})]
+        case UnauthenticatedError():
+            return [_error_info("INVALID_API_KEY", {})]
         case PoisonRequestError():
             return [_error_info("POISON_REQUEST", {})]
         case OverloadedError():

@@ -28,14 +28,25 @@ _BUFFER_BYTES = 9 << 20
 """Of a request, which is kept for retries and for the key: what gRPC receives, and its framing."""
 
 
+def are_replicas(sidecar: Sidecar) -> bool:
+    """Returns whether there may be several services: more than one address, or a name that another machine has."""
+    if sidecar.upstream_socket is not None:
+        return False
+    (first, *more) = sidecar.upstreams
+    return bool(more) or (first.is_name and first.host != "localhost")
+
+
 def front_bootstrap(front: Sidecar, *, affinity: bool) -> str:
     """Returns the configuration, as JSON, of an Envoy before the replicas at the upstreams."""
     config = configuration(front)
     (listener,) = config["static_resources"]["listeners"]
-    listener["per_connection_buffer_limit_bytes"] = _BUFFER_BYTES
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     (host,) = manager["route_config"]["virtual_hosts"]
-    host |= {"retry_policy": _retry_policy(), "include_attempt_count_in_response": True}
+    host |= {
+        "retry_policy": _retry_policy(),
+        "include_attempt_count_in_response": True,
+        "request_body_buffer_limit": _BUFFER_BYTES,  # Over HTTP/2 the limit were a stream's window.
+    }
     host["routes"] = [_of_many(route) for route in host["routes"]]
     clusters = {cluster["name"]: _tuned(cluster) for cluster in config["static_resources"]["clusters"]}
     if affinity:

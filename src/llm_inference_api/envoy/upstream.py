@@ -4,6 +4,8 @@ import ipaddress
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from llm_inference_api.addresses import is_ip
+
 _PORTS = range(1, 65536)
 
 
@@ -20,11 +22,7 @@ class Upstream(NamedTuple):
     @property
     def is_name(self) -> bool:
         """Whether the host must be resolved."""
-        try:
-            ipaddress.ip_address(self.host)
-        except ValueError:
-            return True
-        return False
+        return not is_ip(self.host)
 
 
 def parse_upstreams(texts: Sequence[str]) -> tuple[Upstream, ...]:
@@ -40,17 +38,13 @@ def parse_upstreams(texts: Sequence[str]) -> tuple[Upstream, ...]:
             problems.append(f"{text!r} is given twice")
         upstreams.append(upstream)
     if problems:
-        raise UpstreamError("; ".join(problems))
+        raise UpstreamError(f"--upstream: {'; '.join(problems)}")
     return tuple(upstreams)
 
 
-def are_replicas(upstreams: Sequence[Upstream]) -> bool:
-    """Returns whether there may be several replicas: more than one address, or a name that another machine has."""
-    (first, *more) = upstreams
-    return bool(more) or (first.is_name and first.host != "localhost")
-
-
 def _parse(text: str) -> Upstream:
+    if text.startswith("unix:"):
+        raise UpstreamError(f"{text!r} is one service's socket; replicas are host:port each")
     if "://" in text:
         raise UpstreamError(f"{text!r} is a URL; leave out {text.partition('://')[0]}://, such as host:50051")
     host, colon, port = text.rpartition(":")
