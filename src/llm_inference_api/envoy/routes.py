@@ -17,7 +17,10 @@ _OPENAI_POST = "/v1/((chat/)?completions|embeddings)"
 
 
 def routes() -> list[Json]:
-    """Returns all routes; the first that matches is taken."""
+    """Returns all routes; the first that matches is taken.
+
+    All of them lead to a cluster, also those that are refused before: the CORS filter passes over the others.
+    """
     return [
         {
             "name": "grpc",
@@ -46,15 +49,13 @@ def routes() -> list[Json]:
             "typed_per_filter_config": _OPENAI,
         },
         {
-            # The CORS filter answers no preflight on a route without a cluster, so OPTIONS goes on.
             "name": "method-not-allowed",
             "match": {
                 "safe_regex": {"regex": f"{_GENERATE}|{_OPENAI_POST}"},
                 "headers": [_method("OPTIONS", invert=True)],
             },
-            "direct_response": {"status": 405, "body": {"inline_string": "method not allowed; use POST"}},
-            "response_headers_to_add": [_header("allow", "POST, OPTIONS")],
-            "typed_per_filter_config": {"envoy.filters.http.grpc_json_transcoder": _OFF},
+            "route": _to(OPS_CLUSTER),
+            "typed_per_filter_config": {"envoy.filters.http.lua": _refuse_method("POST")},
         },
         {
             "name": "openai",
@@ -77,12 +78,19 @@ def routes() -> list[Json]:
         {
             "name": "not-found",
             "match": {"prefix": "/"},
-            "direct_response": {"status": 404, "body": {"inline_string": "not found"}},
+            "route": _to(OPS_CLUSTER),  # The transcoder knows no such path.
         },
     ]
 
 
 _OFF = typed("config.route.v3.FilterConfig", disabled=True)
+
+
+def _refuse_method(instead: str) -> Json:
+    code = f"""function envoy_on_request(request)
+  request:respond({{[":status"] = "405", ["allow"] = "{instead}, OPTIONS"}}, "method not allowed; use {instead}")
+end"""
+    return typed("extensions.filters.http.lua.v3.LuaPerRoute", source_code={"inline_string": code})
 
 
 def _stripped(*more: str) -> Json:
