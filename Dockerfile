@@ -66,7 +66,8 @@ RUN python3 -m venv /opt/llm-inference-api \
     && /opt/llm-inference-api/bin/pip uninstall -y pip
 
 FROM ${ENVOY_IMAGE} AS envoy
-COPY envoy/bootstrap.json generated/llm_inference/v1/descriptor.pb /etc/envoy/
+# As in a pod: the service listens on the socket /run/llm-inference-api/grpc.sock.
+COPY deploy/kubernetes/base/envoy /etc/envoy
 USER 10001:10001
 EXPOSE 8091
 CMD ["-c", "/etc/envoy/bootstrap.json", "--log-level", "warning", "--disable-hot-restart"]

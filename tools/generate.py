@@ -14,6 +14,8 @@ from grpc_tools import protoc
 
 PROJECT = Path(__file__).resolve().parent.parent
 PROTOS = sorted((PROJECT / "proto").rglob("*.proto"))
+SIDECAR_SOCKET = "/run/llm-inference-api/grpc.sock"
+"""Where an Envoy in a container of its own finds the service of the same pod."""
 
 
 def generate(target: Path) -> None:
@@ -48,7 +50,7 @@ def write_kubernetes_files(target: Path) -> None:
     sidecar, front = manifests / "base/envoy", manifests / "overlays/fleet"
     for directory in (sidecar, front):
         directory.mkdir(parents=True, exist_ok=True)
-    (sidecar / "bootstrap.json").write_text(_envoy_config())
+    (sidecar / "bootstrap.json").write_text(_envoy_config("--upstream", f"unix:{SIDECAR_SOCKET}"))
     (front / "bootstrap.json").write_text(_envoy_config("--upstream", "llm-inference-api-replicas:50051"))
     descriptor = (PROJECT / "generated/llm_inference/v1/descriptor.pb").read_bytes()
     (sidecar / "descriptor.pb").write_bytes(descriptor)

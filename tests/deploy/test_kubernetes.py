@@ -82,6 +82,15 @@ def test_envoy_is_a_native_sidecar_that_needs_no_service_to_start() -> None:
     assert set(envoy["startupProbe"]) & {"httpGet", "grpc", "tcpSocket"} == {"tcpSocket"}
 
 
+def test_sidecar_finds_the_service_by_its_socket() -> None:
+    """Both containers have the directory of the socket that the settings and the bootstrap name."""
+    socket = settings_of_the_pod()["LLM_GRPC_SOCKET"]
+    assert f'"path": "{socket}"' in (KUBERNETES / "base/envoy/bootstrap.json").read_text()
+    for container in containers(service_pod()):
+        mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert mounted["socket"] == str(Path(socket).parent), container["name"]
+
+
 def test_probes_ask_for_names_that_the_service_knows() -> None:
     """Liveness asks whether the process lives, readiness whether it takes requests."""
     (service,) = service_pod()["containers"]

@@ -33,9 +33,9 @@ def process(command: list[str], variables: dict[str, str], log: Path) -> Iterato
 
 
 @contextmanager
-def envoy_without_service(directory: Path, port: int, grpc_port: int) -> Iterator[subprocess.Popen[bytes]]:
+def envoy_without_service(directory: Path, port: int, service_socket: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Yields the sidecar, once it passes its startup probe, which is that its port is open."""
-    upstream, descriptor = f"127.0.0.1:{grpc_port}", str(descriptor_path())
+    upstream, descriptor = f"unix:{service_socket}", str(descriptor_path())
     command = [*COMMAND, "envoy-config", "--upstream", upstream, "--descriptor", descriptor, "--admin-port"]
     variables = {**clean_environment(), "LLM_INFERENCE_PORT": str(port), "LLM_INFERENCE_HOSTNAME": "127.0.0.1"}
     printed = subprocess.run(
@@ -52,16 +52,17 @@ def envoy_without_service(directory: Path, port: int, grpc_port: int) -> Iterato
 @pytest.fixture
 def pod(tmp_path: Path, model_directory: Path) -> Iterator[Pod]:
     """The sidecar and the service beside it, ready."""
-    port, grpc_port = free_port(), free_port()
+    port, service_socket = free_port(), tmp_path / "grpc.sock"
     variables = {
         "LLM_ALLOWED_MODELS": "tiny.gguf",
         "LLM_MODEL_PATH": str(model_directory),
         "LLM_INFERENCE_HOSTNAME": "127.0.0.1",
-        "LLM_GRPC_PORT": str(grpc_port),
+        "LLM_GRPC_PORT": str(free_port()),
+        "LLM_GRPC_SOCKET": str(service_socket),
         "LLM_THREADS": "1",
     }
     with (
-        envoy_without_service(tmp_path, port, grpc_port) as envoy,
+        envoy_without_service(tmp_path, port, service_socket) as envoy,
         process([*COMMAND, "serve", "--no-envoy"], variables, tmp_path / "service.log") as service,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http,
     ):
