@@ -21,7 +21,6 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libgomp1 libstdc++6 python3 \
     && rm -rf /var/lib/apt/lists/*
 
-# The wheel of llama.cpp. This is what takes long: it depends on two files only.
 FROM system-cpu AS compiler-cpu
 RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ python3-venv \
@@ -32,16 +31,21 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
+# The wheel of llama.cpp takes long, so it depends on llama-cpp-python's version and on how it is built, and on no more.
+FROM compiler-cpu AS llama-version
+COPY pyproject.toml /project/
+RUN grep llama-cpp-python== /project/pyproject.toml > /pyproject.toml
+
 FROM compiler-cpu AS llama-cpu
 WORKDIR /build
 COPY tools/cpu_variants/build_wheel.sh tools/cpu_variants/
-COPY pyproject.toml ./
+COPY --from=llama-version /pyproject.toml ./
 RUN tools/cpu_variants/build_wheel.sh /wheels
 
 FROM compiler-cuda AS llama-cuda
 WORKDIR /build
 COPY tools/cpu_variants/build_wheel.sh tools/cpu_variants/
-COPY pyproject.toml ./
+COPY --from=llama-version /pyproject.toml ./
 RUN tools/cpu_variants/build_wheel.sh /wheels -DGGML_CUDA=ON
 
 # The service with all that it imports, in one directory.
