@@ -122,9 +122,9 @@ def compose_command() -> list[str]:
     pytest.skip("Docker Compose 2 is not installed: compose.yaml is not validated by it")
 
 
-def test_prometheus_configuration_asks_the_services_envoy() -> None:
-    """Its target is where compose.yaml has REST."""
+def test_prometheus_asks_the_services_port_for_metrics() -> None:
+    """Its target is what compose.yaml says of the service."""
     configuration = yaml.safe_load((PROJECT / "deploy/prometheus/prometheus.yaml").read_text())
     (job,) = configuration["scrape_configs"]
-    assert job["static_configs"] == [{"targets": ["envoy:8091"]}]
-    assert "envoy" in compose()["services"]
+    port = compose()["services"]["service"]["environment"]["LLM_METRICS_PORT"]
+    assert job["static_configs"] == [{"targets": [f"service:{port}"]}]

@@ -121,6 +121,18 @@ def test_settings_exist() -> None:
     assert set(settings_of_the_pod()) | named <= known
 
 
+def test_prometheus_finds_the_port_of_each_replicas_metrics() -> None:
+    """ServiceMonitor, headless Service, container and settings agree."""
+    fleet = rendered("overlays/fleet")
+    monitor = only(fleet, "ServiceMonitor", "llm-inference-api")["spec"]
+    service = only(fleet, "Service", "llm-inference-api-replicas")
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    (named,) = (port for port in service["spec"]["ports"] if port["name"] == monitor["endpoints"][0]["port"])
+    (container,) = service_pod()["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert str(ports[named["targetPort"]]) == settings_of_the_pod()["LLM_METRICS_PORT"]
+
+
 def test_autoscaler_follows_a_metric_that_exists() -> None:
     """The queue's length of each model is such a metric."""
     (autoscaler,) = committed("deploy/kubernetes/components/autoscaling/autoscaler.yaml")
