@@ -14,8 +14,18 @@ _SHOWN = 100
 """Characters of a wrong value that an error repeats."""
 
 
-_TEXT_PART = {"type", "text", "cache_control", "prompt_cache_breakpoint"}
-"""Keys of a text part. Hints for caches mean nothing here: every prefix is cached."""
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class TextPart(_Strict):
+    """A part of a message's content; the parts' texts are joined."""
+
+    type: Literal["text"]
+    text: str
+    # Hints for caches mean nothing here: every prefix is cached.
+    cache_control: Any = None
+    prompt_cache_breakpoint: Any = None
 
 
 def _text_of(value: object) -> object:
@@ -29,7 +39,7 @@ def _text_of_part(index: int, part: object) -> str:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind != "text" or not isinstance(part, dict):
         raise ValueError(f"part {index} is of type {kind!r}; only text is understood (no images, audio or files)")
-    if unknown := sorted(part.keys() - _TEXT_PART):
+    if unknown := sorted(part.keys() - TextPart.model_fields.keys()):
         raise ValueError(f"part {index} has {unknown[0]!r}, which this service does not know; leave it out")
     if not isinstance(part.get("text"), str):
         raise ValueError(f"part {index} has no text")  # noqa: TRY004 - pydantic reports ValueErrors
@@ -59,12 +69,12 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Text = Annotated[str, BeforeValidator(_text_of)]
-Stop = Annotated[list[str], BeforeValidator(_as_list)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+# What is read beside the plain form is said to those who make a schema of it.
+Text = Annotated[str, BeforeValidator(_text_of, json_schema_input_type=str | list[TextPart])]
+Stop = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
+Inputs = Annotated[
+    list[Any], BeforeValidator(_inputs, json_schema_input_type=str | list[str] | list[int] | list[list[int]])
+]
 
 
 class CalledFunction(_Strict):
@@ -137,6 +147,17 @@ class ToolChoice(_Strict):
     function: FunctionName | None = None
 
 
+class NamedTool(_Strict):
+    """The tool that must be called."""
+
+    type: Literal["function"]
+    function: FunctionName
+
+
+Mode = Literal["none", "auto", "required"]
+Choice = Annotated[ToolChoice, BeforeValidator(_named, json_schema_input_type=Mode | NamedTool)]
+
+
 class JsonSchemaFormat(_Strict):
     """The schema of `response_format`. With `strict` or without, the answer matches it."""
 
@@ -160,7 +181,7 @@ class StreamOptions(_Strict):
     include_obfuscation: Literal[False] | None = None
 
 
-_UNSUPPORTED = {
+UNSUPPORTED = {
     "audio": "sound cannot be generated; leave it out",
     "dimensions": "vectors have the model's own length; leave it out",
     "echo": "the prompt cannot be repeated in the answer; leave it out",
@@ -201,6 +222,10 @@ class _Ignored(_Unsupported):
     prediction: Any = None
 
 
+IGNORED = tuple(_Ignored.__annotations__)
+"""Names of these fields."""
+
+
 class _Common(_Ignored):
     model: str = ""
     max_tokens: int | None = None
@@ -237,7 +262,7 @@ class ChatCompletionParams(_Common):
     response_format: ResponseFormat | None = None
     modalities: list[Literal["text"]] | None = None
     tools: list[Tool] | None = None
-    tool_choice: Annotated[ToolChoice, BeforeValidator(_named)] | None = None
+    tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
 
 
@@ -253,7 +278,7 @@ class EmbeddingParams(_Strict):
     """The body of `POST /v1/embeddings`."""
 
     model: str = ""
-    input: Annotated[list[Any], BeforeValidator(_inputs)]
+    input: Inputs
     """An `Input` each."""
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: None = None
@@ -285,8 +310,8 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _describe(field: str, problem: dict[str, Any]) -> str:
-    if field in _UNSUPPORTED:
-        return _UNSUPPORTED[field]
+    if field in UNSUPPORTED:
+        return UNSUPPORTED[field]
     kind, message = problem["type"], str(problem["msg"])
     if kind == "value_error":
         return message.removeprefix("Value error, ")
