@@ -82,7 +82,7 @@ def read_contract(descriptors: bytes) -> Contract:
     """Returns the contract of a descriptor set that was written with source information."""
     contract = Contract()
     for file in FileDescriptorSet.FromString(descriptors).file:
-        if file.package == PACKAGE or file.package == "google.rpc":
+        if file.package in {PACKAGE, "google.rpc"}:
             contract.add(file)
     return contract
 

@@ -14,12 +14,12 @@ Json = dict[str, Any]
 _DESCRIPTION = """\
 Language models on your own machine: typed JSON below `/api`, the same for OpenAI's clients below `/v1`.
 
-Streams are server-sent events (`text/event-stream`). A stream that breaks after it began ends with an event that carries
-only `error`; one that ends with neither a finish reason nor an `error` was cut on the way.
+Streams are server-sent events (`text/event-stream`). A stream that breaks after it began ends with an event that
+carries only `error`; one that ends with neither a finish reason nor an `error` was cut on the way.
 
 Fields of `/api` that are not known are not seen; unknown query parameters, and unknown fields of `/v1`, are refused.
-Sizes are limits in characters here and in bytes of UTF-8 in the service. `max_tokens` and `n` have further limits, which
-are settings of the service (`LLM_MAX_TOKENS_LIMIT`, `LLM_MAX_CONCURRENT_REQUESTS`).
+Sizes are limits in characters here and in bytes of UTF-8 in the service. `max_tokens` and `n` have further limits,
+which are settings of the service (`LLM_MAX_TOKENS_LIMIT`, `LLM_MAX_CONCURRENT_REQUESTS`).
 """
 _KEY = {
     "type": "http",

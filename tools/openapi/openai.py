@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from llm_inference_api.api.convert import MAX_MESSAGES, MAX_PROMPT_BYTES, MAX_TOP_LOGPROBS
-from llm_inference_api.api.embeddings import MAX_INPUTS
+from llm_inference_api.api.embeddings import MAX_INPUTS, MAX_TOKENS
 from llm_inference_api.api.openai.requests import (
     IGNORED,
     UNSUPPORTED,
@@ -38,15 +38,26 @@ _LIMITS: dict[str, dict[str, Json]] = {
         "logprobs": {"minimum": 0, "maximum": MAX_TOP_LOGPROBS},
         "prompt": {"minLength": 1, "maxLength": MAX_PROMPT_BYTES, "minItems": 1, "maxItems": 1},
     },
-    "EmbeddingParams": {"input": {"minLength": 1, "minItems": 1, "maxItems": MAX_INPUTS}},
     "Function": {"name": {"pattern": f"^{NAME.pattern}$"}},
 }
+
+
+_TOKENS = {"type": "array", "minItems": 1, "maxItems": MAX_TOKENS, "items": {"type": "integer", "minimum": 0}}
+_INPUT = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        _TOKENS,
+        {"type": "array", "minItems": 1, "maxItems": MAX_INPUTS, "items": {"type": "string", "minLength": 1}},
+        {"type": "array", "minItems": 1, "maxItems": MAX_INPUTS, "items": _TOKENS},
+    ]
+}
+"""What to embed: four forms, of which pydantic knows the types but not the limits."""
 
 
 class _Plain(GenerateJsonSchema):
     """Without the titles that pydantic makes of names."""
 
-    def field_title_should_be_set(self, schema: object) -> bool:
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's
         """Returns that none is."""
         return False
 
@@ -88,7 +99,7 @@ def _tidy(name: str, schema: Json, comments: dict[str, str]) -> Json:
         found.pop("default", None)
         for keyword, value in _LIMITS.get(name, {}).get(field, {}).items():
             _limit(found, keyword, value)
-        properties[field] = _plain(found)
+        properties[field] = _plain(_INPUT if field == "input" else found)
         if words := _description(name, field, comments):
             properties[field]["description"] = words
     ends = (*UNSUPPORTED, *IGNORED)

@@ -137,8 +137,8 @@ STATUS: Json = {
         "message": {"type": "string", "description": "What is wrong, in a sentence."},
         "details": {
             "type": "array",
-            "description": "More, for programs: google.rpc.BadRequest names the field, RetryInfo the time to come back, "
-            "ErrorInfo the cause.",
+            "description": "More, for programs: google.rpc.BadRequest names the field, RetryInfo the time to come "
+            "back, ErrorInfo the cause.",
             "items": {
                 "type": "object",
                 "properties": {"@type": {"type": "string"}},
