@@ -40,7 +40,7 @@ def _operation(contract: Contract, method: Method, schemas: Schemas) -> Json:
     operation: Json = {
         "operationId": name,
         "tags": [TAGS[method.service]],
-        "summary": re.split(r"[.;:] ", method.comment)[0].rstrip("."),
+        "summary": re.split(r"[.:] ", method.comment)[0].rstrip("."),
         "description": method.comment,
     }
     if parameters := [_parameter(contract, method, field) for field in re.findall(r"{(\w+)}", method.path)]:

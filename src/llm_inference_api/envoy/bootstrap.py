@@ -20,7 +20,8 @@ from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes
 Json = dict[str, Any]
 
 SERVICES = tuple(
-    f"llm_inference.v1.{name}Service" for name in ("Embedding", "Inference", "Model", "OpenAI", "Operations", "Token")
+    f"llm_inference.v1.{name}Service"
+    for name in ("Embedding", "Inference", "Model", "OpenAI", "Operations", "Page", "Token")
 )
 MAX_BODY_BYTES = 4 << 20
 """Of a request; must stay below what gRPC receives."""
@@ -192,7 +193,7 @@ def _health_filter(path: str, cluster: str) -> Json:
 
 
 def _compressor() -> Json:
-    kinds = ("application/json", "text/html", "text/css", "text/javascript", "application/javascript", "text/plain")
+    kinds = ("application/json", "text/html", "text/css", "text/javascript", "image/svg+xml", "text/plain")
     matcher = [{"prefix": kind} for kind in kinds]
     common = {"min_content_length": 1024, "content_type_matcher": matcher}
     gzip = {"name": "gzip", "typed_config": typed("extensions.compression.gzip.compressor.v3.Gzip")}

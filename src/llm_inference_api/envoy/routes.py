@@ -10,10 +10,12 @@ Json = dict[str, Any]
 SERVICE_CLUSTER = "service"
 """The service, while it is ready."""
 OPS_CLUSTER = "operations"
-"""The same service, while it lives: health, reflection and metrics also answer while it is not ready."""
+"""The same service, while it lives: health, reflection, metrics and pages also answer while it is not ready."""
 
 _GENERATE = "/api/(generate|chat)(/stream)?"
 _OPENAI_POST = "/v1/((chat/)?completions|embeddings)"
+
+_PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
 
 
 def routes() -> list[Json]:
@@ -71,6 +73,12 @@ def routes() -> list[Json]:
         {
             "name": "metrics",
             "match": {"path": "/metrics"},
+            "route": _to(OPS_CLUSTER),
+            "typed_per_filter_config": _STRIP,
+        },
+        {
+            "name": "pages",
+            "match": {"safe_regex": {"regex": _PAGES}, "headers": [_method("GET")]},
             "route": _to(OPS_CLUSTER),
             "typed_per_filter_config": _STRIP,
         },
