@@ -9,11 +9,12 @@ LLAMA_VERSION := $(shell sed -n 's/.*"llama-cpp-python==\([0-9.]*\)".*/\1/p' pyp
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF
 WHEELS := $(CACHE)/wheels/$(LLAMA_VERSION)-$(shell echo "$(CMAKE_ARGS) $$($(PYTHON) -V) $$(uname -m)" | cksum | cut -d' ' -f1)
 
-.PHONY: run test test-all lint generate clean help
+.PHONY: run test fuzz lint generate clean help
 
 help:
 	@echo "make run       serve the demo model: REST on 8091, gRPC on 50051"
 	@echo "make test      lint, type check and test"
+	@echo "make fuzz      send thousands of requests that the OpenAPI document allows or forbids; some minutes"
 	@echo "make generate  write the stubs and the Envoy bootstrap again after a change of proto/"
 
 run: $(VENV)/.installed
@@ -21,6 +22,9 @@ run: $(VENV)/.installed
 
 test: lint
 	$(BIN)/pytest -q
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/pytest -q -m fuzz
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

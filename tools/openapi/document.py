@@ -19,7 +19,8 @@ carries only `error`; one that ends with neither a finish reason nor an `error` 
 
 Fields of `/api` that are not known are not seen; unknown query parameters, and unknown fields of `/v1`, are refused.
 Sizes are limits in characters here and in bytes of UTF-8 in the service. `max_tokens` and `n` have further limits,
-which are settings of the service (`LLM_MAX_TOKENS_LIMIT`, `LLM_MAX_CONCURRENT_REQUESTS`).
+which are settings of the service (`LLM_MAX_TOKENS_LIMIT`, `LLM_MAX_CONCURRENT_REQUESTS`). `/api` reads JSON as
+protobuf does: null is as if left out, and a number may be written as text.
 """
 _KEY = {
     "type": "http",

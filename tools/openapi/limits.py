@@ -74,5 +74,6 @@ REQUIRED = {
     "Choice": ["texts"],
     "Tool": ["name"],
     "TokenList": ["token_ids"],
+    "EmbedRequest": [],  # One of its two fields.
 }
 """Fields without which a request is refused; proto3 has no word for that."""

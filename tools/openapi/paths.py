@@ -6,6 +6,7 @@ from typing import Any
 from tools.openapi import errors, openai
 from tools.openapi.contract import Contract, Method
 from tools.openapi.examples import EXAMPLES, STREAMS
+from tools.openapi.limits import REQUIRED
 from tools.openapi.schemas import Schemas
 
 Json = dict[str, Any]
@@ -21,7 +22,6 @@ TAGS = {
 """Services that the document shows, in its order, and what it calls them."""
 _EVERYWHERE = ("400", "401", "404", "408", "500", "503", "504")
 _WITH_BODY = ("413", "429")
-_POST_ONLY = re.compile(r"/api/(generate|chat)(/stream)?|/v1/((chat/)?completions|embeddings)")
 _PROBES = {"/health/live": "Whether the process lives.", "/health/ready": "Whether the service takes requests."}
 
 
@@ -47,7 +47,7 @@ def _operation(contract: Contract, method: Method, schemas: Schemas) -> Json:
         operation["parameters"] = parameters
     if method.body:
         operation["requestBody"] = {
-            "required": True,
+            "required": _needs_body(method),
             "content": {"application/json": _request(contract, method, schemas)},
         }
     is_openai = method.service == "OpenAIService"
@@ -59,6 +59,10 @@ def _operation(contract: Contract, method: Method, schemas: Schemas) -> Json:
         **errors.responses(tuple(sorted(codes)), is_openai=is_openai),
     }
     return operation
+
+
+def _needs_body(method: Method) -> bool:
+    return method.body != "*" or method.descriptor.input_type.rpartition(".")[2] in REQUIRED
 
 
 def _parameter(contract: Contract, method: Method, field: str) -> Json:
@@ -98,9 +102,14 @@ def _answers(method: Method, schemas: Schemas) -> Json:
 
 
 def _stream(event: Json, example: str) -> Json:
-    """Returns a stream as OpenAPI 3.1 can say it; `itemSchema` is OpenAPI 3.2's word for the schema of one event."""
-    words = "Server-sent events. Each is a line `data: ` with a JSON value and an empty line; see `x-itemSchema`."
-    return {"schema": {"type": "string", "description": words}, "x-itemSchema": event, "example": example}
+    """Returns a stream: the schema is that of one event, as OpenAPI 3.2 has it (there it is called `itemSchema`)."""
+    data: Json = {"type": "string", "contentMediaType": "application/json", "contentSchema": event}
+    words = "One of the server-sent events: a line `data: ` with JSON, and an empty line."
+    if "[DONE]" in example:
+        words += " The last event's data is `[DONE]`."
+        data = {"anyOf": [{"const": "[DONE]"}, data]}
+    schema = {"type": "object", "description": words, "properties": {"data": data}, "required": ["data"]}
+    return {"schema": schema, "example": example}
 
 
 def _probe(path: str, words: str) -> Json:

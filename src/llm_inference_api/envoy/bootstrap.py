@@ -186,7 +186,10 @@ def _health_filter(path: str, cluster: str) -> Json:
     config = typed(
         "extensions.filters.http.health_check.v3.HealthCheck",
         pass_through_mode=False,
-        headers=[{"name": ":path", "string_match": {"exact": path}}],
+        headers=[
+            {"name": ":path", "string_match": {"exact": path}},
+            {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}},
+        ],
         cluster_min_healthy_percentages={cluster: {"value": 1}},
     )
     return {"name": f"health{path.replace('/', '-')}", "typed_config": config}

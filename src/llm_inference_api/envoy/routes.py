@@ -15,7 +15,11 @@ OPS_CLUSTER = "operations"
 _GENERATE = "/api/(generate|chat)(/stream)?"
 _OPENAI_POST = "/v1/((chat/)?completions|embeddings)"
 
+_STEER = "/api/llms/.+:(load|unload)"
 _PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
+# Several, since Envoy limits the size of each expression.
+_POST_ONLY = (_GENERATE, _OPENAI_POST, "/api/(tokenize|detokenize|embed|chat/render)", _STEER)
+_GET_ONLY = (_PAGES, "/metrics|/health/(live|ready)", "/(api/llms|v1/models)(/.*)?")
 
 
 def routes() -> list[Json]:
@@ -48,16 +52,13 @@ def routes() -> list[Json]:
             "typed_per_filter_config": _OPENAI,
         },
         {
-            # The CORS filter answers no preflight on a route without a cluster, so OPTIONS goes on.
-            "name": "method-not-allowed",
-            "match": {
-                "safe_regex": {"regex": f"{_GENERATE}|{_OPENAI_POST}"},
-                "headers": [_method("OPTIONS", invert=True)],
-            },
-            "direct_response": {"status": 405, "body": {"inline_string": "method not allowed; use POST"}},
-            "response_headers_to_add": [_header("allow", "POST, OPTIONS")],
-            "typed_per_filter_config": {"envoy.filters.http.grpc_json_transcoder": _OFF},
+            "name": "steer",
+            "match": {"safe_regex": {"regex": _STEER}, "headers": [_method("POST")]},
+            "route": _to(SERVICE_CLUSTER),
+            "typed_per_filter_config": _STRIP,
         },
+        *(_only("POST", paths) for paths in _POST_ONLY),
+        *(_only("GET", paths) for paths in _GET_ONLY),
         {
             "name": "openai",
             "match": {"prefix": "/v1/"},
@@ -106,13 +107,25 @@ _STRIP = _stripped()
 _OPENAI = {**_stripped(*ERROR_HEADERS), OPENAI_ERRORS: typed("config.route.v3.FilterConfig", config={})}
 
 
+def _only(method: str, paths: str) -> Json:
+    """Returns the route that answers all other methods on the paths; those with this method must not come here."""
+    # The CORS filter answers no preflight on a route without a cluster, so OPTIONS goes on.
+    return {
+        "name": f"only-{method.lower()}",
+        "match": {"safe_regex": {"regex": paths}, "headers": [_method(f"{method}|OPTIONS", invert=True)]},
+        "direct_response": {"status": 405, "body": {"inline_string": f"method not allowed; use {method}"}},
+        "response_headers_to_add": [_header("allow", f"{method}, OPTIONS")],
+        "typed_per_filter_config": {"envoy.filters.http.grpc_json_transcoder": _OFF},
+    }
+
+
 def _to(cluster: str) -> Json:
     # The service bounds the time of a request itself; Envoy's default would cut streams after 15 s.
     return {"cluster": cluster, "timeout": "0s"}
 
 
-def _method(name: str, *, invert: bool = False) -> Json:
-    return {"name": ":method", "string_match": {"exact": name}, "invert_match": invert}
+def _method(names: str, *, invert: bool = False) -> Json:
+    return {"name": ":method", "string_match": {"safe_regex": {"regex": names}}, "invert_match": invert}
 
 
 def _content_type(prefix: str) -> Json:

@@ -65,12 +65,20 @@ def _content(item: str | list[int]) -> str | tuple[int, ...]:
     return item if isinstance(item, str) else tuple(item)
 
 
+def _no(value: object) -> object:
+    """Returns false. JSON's 0 is no false, though Python says that they are equal."""
+    if value is not False:
+        raise ValueError("must be false, or left out")
+    return value
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
 # What is read beside the plain form is said to those who make a schema of it.
 Text = Annotated[str, BeforeValidator(_text_of, json_schema_input_type=str | list[TextPart])]
+No = Annotated[Literal[False], BeforeValidator(_no)]
 Stop = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
 Inputs = Annotated[
     list[Any], BeforeValidator(_inputs, json_schema_input_type=str | list[str] | list[int] | list[list[int]])
@@ -178,7 +186,7 @@ class StreamOptions(_Strict):
     """What a stream carries beside the answer."""
 
     include_usage: bool | None = None
-    include_obfuscation: Literal[False] | None = None
+    include_obfuscation: No | None = None
 
 
 UNSUPPORTED = {
@@ -198,7 +206,7 @@ class _Unsupported(_Strict):
     """The same fields: null is as if left out."""
 
     audio: None = None
-    echo: Literal[False] | None = None
+    echo: No | None = None
     function_call: None = None
     functions: None = None
     reasoning_effort: None = None
