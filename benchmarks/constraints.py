@@ -18,10 +18,11 @@ from llguidance import LLTokenizer
 from llguidance._tokenizer import TokenizerWrapper
 
 import llm_inference_api.demo
-from llm_inference_api.engine import worker
-from llm_inference_api.engine.constraint import compile_constraint
+from llm_inference_api.engine.constraint import Grammars
 from llm_inference_api.engine.messages import ContextChoice, EngineConfig
+from llm_inference_api.engine.parts import build
 from llm_inference_api.engine.request import Constraint, GenerationRequest, Language, Sampling, Stopping
+from llm_inference_api.engine.trial import Trial
 
 _VOCABULARIES = (2_000, 32_000, 128_000)
 _TOKENS = 256
@@ -71,13 +72,14 @@ def mask_cost(size: int, name: str) -> None:
     tokenizer = LLTokenizer(TokenizerWrapper(_Vocabulary(size)))
     constraint = Constraint(Language.JSON_SCHEMA, _CONSTRAINTS[name], name)
     started = time.perf_counter()
-    mask = compile_constraint(constraint, tokenizer)
+    grammars = Grammars(tokenizer, Trial(size, {size - 1: b"<end>"}))
+    mask = grammars.mask(constraint)
     compiled = time.perf_counter() - started
     chance, seconds = random.Random(0), []
     for _ in range(1000):
         token = int(chance.choice(mask.allowed()))
         if token == size - 1:
-            mask = compile_constraint(constraint, tokenizer)
+            mask = grammars.mask(constraint)
             continue
         started = time.perf_counter()
         mask.accept(token)
@@ -97,7 +99,7 @@ def throughput(model: Path, threads: int, streams: int, names: list[str | None])
     """
     context = ContextChoice(length=1024, cache_tokens=1024 * streams)
     config = EngineConfig(model, threads, streams, _TOKENS, queue_timeout=60.0, context=context)
-    parts = worker.build(config, lambda _: None)
+    parts = build(config, lambda _: None)
     engine, preparer = parts.engine, parts.preparer
     assert engine is not None
     for index, name in enumerate(names):

@@ -109,8 +109,6 @@ def test_all_problems_are_told_at_once(environment: pytest.MonkeyPatch) -> None:
     ("name", "value"),
     [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"),
-        ("SERVER_SSL_ENABLED", "true"),
-        ("TLS_SERVER_CERT_PATH", "/cert"),
     ],
 )
 def test_setting_without_effect_yet_is_refused(environment: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from llm_inference_api.settings import SettingsError, hide_token, load_settings
+from llm_inference_api.settings import SettingsError, hide_secrets, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +55,6 @@ def test_other_processes_get_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "secret")
     monkeypatch.setenv("HUGGING_FACE_HUB_TOKEN", "secret")
     settings = load_settings()
-    hide_token()
+    hide_secrets()
     assert "secret" not in os.environ.values()
     assert settings.hub_environment["HF_TOKEN"] == "secret"

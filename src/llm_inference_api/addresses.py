@@ -9,3 +9,12 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_ip(host: str) -> bool:
+    """Whether the host is an address and no name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

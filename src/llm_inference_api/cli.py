@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +14,8 @@ from rich.table import Table
 from llm_inference_api import __version__
 from llm_inference_api.cli_common import EXIT_FAILED, EXIT_USAGE, address_option, calls_service, settings_or_exit
 from llm_inference_api.cli_models import models
-from llm_inference_api.settings import Settings, hide_token, place_of, variable_of
+from llm_inference_api.settings import Settings, hide_secrets, place_of, variable_of
+from llm_inference_api.settings_security import SecuritySettings
 
 model_option = click.option("--model", "-m", default="", help="Id of the model; not needed where there is one only.")
 
@@ -57,67 +59,87 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
     Options go before variables, variables before config.json; `llm-inference-api settings` lists all.
     """
     from llm_inference_api import server  # Loading it takes longer than the other commands run.
-    from llm_inference_api.envoy.process import EnvoyError
+    from llm_inference_api.errors import StartError
     from llm_inference_api.observability.log import set_up_log
 
-    settings = settings_or_exit(**overrides)
-    hide_token()
+    settings = settings_or_exit(uses_files=True, **overrides)
+    hide_secrets()
     set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
     try:
         asyncio.run(server.serve(settings, with_envoy=envoy))
-    except (server.StartError, EnvoyError) as error:
+    except StartError as error:
         click.echo(f"cannot start: {error}", err=True)
         sys.exit(EXIT_USAGE)
 
 
 @cli.command("envoy-config")
 @click.option("--listen", default=None, help="Address that Envoy listens on; LLM_INFERENCE_HOSTNAME by default.")
-@click.option("--upstream", default="127.0.0.1:50051", show_default=True, help="The service's gRPC host:port.")
+@click.option(
+    "--upstream",
+    default="127.0.0.1:50051",
+    show_default=True,
+    help="The service's gRPC host:port, or unix: and the path of LLM_GRPC_SOCKET.",
+)
+@click.option("--upstream-ca", help="PEM file of who signed the service's certificate, for host:port with TLS.")
 @click.option(
     "--descriptor", default="/etc/envoy/descriptor.pb", show_default=True, help="Descriptor set, as Envoy sees it."
 )
 @click.option("--admin-port", type=int, default=9901, show_default=True, help="Envoy's administration, on 127.0.0.1.")
 @click.option("--access-log/--no-access-log", default=True, show_default=True, help="A line for each request.")
 @click.option("--print-descriptor-path", is_flag=True, help="Only print where the descriptor set is installed.")
+@click.option(
+    "--write-to",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write all files that Envoy needs into this directory instead, which Envoy must see under the same path.",
+)
 def envoy_config(  # noqa: PLR0913
     *,
     listen: str | None,
     upstream: str,
+    upstream_ca: str | None,
     descriptor: str,
     admin_port: int,
     access_log: bool,
     print_descriptor_path: bool,
+    write_to: Path | None,
 ) -> None:
     """Print the bootstrap for an Envoy that runs elsewhere, such as in a sidecar container."""
     from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+    from llm_inference_api.envoy.files import tls_of, upstream_of, write_files
 
     if print_descriptor_path:
         click.echo(descriptor_path())
         return
     settings = settings_or_exit()
-    host, _, port = upstream.rpartition(":")
-    if not host or not port.isdigit():
-        raise click.BadParameter(f"{upstream!r} is no host:port", param_hint="--upstream")
+    try:
+        where = upstream_of(settings, upstream, upstream_ca)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    directory = str(write_to.absolute()) if write_to else str(Path(descriptor).parent)
     sidecar = Sidecar(
         listen=listen or settings.hostname,
         port=settings.port,
-        upstream=host.strip("[]"),
-        upstream_port=int(port),
-        descriptor=descriptor,
+        tls=tls_of(settings, directory),
+        descriptor=f"{directory}/descriptor.pb" if write_to else descriptor,
         allowed_origins=settings.cors_allowed_origins,
         longest_request=settings.max_request_timeout,
         admin_port=admin_port,
         access_log=access_log,
+        **where,
     )
-    click.echo(bootstrap(sidecar), nl=False)
+    if write_to:
+        write_files(write_to, sidecar, settings.tls_files)
+    else:
+        click.echo(bootstrap(sidecar), nl=False)
 
 
 @cli.command("settings")
 def show_settings() -> None:
     """Print every setting with its value, and check them all."""
-    settings = settings_or_exit()
+    settings = settings_or_exit(uses_files=True)
     table = Table("variable", "value", "set by", "meaning", box=None, padding=(0, 2, 0, 0))
-    for name, info in Settings.model_fields.items():
+    # Those about models come first, those about who may connect after all others.
+    for name, info in sorted(Settings.model_fields.items(), key=lambda item: item[0] in SecuritySettings.model_fields):
         table.add_row(variable_of(name), shown(getattr(settings, name)), place_of(name), info.description)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 

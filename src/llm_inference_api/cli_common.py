@@ -10,6 +10,7 @@ import click
 import grpc
 import grpc.aio
 
+from llm_inference_api.errors import StartError
 from llm_inference_api.settings import Settings, SettingsError, load_settings
 
 EXIT_FAILED = 1
@@ -23,7 +24,8 @@ address_option = click.option(
     default="localhost:50051",
     envvar="LLM_ADDRESS",
     show_default=True,
-    help="The service's gRPC host:port.",
+    help="The service's gRPC host:port, with https:// before it for TLS. LLM_API_KEY is the key to show; LLM_TLS_CA, "
+    "LLM_TLS_CERT and LLM_TLS_KEY are PEM files: who signed the service's certificate, one's own and its key.",
 )
 
 
@@ -36,9 +38,13 @@ def calls_service(command: Callable[..., Coroutine[Any, Any, Result]]) -> Callab
             return asyncio.run(command(*args, **options))
         except grpc.aio.AioRpcError as error:
             text = error.details() or ""
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                text += "; LLM_API_KEY is the key that this command shows"
             if error.code() is grpc.StatusCode.UNAVAILABLE and "connect" in text.lower():
-                text = f"no service answers at {options['address']}; is it running? (llm-inference-api serve)"
+                text = f"no service answers at {options['address']}; is it running? With TLS, write https://"
             raise click.ClickException(f"{text} ({error.code().name})") from error
+        except StartError as error:
+            raise click.UsageError(str(error)) from error
         except KeyboardInterrupt:
             sys.exit(EXIT_INTERRUPTED)
 

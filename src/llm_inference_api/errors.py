@@ -5,6 +5,10 @@ their class and `args`.
 """
 
 
+class StartError(Exception):
+    """The service cannot start, for a reason that a person can mend."""
+
+
 class ServiceError(Exception):
     """An error whose text is written for the caller: it names no path, class or address of the service."""
 
@@ -137,6 +141,10 @@ class UnavailableError(ServiceError):
 
     def __str__(self) -> str:
         return self.problem
+
+
+class UnauthenticatedError(ServiceError):
+    """A caller shows no key, or a wrong one."""
 
 
 class DeadlineError(ServiceError):

@@ -29,6 +29,7 @@ from llm_inference.v1 import (
 )
 from llm_inference_api import __version__
 from llm_inference_api.api.answers import Answers, Patience
+from llm_inference_api.api.callers import Guard
 from llm_inference_api.api.calls import Gate
 from llm_inference_api.api.convert import Defaults
 from llm_inference_api.api.embeddings import EmbeddingServicer
@@ -50,6 +51,7 @@ from llm_inference_api.models.source import Sources
 from llm_inference_api.models.status import Observers
 from llm_inference_api.observability.log import fields
 from llm_inference_api.observability.metrics import Metrics
+from llm_inference_api.ports import Ports
 from llm_inference_api.settings import Settings
 
 _LAST_MESSAGES = 1.0
@@ -58,10 +60,6 @@ _OPEN_WATCHES = 0.5
 """Seconds that streams which never end by themselves, such as health watches, keep the server open."""
 
 logger = logging.getLogger(__name__)
-
-
-class StartError(Exception):
-    """The service cannot start, for a reason that a person can mend."""
 
 
 async def serve(settings: Settings, *, with_envoy: bool) -> None:
@@ -108,18 +106,18 @@ class Service:
     health: Health
     metrics: Metrics
     gate: Gate
-    grpc_server: grpc.aio.Server
+    ports: Ports
     envoy: EnvoyProcess | None
     grpc_port: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self) -> None:
         """Opens the ports, then loads the models that the settings name. Returns before these are loaded."""
-        self.grpc_port = bind(self.grpc_server, self.settings.hostname, self.settings.grpc_port)
-        await self.grpc_server.start()
+        envoys = (self.envoy.socket if self.envoy else None, self.settings.grpc_socket)
+        self.grpc_port = await self.ports.open(filter(None, envoys))
         await self.health.start()
         if self.envoy is not None:
-            await self.envoy.start(self.grpc_port)
+            await self.envoy.start(self.ports.certificates)
         for model in self.settings.preload:
             self._preload(model)
         if not self.settings.allowed_models:
@@ -142,7 +140,7 @@ class Service:
         self.gate.close()
         await self.registry.close()
         await self.gate.empty(_LAST_MESSAGES)
-        await self.grpc_server.stop(_OPEN_WATCHES)
+        await self.ports.close(_OPEN_WATCHES)
         if self.envoy is not None:
             await self.envoy.stop()
         logger.info("stopped")
@@ -159,18 +157,23 @@ class Service:
 
 def build(settings: Settings, *, with_envoy: bool) -> Service:
     """Returns the service, with nothing started."""
-    metrics, health, gate = Metrics(__version__), Health(), Gate()
+    metrics, health, gate = Metrics(__version__), Health(), Gate(settings.max_requests_per_caller)
     registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
-    server = build_grpc_server(settings, registry, health, metrics, gate)
+    keys = settings.key_ring()
+    for warning in keys.warnings():
+        logger.warning("%s", warning)
+    interceptor = CallInterceptor(Guard(keys, PAGES if settings.public_pages else ()), gate, metrics)
+    server = build_grpc_server(settings, registry, health, metrics, interceptor)
     envoy = EnvoyProcess(settings) if with_envoy else None
-    return Service(settings, registry, health, metrics, gate, server, envoy)
+    ports = Ports(settings, server, build_health_server(health, interceptor))
+    return Service(settings, registry, health, metrics, gate, ports, envoy)
 
 
 def build_grpc_server(
-    settings: Settings, registry: Registry, health: Health, metrics: Metrics, gate: Gate
+    settings: Settings, registry: Registry, health: Health, metrics: Metrics, interceptor: grpc.aio.ServerInterceptor
 ) -> grpc.aio.Server:
     """Returns a server with all services of the contract, bound to no port."""
-    server = grpc.aio.server(interceptors=[CallInterceptor(gate, metrics)], options=GRPC_OPTIONS)
+    server = grpc.aio.server(interceptors=[interceptor], options=GRPC_OPTIONS)
     defaults = Defaults(
         settings.default_temperature,
         settings.default_top_p,
@@ -192,13 +195,25 @@ def build_grpc_server(
     return server
 
 
+def build_health_server(health: Health, interceptor: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
+    """Returns a server that answers health checks and nothing else, bound to no port."""
+    server = grpc.aio.server(interceptors=[interceptor], options=GRPC_OPTIONS)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    return server
+
+
+PAGES = ("/llm_inference.v1.PageService/",)
+"""How the methods begin that serve pages about the API."""
+
 GRPC_OPTIONS = (
     # Two servers on one port would share its connections, unseen.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 8 << 20),
     ("grpc.max_send_message_length", 16 << 20),
     ("grpc.max_concurrent_streams", 1000),
-    ("grpc.max_metadata_size", 8 << 10),
+    # Both, or what is between them is refused now and then. What Envoy lets through must fit.
+    ("grpc.max_metadata_size", 16 << 10),
+    ("grpc.absolute_max_metadata_size", 16 << 10),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -223,15 +238,6 @@ SERVICE_NAMES = (
     ),
     reflection.SERVICE_NAME,
 )
-
-
-def bind(server: grpc.aio.Server, hostname: str, port: int) -> int:
-    """Returns the port that the server listens on. Raises StartError where it cannot be had."""
-    host = f"[{hostname}]" if ":" in hostname else hostname
-    try:
-        return server.add_insecure_port(f"{host}:{port}")
-    except RuntimeError as error:
-        raise StartError(f"LLM_GRPC_PORT: {host}:{port} cannot be listened on; is it in use?") from error
 
 
 def model_policy(settings: Settings) -> Policy:

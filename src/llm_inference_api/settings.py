@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, ByteSize, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -18,11 +18,11 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from llm_inference_api.addresses import is_loopback
 from llm_inference_api.models.reference import DEMO, Reference, parse_references
+from llm_inference_api.settings_fields import Items, Seconds
+from llm_inference_api.settings_fields import variable as _variable
+from llm_inference_api.settings_security import API_KEYS, SECRETS, SecuritySettings, origin_problems
 from llm_inference_api.settings_sources import FILE_VARIABLE, Found, find
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Items = Annotated[tuple[str, ...], NoDecode]
-"""A comma-separated list."""
 QUANTISATION_TYPES = (
     *("Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_1", "Q4_K_S", "Q4_K_M"),
     *("Q5_0", "Q5_1", "Q5_K_S", "Q5_K_M", "Q6_K", "Q8_0"),
@@ -30,17 +30,14 @@ QUANTISATION_TYPES = (
 )
 """Those of llama.cpp that need no importance matrix; `models.convert.quantise` has the same, with their numbers."""
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+_SECRET_VARIABLES = (*TOKEN_VARIABLES, API_KEYS)
 
 
 class SettingsError(Exception):
     """The settings cannot be used; its text has a line for each problem."""
 
 
-def _variable(name: str, default: Any, description: str, **constraints: Any) -> Any:
-    return Field(default, validation_alias=AliasChoices(name), description=description, **constraints)
-
-
-class Settings(BaseSettings):
+class Settings(SecuritySettings):
     """The settings: what the command line says, else the environment, else a file."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, populate_by_name=True, extra="ignore")
@@ -200,9 +197,6 @@ class Settings(BaseSettings):
     )
 
     otlp_endpoint: str = _variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317", "Where traces are sent.")
-    ssl_enabled: bool = _variable("SERVER_SSL_ENABLED", False, "Whether clients connect with TLS.")
-    tls_cert_path: Path | None = _variable("TLS_SERVER_CERT_PATH", None, "The server's certificate.")
-    tls_key_path: Path | None = _variable("TLS_SERVER_KEY_PATH", None, "The certificate's key.")
 
     @classmethod
     def settings_customise_sources(
@@ -247,19 +241,20 @@ class Settings(BaseSettings):
         yield from self._unsupported()
         yield from self._endpoint_problems()
         yield from self._quantisation_problems()
+        yield from self.security_problems()
+        yield from origin_problems(self.cors_allowed_origins)
         if self.default_max_tokens > self.max_tokens_limit:
             yield f"LLM_DEFAULT_MAX_TOKENS: {self.default_max_tokens} exceeds LLM_MAX_TOKENS_LIMIT"
         if self.port == self.grpc_port:
             yield f"LLM_GRPC_PORT: {self.grpc_port} is LLM_INFERENCE_PORT too; they must differ"
+        if self.health_port in (self.port, self.grpc_port):
+            yield f"LLM_HEALTH_PORT: {self.health_port} is another of the service's ports too; they must differ"
         unknown = sorted(set(self.preload_models or ()) - {model.id for model in self.models})
         if unknown:
             yield f"LLM_PRELOAD_MODELS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
 
     def _unsupported(self) -> Iterator[str]:
         """Settings of the replaced services that have no effect yet are refused: ignoring them would mislead."""
-        for name in ("ssl_enabled", "tls_cert_path", "tls_key_path"):
-            if name in self.model_fields_set and getattr(self, name) not in (None, False):
-                yield f"{variable_of(name)}: TLS is not supported yet; unset it and end TLS in front of the service"
         if "otlp_endpoint" in self.model_fields_set:
             yield "OTEL_EXPORTER_OTLP_ENDPOINT: traces are not supported yet; unset it"
 
@@ -314,6 +309,12 @@ class Settings(BaseSettings):
         return self.threads or available_processors()
 
 
+class _SettingsOfHere(Settings):
+    """The settings of a service that is to run here: the files that they name must be usable."""
+
+    uses_files: ClassVar[bool] = True
+
+
 class _OtherSources(PydanticBaseSettingsSource):
     """The file and the replaced service's variables."""
 
@@ -334,15 +335,16 @@ def _others(config_file: object = None) -> dict[str, Found]:
     return find(os.environ, variables, Path(str(path)) if path else None)
 
 
-def load_settings(**overrides: object) -> Settings:
+def load_settings(*, uses_files: bool = False, **overrides: object) -> Settings:
     """Returns the settings; overrides, by field name, go before all other sources.
 
-    Raises SettingsError with all problems.
+    Raises SettingsError with all problems; with `uses_files`, those of certificates and keys are among them.
     """
+    kind = _SettingsOfHere if uses_files else Settings
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         places = _others(given.get("config_file"))
-        return Settings(**given)  # type: ignore[arg-type]
+        return kind(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = [(problem["loc"], problem["msg"], problem["input"]) for problem in error.errors()]
         raise SettingsError("\n".join(line for problem in problems for line in _describe(places, *problem))) from error
@@ -360,9 +362,9 @@ def place_of(field: str) -> str:
     return found.place if found else "default"
 
 
-def hide_token() -> None:
-    """Takes the hub's token from this process's environment, which the processes that it starts get a copy of."""
-    for name in TOKEN_VARIABLES:
+def hide_secrets() -> None:
+    """Takes secrets from this process's environment, which the processes that it starts get a copy of."""
+    for name in _SECRET_VARIABLES:
         os.environ.pop(name, None)
 
 
@@ -391,5 +393,5 @@ def _describe(places: dict[str, Found], location: tuple[int | str, ...], message
     name = variable_of(field) if field in Settings.model_fields else field
     if name in places and not os.environ.get(name):
         name = places[name].place
-    shown = "" if name in (*TOKEN_VARIABLES, "HF_ENDPOINT") else f" (it is {value!r})"
+    shown = "" if name in (*_SECRET_VARIABLES, "HF_ENDPOINT") or field in SECRETS else f" (it is {value!r})"
     return [f"{name}: {message[:1].lower()}{message[1:]}{shown}"]

@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llm_inference_api.engine import worker
 from llm_inference_api.engine.messages import ContextChoice, EngineConfig
+from llm_inference_api.engine.parts import build
 from llm_inference_api.engine.request import Constraint, FinishReason, GenerationRequest, Sampling, Stopping
 from llm_inference_api.errors import ServiceError
 
@@ -27,7 +27,7 @@ class InProcess:
     def __init__(self, model: Path, slots: int = 8) -> None:
         context = ContextChoice(length=1024, cache_tokens=1024 * slots)
         config = EngineConfig(model, threads=1, slots=slots, default_max_tokens=64, queue_timeout=1e6, context=context)
-        parts = worker.build(config, lambda fraction: None)
+        parts = build(config, lambda fraction: None)
         assert parts.engine is not None
         self.engine, self.preparer = parts.engine, parts.preparer
         self.answers: dict[str, Answer] = {}

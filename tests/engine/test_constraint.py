@@ -2,19 +2,17 @@ import json
 from collections.abc import Callable
 
 import pytest
-from llguidance import LLTokenizer
 
-from llm_inference_api.engine import constraint
-from llm_inference_api.engine.constraint import TokenMask, compile_constraint
+from llm_inference_api.engine.constraint import TokenMask
 from llm_inference_api.engine.request import Constraint, Language
 from llm_inference_api.engine.thoughts import thoughts_rules
 from llm_inference_api.errors import InvalidFieldError
-
-BYTES = LLTokenizer("byte")
+from tests.engine.grammars import BYTES
+from tests.fakes.bombs import SCHEMAS
 
 
 def mask(language: Language, source: str) -> TokenMask:
-    return compile_constraint(Constraint(language, source, "field"), BYTES)
+    return BYTES.mask(Constraint(language, source, "field"))
 
 
 def first(found: TokenMask) -> bytes:
@@ -101,7 +99,7 @@ def test_thoughts_may_come_before_a_restricted_text(
 ) -> None:
     """A model that thinks first does so in any words; what it says then matches, also after an opened thought."""
     rules = thoughts_rules(terminal, opened=True)
-    found = compile_constraint(Constraint(language, source, "field", rules), LLTokenizer("byte"))
+    found = BYTES.mask(Constraint(language, source, "field", rules))
     end = b"</think>" if terminal is json.dumps else [257]
     tokens = [*b"hm <x>\n", *end, *b"\n\n", *text.encode()]
     for token in tokens:
@@ -132,7 +130,7 @@ def test_usual_multiples_are_followed(schema: str) -> None:
 
 def test_row_of_too_many_choices_is_called_too_complex() -> None:
     """A schema that llguidance follows no further is said to be too complex, not to match nothing."""
-    found = mask(Language.JSON_SCHEMA, json.dumps({"properties": {f"p{n}": {"type": "null"} for n in range(1500)}}))
+    found = mask(Language.JSON_SCHEMA, json.dumps({"properties": {f"p{n}": {"type": "null"} for n in range(1000)}}))
     found.accept(ord("{"))
     with pytest.raises(InvalidFieldError, match="too complex"):
         found.allowed()
@@ -163,8 +161,7 @@ def test_pattern_properties_are_bounded(language: Language, source: str) -> None
         mask(language, source % json.dumps({**patterns, "items": patterns}))
 
 
-def test_compilation_is_waited_for_no_longer_than_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes too long is refused, so that the requests behind it are prepared."""
-    monkeypatch.setattr(constraint, "_LONGEST_COMPILATION", 0.0)
-    with pytest.raises(InvalidFieldError, match="takes too long to compile"):
-        mask(Language.JSON_SCHEMA, json.dumps({"enum": [f"value {n}" for n in range(3000)]}))
+def test_constraint_that_costs_too_much_is_refused() -> None:
+    """What takes too long, or too much memory, is refused by its field, so that the requests behind it are prepared."""
+    with pytest.raises(InvalidFieldError, match=r"^field: takes too long, or too much memory, to compile"):
+        mask(Language.JSON_SCHEMA, SCHEMAS["40 patterns of one text"])

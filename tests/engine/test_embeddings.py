@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from gguf import GGUFReader, PoolingType
 
-from llm_inference_api.engine import llama_embedder, worker
+from llm_inference_api.engine import llama_embedder
 from llm_inference_api.engine.embedder import AbandonedError, Embedder, Errands
 from llm_inference_api.engine.inquiry import VECTOR_TYPE, Embed, Input
 from llm_inference_api.engine.messages import ContextChoice, EngineConfig
+from llm_inference_api.engine.parts import Parts, build
 from llm_inference_api.errors import ComputationError, InvalidFieldError, ModelFailedError
 from tests.fakes.gguf import write_tiny_encoder, write_tiny_model
 
@@ -23,9 +24,9 @@ CLOSE = 5e-4
 """Between two of llama.cpp's ways through the same attention, in F16 where it is fused. Other texts are 0.1 away."""
 
 
-def parts(path: Path, context: ContextChoice | None = None) -> worker.Parts:
+def parts(path: Path, context: ContextChoice | None = None) -> Parts:
     config = EngineConfig(path, 1, 2, 10, 30.0, context=context or ContextChoice())
-    return worker.build(config, lambda fraction: None)
+    return build(config, lambda fraction: None)
 
 
 def embedder_of(path: Path) -> Embedder:

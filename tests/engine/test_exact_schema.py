@@ -2,15 +2,15 @@ import json
 from typing import Any
 
 import pytest
-from llguidance import LLTokenizer
 
-from llm_inference_api.engine.constraint import TokenMask, compile_constraint
+from llm_inference_api.engine.constraint import TokenMask
 from llm_inference_api.engine.exact_schema import exact
 from llm_inference_api.engine.request import Constraint, Language
+from tests.engine.grammars import BYTES
 
 
 def mask(schema: dict[str, Any]) -> TokenMask:
-    return compile_constraint(Constraint(Language.JSON_SCHEMA, json.dumps(schema), "field"), LLTokenizer("byte"))
+    return BYTES.mask(Constraint(Language.JSON_SCHEMA, json.dumps(schema), "field"))
 
 
 @pytest.mark.parametrize(

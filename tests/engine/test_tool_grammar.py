@@ -2,15 +2,15 @@ import json
 from dataclasses import replace
 
 import pytest
-from llguidance import LLTokenizer
 
-from llm_inference_api.engine.constraint import TokenMask, compile_constraint
+from llm_inference_api.engine.constraint import TokenMask
 from llm_inference_api.engine.request import Constraint, Language
 from llm_inference_api.engine.thoughts import thoughts_rules
 from llm_inference_api.engine.tool_format import ToolFormat
 from llm_inference_api.engine.tool_grammar import tool_constraint
 from llm_inference_api.engine.tools import Tool, ToolMode, ToolUse
 from llm_inference_api.errors import InvalidFieldError
+from tests.engine.grammars import BYTES
 from tests.engine.test_answer_reader import CALLS
 
 SCHEMA = {
@@ -31,9 +31,9 @@ TWO = {**CALLS, ToolFormat.GENERIC: CALLS[ToolFormat.HERMES]}
 
 
 def mask(form: ToolFormat, use: ToolUse, *, after_thoughts: bool = False) -> TokenMask:
-    constraint = tool_constraint(use, form, json.dumps)
+    constraint = tool_constraint(use, form, json.dumps, BYTES.json_schema)
     before = thoughts_rules(json.dumps, opened=after_thoughts)
-    return compile_constraint(replace(constraint, before=before), LLTokenizer("byte"))
+    return BYTES.mask(replace(constraint, before=before))
 
 
 @pytest.mark.parametrize("form", list(ToolFormat))
@@ -94,7 +94,7 @@ def test_thoughts_come_before_the_calls() -> None:
 def test_answer_without_calls_follows_the_words(form: ToolFormat) -> None:
     """Where a request restricts its answer too, words are those of the restriction."""
     words = Constraint(Language.CHOICE, '["yes", "no"]', "choice")
-    constraint = tool_constraint(ToolUse((F, G)), form, json.dumps, words)
-    found = compile_constraint(constraint, LLTokenizer("byte"))
+    constraint = tool_constraint(ToolUse((F, G)), form, json.dumps, BYTES.json_schema, words)
+    found = BYTES.mask(constraint)
     assert all(found.matches(text) for text in ("yes", ONE[form], TWO[form]))
     assert not any(found.matches(text) for text in ("", "hello", f"yes{ONE[form]}"))

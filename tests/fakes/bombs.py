@@ -26,6 +26,7 @@ def _references(levels: int, keyword: str) -> str:
 
 
 _ROWS = '{"type":"array","maxItems":100000,"items":'
+_TEXT = {"type": "string"}
 _LONG = {"maxLength": 10**9, "minLength": 10**5, "type": "string"}
 
 SCHEMAS = {
@@ -44,6 +45,7 @@ SCHEMAS = {
     "many multiples": json.dumps({"properties": {f"p{n}": {"multipleOf": 9001 + 2 * n} for n in range(1000)}}),
     "600 patterns": json.dumps({"patternProperties": {f"^p{n}$": {} for n in range(600)}}),
     "1,500 properties": json.dumps({"properties": {f"p{n}": {"type": "integer"} for n in range(1500)}}),
+    "40 patterns of one text": json.dumps({"allOf": [{"pattern": f"(aa|aaa){{50,}}{n}", **_TEXT} for n in range(40)]}),
     "500 alternatives": json.dumps({"anyOf": [{"properties": {f"k{n % 9}": {"const": n}}} for n in range(500)]}),
     "long pattern": json.dumps({"type": "string", "pattern": ".*a.{20}b.*", "maxLength": 5000}),
 }

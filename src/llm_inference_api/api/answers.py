@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc.aio
@@ -93,8 +93,9 @@ class Answers:
         call.facts |= {"model": model, "answer_id": question.request.id}
         first_at = None
         try:
-            raw = answer(question.model, question.request, question.count, interval)
-            async with aclosing(read(question.model, question.request, raw)) as items:
+            request = replace(question.request, caller=call.caller)
+            raw = answer(question.model, request, question.count, interval)
+            async with aclosing(read(question.model, request, raw)) as items:
                 async for item in items:
                     if isinstance(item, Delta):
                         first_at = first_at or self._note_first(model, call.started_at)

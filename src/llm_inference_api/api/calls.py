@@ -2,10 +2,16 @@
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from llm_inference_api.errors import UnavailableError
+from llm_inference_api.errors import OverloadedError, UnavailableError
+
+_RETRY_AFTER = 1.0
+"""Seconds after which a caller at the limit may come again."""
 
 
 @dataclass(slots=True)
@@ -16,37 +22,43 @@ class Call:
     request_id: str
     """What the caller, or Envoy, calls the request."""
     peer: str
+    """The caller's address."""
     started_at: float = field(default_factory=time.monotonic)
     code: str = "OK"
     """The status that the caller sees."""
     facts: dict[str, object] = field(default_factory=dict)
     """What else the log says of it, such as the model and the tokens."""
+    caller: str = ""
+    """Who calls: a key's name, a certificate's subject or the address."""
 
 
 current_call: ContextVar[Call] = ContextVar("current_call")
 
 
 class Gate:
-    """Counts the RPCs in flight, and refuses new ones once the service stops."""
+    """Counts the RPCs in flight. Refuses new ones of callers who have enough, and all once the service stops."""
 
-    def __init__(self) -> None:
-        self._in_flight = 0
+    def __init__(self, limit_per_caller: int | None = None) -> None:
+        self._in_flight: Counter[str] = Counter()
+        self._limit = limit_per_caller
         self._closed = False
         self._empty = asyncio.Event()
         self._empty.set()
 
-    def enter(self) -> None:
-        """Counts an RPC in. Raises UnavailableError where the gate is closed."""
+    @contextmanager
+    def passage(self, caller: str) -> Iterator[None]:
+        """Counts an RPC in, and out at its end. Raises UnavailableError or OverloadedError where it is refused."""
         if self._closed:
             raise UnavailableError("DRAINING", "the service is stopping; try another replica, or again later")
-        self._in_flight += 1
+        if self._limit is not None and self._in_flight[caller] >= self._limit:
+            problem = f"{self._limit} of your requests are open, which is each caller's limit"
+            raise OverloadedError(problem, _RETRY_AFTER)
+        self._in_flight[caller] += 1
         self._empty.clear()
-
-    def leave(self) -> None:
-        """Counts an RPC out."""
-        self._in_flight -= 1
-        if not self._in_flight:
-            self._empty.set()
+        try:
+            yield
+        finally:
+            self._leave(caller)
 
     def close(self) -> None:
         """Refuses all further RPCs."""
@@ -59,3 +71,10 @@ class Gate:
         except TimeoutError:
             return False
         return True
+
+    def _leave(self, caller: str) -> None:
+        self._in_flight[caller] -= 1
+        if not self._in_flight[caller]:
+            del self._in_flight[caller]
+        if not self._in_flight:
+            self._empty.set()

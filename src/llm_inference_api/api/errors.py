@@ -25,6 +25,7 @@ from llm_inference_api.errors import (
     PageNotFoundError,
     PoisonRequestError,
     ServiceError,
+    UnauthenticatedError,
     UnavailableError,
     UnsupportedError,
 )
@@ -45,10 +46,12 @@ class Failure:
 
     @property
     def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        """The status's details, and what Envoy turns into a `Retry-After` header."""
+        """The status's details, and what Envoy turns into headers of the same names."""
         metadata: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", self.status.SerializeToString())]
         if self.retry_after is not None:
             metadata.append(("retry-after", str(math.ceil(self.retry_after))))
+        if self.code is grpc.StatusCode.UNAUTHENTICATED:
+            metadata.append(("www-authenticate", "Bearer"))
         return tuple(metadata)
 
 
@@ -91,6 +94,7 @@ _CODES: dict[type, grpc.StatusCode] = {
     PoisonRequestError: grpc.StatusCode.FAILED_PRECONDITION,
     OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
+    UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
     DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
     ComputationError: grpc.StatusCode.INTERNAL,
     ServiceError: grpc.StatusCode.INTERNAL,
@@ -111,6 +115,8 @@ def _details(error: ServiceError) -> list[Message]:
             return [_error_info("MODEL_FAILED", {})]
         case HubError() | UnsupportedError():
             return [_error_info(error.reason, {})]
+        case UnauthenticatedError():
+            return [_error_info("INVALID_API_KEY", {})]
         case PoisonRequestError():
             return [_error_info("POISON_REQUEST", {})]
         case OverloadedError():

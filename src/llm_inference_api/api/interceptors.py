@@ -5,17 +5,19 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
+from llm_inference_api.api.callers import Guard, address
 from llm_inference_api.api.calls import Call, Gate, current_call
 from llm_inference_api.api.errors import Failure, describe, describe_unexpected
 from llm_inference_api.api.openai.errors import error_event, error_metadata
-from llm_inference_api.errors import InvalidFieldError, ServiceError
+from llm_inference_api.api.shield import decoded, shielded, tolerant
+from llm_inference_api.errors import ServiceError, UnauthenticatedError
 from llm_inference_api.observability.log import fields
 from llm_inference_api.observability.metrics import Metrics
 
@@ -24,6 +26,8 @@ Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 OURS = "/llm_inference."
 """How the contract's methods begin. Health checks and reflection are left alone: a drain does not wait for them."""
 OPENAI = "/llm_inference.v1.OpenAIService/"
+UNKNOWN = "unknown"
+"""What methods are called that there are not."""
 _MAX_REQUEST_ID = 128
 
 access_log = logging.getLogger("llm_inference_api.access")
@@ -33,7 +37,8 @@ logger = logging.getLogger(__name__)
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the handlers of all methods."""
 
-    def __init__(self, gate: Gate, metrics: Metrics) -> None:
+    def __init__(self, guard: Guard, gate: Gate, metrics: Metrics) -> None:
+        self._guard = guard
         self._gate = gate
         self._metrics = metrics
 
@@ -41,21 +46,35 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Returns the method's handler with everything around it."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
+        try:
+            self._guard.check(method, handler_call_details.invocation_metadata)
+        except UnauthenticatedError as error:
+            # Names that nobody here has given would fill the metrics.
+            return self._refusal(method if handler else UNKNOWN, error)
         if handler is None or not method.startswith(OURS):
-            return handler
-        decode = _tolerant(handler.request_deserializer)
+            return handler and shielded(handler, _end)
+        decode = tolerant(handler.request_deserializer)
         if handler.response_streaming:
             stream = self._around_stream(method, handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(stream, decode, handler.response_serializer)
         unary = self._around_unary(method, handler.unary_unary)
         return grpc.unary_unary_rpc_method_handler(unary, decode, handler.response_serializer)
 
+    def _refusal(self, method: str, error: ServiceError) -> Any:
+        """Returns a handler for whatever the method takes and gives, which reads nothing of it."""
+
+        async def refuse(_requests: Any, context: Context) -> AsyncGenerator[Any]:
+            async with self._observed(method, context):
+                await _abort(context, describe(error))
+                yield
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
     def _around_unary(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
             async with self._observed(method, context):
                 try:
-                    self._admit(request)
-                    return await behaviour(request, context)
+                    return await behaviour(decoded(request), context)
                 except Exception as error:
                     await _abort(context, _failure(error))
 
@@ -68,8 +87,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             async with self._observed(method, context):
                 sent = None
                 try:
-                    self._admit(request)
-                    async with aclosing(behaviour(request, context)) as messages:
+                    async with aclosing(behaviour(decoded(request), context)) as messages:
                         async for message in messages:
                             sent = message
                             yield message
@@ -82,46 +100,35 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return call
 
-    @staticmethod
-    def _admit(request: Any) -> None:
-        if isinstance(request, DecodeError):
-            raise InvalidFieldError("request", "is no valid message of its type; texts must be UTF-8")
-
     @asynccontextmanager
     async def _observed(self, method: str, context: Context) -> AsyncGenerator[None]:
         """Counts, times and logs the RPC, whichever way it ends."""
-        call = Call(method, _request_id(context), context.peer())
+        call = Call(method, _request_id(context), address(context), caller=self._guard.caller(context))
         current_call.set(call)
-        await self._enter(context)
         self._metrics.rpc_started()
-        try:
-            yield
-        except (asyncio.CancelledError, GeneratorExit):
-            call.code = "DEADLINE_EXCEEDED" if _is_past_deadline(context) else "CANCELLED"
-            raise
-        finally:
-            seconds = time.monotonic() - call.started_at
-            self._gate.leave()
-            self._metrics.rpc_ended(method, call.code, seconds)
-            _log_access(call, seconds)
+        with ExitStack() as passage:
+            try:
+                await self._enter(passage, context)
+                yield
+            except (asyncio.CancelledError, GeneratorExit):
+                call.code = "DEADLINE_EXCEEDED" if _is_past_deadline(context) else "CANCELLED"
+                raise
+            finally:
+                seconds = time.monotonic() - call.started_at
+                self._metrics.rpc_ended(method, call.code, seconds)
+                _log_access(call, seconds)
 
-    async def _enter(self, context: Context) -> None:
+    async def _enter(self, passage: ExitStack, context: Context) -> None:
         try:
-            self._gate.enter()
+            passage.enter_context(self._gate.passage(current_call.get().caller))
         except ServiceError as error:
             await _abort(context, describe(error))
 
 
-def _tolerant(decode: Callable[[bytes], Message]) -> Callable[[bytes], Message | DecodeError]:
-    """Hands a message that cannot be decoded to the handler, as the exception: gRPC would show the caller its text."""
-
-    def decode_or_error(data: bytes) -> Message | DecodeError:
-        try:
-            return decode(data)
-        except DecodeError as error:
-            return error
-
-    return decode_or_error
+async def _end(context: Context, error: Exception) -> None:
+    """Ends an RPC that is not ours."""
+    failure = _failure(error)
+    await context.abort(failure.code, failure.status.message, failure.trailing_metadata)
 
 
 def _failure(error: Exception) -> Failure:
@@ -165,5 +172,11 @@ def _identity() -> dict[str, object]:
 
 
 def _log_access(call: Call, seconds: float) -> None:
-    values = {"code": call.code, "duration_ms": round(seconds * 1000, 1), "peer": call.peer, **call.facts}
+    values = {
+        "code": call.code,
+        "duration_ms": round(seconds * 1000, 1),
+        "peer": call.peer,
+        "caller": call.caller,
+        **call.facts,
+    }
     access_log.info(call.method.rpartition("/")[2], extra=fields(**_identity(), **values))

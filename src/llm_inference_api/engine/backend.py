@@ -77,6 +77,9 @@ class Backend(Protocol):
     def mask(self, constraint: Constraint) -> Mask:
         """Returns a new mask for an answer. Raises InvalidFieldError where no text can match the constraint."""
 
+    def json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
+        """Returns the schema as part of a grammar; see `constraint.Grammars.json_schema`."""
+
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> Sampler:
         """Returns a new sampler that chooses among the mask's tokens only."""
 

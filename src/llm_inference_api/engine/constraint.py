@@ -7,23 +7,22 @@ request. Masks are computed beside the engine's thread, so that one that takes l
 import json
 import os
 import re
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+from llguidance import LLMatcher, LLTokenizer
 
 from llm_inference_api.engine.exact_schema import exact
 from llm_inference_api.engine.request import Constraint, Language
+from llm_inference_api.engine.trial import TooCostlyError, Trial
+from llm_inference_api.engine.trial_process import LIMITS
 from llm_inference_api.errors import InvalidFieldError
 
 TokenIds = npt.NDArray[np.int32]
 
-_LIMITS = LLParserLimits(verbose_errors=False, initial_lexer_fuel=300_000)
-"""The fuel bounds what compiling takes: about 0.2 s."""
 _LARGEST_MULTIPLE = 10_000
 """Of all `multipleOf` of a constraint together. Each becomes an automaton of so many states, which no fuel bounds."""
 _MOST_PATTERNS = 50
@@ -41,12 +40,6 @@ _EXCERPT = re.compile(r"\n *\d+ \|")
 
 _beside = ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)) // 2), "mask")
 """Computes masks while the engine computes scores: llguidance lets other threads run meanwhile."""
-
-
-_compiling = ThreadPoolExecutor(2, "compile")
-_LONGEST_COMPILATION = 1.5
-"""Seconds that the preparer waits for a constraint; an intersection of patterns can take any time."""
-Compiled = TypeVar("Compiled")
 
 
 class TokenMask:
@@ -120,29 +113,59 @@ class _Reader:
         return self._fits and self._matcher.is_accepting()
 
 
-def compile_constraint(constraint: Constraint, tokenizer: LLTokenizer) -> TokenMask:
-    """Returns the mask for a new answer. Raises InvalidFieldError where nothing can match, or for lack of sense."""
-    if constraint.words is not None:
-        compile_constraint(constraint.words, tokenizer)  # What is wrong with it is said of its own field.
+class Grammars:
+    """Compiles constraints for one model's tokens."""
+
+    def __init__(self, tokenizer: LLTokenizer, trial: Trial) -> None:
+        self._tokenizer = tokenizer
+        self._trial = trial
+
+    def mask(self, constraint: Constraint) -> TokenMask:
+        """Returns the mask for a new answer.
+
+        Raises InvalidFieldError where nothing can match, for lack of sense, and where compiling costs too much.
+        """
+        if constraint.words is not None:
+            self.mask(constraint.words)  # What is wrong with it is said of its own field.
+        grammar = _checked_grammar(constraint)
+        if problem := self._problem(grammar, constraint.field):
+            raise InvalidFieldError(constraint.field, _reason(problem))
+        matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=LIMITS)
+        if matcher.is_error():
+            raise InvalidFieldError(constraint.field, _reason(matcher.get_error()))
+        return TokenMask(matcher, self._tokenizer, constraint.field)
+
+    def json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
+        """Returns the schema, which the field of a request has, as part of a grammar.
+
+        Where it is not strict, keywords that cannot be followed restrict nothing; neither does a schema without sense.
+        Raises InvalidFieldError where to find that out would cost too much.
+        """
+        _check_unbounded(json.dumps(schema), field)
+        schema = exact(schema)
+        options = {**_JSON_OPTIONS, "lenient": not strict}
+        grammar = LLMatcher.grammar_from_json_schema(schema, overrides=options)  # type: ignore[arg-type]
+        if not strict and self._problem(grammar, field):
+            schema = {"type": "object"}
+        return {**schema, "x-guidance": options}
+
+    def _problem(self, grammar: str, field: str) -> str:
+        try:
+            return self._trial.problem(grammar)
+        except TooCostlyError as error:
+            problem = "takes too long, or too much memory, to compile; simplify it"
+            raise InvalidFieldError(field, problem) from error
+
+
+def _checked_grammar(constraint: Constraint) -> str:
+    """Returns the constraint as llguidance wants it. Raises InvalidFieldError where it makes no sense."""
     _check_unbounded(constraint.source, constraint.field)
     try:
-        grammar = _grammar(constraint)
+        return _grammar(constraint)
     except ValueError as error:
         raise InvalidFieldError(constraint.field, _reason(str(error))) from error
     except RecursionError as error:
         raise InvalidFieldError(constraint.field, "has too many levels") from error
-    matcher = _in_time(lambda: LLMatcher(tokenizer, grammar, log_level=0, limits=_LIMITS), constraint.field)
-    if matcher.is_error():
-        raise InvalidFieldError(constraint.field, _reason(matcher.get_error()))
-    return TokenMask(matcher, tokenizer, constraint.field)
-
-
-def _in_time(compile_it: Callable[[], Compiled], field: str) -> Compiled:
-    """Returns what is compiled. Raises InvalidFieldError where that takes too long; it cannot be stopped."""
-    try:
-        return _compiling.submit(compile_it).result(_LONGEST_COMPILATION)
-    except TimeoutError as error:
-        raise InvalidFieldError(field, "takes too long to compile; simplify it") from error
 
 
 def _check_unbounded(source: str, field: str) -> None:
@@ -180,21 +203,6 @@ def _states(number: str) -> int:
     except ArithmeticError:
         return 0  # What is wrong with it is llguidance's to say.
     return int(min(digits, Decimal(2 * _LARGEST_MULTIPLE)))
-
-
-def json_schema(schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
-    """Returns the schema, which the field of a request has, as part of a grammar.
-
-    Where it is not strict, keywords that cannot be followed restrict nothing; neither does a schema without sense.
-    Raises InvalidFieldError where to find that out would take too long.
-    """
-    _check_unbounded(json.dumps(schema), field)
-    schema = exact(schema)
-    options = {**_JSON_OPTIONS, "lenient": not strict}
-    grammar = LLMatcher.grammar_from_json_schema(schema, overrides=options)  # type: ignore[arg-type]
-    if not strict and _in_time(lambda: LLMatcher.validate_grammar(grammar), field):
-        schema = {"type": "object"}
-    return {**schema, "x-guidance": options}
 
 
 def _grammar(constraint: Constraint) -> str:

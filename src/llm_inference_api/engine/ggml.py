@@ -97,6 +97,10 @@ class GgmlBackend:
         """See `Backend.mask`; always raises InvalidFieldError."""
         raise InvalidFieldError(constraint.field, "a legacy GGML model cannot restrict its text; leave it out")
 
+    def json_schema(self, _schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:  # noqa: ARG002
+        """See `Backend.json_schema`; always raises InvalidFieldError."""
+        raise InvalidFieldError(field, "a legacy GGML model cannot restrict its text; leave it out")
+
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> NumpySampler:
         """See `Backend.masked_sampler`; there are no masks."""
         raise NotImplementedError

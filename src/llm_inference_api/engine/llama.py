@@ -16,7 +16,7 @@ import numpy.typing as npt
 from llama_cpp._ggml import libggml
 
 from llm_inference_api.engine.backend import BackendError, Mask, Row
-from llm_inference_api.engine.constraint import TokenMask, compile_constraint
+from llm_inference_api.engine.constraint import TokenMask
 from llm_inference_api.engine.llama_sampler import LlamaSampler, MaskedSampler
 from llm_inference_api.engine.llama_vocabulary import Vocabulary
 from llm_inference_api.engine.messages import GpuChoice
@@ -233,7 +233,11 @@ class LlamaBackend:
 
     def mask(self, constraint: Constraint) -> TokenMask:
         """See `Backend.mask`."""
-        return compile_constraint(constraint, self.vocabulary.for_grammars)
+        return self.vocabulary.grammars.mask(constraint)
+
+    def json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
+        """See `Backend.json_schema`."""
+        return self.vocabulary.grammars.json_schema(schema, field, strict=strict)
 
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> MaskedSampler:
         """See `Backend.masked_sampler`."""

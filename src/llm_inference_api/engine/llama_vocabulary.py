@@ -5,10 +5,11 @@ from functools import cached_property
 from typing import Any
 
 import llama_cpp.llama_cpp as C
-from llguidance import LLTokenizer
 from llguidance.llamacpp import lltokenizer_from_vocab
 
+from llm_inference_api.engine.constraint import Grammars
 from llm_inference_api.engine.tool_format import MARKERS
+from llm_inference_api.engine.trial import Trial
 
 _MARKERS = frozenset(marker.encode() for marker in MARKERS)
 
@@ -24,10 +25,12 @@ class Vocabulary:
         """Bytes of the longest text that one token may stand for."""
 
     @cached_property
-    def for_grammars(self) -> LLTokenizer:
-        """The tokens as llguidance wants them. Made when first asked for: that takes up to a second."""
+    def grammars(self) -> Grammars:
+        """What compiles constraints for these tokens. Made when first asked for: that takes up to a second."""
         ends = [token for token in range(self.size) if self.is_end(token)]
-        return lltokenizer_from_vocab(self._vocab, eos_token=ends)
+        tokenizer = lltokenizer_from_vocab(self._vocab, eos_token=ends)
+        special = (token for token in range(self.size) if tokenizer.is_special_token(token))
+        return Grammars(tokenizer, Trial(self.size, {token: self.text(token) for token in special}))
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Returns the tokens of the text.

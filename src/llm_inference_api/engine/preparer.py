@@ -4,7 +4,7 @@ import json
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from llm_inference_api.engine.backend import Mask, Sampler
 from llm_inference_api.engine.chat_template import ChatTemplate
@@ -38,6 +38,9 @@ class SamplerFactory(Protocol):
 
     def mask(self, constraint: Constraint) -> Mask:
         """Returns a new mask for an answer. Raises InvalidFieldError where no text can match the constraint."""
+
+    def json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
+        """Returns the schema as part of a grammar; see `constraint.Grammars.json_schema`."""
 
     def masked_sampler(self, sampling: Sampling, prompt: list[int], mask: Mask) -> Sampler:
         """Returns a new sampler that chooses among the mask's tokens only."""
@@ -82,7 +85,8 @@ class Preparer:
     def _constraint(self, request: GenerationRequest) -> Constraint | None:
         constraint = request.constraint
         if request.tools is not None:
-            constraint = tool_constraint(request.tools, self.template.tool_format, self._terminal, constraint)
+            spell, write = self._terminal, self.samplers.json_schema
+            constraint = tool_constraint(request.tools, self.template.tool_format, spell, write, constraint)
         if constraint is None or isinstance(request.prompt, str):
             return constraint
         return replace(constraint, before=thoughts_rules(self._terminal, opened=self.template.opens_thoughts))

@@ -93,6 +93,8 @@ class GenerationRequest:
     stopping: Stopping = Stopping()
     constraint: Constraint | None = None
     tools: ToolUse | None = None
+    caller: str = ""
+    """Who asks; waiting requests of different callers are served in turn."""
 
 
 class Usage(NamedTuple):

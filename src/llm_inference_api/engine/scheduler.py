@@ -2,15 +2,16 @@
 
 There are no phases. Each sequence has known tokens and computed tokens; a step gives rows, under one budget, so that
 the computed ones catch up with the known ones. Sequences that only lack their newest token come first, prompts share
-what is left of the budget in order of arrival, and waiting sequences are admitted when all that they may need fits.
+what is left of the budget in order of admission, and waiting sequences are admitted, their callers in turn, when all
+that they may need fits.
 """
 
-from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from llm_inference_api.engine.prefix_cache import PrefixCache, Seat, common_prefix
 from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.engine.waiting import WaitingQueue
 
 MIN_SHARED_TOKENS = 32
 """A prefix that another sequence is still computing is waited for when it saves at least this many rows."""
@@ -61,12 +62,12 @@ class Scheduler:
     def __init__(self, cache: PrefixCache, slots: int) -> None:
         self.cache = cache
         self.slots = slots
-        self.waiting: deque[Sequence] = deque()
+        self.waiting = WaitingQueue()
         self.running: list[Sequence] = []
 
     def add(self, sequence: Sequence) -> None:
-        """Puts the sequence at the end of the queue."""
-        self.waiting.append(sequence)
+        """Puts the sequence into the queue."""
+        self.waiting.add(sequence)
 
     def schedule(self, budget: int) -> Plan:
         """Returns the next step's plan, with about `budget` rows, and marks them as computed.
@@ -88,10 +89,6 @@ class Scheduler:
             return
         self.running.remove(sequence)
         self.cache.release(self.cache.seats[sequence.seat])
-
-    def requests_ahead(self, sequence: Sequence) -> int:
-        """Returns how many waiting sequences are served before this one."""
-        return self.waiting.index(sequence)
 
     def _give(self, plan: Plan, sequences: list[Sequence], budget: int) -> int:
         given = 0
@@ -117,7 +114,7 @@ class Scheduler:
                 continue
             if not self._make_room(plan, sequence, source, length):
                 return
-            self.waiting.remove(sequence)
+            self.waiting.serve(sequence)
             self._seat(plan, sequence, source, length)
 
     def _is_being_computed(self, sequence: Sequence, length: int) -> bool:

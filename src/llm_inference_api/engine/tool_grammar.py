@@ -5,8 +5,9 @@ They are Lark with llguidance's additions (https://github.com/guidance-ai/llguid
 
 import json
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Protocol
 
-from llm_inference_api.engine.constraint import json_schema
 from llm_inference_api.engine.request import Constraint, Language
 from llm_inference_api.engine.thoughts import Terminal, up_to
 from llm_inference_api.engine.tool_format import (
@@ -16,7 +17,14 @@ from llm_inference_api.engine.tool_format import (
     TOOL_CALLS,
     ToolFormat,
 )
-from llm_inference_api.engine.tools import Tool, ToolMode, ToolUse
+from llm_inference_api.engine.tools import ToolMode, ToolUse
+
+
+class SchemaWriter(Protocol):
+    """Writes JSON schemas for grammars; see `constraint.Grammars.json_schema`."""
+
+    def __call__(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
+        """Returns the schema as part of a grammar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +42,19 @@ class _Form:
     """Whether each call has the trigger, or one stands before all."""
 
 
-def tool_constraint(use: ToolUse, form: ToolFormat, terminal: Terminal, words: Constraint | None = None) -> Constraint:
+def tool_constraint(
+    use: ToolUse, form: ToolFormat, terminal: Terminal, write: SchemaWriter, words: Constraint | None = None
+) -> Constraint:
     """Returns what restricts an answer to words and calls of these tools, as far as the request leaves it free.
 
-    `words` is what restricts an answer that calls none.
+    `words` is what restricts an answer that calls none. Raises InvalidFieldError where a schema costs too much.
     """
     start = _start(use, _form(form, terminal), has_words=words is not None)
     tools = use.callable
     names = " | ".join(f"call_{index}" for index in range(len(tools)))
-    calls = [rule for index, tool in enumerate(tools) for rule in _call_rules(index, tool, form, terminal)]
+    schemas = [write(json.loads(tool.parameters), "tools", strict=tool.strict) for tool in tools]
+    rules = (_call_rules(index, tool.name, schemas[index], form, terminal) for index, tool in enumerate(tools))
+    calls = list(chain.from_iterable(rules))
     source = "\n".join([*start, f"call: {names}", *calls, "TEXT: /(.|\\n)*/"])
     # Words that no answer can have are left out: a grammar must use what it names.
     needed = words if use.mode is ToolMode.AUTO else None
@@ -70,16 +82,15 @@ def _form(form: ToolFormat, terminal: Terminal) -> _Form:
             return _Form(terminal(TOOL_CALLS), "", "", "", "", "", repeats_trigger=True)
 
 
-def _call_rules(index: int, tool: Tool, form: ToolFormat, terminal: Terminal) -> list[str]:
+def _call_rules(index: int, name: str, schema: dict[str, Any], form: ToolFormat, terminal: Terminal) -> list[str]:
     shape = _form(form, terminal)
-    schema = json_schema(json.loads(tool.parameters), "tools", strict=tool.strict)
     if form is ToolFormat.MISTRAL_ARGS:
-        name = f"{_quoted(tool.name)} {terminal(ARGS)}"
+        head = f"{_quoted(name)} {terminal(ARGS)}"
     else:
         key = "parameters" if form is ToolFormat.LLAMA else "arguments"
-        name = _quoted(f'{json.dumps(tool.name)}, "{key}": ')
+        head = _quoted(f'{json.dumps(name)}, "{key}": ')
     return [
-        f"call_{index}: {shape.call_start} {name} args_{index} {shape.call_end}",
+        f"call_{index}: {shape.call_start} {head} args_{index} {shape.call_end}",
         f"args_{index}: %json {json.dumps(schema)}",
     ]
 

@@ -3,7 +3,6 @@
 Envoy takes JSON and substitutes no variables, so it is rendered.
 """
 
-import ipaddress
 import json
 import re
 from collections.abc import Sequence
@@ -12,10 +11,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from llm_inference_api.addresses import is_ip
 from llm_inference_api.envoy.extensions import typed
+from llm_inference_api.envoy.limits import MAX_BODY_BYTES, MAX_HEADERS_KIB, http2_options, overload_manager, runtime
 from llm_inference_api.envoy.openai import OPENAI_CLIENT_HEADERS, openai_errors_filter
 from llm_inference_api.envoy.replies import local_replies
 from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes
+from llm_inference_api.envoy.tls import EdgeTls, UpstreamTls, downstream_transport, upstream_transport
 
 Json = dict[str, Any]
 
@@ -23,8 +25,8 @@ SERVICES = tuple(
     f"llm_inference.v1.{name}Service"
     for name in ("Embedding", "Inference", "Model", "OpenAI", "Operations", "Page", "Token")
 )
-MAX_BODY_BYTES = 4 << 20
-"""Of a request; must stay below what gRPC receives."""
+CALLER_ADDRESS_HEADER = "x-caller-address"
+"""From Envoy to the service (api/callers.py)."""
 _BUFFER_BYTES = 16 << 20
 """Of a response; documents such as a page's scripts exceed Envoy's 1 MiB."""
 
@@ -37,6 +39,10 @@ class Sidecar:
     port: int = 8091
     upstream: str = "127.0.0.1"
     upstream_port: int = 50051
+    upstream_socket: str | None = None
+    """Path of a Unix socket on which the service listens, in place of host and port."""
+    upstream_tls: UpstreamTls | None = None
+    tls: EdgeTls | None = None
     descriptor: str = "/etc/envoy/descriptor.pb"
     """Path of the descriptor set, as Envoy sees it."""
     allowed_origins: Sequence[str] = ("*",)
@@ -60,7 +66,9 @@ def default_bootstrap() -> str:
 def bootstrap(sidecar: Sidecar) -> str:
     """Returns Envoy's configuration as JSON."""
     config: Json = {
-        "overload_manager": _overload_manager(),
+        "node": {"id": "sidecar", "cluster": "llm-inference-api"},  # Certificates need to know for whom they are.
+        "overload_manager": overload_manager(),
+        "layered_runtime": runtime(),
         "static_resources": {
             "listeners": [_listener(sidecar)],
             "clusters": [
@@ -74,23 +82,17 @@ def bootstrap(sidecar: Sidecar) -> str:
     return json.dumps(config, indent=2) + "\n"
 
 
-def _overload_manager() -> Json:
-    limit = typed(
-        "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-        max_active_downstream_connections=4096,
-    )
-    name = "envoy.resource_monitors.global_downstream_max_connections"
-    return {"resource_monitors": [{"name": name, "typed_config": limit}]}
-
-
 def _listener(sidecar: Sidecar) -> Json:
     manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": _connection_manager(sidecar)}
+    chain: Json = {"filters": [manager]}
+    if sidecar.tls is not None:
+        chain["transport_socket"] = downstream_transport(sidecar.tls)
     return {
         "name": "rest",
         "address": _address(sidecar.listen, sidecar.port),
         "enable_reuse_port": False,  # Two Envoys on one port would share its connections, unseen.
         "per_connection_buffer_limit_bytes": MAX_BODY_BYTES + (1 << 20),
-        "filter_chains": [{"filters": [manager]}],
+        "filter_chains": [chain],
     }
 
 
@@ -104,17 +106,23 @@ def _connection_manager(sidecar: Sidecar) -> Json:
         use_remote_address=True,
         preserve_external_request_id=True,
         always_set_request_id_in_response=True,
+        # The service names callers by it; what clients send of it is dropped.
+        forward_client_cert_details="SANITIZE_SET",
+        set_current_client_cert_details={"cert": True},
         normalize_path=True,
+        merge_slashes=True,
         path_with_escaped_slashes_action="KEEP_UNCHANGED",  # Model ids hold slashes, which clients escape.
         stream_idle_timeout=silence,
         request_headers_timeout="10s",
         request_timeout="60s",  # Of the upload.
         common_http_protocol_options={"idle_timeout": silence, "headers_with_underscores_action": "REJECT_REQUEST"},
-        http2_protocol_options={"max_concurrent_streams": 1024},
+        max_request_headers_kb=MAX_HEADERS_KIB,
+        http2_protocol_options=http2_options(),
         access_log=[_access_log()] if sidecar.access_log else [],
         local_reply_config=local_replies(),
         route_config={
             "name": "rest",
+            "request_headers_to_add": [_caller_address()],
             "response_headers_to_remove": ["grpc-accept-encoding", "x-envoy-upstream-service-time"],
             "virtual_hosts": [
                 {
@@ -127,6 +135,12 @@ def _connection_manager(sidecar: Sidecar) -> Json:
         },
         http_filters=_filters(sidecar),
     )
+
+
+def _caller_address() -> Json:
+    """Says who calls, whatever the caller says; `x-forwarded-for` has this machine's name for its own callers."""
+    header = {"key": CALLER_ADDRESS_HEADER, "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
+    return {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
 def _access_log() -> Json:
@@ -169,6 +183,7 @@ def _filters(sidecar: Sidecar) -> list[Json]:
         {"name": "envoy.filters.http.cors", "typed_config": typed(f"{http}.cors.v3.Cors")},
         _health_filter("/health/live", OPS_CLUSTER),
         _health_filter("/health/ready", SERVICE_CLUSTER),
+        {"name": "envoy.filters.http.lua", "typed_config": typed(f"{http}.lua.v3.Lua")},
         {"name": "strip", "typed_config": typed(f"{http}.header_mutation.v3.HeaderMutation")},
         {"name": "envoy.filters.http.compressor", "typed_config": _compressor()},
         openai_errors_filter(),
@@ -233,7 +248,10 @@ def _transcoder(descriptor: str) -> Json:
 
 
 def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
-    endpoint = {"endpoint": {"address": _address(sidecar.upstream, sidecar.upstream_port)}}
+    address = _address(sidecar.upstream, sidecar.upstream_port)
+    if sidecar.upstream_socket is not None:
+        address = {"pipe": {"path": sidecar.upstream_socket}}
+    endpoint = {"endpoint": {"address": address}}
     check = {
         "timeout": "1s",
         "interval": "1s",
@@ -248,9 +266,10 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
         "extensions.upstreams.http.v3.HttpProtocolOptions",
         explicit_http_config={"http2_protocol_options": keepalive},
     )
-    return {
+    is_address = sidecar.upstream_socket is not None or is_ip(sidecar.upstream)
+    cluster: Json = {
         "name": name,
-        "type": "STATIC" if _is_ip(sidecar.upstream) else "STRICT_DNS",
+        "type": "STATIC" if is_address else "STRICT_DNS",
         "connect_timeout": "1s",
         "per_connection_buffer_limit_bytes": _BUFFER_BYTES,
         "common_lb_config": {
@@ -261,15 +280,10 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
+    if sidecar.upstream_tls is not None:
+        cluster["transport_socket"] = upstream_transport(sidecar.upstream_tls)
+    return cluster
 
 
 def _address(host: str, port: int) -> Json:
     return {"socket_address": {"address": host, "port_value": port}}
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

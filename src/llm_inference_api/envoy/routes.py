@@ -23,7 +23,10 @@ _GET_ONLY = (_PAGES, "/metrics|/health/(live|ready)", "/(api/llms|v1/models)(/.*
 
 
 def routes() -> list[Json]:
-    """Returns all routes; the first that matches is taken."""
+    """Returns all routes; the first that matches is taken.
+
+    All of them lead to a cluster, also those that are refused before: the CORS filter passes over the others.
+    """
     return [
         {
             "name": "grpc",
@@ -86,12 +89,19 @@ def routes() -> list[Json]:
         {
             "name": "not-found",
             "match": {"prefix": "/"},
-            "direct_response": {"status": 404, "body": {"inline_string": "not found"}},
+            "route": _to(OPS_CLUSTER),  # The transcoder knows no such path.
         },
     ]
 
 
 _OFF = typed("config.route.v3.FilterConfig", disabled=True)
+
+
+def _refuse_method(instead: str) -> Json:
+    code = f"""function envoy_on_request(request)
+  request:respond({{[":status"] = "405", ["allow"] = "{instead}, OPTIONS"}}, "method not allowed; use {instead}")
+end"""
+    return typed("extensions.filters.http.lua.v3.LuaPerRoute", source_code={"inline_string": code})
 
 
 def _stripped(*more: str) -> Json:
@@ -109,13 +119,11 @@ _OPENAI = {**_stripped(*ERROR_HEADERS), OPENAI_ERRORS: typed("config.route.v3.Fi
 
 def _only(method: str, paths: str) -> Json:
     """Returns the route that answers all other methods on the paths; those with this method must not come here."""
-    # The CORS filter answers no preflight on a route without a cluster, so OPTIONS goes on.
     return {
         "name": f"only-{method.lower()}",
         "match": {"safe_regex": {"regex": paths}, "headers": [_method(f"{method}|OPTIONS", invert=True)]},
-        "direct_response": {"status": 405, "body": {"inline_string": f"method not allowed; use {method}"}},
-        "response_headers_to_add": [_header("allow", f"{method}, OPTIONS")],
-        "typed_per_filter_config": {"envoy.filters.http.grpc_json_transcoder": _OFF},
+        "route": _to(OPS_CLUSTER),
+        "typed_per_filter_config": {"envoy.filters.http.lua": _refuse_method(method)},
     }
 
 

@@ -58,6 +58,7 @@ def _header(value: str) -> str:
 _KINDS: dict[grpc.StatusCode, tuple[str, str | None]] = {
     grpc.StatusCode.INVALID_ARGUMENT: ("invalid_request_error", None),
     grpc.StatusCode.FAILED_PRECONDITION: ("invalid_request_error", None),
+    grpc.StatusCode.UNAUTHENTICATED: ("invalid_request_error", "invalid_api_key"),
     grpc.StatusCode.NOT_FOUND: ("invalid_request_error", None),
     grpc.StatusCode.RESOURCE_EXHAUSTED: ("rate_limit_error", "rate_limit_exceeded"),
     grpc.StatusCode.DEADLINE_EXCEEDED: ("server_error", "timeout"),

@@ -1,0 +1,59 @@
+"""How a client connects, and what it shows."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from llm_inference_api.errors import StartError
+
+_TLS = "https://"
+KEY, AUTHORITY, CERTIFICATE, CERTIFICATE_KEY = "LLM_API_KEY", "LLM_TLS_CA", "LLM_TLS_CERT", "LLM_TLS_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a service may ask for: an API key, TLS, a certificate."""
+
+    key: str | None = None
+    authority: str | None = None
+    """Path of the PEM file with who signed the service's certificate; None for those that the system trusts."""
+    certificate: str | None = None
+    """Path of the client's own certificate, in PEM form."""
+    certificate_key: str | None = None
+
+    @staticmethod
+    def from_environment(environment: Mapping[str, str] = os.environ) -> "Access":
+        """Returns what LLM_API_KEY, LLM_TLS_CA, LLM_TLS_CERT and LLM_TLS_KEY say: a command line is for all to read."""
+        names = (KEY, AUTHORITY, CERTIFICATE, CERTIFICATE_KEY)
+        return Access(*(environment.get(name) or None for name in names))
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes with every call."""
+        return (("authorization", f"Bearer {self.key}"),) if self.key else ()
+
+    def channel(self, address: str) -> grpc.aio.Channel:
+        """Returns a channel to `host:port`: with TLS where `https://` stands before it, or an authority is named.
+
+        Raises StartError where a file cannot be read.
+        """
+        if self.authority is None and not address.startswith(_TLS):
+            return grpc.aio.insecure_channel(address)
+        files = zip((AUTHORITY, CERTIFICATE_KEY, CERTIFICATE), self._paths, strict=True)
+        credentials = grpc.ssl_channel_credentials(*(_content(name, path) for name, path in files))
+        return grpc.aio.secure_channel(address.removeprefix(_TLS), credentials)
+
+    @property
+    def _paths(self) -> tuple[str | None, str | None, str | None]:
+        return self.authority, self.certificate_key, self.certificate
+
+
+def _content(variable: str, path: str | None) -> bytes | None:
+    try:
+        return Path(path).read_bytes() if path else None
+    except OSError as error:
+        raise StartError(f"{variable}: {path} cannot be read ({error.strerror})") from error

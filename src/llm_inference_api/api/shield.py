@@ -1,0 +1,73 @@
+"""Keeps exceptions' texts from callers of other people's services: gRPC's own health and reflection."""
+
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from functools import wraps
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from llm_inference_api.errors import InvalidFieldError
+
+Context = grpc.aio.ServicerContext[Any, Any]
+End = Callable[[Context, Exception], Any]
+"""Ends the RPC with a status for the exception."""
+
+
+def tolerant(decode: Callable[[bytes], Message]) -> Callable[[bytes], Message | DecodeError]:
+    """Hands a message that cannot be decoded to the handler, as the exception: gRPC would show the caller its text."""
+
+    def decode_or_error(data: bytes) -> Message | DecodeError:
+        try:
+            return decode(data)
+        except DecodeError as error:
+            return error
+
+    return decode_or_error
+
+
+def decoded(request: Any) -> Any:
+    """Returns the request. Raises InvalidFieldError where `tolerant` could not decode it."""
+    if isinstance(request, DecodeError):
+        raise InvalidFieldError("request", "is no valid message of its type; texts must be UTF-8")
+    return request
+
+
+def shielded(handler: Any, end: End) -> Any:
+    """Returns the handler, which ends with `end` whatever it raises."""
+    decode, encode = tolerant(handler.request_deserializer), handler.response_serializer
+    if handler.request_streaming:
+        return grpc.stream_stream_rpc_method_handler(_shielded(handler.stream_stream, _each, end), decode, encode)
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler(_shielded(handler.unary_stream, decoded, end), decode, encode)
+    return grpc.unary_unary_rpc_method_handler(_shielded(handler.unary_unary, decoded, end), decode, encode)
+
+
+def _shielded(behaviour: Callable[..., Any], checked: Callable[[Any], Any], end: End) -> Callable[..., Any]:
+    @wraps(behaviour)
+    async def generator(request: Any, context: Context) -> AsyncGenerator[Any]:
+        try:
+            async for message in behaviour(checked(request), context):
+                yield message
+        except grpc.aio.AbortError:
+            raise  # The service has said what is wrong.
+        except Exception as error:
+            await end(context, error)
+
+    @wraps(behaviour)
+    async def coroutine(request: Any, context: Context) -> Any:
+        try:
+            return await behaviour(checked(request), context)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:
+            await end(context, error)
+
+    return generator if inspect.isasyncgenfunction(behaviour) else coroutine
+
+
+async def _each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield decoded(request)

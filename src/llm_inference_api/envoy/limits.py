@@ -1,0 +1,59 @@
+"""What Envoy bears before it refuses (https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/best_practices/edge)."""
+
+from typing import Any
+
+from llm_inference_api.envoy.extensions import typed
+
+Json = dict[str, Any]
+
+MAX_BODY_BYTES = 4 << 20
+"""Of a request; must stay below what gRPC receives."""
+MAX_HEADERS_KIB = 8
+"""Of a request; with what Envoy adds to them, must stay below the metadata that gRPC receives."""
+_MAX_CONNECTIONS = 4096
+_MAX_HEAP_BYTES = 2 << 30
+_MAX_STREAMS = 256
+"""Of one HTTP/2 connection; clients let further ones wait."""
+
+
+def overload_manager() -> Json:
+    """Returns when Envoy refuses connections and, short of memory, requests."""
+    resources = "extensions.resource_monitors"
+    connections = typed(
+        f"{resources}.downstream_connections.v3.DownstreamConnectionsConfig",
+        max_active_downstream_connections=_MAX_CONNECTIONS,
+    )
+    heap = typed(f"{resources}.fixed_heap.v3.FixedHeapConfig", max_heap_size_bytes=_MAX_HEAP_BYTES)
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            {"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": connections},
+            {"name": "envoy.resource_monitors.fixed_heap", "typed_config": heap},
+        ],
+        "actions": [
+            _action("shrink_heap", 0.9),
+            _action("stop_accepting_requests", 0.95),
+            _action("stop_accepting_connections", 0.98),
+        ],
+    }
+
+
+def http2_options() -> Json:
+    """Returns what one HTTP/2 connection of a client may hold open and in flight."""
+    return {
+        "max_concurrent_streams": _MAX_STREAMS,
+        "initial_stream_window_size": 64 << 10,
+        "initial_connection_window_size": 1 << 20,
+    }
+
+
+def runtime() -> Json:
+    """Returns the settings that Envoy has as runtime keys only."""
+    # A connection that floods Envoy with requests lets others have their turn after each one.
+    layer = {"name": "static", "static_layer": {"http.max_requests_per_io_cycle": 1}}
+    return {"layers": [layer]}
+
+
+def _action(name: str, threshold: float) -> Json:
+    trigger = {"name": "envoy.resource_monitors.fixed_heap", "threshold": {"value": threshold}}
+    return {"name": f"envoy.overload_actions.{name}", "triggers": [trigger]}

@@ -1,0 +1,114 @@
+"""Envoy's TLS: towards clients, and towards a service of another pod.
+
+The certificate is a secret in a file of its own (SDS), and so are the clients' authorities: Envoy reads only such again
+when they change.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from llm_inference_api.addresses import is_ip
+from llm_inference_api.envoy.extensions import typed
+from llm_inference_api.tls import TlsFiles
+
+Json = dict[str, Any]
+
+_SERVER, _CLIENTS = "server", "clients"
+"""Names of the secrets."""
+_TLS = "extensions.transport_sockets.tls.v3"
+_OLDEST = {"tls_minimum_protocol_version": "TLSv1_2"}
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeTls:
+    """How clients connect."""
+
+    directory: str = "/etc/envoy"
+    """Where the files of `secrets` are, as Envoy sees it."""
+    needs_client_certificate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTls:
+    """How Envoy connects to a service whose gRPC port speaks TLS."""
+
+    authority: str
+    """Path of the PEM file with the authorities that may have signed the service's certificate, as Envoy sees it."""
+    name: str
+    """Host name or address that the certificate must be for."""
+
+
+def secrets(files: TlsFiles, watched: str | None = None) -> dict[str, str]:
+    """Returns the content of the files of secrets, by their names.
+
+    Envoy reads the certificate again when something is moved into the watched directory: where none is given into that
+    of the certificate, as Kubernetes replaces secrets.
+    """
+    certificate = {
+        "certificate_chain": {"filename": str(files.certificate)},
+        "private_key": {"filename": str(files.key)},
+        "watched_directory": {"path": watched or _directory(files.certificate)},
+    }
+    found = {_file(_SERVER): _resource(_SERVER, tls_certificate=certificate)}
+    if files.client_ca is not None:
+        authorities = {
+            "trusted_ca": {"filename": str(files.client_ca)},
+            "watched_directory": {"path": watched or _directory(files.client_ca)},
+        }
+        found[_file(_CLIENTS)] = _resource(_CLIENTS, validation_context=authorities)
+    return found
+
+
+def downstream_transport(tls: EdgeTls) -> Json:
+    """Returns the transport socket of the listener."""
+    common: Json = {
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_params": _OLDEST,
+        "tls_certificate_sds_secret_configs": [_secret(_SERVER, tls.directory)],
+    }
+    if tls.needs_client_certificate:
+        common["validation_context_sds_secret_config"] = _secret(_CLIENTS, tls.directory)
+    context = typed(
+        f"{_TLS}.DownstreamTlsContext",
+        common_tls_context=common,
+        require_client_certificate=tls.needs_client_certificate,
+    )
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+
+def upstream_transport(tls: UpstreamTls) -> Json:
+    """Returns the transport socket of the clusters."""
+    kind = "IP_ADDRESS" if is_ip(tls.name) else "DNS"
+    name = {"san_type": kind, "matcher": {"exact": tls.name}}
+    context = typed(
+        f"{_TLS}.UpstreamTlsContext",
+        **({} if is_ip(tls.name) else {"sni": tls.name}),
+        common_tls_context={
+            "alpn_protocols": ["h2"],
+            "tls_params": _OLDEST,
+            "validation_context": {
+                "trusted_ca": {"filename": tls.authority},
+                "match_typed_subject_alt_names": [name],
+            },
+        },
+    )
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+
+def _secret(name: str, directory: str) -> Json:
+    source = {"path_config_source": {"path": f"{directory}/{_file(name)}"}, "resource_api_version": "V3"}
+    return {"name": name, "sds_config": source}
+
+
+def _resource(name: str, **secret: Json) -> str:
+    return json.dumps({"resources": [typed(f"{_TLS}.Secret", name=name, **secret)]}, indent=2) + "\n"
+
+
+def _file(name: str) -> str:
+    return f"tls-{name}.json"
+
+
+def _directory(path: PurePath) -> str:
+    return str(path.parent)
