@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.browser import DESKTOP, MARKS, PHONE, answer, ask, chromium, expect, seen, tab
+from tests.e2e.secured import run_secured
 from tests.e2e.service import RunningService
 
 pytestmark = MARKS
+
+KEY = "key-of-ann-0123456789"
 
 
 @pytest.fixture(scope="module")
@@ -148,20 +152,21 @@ def test_service_that_is_gone_is_said_to_be(page: Any) -> None:
     expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached")
 
 
-def test_key_is_asked_for_and_kept_in_the_tab_only(page: Any) -> None:
-    """A 401 leads to the field; the key goes with the next request and is in no lasting storage."""
-    answer_with(page, json.dumps({"code": 16, "message": "no key", "details": []}), status=401)
-    ask(page, "hello")
-    page.get_by_role("button", name="Enter an API key").click()
-    expect(page.get_by_label("API key")).to_be_focused()
-    page.keyboard.type("secret-key")
-    page.get_by_role("button", name="Done").click()
-    page.unroute("**/api/chat/stream")
-    with page.expect_request("**/api/chat/stream") as sent:
-        page.get_by_role("button", name="Try again").click()
-    assert sent.value.headers["authorization"] == "Bearer secret-key"
-    answer(page)
-    assert "secret-key" not in page.evaluate("JSON.stringify(localStorage)")
+def test_key_is_asked_for_and_kept_in_the_tab_only(browser: Any, model_directory: Path, tmp_path: Path) -> None:
+    """A service with keys leads to the field; the key goes with each request and is in no lasting storage."""
+    keys = {"LLM_API_KEYS": f"ann:{KEY}", "LLM_PUBLIC_PAGES": "true"}
+    with run_secured(tmp_path, model_directory, **keys) as guarded, tab(browser, guarded.url) as page:
+        page.goto("/")
+        expect(page.get_by_role("alert")).to_contain_text("asks for an API key")
+        page.get_by_role("button", name="Enter an API key").click()
+        expect(page.get_by_label("API key")).to_be_focused()
+        page.keyboard.type(KEY)
+        page.get_by_role("button", name="Done").click()
+        expect(page.locator("#model-state")).to_have_text("ready")
+        expect(page.get_by_role("alert")).to_have_count(0)
+        ask(page, "What is 2+2?")
+        assert answer(page).inner_text()
+        assert KEY not in page.evaluate("JSON.stringify(localStorage)")
 
 
 def test_settings_are_sent(page: Any) -> None:
