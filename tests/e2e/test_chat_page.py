@@ -121,6 +121,7 @@ def test_error_is_shown_in_words_and_can_be_tried_again(several: Any) -> None:
     several.get_by_label("Model").select_option("missing.gguf")
     ask(several, "hello")
     expect(several.get_by_role("alert")).to_contain_text("missing.gguf")
+    expect(several.get_by_role("status")).to_be_empty()
     several.get_by_label("Model").select_option("tiny")
     several.get_by_role("button", name="Try again").click()
     assert answer(several).inner_text()

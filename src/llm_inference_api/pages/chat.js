@@ -192,7 +192,7 @@ function add(turn, said, delta) {
 
 function draw(turn, said) {
   const follow = isAtEnd();
-  wait(turn, said.content ? "" : "Thinking…");
+  if (running) wait(turn, said.content ? "" : "Thinking…");
   turn.querySelector(".thoughts").hidden = !said.thoughts;
   turn.querySelector(".thoughts div").textContent = said.thoughts;
   if (said.content) show(turn, said.content);
@@ -229,8 +229,9 @@ function end(turn, said, conversation) {
 function figures({ usage, begun }) {
   if (!usage) return "";
   const tokens = usage.completion_tokens;
-  const seconds = ((performance.now() - begun) / 1000).toFixed(1);
-  return `${tokens} token${tokens === 1 ? "" : "s"} in ${seconds} s`;
+  const taken = performance.now() - begun;
+  const time = taken < 1000 ? `${Math.round(taken)} ms` : `${(taken / 1000).toFixed(1)} s`;
+  return `${tokens} token${tokens === 1 ? "" : "s"} in ${time}`;
 }
 
 function wait(turn, words) {
