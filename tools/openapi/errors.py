@@ -20,7 +20,7 @@ _WORDS = {
 }
 _EXAMPLES = {
     "400": (3, "temperature: must be a number from 0 to 2, not 3"),
-    "401": (16, "an API key is needed: send Authorization: Bearer"),
+    "401": (16, "an API key is needed: send it as Authorization: Bearer <key>"),
     "403": (7, "the hub refuses to give this repository"),
     "404": (5, "model 'x' is not served here; ListModels (GET /api/llms) names those that are"),
     "405": (12, "method not allowed; use POST"),

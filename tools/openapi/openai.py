@@ -120,7 +120,6 @@ def _description(name: str, field: str, comments: dict[str, str]) -> str:
 
 _WORDS = {
     "best_of": "Only what `n` is: answers are not ranked.",
-    "dimensions": "Not supported: vectors have the model's own length.",
     "encoding_format": "How vectors are written. Default: `float`.",
     "input": "The texts, or their token ids.",
     "max_completion_tokens": "The same as `max_tokens`.",
@@ -152,9 +151,9 @@ _KINDS = {
 }
 
 
-def _limit(schema: Json, keyword: str, value: object) -> None:
+def _limit(schema: Json, keyword: str, value: Any) -> None:
     """Adds a keyword to those alternatives of a schema that it is about."""
     for alternative in schema.get("anyOf", [schema]):
         if keyword in _KINDS.get(str(alternative.get("type")), ()):
-            both = isinstance(value, dict) and isinstance(alternative.get(keyword), dict)
-            alternative[keyword] = {**alternative[keyword], **value} if both else value  # type: ignore[dict-item]
+            is_schema = isinstance(value, dict)
+            alternative[keyword] = {**alternative.get(keyword, {}), **value} if is_schema else value

@@ -20,8 +20,8 @@ TAGS = {
     "OperationsService": "Operations",
 }
 """Services that the document shows, in its order, and what it calls them."""
-_EVERYWHERE = ("400", "401", "404", "408", "500", "503", "504")
-_WITH_BODY = ("413", "429")
+_EVERYWHERE = ("400", "401", "404", "408", "429", "500", "503", "504")
+_WITH_BODY = ("413",)
 _PROBES = {"/health/live": "Whether the process lives.", "/health/ready": "Whether the service takes requests."}
 
 
@@ -53,7 +53,7 @@ def _operation(contract: Contract, method: Method, schemas: Schemas) -> Json:
     is_openai = method.service == "OpenAIService"
     codes = _EVERYWHERE + (_WITH_BODY if method.body else ())
     if method.service == "ModelService":
-        codes += ("403", "429")  # What the hub or the disk says of a model that is to be loaded.
+        codes += ("403",)  # What the hub says of a model that is to be loaded.
     operation["responses"] = {
         "200": {"description": "The answer.", "content": _answers(method, schemas)},
         **errors.responses(tuple(sorted(codes)), is_openai=is_openai),

@@ -100,7 +100,7 @@ function say(text) {
 function addTurn({ role, content }) {
   const turn = $("turn").content.firstElementChild.cloneNode(true);
   turn.classList.add(role);
-  turn.querySelector("h3").textContent = role === "user" ? "You" : "Answer";
+  turn.querySelector("h2").textContent = role === "user" ? "You" : "Answer";
   if (role === "user") turn.querySelector(".text").textContent = content;
   else if (content) show(turn, content);
   turn.querySelector(".copy").onclick = (event) => copy(turn.dataset.content ?? "", event.target);
@@ -288,7 +288,7 @@ async function copy(text, button) {
 // ---- Markdown, as far as models write it in chats
 
 const LINE_KINDS = [
-  [/^#{1,6} +(.*)/, "h4", null],
+  [/^#{1,6} +(.*)/, "h3", null],
   [/^\s*[-*+] +(.*)/, "li", "ul"],
   [/^\s*\d+[.)] +(.*)/, "li", "ol"],
   [/^> ?(.*)/, "p", "blockquote"],
