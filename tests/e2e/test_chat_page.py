@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.e2e.browser import DESKTOP, MARKS, PHONE, answer, ask, chromium, expect, seen, tab
@@ -83,7 +84,7 @@ def test_stop_ends_the_answer_on_the_server_too(several: Any, service: RunningSe
     expect(several.get_by_label("Message")).to_be_focused()
 
 
-def test_all_models_can_be_chosen_and_say_their_state(several: Any) -> None:
+def test_all_models_can_be_chosen_and_say_their_state(several: Any, service: RunningService) -> None:
     """The list is that of the settings; a model that is not in memory is loaded when it is asked."""
     options = several.get_by_label("Model").locator("option")
     names = [*("tiny", "plain.gguf", "missing.gguf", "empty.gguf"), *("truncated.gguf", "garbage.gguf", "nan.gguf")]
@@ -97,6 +98,7 @@ def test_all_models_can_be_chosen_and_say_their_state(several: Any) -> None:
     ask(several, "hello")
     expect(several.locator("#model-state")).to_have_text("ready")
     assert "Waiting for the model…" in seen(several, "status")
+    httpx.post(f"{service.url}/api/llms/plain.gguf:unload", timeout=60)
 
 
 def test_where_an_answer_stands_is_said_in_words(page: Any) -> None:
