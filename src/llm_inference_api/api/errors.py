@@ -58,7 +58,7 @@ class Failure:
 def describe(error: ServiceError) -> Failure:
     """Returns how the error looks on the wire."""
     retry_after = error.retry_after if isinstance(error, (OverloadedError, UnavailableError)) else None
-    return _failure(_code(error), str(error), _details(error), retry_after)
+    return _failure(code_of(error), str(error), _details(error), retry_after)
 
 
 def describe_unexpected() -> tuple[Failure, str]:
@@ -77,7 +77,8 @@ def _failure(code: grpc.StatusCode, text: str, details: Sequence[Message], retry
     return Failure(status, code, retry_after)
 
 
-def _code(error: ServiceError) -> grpc.StatusCode:
+def code_of(error: ServiceError) -> grpc.StatusCode:
+    """Returns the status that the caller of the RPC sees."""
     return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
 
 
