@@ -10,11 +10,12 @@ export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF
 WHEELS := $(CACHE)/wheels/$(LLAMA_VERSION)-$(shell echo "$(CMAKE_ARGS) $$($(PYTHON) -V) $$(uname -m)" | cksum | cut -d' ' -f1)
 CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 
-.PHONY: run test test-all lint generate cpu-variants clean help
+.PHONY: run test test-all fuzz lint generate cpu-variants clean help
 
 help:
 	@echo "make run       serve the demo model: REST on 8091, gRPC on 50051"
 	@echo "make test      lint, type check and test"
+	@echo "make fuzz      send thousands of requests that the OpenAPI document allows or forbids; some minutes"
 	@echo "make generate  write the stubs and the Envoy bootstrap again after a change of proto/"
 	@echo "make cpu-variants  compile llama.cpp as the container image has it, and try it on emulated processors"
 
@@ -23,6 +24,9 @@ run: $(VENV)/.installed
 
 test: lint
 	$(BIN)/pytest -q
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/pytest -q -m fuzz
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.generate import PROJECT, generate, write_envoy_bootstrap
+from tools.generate import PROJECT, generate, write_envoy_bootstrap, write_openapi
 
 
 def files_below(directory: Path) -> dict[str, bytes]:
@@ -17,9 +17,10 @@ def files_below(directory: Path) -> dict[str, bytes]:
     }
 
 
-def test_stubs_are_those_of_the_protos(tmp_path: Path) -> None:
-    """Generating again changes nothing: stubs, typing stubs and descriptor set."""
+def test_generated_files_are_those_of_the_sources(tmp_path: Path) -> None:
+    """Generating again changes nothing: stubs, typing stubs, descriptor set and OpenAPI document."""
     generate(tmp_path)
+    write_openapi(tmp_path)
     assert files_below(tmp_path / "generated") == files_below(PROJECT / "generated")
 
 

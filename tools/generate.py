@@ -1,4 +1,4 @@
-"""Writes what is generated from the protos and the settings: stubs, typing stubs, descriptor set, Envoy's bootstrap.
+"""Writes what is generated from the protos and the code: stubs, descriptor set, OpenAPI document, Envoy's bootstrap.
 
 Run as `python -m tools.generate [DIRECTORY]`; the directory holds the project, or a copy to compare with.
 """
@@ -6,6 +6,7 @@ Run as `python -m tools.generate [DIRECTORY]`; the directory holds the project, 
 import os
 import subprocess
 import sys
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,14 +23,25 @@ def generate(target: Path) -> None:
     """Writes all generated files below the target directory. Raises RuntimeError where a proto is not valid."""
     generated = target / "generated"
     generated.mkdir(parents=True, exist_ok=True)
-    well_known = str(files("grpc_tools") / "_proto")
-    include = [f"-I{PROJECT / 'proto'}", f"-I{PROJECT / 'third_party/googleapis'}", f"-I{well_known}"]
     python = [f"--python_out={generated}", f"--pyi_out={generated}", f"--grpc_python_out={generated}"]
-    _protoc(*include, *python, *map(str, PROTOS))
+    _protoc(*python, *map(str, PROTOS))
     # Envoy needs the types of error details, which no proto of ours imports.
     descriptor = generated / "llm_inference/v1/descriptor.pb"
     details = PROJECT / "third_party/googleapis/google/rpc/error_details.proto"
-    _protoc(*include, "--include_imports", f"--descriptor_set_out={descriptor}", *map(str, PROTOS), str(details))
+    _protoc("--include_imports", f"--descriptor_set_out={descriptor}", *map(str, PROTOS), str(details))
+
+
+def write_openapi(target: Path) -> None:
+    """Writes the OpenAPI document below the target directory."""
+    from tools.openapi.document import text  # It needs the package, which needs the stubs.
+
+    with tempfile.NamedTemporaryFile() as descriptors:
+        _protoc(
+            "--include_imports", "--include_source_info", f"--descriptor_set_out={descriptors.name}", *map(str, PROTOS)
+        )
+        path = target / "generated/llm_inference/v1/openapi.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text(descriptors.read()))
 
 
 def write_envoy_bootstrap(target: Path) -> None:
@@ -64,12 +76,15 @@ def _envoy_config(*arguments: str) -> str:
 
 
 def _protoc(*arguments: str) -> None:
-    if protoc.main(["protoc", *arguments]) != 0:
+    well_known = str(files("grpc_tools") / "_proto")
+    include = [f"-I{PROJECT / 'proto'}", f"-I{PROJECT / 'third_party/googleapis'}", f"-I{well_known}"]
+    if protoc.main(["protoc", *include, *arguments]) != 0:
         raise RuntimeError("protoc failed; it says why above")
 
 
 if __name__ == "__main__":
     directory = Path(sys.argv[1]) if len(sys.argv) > 1 else PROJECT
     generate(directory)
+    write_openapi(directory)
     write_envoy_bootstrap(directory)
     write_kubernetes_files(directory)

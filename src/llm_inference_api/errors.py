@@ -62,6 +62,17 @@ class ModelNotFoundError(ServiceError):
         return f"model {shown!r} is not served here; ListModels (GET /api/llms) names those that are"
 
 
+class PageNotFoundError(ServiceError):
+    """There is no page at a path."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"there is no page /{self.path[:200]}"
+
+
 class ModelFailedError(ServiceError):
     """A model cannot be loaded, for a reason that lies in its file or its settings."""
 

@@ -23,6 +23,8 @@ from llm_inference.v1 import (
     openai_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
+    pages_pb2,
+    pages_pb2_grpc,
     tokens_pb2,
     tokens_pb2_grpc,
 )
@@ -38,6 +40,7 @@ from llm_inference_api.api.interceptors import CallInterceptor
 from llm_inference_api.api.models import ModelServicer
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.operations import OperationsServicer
+from llm_inference_api.api.pages import PageServicer
 from llm_inference_api.api.tokens import TokenServicer
 from llm_inference_api.api.witness import Witness
 from llm_inference_api.engine.messages import ContextChoice, EngineConfig, GpuChoice
@@ -214,6 +217,7 @@ def build_grpc_server(
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
     embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(answers), server)
     tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(answers, defaults), server)
+    pages_pb2_grpc.add_PageServiceServicer_to_server(PageServicer(), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(OperationsServicer(witness.metrics), server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     if settings.reflection:
@@ -259,6 +263,7 @@ SERVICE_NAMES = (
             models_pb2,
             openai_pb2,
             operations_pb2,
+            pages_pb2,
             tokens_pb2,
             health_pb2,
         )

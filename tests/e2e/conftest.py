@@ -6,7 +6,7 @@ import grpc
 import httpx
 import pytest
 
-from tests.e2e.service import RunningService
+from tests.e2e.service import RunningService, run_service
 
 
 @pytest.fixture
@@ -21,3 +21,11 @@ def channel(service: RunningService) -> Iterator[grpc.Channel]:
     """A gRPC channel straight to the service."""
     with grpc.insecure_channel(service.address) as channel:
         yield channel
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service without any setting of models."""
+    directory = tmp_path_factory.mktemp("demo")
+    with run_service(directory, directory) as service:
+        yield service

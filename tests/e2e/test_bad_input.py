@@ -182,7 +182,7 @@ def test_wrong_method_is_a_405(http: httpx.Client, method: str) -> None:
     assert "POST" in answer.headers["allow"]
 
 
-@pytest.mark.parametrize("path", ["/", "/api/none", "/nowhere", "/v2/x", "/admin"])
+@pytest.mark.parametrize("path", ["/api/none", "/nowhere", "/v2/x", "/admin"])
 def test_unknown_path_is_a_404(http: httpx.Client, path: str) -> None:
     """Paths outside the contract lead nowhere, and say so as JSON."""
     refused(http.post(path, json={}), 404, 5)

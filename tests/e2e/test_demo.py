@@ -1,7 +1,6 @@
 """The first minute of a newcomer: the bundled model, with no setting at all."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,7 +9,7 @@ import httpx
 import pytest
 
 from llm_inference.v1 import inference_pb2
-from tests.e2e.service import RunningService, inference, run_service
+from tests.e2e.service import RunningService, inference
 from tests.e2e.sse import read, text_of
 
 QUESTIONS = (
@@ -23,14 +22,6 @@ QUESTIONS = (
     "What is the opposite of hot?",
     "Who won the football match last night?",
 )
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service without any setting of models."""
-    directory = tmp_path_factory.mktemp("demo")
-    with run_service(directory, directory) as service:
-        yield service
 
 
 def ask(service: RunningService, *said: str, **fields: Any) -> dict[str, Any]:

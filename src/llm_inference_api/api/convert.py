@@ -64,7 +64,7 @@ RANGES = {
     "repetition_penalty": Range(0, 2, low_is_open=True),
     "top_logprobs": Range(0, MAX_TOP_LOGPROBS),
 }
-_BIAS = Range(-100, 100)
+BIAS_RANGE = Range(-100, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def _logit_bias(wire: WireRequest) -> dict[int, float]:
             "logit_bias", f"has {len(wire.logit_bias)} tokens; at most {MAX_LOGIT_BIAS} are allowed"
         )
     for token, bias in wire.logit_bias.items():
-        _BIAS.check(f"logit_bias[{token}]", bias)
+        BIAS_RANGE.check(f"logit_bias[{token}]", bias)
     return dict(wire.logit_bias)
 
 

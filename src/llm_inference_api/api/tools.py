@@ -10,7 +10,7 @@ from llm_inference_api.engine.tools import Tool, ToolCall, ToolMode, ToolUse
 from llm_inference_api.errors import InvalidFieldError
 
 MAX_TOOLS = 128
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NO_ARGUMENTS = '{"type": "object", "properties": {}, "additionalProperties": false}'
 
 
@@ -50,7 +50,7 @@ def _check(tools: tuple[Tool, ...], wire: inference_pb2.ChatRequest) -> None:
 
 def _tool(index: int, wire: tools_pb2.Tool) -> Tool:
     field = f"tools[{index}]"
-    if not _NAME.fullmatch(wire.name):
+    if not NAME.fullmatch(wire.name):
         problem = f"must be 1 to 64 letters, digits, '_' and '-', not {wire.name[:64]!r}"
         raise InvalidFieldError(f"{field}.name", problem)
     schema = check_object(wire.parameters or _NO_ARGUMENTS, f"{field}.parameters")

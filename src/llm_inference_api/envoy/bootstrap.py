@@ -31,7 +31,8 @@ from llm_inference_api.envoy.upstream import Upstream
 Json = dict[str, Any]
 
 SERVICES = tuple(
-    f"llm_inference.v1.{name}Service" for name in ("Embedding", "Inference", "Model", "OpenAI", "Operations", "Token")
+    f"llm_inference.v1.{name}Service"
+    for name in ("Embedding", "Inference", "Model", "OpenAI", "Operations", "Page", "Token")
 )
 CALLER_ADDRESS_HEADER = "x-caller-address"
 """From Envoy to the service (api/callers.py)."""
@@ -224,14 +225,17 @@ def _health_filter(path: str, cluster: str) -> Json:
     config = typed(
         "extensions.filters.http.health_check.v3.HealthCheck",
         pass_through_mode=False,
-        headers=[{"name": ":path", "string_match": {"exact": path}}],
+        headers=[
+            {"name": ":path", "string_match": {"exact": path}},
+            {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}},
+        ],
         cluster_min_healthy_percentages={cluster: {"value": 1}},
     )
     return {"name": f"health{path.replace('/', '-')}", "typed_config": config}
 
 
 def _compressor() -> Json:
-    kinds = ("application/json", "text/html", "text/css", "text/javascript", "application/javascript", "text/plain")
+    kinds = ("application/json", "text/html", "text/css", "text/javascript", "image/svg+xml", "text/plain")
     matcher = [{"prefix": kind} for kind in kinds]
     common = {"min_content_length": 1024, "content_type_matcher": matcher}
     gzip = {"name": "gzip", "typed_config": typed("extensions.compression.gzip.compressor.v3.Gzip")}

@@ -10,13 +10,19 @@ Json = dict[str, Any]
 SERVICE_CLUSTER = "service"
 """The service, while it is ready."""
 OPS_CLUSTER = "operations"
-"""The same service, while it lives: health, reflection and metrics also answer while it is not ready."""
+"""The same service, while it lives: health, reflection, metrics and pages also answer while it is not ready."""
 
 RETRY_HEADER = "x-retry-elsewhere"
 """The service's mark on a refusal that another replica may not share (api/errors.py)."""
 
 _GENERATE = "/api/(generate|chat)(/stream)?"
 _OPENAI_POST = "/v1/((chat/)?completions|embeddings)"
+
+_STEER = "/api/llms/.+:(load|unload)"
+_PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
+# Several, since Envoy limits the size of each expression.
+_POST_ONLY = (_GENERATE, _OPENAI_POST, "/api/(tokenize|detokenize|embed|chat/render)", _STEER)
+_GET_ONLY = (_PAGES, "/metrics|/health/(live|ready)", "/(api/llms|v1/models)(/.*)?")
 
 
 def routes() -> list[Json]:
@@ -57,14 +63,13 @@ def routes() -> list[Json]:
             "typed_per_filter_config": _OPENAI,
         },
         {
-            "name": "method-not-allowed",
-            "match": {
-                "safe_regex": {"regex": f"{_GENERATE}|{_OPENAI_POST}"},
-                "headers": [_method("OPTIONS", invert=True)],
-            },
-            "route": _to(OPS_CLUSTER),
-            "typed_per_filter_config": {"envoy.filters.http.lua": _refuse_method("POST")},
+            "name": "steer",
+            "match": {"safe_regex": {"regex": _STEER}, "headers": [_method("POST")]},
+            "route": _to(SERVICE_CLUSTER),
+            "typed_per_filter_config": _STRIP,
         },
+        *(_only("POST", paths) for paths in _POST_ONLY),
+        *(_only("GET", paths) for paths in _GET_ONLY),
         {
             "name": "openai",
             "match": {"prefix": "/v1/"},
@@ -83,6 +88,12 @@ def routes() -> list[Json]:
             "route": _to(OPS_CLUSTER),
             "typed_per_filter_config": _STRIP,
             "tracing": _UNTRACED,
+        },
+        {
+            "name": "pages",
+            "match": {"safe_regex": {"regex": _PAGES}, "headers": [_method("GET")]},
+            "route": _to(OPS_CLUSTER),
+            "typed_per_filter_config": _STRIP,
         },
         {
             "name": "not-found",
@@ -117,13 +128,23 @@ _STRIP = _stripped()
 _OPENAI = {**_stripped(*ERROR_HEADERS), OPENAI_ERRORS: typed("config.route.v3.FilterConfig", config={})}
 
 
+def _only(method: str, paths: str) -> Json:
+    """Returns the route that answers all other methods on the paths; those with this method must not come here."""
+    return {
+        "name": f"only-{method.lower()}",
+        "match": {"safe_regex": {"regex": paths}, "headers": [_method(f"{method}|OPTIONS", invert=True)]},
+        "route": _to(OPS_CLUSTER),
+        "typed_per_filter_config": {"envoy.filters.http.lua": _refuse_method(method)},
+    }
+
+
 def _to(cluster: str) -> Json:
     # The service bounds the time of a request itself; Envoy's default would cut streams after 15 s.
     return {"cluster": cluster, "timeout": "0s"}
 
 
-def _method(name: str, *, invert: bool = False) -> Json:
-    return {"name": ":method", "string_match": {"exact": name}, "invert_match": invert}
+def _method(names: str, *, invert: bool = False) -> Json:
+    return {"name": ":method", "string_match": {"safe_regex": {"regex": names}}, "invert_match": invert}
 
 
 def _content_type(prefix: str) -> Json:

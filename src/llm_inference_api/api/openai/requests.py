@@ -14,8 +14,18 @@ _SHOWN = 100
 """Characters of a wrong value that an error repeats."""
 
 
-_TEXT_PART = {"type", "text", "cache_control", "prompt_cache_breakpoint"}
-"""Keys of a text part. Hints for caches mean nothing here: every prefix is cached."""
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class TextPart(_Strict):
+    """A part of a message's content; the parts' texts are joined."""
+
+    type: Literal["text"]
+    text: str
+    # Hints for caches mean nothing here: every prefix is cached.
+    cache_control: Any = None
+    prompt_cache_breakpoint: Any = None
 
 
 def _text_of(value: object) -> object:
@@ -29,7 +39,7 @@ def _text_of_part(index: int, part: object) -> str:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind != "text" or not isinstance(part, dict):
         raise ValueError(f"part {index} is of type {kind!r}; only text is understood (no images, audio or files)")
-    if unknown := sorted(part.keys() - _TEXT_PART):
+    if unknown := sorted(part.keys() - TextPart.model_fields.keys()):
         raise ValueError(f"part {index} has {unknown[0]!r}, which this service does not know; leave it out")
     if not isinstance(part.get("text"), str):
         raise ValueError(f"part {index} has no text")  # noqa: TRY004 - pydantic reports ValueErrors
@@ -55,16 +65,24 @@ def _content(item: str | list[int]) -> str | tuple[int, ...]:
     return item if isinstance(item, str) else tuple(item)
 
 
+def _no(value: object) -> object:
+    """Returns false. JSON's 0 is no false, though Python says that they are equal."""
+    if value is not False:
+        raise ValueError("must be false, or left out")
+    return value
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Text = Annotated[str, BeforeValidator(_text_of)]
-Stop = Annotated[list[str], BeforeValidator(_as_list)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+# What is read beside the plain form is said to those who make a schema of it.
+Text = Annotated[str, BeforeValidator(_text_of, json_schema_input_type=str | list[TextPart])]
+No = Annotated[Literal[False], BeforeValidator(_no)]
+Stop = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
+Inputs = Annotated[
+    list[Any], BeforeValidator(_inputs, json_schema_input_type=str | list[str] | list[int] | list[list[int]])
+]
 
 
 class CalledFunction(_Strict):
@@ -137,6 +155,17 @@ class ToolChoice(_Strict):
     function: FunctionName | None = None
 
 
+class NamedTool(_Strict):
+    """The tool that must be called."""
+
+    type: Literal["function"]
+    function: FunctionName
+
+
+Mode = Literal["none", "auto", "required"]
+Choice = Annotated[ToolChoice, BeforeValidator(_named, json_schema_input_type=Mode | NamedTool)]
+
+
 class JsonSchemaFormat(_Strict):
     """The schema of `response_format`. With `strict` or without, the answer matches it."""
 
@@ -157,10 +186,10 @@ class StreamOptions(_Strict):
     """What a stream carries beside the answer."""
 
     include_usage: bool | None = None
-    include_obfuscation: Literal[False] | None = None
+    include_obfuscation: No | None = None
 
 
-_UNSUPPORTED = {
+UNSUPPORTED = {
     "audio": "sound cannot be generated; leave it out",
     "dimensions": "vectors have the model's own length; leave it out",
     "echo": "the prompt cannot be repeated in the answer; leave it out",
@@ -177,7 +206,7 @@ class _Unsupported(_Strict):
     """The same fields: null is as if left out."""
 
     audio: None = None
-    echo: Literal[False] | None = None
+    echo: No | None = None
     function_call: None = None
     functions: None = None
     reasoning_effort: None = None
@@ -200,6 +229,10 @@ class _Ignored(_Unsupported):
     verbosity: Any = None
     moderation: Any = None
     prediction: Any = None
+
+
+IGNORED = tuple(_Ignored.__annotations__)
+"""Names of these fields."""
 
 
 class _Common(_Ignored):
@@ -238,7 +271,7 @@ class ChatCompletionParams(_Common):
     response_format: ResponseFormat | None = None
     modalities: list[Literal["text"]] | None = None
     tools: list[Tool] | None = None
-    tool_choice: Annotated[ToolChoice, BeforeValidator(_named)] | None = None
+    tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
 
 
@@ -254,7 +287,7 @@ class EmbeddingParams(_Strict):
     """The body of `POST /v1/embeddings`."""
 
     model: str = ""
-    input: Annotated[list[Any], BeforeValidator(_inputs)]
+    input: Inputs
     """An `Input` each."""
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: None = None
@@ -286,8 +319,8 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _describe(field: str, problem: dict[str, Any]) -> str:
-    if field in _UNSUPPORTED:
-        return _UNSUPPORTED[field]
+    if field in UNSUPPORTED:
+        return UNSUPPORTED[field]
     kind, message = problem["type"], str(problem["msg"])
     if kind == "value_error":
         return message.removeprefix("Value error, ")

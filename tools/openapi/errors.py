@@ -1,0 +1,97 @@
+"""The errors that callers meet, in the two shapes that they have."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+_WORDS = {
+    "400": "The request cannot be honoured; `message` names the field and says what would be right.",
+    "401": "The service asks for an API key, and the request has none that it knows.",
+    "403": "The key, or the hub, does not allow this.",
+    "404": "No such model, or no such path.",
+    "405": "Another method belongs to this path; `Allow` names it.",
+    "408": "The request's body did not come in time.",
+    "413": "The body is larger than 4 MiB.",
+    "429": "There is no room for the request now; `Retry-After` says when to come back.",
+    "499": "The caller has left.",
+    "500": "An error of the service; its log has the incident that `message` names.",
+    "503": "The service or the model cannot take the request now.",
+    "504": "The request took longer than it may.",
+}
+_EXAMPLES = {
+    "400": (3, "temperature: must be a number from 0 to 2, not 3"),
+    "401": (16, "an API key is needed: send it as Authorization: Bearer <key>"),
+    "403": (7, "the hub refuses to give this repository"),
+    "404": (5, "model 'x' is not served here; ListModels (GET /api/llms) names those that are"),
+    "405": (12, "method not allowed; use POST"),
+    "408": (3, "request timeout"),
+    "413": (3, "Payload Too Large"),
+    "429": (8, "the queue of model demo is full: 40 requests wait"),
+    "499": (1, "the call was cancelled"),
+    "500": (13, "internal error; incident 0123456789abcdef0123456789abcdef"),
+    "503": (14, "no healthy upstream"),
+    "504": (4, "the request took longer than 300 s, the service's limit; ask for fewer tokens"),
+}
+_OPENAI_TYPES = {"429": "rate_limit_error", "500": "server_error", "503": "server_error", "504": "server_error"}
+
+OPENAI_ERROR: Json = {
+    "type": "object",
+    "description": "An error, as OpenAI's clients read it.",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "message": {"type": "string", "description": "What is wrong, in a sentence."},
+                "type": {"type": "string", "description": "Such as `invalid_request_error`."},
+                "param": {"type": ["string", "null"], "description": "The parameter that is wrong."},
+                "code": {"type": ["string", "null"], "description": "Such as `model_not_found`."},
+            },
+            "required": ["message", "type", "param", "code"],
+        }
+    },
+    "required": ["error"],
+}
+
+_RETRY_AFTER = {
+    "description": "Seconds after which a new try makes sense.",
+    "schema": {"type": "string", "pattern": "^[0-9]+$"},
+}
+
+
+def responses(codes: tuple[str, ...], *, is_openai: bool) -> dict[str, Json]:
+    """Returns references to the errors with these statuses."""
+    kind = "OpenAIError" if is_openai else "Error"
+    return {code: {"$ref": f"#/components/responses/{kind}{code}"} for code in codes}
+
+
+def components() -> dict[str, Json]:
+    """Returns all errors in both shapes."""
+    return {
+        f"{kind}{code}": _response(code, kind, example)
+        for code in _WORDS
+        for kind, example in (("Error", _status(code)), ("OpenAIError", _openai(code)))
+    }
+
+
+def _response(code: str, kind: str, example: Json) -> Json:
+    schema = {"$ref": f"#/components/schemas/{'Status' if kind == 'Error' else kind}"}
+    content = {"application/json": {"schema": schema, "example": example}}
+    headers = {"headers": {"retry-after": _RETRY_AFTER}} if code in ("429", "503") else {}
+    return {"description": _WORDS[code], **headers, "content": content}
+
+
+def _status(code: str) -> Json:
+    number, message = _EXAMPLES[code]
+    details: list[Json] = []
+    if code == "400":
+        field, _, problem = message.partition(": ")
+        violation = {"field": field, "description": problem}
+        details = [{"@type": "type.googleapis.com/google.rpc.BadRequest", "field_violations": [violation]}]
+    return {"code": number, "message": message, "details": details}
+
+
+def _openai(code: str) -> Json:
+    message = _EXAMPLES[code][1]
+    param = message.partition(":")[0] if code == "400" else None
+    kind = _OPENAI_TYPES.get(code, "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": None}}

@@ -1,0 +1,92 @@
+"""Requests to try, and what streams look like. All of them are for the bundled demo model."""
+
+import json
+from typing import Any
+
+Json = dict[str, Any]
+
+_QUESTION = [{"role": "user", "content": "What is 2+2?"}]
+_HAIKU = [{"role": "user", "content": "Write a haiku about coding."}]
+_MEMORY = [
+    {"role": "user", "content": "My name is Ana."},
+    {"role": "assistant", "content": "Nice to meet you, Ana!"},
+    {"role": "user", "content": "What is my name?"},
+]
+_STORY = {"prompt": "Once upon a time", "max_tokens": 40, "temperature": 0.8}
+
+
+def _named(**bodies: Json) -> Json:
+    return {name: {"summary": name.replace("_", " "), "value": body} for name, body in bodies.items()}
+
+
+EXAMPLES: dict[str, Json] = {
+    "Generate": _named(a_story=_STORY, with_a_seed={**_STORY, "seed": 7}),
+    "GenerateStream": _named(a_story=_STORY),
+    "Chat": _named(
+        a_question={"messages": _QUESTION},
+        several_turns={"messages": _MEMORY},
+        one_of_two_words={
+            "messages": [{"role": "user", "content": "Name a colour."}],
+            "choice": {"texts": ["red", "blue"]},
+        },
+    ),
+    "ChatStream": _named(a_haiku={"messages": _HAIKU}),
+    "RenderChat": _named(a_question={"messages": _QUESTION}),
+    "Tokenize": _named(a_text={"text": "What is 2+2?"}),
+    "Detokenize": _named(three_tokens={"token_ids": [20, 21, 22]}),
+    "Embed": _named(two_texts={"texts": ["What is 2+2?", "How much is two and two?"]}),
+    "CreateChatCompletion": _named(
+        a_question={"model": "demo", "messages": _QUESTION},
+        a_stream={"model": "demo", "messages": _HAIKU, "stream": True, "stream_options": {"include_usage": True}},
+    ),
+    "CreateCompletion": _named(
+        a_story={"model": "demo", "prompt": "Once upon a time", "max_tokens": 40},
+        a_stream={"model": "demo", "prompt": "Once upon a time", "max_tokens": 40, "stream": True},
+    ),
+    "CreateEmbedding": _named(a_text={"model": "demo", "input": "What is 2+2?"}),
+}
+"""For each method with a body, by name."""
+
+
+def _events(*values: Json, end: str = "") -> str:
+    return "".join(f"data: {json.dumps(value)}\n\n" for value in values) + end
+
+
+_USAGE = {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17, "cached_tokens": 0}
+_FIRST = {"id": "chat-1", "created": 1795370727, "model": "demo", "seed": 7}
+_CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1795370727, "model": "demo"}
+_ACTIVE = {"model": {"id": "demo", "state": "ACTIVE", "reason": "", "reference": "demo"}}
+
+
+def _chunk(delta: Json, finish: str | None = None) -> Json:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    return {**_CHUNK, "system_fingerprint": "fp_0", "choices": [choice]}
+
+
+STREAMS = {
+    "GenerateStream": _events(
+        {**_FIRST, "text": " there was"}, {"text": " a fox."}, {"text": "", "finish_reason": "STOP", "usage": _USAGE}
+    ),
+    "ChatStream": _events(
+        {**_FIRST, "delta": {"content": "The answer"}},
+        {"delta": {"content": " is 4."}},
+        {"delta": {"content": ""}, "finish_reason": "STOP", "usage": _USAGE},
+    ),
+    "WatchModel": _events({"model": {**_ACTIVE["model"], "state": "LOADING"}}, _ACTIVE),
+    "CreateChatCompletion": _events(
+        _chunk({"role": "assistant", "content": ""}),
+        _chunk({"content": "The answer is 4."}),
+        _chunk({}, "stop"),
+        end="data: [DONE]\n\n",
+    ),
+    "CreateCompletion": _events(
+        {
+            **_CHUNK,
+            "object": "text_completion",
+            "system_fingerprint": "fp_0",
+            "choices": [{"index": 0, "text": " there was", "logprobs": None, "finish_reason": "length"}],
+        },
+        end="data: [DONE]\n\n",
+    ),
+}
+"""For each method that streams, by name."""

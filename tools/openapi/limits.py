@@ -1,0 +1,79 @@
+"""What values fields may have: the numbers of the code that checks requests, as JSON Schema."""
+
+from typing import Any
+
+from llm_inference_api.api import constraints, convert, embeddings, tokens, tools
+from llm_inference_api.api.convert import RANGES, Range
+
+Json = dict[str, Any]
+
+
+def of_range(allowed: Range) -> Json:
+    """Returns the keywords for a number that must be in the range."""
+    low = _number(allowed.low)
+    return {("exclusiveMinimum" if allowed.low_is_open else "minimum"): low, "maximum": _number(allowed.high)}
+
+
+def _number(value: float) -> float | int:
+    return int(value) if value == int(value) else value
+
+
+def _items(most: int, *, least: int = 0, **of_each: Any) -> Json:
+    limits: Json = {"maxItems": most}
+    if least:
+        limits["minItems"] = least
+    return {**limits, "items": of_each} if of_each else limits
+
+
+SAMPLING: dict[str, Json] = {
+    **{field: of_range(allowed) for field, allowed in RANGES.items()},
+    "max_tokens": {"minimum": 1},
+    "n": {"minimum": 1},
+    "stop": _items(convert.MAX_STOP, minLength=1, maxLength=convert.MAX_STOP_CHARACTERS),
+    "logit_bias": {
+        "maxProperties": convert.MAX_LOGIT_BIAS,
+        "propertyNames": {"pattern": "^[0-9]+$"},
+        "additionalProperties": of_range(convert.BIAS_RANGE),
+    },
+}
+"""Of the fields that shape an answer, whichever API names them."""
+
+_CONSTRAINTS: dict[str, Json] = {
+    name: {"minLength": 1, "maxLength": constraints.MAX_BYTES} for name in ("json_schema", "regex", "lark")
+}
+
+LIMITS: dict[str, dict[str, Json]] = {
+    "GenerateRequest": {
+        **SAMPLING,
+        **_CONSTRAINTS,
+        "prompt": {"minLength": 1, "maxLength": convert.MAX_PROMPT_BYTES},
+    },
+    "ChatRequest": {
+        **SAMPLING,
+        **_CONSTRAINTS,
+        "messages": _items(convert.MAX_MESSAGES, least=1),
+        "tools": _items(tools.MAX_TOOLS),
+    },
+    "ChatMessage": {"role": {"enum": list(convert.ROLES)}},
+    "Choice": {"texts": _items(constraints.MAX_TEXTS, least=1, minLength=1)},
+    "Tool": {"name": {"pattern": f"^{tools.NAME.pattern}$"}},
+    "EmbedRequest": {
+        "texts": _items(embeddings.MAX_INPUTS, minLength=1),
+        "token_lists": _items(embeddings.MAX_INPUTS),
+    },
+    "TokenList": {"token_ids": _items(embeddings.MAX_TOKENS, least=1)},
+    "TokenizeRequest": {"text": {"maxLength": convert.MAX_PROMPT_BYTES}},
+    "DetokenizeRequest": {"token_ids": _items(tokens.MAX_TOKENS)},
+}
+"""Of the fields of each request's message. Those that a setting moves are said in words."""
+
+REQUIRED = {
+    "GenerateRequest": ["prompt"],
+    "ChatRequest": ["messages"],
+    "ChatMessage": ["role"],
+    "Choice": ["texts"],
+    "Tool": ["name"],
+    "TokenList": ["token_ids"],
+    "EmbedRequest": [],  # One of its two fields.
+}
+"""Fields without which a request is refused; proto3 has no word for that."""

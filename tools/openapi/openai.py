@@ -1,0 +1,159 @@
+"""What `/v1` takes and gives: requests from the models that read them, answers as they are written."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from llm_inference_api.api.convert import MAX_MESSAGES, MAX_PROMPT_BYTES, MAX_TOP_LOGPROBS
+from llm_inference_api.api.embeddings import MAX_INPUTS, MAX_TOKENS
+from llm_inference_api.api.openai.requests import (
+    IGNORED,
+    UNSUPPORTED,
+    ChatCompletionParams,
+    CompletionParams,
+    EmbeddingParams,
+)
+from llm_inference_api.api.tools import MAX_TOOLS, NAME
+from tools.openapi.contract import PACKAGE
+from tools.openapi.limits import SAMPLING
+from tools.openapi.openai_answers import ANSWER_PARTS, ANSWERS, EVENTS
+
+Json = dict[str, Any]
+
+_REQUESTS: dict[str, type[BaseModel]] = {
+    "CreateChatCompletion": ChatCompletionParams,
+    "CreateCompletion": CompletionParams,
+    "CreateEmbedding": EmbeddingParams,
+}
+_LIMITS: dict[str, dict[str, Json]] = {
+    "ChatCompletionParams": {
+        **SAMPLING,
+        "max_completion_tokens": SAMPLING["max_tokens"],
+        "messages": {"minItems": 1, "maxItems": MAX_MESSAGES},
+        "tools": {"maxItems": MAX_TOOLS},
+    },
+    "CompletionParams": {
+        **SAMPLING,
+        "logprobs": {"minimum": 0, "maximum": MAX_TOP_LOGPROBS},
+        "prompt": {"minLength": 1, "maxLength": MAX_PROMPT_BYTES, "minItems": 1, "maxItems": 1},
+    },
+    "Function": {"name": {"pattern": f"^{NAME.pattern}$"}},
+}
+
+
+_TOKENS = {"type": "array", "minItems": 1, "maxItems": MAX_TOKENS, "items": {"type": "integer", "minimum": 0}}
+_INPUT = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        _TOKENS,
+        {"type": "array", "minItems": 1, "maxItems": MAX_INPUTS, "items": {"type": "string", "minLength": 1}},
+        {"type": "array", "minItems": 1, "maxItems": MAX_INPUTS, "items": _TOKENS},
+    ]
+}
+"""What to embed: four forms, of which pydantic knows the types but not the limits."""
+
+
+class _Plain(GenerateJsonSchema):
+    """Without the titles that pydantic makes of names."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's
+        """Returns that none is."""
+        return False
+
+
+def request(method: str, made: dict[str, Json], comments: dict[str, str]) -> Json:
+    """Returns a reference to what a method takes, whose schemas are added to those that are made.
+
+    `comments` are those of the protos: fields that both APIs have mean the same in both.
+    """
+    model = _REQUESTS[method]
+    template = "#/components/schemas/OpenAI{model}"
+    schema = model.model_json_schema(ref_template=template, schema_generator=_Plain)
+    parts = schema.pop("$defs", {})
+    for name, part in {**parts, model.__name__: schema}.items():
+        made[f"OpenAI{name}"] = _tidy(name, part, comments)
+    return {"$ref": f"#/components/schemas/OpenAI{model.__name__}"}
+
+
+def response(method: str, made: dict[str, Json]) -> Json:
+    """Returns a reference to the JSON that a method answers with."""
+    made.update(ANSWER_PARTS)
+    return _refer(ANSWERS[method])
+
+
+def events(method: str, made: dict[str, Json]) -> Json | None:
+    """Returns a reference to the JSON of the events that a method streams; None where it never does."""
+    made.update(ANSWER_PARTS)
+    return _refer(EVENTS[method]) if method in EVENTS else None
+
+
+def _refer(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _tidy(name: str, schema: Json, comments: dict[str, str]) -> Json:
+    schema.pop("title", None)
+    properties = schema.get("properties", {})
+    for field, found in properties.items():
+        found.pop("default", None)
+        for keyword, value in _LIMITS.get(name, {}).get(field, {}).items():
+            _limit(found, keyword, value)
+        properties[field] = _plain(_INPUT if field == "input" else found)
+        if words := _description(name, field, comments):
+            properties[field]["description"] = words
+    ends = (*UNSUPPORTED, *IGNORED)
+    schema["properties"] = dict(sorted(properties.items(), key=lambda item: item[0] in ends))
+    return schema
+
+
+def _description(name: str, field: str, comments: dict[str, str]) -> str:
+    if not name.endswith("Params"):
+        return ""
+    if field in UNSUPPORTED:
+        return f"Not supported: {UNSUPPORTED[field]}."
+    if field in IGNORED:
+        return "Accepted, and without effect here."
+    typed = "GenerateRequest" if name == "CompletionParams" else "ChatRequest"
+    return _WORDS.get(f"{name}.{field}") or _WORDS.get(field) or comments.get(f"{PACKAGE}.{typed}.{field}", "")
+
+
+_WORDS = {
+    "best_of": "Only what `n` is: answers are not ranked.",
+    "encoding_format": "How vectors are written. Default: `float`.",
+    "input": "The texts, or their token ids.",
+    "max_completion_tokens": "The same as `max_tokens`.",
+    "modalities": "Text is all there is.",
+    "response_format": "What the text is to be: any, a JSON object, or JSON of a schema.",
+    "stop": "Text, or texts, that end the answer when they appear.",
+    "stream": "Whether the answer comes as server-sent events. Default: false.",
+    "stream_options": "What a stream carries beside the answer.",
+    "CompletionParams.logprobs": "How many of the most probable tokens are listed at each position.",
+}
+"""Of fields that the typed API does not have, or has otherwise."""
+
+
+def _plain(schema: Json) -> Json:
+    """Returns the schema; "something or null" in the shorter of its two forms."""
+    match schema:
+        case {"anyOf": [{"type": str(kind), **rest}, {"type": "null"}]} if "const" not in rest and "enum" not in rest:
+            return {"type": [kind, "null"], **rest}
+        case _:
+            return schema
+
+
+_KINDS = {
+    "array": ("minItems", "maxItems", "items"),
+    "integer": ("minimum", "maximum", "exclusiveMinimum"),
+    "number": ("minimum", "maximum", "exclusiveMinimum"),
+    "object": ("maxProperties", "propertyNames", "additionalProperties"),
+    "string": ("minLength", "maxLength", "pattern"),
+}
+
+
+def _limit(schema: Json, keyword: str, value: Any) -> None:
+    """Adds a keyword to those alternatives of a schema that it is about."""
+    for alternative in schema.get("anyOf", [schema]):
+        if keyword in _KINDS.get(str(alternative.get("type")), ()):
+            is_schema = isinstance(value, dict)
+            alternative[keyword] = {**alternative.get(keyword, {}), **value} if is_schema else value

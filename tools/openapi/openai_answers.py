@@ -1,0 +1,158 @@
+"""OpenAI's objects as `api/openai/responses.py` writes them; the fuzz test holds the two against each other."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+_TEXT: Json = {"type": "string"}
+_TEXT_OR_NULL: Json = {"type": ["string", "null"]}
+_COUNT: Json = {"type": "integer", "minimum": 0}
+
+
+def _object(properties: Json, *, optional: tuple[str, ...] = (), description: str = "") -> Json:
+    schema: Json = {"type": "object", "properties": properties, "additionalProperties": False}
+    schema["required"] = [name for name in properties if name not in optional]
+    return {"description": description, **schema} if description else schema
+
+
+def _list(items: Json) -> Json:
+    return {"type": "array", "items": items}
+
+
+def _or_null(schema: Json) -> Json:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _refer(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_FINISH: Json = {"enum": ["stop", "length", "tool_calls", None]}
+_USAGE = _object(
+    {
+        "prompt_tokens": _COUNT,
+        "completion_tokens": _COUNT,
+        "total_tokens": _COUNT,
+        "prompt_tokens_details": _object({"cached_tokens": _COUNT}),
+    },
+    description="The tokens that the request cost.",
+)
+_TOKEN = {"token": _TEXT, "logprob": {"type": "number"}, "bytes": _list({"type": "integer", "maximum": 255})}
+_CHAT_LOGPROBS = _object(
+    {
+        "content": _list(_object({**_TOKEN, "top_logprobs": _list(_object(_TOKEN))})),
+        "refusal": {"type": "null"},
+    },
+    description="Log probabilities of the tokens, when the request asked for them.",
+)
+_COMPLETION_LOGPROBS = _object(
+    {
+        "tokens": _list(_TEXT),
+        "token_logprobs": _list({"type": "number"}),
+        "top_logprobs": _list({"type": "object", "additionalProperties": {"type": "number"}}),
+        "text_offset": _list(_COUNT),
+    },
+    description="Log probabilities of the tokens, when the request asked for them.",
+)
+_CALL = _object(
+    {"id": _TEXT, "type": {"const": "function"}, "function": _object({"name": _TEXT, "arguments": _TEXT})},
+    description="A tool's call by the model.",
+)
+_CALL_PART = _object(
+    {
+        "index": _COUNT,
+        "id": _TEXT,
+        "type": {"const": "function"},
+        "function": _object({"name": _TEXT, "arguments": _TEXT}, optional=("name",)),
+    },
+    optional=("id", "type"),
+    description="A part of a tool's call; only its first part has an id and a name.",
+)
+_MESSAGE = _object(
+    {
+        "role": {"const": "assistant"},
+        "content": _TEXT_OR_NULL,
+        "refusal": {"type": "null"},
+        "reasoning_content": _TEXT,
+        "tool_calls": _list(_refer("OpenAICall")),
+    },
+    optional=("reasoning_content", "tool_calls"),
+    description="The answer.",
+)
+_DELTA = _object(
+    {
+        "role": {"const": "assistant"},
+        "content": _TEXT,
+        "reasoning_content": _TEXT,
+        "tool_calls": _list(_refer("OpenAICallPart")),
+    },
+    optional=("role", "content", "reasoning_content", "tool_calls"),
+    description="What continues the answer so far.",
+)
+
+
+def _answer(kind: str, choice: Json, usage: Json, *, optional: tuple[str, ...] = ()) -> Json:
+    head = {"id": _TEXT, "object": {"const": kind}, "created": _COUNT, "model": _TEXT, "system_fingerprint": _TEXT}
+    return _object({**head, "choices": _list(choice), "usage": usage}, optional=optional)
+
+
+def _choice(**fields: Json) -> Json:
+    return _object({"index": _COUNT, **fields, "finish_reason": _FINISH})
+
+
+_COMPLETION_CHOICE = _choice(text=_TEXT, logprobs=_or_null(_COMPLETION_LOGPROBS))
+_MODEL = _object(
+    {"id": _TEXT, "object": {"const": "model"}, "created": _COUNT, "owned_by": _TEXT},
+    description="A model that requests may name.",
+)
+_EMBEDDING = _object(
+    {
+        "object": {"const": "embedding"},
+        "index": _COUNT,
+        "embedding": {
+            "description": "The vector's numbers, or their F32 bytes in base64, the lowest byte first.",
+            "anyOf": [_list({"type": "number"}), {"type": "string", "contentEncoding": "base64"}],
+        },
+    }
+)
+_USAGE_REF = _refer("OpenAIUsage")
+
+ANSWER_PARTS: dict[str, Json] = {
+    "OpenAIUsage": _USAGE,
+    "OpenAICall": _CALL,
+    "OpenAICallPart": _CALL_PART,
+    "OpenAIAnswer": _MESSAGE,
+    "OpenAIModel": _MODEL,
+    "OpenAIModelList": _object({"object": {"const": "list"}, "data": _list(_refer("OpenAIModel"))}),
+    "OpenAIChatCompletion": _answer(
+        "chat.completion", _choice(message=_refer("OpenAIAnswer"), logprobs=_or_null(_CHAT_LOGPROBS)), _USAGE_REF
+    ),
+    "OpenAIChatCompletionChunk": _answer(
+        "chat.completion.chunk",
+        _choice(delta=_DELTA, logprobs=_or_null(_CHAT_LOGPROBS)),
+        _or_null(_USAGE_REF),
+        optional=("usage",),
+    ),
+    "OpenAICompletion": _answer("text_completion", _COMPLETION_CHOICE, _USAGE_REF),
+    "OpenAICompletionChunk": _answer("text_completion", _COMPLETION_CHOICE, _or_null(_USAGE_REF), optional=("usage",)),
+    "OpenAIEmbeddings": _object(
+        {
+            "object": {"const": "list"},
+            "data": _list(_EMBEDDING),
+            "model": _TEXT,
+            "usage": _object({"prompt_tokens": _COUNT, "total_tokens": _COUNT}),
+        }
+    ),
+}
+"""The objects by their names."""
+
+ANSWERS = {
+    "CreateChatCompletion": "OpenAIChatCompletion",
+    "CreateCompletion": "OpenAICompletion",
+    "CreateEmbedding": "OpenAIEmbeddings",
+    "GetOpenAIModel": "OpenAIModel",
+    "ListOpenAIModels": "OpenAIModelList",
+}
+"""What each method answers with."""
+EVENTS = {"CreateChatCompletion": "OpenAIChatCompletionChunk", "CreateCompletion": "OpenAICompletionChunk"}
+"""What the events of each method that streams hold."""

@@ -1,0 +1,128 @@
+"""The operations: the methods of the contract as REST callers see them."""
+
+import re
+from typing import Any
+
+from tools.openapi import errors, openai
+from tools.openapi.contract import Contract, Method
+from tools.openapi.examples import EXAMPLES, STREAMS
+from tools.openapi.limits import REQUIRED
+from tools.openapi.schemas import Schemas
+
+Json = dict[str, Any]
+
+TAGS = {
+    "InferenceService": "Generate",
+    "OpenAIService": "OpenAI",
+    "EmbeddingService": "Embeddings",
+    "TokenService": "Tokens",
+    "ModelService": "Models",
+    "OperationsService": "Operations",
+}
+"""Services that the document shows, in its order, and what it calls them."""
+_EVERYWHERE = ("400", "401", "404", "408", "429", "500", "503", "504")
+_WITH_BODY = ("413",)
+_PROBES = {"/health/live": "Whether the process lives.", "/health/ready": "Whether the service takes requests."}
+
+
+def paths(contract: Contract, schemas: Schemas) -> dict[str, Json]:
+    """Returns all paths with their operations."""
+    found: dict[str, Json] = {}
+    order = list(TAGS)
+    methods = [method for method in contract.methods if method.service in TAGS]
+    for method in sorted(methods, key=lambda method: order.index(method.service)):
+        found.setdefault(method.path, {})[method.verb] = _operation(contract, method, schemas)
+    return {**found, **{path: {"get": _probe(path, words)} for path, words in _PROBES.items()}}
+
+
+def _operation(contract: Contract, method: Method, schemas: Schemas) -> Json:
+    name = method.descriptor.name
+    operation: Json = {
+        "operationId": name,
+        "tags": [TAGS[method.service]],
+        "summary": re.split(r"[.:] ", method.comment)[0].rstrip("."),
+        "description": method.comment,
+    }
+    if parameters := [_parameter(contract, method, field) for field in re.findall(r"{(\w+)}", method.path)]:
+        operation["parameters"] = parameters
+    if method.body:
+        operation["requestBody"] = {
+            "required": _needs_body(method),
+            "content": {"application/json": _request(contract, method, schemas)},
+        }
+    is_openai = method.service == "OpenAIService"
+    codes = _EVERYWHERE + (_WITH_BODY if method.body else ())
+    if method.service == "ModelService":
+        codes += ("403",)  # What the hub says of a model that is to be loaded.
+    operation["responses"] = {
+        "200": {"description": "The answer.", "content": _answers(method, schemas)},
+        **errors.responses(tuple(sorted(codes)), is_openai=is_openai),
+    }
+    return operation
+
+
+def _needs_body(method: Method) -> bool:
+    return method.body != "*" or method.descriptor.input_type.rpartition(".")[2] in REQUIRED
+
+
+def _parameter(contract: Contract, method: Method, field: str) -> Json:
+    owner = method.descriptor.input_type.strip(".")
+    return {
+        "name": field,
+        "in": "path",
+        "required": True,
+        "description": f"{contract.comments[f'{owner}.{field}']} A `/` in it may be escaped.",
+        "schema": {"type": "string", "minLength": 1},
+        "example": "demo",
+    }
+
+
+def _request(contract: Contract, method: Method, schemas: Schemas) -> Json:
+    name = method.descriptor.name
+    if method.body == "*":
+        schema = schemas.request(method.descriptor.input_type)
+    else:
+        schema = openai.request(name, schemas.made, contract.comments)
+    return {"schema": schema, "examples": EXAMPLES[name]}
+
+
+def _answers(method: Method, schemas: Schemas) -> Json:
+    name = method.descriptor.name
+    if method.service == "OperationsService":
+        return {"text/plain": {"schema": {"type": "string"}}}
+    if method.service == "OpenAIService":
+        content: Json = {"application/json": {"schema": openai.response(name, schemas.made)}}
+        if (events := openai.events(name, schemas.made)) is not None:
+            content["text/event-stream"] = _stream(events, STREAMS[name])
+        return content
+    answer = schemas.response(method.descriptor.output_type)
+    if method.descriptor.server_streaming:
+        return {"text/event-stream": _stream(answer, STREAMS[name])}
+    return {"application/json": {"schema": answer}}
+
+
+def _stream(event: Json, example: str) -> Json:
+    """Returns a stream: the schema is that of one event, as OpenAPI 3.2 has it (there it is called `itemSchema`)."""
+    data: Json = {"type": "string", "contentMediaType": "application/json", "contentSchema": event}
+    words = "One of the server-sent events: a line `data: ` with JSON, and an empty line."
+    if "[DONE]" in example:
+        words += " The last event's data is `[DONE]`."
+        data = {"anyOf": [{"const": "[DONE]"}, data]}
+    schema = {"type": "object", "description": words, "properties": {"data": data}, "required": ["data"]}
+    return {"schema": schema, "example": example}
+
+
+def _probe(path: str, words: str) -> Json:
+    return {
+        "operationId": "GetLive" if path.endswith("live") else "GetReady",
+        "tags": ["Operations"],
+        "summary": words.rstrip("."),
+        "description": f"{words} Answered from gRPC health checks that Envoy makes every second.",
+        "security": [],
+        "responses": {"200": {"description": "Yes."}, **errors.responses(("503",), is_openai=False)},
+    }
+
+
+def tags(contract: Contract) -> list[Json]:
+    """Returns the tags with what the protos say of the services."""
+    return [{"name": tag, "description": contract.services[service]} for service, tag in TAGS.items()]
