@@ -102,6 +102,28 @@ async def beside_a_long_prompt(stub: Any, model: str, prompt_words: int) -> None
     print(f"4 streams beside a {prompt_words}-word prompt   prompt {seconds:6.2f} s  longest gap {gap:5.2f} s")
 
 
+async def short_calls(stub: Any, model: str, callers: int, each: int) -> None:
+    """Prints how many calls of 4 tokens a second callers get that call again at once: what surrounds a model costs."""
+    seconds: list[float] = []
+
+    async def caller(number: int) -> None:
+        for index in range(each):
+            prompt = f"{words(4, number)} {index}"
+            request = inference_pb2.GenerateRequest(prompt=prompt, model=model, max_tokens=4, ignore_eos=True)
+            started = time.perf_counter()
+            await stub.Generate(request)
+            seconds.append(time.perf_counter() - started)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(caller(number) for number in range(callers)))
+    wall = time.perf_counter() - started
+    p50, p99 = statistics.median(seconds), statistics.quantiles(seconds, n=100)[98]
+    print(
+        f"{f'{callers} callers, {each} calls each':34} wall {wall:7.2f} s  {len(seconds) / wall:7.1f} calls/s  "
+        f"p50 {1000 * p50:.1f} ms  p99 {1000 * p99:.1f} ms"
+    )
+
+
 async def main() -> None:
     """Runs all scenarios."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -118,6 +140,7 @@ async def main() -> None:
         prompts = [f"{shared} {words(4, 500 + index)}" for index in range(8)]
         await together(stub, "8 streams with one 256-word prefix", prompts, 32, options.model)
         await beside_a_long_prompt(stub, options.model, 300)
+        await short_calls(stub, options.model, callers=8, each=100)
 
 
 if __name__ == "__main__":

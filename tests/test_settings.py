@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from llm_inference_api.models.reference import Reference
+from llm_inference_api.observability.otlp import OtlpTarget
 from llm_inference_api.settings import SettingsError, load_settings, variable_of
 from tests.e2e.service import clean_environment
 
@@ -19,7 +20,6 @@ DEFAULTS = {
     "LLM_MODEL_PATH": Path("models"),
     "LLM_ENABLE_ISQ": False,
     "SERVICE_NAME": "llm-inference-api",
-    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4317",
     "SERVER_SSL_ENABLED": False,
 }
 
@@ -87,6 +87,15 @@ def test_queue_defaults_to_four_times_the_slots(environment: pytest.MonkeyPatch)
         ("LLM_PRELOAD_MODELS", "other"),
         ("LOG_FORMAT", "xml"),
         ("SERVER_SSL_ENABLED", "maybe"),
+        ("LLM_METRICS_PORT", "8091"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:x"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317/v1/traces"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:word@collector:4317"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "key"),
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
     ],
 )
 def test_bad_value_is_refused_by_the_variables_name(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -105,19 +114,6 @@ def test_all_problems_are_told_at_once(environment: pytest.MonkeyPatch) -> None:
     assert len(str(error.value).splitlines()) == 2
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"),
-    ],
-)
-def test_setting_without_effect_yet_is_refused(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
-    """A setting that would be ignored stops the start instead."""
-    environment.setenv(name, value)
-    with pytest.raises(SettingsError, match=f"{name}: .*not supported yet"):
-        load_settings()
-
-
 def test_setting_that_asks_for_nothing_is_accepted(environment: pytest.MonkeyPatch) -> None:
     """Features that are switched off need not be supported."""
     environment.setenv("LLM_ENABLE_ISQ", "false")
@@ -132,6 +128,36 @@ def test_token_is_never_shown(environment: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as error:
         load_settings()
     assert "verysecret" not in str(error.value)
+
+
+def test_collectors_key_is_never_shown(environment: pytest.MonkeyPatch) -> None:
+    """Neither a list of headers that is none nor an address with a password reaches a message."""
+    environment.setenv("OTEL_EXPORTER_OTLP_HEADERS", "verysecret")
+    environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:verysecret@collector:4317")
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert len(str(error.value).splitlines()) == 2
+    assert "verysecret" not in str(error.value)
+
+
+def test_traces_go_nowhere_unless_they_are_sent_somewhere(environment: pytest.MonkeyPatch) -> None:
+    """Without an endpoint there are no traces, nor where OpenTelemetry is switched off."""
+    assert load_settings().otlp_target is None
+    environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317")
+    assert load_settings().otlp_target == OtlpTarget("http://collector:4317")
+    environment.setenv("OTEL_SDK_DISABLED", "true")
+    assert load_settings().otlp_target is None
+
+
+@pytest.mark.parametrize(
+    ("sampler", "part"),
+    [("parentbased_always_on", 1.0), ("parentbased_always_off", 0.0), ("parentbased_traceidratio", 0.25)],
+)
+def test_sampler_says_which_traces_begin(environment: pytest.MonkeyPatch, sampler: str, part: float) -> None:
+    """The argument counts for the sampler that takes one."""
+    environment.setenv("OTEL_TRACES_SAMPLER", sampler)
+    environment.setenv("OTEL_TRACES_SAMPLER_ARG", "0.25")
+    assert load_settings().sampled == part
 
 
 def test_readme_lists_every_setting() -> None:

@@ -116,6 +116,7 @@ def envoy_config(  # noqa: PLR0913
     from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
     from llm_inference_api.envoy.files import tls_of, upstream_of, write_files
     from llm_inference_api.envoy.replicas import are_replicas, front_bootstrap
+    from llm_inference_api.envoy.tracing import tracer_choice
 
     if print_descriptor_path:
         click.echo(descriptor_path())
@@ -136,6 +137,7 @@ def envoy_config(  # noqa: PLR0913
         admin_port=admin_port,
         access_log=access_log,
         **where,
+        tracer=tracer_choice(settings),
     )
     rendered = front_bootstrap(sidecar, affinity=affinity) if are_replicas(sidecar) else bootstrap(sidecar)
     if write_to:

@@ -67,7 +67,8 @@ def open_socket(server: grpc.aio.Server, path: Path) -> None:
         server.add_insecure_port(f"unix:{path.absolute()}")
         path.chmod(0o660)
     except (RuntimeError, OSError) as error:
-        raise StartError(f"LLM_GRPC_SOCKET: {path} cannot be listened on; may its directory be written to?") from error
+        hint = "LLM_GRPC_SOCKET, or TMPDIR for the Envoy that is started here, must lead to a short path to write to"
+        raise StartError(f"the socket {path} cannot be listened on; {hint}") from error
 
 
 def credentials(certificates: Certificates) -> grpc.ServerCredentials:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,9 +39,10 @@ from llm_inference_api.api.models import ModelServicer
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.operations import OperationsServicer
 from llm_inference_api.api.tokens import TokenServicer
+from llm_inference_api.api.witness import Witness
 from llm_inference_api.engine.messages import ContextChoice, EngineConfig, GpuChoice
 from llm_inference_api.envoy import EnvoyProcess
-from llm_inference_api.errors import ServiceError
+from llm_inference_api.errors import ServiceError, StartError
 from llm_inference_api.models.hub import HubOptions
 from llm_inference_api.models.registry import Policy, Registry, build_registry
 from llm_inference_api.models.room import Room, available_memory
@@ -48,6 +50,8 @@ from llm_inference_api.models.source import Sources
 from llm_inference_api.models.status import Observers
 from llm_inference_api.observability.log import fields
 from llm_inference_api.observability.metrics import Metrics
+from llm_inference_api.observability.metrics_port import MetricsPort
+from llm_inference_api.observability.spans import Spans
 from llm_inference_api.ports import Ports
 from llm_inference_api.settings import Settings
 
@@ -104,7 +108,9 @@ class Service:
     metrics: Metrics
     gate: Gate
     ports: Ports
+    spans: Spans
     envoy: EnvoyProcess | None
+    metrics_port: MetricsPort | None = None
     grpc_port: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -113,6 +119,8 @@ class Service:
         envoys = (self.envoy.socket if self.envoy else None, self.settings.grpc_socket)
         self.grpc_port = await self.ports.open(filter(None, envoys))
         await self.health.start()
+        if self.metrics_port is not None:
+            listen_for_metrics(self.metrics_port)
         if self.envoy is not None:
             await self.envoy.start(self.ports.certificates)
         for model in self.settings.preload:
@@ -140,6 +148,9 @@ class Service:
         await self.ports.close(_OPEN_WATCHES)
         if self.envoy is not None:
             await self.envoy.stop()
+        if self.metrics_port is not None:
+            await asyncio.to_thread(self.metrics_port.stop)
+        await asyncio.to_thread(self.spans.close)
         logger.info("stopped")
 
     def _preload(self, model: str) -> None:
@@ -157,21 +168,38 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     metrics, health = Metrics(__version__), Health(settings.preload)
     gate = Gate(settings.max_requests_per_caller)
     registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
+    spans, interceptors = build_tracing(settings, metrics)
     keys = settings.key_ring()
     for warning in keys.warnings():
         logger.warning("%s", warning)
-    interceptor = CallInterceptor(Guard(keys, PAGES if settings.public_pages else ()), gate, metrics)
-    server = build_grpc_server(settings, registry, health, metrics, interceptor)
+    calls = CallInterceptor(Guard(keys, PAGES if settings.public_pages else ()), gate, metrics)
+    server = build_grpc_server(settings, registry, health, Witness(metrics, spans), [*interceptors, calls])
     envoy = EnvoyProcess(settings) if with_envoy else None
-    ports = Ports(settings, server, build_health_server(health, interceptor))
-    return Service(settings, registry, health, metrics, gate, ports, envoy)
+    ports = Ports(settings, server, build_health_server(health, calls))
+    metrics_port = MetricsPort(metrics, settings.hostname, settings.metrics_port) if settings.metrics_port else None
+    return Service(settings, registry, health, metrics, gate, ports, spans, envoy, metrics_port)
+
+
+def build_tracing(settings: Settings, metrics: Metrics) -> tuple[Spans, list[grpc.aio.ServerInterceptor]]:
+    """Returns what makes the spans; where they go nowhere, nothing of OpenTelemetry is even loaded."""
+    if settings.otlp_target is None:
+        return Spans(), []
+    from llm_inference_api.api.rpc_spans import RpcSpans  # noqa: PLC0415
+    from llm_inference_api.observability.tracing import TraceChoice, Tracing  # noqa: PLC0415
+
+    tracing = Tracing(TraceChoice(settings.otlp_target, settings.service_name, settings.sampled), metrics)
+    return tracing, [RpcSpans(tracing)]
 
 
 def build_grpc_server(
-    settings: Settings, registry: Registry, health: Health, metrics: Metrics, interceptor: grpc.aio.ServerInterceptor
+    settings: Settings,
+    registry: Registry,
+    health: Health,
+    witness: Witness,
+    interceptors: Sequence[grpc.aio.ServerInterceptor],
 ) -> grpc.aio.Server:
     """Returns a server with all services of the contract, bound to no port."""
-    server = grpc.aio.server(interceptors=[interceptor], options=GRPC_OPTIONS)
+    server = grpc.aio.server(interceptors=interceptors, options=GRPC_OPTIONS)
     defaults = Defaults(
         settings.default_temperature,
         settings.default_top_p,
@@ -179,13 +207,13 @@ def build_grpc_server(
         settings.max_concurrent_requests,
     )
     patience = Patience(settings.request_timeout, settings.max_request_timeout, settings.progress_interval)
-    answers = Answers(registry, patience, metrics)
+    answers = Answers(registry, patience, witness)
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(answers, defaults), server)
     openai_pb2_grpc.add_OpenAIServiceServicer_to_server(OpenAIServicer(answers, defaults, registry), server)
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
     embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(answers), server)
     tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(answers, defaults), server)
-    operations_pb2_grpc.add_OperationsServiceServicer_to_server(OperationsServicer(metrics), server)
+    operations_pb2_grpc.add_OperationsServiceServicer_to_server(OperationsServicer(witness.metrics), server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     if settings.reflection:
         reflection.enable_server_reflection(SERVICE_NAMES, server)
@@ -211,6 +239,9 @@ GRPC_OPTIONS = (
     # Both, or what is between them is refused now and then. What Envoy lets through must fit.
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.absolute_max_metadata_size", 16 << 10),
+    # Connections without a call are closed; who is slow to begin is not waited for.
+    ("grpc.max_connection_idle_ms", 300_000),
+    ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -236,6 +267,14 @@ SERVICE_NAMES = (
 )
 
 
+def listen_for_metrics(metrics_port: MetricsPort) -> None:
+    """Opens the port for metrics. Raises StartError where it cannot be had."""
+    try:
+        metrics_port.start()
+    except OSError as error:
+        raise StartError(f"LLM_METRICS_PORT: it cannot be listened on ({error.strerror}); is it in use?") from error
+
+
 def model_policy(settings: Settings) -> Policy:
     """Returns what the settings say of all models."""
     engine = EngineConfig(
@@ -248,6 +287,7 @@ def model_policy(settings: Settings) -> Policy:
         context=ContextChoice(settings.context_length, settings.kv_cache_tokens),
         gpu=GpuChoice(settings.gpu_layers, settings.main_gpu, settings.split_mode, settings.tensor_split),
         batch_tokens=settings.batch_tokens,
+        scoped_prefixes=settings.prefix_cache_per_caller,
     )
     budget = settings.memory_budget or available_memory()
     room = Room(budget, settings.max_loaded_models, settings.queue_timeout)

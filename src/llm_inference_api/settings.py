@@ -22,6 +22,7 @@ from llm_inference_api.settings_fields import Items, Seconds
 from llm_inference_api.settings_fields import variable as _variable
 from llm_inference_api.settings_security import API_KEYS, SECRETS, SecuritySettings, origin_problems
 from llm_inference_api.settings_sources import FILE_VARIABLE, Found, find
+from llm_inference_api.settings_telemetry import TelemetrySettings
 
 QUANTISATION_TYPES = (
     *("Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_1", "Q4_K_S", "Q4_K_M"),
@@ -30,14 +31,16 @@ QUANTISATION_TYPES = (
 )
 """Those of llama.cpp that need no importance matrix; `models.convert.quantise` has the same, with their numbers."""
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-_SECRET_VARIABLES = (*TOKEN_VARIABLES, API_KEYS)
+_SECRET_VARIABLES = (*TOKEN_VARIABLES, API_KEYS, "OTEL_EXPORTER_OTLP_HEADERS")
+_UNSHOWN = (*_SECRET_VARIABLES, "HF_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""Variables whose value no message shows; an address may hold a password."""
 
 
 class SettingsError(Exception):
     """The settings cannot be used; its text has a line for each problem."""
 
 
-class Settings(SecuritySettings):
+class Settings(SecuritySettings, TelemetrySettings):
     """The settings: what the command line says, else the environment, else a file."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, populate_by_name=True, extra="ignore")
@@ -168,13 +171,6 @@ class Settings(SecuritySettings):
     )
     isq_type: str | None = _variable("LLM_ISQ_TYPE", None, "The quantisation's type, such as `Q4_K_M`.")
 
-    service_name: str = _variable("SERVICE_NAME", "llm-inference-api", "Name of the service in logs.", min_length=1)
-    log_format: Literal["json", "pretty"] | None = _variable(
-        "LOG_FORMAT", None, "`json`, or `pretty` for people. Unset: `pretty` on a terminal, else `json`."
-    )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _variable(
-        "LOG_LEVEL", "INFO", "Lowest level of the lines that are logged."
-    )
     reflection: bool = _variable("LLM_GRPC_REFLECTION", True, "Whether gRPC clients may ask for the API's definition.")
 
     hf_home: Path | None = _variable(
@@ -195,8 +191,6 @@ class Settings(SecuritySettings):
     download_stall_timeout: Seconds = _variable(
         "LLM_DOWNLOAD_STALL_TIMEOUT", 60.0, "Seconds without a byte after which a download is given up."
     )
-
-    otlp_endpoint: str = _variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317", "Where traces are sent.")
 
     @classmethod
     def settings_customise_sources(
@@ -238,8 +232,8 @@ class Settings(SecuritySettings):
         return self
 
     def _problems(self) -> Iterator[str]:
-        yield from self._unsupported()
         yield from self._endpoint_problems()
+        yield from self.trace_problems()
         yield from self._quantisation_problems()
         yield from self.security_problems()
         yield from origin_problems(self.cors_allowed_origins)
@@ -247,16 +241,14 @@ class Settings(SecuritySettings):
             yield f"LLM_DEFAULT_MAX_TOKENS: {self.default_max_tokens} exceeds LLM_MAX_TOKENS_LIMIT"
         if self.port == self.grpc_port:
             yield f"LLM_GRPC_PORT: {self.grpc_port} is LLM_INFERENCE_PORT too; they must differ"
-        if self.health_port in (self.port, self.grpc_port):
-            yield f"LLM_HEALTH_PORT: {self.health_port} is another of the service's ports too; they must differ"
+        ports = {"LLM_HEALTH_PORT": self.health_port, "LLM_METRICS_PORT": self.metrics_port}
+        for name, port in ports.items():
+            others = (self.port, self.grpc_port, *(other for each, other in ports.items() if each != name))
+            if port is not None and port in others:
+                yield f"{name}: {port} is another of the service's ports too; they must differ"
         unknown = sorted(set(self.preload_models or ()) - {model.id for model in self.models})
         if unknown:
             yield f"LLM_PRELOAD_MODELS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
-
-    def _unsupported(self) -> Iterator[str]:
-        """Settings of the replaced services that have no effect yet are refused: ignoring them would mislead."""
-        if "otlp_endpoint" in self.model_fields_set:
-            yield "OTEL_EXPORTER_OTLP_ENDPOINT: traces are not supported yet; unset it"
 
     def _quantisation_problems(self) -> Iterator[str]:
         if self.enable_isq and self.isq_type is None:
@@ -393,5 +385,5 @@ def _describe(places: dict[str, Found], location: tuple[int | str, ...], message
     name = variable_of(field) if field in Settings.model_fields else field
     if name in places and not os.environ.get(name):
         name = places[name].place
-    shown = "" if name in (*_SECRET_VARIABLES, "HF_ENDPOINT") or field in SECRETS else f" (it is {value!r})"
+    shown = "" if name in _UNSHOWN or field in SECRETS else f" (it is {value!r})"
     return [f"{name}: {message[:1].lower()}{message[1:]}{shown}"]

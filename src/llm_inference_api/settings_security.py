@@ -55,6 +55,11 @@ class SecuritySettings(BaseSettings):
         "certificate's subject, else an address.",
         ge=1,
     )
+    prefix_cache_per_caller: bool = _variable(
+        "LLM_PREFIX_CACHE_PER_CALLER",
+        False,
+        "Whether each caller has cached prefixes of its own, so that nobody can find out what others have sent.",
+    )
     health_port: int | None = _variable(
         "LLM_HEALTH_PORT",
         None,

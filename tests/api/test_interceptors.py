@@ -113,6 +113,13 @@ async def test_failure_of_a_librarys_service_is_an_incident(channel: grpc.aio.Ch
         assert shows_nothing(error.value)
 
 
+async def test_librarys_method_without_an_implementation_is_unimplemented(channel: grpc.aio.Channel) -> None:
+    """Such calls need no key; they must not fill the log with tracebacks."""
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
+    assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
 @pytest.mark.parametrize(
     "method",
     ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", "/llm_inference.v1.InferenceService/Chat"],

@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,11 +18,13 @@ TINY = "llm_inference.v1.InferenceService/tiny"
 
 
 @contextmanager
-def run_secured(directory: Path, model_path: Path, **variables: str) -> Iterator[RunningService]:
+def run_secured(
+    directory: Path, model_path: Path, *, options: Sequence[str] = (), **variables: str
+) -> Iterator[RunningService]:
     """Yields a service whose model is in memory; that is found out on its port for health checks."""
     health_port = str(free_port())
     models = {"LLM_ALLOWED_MODELS": "tiny=tiny.gguf", "LLM_THREADS": "1", "LLM_HEALTH_PORT": health_port}
-    with run_service(directory, model_path, wait=False, **{**models, **variables}) as running:
+    with run_service(directory, model_path, wait=False, options=options, **{**models, **variables}) as running:
         _wait(running, f"127.0.0.1:{variables.get('LLM_HEALTH_PORT', health_port)}")
         yield running
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,11 +108,18 @@ def descendants(pid: int) -> list[int]:
 
 @contextmanager
 def run_service(
-    directory: Path, model_path: Path, *, wait: bool = True, unset: tuple[str, ...] = (), **variables: str
+    directory: Path,
+    model_path: Path,
+    *,
+    wait: bool = True,
+    options: Sequence[str] = (),
+    unset: tuple[str, ...] = (),
+    **variables: str,
 ) -> Iterator[RunningService]:
     """Yields a service with the variables of the environment; with `wait`, once its preloaded models are active.
 
-    It runs in the directory, and without the variables of `unset`, which a file there may give.
+    It runs in the directory, with the command line's options, and without the variables of `unset`, which a file there
+    may give.
     """
     ports = {"LLM_INFERENCE_PORT": str(free_port()), "LLM_GRPC_PORT": str(free_port())}
     fixed = {"LLM_MODEL_PATH": str(model_path), "LLM_LAME_DUCK": "0", "LLM_INFERENCE_HOSTNAME": "127.0.0.1"}
@@ -120,7 +127,7 @@ def run_service(
     log_path = directory / f"service-{ports['LLM_INFERENCE_PORT']}.log"
     with log_path.open("wb") as log:
         given = {name: value for name, value in environment.items() if name not in unset}
-        process = subprocess.Popen([*COMMAND, "serve"], env=given, cwd=directory, stdout=log, stderr=log)
+        process = subprocess.Popen([*COMMAND, "serve", *options], env=given, cwd=directory, stdout=log, stderr=log)
     health_port = int(environment["LLM_HEALTH_PORT"]) if "LLM_HEALTH_PORT" in environment else None
     service = RunningService(
         process, int(environment["LLM_INFERENCE_PORT"]), int(environment["LLM_GRPC_PORT"]), log_path, health_port

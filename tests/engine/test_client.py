@@ -1,17 +1,20 @@
 """The client with real worker processes and a tiny model."""
 
 import asyncio
+import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from llm_inference_api.engine.client import EngineClient
-from llm_inference_api.engine.messages import ContextChoice, EngineConfig, StepStats
+from llm_inference_api.engine.messages import ContextChoice, EngineConfig, LogLine, StepStats
 from llm_inference_api.engine.request import (
     Delta,
     FinishReason,
@@ -20,7 +23,9 @@ from llm_inference_api.engine.request import (
     Progress,
     Sampling,
     Stage,
+    StageEntry,
     Stopping,
+    stage_listener,
 )
 from llm_inference_api.errors import (
     ComputationError,
@@ -257,3 +262,44 @@ async def test_chat_uses_the_models_template(config: EngineConfig) -> None:
     assert chat[-1].usage is not None
     assert raw[-1].usage is not None
     assert chat[-1].usage.prompt_tokens == raw[-1].usage.prompt_tokens == 5
+
+
+async def test_worker_tells_who_listens_where_the_request_stands(config: EngineConfig) -> None:
+    """The stages come in order, within the time of the request."""
+    entries: list[StageEntry] = []
+    stage_listener.set(entries.append)
+    async with running(config) as worker:
+        before = time.monotonic()
+        await worker.complete(request("a"))
+        after = time.monotonic()
+    assert [(entry.request_id, entry.stage) for entry in entries] == [
+        ("a", Stage.QUEUED),
+        ("a", Stage.PREFILL),
+        ("a", Stage.DECODE),
+    ]
+    times = [before, *(entry.at for entry in entries), after]
+    assert times == sorted(times)
+
+
+async def test_workers_line_about_a_request_is_logged_in_its_context(config: EngineConfig) -> None:
+    """So the line says whose request it is about, although the worker knows nothing of callers."""
+    caller: ContextVar[str] = ContextVar("caller", default="nobody")
+    heard: list[tuple[str, str]] = []
+
+    class Hearing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append((record.getMessage(), caller.get()))
+
+    hearing, logger = Hearing(), logging.getLogger("llm_inference_api.worker")
+    logger.addHandler(hearing)
+    try:
+        async with running(config) as worker:
+            caller.set("somebody")
+            async with aclosing(worker.client.stream(request("a", max_tokens=500), None)) as items:
+                await anext(items)
+                caller.set("nobody")
+                worker.client._handle(LogLine(logging.WARNING, "about it", "a"))
+                worker.client._handle(LogLine(logging.WARNING, "about something else"))
+    finally:
+        logger.removeHandler(hearing)
+    assert heard[-2:] == [("about it", "somebody"), ("about something else", "nobody")]

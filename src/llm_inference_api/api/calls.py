@@ -7,11 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import grpc
+import grpc.aio
 
 from llm_inference_api.errors import CallerLimitError, UnavailableError
 
 _RETRY_AFTER = 1.0
 """Seconds after which a caller at the limit may come again."""
+
+
+class Trace(NamedTuple):
+    """What the tracing systems call the RPC."""
+
+    trace_id: str
+    span_id: str | None = None
+    """None where only the caller traces."""
 
 
 @dataclass(slots=True)
@@ -23,6 +35,7 @@ class Call:
     """What the caller, or Envoy, calls the request."""
     peer: str
     """The caller's address."""
+    trace: Trace | None = None
     started_at: float = field(default_factory=time.monotonic)
     code: str = "OK"
     """The status that the caller sees."""
@@ -31,8 +44,22 @@ class Call:
     caller: str = ""
     """Who calls: a key's name, a certificate's subject or the address."""
 
+    @property
+    def identity(self) -> dict[str, object]:
+        """What says in the log which RPC a line is about."""
+        ids = self.trace._asdict() if self.trace else {}
+        return {"request_id": self.request_id, **ids, "rpc.method": self.method}
+
 
 current_call: ContextVar[Call] = ContextVar("current_call")
+current_trace: ContextVar[Trace] = ContextVar("current_trace")
+
+
+def ending_of(context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:
+    """Returns the status that a caller sees whose RPC was cut off: by itself, or by its deadline."""
+    left = context.time_remaining()
+    late = left is not None and left <= 0
+    return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
 
 
 class Gate:

@@ -66,7 +66,7 @@ class Failure:
 def describe(error: ServiceError) -> Failure:
     """Returns how the error looks on the wire."""
     retry_after = error.retry_after if isinstance(error, (OverloadedError, UnavailableError)) else None
-    failure = _failure(_code(error), str(error), _details(error), retry_after)
+    failure = _failure(code_of(error), str(error), _details(error), retry_after)
     return replace(failure, elsewhere=_may_go_elsewhere(error))
 
 
@@ -91,7 +91,8 @@ def _failure(code: grpc.StatusCode, text: str, details: Sequence[Message], retry
     return Failure(status, code, retry_after)
 
 
-def _code(error: ServiceError) -> grpc.StatusCode:
+def code_of(error: ServiceError) -> grpc.StatusCode:
+    """Returns the status that the caller of the RPC sees."""
     return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
 
 

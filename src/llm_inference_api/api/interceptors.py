@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -13,12 +14,12 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from llm_inference_api.api.callers import Guard, address
-from llm_inference_api.api.calls import Call, Gate, current_call
+from llm_inference_api.api.calls import Call, Gate, Trace, current_call, current_trace, ending_of
 from llm_inference_api.api.errors import Failure, describe, describe_unexpected
 from llm_inference_api.api.openai.errors import error_event, error_metadata
 from llm_inference_api.api.shield import decoded, shielded, tolerant
 from llm_inference_api.errors import ServiceError, UnauthenticatedError
-from llm_inference_api.observability.log import fields
+from llm_inference_api.observability.log import fields, line_identity
 from llm_inference_api.observability.metrics import Metrics
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -29,6 +30,8 @@ OPENAI = "/llm_inference.v1.OpenAIService/"
 UNKNOWN = "unknown"
 """What methods are called that there are not."""
 _MAX_REQUEST_ID = 128
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-.*")
+"""https://www.w3.org/TR/trace-context/#traceparent-header"""
 
 access_log = logging.getLogger("llm_inference_api.access")
 logger = logging.getLogger(__name__)
@@ -103,15 +106,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     @asynccontextmanager
     async def _observed(self, method: str, context: Context) -> AsyncGenerator[None]:
         """Counts, times and logs the RPC, whichever way it ends."""
-        call = Call(method, _request_id(context), address(context), caller=self._guard.caller(context))
+        metadata = _metadata(context)
+        trace = current_trace.get(_callers_trace(metadata))
+        call = Call(method, _request_id(metadata), address(context), trace, caller=self._guard.caller(context))
         current_call.set(call)
+        line_identity.set(call.identity)
         self._metrics.rpc_started()
         with ExitStack() as passage:
             try:
                 await self._enter(passage, context)
                 yield
             except (asyncio.CancelledError, GeneratorExit):
-                call.code = "DEADLINE_EXCEEDED" if _is_past_deadline(context) else "CANCELLED"
+                call.code = ending_of(context).name
                 raise
             finally:
                 seconds = time.monotonic() - call.started_at
@@ -127,6 +133,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 async def _end(context: Context, error: Exception) -> None:
     """Ends an RPC that is not ours."""
+    if isinstance(error, NotImplementedError):
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method is not implemented")
     failure = _failure(error)
     await context.abort(failure.code, failure.status.message, failure.trailing_metadata)
 
@@ -135,7 +143,7 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, ServiceError):
         return describe(error)
     failure, incident = describe_unexpected()
-    logger.error("internal error", exc_info=error, extra=fields(incident_id=incident, **_identity()))
+    logger.error("internal error", exc_info=error, extra=fields(incident_id=incident))
     return failure
 
 
@@ -155,20 +163,17 @@ async def _abort(context: Context, failure: Failure) -> None:
     await context.abort(failure.code, failure.status.message, (*failure.trailing_metadata, *more))
 
 
-def _is_past_deadline(context: Context) -> bool:
-    left = context.time_remaining()
-    return left is not None and left <= 0
+def _metadata(context: Context) -> dict[str, str]:
+    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 
 
-def _request_id(context: Context) -> str:
-    given = dict(context.invocation_metadata() or ()).get("x-request-id", "")
-    text = given if isinstance(given, str) else ""
-    return text[:_MAX_REQUEST_ID] or uuid.uuid4().hex
+def _request_id(metadata: dict[str, str]) -> str:
+    return metadata.get("x-request-id", "")[:_MAX_REQUEST_ID] or uuid.uuid4().hex
 
 
-def _identity() -> dict[str, object]:
-    call = current_call.get(None)
-    return {"request_id": call.request_id, "rpc.method": call.method} if call else {}
+def _callers_trace(metadata: dict[str, str]) -> Trace | None:
+    match = _TRACEPARENT.fullmatch(metadata.get("traceparent", ""))
+    return Trace(match[1]) if match else None
 
 
 def _log_access(call: Call, seconds: float) -> None:
@@ -179,4 +184,4 @@ def _log_access(call: Call, seconds: float) -> None:
         "caller": call.caller,
         **call.facts,
     }
-    access_log.info(call.method.rpartition("/")[2], extra=fields(**_identity(), **values))
+    access_log.info(call.method.rpartition("/")[2], extra=fields(**call.identity, **values))

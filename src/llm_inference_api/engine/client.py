@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -37,7 +38,7 @@ from llm_inference_api.engine.messages import (
     Submit,
     ToWorker,
 )
-from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Stage
+from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Stage, StageEntry, stage_listener
 from llm_inference_api.errors import ModelFailedError, OverloadedError, ServiceError, UnavailableError
 
 _KILL_WAIT = 5.0
@@ -61,6 +62,9 @@ class Answer:
         self.ended = False
         """Whether nothing more will arrive."""
         self.started_at = time.monotonic()
+        self.context = copy_context()
+        """Of whoever asks, so that the log says whose request a line is about."""
+        self.on_stage: Callable[[StageEntry], None] = stage_listener.get(lambda _: None)
         self._deltas: list[Delta] = []
         self._error: ServiceError | None = None
         self._news = asyncio.Event()
@@ -253,8 +257,8 @@ class EngineClient:
                 self._fan_out(message)
             case Answered(inquiry_id, findings):
                 self._settle(inquiry_id, findings)
-            case LogLine(level, text):
-                worker_logger.log(level, "%s", text)
+            case LogLine(level, text, request_id):
+                self._log(level, text, request_id)
                 if level >= logging.ERROR:
                     self._last_words = self._without_path(text)
             case Loading(fraction):
@@ -266,7 +270,15 @@ class EngineClient:
             case LastWords(text):
                 self._last_words = self._without_path(text)
 
+    def _log(self, level: int, text: str, request_id: str) -> None:
+        answer = self._answers.get(request_id)
+        context = answer.context if answer else copy_context()
+        context.run(lambda: worker_logger.log(level, "%s", text))
+
     def _fan_out(self, output: StepOutput) -> None:
+        for entry in output.entries:
+            if answer := self._answers.get(entry.request_id):
+                answer.on_stage(entry)
         for delta in output.deltas:
             if answer := self._answers.get(delta.request_id):
                 answer.put(delta)

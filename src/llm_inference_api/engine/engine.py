@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from llm_inference_api.engine.backend import KEPT, Backend, BackendError, Row
 from llm_inference_api.engine.messages import Rejection, StepOutput, StepStats
-from llm_inference_api.engine.request import Delta, FinishReason, Progress, Stage
+from llm_inference_api.engine.request import Delta, FinishReason, Progress, Stage, StageEntry
 from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Scheduler, Truncate, Work
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
@@ -35,6 +35,7 @@ class Engine:
         self._sequences: dict[str, Sequence] = {}
         self._rejections: list[Rejection] = []
         self._cancelled: list[Stage] = []
+        self._entries: list[StageEntry] = []
         self._late: list[Sequence] = []
         """Sequences whose newest row is computed, but not the mask of what may follow it."""
 
@@ -47,6 +48,7 @@ class Engine:
         """Puts a sequence into the queue."""
         self._sequences[sequence.id] = sequence
         self._scheduler.add(sequence)
+        self._entries.append(StageEntry(sequence.id, Stage.QUEUED, sequence.submitted_at))
 
     def reject(self, request_id: str, error: ServiceError) -> None:
         """Lets the next step say that a request cannot be computed."""
@@ -68,6 +70,7 @@ class Engine:
         started = self._clock()
         self._expire(started)
         plan = self._schedule()
+        self._entries += [StageEntry(sequence.id, Stage.PREFILL, started) for sequence in plan.admitted]
         scored = self._forward(plan)
         deltas = self._sample(scored)
         return self._emit(plan, deltas, started)
@@ -137,6 +140,8 @@ class Engine:
 
     def _append(self, sequence: Sequence, row: int, token: int) -> Delta:
         sequence.tokens.append(token)
+        if sequence.completion_tokens == 1:
+            self._entries.append(StageEntry(sequence.id, Stage.DECODE, self._clock()))
         top = sequence.request.sampling.logprobs
         if top is not None:
             sequence.pending_logprobs.append(sequence.sampler.logprob(row, token, top))
@@ -161,10 +166,12 @@ class Engine:
             deltas=tuple(delta for delta in deltas if delta.text or delta.finish_reason),
             rejections=tuple(self._rejections),
             progress=self._progress(now),
+            entries=tuple(self._entries),
             stats=self._stats(plan, len(deltas), now - started, now),
         )
         self._rejections.clear()
         self._cancelled.clear()
+        self._entries.clear()
         return output
 
     def _progress(self, now: float) -> tuple[tuple[str, Progress], ...]:
@@ -194,6 +201,7 @@ class Engine:
             waiting=len(self._scheduler.waiting),
             kv_used=used,
             kv_cached=cache.cells - cache.free - used,
+            oldest_waiting=max((now - sequence.submitted_at for sequence in self._scheduler.waiting), default=0.0),
         )
 
     def _end(self, sequence: Sequence) -> None:

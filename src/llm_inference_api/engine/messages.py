@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llm_inference_api.engine.inquiry import Embed, Embeddings, Findings, Inquiry
-from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Stage
+from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Stage, StageEntry
 from llm_inference_api.engine.tool_format import ToolFormat
 from llm_inference_api.errors import ServiceError
 
@@ -67,6 +67,8 @@ class EngineConfig:
     """A directory whose chat template and tokenizer take the place of the file's own."""
     batch_tokens: int = 512
     """Rows of one forward at most."""
+    scoped_prefixes: bool = False
+    """Whether each caller has cached prefixes of its own."""
 
 
 class ModelInfo(NamedTuple):
@@ -153,6 +155,8 @@ class LogLine(NamedTuple):
 
     level: int
     text: str
+    request_id: str = ""
+    """Of the request that it is about, if it is about one."""
 
 
 class LastWords(NamedTuple):
@@ -188,6 +192,10 @@ class StepStats(NamedTuple):
     """Cells of the key-value cache that running requests hold."""
     kv_cached: int = 0
     """Cells that hold prefixes of ended requests, free to be taken."""
+    oldest_waiting: float = 0.0
+    """Seconds that the request has waited which waits longest."""
+    resident_bytes: int = 0
+    """Of the worker's process."""
 
 
 class StepOutput(NamedTuple):
@@ -196,6 +204,8 @@ class StepOutput(NamedTuple):
     deltas: tuple[Delta, ...] = ()
     rejections: tuple[Rejection, ...] = ()
     progress: tuple[tuple[str, Progress], ...] = ()
+    entries: tuple[StageEntry, ...] = ()
+    """The stages that requests came to since the last step's end."""
     stats: StepStats = StepStats()
 
 

@@ -59,7 +59,7 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
         logger.warning("the model was trained on a context of %d tokens, so it gets no more", context_length)
     seats = min(SEATS_PER_SLOT * config.slots, llama.MAX_SEATS)
     backend = llama.LlamaBackend(model, llama.ContextSizes(cells, seats, config.batch_tokens, config.threads))
-    scheduler = Scheduler(PrefixCache(seats, backend.cells), config.slots)
+    scheduler = Scheduler(PrefixCache(seats, backend.cells), config.slots, scoped_prefixes=config.scoped_prefixes)
     engine = Engine(backend, scheduler, StepBudget(config.batch_tokens), config.queue_timeout)
     preparation = TextPreparation.from_metadata(model.metadata)
     preparer = Preparer(tokenizer, template, backend, preparation, context_length, config.default_max_tokens)
@@ -125,7 +125,7 @@ def _build_legacy(config: EngineConfig) -> Parts:
     _warn_of_legacy(config)
     template = ChatTemplate(None, "", "", model.vocabulary.control_texts())
     context_length = min(config.context.length or DEFAULT_CONTEXT_LENGTH, model.trained_context_length)
-    scheduler = Scheduler(PrefixCache(ggml.SEATS, backend.cells), slots=ggml.SEATS)
+    scheduler = Scheduler(PrefixCache(ggml.SEATS, backend.cells), ggml.SEATS, scoped_prefixes=config.scoped_prefixes)
     engine = Engine(backend, scheduler, StepBudget(config.batch_tokens), config.queue_timeout)
     tokens = config.default_max_tokens
     preparer = Preparer(model.vocabulary, template, backend, TextPreparation(), context_length, tokens)

@@ -18,6 +18,8 @@ class Seat:
     index: int
     tokens: list[int] = field(default_factory=list)
     cells: list[int] = field(default_factory=list)
+    scope: str = ""
+    """Only requests of this scope may share the tokens."""
     busy: bool = False
     last_used: int = 0
     """Grows with each use; orders idle seats."""
@@ -51,23 +53,23 @@ class PrefixCache:
         """Returns the seats that nobody uses, the longest unused first."""
         return sorted((seat for seat in self.seats if not seat.busy), key=lambda seat: seat.last_used)
 
-    def longest_prefix(self, tokens: list[int]) -> tuple[Seat | None, int]:
-        """Returns the seat that holds the longest prefix of the tokens, and that prefix's length.
+    def longest_prefix(self, tokens: list[int], scope: str = "") -> tuple[Seat | None, int]:
+        """Returns the scope's seat that holds the longest prefix of the tokens, and that prefix's length.
 
         The last token is left out, since it must be computed to have scores after it. Where a busy and an idle seat
         hold equally much, the idle one is returned: it can be taken over.
         """
         best, length = None, 0
         for seat in self.seats:
-            if seat.tokens and seat.tokens[0] == tokens[0]:
+            if seat.scope == scope and seat.tokens and seat.tokens[0] == tokens[0]:
                 common = common_prefix(seat.tokens, tokens, len(tokens) - 1)
                 if common > length or (common == length and best is not None and best.busy and not seat.busy):
                     best, length = seat, common
         return best, length
 
-    def occupy(self, seat: Seat) -> None:
-        """Marks the seat as used by a request."""
-        seat.busy = True
+    def occupy(self, seat: Seat, scope: str = "") -> None:
+        """Marks the seat as used by a request of this scope."""
+        seat.busy, seat.scope = True, scope
         for cell in seat.cells:
             self._busy_owners[cell] += 1
             self.used_by_busy += self._busy_owners[cell] == 1

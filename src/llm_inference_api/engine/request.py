@@ -1,6 +1,7 @@
 """What is asked of an engine and what it answers, free of wire types."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -147,6 +148,19 @@ class Stage(Enum):
     QUEUED = "QUEUED"
     PREFILL = "PREFILL"
     DECODE = "DECODE"
+
+
+class StageEntry(NamedTuple):
+    """The moment at which a request came to a stage."""
+
+    request_id: str
+    stage: Stage
+    at: float
+    """Seconds on the monotonic clock, which all processes of the machine share."""
+
+
+stage_listener: ContextVar[Callable[[StageEntry], None]] = ContextVar("stage_listener")
+"""Whom the engine tells of the stages of requests that are submitted in this context."""
 
 
 class Progress(NamedTuple):

@@ -59,7 +59,9 @@ class Plan:
 class Scheduler:
     """The waiting and the running sequences, and the seats that they use."""
 
-    def __init__(self, cache: PrefixCache, slots: int) -> None:
+    def __init__(self, cache: PrefixCache, slots: int, *, scoped_prefixes: bool = False) -> None:
+        """With `scoped_prefixes`, a sequence shares prefixes with those of its own caller only."""
+        self._scoped = scoped_prefixes
         self.cache = cache
         self.slots = slots
         self.waiting = WaitingQueue()
@@ -109,7 +111,7 @@ class Scheduler:
         for sequence in list(self.waiting):
             if len(self.running) >= self.slots:
                 return
-            source, length = self.cache.longest_prefix(sequence.tokens)
+            source, length = self.cache.longest_prefix(sequence.tokens, self._scope(sequence))
             if self._is_being_computed(sequence, length):
                 continue
             if not self._make_room(plan, sequence, source, length):
@@ -117,10 +119,13 @@ class Scheduler:
             self.waiting.serve(sequence)
             self._seat(plan, sequence, source, length)
 
+    def _scope(self, sequence: Sequence) -> str:
+        return sequence.request.caller if self._scoped else ""
+
     def _is_being_computed(self, sequence: Sequence, length: int) -> bool:
         """Whether a running sequence is on its way through a longer prefix than the cache holds."""
         for other in self.running:
-            if other.computed < other.prompt_length:
+            if other.computed < other.prompt_length and self._scope(other) == self._scope(sequence):
                 common = common_prefix(other.tokens, sequence.tokens, sequence.prompt_length - 1)
                 if common - max(length, other.computed) >= MIN_SHARED_TOKENS:
                     return True
@@ -148,7 +153,7 @@ class Scheduler:
             self._truncate(plan, seat, 0)
             self.cache.share(source, seat, length)
             plan.memory.append(CopyPrefix(source.index, seat.index, length))
-        self.cache.occupy(seat)
+        self.cache.occupy(seat, self._scope(sequence))
         sequence.seat = seat.index
         sequence.computed = sequence.cached = length
         self.running.append(sequence)

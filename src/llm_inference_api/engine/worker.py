@@ -40,6 +40,7 @@ from llm_inference_api.engine.messages import (
 from llm_inference_api.engine.parts import build
 from llm_inference_api.engine.preparer import Preparer
 from llm_inference_api.engine.request import GenerationRequest, Stage
+from llm_inference_api.engine.residency import Residency
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.errors import ComputationError, ModelFailedError, ServiceError
 
@@ -47,7 +48,8 @@ STACK_BYTES = 512 << 20
 """Of the threads that call llama.cpp. Its tokenizers recurse on long runs of one character; the system gives memory for
 the pages that are touched only."""
 _LOADING_STEP = 0.01
-
+REQUEST_ID = "request_id"
+"""Name of the record attribute with the id of the request that a log line is about."""
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -117,7 +119,7 @@ class OutboxHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Sends the record as one line."""
-        self._outbox.send(LogLine(record.levelno, self.format(record)))
+        self._outbox.send(LogLine(record.levelno, self.format(record), getattr(record, REQUEST_ID, "")))
 
 
 def _report_log(outbox: Outbox) -> None:
@@ -189,7 +191,7 @@ def _prepare(preparer: Preparer, inspector: Inspector, requests: Requests, inbox
             case Inquire(inquiry_id, inquiry):
                 outbox.send(Answered(inquiry_id, _attempt(inspector.answer, inquiry, "an inquiry")))
             case request:
-                outcome = _attempt(preparer.prepare, request, f"request {request.id}")
+                outcome = _attempt(preparer.prepare, request, f"request {request.id}", request.id)
                 inbox.put(Refused(request.id, outcome) if isinstance(outcome, ServiceError) else outcome)
 
 
@@ -201,14 +203,14 @@ def _embed(embedder: Embedder, errands: Errands, outbox: Outbox) -> None:
         errands.forget(errand_id)
 
 
-def _attempt(work: Callable[[Item], Outcome], item: Item, what: str) -> Outcome | ServiceError:
+def _attempt(work: Callable[[Item], Outcome], item: Item, what: str, request_id: str = "") -> Outcome | ServiceError:
     """Returns what the work makes of the item, or the error that says why it cannot."""
     try:
         return work(item)
     except ServiceError as error:
         return error
     except Exception:
-        logger.exception("preparing %s failed", what)
+        logger.exception("preparing %s failed", what, extra={REQUEST_ID: request_id})
         return ComputationError("the request could not be prepared")
 
 
@@ -220,12 +222,15 @@ class EngineLoop:
         self._inbox = inbox
         self._outbox = outbox
         self._preparing: set[str] = set()
+        self._residency = Residency()
 
     def run(self) -> None:
         """Makes steps while there is work, and sleeps while there is none. Never returns."""
         while True:
             self._drain()
-            self._outbox.send(self._engine.step())
+            output = self._engine.step()
+            stats = output.stats._replace(resident_bytes=self._residency.bytes())
+            self._outbox.send(output._replace(stats=stats))
 
     def _drain(self) -> None:
         while not self._engine.busy:

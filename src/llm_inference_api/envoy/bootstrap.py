@@ -12,11 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from llm_inference_api.envoy.extensions import typed
-from llm_inference_api.envoy.limits import MAX_BODY_BYTES, MAX_HEADERS_KIB, http2_options, overload_manager, runtime
+from llm_inference_api.envoy.limits import (
+    HANDSHAKE,
+    IDLE_CONNECTION,
+    MAX_BODY_BYTES,
+    MAX_HEADERS_KIB,
+    http2_options,
+    overload_manager,
+    runtime,
+)
 from llm_inference_api.envoy.openai import OPENAI_CLIENT_HEADERS, openai_errors_filter
 from llm_inference_api.envoy.replies import local_replies
 from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes
 from llm_inference_api.envoy.tls import EdgeTls, UpstreamTls, downstream_transport, upstream_transport
+from llm_inference_api.envoy.tracing import RUNTIME, TracerChoice, collector_cluster, tracing
 from llm_inference_api.envoy.upstream import Upstream
 
 Json = dict[str, Any]
@@ -50,6 +59,7 @@ class Sidecar:
     admin_port: int | None = None
     """Port of Envoy's own administration, on the loopback address; None for none."""
     access_log: bool = False
+    tracer: TracerChoice | None = None
 
 
 def descriptor_path() -> Path:
@@ -81,6 +91,9 @@ def configuration(sidecar: Sidecar) -> Json:
             ],
         },
     }
+    if sidecar.tracer is not None:
+        config["static_resources"]["clusters"].append(collector_cluster(sidecar.tracer.target))
+        config["layered_runtime"]["layers"].append({"name": "tracing", "static_layer": RUNTIME})
     if sidecar.admin_port is not None:
         config["admin"] = {"address": _address("127.0.0.1", sidecar.admin_port)}
     return config
@@ -88,7 +101,7 @@ def configuration(sidecar: Sidecar) -> Json:
 
 def _listener(sidecar: Sidecar) -> Json:
     manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": _connection_manager(sidecar)}
-    chain: Json = {"filters": [manager]}
+    chain: Json = {"filters": [manager], "transport_socket_connect_timeout": HANDSHAKE}
     if sidecar.tls is not None:
         chain["transport_socket"] = downstream_transport(sidecar.tls)
     return {
@@ -119,7 +132,10 @@ def _connection_manager(sidecar: Sidecar) -> Json:
         stream_idle_timeout=silence,
         request_headers_timeout="10s",
         request_timeout="60s",  # Of the upload.
-        common_http_protocol_options={"idle_timeout": silence, "headers_with_underscores_action": "REJECT_REQUEST"},
+        common_http_protocol_options={
+            "idle_timeout": IDLE_CONNECTION,
+            "headers_with_underscores_action": "REJECT_REQUEST",
+        },
         max_request_headers_kb=MAX_HEADERS_KIB,
         http2_protocol_options=http2_options(),
         access_log=[_access_log()] if sidecar.access_log else [],
@@ -138,6 +154,7 @@ def _connection_manager(sidecar: Sidecar) -> Json:
             ],
         },
         http_filters=_filters(sidecar),
+        **({"tracing": tracing(sidecar.tracer)} if sidecar.tracer else {}),
     )
 
 
@@ -260,7 +277,7 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
         "interval": "1s",
         "no_traffic_interval": "1s",
         "unhealthy_interval": "0.5s",
-        "unhealthy_threshold": 1,
+        "unhealthy_threshold": 2,  # A check without an answer may mean a busy machine; NOT_SERVING counts at once.
         "healthy_threshold": 1,
         "grpc_health_check": {"service_name": health_name},
     }

@@ -10,6 +10,9 @@ MAX_BODY_BYTES = 4 << 20
 """Of a request; must stay below what gRPC receives."""
 MAX_HEADERS_KIB = 8
 """Of a request; with what Envoy adds to them, must stay below the metadata that gRPC receives."""
+IDLE_CONNECTION = "300s"
+"""Without any request; open ones may be silent for longer."""
+HANDSHAKE = "10s"
 _MAX_CONNECTIONS = 4096
 _MAX_HEAP_BYTES = 2 << 30
 _MAX_STREAMS = 256

