@@ -136,8 +136,8 @@ def envoy_config(  # noqa: PLR0913
         longest_request=settings.max_request_timeout,
         admin_port=admin_port,
         access_log=access_log,
-        **where,
         tracer=tracer_choice(settings),
+        **where,
     )
     rendered = front_bootstrap(sidecar, affinity=affinity) if are_replicas(sidecar) else bootstrap(sidecar)
     if write_to:

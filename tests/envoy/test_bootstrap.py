@@ -1,8 +1,6 @@
 import json
 import subprocess
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,22 +95,33 @@ def test_collector_with_tls_is_checked() -> None:
 def test_part_of_the_traces_begins_in_envoy() -> None:
     """The sampler of the settings is Envoy's too: it sees requests first."""
     tracer = TracerChoice(OtlpTarget("http://127.0.0.1:4317"), "mine", 0.25)
-    listener = json.loads(bootstrap(replace(LOCAL, tracer=tracer)))["static_resources"]["listeners"][0]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    assert manager["tracing"]["random_sampling"] == {"value": 25.0}
-    assert (
-        "tracing"
-        not in json.loads(default_bootstrap())["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0][
-            "typed_config"
-        ]
-    )
+    sampler = manager(replace(LOCAL, tracer=tracer))["tracing"]["provider"]["typed_config"]["sampler"]
+    chance = sampler["typed_config"]["wrapped_sampler"]["typed_config"]
+    assert chance["sampling_percentage"] == {"numerator": 250_000, "denominator": "MILLION"}
 
 
-@pytest.mark.parametrize("render", [bootstrap, partial(front_bootstrap, affinity=True)])
-def test_tracer_takes_nothing_away(tmp_path: Path, render: Callable[[Sidecar], str]) -> None:
-    """Where spans are sent the other limits still hold, and the collector is no replica."""
+def test_without_a_collector_envoy_has_no_tracer() -> None:
+    """Nothing of tracing is configured; with one, nothing else is lost."""
+    assert "tracing" not in manager(LOCAL)
     traced = replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://127.0.0.1:4317"), "mine", 1.0))
-    validate(tmp_path, rendered := render(traced))
-    layers = json.loads(rendered)["layered_runtime"]["layers"]
-    assert layers[:-1] == json.loads(render(LOCAL))["layered_runtime"]["layers"]
-    assert layers[-1]["name"] == "tracing"
+    plain, more = (json.loads(bootstrap(sidecar)) for sidecar in (LOCAL, traced))
+    assert more["layered_runtime"]["layers"][:-1] == plain["layered_runtime"]["layers"]
+    assert more["static_resources"]["clusters"][:-1] == plain["static_resources"]["clusters"]
+
+
+def test_collector_of_a_front_is_no_replica(tmp_path: Path) -> None:
+    """Where spans are sent, the clusters of replicas stay as they are, and Envoy accepts them."""
+    traced = replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://127.0.0.1:4317"), "mine", 1.0))
+    validate(tmp_path, rendered := front_bootstrap(traced, affinity=True))
+    plain, more = (
+        json.loads(each)["static_resources"]["clusters"] for each in (front_bootstrap(LOCAL, affinity=True), rendered)
+    )
+    assert len(more) == len(plain) + 1
+    assert all(cluster in more for cluster in plain)
+
+
+def manager(sidecar: Sidecar) -> dict[str, Any]:
+    """Returns the connection manager."""
+    listener = json.loads(bootstrap(sidecar))["static_resources"]["listeners"][0]
+    found: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    return found
