@@ -109,6 +109,17 @@ def test_without_a_collector_envoy_has_no_tracer() -> None:
     assert more["static_resources"]["clusters"][:-1] == plain["static_resources"]["clusters"]
 
 
+def test_collector_of_a_front_is_no_replica(tmp_path: Path) -> None:
+    """Where spans are sent, the clusters of replicas stay as they are, and Envoy accepts them."""
+    traced = replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://127.0.0.1:4317"), "mine", 1.0))
+    validate(tmp_path, rendered := front_bootstrap(traced, affinity=True))
+    plain, more = (
+        json.loads(each)["static_resources"]["clusters"] for each in (front_bootstrap(LOCAL, affinity=True), rendered)
+    )
+    assert len(more) == len(plain) + 1
+    assert all(cluster in more for cluster in plain)
+
+
 def manager(sidecar: Sidecar) -> dict[str, Any]:
     """Returns the connection manager."""
     listener = json.loads(bootstrap(sidecar))["static_resources"]["listeners"][0]

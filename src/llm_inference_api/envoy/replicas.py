@@ -9,7 +9,7 @@ from typing import Any
 
 from llm_inference_api.envoy.bootstrap import Sidecar, configuration
 from llm_inference_api.envoy.extensions import typed
-from llm_inference_api.envoy.routes import RETRY_HEADER, SERVICE_CLUSTER
+from llm_inference_api.envoy.routes import OPS_CLUSTER, RETRY_HEADER, SERVICE_CLUSTER
 
 Json = dict[str, Any]
 
@@ -48,7 +48,8 @@ def front_bootstrap(front: Sidecar, *, affinity: bool) -> str:
         "request_body_buffer_limit": _BUFFER_BYTES,  # Over HTTP/2 the limit were a stream's window.
     }
     host["routes"] = [_of_many(route) for route in host["routes"]]
-    clusters = {cluster["name"]: _tuned(cluster) for cluster in config["static_resources"]["clusters"]}
+    clusters = {cluster["name"]: cluster for cluster in config["static_resources"]["clusters"]}
+    clusters |= {name: _tuned(clusters[name]) for name in (SERVICE_CLUSTER, OPS_CLUSTER)}
     if affinity:
         host["routes"] = [twin for route in host["routes"] for twin in _with_affinity(route)]
         _insert_before(manager["http_filters"], "envoy.filters.http.grpc_json_transcoder", _affinity_filter())
@@ -60,7 +61,7 @@ def front_bootstrap(front: Sidecar, *, affinity: bool) -> str:
 def _of_many(route: Json) -> Json:
     """Changes the routes that make sense for one process only."""
     if route["name"] == "metrics":
-        text = "each replica has metrics of its own; scrape them there"
+        text = "each replica has metrics of its own, at its LLM_METRICS_PORT"
         return {key: route[key] for key in ("name", "match")} | {
             "direct_response": {"status": 404, "body": {"inline_string": text}}
         }
@@ -89,8 +90,6 @@ def _retry_policy() -> Json:
 def _tuned(cluster: Json) -> Json:
     """Makes a cluster one of replicas that come and go."""
     (thresholds,) = cluster["circuit_breakers"]["thresholds"]
-    (check,) = cluster["health_checks"]
-    ready = cluster["name"] == SERVICE_CLUSTER
     tuned = {
         "lb_policy": "LEAST_REQUEST",
         # Envoy's default of 3 retries at a time loses most of what a dead replica had.
@@ -98,11 +97,10 @@ def _tuned(cluster: Json) -> Json:
         "outlier_detection": _outlier_detection(),
         # Envoy would hold changes of health back for up to a second, to tell of several at once.
         "common_lb_config": cluster["common_lb_config"] | {"update_merge_window": "0s"},
-        # One slow answer takes no replica out; NOT_SERVING counts at once, whatever the threshold.
-        "health_checks": [
-            check | {"unhealthy_threshold": 2} | ({"grpc_health_check": {"service_name": HEALTH_NAME}} if ready else {})
-        ],
     }
+    if cluster["name"] == SERVICE_CLUSTER:
+        (check,) = cluster["health_checks"]
+        tuned["health_checks"] = [check | {"grpc_health_check": {"service_name": HEALTH_NAME}}]
     return _resolved(cluster | tuned)
 
 
