@@ -42,7 +42,7 @@ from llm_inference_api.api.tokens import TokenServicer
 from llm_inference_api.api.witness import Witness
 from llm_inference_api.engine.messages import ContextChoice, EngineConfig, GpuChoice
 from llm_inference_api.envoy import EnvoyProcess
-from llm_inference_api.errors import ServiceError, StartError
+from llm_inference_api.errors import ServiceError
 from llm_inference_api.models.hub import HubOptions
 from llm_inference_api.models.registry import Policy, Registry, build_registry
 from llm_inference_api.models.room import Room, available_memory
@@ -107,8 +107,8 @@ class Service:
     health: Health
     metrics: Metrics
     gate: Gate
-    ports: Ports
     spans: Spans
+    ports: Ports
     envoy: EnvoyProcess | None
     metrics_port: MetricsPort | None = None
     grpc_port: int = 0
@@ -120,7 +120,7 @@ class Service:
         self.grpc_port = await self.ports.open(filter(None, envoys))
         await self.health.start()
         if self.metrics_port is not None:
-            listen_for_metrics(self.metrics_port)
+            self.metrics_port.start()
         if self.envoy is not None:
             await self.envoy.start(self.ports.certificates)
         for model in self.settings.preload:
@@ -165,18 +165,20 @@ class Service:
 
 def build(settings: Settings, *, with_envoy: bool) -> Service:
     """Returns the service, with nothing started."""
-    metrics, health, gate = Metrics(__version__), Health(), Gate(settings.max_requests_per_caller)
+    metrics, health = Metrics(__version__), Health(settings.preload)
+    gate = Gate(settings.max_requests_per_caller)
     registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
     spans, interceptors = build_tracing(settings, metrics)
     keys = settings.key_ring()
     for warning in keys.warnings():
         logger.warning("%s", warning)
-    calls = CallInterceptor(Guard(keys, PAGES if settings.public_pages else ()), gate, metrics)
-    server = build_grpc_server(settings, registry, health, Witness(metrics, spans), [*interceptors, calls])
+    interceptor = CallInterceptor(Guard(keys, PAGES if settings.public_pages else ()), gate, metrics)
+    witness = Witness(metrics, spans)
+    server = build_grpc_server(settings, registry, health, witness, [*interceptors, interceptor])
     envoy = EnvoyProcess(settings) if with_envoy else None
-    ports = Ports(settings, server, build_health_server(health, calls))
+    ports = Ports(settings, server, build_health_server(health, interceptor))
     metrics_port = MetricsPort(metrics, settings.hostname, settings.metrics_port) if settings.metrics_port else None
-    return Service(settings, registry, health, metrics, gate, ports, spans, envoy, metrics_port)
+    return Service(settings, registry, health, metrics, gate, spans, ports, envoy, metrics_port)
 
 
 def build_tracing(settings: Settings, metrics: Metrics) -> tuple[Spans, list[grpc.aio.ServerInterceptor]]:
@@ -264,14 +266,6 @@ SERVICE_NAMES = (
     ),
     reflection.SERVICE_NAME,
 )
-
-
-def listen_for_metrics(metrics_port: MetricsPort) -> None:
-    """Opens the port for metrics. Raises StartError where it cannot be had."""
-    try:
-        metrics_port.start()
-    except OSError as error:
-        raise StartError(f"LLM_METRICS_PORT: it cannot be listened on ({error.strerror}); is it in use?") from error
 
 
 def model_policy(settings: Settings) -> Policy:

@@ -22,7 +22,7 @@ from llm_inference_api.settings_fields import Items, Seconds
 from llm_inference_api.settings_fields import variable as _variable
 from llm_inference_api.settings_security import API_KEYS, SECRETS, SecuritySettings, origin_problems
 from llm_inference_api.settings_sources import FILE_VARIABLE, Found, find
-from llm_inference_api.settings_telemetry import TelemetrySettings
+from llm_inference_api.settings_telemetry import ENDPOINT, HEADERS, TelemetrySettings
 
 QUANTISATION_TYPES = (
     *("Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_1", "Q4_K_S", "Q4_K_M"),
@@ -31,9 +31,9 @@ QUANTISATION_TYPES = (
 )
 """Those of llama.cpp that need no importance matrix; `models.convert.quantise` has the same, with their numbers."""
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-_SECRET_VARIABLES = (*TOKEN_VARIABLES, API_KEYS, "OTEL_EXPORTER_OTLP_HEADERS")
-_UNSHOWN = (*_SECRET_VARIABLES, "HF_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-"""Variables whose value no message shows; an address may hold a password."""
+UNSHOWN = ("HF_ENDPOINT", ENDPOINT)
+"""Variables whose value no message shows: an address may hold a password."""
+_SECRET_VARIABLES = (*TOKEN_VARIABLES, API_KEYS, HEADERS)
 
 
 class SettingsError(Exception):
@@ -241,11 +241,10 @@ class Settings(SecuritySettings, TelemetrySettings):
             yield f"LLM_DEFAULT_MAX_TOKENS: {self.default_max_tokens} exceeds LLM_MAX_TOKENS_LIMIT"
         if self.port == self.grpc_port:
             yield f"LLM_GRPC_PORT: {self.grpc_port} is LLM_INFERENCE_PORT too; they must differ"
-        ports = {"LLM_HEALTH_PORT": self.health_port, "LLM_METRICS_PORT": self.metrics_port}
-        for name, port in ports.items():
-            others = (self.port, self.grpc_port, *(other for each, other in ports.items() if each != name))
-            if port is not None and port in others:
-                yield f"{name}: {port} is another of the service's ports too; they must differ"
+        if self.health_port in (self.port, self.grpc_port):
+            yield f"LLM_HEALTH_PORT: {self.health_port} is another of the service's ports too; they must differ"
+        if self.metrics_port is not None and self.metrics_port in (self.port, self.grpc_port, self.health_port):
+            yield f"LLM_METRICS_PORT: {self.metrics_port} is another port of the service too; they must differ"
         unknown = sorted(set(self.preload_models or ()) - {model.id for model in self.models})
         if unknown:
             yield f"LLM_PRELOAD_MODELS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
@@ -385,5 +384,5 @@ def _describe(places: dict[str, Found], location: tuple[int | str, ...], message
     name = variable_of(field) if field in Settings.model_fields else field
     if name in places and not os.environ.get(name):
         name = places[name].place
-    shown = "" if name in _UNSHOWN or field in SECRETS else f" (it is {value!r})"
+    shown = "" if name in (*_SECRET_VARIABLES, *UNSHOWN) or field in SECRETS else f" (it is {value!r})"
     return [f"{name}: {message[:1].lower()}{message[1:]}{shown}"]

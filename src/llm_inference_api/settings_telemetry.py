@@ -8,7 +8,9 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from llm_inference_api.observability.otlp import OtlpTarget, Protocol, parse_headers
-from llm_inference_api.settings_fields import variable
+from llm_inference_api.settings_fields import variable as _variable
+
+ENDPOINT, HEADERS = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"
 
 
 class TelemetrySettings(BaseSettings):
@@ -20,40 +22,40 @@ class TelemetrySettings(BaseSettings):
         description="Name of the service in logs and traces.",
         min_length=1,
     )
-    log_format: Literal["json", "pretty"] | None = variable(
+    log_format: Literal["json", "pretty"] | None = _variable(
         "LOG_FORMAT", None, "`json`, or `pretty` for people. Unset: `pretty` on a terminal, else `json`."
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = variable(
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _variable(
         "LOG_LEVEL", "INFO", "Lowest level of the lines that are logged."
     )
-    metrics_port: int | None = variable(
+    metrics_port: int | None = _variable(
         "LLM_METRICS_PORT",
         None,
-        "Port for `/metrics` without Envoy, TLS and keys. Unset: it is at LLM_INFERENCE_PORT only.",
+        "Port for `/metrics` without Envoy, TLS and key. Unset: it is at LLM_INFERENCE_PORT only.",
         ge=1,
         le=65535,
     )
-    otlp_endpoint: str | None = variable(
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
+    otlp_endpoint: str | None = _variable(
+        ENDPOINT,
         None,
         "Where traces are sent, such as `http://localhost:4317`. Unset: there are none.",
     )
-    otlp_protocol: Protocol = variable(
+    otlp_protocol: Protocol = _variable(
         "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "How they are sent: `grpc`, or `http/protobuf` (port 4318 as a rule)."
     )
-    otlp_headers: SecretStr | None = variable(
-        "OTEL_EXPORTER_OTLP_HEADERS", None, "Headers for the collector, such as `api-key=secret,tenant=7`."
+    otlp_headers: SecretStr | None = _variable(
+        HEADERS, None, "Headers for the collector, such as `api-key=secret,tenant=7`."
     )
-    traces_sampler: Literal["parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"] = variable(
+    traces_sampler: Literal["parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"] = _variable(
         "OTEL_TRACES_SAMPLER",
         "parentbased_always_on",
         "Which requests are traced that come without a trace: all, none (`parentbased_always_off`) or a part of them "
         "(`parentbased_traceidratio`). Others are as their caller decided.",
     )
-    traces_sampler_arg: float = variable(
+    traces_sampler_arg: float = _variable(
         "OTEL_TRACES_SAMPLER_ARG", 1.0, "That part, 0 to 1.", ge=0, le=1, allow_inf_nan=False
     )
-    otel_disabled: bool = variable("OTEL_SDK_DISABLED", False, "Whether to send no traces, whatever else is set.")
+    otel_disabled: bool = _variable("OTEL_SDK_DISABLED", False, "Whether to send no traces, whatever else is set.")
 
     def trace_problems(self) -> Iterator[str]:
         """Yields what is wrong with the settings for traces."""

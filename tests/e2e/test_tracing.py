@@ -221,7 +221,10 @@ def test_metrics_and_probes_leave_no_traces(traced: RunningService, collector: C
 
 
 def test_traces_go_over_http_too(tmp_path: Path, model_directory: Path) -> None:
-    """With `http/protobuf` the service and Envoy post to the collector, with its headers; SERVICE_NAME names both."""
+    """With `http/protobuf` the service and Envoy post to the collector, with its headers; SERVICE_NAME names both.
+
+    The headers may hold a key: the process that reads model files does not get them.
+    """
     with http_collector() as collector:
         variables = {
             **ONE_MODEL,
@@ -236,8 +239,30 @@ def test_traces_go_over_http_too(tmp_path: Path, model_directory: Path) -> None:
             headers = {"traceparent": traceparent}
             httpx.post(f"{service.url}/api/chat", json=CHAT, headers=headers, timeout=30).raise_for_status()
             spans = collector.wait_for(3, trace)
+            of_worker = Path(f"/proc/{service.worker_pid()}/environ").read_bytes()
+        assert b"k%3D1" not in of_worker
         assert [span.service for span in spans] == ["mine-envoy", "mine", "mine"]
         assert {sent.get("api-key") for sent in collector.headers} == {"k=1"}
+
+
+def test_sampler_decides_of_requests_without_a_trace(
+    tmp_path: Path, model_directory: Path, collector: Collector
+) -> None:
+    """With the sampler off no trace begins here; one that a caller records goes on, through Envoy too."""
+    variables = {
+        **ONE_MODEL,
+        "SERVICE_NAME": "sampling",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        "OTEL_TRACES_SAMPLER": "parentbased_always_off",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+    }
+    with run_service(tmp_path, model_directory, **variables) as service, service.http() as http:
+        for _ in range(5):
+            http.post("/api/chat", json=CHAT).raise_for_status()
+        trace, traceparent = new_trace()
+        http.post("/api/chat", json=CHAT, headers={"traceparent": traceparent}).raise_for_status()
+        collector.wait_for(3, trace)
+    assert {span.trace_id for span in collector.spans() if span.service.startswith("sampling")} == {trace}
 
 
 def test_service_does_not_need_the_collector(tmp_path: Path, model_directory: Path) -> None:

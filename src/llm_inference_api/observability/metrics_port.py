@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import start_http_server
 
+from llm_inference_api.errors import StartError
 from llm_inference_api.observability.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -21,10 +22,14 @@ class MetricsPort:
         self._running: tuple[WSGIServer, Thread] | None = None
 
     def start(self) -> None:
-        """Listens. Raises OSError where the port cannot be had."""
+        """Listens. Raises StartError where the port cannot be had."""
         hostname, port = self._address
-        address = str(socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)[0][4][0])
-        self._running = start_http_server(port, address, self._metrics.registry)
+        try:
+            address = str(socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)[0][4][0])
+            self._running = start_http_server(port, address, self._metrics.registry)
+        except OSError as error:
+            problem = f"LLM_METRICS_PORT: {hostname}:{port} cannot be listened on ({error.strerror}); is it in use?"
+            raise StartError(problem) from error
 
     def stop(self) -> None:
         """Closes the port; one that is not open stays so."""
