@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llm_inference_api.api.health import LIVE, SERVICE
+from llm_inference_api.api.health import LIVE, PRELOADED, SERVICE
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.server import _LAST_MESSAGES, _OPEN_WATCHES
 from llm_inference_api.settings import Settings, variable_of
@@ -156,6 +156,14 @@ def test_fleet_leaves_the_number_of_replicas_to_the_autoscaler() -> None:
     assert "replicas" not in only(fleet, "StatefulSet", "llm-inference-api")["spec"]
     target = only(fleet, "HorizontalPodAutoscaler", "llm-inference-api")["spec"]["scaleTargetRef"]
     assert only(fleet, target["kind"], target["name"])["apiVersion"] == target["apiVersion"]
+
+
+def test_fleet_is_updated_as_fast_as_its_models_are_loaded() -> None:
+    """A replica counts as ready with its models in memory, and its address stays known while it drains."""
+    fleet = rendered("overlays/fleet")
+    (service,) = pod(only(fleet, "StatefulSet", "llm-inference-api"))["containers"]
+    assert service["readinessProbe"]["grpc"] == {"port": 50051, "service": PRELOADED}
+    assert only(fleet, "Service", "llm-inference-api-replicas")["spec"]["publishNotReadyAddresses"]
 
 
 def test_gpu_overlay_asks_for_a_gpu_and_the_image_for_it() -> None:
