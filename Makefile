@@ -8,14 +8,16 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/llm-inference-api
 LLAMA_VERSION := $(shell sed -n 's/.*"llama-cpp-python==\([0-9.]*\)".*/\1/p' pyproject.toml)
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF
 WHEELS := $(CACHE)/wheels/$(LLAMA_VERSION)-$(shell echo "$(CMAKE_ARGS) $$($(PYTHON) -V) $$(uname -m)" | cksum | cut -d' ' -f1)
+CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 
-.PHONY: run test fuzz lint generate clean help
+.PHONY: run test test-all fuzz lint generate cpu-variants clean help
 
 help:
 	@echo "make run       serve the demo model: REST on 8091, gRPC on 50051"
 	@echo "make test      lint, type check and test"
 	@echo "make fuzz      send thousands of requests that the OpenAPI document allows or forbids; some minutes"
 	@echo "make generate  write the stubs and the Envoy bootstrap again after a change of proto/"
+	@echo "make cpu-variants  compile llama.cpp as the container image has it, and try it on emulated processors"
 
 run: $(VENV)/.installed
 	@exec $(BIN)/llm-inference-api serve
@@ -37,6 +39,9 @@ lint: $(VENV)/.installed-dev
 generate: $(VENV)/.installed-dev
 	$(BIN)/python -m tools.generate
 
+cpu-variants: $(CPU_VARIANTS)/.installed
+	$(CPU_VARIANTS)/venv/bin/python -m tools.cpu_variants
+
 clean:
 	rm -rf $(VENV)
 
@@ -47,6 +52,16 @@ $(WHEELS)/.built:
 	$(WHEELS)/.venv/bin/pip wheel -q --no-deps -w $(WHEELS) "llama-cpp-python==$(LLAMA_VERSION)" \
 		-C "build.targets=llama;llama-common"
 	@rm -rf $(WHEELS)/.venv
+	@touch $@
+
+$(CPU_VARIANTS)/.built: tools/cpu_variants/build_wheel.sh
+	@mkdir -p $(CPU_VARIANTS)
+	PYTHON=$(PYTHON) tools/cpu_variants/build_wheel.sh $(CPU_VARIANTS)
+	@touch $@
+
+$(CPU_VARIANTS)/.installed: pyproject.toml constraints.txt $(CPU_VARIANTS)/.built
+	$(PYTHON) -m venv $(CPU_VARIANTS)/venv
+	$(CPU_VARIANTS)/venv/bin/pip install -q -c constraints.txt $(CPU_VARIANTS)/llama_cpp_python-*.whl -e .
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(WHEELS)/.built

@@ -99,7 +99,25 @@ def test_envoy_config_prints_a_bootstrap() -> None:
     assert done.returncode == 0
     assert '"port_value": 9000' in done.stdout
     assert '"port_value": 50055' in done.stdout
-    assert run("envoy-config", "--upstream", "nonsense").returncode == 2
+
+
+def test_envoy_config_for_replicas() -> None:
+    """Several upstreams, or a name, make a front Envoy; without affinity it looks into no body."""
+    done = run("envoy-config", "--upstream", "a:50051", "--upstream", "b:50052")
+    assert done.returncode == 0
+    assert all(part in done.stdout for part in ('"a"', "50051", '"b"', "50052", "x-session-id", "MAGLEV"))
+    without = run("envoy-config", "--upstream", "llm-headless:50051", "--no-affinity")
+    assert without.returncode == 0
+    assert "LEAST_REQUEST" in without.stdout
+    assert "MAGLEV" not in without.stdout
+
+
+def test_upstreams_that_are_none_are_exit_code_2() -> None:
+    """Every wrong one is named, with what would be right."""
+    done = run("envoy-config", "--upstream", "nonsense", "--upstream", "a:b", "--upstream", "c:1")
+    assert done.returncode == 2
+    assert "write host:port, such as nonsense:50051" in done.stderr
+    assert "'a:b' has the port 'b'" in done.stderr
 
 
 def test_descriptor_set_can_be_found() -> None:

@@ -3,15 +3,20 @@
 Run as `python -m tools.generate [DIRECTORY]`; the directory holds the project, or a copy to compare with.
 """
 
+import os
+import subprocess
 import sys
 import tempfile
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from grpc_tools import protoc
 
 PROJECT = Path(__file__).resolve().parent.parent
 PROTOS = sorted((PROJECT / "proto").rglob("*.proto"))
+SIDECAR_SOCKET = "/run/llm-inference-api/grpc.sock"
+"""Where an Envoy in a container of its own finds the service of the same pod."""
 
 
 def generate(target: Path) -> None:
@@ -48,6 +53,28 @@ def write_envoy_bootstrap(target: Path) -> None:
     path.write_text(default_bootstrap())
 
 
+def write_kubernetes_files(target: Path) -> None:
+    """Writes the files that the manifests hold copies of: two bootstraps and the descriptor set.
+
+    The bootstraps, of the sidecar and of the fleet's front, are what the command line prints where nothing is set.
+    """
+    manifests = target / "deploy/kubernetes"
+    sidecar, front = manifests / "base/envoy", manifests / "overlays/fleet"
+    for directory in (sidecar, front):
+        directory.mkdir(parents=True, exist_ok=True)
+    (sidecar / "bootstrap.json").write_text(_envoy_config("--upstream", f"unix:{SIDECAR_SOCKET}"))
+    (front / "bootstrap.json").write_text(_envoy_config("--upstream", "llm-inference-api-replicas:50051"))
+    descriptor = (PROJECT / "generated/llm_inference/v1/descriptor.pb").read_bytes()
+    (sidecar / "descriptor.pb").write_bytes(descriptor)
+
+
+def _envoy_config(*arguments: str) -> str:
+    command = [sys.executable, "-c", "from llm_inference_api.cli import main; main()", "envoy-config", *arguments]
+    variables = {"PATH": os.environ["PATH"]}
+    with TemporaryDirectory() as empty:  # No config.json is there.
+        return subprocess.run(command, env=variables, cwd=empty, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
 def _protoc(*arguments: str) -> None:
     well_known = str(files("grpc_tools") / "_proto")
     include = [f"-I{PROJECT / 'proto'}", f"-I{PROJECT / 'third_party/googleapis'}", f"-I{well_known}"]
@@ -60,3 +87,4 @@ if __name__ == "__main__":
     generate(directory)
     write_openapi(directory)
     write_envoy_bootstrap(directory)
+    write_kubernetes_files(directory)

@@ -76,9 +76,17 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
 @click.option("--listen", default=None, help="Address that Envoy listens on; LLM_INFERENCE_HOSTNAME by default.")
 @click.option(
     "--upstream",
-    default="127.0.0.1:50051",
+    "upstreams",
+    multiple=True,
+    default=("127.0.0.1:50051",),
     show_default=True,
-    help="The service's gRPC host:port, or unix: and the path of LLM_GRPC_SOCKET.",
+    help="The service's gRPC host:port, or unix: and the path of LLM_GRPC_SOCKET; several, or a name, are replicas.",
+)
+@click.option(
+    "--affinity/--no-affinity",
+    default=True,
+    show_default=True,
+    help="Send the requests of a conversation to the same replica.",
 )
 @click.option("--upstream-ca", help="PEM file of who signed the service's certificate, for host:port with TLS.")
 @click.option(
@@ -95,7 +103,8 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
 def envoy_config(  # noqa: PLR0913
     *,
     listen: str | None,
-    upstream: str,
+    upstreams: tuple[str, ...],
+    affinity: bool,
     upstream_ca: str | None,
     descriptor: str,
     admin_port: int,
@@ -103,9 +112,10 @@ def envoy_config(  # noqa: PLR0913
     print_descriptor_path: bool,
     write_to: Path | None,
 ) -> None:
-    """Print the bootstrap for an Envoy that runs elsewhere, such as in a sidecar container."""
+    """Print the bootstrap for an Envoy that runs elsewhere: in a sidecar container, or in front of several replicas."""
     from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
     from llm_inference_api.envoy.files import tls_of, upstream_of, write_files
+    from llm_inference_api.envoy.replicas import are_replicas, front_bootstrap
     from llm_inference_api.envoy.tracing import tracer_choice
 
     if print_descriptor_path:
@@ -113,7 +123,7 @@ def envoy_config(  # noqa: PLR0913
         return
     settings = settings_or_exit()
     try:
-        where = upstream_of(settings, upstream, upstream_ca)
+        where = upstream_of(settings, upstreams, upstream_ca)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     directory = str(write_to.absolute()) if write_to else str(Path(descriptor).parent)
@@ -129,10 +139,11 @@ def envoy_config(  # noqa: PLR0913
         tracer=tracer_choice(settings),
         **where,
     )
+    rendered = front_bootstrap(sidecar, affinity=affinity) if are_replicas(sidecar) else bootstrap(sidecar)
     if write_to:
-        write_files(write_to, sidecar, settings.tls_files)
+        write_files(write_to, rendered, settings.tls_files)
     else:
-        click.echo(bootstrap(sidecar), nl=False)
+        click.echo(rendered, nl=False)
 
 
 @cli.command("settings")

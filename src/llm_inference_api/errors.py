@@ -128,6 +128,10 @@ class OverloadedError(ServiceError):
         return self.problem
 
 
+class CallerLimitError(OverloadedError):
+    """The caller has as many requests open as one may have."""
+
+
 class UnavailableError(ServiceError):
     """The service, or the model's process, cannot take the request, or has lost it; a new try may succeed."""
 

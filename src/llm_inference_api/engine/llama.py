@@ -17,6 +17,7 @@ from llama_cpp._ggml import libggml
 
 from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.constraint import TokenMask
+from llm_inference_api.engine.llama_backends import gpu_names, load_backends
 from llm_inference_api.engine.llama_sampler import LlamaSampler, MaskedSampler
 from llm_inference_api.engine.llama_vocabulary import Vocabulary
 from llm_inference_api.engine.messages import GpuChoice
@@ -26,8 +27,6 @@ from llm_inference_api.errors import ModelFailedError
 
 MAX_SEATS = 256
 """LLAMA_MAX_SEQ of llama.cpp (src/llama-cparams.h)."""
-_GPU_TYPES = (1, 2)
-"""GGML_BACKEND_DEVICE_TYPE_GPU and _IGPU (ggml-backend.h)."""
 _SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
 """enum llama_split_mode (llama.h)."""
 _QUANTISE_BUFFER = 512 << 20
@@ -94,7 +93,7 @@ class Model:
 
     def __init__(self, path: Path, gpu: GpuChoice, on_progress: Callable[[float], None]) -> None:
         """Raises ModelFailedError where llama.cpp cannot load the file, or this service cannot serve the model."""
-        C.llama_backend_init()
+        load_backends()
         params = C.llama_model_default_params()
         params.n_gpu_layers = gpu.layers
         params.main_gpu = gpu.main
@@ -122,7 +121,7 @@ class Model:
         self.embedding_length = int(C.llama_model_n_embd_out(self.handle))
         self.parameters = int(C.llama_model_n_params(self.handle))
         self.size_bytes = int(C.llama_model_size(self.handle))
-        self.devices = _devices() if gpu.layers else ("CPU",)
+        self.devices = (gpu_names() if gpu.layers else ()) or ("CPU",)
         """Names of the devices that compute the model."""
 
     @property
@@ -162,17 +161,6 @@ def _tensor_split(parts: tuple[float, ...]) -> Any:
     if len(parts) > devices:
         raise ModelFailedError(f"LLM_TENSOR_SPLIT has {len(parts)} parts; this build of llama.cpp takes {devices}")
     return (ctypes.c_float * devices)(*parts) if parts else None
-
-
-def _devices() -> tuple[str, ...]:
-    """Returns the names of the GPUs that llama.cpp sees, or the CPU's where there is none."""
-    get, name, kind = libggml.ggml_backend_dev_get, libggml.ggml_backend_dev_name, libggml.ggml_backend_dev_type
-    get.argtypes, get.restype = [ctypes.c_size_t], ctypes.c_void_p
-    name.argtypes, name.restype = [ctypes.c_void_p], ctypes.c_char_p
-    kind.argtypes, kind.restype = [ctypes.c_void_p], ctypes.c_int
-    devices = [get(index) for index in range(libggml.ggml_backend_dev_count())]
-    gpus = tuple(name(device).decode() for device in devices if kind(device) in _GPU_TYPES)
-    return gpus or ("CPU",)
 
 
 def _text(write: Callable[[Any, int], int]) -> str:

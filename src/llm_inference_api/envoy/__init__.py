@@ -1,4 +1,4 @@
-"""The Envoy sidecar: its bootstrap, rendered from the settings, and its process where the service starts it itself."""
+"""Envoy, beside the service or in front of several: its bootstrap, and its process where the service starts it."""
 
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, default_bootstrap
 from llm_inference_api.envoy.process import EnvoyProcess

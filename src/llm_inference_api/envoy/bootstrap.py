@@ -11,7 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from llm_inference_api.addresses import is_ip
 from llm_inference_api.envoy.extensions import typed
 from llm_inference_api.envoy.limits import (
     HANDSHAKE,
@@ -27,6 +26,7 @@ from llm_inference_api.envoy.replies import local_replies
 from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes
 from llm_inference_api.envoy.tls import EdgeTls, UpstreamTls, downstream_transport, upstream_transport
 from llm_inference_api.envoy.tracing import RUNTIME, TracerChoice, collector_cluster, tracing
+from llm_inference_api.envoy.upstream import Upstream
 
 Json = dict[str, Any]
 
@@ -46,10 +46,10 @@ class Sidecar:
 
     listen: str = "0.0.0.0"
     port: int = 8091
-    upstream: str = "127.0.0.1"
-    upstream_port: int = 50051
+    upstreams: Sequence[Upstream] = (Upstream("127.0.0.1", 50051),)
+    """The service's gRPC address; several are for `replicas.py`."""
     upstream_socket: str | None = None
-    """Path of a Unix socket on which the service listens, in place of host and port."""
+    """Path of a Unix socket on which the service listens, in place of the address."""
     upstream_tls: UpstreamTls | None = None
     tls: EdgeTls | None = None
     descriptor: str = "/etc/envoy/descriptor.pb"
@@ -75,6 +75,11 @@ def default_bootstrap() -> str:
 
 def bootstrap(sidecar: Sidecar) -> str:
     """Returns Envoy's configuration as JSON."""
+    return json.dumps(configuration(sidecar), indent=2) + "\n"
+
+
+def configuration(sidecar: Sidecar) -> Json:
+    """Returns Envoy's configuration."""
     config: Json = {
         "node": {"id": "sidecar", "cluster": "llm-inference-api"},  # Certificates need to know for whom they are.
         "overload_manager": overload_manager(),
@@ -92,7 +97,7 @@ def bootstrap(sidecar: Sidecar) -> str:
         config["layered_runtime"]["layers"].append({"name": "tracing", "static_layer": RUNTIME})
     if sidecar.admin_port is not None:
         config["admin"] = {"address": _address("127.0.0.1", sidecar.admin_port)}
-    return json.dumps(config, indent=2) + "\n"
+    return config
 
 
 def _listener(sidecar: Sidecar) -> Json:
@@ -169,6 +174,8 @@ def _access_log() -> Json:
         "grpc_status": "%GRPC_STATUS%",
         "flags": "%RESPONSE_FLAGS%",
         "details": "%RESPONSE_CODE_DETAILS%",
+        "upstream": "%UPSTREAM_HOST%",
+        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
         "duration_ms": "%DURATION%",
         "first_byte_ms": "%RESPONSE_DURATION%",
         "bytes_received": "%BYTES_RECEIVED%",
@@ -187,7 +194,7 @@ def _cors_policy(origins: Sequence[str]) -> Json:
         allow_origin_string_match=allowed,
         allow_methods="GET, POST, OPTIONS",
         allow_headers="content-type, authorization, x-request-id, traceparent, tracestate, grpc-timeout, x-grpc-web, "
-        "x-user-agent, " + OPENAI_CLIENT_HEADERS,
+        "x-user-agent, x-session-id, " + OPENAI_CLIENT_HEADERS,
         expose_headers="x-request-id, retry-after, grpc-status, grpc-message, grpc-status-details-bin",
         max_age="86400",
     )
@@ -265,10 +272,10 @@ def _transcoder(descriptor: str) -> Json:
 
 
 def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
-    address = _address(sidecar.upstream, sidecar.upstream_port)
+    addresses = [_address(*upstream) for upstream in sidecar.upstreams]
     if sidecar.upstream_socket is not None:
-        address = {"pipe": {"path": sidecar.upstream_socket}}
-    endpoint = {"endpoint": {"address": address}}
+        addresses = [{"pipe": {"path": sidecar.upstream_socket}}]
+    endpoints = [{"endpoint": {"address": address}} for address in addresses]
     check = {
         "timeout": "1s",
         "interval": "1s",
@@ -283,10 +290,10 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
         "extensions.upstreams.http.v3.HttpProtocolOptions",
         explicit_http_config={"http2_protocol_options": keepalive},
     )
-    is_address = sidecar.upstream_socket is not None or is_ip(sidecar.upstream)
+    has_name = sidecar.upstream_socket is None and any(upstream.is_name for upstream in sidecar.upstreams)
     cluster: Json = {
         "name": name,
-        "type": "STATIC" if is_address else "STRICT_DNS",
+        "type": "STRICT_DNS" if has_name else "STATIC",
         "connect_timeout": "1s",
         "per_connection_buffer_limit_bytes": _BUFFER_BYTES,
         "common_lb_config": {
@@ -295,7 +302,7 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
         "circuit_breakers": {"thresholds": [{"max_pending_requests": 4096, "max_requests": 4096}]},
         "health_checks": [check],
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
     }
     if sidecar.upstream_tls is not None:
         cluster["transport_socket"] = upstream_transport(sidecar.upstream_tls)

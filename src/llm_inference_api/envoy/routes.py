@@ -12,6 +12,9 @@ SERVICE_CLUSTER = "service"
 OPS_CLUSTER = "operations"
 """The same service, while it lives: health, reflection, metrics and pages also answer while it is not ready."""
 
+RETRY_HEADER = "x-retry-elsewhere"
+"""The service's mark on a refusal that another replica may not share (api/errors.py)."""
+
 _GENERATE = "/api/(generate|chat)(/stream)?"
 _OPENAI_POST = "/v1/((chat/)?completions|embeddings)"
 
@@ -114,7 +117,7 @@ end"""
 
 def _stripped(*more: str) -> Json:
     """Removes what is for Envoy only; unary answers would show gRPC's status as headers too."""
-    removed = [{"remove": name} for name in ("grpc-status", "grpc-message", *more)]
+    removed = [{"remove": name} for name in ("grpc-status", "grpc-message", RETRY_HEADER, *more)]
     config = typed(
         "extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute", mutations={"response_mutations": removed}
     )

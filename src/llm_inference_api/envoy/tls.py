@@ -36,8 +36,8 @@ class UpstreamTls:
 
     authority: str
     """Path of the PEM file with the authorities that may have signed the service's certificate, as Envoy sees it."""
-    name: str
-    """Host name or address that the certificate must be for."""
+    names: tuple[str, ...]
+    """Host names and addresses, for one of which the certificate must be."""
 
 
 def secrets(files: TlsFiles, watched: str | None = None) -> dict[str, str]:
@@ -80,17 +80,17 @@ def downstream_transport(tls: EdgeTls) -> Json:
 
 def upstream_transport(tls: UpstreamTls) -> Json:
     """Returns the transport socket of the clusters."""
-    kind = "IP_ADDRESS" if is_ip(tls.name) else "DNS"
-    name = {"san_type": kind, "matcher": {"exact": tls.name}}
+    names = [{"san_type": "IP_ADDRESS" if is_ip(name) else "DNS", "matcher": {"exact": name}} for name in tls.names]
+    only_name = {"sni": tls.names[0]} if len(tls.names) == 1 and not is_ip(tls.names[0]) else {}
     context = typed(
         f"{_TLS}.UpstreamTlsContext",
-        **({} if is_ip(tls.name) else {"sni": tls.name}),
+        **only_name,
         common_tls_context={
             "alpn_protocols": ["h2"],
             "tls_params": _OLDEST,
             "validation_context": {
                 "trusted_ca": {"filename": tls.authority},
-                "match_typed_subject_alt_names": [name],
+                "match_typed_subject_alt_names": names,
             },
         },
     )

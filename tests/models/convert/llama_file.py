@@ -8,11 +8,12 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 
+from llm_inference_api.engine.llama_backends import load_backends
 from llm_inference_api.engine.text_preparation import TextPreparation
 
 _silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
 llama_cpp.llama_log_set(_silent, ctypes.c_void_p(0))
-llama_cpp.llama_backend_init()
+load_backends()
 
 
 class LlamaFile:

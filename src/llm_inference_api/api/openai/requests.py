@@ -223,6 +223,7 @@ class _Ignored(_Unsupported):
     service_tier: Any = None
     safety_identifier: Any = None
     prompt_cache_key: Any = None
+    """An Envoy in front of several replicas reads it (envoy/affinity.lua)."""
     prompt_cache_options: Any = None
     prompt_cache_retention: Any = None
     verbosity: Any = None

@@ -1,0 +1,122 @@
+# syntax=docker/dockerfile:1
+# Targets:
+#   cpu    the service, for any x86-64 or arm64 processor: llama.cpp picks its code at run time (the default)
+#   cuda   the same with NVIDIA GPUs; without one it computes on the processor
+#   envoy  the sidecar: the official Envoy with our bootstrap
+# The service's images hold the demo model and no other. They run as user 10001 and write below /cache and /tmp only.
+
+ARG DEBIAN_IMAGE=debian:trixie-slim
+ARG CUDA_VERSION=12.9.1
+ARG CUDA_SYSTEM=ubuntu24.04
+ARG ENVOY_IMAGE=envoyproxy/envoy:distroless-v1.40.0
+
+# What the service needs of the system: Python, and what its compiled parts are linked with.
+FROM ${DEBIAN_IMAGE} AS system-cpu
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates libgomp1 libstdc++6 python3 \
+    && rm -rf /var/lib/apt/lists/*
+
+FROM nvidia/cuda:${CUDA_VERSION}-runtime-${CUDA_SYSTEM} AS system-cuda
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates libgomp1 libstdc++6 python3 \
+    && rm -rf /var/lib/apt/lists/*
+
+FROM system-cpu AS compiler-cpu
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends g++ python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+
+FROM nvidia/cuda:${CUDA_VERSION}-devel-${CUDA_SYSTEM} AS compiler-cuda
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends g++ python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+
+# The wheel of llama.cpp takes long, so it depends on llama-cpp-python's version and on how it is built, and on no more.
+FROM compiler-cpu AS llama-version
+COPY pyproject.toml /project/
+RUN grep llama-cpp-python== /project/pyproject.toml > /pyproject.toml
+
+FROM compiler-cpu AS llama-cpu
+WORKDIR /build
+COPY tools/cpu_variants/build_wheel.sh tools/cpu_variants/
+COPY --from=llama-version /pyproject.toml ./
+RUN tools/cpu_variants/build_wheel.sh /wheels
+
+FROM compiler-cuda AS llama-cuda
+WORKDIR /build
+COPY tools/cpu_variants/build_wheel.sh tools/cpu_variants/
+COPY --from=llama-version /pyproject.toml ./
+RUN tools/cpu_variants/build_wheel.sh /wheels -DGGML_CUDA=ON
+
+# The service with all that it imports, in one directory.
+FROM compiler-cpu AS installed-cpu
+WORKDIR /build
+COPY --from=llama-cpu /wheels /wheels
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY src src
+COPY generated generated
+RUN python3 -m venv /opt/llm-inference-api \
+    && /opt/llm-inference-api/bin/pip install --no-cache-dir --find-links /wheels -c constraints.txt . \
+    && /opt/llm-inference-api/bin/pip uninstall -y pip
+
+FROM compiler-cuda AS installed-cuda
+WORKDIR /build
+COPY --from=llama-cuda /wheels /wheels
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY src src
+COPY generated generated
+RUN python3 -m venv /opt/llm-inference-api \
+    && /opt/llm-inference-api/bin/pip install --no-cache-dir --find-links /wheels -c constraints.txt . \
+    && /opt/llm-inference-api/bin/pip uninstall -y pip
+
+FROM ${ENVOY_IMAGE} AS envoy
+# As in a pod: the service listens on the socket /run/llm-inference-api/grpc.sock.
+COPY deploy/kubernetes/base/envoy /etc/envoy
+USER 10001:10001
+EXPOSE 8091
+CMD ["-c", "/etc/envoy/bootstrap.json", "--log-level", "warning", "--disable-hot-restart"]
+
+FROM system-cuda AS cuda
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="llm-inference-api" \
+      org.opencontainers.image.description="Serves language models over gRPC, REST and SSE; NVIDIA GPUs" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /cache service \
+    && install -d -o 10001 -g 10001 /cache /models
+COPY --from=installed-cuda /opt/llm-inference-api /opt/llm-inference-api
+ENV PATH=/opt/llm-inference-api/bin:$PATH \
+    HOME=/cache HF_HOME=/cache/huggingface LLM_CACHE_PATH=/cache/models LLM_MODEL_PATH=/models \
+    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 10001:10001
+WORKDIR /cache
+VOLUME ["/cache", "/models"]
+EXPOSE 8091 50051
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["llm-inference-api", "health"]
+ENTRYPOINT ["llm-inference-api"]
+CMD ["serve"]
+
+FROM system-cpu AS cpu
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="llm-inference-api" \
+      org.opencontainers.image.description="Serves language models over gRPC, REST and SSE" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /cache service \
+    && install -d -o 10001 -g 10001 /cache /models
+COPY --from=installed-cpu /opt/llm-inference-api /opt/llm-inference-api
+# NumPy's OpenBLAS asks for AVX while it looks for the best code of its own, of which we use nothing that counts.
+ENV PATH=/opt/llm-inference-api/bin:$PATH \
+    HOME=/cache HF_HOME=/cache/huggingface LLM_CACHE_PATH=/cache/models LLM_MODEL_PATH=/models \
+    OPENBLAS_CORETYPE=Nehalem PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 10001:10001
+WORKDIR /cache
+VOLUME ["/cache", "/models"]
+EXPOSE 8091 50051
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["llm-inference-api", "health"]
+ENTRYPOINT ["llm-inference-api"]
+CMD ["serve"]

@@ -1,0 +1,59 @@
+"""What llama.cpp computes with: its backends, compiled in or loaded as plugins, and their devices.
+
+A build with GGML_BACKEND_DL has its backends as libraries beside libllama, one for each kind of processor where it was
+built with GGML_CPU_ALL_VARIANTS too. llama.cpp itself would look for them beside the executable, which is Python's.
+"""
+
+import ctypes
+import os
+from pathlib import Path
+from typing import Any
+
+import llama_cpp.llama_cpp as C
+
+from llm_inference_api.errors import ModelFailedError
+
+PLUGIN_DIRECTORY = Path(C.__file__).parent / "lib"
+_CPU_TYPE = 0
+"""GGML_BACKEND_DEVICE_TYPE_CPU (ggml-backend.h)."""
+_GPU_TYPES = (1, 2)
+"""GGML_BACKEND_DEVICE_TYPE_GPU and _IGPU (ggml-backend.h)."""
+
+
+def _function(name: str, result: Any, *arguments: Any) -> Any:
+    # Through libllama: a wheel has no links, so the libggml.so that llama_cpp._ggml opens is another file than the
+    # libggml.so.0 of libllama. Each has devices of its own, and only those of the latter compute models.
+    function = getattr(C._lib, name)  # noqa: SLF001
+    function.restype, function.argtypes = result, list(arguments)
+    return function
+
+
+_backend_count = _function("ggml_backend_reg_count", ctypes.c_size_t)
+_load_backends = _function("ggml_backend_load_all_from_path", None, ctypes.c_char_p)
+_device_count = _function("ggml_backend_dev_count", ctypes.c_size_t)
+_device = _function("ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
+_device_of_type = _function("ggml_backend_dev_by_type", ctypes.c_void_p, ctypes.c_int)
+_device_name = _function("ggml_backend_dev_name", ctypes.c_char_p, ctypes.c_void_p)
+_device_type = _function("ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)
+
+
+def load_backends(directory: Path = PLUGIN_DIRECTORY) -> None:
+    """Makes llama.cpp ready to compute: loads its plugins, of which it takes the best one for this processor.
+
+    A build that has its backends compiled in loads none. Raises ModelFailedError where nothing computes on the CPU,
+    which every model needs.
+    """
+    if not _backend_count():
+        _load_backends(os.fsencode(directory))
+    if not _device_of_type(_CPU_TYPE):
+        raise ModelFailedError(
+            "llama.cpp has no backend for this processor: it was built with plugins (GGML_BACKEND_DL), and none that "
+            "runs here lies beside it; build it with GGML_CPU_ALL_VARIANTS=ON, or without plugins on this machine"
+        )
+    C.llama_backend_init()
+
+
+def gpu_names() -> tuple[str, ...]:
+    """Returns the names of the GPUs that llama.cpp sees."""
+    devices = [_device(index) for index in range(_device_count())]
+    return tuple(_device_name(device).decode() for device in devices if _device_type(device) in _GPU_TYPES)

@@ -1,0 +1,131 @@
+-- Gives each conversation a key, by which the front Envoy sends all its requests to the replica that has its prefix.
+--
+-- The key is, of these, the first that there is: the header x-session-id; prompt_cache_key of OpenAI's clients; the
+-- messages up to the first of the user, which every later request of the conversation repeats; the beginning of a prompt.
+-- Texts are not decoded: a client writes the same conversation the same way.
+
+local SESSION, KEY = "x-session-id", "x-llm-affinity"
+local PROMPT_BYTES = 512 -- Of a prompt, which has no first message; it grows from request to request.
+local HASHED_BYTES = 65536
+local QUOTE, OPEN_BRACE, OPEN_BRACKET = 34, 123, 91
+local USER = "\10\4user" -- How a ChatMessage of the user begins: field 1, of 4 bytes.
+
+local function end_of_string(json, from)
+  local at = json:find('["\\]', from)
+  while at and json:byte(at) ~= QUOTE do
+    at = json:find('["\\]', at + 2)
+  end
+  return at or #json
+end
+
+-- Returns where the object ends that `from` lies in, outside its strings.
+local function end_of_object(json, from)
+  local depth, at = 0, json:find('["{}%[%]]', from)
+  while at do
+    local byte = json:byte(at)
+    if byte == QUOTE then
+      at = end_of_string(json, at + 1)
+    elseif byte == OPEN_BRACE or byte == OPEN_BRACKET then
+      depth = depth + 1
+    elseif depth == 0 then
+      return at
+    else
+      depth = depth - 1
+    end
+    at = json:find('["{}%[%]]', at + 1)
+  end
+  return #json
+end
+
+-- Returns where the first value of this key ends that the pattern matches, and what the pattern captures. A text that looks
+-- like a key is none: the quotes within it have backslashes, and no colon follows it.
+local function value_of(json, key, pattern, from)
+  local _, at = json:find(key, from, true) -- Plain: much faster than a pattern in a large body.
+  while at do
+    local _, last, captured = json:find("^%s*:%s*" .. pattern, at + 1)
+    if last then
+      return last, captured
+    end
+    _, at = json:find(key, at + 1, true)
+  end
+end
+
+local function json_prefix(json)
+  local _, named = value_of(json, '"prompt_cache_key"', '"([^"]+)"', 1)
+  if named then
+    return named
+  end
+  local list = value_of(json, '"messages"', "%[", 1)
+  if list then
+    local messages = json:sub(list, list + HASHED_BYTES)
+    local role = value_of(messages, '"role"', '"user"', 1)
+    return messages:sub(1, role and end_of_object(messages, role + 1))
+  end
+  local quote = value_of(json, '"prompt"', '%[?%s*"', 1)
+  local prompt = quote and json:sub(quote, quote + PROMPT_BYTES)
+  return prompt and prompt:sub(1, end_of_string(prompt, 2))
+end
+
+local function varint(bytes, at)
+  local value, scale = 0, 1
+  local byte = bytes:byte(at)
+  while byte and byte >= 128 do
+    value, scale, at = value + (byte - 128) * scale, scale * 128, at + 1
+    byte = bytes:byte(at)
+  end
+  return byte and value + byte * scale, at + 1
+end
+
+-- Field 1 is the prompt of a GenerateRequest and a message of a ChatRequest. Fields come in the order of their numbers.
+local function grpc_prefix(frame, is_chat)
+  local at, first = 6, 6 -- Behind the frame's flag and length.
+  while frame:byte(1) == 0 and frame:byte(at) == 10 do
+    local length, from = varint(frame, at + 1)
+    if not length then
+      break
+    end
+    at = from + length
+    if not is_chat then
+      return frame:sub(from, math.min(at, from + PROMPT_BYTES) - 1)
+    elseif frame:sub(from, from + #USER - 1) == USER then
+      break
+    end
+  end
+  return at > first and frame:sub(first, at - 1) or nil
+end
+
+local function prefix(handle, path)
+  local method = path:match("^/llm_inference%.v1%.InferenceService/(%a+)$")
+  if path:find("^/llm_inference%.") and not method then
+    return nil
+  end
+  local body = handle:body()
+  local bytes = body and body:getBytes(0, body:length())
+  if not bytes then
+    return nil
+  end
+  if method then
+    return grpc_prefix(bytes, method:find("^Chat") ~= nil)
+  end
+  return json_prefix(bytes)
+end
+
+-- Polynomial, modulo the largest prime below 2^32: exact in Lua's doubles. Envoy hashes it again.
+local function digest(text)
+  local hash = #text
+  for at = 1, math.min(#text, HASHED_BYTES) do
+    hash = (hash * 31 + text:byte(at)) % 4294967291
+  end
+  return string.format("%08x", hash)
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  headers:remove(KEY) -- Nobody outside says it.
+  local session = headers:get(SESSION)
+  local key = session ~= "" and session or prefix(handle, headers:get(":path"))
+  if key then
+    handle:headers():replace(KEY, digest(key))
+  end
+  handle:clearRouteCache() -- The route depends on whether there is a key.
+end

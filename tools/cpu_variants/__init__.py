@@ -1,0 +1,1 @@
+"""The build of llama.cpp that runs on any processor, and the check of it."""
