@@ -266,7 +266,7 @@ class EngineClient:
             case Ready(info):
                 self._ready.set_result(info)
             case LoadFailed(reason):
-                self._ready.set_exception(ModelFailedError(_joined(reason, self._last_words)))
+                self._cannot_load(reason)
             case LastWords(text):
                 self._last_words = self._without_path(text)
 
@@ -307,13 +307,17 @@ class EngineClient:
         error = self._describe_end(ending)
         self._gone.set()
         if not self._ready.done():
-            self._ready.set_exception(ModelFailedError(_joined(f"its process ended ({ending})", self._last_words)))
+            self._cannot_load(f"its process ended ({ending})")
         elif not self._closing:
             self._on_exit(_joined(f"its process ended ({ending})", self._last_words))
         for answer in self._answers.values():
             answer.fail(error)
         for inquiry_id in list(self._inquiries):
             self._settle(inquiry_id, error)
+
+    def _cannot_load(self, reason: str) -> None:
+        self._ready.set_exception(ModelFailedError(_joined(reason, self._last_words)))
+        self._ready.exception()  # Nobody may be left to be told: asyncio would complain of that.
 
     def _describe_end(self, ending: str) -> UnavailableError:
         if self._closing:
