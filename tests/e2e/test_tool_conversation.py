@@ -9,21 +9,13 @@ import openai
 import pytest
 
 from llm_inference.v1 import inference_pb2, tools_pb2
-from tests.e2e.service import RunningService, inference, run_service
+from tests.e2e.service import RunningService, inference
 
 QUESTION = "What is the weather in Paris?"
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 ABOUT = "Get the weather of a city"
 RESULT = json.dumps({"city": "Paris", "temperature": 21, "condition": "sunny"})
 ANSWER = "It is sunny in Paris, with 21 degrees."
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service without any setting of models."""
-    directory = tmp_path_factory.mktemp("demo")
-    with run_service(directory, directory) as service:
-        yield service
 
 
 @pytest.fixture
