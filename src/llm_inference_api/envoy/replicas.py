@@ -25,8 +25,8 @@ _GENERATING = ("grpc", "grpc-web", "generate", "openai-generate")
 _BALANCE = 150
 """Per cent of the mean load beyond which a replica's keys go to the next one."""
 _DRAWS = 64
-"""Of a replica that was not asked yet. Each is a new hash of the key: with 10, one request in a hundred met the same two of
-three replicas again and again."""
+"""Of a replica that was not asked yet. Each is a new hash of the key: with 10, one request in a hundred met the same
+two of three replicas again and again."""
 _BUFFER_BYTES = 9 << 20
 """Of a request, which is kept for retries and for the key: what gRPC receives, and its framing."""
 
