@@ -59,7 +59,7 @@ def test_stream_is_events_of_deltas_that_add_up_to_the_whole(
 def test_same_seed_reproduces_and_is_said_when_chosen(http: httpx.Client) -> None:
     """An answer names the seed that was chosen for it, and that seed gives the same text again.
 
-    Among random weights all choices are nearly equal, and where a request lies in a cache that other tests have filled may
+    Among random weights all choices are nearly equal, and where a request lies in a cache that others have filled may
     turn one: so any of three tries counts, which no other seed would pass.
     """
     http.post("/api/generate", json=PROMPT)  # The prompt is in the cache for all: the same rows give the same scores.
