@@ -114,6 +114,19 @@ def test_all_problems_are_told_at_once(environment: pytest.MonkeyPatch) -> None:
     assert len(str(error.value).splitlines()) == 2
 
 
+def test_problems_of_several_settings_are_told_beside_those_of_one(environment: pytest.MonkeyPatch) -> None:
+    """A number that is none does not hide a contradiction, and starts none."""
+    environment.setenv("LLM_GRPC_PORT", "99999")
+    environment.setenv("LLM_MAX_TOKENS_LIMIT", "many")
+    environment.setenv("LLM_DEFAULT_MAX_TOKENS", "5000")
+    environment.setenv("LLM_ENABLE_ISQ", "true")
+    environment.setenv("CORS_ALLOWED_ORIGINS", "example.com")
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    names = sorted(line.partition(":")[0] for line in str(error.value).splitlines())
+    assert names == ["CORS_ALLOWED_ORIGINS", "LLM_GRPC_PORT", "LLM_ISQ_TYPE", "LLM_MAX_TOKENS_LIMIT"]
+
+
 def test_setting_that_asks_for_nothing_is_accepted(environment: pytest.MonkeyPatch) -> None:
     """Features that are switched off need not be supported."""
     environment.setenv("LLM_ENABLE_ISQ", "false")

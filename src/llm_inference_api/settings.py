@@ -337,17 +337,45 @@ def load_settings(*, uses_files: bool = False, **overrides: object) -> Settings:
         places = _others(given.get("config_file"))
         return kind(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        problems = [(problem["loc"], problem["msg"], problem["input"]) for problem in error.errors()]
-        raise SettingsError("\n".join(line for problem in problems for line in _describe(places, *problem))) from error
+        lines = (*_lines(places, error), *_lines_besides(kind, given, places, error))
+        raise SettingsError("\n".join(lines)) from error
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
 
-def place_of(field: str) -> str:
-    """Returns what says a field's value, for fields that the command line does not say."""
+def _lines(places: dict[str, Found], error: ValidationError) -> list[str]:
+    problems = ((problem["loc"], problem["msg"], problem["input"]) for problem in error.errors())
+    return [line for problem in problems for line in _describe(places, *problem)]
+
+
+def _lines_besides(
+    kind: type["Settings"], given: dict[str, object], places: dict[str, Found], error: ValidationError
+) -> list[str]:
+    """Returns what is wrong with several settings together, which is found only where each alone is right.
+
+    Those that are wrong alone are left at their defaults, and what is said of them then is left out.
+    """
+    wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+    fields = {name for name in Settings.model_fields if name in wrong or _names(name) & wrong}
+    if not fields:
+        return []
+    try:
+        kind(**given | {name: Settings.model_fields[name].default for name in fields})  # type: ignore[arg-type]
+    except ValidationError as more:
+        said = set().union(*map(_names, fields))
+        return [line for line in _lines(places, more) if not any(name in line for name in said)]
+    return []
+
+
+def _names(field: str) -> set[str]:
     alias = Settings.model_fields[field].validation_alias
     assert isinstance(alias, AliasChoices)
-    if any(os.environ.get(str(name)) for name in alias.choices):
+    return set(map(str, alias.choices))
+
+
+def place_of(field: str) -> str:
+    """Returns what says a field's value, for fields that the command line does not say."""
+    if any(os.environ.get(name) for name in _names(field)):
         return "environment"
     found = _others().get(variable_of(field))
     return found.place if found else "default"
