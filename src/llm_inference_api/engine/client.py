@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from llm_inference_api.engine import worker
+from llm_inference_api.engine import worker_start
 from llm_inference_api.engine.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.engine.messages import (
     Abandon,
@@ -236,7 +236,7 @@ class EngineClient:
     def _spawn(self) -> tuple[SpawnProcess, Connection]:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=worker.run, args=(theirs, self._config), name="worker", daemon=True)
+        process = context.Process(target=worker_start.run, args=(theirs, self._config), name="worker", daemon=True)
         process.start()
         theirs.close()
         return process, ours
