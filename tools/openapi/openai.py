@@ -124,7 +124,7 @@ _WORDS = {
     "input": "The texts, or their token ids.",
     "max_completion_tokens": "The same as `max_tokens`.",
     "modalities": "Text is all there is.",
-    "prompt_cache_key": "Requests with the same one go to the same replica, where there are several; else without effect.",
+    "prompt_cache_key": "Where there are several replicas, requests with the same key go to one; else without effect.",
     "response_format": "What the text is to be: any, a JSON object, or JSON of a schema.",
     "stop": "Text, or texts, that end the answer when they appear.",
     "stream": "Whether the answer comes as server-sent events. Default: false.",
