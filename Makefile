@@ -10,7 +10,7 @@ export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF
 WHEELS := $(CACHE)/wheels/$(LLAMA_VERSION)-$(shell echo "$(CMAKE_ARGS) $$($(PYTHON) -V) $$(uname -m)" | cksum | cut -d' ' -f1)
 CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 
-.PHONY: run test test-all fuzz lint generate cpu-variants clean help
+.PHONY: run test fuzz lint generate cpu-variants clean help
 
 help:
 	@echo "make run       serve the demo model: REST on 8091, gRPC on 50051"

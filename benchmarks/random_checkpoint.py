@@ -4,9 +4,9 @@ Run as `python -m benchmarks.random_checkpoint DIRECTORY`. Its answers are noise
 real one. The tokenizer is a small one of the tests, so most of the 32,000 tokens are unused.
 """
 
+import argparse
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,4 +77,6 @@ def _layer(generator: np.random.Generator, index: int) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path)
+    write(parser.parse_args().directory)

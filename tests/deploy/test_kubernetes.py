@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from llm_inference_api.api.health import LIVE, PRELOADED, SERVICE
+from llm_inference_api.envoy.limits import MAX_HEAP_BYTES
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.server import _LAST_MESSAGES, _OPEN_WATCHES
 from llm_inference_api.settings import Settings, variable_of
@@ -80,6 +81,15 @@ def test_envoy_is_a_native_sidecar_that_needs_no_service_to_start() -> None:
     (envoy,) = service_pod()["initContainers"]
     assert envoy["restartPolicy"] == "Always"
     assert set(envoy["startupProbe"]) & {"httpGet", "grpc", "tcpSocket"} == {"tcpSocket"}
+
+
+@pytest.mark.parametrize("path", [STATEFUL_SET, FRONT])
+def test_envoy_refuses_before_it_is_killed_for_its_memory(path: str) -> None:
+    """The heap at which it refuses requests lies below the container's limit."""
+    (envoy,) = (one for one in containers(pod(committed(path)[0])) if one["name"] == "envoy")
+    limit = envoy["resources"]["limits"]["memory"]
+    assert limit.endswith("Mi")
+    assert int(limit.removesuffix("Mi")) << 20 > MAX_HEAP_BYTES
 
 
 def test_sidecar_finds_the_service_by_its_socket() -> None:

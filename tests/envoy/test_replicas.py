@@ -240,6 +240,14 @@ def test_bodies_that_are_no_requests_are_refused_as_ever(http: httpx.Client, bod
     assert answer.status_code in (200, 400), json.dumps(answer.text)
 
 
+@pytest.mark.parametrize("key", ["prompt", "messages", "prompt_cache_key"])
+def test_white_space_holds_nobody_up(http: httpx.Client, key: str) -> None:
+    """The script's time follows a body's length, not its square: others wait while it runs."""
+    begun = time.monotonic()
+    http.post("/api/generate", content=f'{{"{key}":{" " * 1_000_000}1}}')
+    assert time.monotonic() - begun < 10
+
+
 def test_metrics_of_one_replica_are_not_taken_for_all(http: httpx.Client) -> None:
     """The front says where metrics are instead of showing a random replica's."""
     answer = http.get("/metrics")

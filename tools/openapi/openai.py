@@ -113,7 +113,7 @@ def _description(name: str, field: str, comments: dict[str, str]) -> str:
     if field in UNSUPPORTED:
         return f"Not supported: {UNSUPPORTED[field]}."
     if field in IGNORED:
-        return "Accepted, and without effect here."
+        return _WORDS.get(field) or "Accepted, and without effect here."
     typed = "GenerateRequest" if name == "CompletionParams" else "ChatRequest"
     return _WORDS.get(f"{name}.{field}") or _WORDS.get(field) or comments.get(f"{PACKAGE}.{typed}.{field}", "")
 
@@ -124,6 +124,7 @@ _WORDS = {
     "input": "The texts, or their token ids.",
     "max_completion_tokens": "The same as `max_tokens`.",
     "modalities": "Text is all there is.",
+    "prompt_cache_key": "Where there are several replicas, requests with the same key go to one; else without effect.",
     "response_format": "What the text is to be: any, a JSON object, or JSON of a schema.",
     "stop": "Text, or texts, that end the answer when they appear.",
     "stream": "Whether the answer comes as server-sent events. Default: false.",

@@ -61,7 +61,8 @@ local function json_prefix(json)
     local role = value_of(messages, '"role"', '"user"', 1)
     return messages:sub(1, role and end_of_object(messages, role + 1))
   end
-  local quote = value_of(json, '"prompt"', '%[?%s*"', 1)
+  -- Two patterns: an optional bracket between two runs of white space takes time in the square of their length.
+  local quote = value_of(json, '"prompt"', '"', 1) or value_of(json, '"prompt"', '%[%s*"', 1)
   local prompt = quote and json:sub(quote, quote + PROMPT_BYTES)
   return prompt and prompt:sub(1, end_of_string(prompt, 2))
 end

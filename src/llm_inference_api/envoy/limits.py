@@ -14,7 +14,8 @@ IDLE_CONNECTION = "300s"
 """Without any request; open ones may be silent for longer."""
 HANDSHAKE = "10s"
 _MAX_CONNECTIONS = 4096
-_MAX_HEAP_BYTES = 2 << 30
+MAX_HEAP_BYTES = 2 << 30
+"""Of Envoy; a container needs a limit above it."""
 _MAX_STREAMS = 256
 """Of one HTTP/2 connection; clients let further ones wait."""
 
@@ -26,7 +27,7 @@ def overload_manager() -> Json:
         f"{resources}.downstream_connections.v3.DownstreamConnectionsConfig",
         max_active_downstream_connections=_MAX_CONNECTIONS,
     )
-    heap = typed(f"{resources}.fixed_heap.v3.FixedHeapConfig", max_heap_size_bytes=_MAX_HEAP_BYTES)
+    heap = typed(f"{resources}.fixed_heap.v3.FixedHeapConfig", max_heap_size_bytes=MAX_HEAP_BYTES)
     return {
         "refresh_interval": "0.25s",
         "resource_monitors": [

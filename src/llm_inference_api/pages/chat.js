@@ -53,10 +53,19 @@ async function wordsOf(answer) {
 async function* events(answer) {
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+  for (let part = await next(reader); !part.done; part = await next(reader)) {
     const whole = (rest + part.value).split("\n\n");
     rest = whole.pop();
     for (const event of whole) yield JSON.parse(event.replace(/^data: /, ""));
+  }
+}
+
+async function next(reader) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    return { done: true }; // The connection broke. What is missing is said where the answer ends.
   }
 }
 
@@ -163,7 +172,7 @@ async function answer() {
     if (!said.finish) throw new Failure("The answer was cut off on its way.", 0);
     say(said.finish === "LENGTH" ? "The answer reached its longest length and was cut." : COMPLETE);
   } catch (failure) {
-    if (failure.name === "AbortError") say("Stopped.");
+    if (failure.name === "AbortError") say(conversation === turns ? "Stopped." : "");
     else fail(failure);
   }
   end(turn, said, conversation);
@@ -437,5 +446,6 @@ document.querySelectorAll(".suggestion").forEach((button) => {
 });
 
 showAll();
+if (turns.at(-1)?.role === "user") fail({ message: "The answer was not finished." });
 showModels();
 fit();
