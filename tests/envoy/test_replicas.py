@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import grpc
@@ -144,8 +145,13 @@ def test_requests_without_a_key_are_spread(http: httpx.Client) -> None:
 
 def test_hot_conversation_overflows(http: httpx.Client, replicas: list[FakeReplica]) -> None:
     """When everybody asks the same, no replica gets more than half more than its share."""
+    everybody = Barrier(12)
+
+    def wait(_: grpc.ServicerContext) -> None:
+        everybody.wait(20)
+
     for replica in replicas:
-        replica.behave = lambda context: time.sleep(0.5)
+        replica.behave = wait
     with ThreadPoolExecutor(12) as pool:
         answers = Counter(pool.map(lambda _: who(http, messages=[USER]), range(12)))
     assert len(answers) > 1

@@ -67,16 +67,16 @@ class OpenAIServiceServicer:
     """
 
     def CreateChatCompletion(self, request, context):
-        """Answers a chat. The first message's content type says whether JSON or server-sent events follow, as the request's
-        `stream` asked for.
+        """Answers a chat, in JSON, or in server-sent events where the request's `stream` asks for them. Over gRPC the first
+        message's content type says which.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateCompletion(self, request, context):
-        """Continues a prompt. The first message's content type says whether JSON or server-sent events follow, as the
-        request's `stream` asked for.
+        """Continues a prompt, in JSON, or in server-sent events where the request's `stream` asks for them. Over gRPC the first
+        message's content type says which.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OperationsServiceStub:
-    """Serves documents about the service as bytes, for HTTP clients.
+    """Serves what those read who operate the service.
     """
 
     def __init__(self, channel):
@@ -43,7 +43,7 @@ class OperationsServiceStub:
 
 
 class OperationsServiceServicer:
-    """Serves documents about the service as bytes, for HTTP clients.
+    """Serves what those read who operate the service.
     """
 
     def GetMetrics(self, request, context):
@@ -70,7 +70,7 @@ def add_OperationsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OperationsService:
-    """Serves documents about the service as bytes, for HTTP clients.
+    """Serves what those read who operate the service.
     """
 
     @staticmethod
