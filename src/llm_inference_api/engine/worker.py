@@ -85,9 +85,10 @@ def run(connection: Connection, config: EngineConfig) -> None:
     inbox: Inbox = SimpleQueue()
     requests: Requests = SimpleQueue()
     errands = Errands()
-    arguments = (config, inbox, requests, errands, outbox)
+    wanted: set[str] = set()
+    arguments = (config, inbox, requests, wanted, errands, outbox)
     threading.Thread(target=_serve, args=arguments, name="engine", daemon=True).start()
-    _receive(connection, inbox, requests, errands)
+    _receive(connection, inbox, requests, wanted, errands)
     os._exit(0)  # The engine's thread may be inside llama.cpp, where nothing can interrupt it.
 
 
@@ -133,7 +134,9 @@ def _log_level(level: int, text: str) -> int:
     return logging.DEBUG if "possible training context overflow" in text else LOG_LEVELS.get(level, logging.DEBUG)
 
 
-def _receive(connection: Connection, inbox: Inbox, requests: Requests, errands: Errands) -> None:
+def _receive(
+    connection: Connection, inbox: Inbox, requests: Requests, wanted: set[str], errands: Errands
+) -> None:
     while True:
         try:
             message: ToWorker = connection.recv()
@@ -141,6 +144,7 @@ def _receive(connection: Connection, inbox: Inbox, requests: Requests, errands: 
             return
         match message:
             case Submit(request):
+                wanted.add(request.id)
                 inbox.put(Arrived(request.id))
                 requests.put(request)
             case Compute(inquiry_id, embed):
@@ -149,14 +153,17 @@ def _receive(connection: Connection, inbox: Inbox, requests: Requests, errands: 
                 requests.put(message)
             case Abandon(inquiry_id):
                 errands.forget(inquiry_id)
-            case Cancel():
+            case Cancel(request_id):
+                wanted.discard(request_id)
                 inbox.put(message)
 
 
-def _serve(config: EngineConfig, inbox: Inbox, requests: Requests, errands: Errands, outbox: Outbox) -> None:
+def _serve(
+    config: EngineConfig, inbox: Inbox, requests: Requests, wanted: set[str], errands: Errands, outbox: Outbox
+) -> None:
     try:
         parts = build(config, _report_progress(outbox))
-        arguments = (parts.preparer, parts.inspector, requests, inbox, outbox)
+        arguments = (parts.preparer, parts.inspector, requests, wanted, inbox, outbox)
         threading.Thread(target=_prepare, args=arguments, name="preparer", daemon=True).start()
         if parts.embedder is not None:
             run = (parts.embedder, errands, outbox)
@@ -185,12 +192,15 @@ def _report_progress(outbox: Outbox) -> Callable[[float], None]:
     return report
 
 
-def _prepare(preparer: Preparer, inspector: Inspector, requests: Requests, inbox: Inbox, outbox: Outbox) -> None:
+def _prepare(
+    preparer: Preparer, inspector: Inspector, requests: Requests, wanted: set[str], inbox: Inbox, outbox: Outbox
+) -> None:
     while True:
         match requests.get():
             case Inquire(inquiry_id, inquiry):
                 outbox.send(Answered(inquiry_id, _attempt(inspector.answer, inquiry, "an inquiry")))
-            case request:
+            case request if request.id in wanted:  # Else its caller left, and the engine knows.
+                wanted.discard(request.id)
                 outcome = _attempt(preparer.prepare, request, f"request {request.id}", request.id)
                 inbox.put(Refused(request.id, outcome) if isinstance(outcome, ServiceError) else outcome)
 
