@@ -70,8 +70,34 @@ class Refused:
     error: ServiceError
 
 
-Requests = SimpleQueue[GenerationRequest | Inquire]
-"""To the preparer."""
+class Requests:
+    """The way to the preparer, in order of arrival. What nobody waits for any more is passed over."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[GenerationRequest | Inquire] = SimpleQueue()
+        self._waiting: set[str] = set()
+
+    def put(self, message: GenerationRequest | Inquire) -> None:
+        """Adds a request or an inquiry."""
+        if isinstance(message, GenerationRequest):
+            self._waiting.add(message.id)
+        self._queue.put(message)
+
+    def forget(self, request_id: str) -> None:
+        """Notes that nobody waits for the request any more, wherever it is."""
+        self._waiting.discard(request_id)
+
+    def get(self) -> GenerationRequest | Inquire:
+        """Returns the next one; waits where there is none."""
+        while True:
+            message = self._queue.get()
+            if isinstance(message, Inquire):
+                return message
+            if message.id in self._waiting:
+                self._waiting.discard(message.id)
+                return message
+
+
 Inbox = SimpleQueue[Arrived | Sequence | Refused | Cancel]
 
 
@@ -83,12 +109,11 @@ def run(connection: Connection, config: EngineConfig) -> None:
     outbox = Outbox(connection)
     _report_log(outbox)
     inbox: Inbox = SimpleQueue()
-    requests: Requests = SimpleQueue()
+    requests = Requests()
     errands = Errands()
-    wanted: set[str] = set()
-    arguments = (config, inbox, requests, wanted, errands, outbox)
+    arguments = (config, inbox, requests, errands, outbox)
     threading.Thread(target=_serve, args=arguments, name="engine", daemon=True).start()
-    _receive(connection, inbox, requests, wanted, errands)
+    _receive(connection, inbox, requests, errands)
     os._exit(0)  # The engine's thread may be inside llama.cpp, where nothing can interrupt it.
 
 
@@ -134,9 +159,7 @@ def _log_level(level: int, text: str) -> int:
     return logging.DEBUG if "possible training context overflow" in text else LOG_LEVELS.get(level, logging.DEBUG)
 
 
-def _receive(
-    connection: Connection, inbox: Inbox, requests: Requests, wanted: set[str], errands: Errands
-) -> None:
+def _receive(connection: Connection, inbox: Inbox, requests: Requests, errands: Errands) -> None:
     while True:
         try:
             message: ToWorker = connection.recv()
@@ -144,7 +167,6 @@ def _receive(
             return
         match message:
             case Submit(request):
-                wanted.add(request.id)
                 inbox.put(Arrived(request.id))
                 requests.put(request)
             case Compute(inquiry_id, embed):
@@ -154,16 +176,14 @@ def _receive(
             case Abandon(inquiry_id):
                 errands.forget(inquiry_id)
             case Cancel(request_id):
-                wanted.discard(request_id)
+                requests.forget(request_id)
                 inbox.put(message)
 
 
-def _serve(
-    config: EngineConfig, inbox: Inbox, requests: Requests, wanted: set[str], errands: Errands, outbox: Outbox
-) -> None:
+def _serve(config: EngineConfig, inbox: Inbox, requests: Requests, errands: Errands, outbox: Outbox) -> None:
     try:
         parts = build(config, _report_progress(outbox))
-        arguments = (parts.preparer, parts.inspector, requests, wanted, inbox, outbox)
+        arguments = (parts.preparer, parts.inspector, requests, inbox, outbox)
         threading.Thread(target=_prepare, args=arguments, name="preparer", daemon=True).start()
         if parts.embedder is not None:
             run = (parts.embedder, errands, outbox)
@@ -192,15 +212,12 @@ def _report_progress(outbox: Outbox) -> Callable[[float], None]:
     return report
 
 
-def _prepare(
-    preparer: Preparer, inspector: Inspector, requests: Requests, wanted: set[str], inbox: Inbox, outbox: Outbox
-) -> None:
+def _prepare(preparer: Preparer, inspector: Inspector, requests: Requests, inbox: Inbox, outbox: Outbox) -> None:
     while True:
         match requests.get():
             case Inquire(inquiry_id, inquiry):
                 outbox.send(Answered(inquiry_id, _attempt(inspector.answer, inquiry, "an inquiry")))
-            case request if request.id in wanted:  # Else its caller left, and the engine knows.
-                wanted.discard(request.id)
+            case request:
                 outcome = _attempt(preparer.prepare, request, f"request {request.id}", request.id)
                 inbox.put(Refused(request.id, outcome) if isinstance(outcome, ServiceError) else outcome)
 
