@@ -37,8 +37,8 @@ RETRY_ELSEWHERE = "x-retry-elsewhere"
 _ELSEWHERE_REASONS = ("DRAINING", "MODEL_UNLOADING")
 """Of UNAVAILABLE. A request whose model's process died is not among them: it may kill the next one too."""
 _LONGEST_TEXT = 1000
-"""Bytes of a message and of what details quote. They travel in headers, thrice as long where they are not ASCII: clients
-refuse headers beyond 8 kB, and Envoy drops the connection, with all its streams, beyond 60 kB."""
+"""Bytes of a message and of what details quote. They travel in headers, thrice as long where they are not ASCII:
+clients refuse headers beyond 8 kB, and Envoy drops the connection, with all its streams, beyond 60 kB."""
 
 
 @dataclass(frozen=True, slots=True)
