@@ -19,8 +19,8 @@ class Certificates:
         """Raises TlsError where the files cannot be used now."""
         self.files = files
         self.renewals = 0
-        self.current: TlsBytes = files.read()
         self._seen = files.state()
+        self.current: TlsBytes = files.read()
         self._on_renewal: list[Callable[[], None]] = []
         for warning in files.warnings():
             logger.warning("%s", warning)

@@ -383,8 +383,8 @@ def place_of(field: str) -> str:
 
 def hide_secrets() -> None:
     """Takes secrets from this process's environment, which the processes that it starts get a copy of."""
-    for name in _SECRET_VARIABLES:
-        os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.upper() in _SECRET_VARIABLES]:  # Settings ignore the case.
+        del os.environ[name]
 
 
 def variable_of(field: str) -> str:
@@ -410,7 +410,8 @@ def _describe(places: dict[str, Found], location: tuple[int | str, ...], message
         return message.split("\n")
     field = str(location[0])
     name = variable_of(field) if field in Settings.model_fields else field
+    is_shown = name not in (*_SECRET_VARIABLES, *UNSHOWN) and field not in SECRETS
     if name in places and not os.environ.get(name):
         name = places[name].place
-    shown = "" if name in (*_SECRET_VARIABLES, *UNSHOWN) or field in SECRETS else f" (it is {value!r})"
+    shown = f" (it is {value!r})" if is_shown else ""
     return [f"{name}: {message[:1].lower()}{message[1:]}{shown}"]

@@ -118,7 +118,11 @@ class _FileCheck:
         if certificate is None:
             return None
         self._check_time(certificate)
-        public_key = certificate.public_key()
+        try:
+            public_key = certificate.public_key()
+        except (ValueError, UnsupportedAlgorithm) as error:
+            self.add(f"holds a certificate whose key is of no known kind ({error})")
+            return None
         if self._variable == CERTIFICATE:
             self._check_kind(public_key)
         return public_key

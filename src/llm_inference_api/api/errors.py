@@ -36,8 +36,9 @@ RETRY_ELSEWHERE = "x-retry-elsewhere"
 """For the Envoy in front of several replicas (envoy/replicas.py)."""
 _ELSEWHERE_REASONS = ("DRAINING", "MODEL_UNLOADING")
 """Of UNAVAILABLE. A request whose model's process died is not among them: it may kill the next one too."""
-_LONGEST_MESSAGE = 2000
-"""Characters; the message travels in a header, and clients refuse headers beyond 8 kB."""
+_LONGEST_TEXT = 1000
+"""Bytes of a message and of what details quote. They travel in headers, thrice as long where they are not ASCII:
+clients refuse headers beyond 8 kB, and Envoy drops the connection, with all its streams, beyond 60 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def _may_go_elsewhere(error: ServiceError) -> bool:
 
 
 def _failure(code: grpc.StatusCode, text: str, details: Sequence[Message], retry_after: float | None = None) -> Failure:
-    status = status_pb2.Status(code=code.value[0], message=text[:_LONGEST_MESSAGE])
+    status = status_pb2.Status(code=code.value[0], message=_cut(text))
     for detail in details:
         packed = any_pb2.Any()
         packed.Pack(detail)
@@ -120,7 +121,9 @@ _CODES: dict[type, grpc.StatusCode] = {
 def _details(error: ServiceError) -> list[Message]:
     match error:
         case InvalidFieldError():
-            violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.problem)
+            violation = error_details_pb2.BadRequest.FieldViolation(
+                field=_cut(error.field), description=_cut(error.problem)
+            )
             return [error_details_pb2.BadRequest(field_violations=[violation])]
         case ContextLengthError():
             numbers = {"prompt_tokens": str(error.prompt_tokens), "context_length": str(error.context_length)}
@@ -136,12 +139,16 @@ def _details(error: ServiceError) -> list[Message]:
         case PoisonRequestError():
             return [_error_info("POISON_REQUEST", {})]
         case OverloadedError():
-            quota = error_details_pb2.QuotaFailure.Violation(subject="requests", description=error.problem)
+            quota = error_details_pb2.QuotaFailure.Violation(subject="requests", description=_cut(error.problem))
             return [_retry_info(error.retry_after), error_details_pb2.QuotaFailure(violations=[quota])]
         case UnavailableError():
             return [_error_info(error.reason, {}), _retry_info(error.retry_after)]
         case _:
             return []
+
+
+def _cut(text: str) -> str:
+    return text.encode("utf-8", "replace")[:_LONGEST_TEXT].decode("utf-8", "ignore")
 
 
 def _error_info(reason: str, metadata: dict[str, str]) -> Message:

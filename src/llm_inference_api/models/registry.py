@@ -91,6 +91,7 @@ class ServedModel:
             async with aclosing(load.result().stream(request, interval)) as items:
                 async for item in items:
                     yield item
+            self._suspects.pop(fingerprint, None)  # It was there when the process crashed, and is not why.
         finally:
             self._used()
 
@@ -144,7 +145,13 @@ class ServedModel:
         return await asyncio.shield(self._load)
 
     async def unload(self) -> None:
-        """Lets open requests end, then ends the worker. Returns when the memory is free."""
+        """Lets open requests end, then ends the worker. Returns when the memory is free.
+
+        It goes on where its caller is cancelled, as a claim is that has waited too long: half of it would last.
+        """
+        await asyncio.shield(self._background(self._unload()))
+
+    async def _unload(self) -> None:
         if self._load is not None:
             await asyncio.wait({self._load})
         client = self._client
@@ -153,9 +160,11 @@ class ServedModel:
         self._set(State.UNLOADING)
         await client.drain()
         self._client = None
-        await client.close()
-        self._policy.room.leave(self)
-        self._set(State.UNLOADED)
+        try:
+            await client.close()
+        finally:
+            self._policy.room.leave(self)
+            self._set(State.UNLOADED)
 
     async def close(self) -> None:
         """Ends the worker, whatever it does."""
@@ -239,10 +248,11 @@ class ServedModel:
             self._idle_timer.cancel()
             self._idle_timer = None
 
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+    def _background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _on_stats(self, stats: StepStats) -> None:
         self._observer.stepped(self.status.id, stats)
