@@ -13,12 +13,12 @@ ARG ENVOY_IMAGE=envoyproxy/envoy:distroless-v1.40.0
 # What the service needs of the system: Python, and what its compiled parts are linked with.
 FROM ${DEBIAN_IMAGE} AS system-cpu
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates libgomp1 libstdc++6 python3 \
+    && apt-get install -y --no-install-recommends ca-certificates libgomp1 libstdc++6 python3 tini \
     && rm -rf /var/lib/apt/lists/*
 
 FROM nvidia/cuda:${CUDA_VERSION}-runtime-${CUDA_SYSTEM} AS system-cuda
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates libgomp1 libstdc++6 python3 \
+    && apt-get install -y --no-install-recommends ca-certificates libgomp1 libstdc++6 python3 tini \
     && rm -rf /var/lib/apt/lists/*
 
 FROM system-cpu AS compiler-cpu
@@ -95,7 +95,8 @@ WORKDIR /cache
 VOLUME ["/cache", "/models"]
 EXPOSE 8091 50051
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["llm-inference-api", "health"]
-ENTRYPOINT ["llm-inference-api"]
+# A worker that is killed leaves children of its own, which the first process has to wait for.
+ENTRYPOINT ["tini", "--", "llm-inference-api"]
 CMD ["serve"]
 
 FROM system-cpu AS cpu
@@ -118,5 +119,6 @@ WORKDIR /cache
 VOLUME ["/cache", "/models"]
 EXPOSE 8091 50051
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["llm-inference-api", "health"]
-ENTRYPOINT ["llm-inference-api"]
+# A worker that is killed leaves children of its own, which the first process has to wait for.
+ENTRYPOINT ["tini", "--", "llm-inference-api"]
 CMD ["serve"]

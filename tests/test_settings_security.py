@@ -1,9 +1,10 @@
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from llm_inference_api.settings import SettingsError, load_settings
+from llm_inference_api.settings import SettingsError, hide_secrets, load_settings
 from llm_inference_api.tls import CERTIFICATE, CLIENT_CA, KEY
 from tests.e2e.service import COMMAND, clean_environment
 from tests.fakes.certificates import Authority
@@ -12,7 +13,7 @@ from tests.fakes.certificates import Authority
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """No setting but those of the test."""
-    for name in set(__import__("os").environ) - set(clean_environment()):
+    for name in set(os.environ) - set(clean_environment()):
         monkeypatch.delenv(name)
     return monkeypatch
 
@@ -103,3 +104,27 @@ def test_wrong_configuration_stops_the_start_with_all_errors(tmp_path: Path) -> 
     ):
         assert expected in done.stderr
     assert "good-key" not in done.stderr
+
+
+def test_empty_keys_are_refused(environment: pytest.MonkeyPatch) -> None:
+    """A secret that was not filled in does not open the service to everybody."""
+    environment.setenv("LLM_API_KEYS", "")
+    with pytest.raises(SettingsError, match="LLM_API_KEYS: it is empty"):
+        load_settings()
+
+
+def test_secret_in_a_file_is_not_shown(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A key of the wrong shape in config.json is named by its place only."""
+    path = tmp_path / "config.json"
+    path.write_text('{"LLM_API_KEYS": ["ann:verysecret"]}')
+    environment.setenv("LLM_CONFIG_FILE", str(path))
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert "verysecret" not in str(error.value)
+
+
+def test_secrets_leave_the_environment_however_they_are_spelt(environment: pytest.MonkeyPatch) -> None:
+    """The processes that the service starts get none of them."""
+    environment.setenv("llm_api_keys", "ann:verysecret")
+    hide_secrets()
+    assert "verysecret" not in str(os.environ)

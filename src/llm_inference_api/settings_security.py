@@ -1,5 +1,6 @@
 """The settings that say who may connect, and how."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,6 +105,9 @@ class SecuritySettings(BaseSettings):
             yield from map(str, self.tls_files.problems())
 
     def _key_problems(self) -> Iterator[str]:
+        if os.environ.get(API_KEYS) == "":
+            # A secret that was not filled in would open the service to everybody.
+            yield f"{API_KEYS}: it is empty; unset it to ask for no key"
         text = self.api_keys.get_secret_value() if self.api_keys else None
         for source in ((text, None), (None, self.api_keys_file if self.uses_files else None)):
             try:

@@ -66,6 +66,24 @@ def test_killed_worker_costs_its_requests_only(tmp_path: Path, model_directory: 
         assert service.process.poll() is None
 
 
+def test_killed_envoy_is_replaced(tmp_path: Path, model_directory: Path) -> None:
+    """REST answers again within seconds, and the log says what was."""
+    with run_service(tmp_path, model_directory, **ONE_MODEL) as service:
+        (envoy,) = (pid for pid in service.children() if b"bootstrap.json" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(envoy, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while "Envoy ended with exit code -9" not in service.log() or not is_listening(service.rest_port):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert httpx.post(f"{service.url}/api/generate", json={**LONG, "max_tokens": 2}, timeout=30).status_code == 200
+
+
+def is_listening(port: int) -> bool:
+    """Returns whether somebody accepts connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_request_that_crashes_its_worker_twice_is_refused(tmp_path: Path, model_directory: Path) -> None:
     """A request that was being computed at two crashes is not tried a third time; others are served."""
     with run_service(tmp_path, model_directory, **ONE_MODEL) as service, service.http() as http:

@@ -39,6 +39,18 @@ def test_costly_grammar_is_tried_once(trial: Trial) -> None:
     assert time.monotonic() - started < 0.1
 
 
+def test_refusal_does_not_last(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A grammar that a machine at a standstill made late is tried again later."""
+    with pytest.raises(TooCostlyError):
+        trial.problem(COSTLY)
+    tried: list[str] = []
+    monkeypatch.setattr("llm_inference_api.engine.trial._exchange", lambda *_: tried.append("") or "")
+    after = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: after)
+    assert trial.problem(COSTLY) == ""
+    assert tried
+
+
 def test_problem_is_what_llguidance_says(trial: Trial) -> None:
     """A grammar without sense is told from one that is fine."""
     assert "unknown_rule" in trial.problem(LLMatcher.grammar_from_lark("start: unknown_rule"))

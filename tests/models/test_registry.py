@@ -103,6 +103,26 @@ async def test_caller_that_leaves_does_not_stop_the_load(model_directory: Path) 
         assert (await until(model, lambda status: status.state is not State.LOADING)).state is State.ACTIVE
 
 
+async def test_unload_goes_on_where_its_caller_leaves(model_directory: Path) -> None:
+    """A caller who hangs up in the middle leaves a model that can be loaded again."""
+    async with registry("tiny.gguf", model_directory) as built:
+        model = built.get("tiny.gguf")
+        await model.load()
+        async with aclosing(model.stream(request(max_tokens=30), None)) as items:
+            await anext(items)
+            unload = asyncio.ensure_future(model.unload())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            unload.cancel()
+            async for _ in items:
+                pass
+        async for status in model.watch():
+            if status.state is State.UNLOADED:
+                break
+        await model.load()
+        assert model.status.state is State.ACTIVE
+
+
 async def test_unload_waits_for_open_requests(model_directory: Path) -> None:
     """A model leaves the memory when its requests have ended whole, and refuses new ones meanwhile."""
     async with registry("tiny.gguf", model_directory) as models:

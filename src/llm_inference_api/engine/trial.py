@@ -5,23 +5,36 @@ A schema of 2 kB, 40 patterns of which a text must match all, keeps llguidance 1
 
 import hashlib
 import json
+import math
 import select
 import subprocess
 import sys
+import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 from llm_inference_api.engine import trial_process
 
 _MOST_SECONDS = 1.0
 _START_SECONDS = 60.0
+_REFUSED_SECONDS = 60.0
+"""How long a costly grammar is refused without another try."""
 _MOST_KNOWN = 1024
 
 
 class TooCostlyError(Exception):
     """A grammar takes too long, or too much memory, to compile."""
+
+
+class _Known(NamedTuple):
+    """What a try has found: what is wrong with a grammar, None where it costs too much."""
+
+    problem: str | None
+    until: float
+    """When the grammar is worth another try, on the monotonic clock."""
 
 
 class Trial:
@@ -31,26 +44,32 @@ class Trial:
         """`special` has the tokens, among `size`, that grammars may name, and their texts."""
         self._vocabulary = json.dumps((size, {token: text.decode("latin-1") for token, text in special.items()}))
         self._process: subprocess.Popen[str] | None = None
-        self._known: OrderedDict[bytes, str | None] = OrderedDict()
+        self._ending: Callable[[], object] | None = None
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
     def problem(self, grammar: str) -> str:
         """Returns what is wrong with the grammar, empty where nothing is. Raises TooCostlyError."""
         key = hashlib.sha256(grammar.encode("utf-8", "surrogatepass")).digest()
-        if key not in self._known:
-            self._known[key] = self._ask(grammar)
-        self._known.move_to_end(key)
+        known = self._known.pop(key, None)
+        if known is None or known.until < time.monotonic():
+            known = self._try(grammar)
+        self._known[key] = known
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
-        problem = self._known[key]
-        if problem is None:
+        if known.problem is None:
             raise TooCostlyError
-        return problem
+        return known.problem
+
+    def _try(self, grammar: str) -> _Known:
+        problem = self._ask(grammar)
+        # A machine that stood still makes any grammar late.
+        return _Known(problem, math.inf if problem is not None else time.monotonic() + _REFUSED_SECONDS)
 
     def close(self) -> None:
         """Ends the process; the next grammar starts another. It ends by itself when nothing refers to this any more."""
-        if self._process is not None:
-            _end(self._process)
-            self._process = None
+        if self._ending is not None:
+            self._ending()
+        self._process = None
 
     def _ask(self, grammar: str) -> str | None:
         """Returns what is wrong with the grammar; None where the process found no answer in time, or died of it."""
@@ -74,13 +93,13 @@ class Trial:
         if _exchange(process, self._vocabulary, _START_SECONDS) is None:
             _end(process)
             raise TooCostlyError
-        weakref.finalize(self, _end, process)
+        self._ending = weakref.finalize(self, _end, process)
         return process
 
 
 def _end(process: subprocess.Popen[str]) -> None:
     process.kill()
-    with process:
+    with suppress(BrokenPipeError), process:  # What it was not told any more.
         process.wait()
 
 

@@ -48,7 +48,9 @@ def tls_of(settings: Settings, directory: str) -> EdgeTls | None:
 def write_files(directory: Path, rendered: str, tls: TlsFiles | None) -> None:
     """Writes all that Envoy reads: the bootstrap, the descriptor set, and the secrets' files."""
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "bootstrap.json").write_text(rendered)
+    path = directory / "bootstrap.json"
+    path.touch(mode=0o640)  # It may hold the collector's headers.
+    path.write_text(rendered)
     shutil.copyfile(descriptor_path(), directory / "descriptor.pb")
     for name, content in (secrets(tls) if tls else {}).items():
         (directory / name).write_text(content)
