@@ -82,6 +82,29 @@ def test_key_of_an_unknown_kind_is_refused_with_its_certificate(authority: Autho
     assert [variable for variable, _ in problems(pair.certificate, key)] == [KEY]
 
 
+def test_certificate_of_an_unknown_kind_is_refused(authority: Authority, tmp_path: Path) -> None:
+    """A curve that the library does not know is an answer about the file, not an exception."""
+    strange = tmp_path / "secp160r1.crt"
+    strange.write_text(SECP160R1)
+    (first, *_) = problems(strange, authority.server().key)
+    assert first[0] == CERTIFICATE
+    assert "no known kind" in first[1]
+
+
+SECP160R1 = """-----BEGIN CERTIFICATE-----
+MIIBYjCCASCgAwIBAgIUcPex208g3Mh3fWQ8Y45afz4paTcwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMjIzMjExMFoYDzIxMjYxMDI5
+MjMyMTEwWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwPjAQBgcqhkjOPQIBBgUrgQQA
+CAMqAAQ8SAPRhsM00wX6wxg0ucETW2QDkVEmCoN3l1v/DnrcntuM1crLhrv9o2kw
+ZzAdBgNVHQ4EFgQUR7gNpQJHhuCKSFRDORZtUSqmF7cwHwYDVR0jBBgwFoAUR7gN
+pQJHhuCKSFRDORZtUSqmF7cwDwYDVR0TAQH/BAUwAwEB/zAUBgNVHREEDTALggls
+b2NhbGhvc3QwCgYIKoZIzj0EAwIDMAAwLQIUFqfQXOk3N2oA4ICS6zf2m4kjXogC
+FQC5prPGqzi7ScJ9aNFuQO9wmuhOTw==
+-----END CERTIFICATE-----
+"""
+"""Of the curve of this name, made with openssl; valid for a hundred years."""
+
+
 def test_key_that_all_may_read_is_warned_of(authority: Authority) -> None:
     """A key with open permissions can be used, as Kubernetes mounts them so; the log says it."""
     pair = authority.server()

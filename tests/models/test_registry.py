@@ -153,6 +153,25 @@ async def test_failed_load_backs_off(model_directory: Path) -> None:
     assert "is no GGUF file" in model.status.reason
 
 
+async def cut_off(model: ServedModel, pid: int | None) -> None:
+    """Kills the worker while it computes the request."""
+    assert pid is not None
+    async for _ in model.stream(request(max_tokens=100), None):
+        os.kill(pid, signal.SIGKILL)
+
+
+async def test_answered_request_is_no_suspect(model_directory: Path) -> None:
+    """A request that two unrelated crashes cut off, but that was answered between them, is not the one that crashes."""
+    async with registry("tiny.gguf", model_directory) as models:
+        model = models.get("tiny.gguf")
+        for _ in range(2):
+            client = await model.load()
+            with pytest.raises(UnavailableError):
+                await cut_off(model, client.pid)
+            await until(model, lambda status: status.state is State.ACTIVE)
+            assert [item async for item in model.stream(request(max_tokens=100), None)]
+
+
 async def test_dead_worker_is_replaced_at_once_and_then_ever_later(model_directory: Path) -> None:
     """The first crash costs no waiting; the next ones do, so that a crash loop does not eat the machine."""
     recorder = Recorder()
