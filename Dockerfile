@@ -39,12 +39,14 @@ RUN grep llama-cpp-python== /project/pyproject.toml > /pyproject.toml
 FROM compiler-cpu AS llama-cpu
 WORKDIR /build
 COPY tools/cpu_variants/build_wheel.sh tools/cpu_variants/
+COPY tools/llama_build/amx_config.h tools/llama_build/
 COPY --from=llama-version /pyproject.toml ./
 RUN tools/cpu_variants/build_wheel.sh /wheels
 
 FROM compiler-cuda AS llama-cuda
 WORKDIR /build
 COPY tools/cpu_variants/build_wheel.sh tools/cpu_variants/
+COPY tools/llama_build/amx_config.h tools/llama_build/
 COPY --from=llama-version /pyproject.toml ./
 RUN tools/cpu_variants/build_wheel.sh /wheels -DGGML_CUDA=ON
 

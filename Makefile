@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/llm-inference-api
 LLAMA_VERSION := $(shell sed -n 's/.*"llama-cpp-python==\([0-9.]*\)".*/\1/p' pyproject.toml)
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF
-WHEELS := $(CACHE)/wheels/$(LLAMA_VERSION)-$(shell echo "$(CMAKE_ARGS) $$($(PYTHON) -V) $$(uname -m)" | cksum | cut -d' ' -f1)
+# GCC 12 breaks llama.cpp's AMX kernels without it.
+AMX_CONFIG := tools/llama_build/amx_config.h
+WHEELS := $(CACHE)/wheels/$(LLAMA_VERSION)-$(shell (echo "$(CMAKE_ARGS) $$($(PYTHON) -V) $$(uname -m)"; cat $(AMX_CONFIG)) | cksum | cut -d' ' -f1)
 CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 
 .PHONY: run test fuzz lint generate cpu-variants clean help
@@ -49,7 +51,7 @@ $(WHEELS)/.built:
 	@echo "compiling llama.cpp once; this takes some minutes"
 	@mkdir -p $(WHEELS)
 	$(PYTHON) -m venv $(WHEELS)/.venv
-	$(WHEELS)/.venv/bin/pip wheel -q --no-deps -w $(WHEELS) "llama-cpp-python==$(LLAMA_VERSION)" \
+	CXXFLAGS="$(CXXFLAGS) -include $(CURDIR)/$(AMX_CONFIG)" $(WHEELS)/.venv/bin/pip wheel -q --no-deps -w $(WHEELS) "llama-cpp-python==$(LLAMA_VERSION)" \
 		-C "build.targets=llama;llama-common"
 	@rm -rf $(WHEELS)/.venv
 	@touch $@

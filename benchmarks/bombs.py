@@ -13,10 +13,10 @@ from pathlib import Path
 
 import llm_inference_api.demo
 from llm_inference_api.engine.engine import Engine
-from llm_inference_api.engine.messages import ContextChoice, EngineConfig
-from llm_inference_api.engine.parts import Parts, build
-from llm_inference_api.engine.request import Constraint, GenerationRequest, Sampling, Stopping
 from llm_inference_api.errors import ServiceError
+from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
+from llm_inference_api.requests.request import Constraint, GenerationRequest, Sampling, Stopping
+from llm_inference_api.worker.parts import Parts, build
 from tests.fakes.bombs import BOMBS
 
 _FIRST = 3

@@ -18,11 +18,11 @@ from llguidance import LLTokenizer
 from llguidance._tokenizer import TokenizerWrapper
 
 import llm_inference_api.demo
-from llm_inference_api.engine.constraint import Grammars
-from llm_inference_api.engine.messages import ContextChoice, EngineConfig
-from llm_inference_api.engine.parts import build
-from llm_inference_api.engine.request import Constraint, GenerationRequest, Language, Sampling, Stopping
-from llm_inference_api.engine.trial import Trial
+from llm_inference_api.grammar.constraint import Grammars
+from llm_inference_api.grammar.trial import Trial
+from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
+from llm_inference_api.requests.request import Constraint, GenerationRequest, Language, Sampling, Stopping
+from llm_inference_api.worker.parts import build
 
 _VOCABULARIES = (2_000, 32_000, 128_000)
 _TOKENS = 256

@@ -69,7 +69,7 @@ def write_kubernetes_files(target: Path) -> None:
 
 
 def _envoy_config(*arguments: str) -> str:
-    command = [sys.executable, "-c", "from llm_inference_api.cli import main; main()", "envoy-config", *arguments]
+    command = [sys.executable, "-c", "from llm_inference_api.cli.main import main; main()", "envoy-config", *arguments]
     variables = {"PATH": os.environ["PATH"]}
     with TemporaryDirectory() as empty:  # No config.json is there.
         return subprocess.run(command, env=variables, cwd=empty, stdout=subprocess.PIPE, text=True, check=True).stdout

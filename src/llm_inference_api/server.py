@@ -29,34 +29,34 @@ from llm_inference.v1 import (
     tokens_pb2_grpc,
 )
 from llm_inference_api import __version__
-from llm_inference_api.api.answers import Answers, Patience
-from llm_inference_api.api.callers import Guard
-from llm_inference_api.api.calls import Gate
-from llm_inference_api.api.convert import Defaults
-from llm_inference_api.api.embeddings import EmbeddingServicer
-from llm_inference_api.api.health import Health
-from llm_inference_api.api.inference import InferenceServicer
-from llm_inference_api.api.interceptors import CallInterceptor
-from llm_inference_api.api.models import ModelServicer
+from llm_inference_api.api.native.embeddings import EmbeddingServicer
+from llm_inference_api.api.native.inference import InferenceServicer
+from llm_inference_api.api.native.models import ModelServicer
+from llm_inference_api.api.native.tokens import TokenServicer
+from llm_inference_api.api.native.translation import Defaults
 from llm_inference_api.api.openai.servicer import OpenAIServicer
-from llm_inference_api.api.operations import OperationsServicer
-from llm_inference_api.api.pages import PageServicer
-from llm_inference_api.api.tokens import TokenServicer
-from llm_inference_api.api.witness import Witness
-from llm_inference_api.engine.messages import ContextChoice, EngineConfig, GpuChoice
+from llm_inference_api.api.web.metrics import OperationsServicer
+from llm_inference_api.api.web.pages import PageServicer
+from llm_inference_api.config.settings import Settings
 from llm_inference_api.envoy import EnvoyProcess
 from llm_inference_api.errors import ServiceError
-from llm_inference_api.models.hub import HubOptions
+from llm_inference_api.generation.answers import Answers, Patience
+from llm_inference_api.generation.record import Witness
+from llm_inference_api.models.hub.fetch import HubOptions
+from llm_inference_api.models.memory import Room, available_memory
 from llm_inference_api.models.registry import Policy, Registry, build_registry
-from llm_inference_api.models.room import Room, available_memory
 from llm_inference_api.models.source import Sources
-from llm_inference_api.models.status import Observers
 from llm_inference_api.observability.log import fields
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.metrics_port import MetricsPort
 from llm_inference_api.observability.spans import Spans
-from llm_inference_api.ports import Ports
-from llm_inference_api.settings import Settings
+from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig, GpuChoice
+from llm_inference_api.requests.model_status import Observers
+from llm_inference_api.rpc.call import Gate
+from llm_inference_api.rpc.callers import Guard
+from llm_inference_api.rpc.health import Health
+from llm_inference_api.rpc.interceptor import CallInterceptor
+from llm_inference_api.rpc.ports import Ports
 
 _LAST_MESSAGES = 1.0
 """Seconds that cancelled streams have to tell their callers why."""
@@ -188,8 +188,8 @@ def build_tracing(settings: Settings, metrics: Metrics) -> tuple[Spans, list[grp
     """Returns what makes the spans; where they go nowhere, nothing of OpenTelemetry is even loaded."""
     if settings.otlp_target is None:
         return Spans(), []
-    from llm_inference_api.api.rpc_spans import RpcSpans  # noqa: PLC0415
     from llm_inference_api.observability.tracing import TraceChoice, Tracing  # noqa: PLC0415
+    from llm_inference_api.rpc.spans import RpcSpans  # noqa: PLC0415
 
     tracing = Tracing(TraceChoice(settings.otlp_target, settings.service_name, settings.sampled), metrics)
     return tracing, [RpcSpans(tracing)]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from llm_inference_api.settings import Settings, variable_of
+from llm_inference_api.config.settings import Settings, variable_of
 from tests.deploy.manifests import committed
 from tools.generate import PROJECT
 

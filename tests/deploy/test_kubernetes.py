@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from llm_inference_api.api.health import LIVE, PRELOADED, SERVICE
+from llm_inference_api.config.settings import Settings, variable_of
 from llm_inference_api.envoy.limits import MAX_HEAP_BYTES
 from llm_inference_api.observability.metrics import Metrics
+from llm_inference_api.rpc.health import LIVE, PRELOADED, SERVICE
 from llm_inference_api.server import _LAST_MESSAGES, _OPEN_WATCHES
-from llm_inference_api.settings import Settings, variable_of
 from tests.deploy.manifests import KUBERNETES, VARIANTS, Manifest, committed, only, pod, rendered
 from tools.generate import write_kubernetes_files
 

@@ -18,7 +18,7 @@ from google.protobuf.json_format import MessageToDict
 
 from llm_inference.v1 import inference_pb2_grpc, models_pb2_grpc
 
-COMMAND = (sys.executable, "-c", "from llm_inference_api.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from llm_inference_api.cli.main import main; main()")
 
 
 def free_port() -> int:

@@ -15,10 +15,10 @@ from grpc_status import rpc_status
 
 from llm_inference.v1 import inference_pb2
 from llm_inference_api.server import SERVICE_NAMES
+from tests.cli.test_main import run
 from tests.e2e.grpc_web import CONTENT_TYPE, frame, frames
 from tests.e2e.secured import is_serving, run_secured, wait_until
 from tests.e2e.service import RunningService, inference
-from tests.test_cli import run
 
 KEY, OTHER_KEY, FILE_KEY = "key-of-ann-0123456789", "key-of-bob-0123456789", "key-of-cat-0123456789"
 ASK = {"prompt": "Hello", "max_tokens": 4}

@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llm_inference_api.engine.messages import ContextChoice, EngineConfig
-from llm_inference_api.engine.parts import build
-from llm_inference_api.engine.request import Constraint, FinishReason, GenerationRequest, Sampling, Stopping
 from llm_inference_api.errors import ServiceError
+from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
+from llm_inference_api.requests.request import Constraint, FinishReason, GenerationRequest, Sampling, Stopping
+from llm_inference_api.worker.parts import build
 
 
 @dataclass

@@ -3,14 +3,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from llm_inference_api.engine.engine import Engine
-from llm_inference_api.engine.messages import StepOutput
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.prefix_cache import PrefixCache
-from llm_inference_api.engine.request import Delta, FinishReason, GenerationRequest, Sampling, Stage, Stopping, Usage
 from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import ComputationError, OverloadedError, UnavailableError
+from llm_inference_api.requests.request import Delta, FinishReason, GenerationRequest, Sampling, Stage, Stopping, Usage
+from llm_inference_api.requests.step import StepOutput
 from tests.fakes.backend import END, FakeBackend, FakeSampler
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model
 from llm_inference_api.engine.backend import Row
-from llm_inference_api.engine.llama import ContextSizes, LlamaBackend, Model
-from llm_inference_api.engine.messages import GpuChoice
 from llm_inference_api.engine.numpy_sampler import NumpySampler
-from llm_inference_api.engine.request import Sampling
 from llm_inference_api.errors import ComputationError
+from llm_inference_api.requests.engine_config import GpuChoice
+from llm_inference_api.requests.request import Sampling
 
 
 class Scored:

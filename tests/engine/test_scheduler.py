@@ -1,8 +1,8 @@
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.prefix_cache import PrefixCache
-from llm_inference_api.engine.request import GenerationRequest, Sampling
 from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Scheduler, Truncate
 from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.requests.request import GenerationRequest, Sampling
 from tests.fakes.backend import FakeBackend, FakeSampler
 
 

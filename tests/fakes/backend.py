@@ -4,8 +4,8 @@ from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
 
 from llm_inference_api.engine.backend import KEPT, BackendError, Row
-from llm_inference_api.engine.request import Sampling, TokenLogprob
 from llm_inference_api.errors import ComputationError
+from llm_inference_api.requests.request import Sampling, TokenLogprob
 
 END = 0
 """The token that ends an answer."""

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from llm_inference_api.engine.messages import ContextChoice
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.models.footprint import estimate, read_header
+from llm_inference_api.requests.engine_config import ContextChoice
 from tests.fakes.gguf import write_tiny_encoder, write_tiny_model
 
 

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from llm_inference_api.engine.inquiry import Embed, Input
-from llm_inference_api.engine.messages import EngineConfig
-from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Sampling, Stage, Stopping
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError, ModelNotFoundError, UnavailableError
-from llm_inference_api.models.hub import HubOptions
-from llm_inference_api.models.reference import parse_references
+from llm_inference_api.models.hub.fetch import HubOptions
+from llm_inference_api.models.memory import Room
 from llm_inference_api.models.registry import Policy, Registry, ServedModel, build_registry
-from llm_inference_api.models.room import Room
 from llm_inference_api.models.source import Sources
-from llm_inference_api.models.status import ModelStatus, Observer, State
+from llm_inference_api.requests.engine_config import EngineConfig
+from llm_inference_api.requests.inquiry import Embed, Input
+from llm_inference_api.requests.model_status import ModelStatus, Observer, State
+from llm_inference_api.requests.reference import parse_references
+from llm_inference_api.requests.request import Delta, GenerationRequest, Progress, Sampling, Stage, Stopping
 
 
 class Recorder(Observer):

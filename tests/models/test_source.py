@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from llm_inference_api.engine.messages import ContextChoice
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.models.footprint import estimate, read_header
-from llm_inference_api.models.hub import HubOptions
-from llm_inference_api.models.reference import parse_references
+from llm_inference_api.models.hub.fetch import HubOptions
 from llm_inference_api.models.source import Preparation, Sources
+from llm_inference_api.requests.engine_config import ContextChoice
+from llm_inference_api.requests.reference import parse_references
 from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from llm_inference_api.models.convert import QUANTISATION_TYPES, Dtype, convert_checkpoint, quantise_file
+from llm_inference_api.models.convert.conversion import convert_checkpoint
+from llm_inference_api.models.convert.quantise import QUANTISATION_TYPES, quantise_file
+from llm_inference_api.models.convert.tensors.element_type import Dtype
 from tests.models.convert import test_packed_checkpoints as packed
 from tests.models.convert import test_quantise as wide
 from tests.models.convert import test_tokens as tokens

@@ -16,7 +16,8 @@ import gguf
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers.convert_slow_tokenizer import generate_merges
 
-from llm_inference_api.models.convert import convert_checkpoint, pre_tokenizer
+from llm_inference_api.models.convert.conversion import convert_checkpoint
+from llm_inference_api.models.convert.tokenizer import pre_tokenizer
 from tests.models.convert.llama_file import opened
 from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint
 from tools.conversion_fixtures.corpus import plain_lines

@@ -18,7 +18,7 @@ from tokenizers import (
     trainers,
 )
 
-from llm_inference_api.models.convert import pre_tokenizer
+from llm_inference_api.models.convert.tokenizer import pre_tokenizer
 from tools.conversion_fixtures.corpus import training_lines
 
 SIZE = 560

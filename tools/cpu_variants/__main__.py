@@ -27,7 +27,7 @@ START_SECONDS = 300
 SERVE = """
 import multiprocessing, sys
 multiprocessing.set_executable(sys.argv.pop(1))
-from llm_inference_api.cli import main
+from llm_inference_api.cli.main import main
 main()
 """
 

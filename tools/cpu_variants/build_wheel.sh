@@ -19,7 +19,9 @@ trap 'rm -rf "$workspace"' EXIT
 CMAKE_ARGS="-DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF -DGGML_RPC=OFF \
 -DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON \
 -DCMAKE_INSTALL_BINDIR=llama_cpp/lib -DCMAKE_INSTALL_LIBDIR=llama_cpp/lib -DCMAKE_INSTALL_INCLUDEDIR=llama_cpp/include $*"
-export CMAKE_ARGS
+# GCC 12 breaks llama.cpp's AMX kernels without it.
+CXXFLAGS="${CXXFLAGS:-} -include $project/tools/llama_build/amx_config.h"
+export CMAKE_ARGS CXXFLAGS
 
 "${PYTHON:-python3}" -m venv "$workspace/venv"
 "$workspace/venv/bin/pip" wheel --no-deps -w "$directory" "llama-cpp-python==$version" \

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from llm_inference_api.api import constraints, convert, embeddings, tokens, tools
-from llm_inference_api.api.convert import RANGES, Range
+from llm_inference_api.api.native import constraints, embeddings, tokens, tools, translation
+from llm_inference_api.api.native.translation import RANGES, Range
 
 Json = dict[str, Any]
 
@@ -29,11 +29,11 @@ SAMPLING: dict[str, Json] = {
     **{field: of_range(allowed) for field, allowed in RANGES.items()},
     "max_tokens": {"minimum": 1},
     "n": {"minimum": 1},
-    "stop": _items(convert.MAX_STOP, minLength=1, maxLength=convert.MAX_STOP_CHARACTERS),
+    "stop": _items(translation.MAX_STOP, minLength=1, maxLength=translation.MAX_STOP_CHARACTERS),
     "logit_bias": {
-        "maxProperties": convert.MAX_LOGIT_BIAS,
+        "maxProperties": translation.MAX_LOGIT_BIAS,
         "propertyNames": {"pattern": "^[0-9]+$"},
-        "additionalProperties": of_range(convert.BIAS_RANGE),
+        "additionalProperties": of_range(translation.BIAS_RANGE),
     },
 }
 """Of the fields that shape an answer, whichever API names them."""
@@ -46,15 +46,15 @@ LIMITS: dict[str, dict[str, Json]] = {
     "GenerateRequest": {
         **SAMPLING,
         **_CONSTRAINTS,
-        "prompt": {"minLength": 1, "maxLength": convert.MAX_PROMPT_BYTES},
+        "prompt": {"minLength": 1, "maxLength": translation.MAX_PROMPT_BYTES},
     },
     "ChatRequest": {
         **SAMPLING,
         **_CONSTRAINTS,
-        "messages": _items(convert.MAX_MESSAGES, least=1),
+        "messages": _items(translation.MAX_MESSAGES, least=1),
         "tools": _items(tools.MAX_TOOLS),
     },
-    "ChatMessage": {"role": {"enum": list(convert.ROLES)}},
+    "ChatMessage": {"role": {"enum": list(translation.ROLES)}},
     "Choice": {"texts": _items(constraints.MAX_TEXTS, least=1, minLength=1)},
     "Tool": {"name": {"pattern": f"^{tools.NAME.pattern}$"}},
     "EmbedRequest": {
@@ -62,7 +62,7 @@ LIMITS: dict[str, dict[str, Json]] = {
         "token_lists": _items(embeddings.MAX_INPUTS),
     },
     "TokenList": {"token_ids": _items(embeddings.MAX_TOKENS, least=1)},
-    "TokenizeRequest": {"text": {"maxLength": convert.MAX_PROMPT_BYTES}},
+    "TokenizeRequest": {"text": {"maxLength": translation.MAX_PROMPT_BYTES}},
     "DetokenizeRequest": {"token_ids": _items(tokens.MAX_TOKENS)},
 }
 """Of the fields of each request's message. Those that a setting moves are said in words."""

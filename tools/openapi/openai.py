@@ -5,8 +5,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from llm_inference_api.api.convert import MAX_MESSAGES, MAX_PROMPT_BYTES, MAX_TOP_LOGPROBS
-from llm_inference_api.api.embeddings import MAX_INPUTS, MAX_TOKENS
+from llm_inference_api.api.native.embeddings import MAX_INPUTS, MAX_TOKENS
+from llm_inference_api.api.native.tools import MAX_TOOLS, NAME
+from llm_inference_api.api.native.translation import MAX_MESSAGES, MAX_PROMPT_BYTES, MAX_TOP_LOGPROBS
 from llm_inference_api.api.openai.requests import (
     IGNORED,
     UNSUPPORTED,
@@ -14,7 +15,6 @@ from llm_inference_api.api.openai.requests import (
     CompletionParams,
     EmbeddingParams,
 )
-from llm_inference_api.api.tools import MAX_TOOLS, NAME
 from tools.openapi.contract import PACKAGE
 from tools.openapi.limits import SAMPLING
 from tools.openapi.openai_answers import ANSWER_PARTS, ANSWERS, EVENTS

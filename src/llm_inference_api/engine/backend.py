@@ -3,7 +3,7 @@
 from collections.abc import Sequence as Rows
 from typing import Any, NamedTuple, Protocol
 
-from llm_inference_api.engine.request import Constraint, Sampling, TokenLogprob
+from llm_inference_api.requests.request import Constraint, Sampling, TokenLogprob
 
 
 class Row(NamedTuple):

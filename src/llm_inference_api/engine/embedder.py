@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from llm_inference_api.engine.inquiry import VECTOR_TYPE, Embed, Embedding, Embeddings
 from llm_inference_api.errors import ComputationError, ContextLengthError, InvalidFieldError, ServiceError
+from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embed, Embedding, Embeddings
 
 Vector = npt.NDArray[np.float32]
 

@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable
 
 from llm_inference_api.engine.backend import KEPT, Backend, BackendError, Row
-from llm_inference_api.engine.messages import Rejection, StepOutput, StepStats
-from llm_inference_api.engine.request import Delta, FinishReason, Progress, Stage, StageEntry
 from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Scheduler, Truncate, Work
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import OverloadedError, ServiceError, UnavailableError
+from llm_inference_api.requests.request import Delta, FinishReason, Progress, Stage, StageEntry
+from llm_inference_api.requests.step import Rejection, StepOutput, StepStats
 
 PROGRESS_INTERVAL = 1.0
 """Seconds between reports on requests that have no text yet."""

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_inference_api.engine.logprobs import token_logprob
-from llm_inference_api.engine.request import Sampling, TokenLogprob
 from llm_inference_api.errors import ComputationError
+from llm_inference_api.requests.request import Sampling, TokenLogprob
 
 Scores = npt.NDArray[np.float64]
 

@@ -4,6 +4,8 @@ import codecs
 from collections.abc import Callable
 from collections.abc import Sequence as Texts
 
+from llm_inference_api.text.stop_strings import first_stop, longest_stop_start
+
 
 class OutputText:
     """The text of one answer, token by token."""
@@ -43,22 +45,6 @@ class OutputText:
             return first_stop(self._held, self._stop)
         ends = sorted({at for word in self._stop for at in _places(self._held, word)})
         return next((end for end in ends if self._is_complete(self._sent + self._held[:end])), None)
-
-
-def first_stop(text: str, stop: Texts[str]) -> int | None:
-    """Returns where the first stop string begins in the text, or None."""
-    found = [at for at in (text.find(word) for word in stop) if at >= 0]
-    return min(found, default=None)
-
-
-def longest_stop_start(text: str, stop: Texts[str]) -> int:
-    """Returns how many characters at the text's end may be the beginning of a stop string."""
-    return max((_overlap(text, word) for word in stop), default=0)
-
-
-def _overlap(text: str, word: str) -> int:
-    longest = min(len(text), len(word) - 1)
-    return next((size for size in range(longest, 0, -1) if text.endswith(word[:size])), 0)
 
 
 def _places(text: str, word: str) -> list[int]:

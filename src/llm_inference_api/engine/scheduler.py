@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from llm_inference_api.engine.prefix_cache import PrefixCache, Seat, common_prefix
+from llm_inference_api.engine.queue import WaitingQueue
 from llm_inference_api.engine.sequence import Sequence
-from llm_inference_api.engine.waiting import WaitingQueue
 
 MIN_SHARED_TOKENS = 32
 """A prefix that another sequence is still computing is waited for when it saves at least this many rows."""

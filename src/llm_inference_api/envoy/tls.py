@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from llm_inference_api.addresses import is_ip
+from llm_inference_api.config.addresses import is_ip
 from llm_inference_api.envoy.extensions import typed
-from llm_inference_api.tls import TlsFiles
+from llm_inference_api.security.tls import TlsFiles
 
 Json = dict[str, Any]
 

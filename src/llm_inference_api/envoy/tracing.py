@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from llm_inference_api.addresses import is_ip
+from llm_inference_api.config.addresses import is_ip
+from llm_inference_api.config.settings import Settings
 from llm_inference_api.envoy.extensions import typed
 from llm_inference_api.observability.otlp import TRACES_PATH, OtlpTarget
-from llm_inference_api.settings import Settings
 
 Json = dict[str, Any]
 

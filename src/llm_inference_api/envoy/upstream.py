@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from llm_inference_api.addresses import is_ip
+from llm_inference_api.config.addresses import is_ip
 
 _PORTS = range(1, 65536)
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from llm_inference_api.engine.ggml_file import is_legacy
-from llm_inference_api.engine.messages import ContextChoice
+from llm_inference_api.backends.ggml.file import is_legacy
 from llm_inference_api.engine.pooling import is_encoder
 from llm_inference_api.errors import ModelFailedError
+from llm_inference_api.requests.engine_config import ContextChoice
 
 Value = int | float | bool | str
 

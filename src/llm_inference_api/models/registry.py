@@ -8,10 +8,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llm_inference_api.engine.client import EngineClient
-from llm_inference_api.engine.inquiry import Embed, Embeddings, Findings, Inquiry
-from llm_inference_api.engine.messages import EngineConfig, ModelInfo, StepStats
-from llm_inference_api.engine.request import Delta, GenerationRequest, Progress, Stage
 from llm_inference_api.errors import (
     InvalidFieldError,
     ModelFailedError,
@@ -22,10 +18,16 @@ from llm_inference_api.errors import (
     UnsupportedError,
 )
 from llm_inference_api.models.footprint import estimate
-from llm_inference_api.models.reference import Reference
-from llm_inference_api.models.room import Room
+from llm_inference_api.models.memory import Room
 from llm_inference_api.models.source import ModelFiles, Preparation, Sources
-from llm_inference_api.models.status import LoadProgress, ModelStatus, Observer, State
+from llm_inference_api.requests.engine_config import EngineConfig
+from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
+from llm_inference_api.requests.model_info import ModelInfo
+from llm_inference_api.requests.model_status import LoadProgress, ModelStatus, Observer, State
+from llm_inference_api.requests.reference import Reference
+from llm_inference_api.requests.request import Delta, GenerationRequest, Progress, Stage
+from llm_inference_api.requests.step import StepStats
+from llm_inference_api.worker.client import EngineClient
 
 _FIRST_BACK_OFF = 1.0
 _LONGEST_BACK_OFF = 60.0

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llm_inference_api.errors import ModelFailedError, UnavailableError
-from llm_inference_api.models import gguf_process, hub
-from llm_inference_api.models.child import running
-from llm_inference_api.models.gguf_process import Crashed, Job, Made, Refused, Step
-from llm_inference_api.models.reference import HubOrigin, Reference, parts
+from llm_inference_api.models.convert import process as gguf_process
+from llm_inference_api.models.convert.process import Crashed, Job, Made, Refused, Step
+from llm_inference_api.models.hub import fetch as hub
+from llm_inference_api.requests.reference import HubOrigin, Reference, parts
+from llm_inference_api.worker.child import running
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from llm_inference_api.engine.messages import StepStats
-from llm_inference_api.engine.request import Stage, Usage
-from llm_inference_api.models.status import ModelStatus, Observer, State
+from llm_inference_api.requests.model_status import ModelStatus, Observer, State
+from llm_inference_api.requests.request import Stage, Usage
+from llm_inference_api.requests.step import StepStats
 
 PREFIX = "llm_inference"
 _REQUEST_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)

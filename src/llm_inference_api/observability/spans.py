@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from llm_inference_api.engine.request import GenerationRequest, StageEntry, Usage
+from llm_inference_api.requests.request import GenerationRequest, StageEntry, Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,11 @@ from opentelemetry.trace import Span as Recorded
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from llm_inference_api import __version__
-from llm_inference_api.engine.request import GenerationRequest, Language, Stage, StageEntry, Usage
 from llm_inference_api.observability.delivery import Delivery, exporter_for
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.otlp import OtlpTarget
 from llm_inference_api.observability.spans import Asked, Span, Spans
+from llm_inference_api.requests.request import GenerationRequest, Language, Stage, StageEntry, Usage
 
 _LAST_EXPORT = 2.0
 """Seconds that the last spans may take when the service stops."""

@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from llm_inference_api.api.errors import describe, describe_unexpected
 from llm_inference_api.api.openai.errors import error_event, error_fields, error_metadata
 from llm_inference_api.errors import (
     ComputationError,
@@ -14,6 +13,7 @@ from llm_inference_api.errors import (
     ServiceError,
     UnavailableError,
 )
+from llm_inference_api.rpc.statuses import describe, describe_unexpected
 
 
 @pytest.mark.parametrize(

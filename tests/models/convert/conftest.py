@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_inference_api.models.convert import Dtype, convert_checkpoint
+from llm_inference_api.models.convert.conversion import convert_checkpoint
+from llm_inference_api.models.convert.tensors.element_type import Dtype
 from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 
-from llm_inference_api.engine.llama_backends import load_backends
-from llm_inference_api.engine.text_preparation import TextPreparation
+from llm_inference_api.backends.llama.devices import load_backends
+from llm_inference_api.text.text_preparation import TextPreparation
 
 _silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
 llama_cpp.llama_log_set(_silent, ctypes.c_void_p(0))

@@ -10,8 +10,10 @@ import pytest
 from gguf.quants import dequantize
 from safetensors.numpy import load_file
 
-from llm_inference_api.models.convert import ConversionError, Dtype, convert_checkpoint
 from llm_inference_api.models.convert.cache import cached_name, checkpoint_digest
+from llm_inference_api.models.convert.conversion import convert_checkpoint
+from llm_inference_api.models.convert.errors import ConversionError
+from llm_inference_api.models.convert.tensors.element_type import Dtype
 from tests.models.convert.llama_file import opened
 from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint
 from tests.models.convert.test_refusals import change_config, shard

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from llm_inference_api.models.convert import Dtype, convert_checkpoint, quantise_file
+from llm_inference_api.models.convert.conversion import convert_checkpoint
+from llm_inference_api.models.convert.quantise import quantise_file
+from llm_inference_api.models.convert.tensors.element_type import Dtype
 from tests.models.convert.conftest import ignore_progress
 from tests.models.convert.llama_file import opened
 from tests.models.convert.seeded_checkpoint import TINY_LLAMA_SHAPES
@@ -18,7 +20,7 @@ from tests.models.convert.seeded_checkpoint import TINY_LLAMA_SHAPES
 CONVERT_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from llm_inference_api.models.convert import convert_checkpoint
+from llm_inference_api.models.convert.conversion import convert_checkpoint
 
 def progress(done, total):
     if done == int(sys.argv[3]):
@@ -30,7 +32,7 @@ convert_checkpoint(Path(sys.argv[1]), Path(sys.argv[2]), dtype=None, progress=pr
 QUANTISE_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from llm_inference_api.models.convert import quantise_file
+from llm_inference_api.models.convert.quantise import quantise_file
 
 def progress(done, total):
     if done == int(sys.argv[3]):
@@ -43,7 +45,7 @@ quantise_file(Path(sys.argv[1]), Path(sys.argv[2]), "Q8_0", progress)
 DIE_AROUND_REPLACE = """
 import os, signal, sys
 from pathlib import Path
-from llm_inference_api.models.convert import convert_checkpoint
+from llm_inference_api.models.convert.conversion import convert_checkpoint
 
 replace = Path.replace
 

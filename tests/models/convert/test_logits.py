@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llm_inference_api.models.convert import Dtype
+from llm_inference_api.models.convert.tensors.element_type import Dtype
 from tests.models.convert.llama_file import opened
 from tests.models.convert.seeded_checkpoint import FIXTURES, write_checkpoint
 

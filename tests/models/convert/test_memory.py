@@ -14,7 +14,8 @@ HIDDEN, LAYERS = 1024, 12
 CONVERT_WITH_LIMIT = """
 import resource, sys
 from pathlib import Path
-from llm_inference_api.models.convert import Dtype, convert_checkpoint
+from llm_inference_api.models.convert.tensors.element_type import Dtype
+from llm_inference_api.models.convert.conversion import convert_checkpoint
 
 used = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmData"))
 resource.setrlimit(resource.RLIMIT_DATA, (used + int(sys.argv[3]), resource.RLIM_INFINITY))

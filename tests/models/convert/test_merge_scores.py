@@ -1,6 +1,6 @@
 import pytest
 
-from llm_inference_api.models.convert.merge_scores import MergeOrderError, scores_of_merges
+from llm_inference_api.models.convert.tokenizer.merge_scores import MergeOrderError, scores_of_merges
 
 RUNS = {"▁" * length for length in range(1, 9)}
 

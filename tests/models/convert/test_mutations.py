@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llm_inference_api.models.convert import ConversionError
+from llm_inference_api.models.convert.errors import ConversionError
 from tests.models.convert.seeded_checkpoint import FIXTURES, write_checkpoint
 
 VALUES = (

@@ -11,7 +11,8 @@ import pytest
 from gguf.quants import dequantize
 from safetensors.numpy import load_file, save_file
 
-from llm_inference_api.models.convert import ConversionError, Dtype
+from llm_inference_api.models.convert.errors import ConversionError
+from llm_inference_api.models.convert.tensors.element_type import Dtype
 from tests.models.convert.llama_file import opened
 from tests.models.convert.packing import Quantised, as_awq, as_gptq, quantise
 from tests.models.convert.seeded_checkpoint import seeded_weights, write_checkpoint

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_inference_api.models.convert import QUANTISATION_TYPES, ConversionError, Dtype, quantise_file
+from llm_inference_api.models.convert.errors import ConversionError
+from llm_inference_api.models.convert.quantise import QUANTISATION_TYPES, quantise_file
+from llm_inference_api.models.convert.tensors.element_type import Dtype
 from tests.models.convert.conftest import ignore_progress
 from tests.models.convert.llama_file import opened
 from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint

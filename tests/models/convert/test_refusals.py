@@ -10,12 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from llm_inference_api.models.convert import (
-    SUPPORTED_ARCHITECTURES,
-    ConversionError,
-    Dtype,
-    UnsupportedArchitectureError,
-)
+from llm_inference_api.models.convert.errors import ConversionError, UnsupportedArchitectureError
+from llm_inference_api.models.convert.families import SUPPORTED_ARCHITECTURES
+from llm_inference_api.models.convert.tensors.element_type import Dtype
 from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint
 
 Convert = Callable[..., Path]

@@ -7,7 +7,7 @@ import grpc
 from google.api.httpbody_pb2 import HttpBody
 from google.rpc import error_details_pb2
 
-from llm_inference_api.api.errors import Failure
+from llm_inference_api.rpc.statuses import Failure
 
 _LONGEST_HEADER = 200
 

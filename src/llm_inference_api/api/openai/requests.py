@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from llm_inference_api.engine.inquiry import Input
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.inquiry import Input
 
 _SHOWN = 100
 """Characters of a wrong value that an error repeats."""

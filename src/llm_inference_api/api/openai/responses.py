@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from llm_inference_api.api.tools import whole_calls
-from llm_inference_api.engine.inquiry import VECTOR_TYPE, Embeddings
-from llm_inference_api.engine.request import Delta, FinishReason, TokenLogprob, Usage
-from llm_inference_api.engine.tools import ToolCall
+from llm_inference_api.api.native.tools import whole_calls
+from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embeddings
+from llm_inference_api.requests.request import Delta, FinishReason, TokenLogprob, Usage
+from llm_inference_api.requests.tools import ToolCall
 
 Json = dict[str, Any]
 

@@ -12,10 +12,9 @@ from google.api.httpbody_pb2 import HttpBody
 
 from llm_inference.v1 import openai_pb2, openai_pb2_grpc
 from llm_inference_api import __version__
-from llm_inference_api.api import convert
-from llm_inference_api.api.answers import Answers, Question, new_id
-from llm_inference_api.api.convert import Defaults
-from llm_inference_api.api.embeddings import checked
+from llm_inference_api.api.native import translation
+from llm_inference_api.api.native.embeddings import checked
+from llm_inference_api.api.native.translation import Defaults
 from llm_inference_api.api.openai import wire
 from llm_inference_api.api.openai.requests import ChatCompletionParams, CompletionParams, EmbeddingParams, parse
 from llm_inference_api.api.openai.responses import (
@@ -30,9 +29,10 @@ from llm_inference_api.api.openai.responses import (
     embedding_document,
     event,
 )
-from llm_inference_api.engine.request import Delta
+from llm_inference_api.generation.answers import Answers, Question, new_id
 from llm_inference_api.models.registry import Registry
-from llm_inference_api.models.status import ModelStatus
+from llm_inference_api.requests.model_status import ModelStatus
+from llm_inference_api.requests.request import Delta
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Params = ChatCompletionParams | CompletionParams
@@ -130,11 +130,11 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
         if isinstance(params, ChatCompletionParams):
             chat = wire.chat_request(params)
             return Question(
-                model, convert.chat_request(chat, new_id("chatcmpl"), self._defaults), convert.answers(chat)
+                model, translation.chat_request(chat, new_id("chatcmpl"), self._defaults), translation.answers(chat)
             )
         prompt = wire.generate_request(params)
         return Question(
-            model, convert.generate_request(prompt, new_id("cmpl"), self._defaults), convert.answers(prompt)
+            model, translation.generate_request(prompt, new_id("cmpl"), self._defaults), translation.answers(prompt)
         )
 
 

@@ -7,9 +7,9 @@ from typing import Protocol
 from gguf import GGMLQuantizationType
 
 from llm_inference_api.models.convert.config import Config
-from llm_inference_api.models.convert.element_type import Array
 from llm_inference_api.models.convert.errors import ConversionError
-from llm_inference_api.models.convert.safetensors_file import SafetensorsFile, StoredTensor
+from llm_inference_api.models.convert.tensors.element_type import Array
+from llm_inference_api.models.convert.tensors.safetensors_file import SafetensorsFile, StoredTensor
 
 _INDEX = "model.safetensors.index.json"
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from gguf import GGML_QUANT_VERSION, GGMLQuantizationType, LlamaFileType
 
 from llm_inference_api.models.convert.checkpoint import Checkpoint
-from llm_inference_api.models.convert.element_type import Dtype
 from llm_inference_api.models.convert.families import family_of
-from llm_inference_api.models.convert.gguf_file import Progress, atomic_output, write_gguf
-from llm_inference_api.models.convert.plan import PlannedTensor, constant, plan_tensors
-from llm_inference_api.models.convert.rope import Metadata
-from llm_inference_api.models.convert.sources import sources_of
-from llm_inference_api.models.convert.tokenizer import TokenizerFiles
+from llm_inference_api.models.convert.families.rope import Metadata
+from llm_inference_api.models.convert.quantised.sources import sources_of
+from llm_inference_api.models.convert.tensors.element_type import Dtype
+from llm_inference_api.models.convert.tensors.gguf_file import Progress, atomic_output, write_gguf
+from llm_inference_api.models.convert.tensors.plan import PlannedTensor, constant, plan_tensors
+from llm_inference_api.models.convert.tokenizer.tokenizer import TokenizerFiles
 
 _FILE_TYPES = {
     GGMLQuantizationType.F32: LlamaFileType.ALL_F32,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from gguf import LlamaFileType
 
-from llm_inference_api.engine.llama import quantise_model
+from llm_inference_api.backends.llama.backend import quantise_model
 from llm_inference_api.models.convert.errors import ConversionError
-from llm_inference_api.models.convert.gguf_file import Progress, atomic_output
+from llm_inference_api.models.convert.tensors.gguf_file import Progress, atomic_output
 
 # Those that need no importance matrix; IQ1, IQ2, IQ3_XXS and Q2_K_S do, and TQ is for ternary weights only.
 QUANTISATION_TYPES = {

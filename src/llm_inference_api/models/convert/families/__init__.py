@@ -2,12 +2,12 @@
 
 from llm_inference_api.models.convert.config import Config
 from llm_inference_api.models.convert.errors import UnsupportedArchitectureError
+from llm_inference_api.models.convert.families.family import Family
 from llm_inference_api.models.convert.families.gemma import Gemma, Gemma2, Gemma3
 from llm_inference_api.models.convert.families.llama import Llama, Mistral, Mixtral
 from llm_inference_api.models.convert.families.phi import Phi2, Phi3
 from llm_inference_api.models.convert.families.qwen import Qwen, Qwen2, Qwen3
 from llm_inference_api.models.convert.families.stablelm import StableLM
-from llm_inference_api.models.convert.family import Family
 
 FAMILIES: tuple[type[Family], ...] = (
     Llama,

@@ -4,9 +4,9 @@ import math
 from typing import ClassVar
 
 from llm_inference_api.models.convert.config import Config
-from llm_inference_api.models.convert.family import Family
-from llm_inference_api.models.convert.rope import Metadata, Rope, RopeEncoding, read_rope
-from llm_inference_api.models.convert.rule import Rule, ValueChange, linear, plus_one, rms_norm, scaled
+from llm_inference_api.models.convert.families.family import Family
+from llm_inference_api.models.convert.families.rope import Metadata, Rope, RopeEncoding, read_rope
+from llm_inference_api.models.convert.tensors.rule import Rule, ValueChange, linear, plus_one, rms_norm, scaled
 
 _KINDS = ("sliding_attention", "full_attention")
 

@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
+from llm_inference_api.models.convert.families.rope import Metadata
 from llm_inference_api.models.convert.families.windowed import WindowedLlama
-from llm_inference_api.models.convert.rope import Metadata
-from llm_inference_api.models.convert.rule import Rule, interleaved_heads, linear, rms_norm
+from llm_inference_api.models.convert.tensors.rule import Rule, interleaved_heads, linear, rms_norm
 
 # llama.cpp's LLAMA_MAX_EXPERTS.
 _MAX_EXPERTS = 1024

@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
+from llm_inference_api.models.convert.families.family import Family
 from llm_inference_api.models.convert.families.windowed import WindowedLlama
-from llm_inference_api.models.convert.family import Family
-from llm_inference_api.models.convert.rule import (
+from llm_inference_api.models.convert.tensors.rule import (
     RowOrder,
     Rule,
     interleaved_heads,

@@ -4,9 +4,9 @@ from typing import ClassVar
 
 from llm_inference_api.models.convert.config import Config
 from llm_inference_api.models.convert.errors import ConversionError
-from llm_inference_api.models.convert.family import Family
-from llm_inference_api.models.convert.rope import Metadata, Rope
-from llm_inference_api.models.convert.rule import Rule, linear, rms_norm
+from llm_inference_api.models.convert.families.family import Family
+from llm_inference_api.models.convert.families.rope import Metadata, Rope
+from llm_inference_api.models.convert.tensors.rule import Rule, linear, rms_norm
 
 
 class Qwen2(Family):

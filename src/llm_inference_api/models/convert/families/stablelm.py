@@ -3,9 +3,9 @@
 from typing import ClassVar
 
 from llm_inference_api.models.convert.config import Config
-from llm_inference_api.models.convert.family import Family
-from llm_inference_api.models.convert.rope import Metadata
-from llm_inference_api.models.convert.rule import Rule, layer_norm, linear
+from llm_inference_api.models.convert.families.family import Family
+from llm_inference_api.models.convert.families.rope import Metadata
+from llm_inference_api.models.convert.tensors.rule import Rule, layer_norm, linear
 
 # Before transformers had the family, the published code named these fields otherwise.
 _OLDER_NAMES = {"rope_pct": "partial_rotary_factor", "norm_eps": "layer_norm_eps"}

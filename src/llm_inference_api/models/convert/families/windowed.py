@@ -5,9 +5,9 @@ from typing import ClassVar
 import numpy as np
 
 from llm_inference_api.models.convert.config import Config
-from llm_inference_api.models.convert.element_type import Float32Array
-from llm_inference_api.models.convert.family import Family
-from llm_inference_api.models.convert.rope import Metadata
+from llm_inference_api.models.convert.families.family import Family
+from llm_inference_api.models.convert.families.rope import Metadata
+from llm_inference_api.models.convert.tensors.element_type import Float32Array
 
 # llama.cpp's Llama and Phi-3 attend in full. This one computes what its Llama does in the windows that the
 # file says; attention sinks, scales and vision inputs, which it has too, are off with the values below.

@@ -1,0 +1,1 @@
+"""The typed contract: Generate, Chat, embeddings, tokens, models."""

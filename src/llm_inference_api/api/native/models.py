@@ -1,0 +1,52 @@
+"""The models' list and life."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import grpc.aio
+
+from llm_inference.v1 import models_pb2, models_pb2_grpc
+from llm_inference_api.api.native import translation
+from llm_inference_api.models.registry import Registry
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ModelServicer(models_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
+    """Translates between RPCs and the registry."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def ListModels(
+        self, request: models_pb2.ListModelsRequest, context: Context
+    ) -> models_pb2.ListModelsResponse:
+        """Lists all models."""
+        return models_pb2.ListModelsResponse(models=map(translation.model, self._registry.statuses()))
+
+    async def GetModel(self, request: models_pb2.GetModelRequest, context: Context) -> models_pb2.GetModelResponse:
+        """Returns one model."""
+        return models_pb2.GetModelResponse(model=translation.model(self._registry.get(request.model).status))
+
+    async def LoadModel(self, request: models_pb2.LoadModelRequest, context: Context) -> models_pb2.LoadModelResponse:
+        """Loads a model."""
+        model = self._registry.get(request.model)
+        await model.load()
+        return models_pb2.LoadModelResponse(model=translation.model(model.status))
+
+    async def UnloadModel(
+        self, request: models_pb2.UnloadModelRequest, context: Context
+    ) -> models_pb2.UnloadModelResponse:
+        """Unloads a model."""
+        model = self._registry.get(request.model)
+        await model.unload()
+        return models_pb2.UnloadModelResponse(model=translation.model(model.status))
+
+    async def WatchModel(
+        self, request: models_pb2.WatchModelRequest, context: Context
+    ) -> AsyncGenerator[models_pb2.WatchModelResponse]:
+        """Yields a model whenever it changes."""
+        async with aclosing(self._registry.get(request.model).watch()) as statuses:
+            async for status in statuses:
+                yield models_pb2.WatchModelResponse(model=translation.model(status))

@@ -1,0 +1,1 @@
+"""Legacy GGML files; only this package imports ctransformers."""

@@ -1,0 +1,191 @@
+"""Legacy GGML models through ctransformers: the only module that imports it.
+
+It computes one sequence at a time. Its library is not built for long contexts of large models, and aborts or worse
+where its buffer is too small: the first evals make the buffer large enough.
+"""
+
+import ctypes
+from collections.abc import Sequence as Rows
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_inference_api.backends.ggml.file import LegacyFile, Shape
+from llm_inference_api.backends.ggml.vocabulary import GgmlVocabulary, vocabulary_of
+from llm_inference_api.engine.backend import BackendError, Mask, Row
+from llm_inference_api.engine.numpy_sampler import NumpySampler
+from llm_inference_api.errors import InvalidFieldError, ModelFailedError
+from llm_inference_api.requests.request import Constraint, Sampling
+
+SEATS = 1
+DEFAULT_CONTEXT_LENGTH = 2048
+"""Where neither the file nor the settings name one: what Falcon and LLaMA were trained on."""
+_BATCH = 8
+"""Tokens that the library computes at a time; its scratch buffers have a fixed size."""
+_GROWING = {"dollyv2", "gpt2", "gptj", "replit"}
+"""Architectures that compute in one buffer, which grows with what the first eval took (gpt2.cc: mem_per_token)."""
+_FIRST_EVAL_BYTES = 128 << 20
+"""Half of the buffer's first size."""
+
+
+class GgmlModel:
+    """A legacy model, loaded."""
+
+    def __init__(self, path: Path, file: LegacyFile, context_length: int | None) -> None:
+        """Raises ModelFailedError where ctransformers is not installed or cannot load the file."""
+        self.file = file
+        self.llm = _load(path, file.architecture, context_length or DEFAULT_CONTEXT_LENGTH)
+        self.trained_context_length = int(self.llm.context_length)
+        self.vocabulary: GgmlVocabulary = vocabulary_of(file) if file.shape else NativeVocabulary(self.llm)
+        self.parameters = file.shape.parameters if file.shape else 0
+        self.size_bytes = path.stat().st_size
+        self.devices = ("CPU",)
+
+    @property
+    def description(self) -> str:
+        """The model's architecture in words."""
+        return f"{self.file.architecture}, legacy GGML"
+
+
+def _load(path: Path, architecture: str, context_length: int) -> Any:
+    try:
+        from ctransformers.llm import LLM, Config
+    except ImportError:
+        raise ModelFailedError(
+            "it is a legacy GGML file, and ctransformers is not installed: pip install 'llm-inference-api[ggml]'"
+        ) from None
+    try:
+        return LLM(str(path), architecture, config=Config(context_length=context_length))
+    except OSError:
+        raise ModelFailedError("ctransformers has no library for this machine") from None
+    except (RuntimeError, ValueError):
+        raise ModelFailedError(f"ctransformers cannot load the file as a {architecture} model") from None
+
+
+class GgmlBackend:
+    """One sequence at a time; an `engine.backend.Backend` with one seat."""
+
+    def __init__(self, model: GgmlModel, threads: int) -> None:
+        self._llm = model.llm
+        self._threads = threads
+        self.cells = model.trained_context_length
+        self.vocabulary = model.vocabulary
+        self._held = 0
+        """Positions whose keys and values are known."""
+        self._last_row = -1
+        if model.file.shape is not None and model.file.architecture in _GROWING:
+            self._make_room(model.file.shape)
+
+    def forward(self, rows: Rows[Row]) -> None:
+        """See `Backend.forward`; the rows continue the one sequence."""
+        start = rows[0].position
+        if start > self._held or any(row[1:3] != (start + at, 0) for at, row in enumerate(rows)):
+            raise BackendError("the rows do not continue the sequence")
+        if start + len(rows) > self.cells:
+            raise BackendError(f"the context holds {self.cells} tokens, not {start + len(rows)}")
+        self._eval([row.token for row in rows], start)
+        self._held = start + len(rows)
+        self._last_row = len(rows) - 1
+
+    def sampler(self, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool) -> NumpySampler:
+        """See `Backend.sampler`."""
+        return NumpySampler(self, self.vocabulary.size, sampling, prompt, ignore_eos=ignore_eos)
+
+    def mask(self, constraint: Constraint) -> Mask:
+        """See `Backend.mask`; always raises InvalidFieldError."""
+        raise InvalidFieldError(constraint.field, "a legacy GGML model cannot restrict its text; leave it out")
+
+    def json_schema(self, _schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:  # noqa: ARG002
+        """See `Backend.json_schema`; always raises InvalidFieldError."""
+        raise InvalidFieldError(field, "a legacy GGML model cannot restrict its text; leave it out")
+
+    def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> NumpySampler:
+        """See `Backend.masked_sampler`; there are no masks."""
+        raise NotImplementedError
+
+    def copy_prefix(self, source: int, target: int, length: int) -> None:
+        """See `Backend.copy_prefix`; with one seat there is no other to share with."""
+        raise NotImplementedError
+
+    def truncate(self, seat: int, length: int) -> None:  # noqa: ARG002 - there is one seat
+        """See `Backend.truncate`; the next eval overwrites what is there."""
+        self._held = min(self._held, length)
+
+    def piece(self, token: int) -> bytes:
+        """See `Backend.piece`."""
+        return self.vocabulary.piece(token)
+
+    def is_end(self, token: int) -> bool:
+        """See `Backend.is_end`."""
+        return self.vocabulary.is_end(token)
+
+    def clear(self) -> None:
+        """See `Backend.clear`."""
+        self._held = 0
+
+    def scores(self, row: int) -> npt.NDArray[np.float64]:
+        """Returns a copy of the score of each token after the last row of the last forward."""
+        if row != self._last_row:
+            raise BackendError(f"there are scores after row {self._last_row} only, not after {row}")
+        if self._llm.ctransformers_llm_logits_size() < self.vocabulary.size:
+            raise BackendError("there are fewer scores than tokens")
+        data = self._llm.ctransformers_llm_logits_data()
+        return np.ctypeslib.as_array(data, (self.vocabulary.size,)).astype(np.float64)
+
+    def _eval(self, tokens: list[int], start: int) -> None:
+        array = (ctypes.c_int * len(tokens))(*tokens)
+        if not self._llm.ctransformers_llm_batch_eval(array, len(tokens), start, _BATCH, self._threads):
+            raise BackendError(f"ctransformers could not compute {len(tokens)} tokens")
+
+    def _make_room(self, shape: Shape) -> None:
+        """Makes the library's buffer large enough for `_BATCH` tokens at the end of the context.
+
+        The library sizes it by the tokens of an eval and the bytes a token of the very first eval. What an eval really
+        takes grows with the context too, so the first prompt decides whether a later one crashes the process. Here the
+        first eval stands as deep in the context as the buffer surely allows, and the second is so wide that the
+        buffer becomes large enough for all that may follow.
+        """
+        deep = min(self.cells - 1, _FIRST_EVAL_BYTES // (shape.layers * shape.width * 4))
+        wide = min(_BATCH + 2 * -(-self.cells // (deep + 1)), self.cells)
+        self._eval([0], deep)
+        array = (ctypes.c_int * wide)()
+        if not self._llm.ctransformers_llm_batch_eval(array, wide, 0, wide, self._threads):
+            raise ModelFailedError("there is not enough memory for the model's context")
+
+
+class NativeVocabulary:
+    """The tokens of a model whose tokenizer is ctransformers' own: Falcon and LLaMA."""
+
+    def __init__(self, llm: Any) -> None:
+        self._llm = llm
+        self.size = int(llm.vocab_size)
+        self._pieces = [bytes(llm.ctransformers_llm_detokenize(token) or b"") for token in range(self.size)]
+        self.longest_piece = max(map(len, self._pieces), default=1) or 1
+        self._end = int(llm.eos_token_id)
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:  # noqa: ARG002 - it has no choice
+        """See `GgmlVocabulary.tokenize`."""
+        data = text.encode()
+        if b"\0" in data:
+            raise InvalidFieldError("prompt", "the model's tokenizer takes no NUL character")
+        tokens = (ctypes.c_int * (len(data) + 2))()
+        begins = add_special and self._llm.model_type == "llama"
+        return tokens[: self._llm.ctransformers_llm_tokenize(data, begins, tokens)]
+
+    def piece(self, token: int) -> bytes:
+        """See `GgmlVocabulary.piece`."""
+        return b"" if token == self._end else self._pieces[token]
+
+    def text(self, token: int) -> bytes:
+        """See `GgmlVocabulary.text`."""
+        return self._pieces[token]
+
+    def is_end(self, token: int) -> bool:
+        """See `GgmlVocabulary.is_end`."""
+        return token == self._end
+
+    def control_texts(self) -> list[str]:
+        """See `GgmlVocabulary.control_texts`; the tokenizer does not parse them apart."""
+        return []

@@ -1,0 +1,1 @@
+"""llama.cpp; only this package imports llama_cpp."""

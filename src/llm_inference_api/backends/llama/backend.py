@@ -1,0 +1,291 @@
+"""llama.cpp through llama-cpp-python's low-level bindings. Only this module and its parts import it.
+
+Every call that gets something wrong may abort the process (an assertion in C++), so what goes in is checked here.
+"""
+
+import ctypes
+import os
+from collections.abc import Callable
+from collections.abc import Sequence as Rows
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import llama_cpp.llama_cpp as C
+import numpy as np
+import numpy.typing as npt
+from llama_cpp._ggml import libggml
+
+from llm_inference_api.backends.llama.devices import gpu_names, load_backends
+from llm_inference_api.backends.llama.sampler import LlamaSampler, MaskedSampler
+from llm_inference_api.backends.llama.vocabulary import Vocabulary
+from llm_inference_api.engine.backend import BackendError, Mask, Row
+from llm_inference_api.engine.pooling import Pooling, is_encoder, pooling_of
+from llm_inference_api.errors import ModelFailedError
+from llm_inference_api.grammar.constraint import TokenMask
+from llm_inference_api.requests.engine_config import GpuChoice
+from llm_inference_api.requests.request import Constraint, Sampling
+
+MAX_SEATS = 256
+"""LLAMA_MAX_SEQ of llama.cpp (src/llama-cparams.h)."""
+_SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
+"""enum llama_split_mode (llama.h)."""
+_QUANTISE_BUFFER = 512 << 20
+"""Bytes of a tensor that are quantised at a time."""
+_CONTINUES_LINE = 5
+"""GGML_LOG_LEVEL_CONT (ggml.h)."""
+
+
+_kept_for_c: list[Any] = []
+"""Callbacks that C holds pointers to; they must not be collected."""
+
+
+def route_log(on_line: Callable[[int, str], None]) -> None:
+    """Calls `on_line` with the ggml log level and the text of each line that llama.cpp logs, from any thread."""
+    level, text = 0, ""
+
+    @C.llama_log_callback  # type: ignore[untyped-decorator]
+    def callback(part_level: int, part: bytes, _: ctypes.c_void_p) -> None:
+        nonlocal level, text
+        level = level if part_level == _CONTINUES_LINE else part_level
+        text += part.decode("utf-8", "replace")
+        *lines, text = text.split("\n")
+        for line in filter(None, lines):
+            on_line(level, line)
+
+    _kept_for_c.append(callback)
+    C.llama_log_set(callback, ctypes.c_void_p(0))
+
+
+def on_abort(callback: Callable[[str], None]) -> None:
+    """Calls back with the message of a failed check, just before llama.cpp aborts the process."""
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_char_p)  # type: ignore[untyped-decorator]
+    def relay(message: bytes) -> None:
+        callback(message.decode("utf-8", "replace"))
+
+    _kept_for_c.append(relay)
+    libggml.ggml_set_abort_callback(relay)
+
+
+def quantise_model(source: Path, output: Path, file_type: int, log: Callable[[str], None]) -> bool:
+    """Returns whether llama.cpp wrote the source as `output` in a type of `llama_ftype`.
+
+    `log` hears what it says meanwhile, in pieces of lines. A file that llama.cpp did not expect can end the process:
+    call this in one that may die.
+    """
+    parameters = C.llama_model_quantize_default_params()
+    parameters.ftype = file_type
+    parameters.nthread = len(os.sched_getaffinity(0))
+    parameters.max_buf_size = _QUANTISE_BUFFER
+    callback = C.llama_log_callback(lambda _level, text, _data: log(text.decode("utf-8", "replace")))
+    before, data = C.llama_log_callback(), ctypes.c_void_p()
+    C.llama_log_get(ctypes.byref(before), ctypes.byref(data))
+    C.llama_log_set(callback, None)
+    try:
+        status = C.llama_model_quantize(os.fsencode(source), os.fsencode(output), ctypes.byref(parameters))
+    finally:
+        C.llama_log_set(before, data)
+    return bool(status == 0)
+
+
+class Model:
+    """The weights of one model file, loaded once."""
+
+    def __init__(self, path: Path, gpu: GpuChoice, on_progress: Callable[[float], None]) -> None:
+        """Raises ModelFailedError where llama.cpp cannot load the file, or this service cannot serve the model."""
+        load_backends()
+        params = C.llama_model_default_params()
+        params.n_gpu_layers = gpu.layers
+        params.main_gpu = gpu.main
+        params.split_mode = _SPLIT_MODES[gpu.split_mode]
+        split = _tensor_split(gpu.tensor_split)
+        params.tensor_split = split
+
+        @C.llama_progress_callback  # type: ignore[untyped-decorator]
+        def progress(fraction: float, _: ctypes.c_void_p) -> bool:
+            on_progress(fraction)
+            return True
+
+        params.progress_callback = progress
+        self.handle = C.llama_model_load_from_file(str(path).encode(), params)
+        if not self.handle:
+            raise ModelFailedError("llama.cpp cannot load the file")
+        metadata = self.metadata
+        self.is_encoder = is_encoder(metadata)
+        """Whether the model computes embeddings only."""
+        self.pooling = pooling_of(metadata)
+        """How the vectors of an embedding's tokens become one."""
+        self._refuse_unsupported()
+        self.vocabulary = Vocabulary(C.llama_model_get_vocab(self.handle))
+        self.trained_context_length = int(C.llama_model_n_ctx_train(self.handle))
+        self.embedding_length = int(C.llama_model_n_embd_out(self.handle))
+        self.parameters = int(C.llama_model_n_params(self.handle))
+        self.size_bytes = int(C.llama_model_size(self.handle))
+        self.devices = (gpu_names() if gpu.layers else ()) or ("CPU",)
+        """Names of the devices that compute the model."""
+
+    @property
+    def description(self) -> str:
+        """The model's architecture, size and quantisation in words."""
+        buffer = ctypes.create_string_buffer(256)
+        C.llama_model_desc(self.handle, buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace")
+
+    @property
+    def chat_template(self) -> str | None:
+        """The Jinja source that the file brings, or None."""
+        source = C.llama_model_chat_template(self.handle, None)
+        return source.decode("utf-8", "replace") if source else None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The file's metadata as texts."""
+        return dict(self._entry(index) for index in range(C.llama_model_meta_count(self.handle)))
+
+    def _entry(self, index: int) -> tuple[str, str]:
+        key = _text(lambda buffer, room: C.llama_model_meta_key_by_index(self.handle, index, buffer, room))
+        return key, _text(lambda buffer, room: C.llama_model_meta_val_str_by_index(self.handle, index, buffer, room))
+
+    def _refuse_unsupported(self) -> None:
+        if C.llama_model_has_encoder(self.handle) or not C.llama_model_has_decoder(self.handle):
+            raise ModelFailedError("the model has an encoder; only decoder-only models generate text here")
+        if self.is_encoder and self.pooling is Pooling.RANK:
+            raise ModelFailedError("the model ranks texts; only models that generate or compute embeddings run here")
+        if C.llama_model_is_recurrent(self.handle) or C.llama_model_is_hybrid(self.handle):
+            raise ModelFailedError("the model is recurrent: its state cannot be shared between requests")
+
+
+def _tensor_split(parts: tuple[float, ...]) -> Any:
+    """Returns a value for each device that llama.cpp can have, as it wants."""
+    devices = int(C.llama_max_devices())
+    if len(parts) > devices:
+        raise ModelFailedError(f"LLM_TENSOR_SPLIT has {len(parts)} parts; this build of llama.cpp takes {devices}")
+    return (ctypes.c_float * devices)(*parts) if parts else None
+
+
+def _text(write: Callable[[Any, int], int]) -> str:
+    """Returns what a function of llama.cpp writes into a buffer; it says how long that is, or is below 0."""
+    room = 256
+    while True:
+        buffer = ctypes.create_string_buffer(room)
+        length = write(buffer, room)
+        if length < room:
+            return buffer.raw[: max(length, 0)].decode("utf-8", "replace")
+        room = length + 1
+
+
+class ContextSizes(NamedTuple):
+    """How large a context is."""
+
+    cells: int
+    """Of the key-value cache, for all sequences together."""
+    seats: int
+    batch_tokens: int
+    threads: int
+
+
+class LlamaBackend:
+    """A context of llama.cpp with one key-value cache for all seats; an `engine.backend.Backend`."""
+
+    def __init__(self, model: Model, sizes: ContextSizes) -> None:
+        """Raises ModelFailedError where llama.cpp cannot make the context, such as for lack of memory."""
+        self._model = model
+        self.vocabulary = model.vocabulary
+        params = C.llama_context_default_params()
+        params.n_ctx = sizes.cells
+        params.n_batch = params.n_ubatch = sizes.batch_tokens
+        params.n_seq_max = min(sizes.seats, MAX_SEATS)
+        params.n_threads = params.n_threads_batch = sizes.threads
+        params.kv_unified = True
+        params.no_perf = True
+        self._context = C.llama_init_from_model(model.handle, params)
+        if not self._context:
+            raise ModelFailedError(f"llama.cpp cannot make a context of {sizes.cells} tokens")
+        self._memory = C.llama_get_memory(self._context)
+        self._batch = Batch(sizes.batch_tokens)
+
+    @property
+    def cells(self) -> int:
+        """Cells that the key-value cache really has; llama.cpp rounds the number up."""
+        return int(C.llama_n_ctx(self._context))
+
+    def forward(self, rows: Rows[Row]) -> None:
+        """See `Backend.forward`."""
+        status = C.llama_decode(self._context, self._batch.fill(rows))
+        if status:
+            raise BackendError(f"llama.cpp could not compute a batch of {len(rows)} rows (llama_decode: {status})")
+
+    def sampler(self, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool) -> LlamaSampler:
+        """See `Backend.sampler`."""
+        return LlamaSampler(self._context, self.vocabulary, sampling, prompt, ignore_eos=ignore_eos)
+
+    def mask(self, constraint: Constraint) -> TokenMask:
+        """See `Backend.mask`."""
+        return self.vocabulary.grammars.mask(constraint)
+
+    def json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
+        """See `Backend.json_schema`."""
+        return self.vocabulary.grammars.json_schema(schema, field, strict=strict)
+
+    def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> MaskedSampler:
+        """See `Backend.masked_sampler`."""
+        return MaskedSampler(self._context, self.vocabulary, sampling, prompt, mask)
+
+    def copy_prefix(self, source: int, target: int, length: int) -> None:
+        """See `Backend.copy_prefix`."""
+        C.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def truncate(self, seat: int, length: int) -> None:
+        """See `Backend.truncate`."""
+        C.llama_memory_seq_rm(self._memory, seat, length, -1)
+
+    def piece(self, token: int) -> bytes:
+        """See `Backend.piece`."""
+        return self.vocabulary.piece(token)
+
+    def is_end(self, token: int) -> bool:
+        """See `Backend.is_end`."""
+        return self.vocabulary.is_end(token)
+
+    def clear(self) -> None:
+        """See `Backend.clear`."""
+        C.llama_memory_clear(self._memory, True)
+
+    def close(self) -> None:
+        """Frees the context."""
+        C.llama_free(self._context)
+
+
+class Batch:
+    """The arrays of a `llama_batch`, allocated once and filled through NumPy."""
+
+    def __init__(self, size: int) -> None:
+        self._token = np.zeros(size, np.int32)
+        self._pos = np.zeros(size, np.int32)
+        self._seat = np.zeros(size, np.int32)
+        self._seats_per_row = np.ones(size, np.int32)
+        self._scores = np.zeros(size, np.int8)
+        addresses = self._seat.ctypes.data + np.arange(size, dtype=np.uintp) * self._seat.itemsize
+        self._seat_pointers = addresses.astype(np.uintp)
+        self._struct = C.llama_batch(
+            token=self._pointer(self._token, C.llama_token),
+            pos=self._pointer(self._pos, C.llama_pos),
+            n_seq_id=self._pointer(self._seats_per_row, ctypes.c_int32),
+            seq_id=self._pointer(self._seat_pointers, ctypes.POINTER(C.llama_seq_id)),
+            logits=self._pointer(self._scores, ctypes.c_int8),
+        )
+
+    def fill(self, rows: Rows[Row]) -> Any:
+        """Returns a `llama_batch` of the rows, valid until the next call."""
+        count = len(rows)
+        if not 0 < count <= len(self._token):
+            raise BackendError(f"a batch has 1 to {len(self._token)} rows, not {count}")
+        columns = np.array(rows, np.int32)
+        self._token[:count], self._pos[:count], self._seat[:count] = columns[:, 0], columns[:, 1], columns[:, 2]
+        self._scores[:count] = columns[:, 3]
+        self._struct.n_tokens = count
+        return self._struct
+
+    @staticmethod
+    def _pointer(array: npt.NDArray[Any], kind: Any) -> Any:
+        return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))

@@ -1,0 +1,108 @@
+"""What llama.cpp computes with: its backends, compiled in or loaded as plugins, and their devices.
+
+A build with GGML_BACKEND_DL has its backends as libraries beside libllama, one for each kind of processor where it was
+built with GGML_CPU_ALL_VARIANTS too. llama.cpp itself would look for them beside the executable, which is Python's.
+"""
+
+import ctypes
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import llama_cpp.llama_cpp as C
+
+from llm_inference_api.errors import ModelFailedError
+
+PLUGIN_DIRECTORY = Path(C.__file__).parent / "lib"
+_CPU_TYPE = 0
+"""GGML_BACKEND_DEVICE_TYPE_CPU (ggml-backend.h)."""
+_AMX = b"AMX"
+"""Name of the buffer type whose matrices the AMX kernels multiply (ggml-cpu/amx/amx.cpp)."""
+_WORKING_AMX = "llm_inference_api_amx_works"
+"""Symbol in builds whose AMX kernels were compiled right (tools/llama_build/amx_config.h)."""
+_GPU_TYPES = (1, 2)
+"""GGML_BACKEND_DEVICE_TYPE_GPU and _IGPU (ggml-backend.h)."""
+
+
+logger = logging.getLogger(__name__)
+
+
+def _function(name: str, result: Any, *arguments: Any) -> Any:
+    # Through libllama: a wheel has no links, so the libggml.so that llama_cpp._ggml opens is another file than the
+    # libggml.so.0 of libllama. Each has devices of its own, and only those of the latter compute models.
+    function = getattr(C._lib, name)  # noqa: SLF001
+    function.restype, function.argtypes = result, list(arguments)
+    return function
+
+
+_backend_count = _function("ggml_backend_reg_count", ctypes.c_size_t)
+_load_backends = _function("ggml_backend_load_all_from_path", None, ctypes.c_char_p)
+_device_count = _function("ggml_backend_dev_count", ctypes.c_size_t)
+_device = _function("ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
+_device_of_type = _function("ggml_backend_dev_by_type", ctypes.c_void_p, ctypes.c_int)
+_device_name = _function("ggml_backend_dev_name", ctypes.c_char_p, ctypes.c_void_p)
+_device_registry = _function("ggml_backend_dev_backend_reg", ctypes.c_void_p, ctypes.c_void_p)
+_registry_function = _function("ggml_backend_reg_get_proc_address", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)
+_buffer_type_name = _function("ggml_backend_buft_name", ctypes.c_char_p, ctypes.c_void_p)
+_device_type = _function("ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)
+
+
+def load_backends(directory: Path = PLUGIN_DIRECTORY) -> None:
+    """Makes llama.cpp ready to compute: loads its plugins, of which it takes the best one for this processor.
+
+    A build that has its backends compiled in loads none. Raises ModelFailedError where nothing computes on the CPU,
+    which every model needs.
+    """
+    if not _backend_count():
+        _load_backends(os.fsencode(directory))
+    if not _device_of_type(_CPU_TYPE):
+        raise ModelFailedError(
+            "llama.cpp has no backend for this processor: it was built with plugins (GGML_BACKEND_DL), and none that "
+            "runs here lies beside it; build it with GGML_CPU_ALL_VARIANTS=ON, or without plugins on this machine"
+        )
+    C.llama_backend_init()
+    if not _has_working_amx():
+        leave_out_buffer_type(_AMX)
+
+
+def gpu_names() -> tuple[str, ...]:
+    """Returns the names of the GPUs that llama.cpp sees."""
+    devices = [_device(index) for index in range(_device_count())]
+    return tuple(_device_name(device).decode() for device in devices if _device_type(device) in _GPU_TYPES)
+
+
+def leave_out_buffer_type(name: bytes) -> None:
+    """Keeps models that are loaded from now on from using a buffer type of the CPU, where the CPU offers it."""
+    types = _extra_buffer_types()
+    kept = [kind for kind in types if _buffer_type_name(kind) != name]
+    if len(kept) == len(types):
+        return
+    array = _extra_buffer_array()
+    for index, kind in enumerate([*kept, None]):
+        array[index] = kind
+    logger.info("this build of llama.cpp computes without %s: see docs/troubleshooting.md", name.decode())
+
+
+def _has_working_amx() -> bool:
+    """Whether the build has no AMX kernels that GCC's bug 114098 may have broken."""
+    maps = Path("/proc/self/maps").read_text() if Path("/proc/self/maps").exists() else ""
+    libraries = {line.split()[-1] for line in maps.splitlines() if "/libggml-cpu" in line}
+    return all(hasattr(ctypes.CDLL(library), _WORKING_AMX) for library in libraries)
+
+
+def _extra_buffer_types() -> list[int]:
+    """Returns the CPU's buffer types that llama.cpp prefers to the plain one, as pointers."""
+    array, types = _extra_buffer_array(), []
+    while array and array[len(types)]:
+        types.append(int(array[len(types)]))
+    return types
+
+
+def _extra_buffer_array() -> Any:
+    """Returns llama.cpp's own array of these types, which ends with a null pointer; it is read at each load."""
+    device = _device_of_type(_CPU_TYPE)
+    address = _registry_function(_device_registry(device), b"ggml_backend_dev_get_extra_bufts")
+    if not address:
+        return None
+    return ctypes.CFUNCTYPE(ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p)(address)(device)

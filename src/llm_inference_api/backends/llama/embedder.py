@@ -1,0 +1,88 @@
+"""Embeddings by llama.cpp, in a context beside the one that generates."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import llama_cpp.llama_cpp as C
+import numpy as np
+
+from llm_inference_api.backends.llama.backend import Batch, Model
+from llm_inference_api.engine.backend import Row
+from llm_inference_api.engine.embedder import Vector
+from llm_inference_api.engine.pooling import Pooling
+from llm_inference_api.errors import ComputationError, ModelFailedError
+
+CHUNK = 128
+"""Rows of one forward of a decoder. llama.cpp keeps the scores of all of them, each as large as the vocabulary."""
+
+
+class LlamaEmbedder:
+    """Computes vectors, an `engine.embedder.Vectors`. Its context is made by the first call.
+
+    A decoder reads a text in chunks, so its rows are pooled here: llama.cpp pools what is in one forward. An encoder's
+    rows see each other, so its text is one forward, and llama.cpp pools it.
+    """
+
+    def __init__(self, model: Model, context_length: int, threads: int) -> None:
+        self._model = model
+        self._pooling = model.pooling
+        self._length = context_length
+        self._threads = threads
+        self._rows = context_length if model.is_encoder else min(CHUNK, context_length)
+        self._context: Any = None
+
+    def vector(self, tokens: Sequence[int], check: Callable[[], None]) -> Vector:
+        """See `Vectors.vector`. Raises ModelFailedError where the context cannot be made."""
+        if self._context is None:
+            self._open()
+        if (memory := C.llama_get_memory(self._context)) is not None:
+            C.llama_memory_clear(memory, False)
+        if self._model.is_encoder:
+            self._forward(tokens, 0)
+            pooled = C.llama_get_embeddings_seq(self._context, 0)
+            return self._read(pooled, self._model.embedding_length)
+        return self._pool(tokens, check)
+
+    def _pool(self, tokens: Sequence[int], check: Callable[[], None]) -> Vector:
+        width = self._model.embedding_length
+        total = np.zeros(width, np.float64)
+        first = last = np.zeros(width, np.float32)
+        for start in range(0, len(tokens), self._rows):
+            check()
+            chunk = tokens[start : start + self._rows]
+            self._forward(chunk, start)
+            rows = self._read(C.llama_get_embeddings(self._context), len(chunk) * width).reshape(len(chunk), width)
+            total += rows.sum(axis=0, dtype=np.float64)
+            first, last = (rows[0] if start == 0 else first), rows[-1]
+        match self._pooling:
+            case Pooling.CLS:
+                return first
+            case Pooling.LAST:
+                return last
+            case _:
+                return (total / len(tokens)).astype(np.float32)
+
+    def _forward(self, tokens: Sequence[int], start: int) -> None:
+        batch = self._batch.fill([Row(token, start + at, 0, wants_scores=True) for at, token in enumerate(tokens)])
+        if status := C.llama_decode(self._context, batch):
+            raise ComputationError(f"llama.cpp could not compute {len(tokens)} rows (llama_decode: {status})")
+
+    def _read(self, numbers: Any, count: int) -> Vector:
+        """Returns a copy of numbers that llama.cpp keeps until the next forward."""
+        if not numbers:
+            raise ComputationError("llama.cpp computed no embedding")
+        return np.array(np.ctypeslib.as_array(numbers, (count,)), np.float32)
+
+    def _open(self) -> None:
+        params = C.llama_context_default_params()
+        params.n_ctx = self._length
+        params.n_batch = params.n_ubatch = self._rows
+        params.n_seq_max = 1
+        params.n_threads = params.n_threads_batch = self._threads
+        params.embeddings = True
+        params.pooling_type = self._pooling if self._model.is_encoder else C.LLAMA_POOLING_TYPE_NONE
+        params.no_perf = True
+        context = C.llama_init_from_model(self._model.handle, params)
+        if not context:
+            raise ModelFailedError(f"llama.cpp cannot make a context of {self._length} tokens for embeddings")
+        self._context, self._batch = context, Batch(self._rows)

@@ -1,0 +1,88 @@
+"""The tokens of a model that llama.cpp has loaded."""
+
+import ctypes
+from functools import cached_property
+from typing import Any
+
+import llama_cpp.llama_cpp as C
+from llguidance.llamacpp import lltokenizer_from_vocab
+
+from llm_inference_api.grammar.constraint import Grammars
+from llm_inference_api.grammar.trial import Trial
+from llm_inference_api.text.families.tool_format import MARKERS
+
+_MARKERS = frozenset(marker.encode() for marker in MARKERS)
+
+
+class Vocabulary:
+    """Tokens and their texts. Its methods may be called from any thread."""
+
+    def __init__(self, vocab: Any) -> None:
+        self._vocab = vocab
+        self.size = int(C.llama_vocab_n_tokens(vocab))
+        self._pieces: dict[int, bytes] = {}
+        self.longest_piece = max(len(self.text(token)) for token in range(self.size))
+        """Bytes of the longest text that one token may stand for."""
+
+    @cached_property
+    def grammars(self) -> Grammars:
+        """What compiles constraints for these tokens. Made when first asked for: that takes up to a second."""
+        ends = [token for token in range(self.size) if self.is_end(token)]
+        tokenizer = lltokenizer_from_vocab(self._vocab, eos_token=ends)
+        special = (token for token in range(self.size) if tokenizer.is_special_token(token))
+        return Grammars(tokenizer, Trial(self.size, {token: self.text(token) for token in special}))
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Returns the tokens of the text.
+
+        `add_special` adds those that the model wants around every text; `parse_special` takes texts of control tokens
+        for these tokens.
+        """
+        data = text.encode()
+        room = len(data) + 16
+        while True:
+            tokens = (C.llama_token * room)()
+            count = C.llama_tokenize(self._vocab, data, len(data), tokens, room, add_special, parse_special)
+            if count >= 0:
+                return list(tokens[:count])
+            room = -count
+
+    def piece(self, token: int) -> bytes:
+        """Returns the bytes of a token's text; none for control tokens, but for those that structure an answer."""
+        if token not in self._pieces:
+            text = self._render(token, special=True)
+            self._pieces[token] = text if text in _MARKERS else self._render(token, special=False)
+        return self._pieces[token]
+
+    def text(self, token: int) -> bytes:
+        """Returns the bytes that spell the token, control tokens included."""
+        return self._render(token, special=True)
+
+    def control_texts(self) -> list[str]:
+        """Returns the texts of all control tokens."""
+        controls = (token for token in range(self.size) if C.llama_vocab_is_control(self._vocab, token))
+        return [text for text in (self.text(token).decode("utf-8", "replace") for token in controls) if text]
+
+    def is_end(self, token: int) -> bool:
+        """Returns whether the token ends an answer."""
+        return bool(C.llama_vocab_is_eog(self._vocab, token))
+
+    def bos_text(self) -> str:
+        """Returns the text of the token that begins a text; empty where there is none."""
+        return self._special_text(C.llama_vocab_bos(self._vocab))
+
+    def eos_text(self) -> str:
+        """Returns the text of the token that ends a text; empty where there is none."""
+        return self._special_text(C.llama_vocab_eos(self._vocab))
+
+    def _special_text(self, token: int) -> str:
+        return "" if token < 0 else self.text(token).decode("utf-8", "replace")
+
+    def _render(self, token: int, *, special: bool) -> bytes:
+        room = 64
+        while True:
+            buffer = ctypes.create_string_buffer(room)
+            length = C.llama_token_to_piece(self._vocab, token, buffer, room, 0, special)
+            if length >= 0:
+                return buffer.raw[:length]
+            room = -length

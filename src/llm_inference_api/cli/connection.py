@@ -1,0 +1,89 @@
+"""A client of the gRPC surface, for the command line."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from llm_inference.v1 import generation_pb2, inference_pb2, inference_pb2_grpc, models_pb2, models_pb2_grpc
+from llm_inference_api.cli.credentials import Access
+from llm_inference_api.rpc.health import model_name
+
+Part = inference_pb2.GenerateStreamResponse | inference_pb2.ChatStreamResponse
+
+
+class Client:
+    """Talks to one service."""
+
+    def __init__(self, channel: grpc.aio.Channel, metadata: Sequence[tuple[str, str]] = ()) -> None:
+        self._metadata = metadata
+        self._inference: Any = inference_pb2_grpc.InferenceServiceStub(channel)
+        self._models: Any = models_pb2_grpc.ModelServiceStub(channel)
+        self._health: Any = health_pb2_grpc.HealthStub(channel)
+
+    def generate(self, prompt: str, parameters: dict[str, Any]) -> AsyncIterator[Part]:
+        """Returns the parts of a prompt's continuation; raises grpc.aio.AioRpcError as it is read."""
+        request = inference_pb2.GenerateRequest(prompt=prompt, **parameters)
+        return self._inference.GenerateStream(request, metadata=self._metadata)  # type: ignore[no-any-return]
+
+    def chat(self, messages: Sequence[tuple[str, str]], parameters: dict[str, Any]) -> AsyncIterator[Part]:
+        """Returns the parts of the answer to (role, content) messages; raises grpc.aio.AioRpcError as it is read."""
+        wire = [inference_pb2.ChatMessage(role=role, content=content) for role, content in messages]
+        request = inference_pb2.ChatRequest(messages=wire, **parameters)
+        return self._inference.ChatStream(request, metadata=self._metadata)  # type: ignore[no-any-return]
+
+    async def models(self) -> list[models_pb2.Model]:
+        """Returns all models. Raises grpc.aio.AioRpcError."""
+        return list((await self._models.ListModels(models_pb2.ListModelsRequest(), metadata=self._metadata)).models)
+
+    async def watch(self, model: str) -> AsyncIterator[models_pb2.Model]:
+        """Yields the model whenever it changes. Raises grpc.aio.AioRpcError."""
+        request = models_pb2.WatchModelRequest(model=model)
+        async for response in self._models.WatchModel(request, metadata=self._metadata):
+            yield response.model
+
+    async def load(self, model: str) -> models_pb2.Model:
+        """Loads the model. Raises grpc.aio.AioRpcError."""
+        request = models_pb2.LoadModelRequest(model=model)
+        response: models_pb2.LoadModelResponse = await self._models.LoadModel(request, metadata=self._metadata)
+        return response.model
+
+    async def unload(self, model: str) -> models_pb2.Model:
+        """Unloads the model. Raises grpc.aio.AioRpcError."""
+        request = models_pb2.UnloadModelRequest(model=model)
+        response: models_pb2.UnloadModelResponse = await self._models.UnloadModel(request, metadata=self._metadata)
+        return response.model
+
+    async def is_serving(self, model: str | None) -> bool:
+        """Returns whether the service, or the model, says SERVING. Raises grpc.aio.AioRpcError."""
+        request = health_pb2.HealthCheckRequest(service=model_name(model) if model else "")
+        answer = await self._health.Check(request, timeout=5.0)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def text_of(part: Part) -> str:
+    """Returns the text that the part adds to the answer."""
+    return part.text if isinstance(part, inference_pb2.GenerateStreamResponse) else part.delta.content
+
+
+def is_cut(part: Part) -> bool:
+    """Returns whether the part ends an answer that is not complete."""
+    return part.finish_reason == generation_pb2.Finish.LENGTH
+
+
+def state_of(model: models_pb2.Model) -> str:
+    """Returns the name of the model's state."""
+    return models_pb2.Model.State.Name(model.state)
+
+
+@asynccontextmanager
+async def connect(address: str) -> AsyncIterator[Client]:
+    """Yields a client of the service at `host:port`, with what the environment says of keys and certificates.
+
+    Raises StartError where a certificate cannot be read.
+    """
+    access = Access.from_environment()
+    async with access.channel(address) as channel:
+        yield Client(channel, access.metadata)

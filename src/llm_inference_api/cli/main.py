@@ -1,0 +1,262 @@
+"""The command line `llm-inference-api`."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from llm_inference_api import __version__
+from llm_inference_api.cli.common import EXIT_FAILED, EXIT_USAGE, address_option, calls_service, settings_or_exit
+from llm_inference_api.cli.models import models
+from llm_inference_api.config.security import SecuritySettings
+from llm_inference_api.config.settings import Settings, hide_secrets, place_of, variable_of
+
+model_option = click.option("--model", "-m", default="", help="Id of the model; not needed where there is one only.")
+
+
+def main() -> None:
+    """Runs the command line and ends the process with its exit code."""
+    cli(prog_name="llm-inference-api")
+
+
+def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that shape an answer."""
+    options = (
+        click.option("--max-tokens", type=int, help="Tokens to generate at most."),
+        click.option("--temperature", type=float, help="Randomness, 0 to 2."),
+        click.option("--top-p", type=float, help="Probability mass to choose from, above 0 to 1."),
+        click.option("--seed", type=int, help="Seed of the random choice."),
+        click.option("--stop", multiple=True, help="Text that ends the answer; may be given up to 4 times."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Serve language models on your own machine, and talk to them."""
+
+
+@cli.command()
+@click.option("--envoy/--no-envoy", default=True, show_default=True, help="Start Envoy too, for REST.")
+@click.option("--host", "hostname", help="Address to listen on (LLM_INFERENCE_HOSTNAME).")
+@click.option("--port", type=int, help="REST port (LLM_INFERENCE_PORT).")
+@click.option("--grpc-port", type=int, help="gRPC port (LLM_GRPC_PORT).")
+@click.option("--models", "allowed_models", help="Models to serve (LLM_ALLOWED_MODELS).")
+@click.option("--model-path", help="Directory of the model files (LLM_MODEL_PATH).")
+@click.option("--config", "config_file", help="JSON file with settings (LLM_CONFIG_FILE).")
+def serve(*, envoy: bool, **overrides: Any) -> None:
+    """Run the service until SIGTERM or Ctrl-C; a second one ends it at once.
+
+    Options go before variables, variables before config.json; `llm-inference-api settings` lists all.
+    """
+    from llm_inference_api import server  # Loading it takes longer than the other commands run.
+    from llm_inference_api.errors import StartError
+    from llm_inference_api.observability.log import set_up_log
+
+    settings = settings_or_exit(uses_files=True, **overrides)
+    hide_secrets()
+    set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
+    try:
+        asyncio.run(server.serve(settings, with_envoy=envoy))
+    except StartError as error:
+        click.echo(f"cannot start: {error}", err=True)
+        sys.exit(EXIT_USAGE)
+
+
+@cli.command("envoy-config")
+@click.option("--listen", default=None, help="Address that Envoy listens on; LLM_INFERENCE_HOSTNAME by default.")
+@click.option(
+    "--upstream",
+    "upstreams",
+    multiple=True,
+    default=("127.0.0.1:50051",),
+    show_default=True,
+    help="The service's gRPC host:port, or unix: and the path of LLM_GRPC_SOCKET; several, or a name, are replicas.",
+)
+@click.option(
+    "--affinity/--no-affinity",
+    default=True,
+    show_default=True,
+    help="Send the requests of a conversation to the same replica.",
+)
+@click.option("--upstream-ca", help="PEM file of who signed the service's certificate, for host:port with TLS.")
+@click.option(
+    "--descriptor", default="/etc/envoy/descriptor.pb", show_default=True, help="Descriptor set, as Envoy sees it."
+)
+@click.option("--admin-port", type=int, default=9901, show_default=True, help="Envoy's administration, on 127.0.0.1.")
+@click.option("--access-log/--no-access-log", default=True, show_default=True, help="A line for each request.")
+@click.option("--print-descriptor-path", is_flag=True, help="Only print where the descriptor set is installed.")
+@click.option(
+    "--write-to",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write all files that Envoy needs into this directory instead, which Envoy must see under the same path.",
+)
+def envoy_config(  # noqa: PLR0913
+    *,
+    listen: str | None,
+    upstreams: tuple[str, ...],
+    affinity: bool,
+    upstream_ca: str | None,
+    descriptor: str,
+    admin_port: int,
+    access_log: bool,
+    print_descriptor_path: bool,
+    write_to: Path | None,
+) -> None:
+    """Print the bootstrap for an Envoy that runs elsewhere: in a sidecar container, or in front of several replicas."""
+    from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+    from llm_inference_api.envoy.files import tls_of, upstream_of, write_files
+    from llm_inference_api.envoy.replicas import are_replicas, front_bootstrap
+    from llm_inference_api.envoy.tracing import tracer_choice
+
+    if print_descriptor_path:
+        click.echo(descriptor_path())
+        return
+    settings = settings_or_exit()
+    try:
+        where = upstream_of(settings, upstreams, upstream_ca)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    directory = str(write_to.absolute()) if write_to else str(Path(descriptor).parent)
+    sidecar = Sidecar(
+        listen=listen or settings.hostname,
+        port=settings.port,
+        tls=tls_of(settings, directory),
+        descriptor=f"{directory}/descriptor.pb" if write_to else descriptor,
+        allowed_origins=settings.cors_allowed_origins,
+        longest_request=settings.max_request_timeout,
+        admin_port=admin_port,
+        access_log=access_log,
+        tracer=tracer_choice(settings),
+        **where,
+    )
+    rendered = front_bootstrap(sidecar, affinity=affinity) if are_replicas(sidecar) else bootstrap(sidecar)
+    if write_to:
+        write_files(write_to, rendered, settings.tls_files)
+    else:
+        click.echo(rendered, nl=False)
+
+
+@cli.command("settings")
+def show_settings() -> None:
+    """Print every setting with its value, and check them all."""
+    settings = settings_or_exit(uses_files=True)
+    table = Table("variable", "value", "set by", "meaning", box=None, padding=(0, 2, 0, 0))
+    # Those about models come first, those about who may connect after all others.
+    for name, info in sorted(Settings.model_fields.items(), key=lambda item: item[0] in SecuritySettings.model_fields):
+        table.add_row(variable_of(name), shown(getattr(settings, name)), place_of(name), info.description)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+@cli.command()
+@click.option("--model", help="Ask for this model's health instead of the service's.")
+@address_option
+@calls_service
+async def health(model: str | None, address: str) -> None:
+    """Say whether the service takes requests; exit code 0 if it does, 1 if not."""
+    from llm_inference_api.cli.connection import connect
+
+    async with connect(address) as client:
+        serving = await client.is_serving(model)
+    click.echo("SERVING" if serving else "NOT_SERVING")
+    sys.exit(0 if serving else EXIT_FAILED)
+
+
+@cli.command()
+@click.argument("prompt")
+@model_option
+@sampling_options
+@address_option
+@calls_service
+async def generate(prompt: str, address: str, **parameters: Any) -> None:
+    """Continue PROMPT; `-` reads it from standard input."""
+    from llm_inference_api.cli.connection import connect
+
+    text = sys.stdin.read() if prompt == "-" else prompt
+    async with connect(address) as client:
+        await show_answer(client.generate(text, given(parameters)))
+
+
+@cli.command()
+@click.argument("message", required=False)
+@model_option
+@click.option("--system", help="How the model is to behave.")
+@sampling_options
+@address_option
+@calls_service
+async def chat(message: str | None, system: str | None, address: str, **parameters: Any) -> None:
+    """Chat with a model: one MESSAGE, or a conversation that ends with Ctrl-D."""
+    from llm_inference_api.cli.connection import connect
+
+    conversation = [("system", system)] if system else []
+    async with connect(address) as client:
+        async for said in lines(message):
+            conversation.append(("user", said))
+            answer = await show_answer(client.chat(conversation, given(parameters)))
+            conversation.append(("assistant", answer))
+
+
+async def lines(message: str | None) -> AsyncIterator[str]:
+    """Yields the one message, or what a person types until end of file."""
+    if message is not None:
+        yield message
+        return
+    prompt = "> " if sys.stdin.isatty() else ""
+    while True:
+        try:
+            line = await asyncio.to_thread(input, prompt)
+        except EOFError:
+            return
+        if line.strip():
+            yield line
+
+
+async def show_answer(parts: AsyncIterator[Any]) -> str:
+    """Prints the answer as it comes, and returns it. A cut answer is said to be one, on standard error."""
+    from llm_inference_api.cli.connection import is_cut, text_of
+
+    answer, cut = "", False
+    async for part in parts:
+        if part.HasField("error"):
+            break  # The call's status, which comes next, says the same.
+        text = text_of(part)
+        answer += text
+        cut = cut or is_cut(part)
+        print(text, end="", flush=True)
+    print()
+    await status_of(parts)
+    if cut:
+        click.echo("[cut at max_tokens]", err=True)
+    return answer
+
+
+async def status_of(parts: Any) -> None:
+    """Raises the error that ended a stream."""
+    async for _ in parts:
+        pass
+
+
+def given(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Returns the parameters that have a value."""
+    return {name: value for name, value in parameters.items() if value not in (None, ())}
+
+
+cli.add_command(models)
+
+
+def shown(value: object) -> str:
+    """Returns a setting's value for people; secrets are masked."""
+    if isinstance(value, SecretStr):
+        return "***"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)

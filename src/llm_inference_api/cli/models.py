@@ -1,0 +1,170 @@
+"""The commands `llm-inference-api models …`: of a running service, and of the files on this machine."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+from llm_inference_api.cli.common import address_option, beside, calls_service, settings_or_exit
+from llm_inference_api.errors import ServiceError
+from llm_inference_api.requests.reference import parse_references
+
+if TYPE_CHECKING:
+    from llm_inference_api.cli.connection import Client
+    from llm_inference_api.models.source import Preparation, Sources
+
+
+@click.group()
+def models() -> None:
+    """List, load and unload the models of a running service."""
+
+
+@models.command("list")
+@address_option
+@calls_service
+async def list_models(address: str) -> None:
+    """List the models and their states."""
+    from llm_inference_api.cli.connection import connect, state_of
+
+    table = Table("id", "state", "description", "context", "reason", box=None, padding=(0, 2, 0, 0))
+    async with connect(address) as client:
+        for model in await client.models():
+            context = str(model.info.context_length) if model.HasField("info") else ""
+            table.add_row(model.id, state_of(model), model.info.description, context, model.reason)
+    Console().print(table)
+
+
+@models.command("load")
+@click.argument("model")
+@address_option
+@calls_service
+async def load_model(model: str, address: str) -> None:
+    """Load a model and wait until it serves."""
+    from llm_inference_api.cli.connection import connect, state_of
+
+    async def follow(client: "Client", bar: Progress) -> None:
+        async for status in client.watch(model):
+            known = status.HasField("progress")
+            bar.update(
+                bar.task_ids[0],
+                description=f"{state_of(status).lower()} {model}",
+                completed=status.progress.done if known else 0,
+                total=status.progress.total if known else None,
+            )
+
+    async with connect(address) as client:
+        with progress_bar(model) as bar:
+            await beside(client.load(model), follow(client, bar))
+    click.echo(f"{model} is active")
+
+
+@models.command("unload")
+@click.argument("model")
+@address_option
+@calls_service
+async def unload_model(model: str, address: str) -> None:
+    """Let a model's requests end and free its memory."""
+    from llm_inference_api.cli.connection import connect
+
+    async with connect(address) as client:
+        await client.unload(model)
+    click.echo(f"{model} is unloaded")
+
+
+@models.command("pull")
+@click.argument("reference")
+def pull(reference: str) -> None:
+    """Download REFERENCE, such as `repo:file.gguf`, and convert it where need be; prints the file's path."""
+    sys.stdout.write(f"{provided(reference)}\n")
+
+
+@models.command("convert")
+@click.argument("reference")
+@click.option("--type", "quantisation", help="Quantise to this type, such as Q4_K_M.")
+@click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]), help="Type of the weights otherwise.")
+def convert(reference: str, quantisation: str | None, dtype: str | None) -> None:
+    """Make a GGUF file of the checkpoint REFERENCE, such as `repo` or `./directory`; prints the file's path."""
+    sys.stdout.write(f"{provided(reference, quantisation, dtype)}\n")
+
+
+@models.command("show")
+@click.argument("reference")
+def show(reference: str) -> None:
+    """Print what the header of REFERENCE's file says, and the memory that it needs."""
+    from llm_inference_api.models.footprint import estimate, read_header
+    from llm_inference_api.requests.engine_config import ContextChoice
+
+    path = provided(reference)
+    settings = settings_or_exit()
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for key, value in read_header(path).items():
+        table.add_row(key, " ".join(str(value).split())[:_LONGEST_VALUE])
+    footprint = estimate([path], ContextChoice(settings.context_length, settings.kv_cache_tokens))
+    table.add_row("memory: weights", f"{footprint.weights / _MIB:.0f} MiB")
+    table.add_row("memory: key-value cache", f"{footprint.cache / _MIB:.0f} MiB")
+    table.add_row("memory: embeddings", f"{footprint.embeddings / _MIB:.0f} MiB")
+    table.add_row("memory: in all", f"{footprint.total / _MIB:.0f} MiB")
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+@models.command("cached")
+def cached() -> None:
+    """List the GGUF files that were made of checkpoints."""
+    table = Table("file", "MiB", box=None, padding=(0, 2, 0, 0))
+    directory = settings_or_exit().cache_path
+    for path in sorted(directory.glob("*.gguf")):
+        table.add_row(path.name, f"{path.stat().st_size / _MIB:.0f}")
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+@models.command("rm")
+@click.argument("file")
+def remove(file: str) -> None:
+    """Remove FILE, one that `models cached` lists. What comes from the hub stays in the hub's own cache."""
+    path = settings_or_exit().cache_path / Path(file).name
+    if path.name != file or path.suffix != ".gguf" or not path.is_file():
+        raise click.ClickException(f"{file} is not among the files that `models cached` lists")
+    path.unlink()
+
+
+_MIB = 1 << 20
+_LONGEST_VALUE = 100
+
+
+def provided(text: str, quantisation: str | None = None, dtype: str | None = None) -> Path:
+    """Returns the file of a reference, made where it is not there; shows a bar meanwhile."""
+    from llm_inference_api.server import model_sources
+
+    sources = model_sources(settings_or_exit())
+    sources = replace(sources, quantisation=quantisation or sources.quantisation, dtype=dtype or sources.dtype)
+    try:
+        with progress_bar(text) as bar:
+            return asyncio.run(_provide(sources, text, bar))
+    except (ServiceError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+async def _provide(sources: "Sources", text: str, bar: Progress) -> Path:
+    (reference,) = parse_references(f"model={text}")
+
+    def update(stage: "Preparation", done: int, total: int) -> None:
+        bar.update(bar.task_ids[0], description=f"{stage.name.lower()} {text}", completed=done, total=total)
+
+    return (await sources.provide(reference, update)).paths[0]
+
+
+@contextmanager
+def progress_bar(text: str) -> Iterator[Progress]:
+    """Yields a bar on standard error with one task."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar.add_task(text, total=None)
+        yield bar

@@ -1,0 +1,417 @@
+"""Every setting of the service: its variable, default, range and meaning.
+
+One frozen object, made once at the start. What a variable may hold is checked here; whether files and ports can be used
+is checked by those that use them.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, ByteSize, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from llm_inference_api.config.addresses import is_loopback
+from llm_inference_api.config.fields import Items, Seconds
+from llm_inference_api.config.fields import variable as _variable
+from llm_inference_api.config.security import API_KEYS, SECRETS, SecuritySettings, origin_problems
+from llm_inference_api.config.sources import FILE_VARIABLE, Found, find
+from llm_inference_api.config.telemetry import ENDPOINT, HEADERS, TelemetrySettings
+from llm_inference_api.requests.reference import DEMO, Reference, parse_references
+
+QUANTISATION_TYPES = (
+    *("Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_1", "Q4_K_S", "Q4_K_M"),
+    *("Q5_0", "Q5_1", "Q5_K_S", "Q5_K_M", "Q6_K", "Q8_0"),
+    *("IQ3_S", "IQ3_M", "IQ4_XS", "IQ4_NL"),
+)
+"""Those of llama.cpp that need no importance matrix; `models.convert.quantise` has the same, with their numbers."""
+TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+UNSHOWN = ("HF_ENDPOINT", ENDPOINT)
+"""Variables whose value no message shows: an address may hold a password."""
+_SECRET_VARIABLES = (*TOKEN_VARIABLES, API_KEYS, HEADERS)
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; its text has a line for each problem."""
+
+
+class Settings(SecuritySettings, TelemetrySettings):
+    """The settings: what the command line says, else the environment, else a file."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, populate_by_name=True, extra="ignore")
+
+    allowed_models: Annotated[tuple[Reference, ...], NoDecode] = _variable(
+        "LLM_ALLOWED_MODELS",
+        (),
+        "Models that requests may name, comma-separated: `repo`, `repo:file.gguf`, `repo:file.gguf@tokenizer-repo`, "
+        "each with `#revision` if need be, `file.gguf`, `file.bin` or `./directory` below LLM_MODEL_PATH, `demo`, "
+        "`alias=` and any of these. "
+        "Unset: the bundled demo model.",
+    )
+    model_path: Path = _variable("LLM_MODEL_PATH", Path("models"), "Directory of the model files.")
+    preload_models: Items | None = _variable(
+        "LLM_PRELOAD_MODELS",
+        None,
+        "Ids of the models to load at the start, comma-separated. Unset: the allowed model if there is only one.",
+    )
+    model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
+        "LLM_MODEL_DTYPE",
+        None,
+        "Type of the weights that a checkpoint in safetensors is converted to; GGUF files keep theirs. Unset: the "
+        "checkpoint's own.",
+    )
+    config_file: Path | None = _variable(
+        FILE_VARIABLE,
+        None,
+        "JSON file with settings; variables go before it. Unset: `config.json` in the working directory, where it has "
+        "a section `server` or `model`.",
+    )
+    hostname: str = _variable("LLM_INFERENCE_HOSTNAME", "0.0.0.0", "Address to listen on.", min_length=1)
+    port: int = _variable("LLM_INFERENCE_PORT", 8091, "Port for REST, and for gRPC through Envoy.", ge=1, le=65535)
+    grpc_port: int = _variable("LLM_GRPC_PORT", 50051, "Port for gRPC; 0 takes a free one.", ge=0, le=65535)
+    cors_allowed_origins: Items = _variable(
+        "CORS_ALLOWED_ORIGINS", ("*",), "Origins whose pages may call the REST API, comma-separated; `*` is all."
+    )
+
+    default_temperature: float = _variable(
+        "LLM_DEFAULT_TEMPERATURE", 0.7, "Temperature of requests that name none.", ge=0, le=2, allow_inf_nan=False
+    )
+    default_top_p: float = _variable(
+        "LLM_DEFAULT_TOP_P", 0.9, "top_p of requests that name none.", gt=0, le=1, allow_inf_nan=False
+    )
+    default_max_tokens: int = _variable("LLM_DEFAULT_MAX_TOKENS", 512, "max_tokens of requests that name none.", ge=1)
+    max_tokens_limit: int = _variable("LLM_MAX_TOKENS_LIMIT", 4096, "The largest max_tokens of a request.", ge=1)
+
+    max_concurrent_requests: int = _variable(
+        "LLM_MAX_CONCURRENT_REQUESTS", 10, "Requests that a model computes at the same time.", ge=1, le=64
+    )
+    max_queued_requests: int | None = _variable(
+        "LLM_MAX_QUEUED_REQUESTS",
+        None,
+        "Requests that wait for a model before more are refused. Unset: 4 × LLM_MAX_CONCURRENT_REQUESTS.",
+        ge=0,
+        le=100_000,
+    )
+    queue_timeout: Seconds = _variable("LLM_QUEUE_TIMEOUT", 30.0, "Seconds that a request waits for a slot at most.")
+    request_timeout: Seconds = _variable(
+        "LLM_REQUEST_TIMEOUT", 300.0, "Seconds that a request without a deadline of its own may take."
+    )
+    max_request_timeout: Seconds = _variable(
+        "LLM_MAX_REQUEST_TIMEOUT", 3600.0, "Seconds that any request may take, whatever its deadline."
+    )
+    step_timeout: Seconds = _variable(
+        "LLM_STEP_TIMEOUT", 60.0, "Seconds after which a model's process that says nothing is restarted."
+    )
+    progress_interval: Seconds = _variable(
+        "LLM_PROGRESS_INTERVAL", 5.0, "Seconds of silence after which a stream says where it stands."
+    )
+    drain_timeout: Seconds = _variable(
+        "LLM_DRAIN_TIMEOUT", 300.0, "Seconds that running requests have to end when the service stops."
+    )
+    lame_duck: float = _variable(
+        "LLM_LAME_DUCK",
+        2.5,
+        "Seconds after SIGTERM in which the service says NOT_SERVING but still takes requests; balancers notice then.",
+        ge=0,
+        le=600,
+    )
+
+    context_length: int | None = _variable(
+        "LLM_CONTEXT_LENGTH",
+        None,
+        "Tokens of a request's prompt and answer together. Unset: what the model was trained on, at most 4096.",
+        ge=16,
+        le=1 << 22,
+    )
+    kv_cache_tokens: int | None = _variable(
+        "LLM_KV_CACHE_TOKENS",
+        None,
+        "Tokens that a model's key-value cache holds for all requests together. Unset: 4 × the context length.",
+        ge=16,
+        le=1 << 24,
+    )
+    threads: int | None = _variable(
+        "LLM_THREADS", None, "Threads that compute. Unset: the processors that this process may use.", ge=1, le=1024
+    )
+    batch_tokens: int = _variable("LLM_BATCH_TOKENS", 512, "Tokens that one step computes at most.", ge=64, le=16384)
+    gpu_layers: int = _variable(
+        "LLM_GPU_LAYERS", -1, "Layers to keep on GPUs, where llama.cpp was built for them; -1 is all.", ge=-1
+    )
+    main_gpu: int = _variable("LLM_MAIN_GPU", 0, "The GPU that has the whole model where it is not split.", ge=0)
+    split_mode: Literal["none", "layer", "row"] = _variable(
+        "LLM_SPLIT_MODE", "layer", "How a model is spread over several GPUs: `none`, `layer` or `row`."
+    )
+    tensor_split: Annotated[tuple[float, ...], NoDecode] = _variable(
+        "LLM_TENSOR_SPLIT", (), "The part of the model that each GPU has, such as `3,1`. Unset: as their memory allows."
+    )
+
+    max_loaded_models: int | None = _variable(
+        "LLM_MAX_LOADED_MODELS", None, "Models in memory at most; idle ones leave for those that are needed.", ge=1
+    )
+    memory_budget: ByteSize | None = _variable(
+        "LLM_MEMORY_BUDGET",
+        None,
+        "Memory that all models may take together, such as `8GiB`. Unset: 90 % of what the machine or container has.",
+    )
+    idle_unload: Seconds | None = _variable(
+        "LLM_IDLE_UNLOAD", None, "Seconds without a request after which a model leaves the memory. Unset: it stays."
+    )
+    cache_path: Path = _variable(
+        "LLM_CACHE_PATH",
+        Path("~/.cache/llm-inference-api/models"),
+        "Directory of the GGUF files that are made of checkpoints.",
+    )
+    enable_isq: bool = _variable(
+        "LLM_ENABLE_ISQ", False, "Whether checkpoints are quantised when they are made into GGUF files."
+    )
+    isq_type: str | None = _variable("LLM_ISQ_TYPE", None, "The quantisation's type, such as `Q4_K_M`.")
+
+    reflection: bool = _variable("LLM_GRPC_REFLECTION", True, "Whether gRPC clients may ask for the API's definition.")
+
+    hf_home: Path | None = _variable(
+        "HF_HOME", None, "Directory of the hub's cache. Unset: huggingface_hub's own, ~/.cache/huggingface."
+    )
+    hf_endpoint: str | None = _variable("HF_ENDPOINT", None, "Address of a mirror to use instead of the public hub.")
+    hf_token: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices(*TOKEN_VARIABLES),
+        description="Token for private and gated repositories; it goes to HF_ENDPOINT and to no other host.",
+    )
+    hf_hub_offline: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"),
+        description="Whether models come from the hub's cache alone, without any use of the network.",
+    )
+    download_timeout: Seconds = _variable("LLM_DOWNLOAD_TIMEOUT", 3600.0, "Seconds that a download may take.")
+    download_stall_timeout: Seconds = _variable(
+        "LLM_DOWNLOAD_STALL_TIMEOUT", 60.0, "Seconds without a byte after which a download is given up."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Returns where settings come from, the first that has one first."""
+        return init_settings, env_settings, _OtherSources(settings_cls)
+
+    @field_validator("allowed_models", mode="before")
+    @classmethod
+    def _parse_models(cls, value: object) -> object:
+        return parse_references(value) if isinstance(value, str) else value
+
+    @field_validator("tensor_split", mode="before")
+    @classmethod
+    def _split_numbers(cls, value: object) -> object:
+        return tuple(map(str.strip, value.split(","))) if isinstance(value, str) else value
+
+    @field_validator("cache_path", mode="after")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return value.expanduser()
+
+    @field_validator("preload_models", "cors_allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check(self) -> "Settings":
+        problems = list(self._problems())
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        yield from self._endpoint_problems()
+        yield from self.trace_problems()
+        yield from self._quantisation_problems()
+        yield from self.security_problems()
+        yield from origin_problems(self.cors_allowed_origins)
+        if self.default_max_tokens > self.max_tokens_limit:
+            yield f"LLM_DEFAULT_MAX_TOKENS: {self.default_max_tokens} exceeds LLM_MAX_TOKENS_LIMIT"
+        if self.port == self.grpc_port:
+            yield f"LLM_GRPC_PORT: {self.grpc_port} is LLM_INFERENCE_PORT too; they must differ"
+        if self.health_port in (self.port, self.grpc_port):
+            yield f"LLM_HEALTH_PORT: {self.health_port} is another of the service's ports too; they must differ"
+        if self.metrics_port is not None and self.metrics_port in (self.port, self.grpc_port, self.health_port):
+            yield f"LLM_METRICS_PORT: {self.metrics_port} is another port of the service too; they must differ"
+        unknown = sorted(set(self.preload_models or ()) - {model.id for model in self.models})
+        if unknown:
+            yield f"LLM_PRELOAD_MODELS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
+
+    def _quantisation_problems(self) -> Iterator[str]:
+        if self.enable_isq and self.isq_type is None:
+            yield "LLM_ISQ_TYPE: it is needed where LLM_ENABLE_ISQ is true; Q4_K_M is a usual choice"
+        if self.isq_type is not None and self.isq_type.upper() not in QUANTISATION_TYPES:
+            yield f"LLM_ISQ_TYPE: it must be one of {', '.join(QUANTISATION_TYPES)} (it is {self.isq_type!r})"
+
+    def _endpoint_problems(self) -> Iterator[str]:
+        if self.hf_endpoint is None:
+            return
+        address = urlsplit(self.hf_endpoint)
+        if address.scheme not in ("http", "https") or not address.hostname or address.query or address.fragment:
+            yield "HF_ENDPOINT: it must be an address such as https://huggingface.co"
+        elif "@" in address.netloc:
+            yield "HF_ENDPOINT: it must not hold a password; set HF_TOKEN instead"
+        elif self.hf_token is not None and address.scheme == "http" and not is_loopback(address.hostname):
+            yield "HF_ENDPOINT: it must start with https://, or HF_TOKEN would cross the network for all to read"
+
+    @property
+    def hub_environment(self) -> dict[str, str]:
+        """Variables of huggingface_hub for the process that downloads, and only for it: one is the token."""
+        variables = {
+            "HF_HOME": self.hf_home and str(self.hf_home),
+            "HF_ENDPOINT": self.hf_endpoint,
+            "HF_TOKEN": self.hf_token and self.hf_token.get_secret_value(),
+            "HF_HUB_OFFLINE": "1" if self.hf_hub_offline else "0",
+        }
+        return {name: value for name, value in variables.items() if value}
+
+    @property
+    def models(self) -> tuple[Reference, ...]:
+        """The models that requests may name: the allowed ones, or the demo model."""
+        return self.allowed_models or (Reference(DEMO, DEMO),)
+
+    @property
+    def preload(self) -> tuple[str, ...]:
+        """Ids of the models that the start loads."""
+        if self.preload_models is not None:
+            return self.preload_models
+        return (self.models[0].id,) if len(self.models) == 1 else ()
+
+    @property
+    def queue_length(self) -> int:
+        """Requests that wait for a model before more are refused."""
+        return 4 * self.max_concurrent_requests if self.max_queued_requests is None else self.max_queued_requests
+
+    @cached_property
+    def compute_threads(self) -> int:
+        """Threads that compute a model."""
+        return self.threads or available_processors()
+
+
+class _SettingsOfHere(Settings):
+    """The settings of a service that is to run here: the files that they name must be usable."""
+
+    uses_files: ClassVar[bool] = True
+
+
+class _OtherSources(PydanticBaseSettingsSource):
+    """The file and the replaced service's variables."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Returns nothing: all fields are had at once."""
+        raise NotImplementedError
+
+    def __call__(self) -> dict[str, Any]:
+        """Returns the values by variable."""
+        state = self.current_state
+        found = _others(state.get(FILE_VARIABLE) or state.get("config_file"))
+        return {variable: value for variable, (value, _) in found.items()}
+
+
+def _others(config_file: object = None) -> dict[str, Found]:
+    path = config_file or os.environ.get(FILE_VARIABLE)
+    variables = {variable_of(name) for name in Settings.model_fields}
+    return find(os.environ, variables, Path(str(path)) if path else None)
+
+
+def load_settings(*, uses_files: bool = False, **overrides: object) -> Settings:
+    """Returns the settings; overrides, by field name, go before all other sources.
+
+    Raises SettingsError with all problems; with `uses_files`, those of certificates and keys are among them.
+    """
+    kind = _SettingsOfHere if uses_files else Settings
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        places = _others(given.get("config_file"))
+        return kind(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = (*_lines(places, error), *_lines_besides(kind, given, places, error))
+        raise SettingsError("\n".join(lines)) from error
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _lines(places: dict[str, Found], error: ValidationError) -> list[str]:
+    problems = ((problem["loc"], problem["msg"], problem["input"]) for problem in error.errors())
+    return [line for problem in problems for line in _describe(places, *problem)]
+
+
+def _lines_besides(
+    kind: type["Settings"], given: dict[str, object], places: dict[str, Found], error: ValidationError
+) -> list[str]:
+    """Returns what is wrong with several settings together, which is found only where each alone is right.
+
+    Those that are wrong alone are left at their defaults, and what is said of them then is left out.
+    """
+    wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+    fields = {name for name in Settings.model_fields if name in wrong or _names(name) & wrong}
+    if not fields:
+        return []
+    try:
+        kind(**given | {name: Settings.model_fields[name].default for name in fields})  # type: ignore[arg-type]
+    except ValidationError as more:
+        said = set().union(*map(_names, fields))
+        return [line for line in _lines(places, more) if not any(name in line for name in said)]
+    return []
+
+
+def _names(field: str) -> set[str]:
+    alias = Settings.model_fields[field].validation_alias
+    assert isinstance(alias, AliasChoices)
+    return set(map(str, alias.choices))
+
+
+def place_of(field: str) -> str:
+    """Returns what says a field's value, for fields that the command line does not say."""
+    if any(os.environ.get(name) for name in _names(field)):
+        return "environment"
+    found = _others().get(variable_of(field))
+    return found.place if found else "default"
+
+
+def hide_secrets() -> None:
+    """Takes secrets from this process's environment, which the processes that it starts get a copy of."""
+    for name in [name for name in os.environ if name.upper() in _SECRET_VARIABLES]:  # Settings ignore the case.
+        del os.environ[name]
+
+
+def variable_of(field: str) -> str:
+    """Returns the environment variable of a field of the settings."""
+    alias = Settings.model_fields[field].validation_alias
+    assert isinstance(alias, AliasChoices)
+    return str(alias.choices[0])
+
+
+def available_processors() -> int:
+    """Returns the processors that this process may use: its affinity, and the quota of its container (cgroup v2)."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return allowed
+    return allowed if quota == "max" else max(1, min(allowed, math.ceil(int(quota) / int(period))))
+
+
+def _describe(places: dict[str, Found], location: tuple[int | str, ...], message: str, value: object) -> list[str]:
+    message = message.removeprefix("Value error, ")
+    if not location:
+        return message.split("\n")
+    field = str(location[0])
+    name = variable_of(field) if field in Settings.model_fields else field
+    is_shown = name not in (*_SECRET_VARIABLES, *UNSHOWN) and field not in SECRETS
+    if name in places and not os.environ.get(name):
+        name = places[name].place
+    shown = f" (it is {value!r})" if is_shown else ""
+    return [f"{name}: {message[:1].lower()}{message[1:]}{shown}"]

@@ -1,0 +1,1 @@
+"""A request to a model, from the door to the decode."""

@@ -1,0 +1,1 @@
+"""Constraints and masks, tried in a process that can be ended."""

@@ -1,0 +1,244 @@
+"""What the text of an answer must match, compiled for one model's tokens with llguidance.
+
+llguidance bounds its own work, and what it does not bound is bounded here: what exceeds a limit is an error of the
+request. Masks are computed beside the engine's thread, so that one that takes long is no slow step for others.
+"""
+
+import json
+import os
+import re
+from concurrent.futures import Future, ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from llguidance import LLMatcher, LLTokenizer
+
+from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.grammar.exact_schema import exact
+from llm_inference_api.grammar.trial import TooCostlyError, Trial
+from llm_inference_api.grammar.trial_process import LIMITS
+from llm_inference_api.requests.request import Constraint, Language
+
+TokenIds = npt.NDArray[np.int32]
+
+_LARGEST_MULTIPLE = 10_000
+"""Of all `multipleOf` of a constraint together. Each becomes an automaton of so many states, which no fuel bounds."""
+_MOST_PATTERNS = 50
+"""In all `patternProperties` of a constraint together. llguidance compares each with each, which no fuel bounds."""
+_MULTIPLE = re.compile(r'"multipleOf"\s*:\s*([-+.0-9eE]{1,40})')
+_EMBEDDED = re.compile(r"(?:^|%json)\s*(?=\{)")
+"""Before a schema: one that is the whole constraint, or one in a grammar."""
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_JSON_OPTIONS: dict[str, Any] = {"whitespace_pattern": r"\n?[ ]{0,32}"}
+"""Bounded white space: small models fall into endless indentation."""
+_LONGEST_REASON = 500
+_EXCERPT = re.compile(r"\n *\d+ \|")
+"""Where llguidance begins to show the grammar around a problem."""
+
+
+_beside = ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)) // 2), "mask")
+"""Computes masks while the engine computes scores: llguidance lets other threads run meanwhile."""
+
+
+class TokenMask:
+    """The tokens that may come next in one answer."""
+
+    def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer, field: str) -> None:
+        """Raises InvalidFieldError where no text at all can match."""
+        self._matcher = matcher
+        self._field = field
+        self._read = _Reader(matcher, tokenizer)
+        self._bits = np.zeros((tokenizer.vocab_size + 31) // 32, np.int32)
+        self._next: Future[TokenIds] = Future()
+        self._next.set_result(self._compute())
+
+    def is_ready(self) -> bool:
+        """Returns whether `allowed` has its answer already."""
+        return self._next.done()
+
+    def allowed(self) -> TokenIds:
+        """Returns the ids of the tokens that may come next, in order; those that end an answer where it is complete.
+
+        Raises InvalidFieldError where the text cannot be continued to one that matches.
+        """
+        return self._next.result()
+
+    def accept(self, token: int) -> None:
+        """Notes the token that was chosen among the allowed ones, and begins to compute those after it."""
+        self._next = _beside.submit(self._advance, token)
+
+    def matches(self, text: str) -> bool:
+        """Returns whether this, as a whole answer, matches."""
+        return self._read.matches(text)
+
+    def _advance(self, token: int) -> TokenIds:
+        self._matcher.consume_token(token)
+        return self._compute()
+
+    def _compute(self) -> TokenIds:
+        self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
+        if self._matcher.is_error():
+            raise InvalidFieldError(self._field, self._dead_end())
+        bits = np.unpackbits(self._bits.view(np.uint8), bitorder="little")
+        return np.flatnonzero(bits).astype(np.int32)
+
+    def _dead_end(self) -> str:
+        if "NoExtension" in f"{self._matcher.stop_reason()} {self._matcher.get_error()}":
+            return "no text can match it, at least not beyond what the model has written so far"
+        return "is too complex to be followed; simplify it"
+
+
+class _Reader:
+    """Says of longer and longer beginnings of one text whether they match, and reads each part of it once."""
+
+    def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer) -> None:
+        self._start = matcher.deep_copy()
+        self._tokenizer = tokenizer
+        self._begin()
+
+    def _begin(self) -> None:
+        self._text = ""
+        self._matcher = self._start.deep_copy()
+        self._fits = True
+
+    def matches(self, text: str) -> bool:
+        """Returns whether the text matches."""
+        if not text.startswith(self._text):
+            self._begin()
+        tokens = self._tokenizer.greedy_tokenize(text[len(self._text) :])
+        self._text = text
+        self._fits = self._fits and self._matcher.try_consume_tokens(tokens) == len(tokens)
+        return self._fits and self._matcher.is_accepting()
+
+
+class Grammars:
+    """Compiles constraints for one model's tokens."""
+
+    def __init__(self, tokenizer: LLTokenizer, trial: Trial) -> None:
+        self._tokenizer = tokenizer
+        self._trial = trial
+
+    def mask(self, constraint: Constraint) -> TokenMask:
+        """Returns the mask for a new answer.
+
+        Raises InvalidFieldError where nothing can match, for lack of sense, and where compiling costs too much.
+        """
+        if constraint.words is not None:
+            self.mask(constraint.words)  # What is wrong with it is said of its own field.
+        grammar = _checked_grammar(constraint)
+        if problem := self._problem(grammar, constraint.field):
+            raise InvalidFieldError(constraint.field, _reason(problem))
+        matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=LIMITS)
+        if matcher.is_error():
+            raise InvalidFieldError(constraint.field, _reason(matcher.get_error()))
+        return TokenMask(matcher, self._tokenizer, constraint.field)
+
+    def json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
+        """Returns the schema, which the field of a request has, as part of a grammar.
+
+        Where it is not strict, keywords that cannot be followed restrict nothing; neither does a schema without sense.
+        Raises InvalidFieldError where to find that out would cost too much.
+        """
+        _check_unbounded(json.dumps(schema), field)
+        schema = exact(schema)
+        options = {**_JSON_OPTIONS, "lenient": not strict}
+        grammar = LLMatcher.grammar_from_json_schema(schema, overrides=options)  # type: ignore[arg-type]
+        if not strict and self._problem(grammar, field):
+            schema = {"type": "object"}
+        return {**schema, "x-guidance": options}
+
+    def _problem(self, grammar: str, field: str) -> str:
+        try:
+            return self._trial.problem(grammar)
+        except TooCostlyError as error:
+            problem = "takes too long, or too much memory, to compile; simplify it"
+            raise InvalidFieldError(field, problem) from error
+
+
+def _checked_grammar(constraint: Constraint) -> str:
+    """Returns the constraint as llguidance wants it. Raises InvalidFieldError where it makes no sense."""
+    _check_unbounded(constraint.source, constraint.field)
+    try:
+        return _grammar(constraint)
+    except ValueError as error:
+        raise InvalidFieldError(constraint.field, _reason(str(error))) from error
+    except RecursionError as error:
+        raise InvalidFieldError(constraint.field, "has too many levels") from error
+
+
+def _check_unbounded(source: str, field: str) -> None:
+    """Raises InvalidFieldError where the constraint has too much of what llguidance does not bound itself."""
+    if _patterns(source) > _MOST_PATTERNS:
+        raise InvalidFieldError(field, f"cannot be followed: it has more than {_MOST_PATTERNS} patternProperties")
+    plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), source)
+    if sum(_states(match[1]) for match in _MULTIPLE.finditer(plain)) > _LARGEST_MULTIPLE:
+        raise InvalidFieldError(field, f"cannot be followed: its multipleOf add up to more than {_LARGEST_MULTIPLE}")
+
+
+def _patterns(source: str) -> int:
+    """Returns how many patternProperties the schemas have that begin anywhere in the text."""
+    found = 0
+
+    def count(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal found
+        found += sum(len(value) for key, value in pairs if key == "patternProperties" and isinstance(value, dict))
+        return dict(pairs)
+
+    decoder = json.JSONDecoder(object_pairs_hook=count)
+    for start in _EMBEDDED.finditer(source):
+        try:
+            decoder.raw_decode(source, start.end())
+        except (ValueError, RecursionError):
+            continue  # What is wrong with it is said where it is compiled.
+    return found
+
+
+def _states(number: str) -> int:
+    """Returns the states of an automaton that accepts the multiples of a number."""
+    try:
+        value = abs(Decimal(number)).normalize()
+        digits = value.scaleb(-min(0, int(value.as_tuple().exponent)))
+    except ArithmeticError:
+        return 0  # What is wrong with it is llguidance's to say.
+    return int(min(digits, Decimal(2 * _LARGEST_MULTIPLE)))
+
+
+def _grammar(constraint: Constraint) -> str:
+    grammars = _named(constraint, "answer")
+    if constraint.words is not None:
+        grammars += _named(constraint.words, "words")
+    if constraint.before:
+        grammars.insert(0, {"name": "whole", "lark_grammar": f"start: before @answer\n{constraint.before}"})
+    return json.dumps({"grammars": grammars})
+
+
+def _named(constraint: Constraint, name: str) -> list[dict[str, Any]]:
+    grammar = _own_grammar(constraint)
+    if not grammar.startswith("{"):
+        return [{"name": name, "lark_grammar": grammar}]
+    (own,) = json.loads(grammar)["grammars"]
+    return [{**own, "name": name}]
+
+
+def _own_grammar(constraint: Constraint) -> str:
+    match constraint.language:
+        case Language.JSON_SCHEMA:
+            schema = exact(json.loads(constraint.source))
+            return LLMatcher.grammar_from_json_schema(schema, overrides=_JSON_OPTIONS)  # type: ignore[arg-type]
+        case Language.REGEX:
+            return LLMatcher.grammar_from_regex(constraint.source)
+        case Language.CHOICE:
+            texts = json.loads(constraint.source)
+            return LLMatcher.grammar_from_lark(
+                "start: " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts)
+            )
+        case Language.LARK:
+            return LLMatcher.grammar_from_lark(constraint.source)
+
+
+def _reason(text: str) -> str:
+    """Returns what llguidance says of a constraint, without the excerpt that it repeats."""
+    lines = [line.strip() for line in _EXCERPT.split(text, maxsplit=1)[0].splitlines()]
+    return "cannot be followed: " + " ".join(filter(None, lines))[:_LONGEST_REASON]

@@ -1,0 +1,118 @@
+"""Grammars for answers that call tools, where the request does not leave that to the model.
+
+They are Lark with llguidance's additions (https://github.com/guidance-ai/llguidance, docs/syntax.md).
+"""
+
+import json
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Protocol
+
+from llm_inference_api.requests.request import Constraint, Language
+from llm_inference_api.requests.tools import ToolMode, ToolUse
+from llm_inference_api.text.families.thoughts import Terminal, up_to
+from llm_inference_api.text.families.tool_format import (
+    ARGS,
+    TOOL_CALL,
+    TOOL_CALL_END,
+    TOOL_CALLS,
+    ToolFormat,
+)
+
+
+class SchemaWriter(Protocol):
+    """Writes JSON schemas for grammars; see `constraint.Grammars.json_schema`."""
+
+    def __call__(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
+        """Returns the schema as part of a grammar."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How calls are put together. All parts are Lark."""
+
+    trigger: str
+    """What tells calls from words; empty where calls begin at once."""
+    before: str
+    between: str
+    after: str
+    call_start: str
+    call_end: str
+    repeats_trigger: bool = False
+    """Whether each call has the trigger, or one stands before all."""
+
+
+def tool_constraint(
+    use: ToolUse, form: ToolFormat, terminal: Terminal, write: SchemaWriter, words: Constraint | None = None
+) -> Constraint:
+    """Returns what restricts an answer to words and calls of these tools, as far as the request leaves it free.
+
+    `words` is what restricts an answer that calls none. Raises InvalidFieldError where a schema costs too much.
+    """
+    start = _start(use, _form(form, terminal), has_words=words is not None)
+    tools = use.callable
+    names = " | ".join(f"call_{index}" for index in range(len(tools)))
+    schemas = [write(json.loads(tool.parameters), "tools", strict=tool.strict) for tool in tools]
+    rules = (_call_rules(index, tool.name, schemas[index], form, terminal) for index, tool in enumerate(tools))
+    calls = list(chain.from_iterable(rules))
+    source = "\n".join([*start, f"call: {names}", *calls, "TEXT: /(.|\\n)*/"])
+    # Words that no answer can have are left out: a grammar must use what it names.
+    needed = words if use.mode is ToolMode.AUTO else None
+    return Constraint(Language.LARK, source, "tools", words=needed)
+
+
+def _start(use: ToolUse, form: _Form, *, has_words: bool) -> list[str]:
+    if use.mode is ToolMode.REQUIRED:
+        return [f"start: {_calls(use, form)}"]
+    if has_words:
+        return [f"start: {_calls(use, form)} | @words"]
+    return _free(use, form)
+
+
+def _form(form: ToolFormat, terminal: Terminal) -> _Form:
+    match form:
+        case ToolFormat.HERMES | ToolFormat.GENERIC:
+            start, end = '"\\n{\\"name\\": "', f'"}}\\n" {terminal(TOOL_CALL_END)}'
+            return _Form(terminal(TOOL_CALL), "", '"\\n"', "", start, end, repeats_trigger=True)
+        case ToolFormat.LLAMA:
+            return _Form("", "", '"; "', "", '"{\\"name\\": "', '"}"')
+        case ToolFormat.MISTRAL:
+            return _Form(terminal(TOOL_CALLS), '"["', '", "', '"]"', '"{\\"name\\": "', '"}"')
+        case ToolFormat.MISTRAL_ARGS:
+            return _Form(terminal(TOOL_CALLS), "", "", "", "", "", repeats_trigger=True)
+
+
+def _call_rules(index: int, name: str, schema: dict[str, Any], form: ToolFormat, terminal: Terminal) -> list[str]:
+    shape = _form(form, terminal)
+    if form is ToolFormat.MISTRAL_ARGS:
+        head = f"{_quoted(name)} {terminal(ARGS)}"
+    else:
+        key = "parameters" if form is ToolFormat.LLAMA else "arguments"
+        head = _quoted(f'{json.dumps(name)}, "{key}": ')
+    return [
+        f"call_{index}: {shape.call_start} {head} args_{index} {shape.call_end}",
+        f"args_{index}: %json {json.dumps(schema)}",
+    ]
+
+
+def _calls(use: ToolUse, form: _Form) -> str:
+    trigger = form.trigger if form.repeats_trigger else ""
+    more = f"({form.between} {trigger} call)*" if use.parallel else ""
+    once = "" if form.repeats_trigger else form.trigger
+    return f"{once} {form.before} {trigger} call {more} {form.after}"
+
+
+def _free(use: ToolUse, form: _Form) -> list[str]:
+    more = f"({form.between} call)*" if use.parallel else ""
+    if not form.trigger:
+        # Words do not begin like a call.
+        return [f"start: words | call {more}", "words: /([^{ \\n](.|\\n)*)?/"]
+    head = up_to("head", form.trigger)
+    if not form.repeats_trigger:
+        return [f"start: TEXT | head {form.before} call {more} {form.after}", head]
+    # Where one call only is wanted it comes last: what follows it could hold the text of a second one.
+    return ["start: (head call)* TEXT" if use.parallel else "start: TEXT | head call", head]
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Tensors of checkpoints and of GGUF files."""

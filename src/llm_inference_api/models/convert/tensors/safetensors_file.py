@@ -1,0 +1,108 @@
+"""A safetensors file as read-only views of its memory map.
+
+The `safetensors` package cannot give bfloat16 to numpy; the format is small enough to read here
+(8 bytes of header length, a JSON header, then the data; https://huggingface.co/docs/safetensors).
+"""
+
+import json
+import math
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llm_inference_api.models.convert.errors import ConversionError
+from llm_inference_api.models.convert.tensors.element_type import Array
+
+# The reference implementation's own bound on a header.
+_MAX_HEADER_BYTES = 100_000_000
+
+# bfloat16 is read as its bits.
+_NUMPY_TYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One tensor of a file: `dtype` is the format's name of the element type."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    view: Array
+
+    def read(self) -> Array:
+        return self.view
+
+
+class SafetensorsFile:
+    """The tensors of one file, each checked to lie inside it before anything is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self._map = _mapped(path)
+        header_bytes, header = self._header()
+        self.tensors = {
+            name: self._tensor(name, entry, 8 + header_bytes)
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
+
+    def _header(self) -> tuple[int, dict[str, Any]]:
+        length = int.from_bytes(self._map[:8], "little")
+        if len(self._map) < 8 or length > min(_MAX_HEADER_BYTES, len(self._map) - 8):
+            raise ConversionError(f"{self.name}: truncated, or not a safetensors file")
+        try:
+            header = json.loads(self._map[8 : 8 + length])
+        except (ValueError, RecursionError) as error:
+            raise ConversionError(f"{self.name}: the safetensors header is not valid JSON ({error})") from error
+        if not isinstance(header, dict):
+            raise ConversionError(f"{self.name}: the safetensors header must be a JSON object")
+        return length, header
+
+    def _tensor(self, name: str, entry: object, data_start: int) -> StoredTensor:
+        dtype, shape, start, end = self._entry(name, entry)
+        kind = _NUMPY_TYPES.get(dtype)
+        if kind is None:
+            raise ConversionError(f"{self.name}: tensor {name!r} has the unsupported type {dtype!r}")
+        if end - start != math.prod(shape) * kind.itemsize:
+            raise ConversionError(
+                f"{self.name}: tensor {name!r} of shape {shape} does not fill its {end - start} bytes"
+            )
+        if data_start + end > len(self._map):
+            raise ConversionError(f"{self.name}: truncated, tensor {name!r} ends beyond the file")
+        view = np.frombuffer(self._map, kind, math.prod(shape), data_start + start).reshape(shape)
+        return StoredTensor(name, dtype, shape, view)
+
+    def _entry(self, name: str, entry: object) -> tuple[str, tuple[int, ...], int, int]:
+        try:
+            assert isinstance(entry, dict)
+            dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+            assert isinstance(dtype, str)
+            assert all(type(n) is int and 0 <= n < 2**40 for n in (*shape, start, end))
+            assert start <= end
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            raise ConversionError(f"{self.name}: the header entry of tensor {name!r} is malformed") from error
+        return dtype, tuple(shape), start, end
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except ValueError as error:
+        raise ConversionError(f"{path.name}: empty, not a safetensors file") from error
+    except OSError as error:
+        raise ConversionError(f"{path.name}: cannot be read ({error.strerror})") from error

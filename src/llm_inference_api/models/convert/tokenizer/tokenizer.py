@@ -1,0 +1,142 @@
+"""The tokenizer files of a checkpoint: which is read, special tokens, and the chat template."""
+
+from pathlib import Path
+from typing import Any
+
+from llm_inference_api.models.convert.config import Config
+from llm_inference_api.models.convert.errors import ConversionError
+from llm_inference_api.models.convert.families.rope import Metadata
+from llm_inference_api.models.convert.tokenizer.merge_scores import MergeOrderError
+from llm_inference_api.models.convert.tokenizer.sentencepiece_model import read_sentencepiece
+from llm_inference_api.models.convert.tokenizer.tiktoken_file import read_tiktoken
+from llm_inference_api.models.convert.tokenizer.tokenizer_json import TokenizerJson, read_added_token
+from llm_inference_api.models.convert.tokenizer.vocabulary import AddedToken, Vocabulary
+
+# GGUF's name of a special token → transformers'.
+_SPECIAL = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}
+
+
+class TokenizerFiles:
+    def __init__(self, directory: Path, model_config: Config) -> None:
+        self.directory = directory
+        self.model_config = model_config
+        self.config = Config.read_optional(directory / "tokenizer_config.json")
+        self.generation = Config.read_optional(directory / "generation_config.json")
+
+    def vocabulary(self) -> Vocabulary:
+        vocabulary = self._read()
+        self._name_special_tokens(vocabulary)
+        return vocabulary
+
+    def _read(self) -> Vocabulary:
+        if self._has("tokenizer.json"):
+            return self._from_json()
+        if self._has("tokenizer.model"):
+            return self._from_sentencepiece()
+        if self._has("qwen.tiktoken"):
+            return read_tiktoken(self.directory / "qwen.tiktoken")
+        raise ConversionError(f"{self.directory.name}: needs tokenizer.json, tokenizer.model or qwen.tiktoken")
+
+    def _has(self, name: str) -> bool:
+        return (self.directory / name).is_file()
+
+    def _from_json(self) -> Vocabulary:
+        definition = TokenizerJson(Config.read(self.directory / "tokenizer.json"))
+        try:
+            vocabulary = definition.vocabulary()
+        except MergeOrderError:
+            if not self._has("tokenizer.model"):
+                raise
+            return self._from_sentencepiece(definition)
+        # Without a template the library adds nothing, but a Llama tokenizer builds one from these flags.
+        vocabulary.add_bos |= self.config.flag("add_bos_token", False) and vocabulary.model == "llama"
+        vocabulary.add_eos |= self.config.flag("add_eos_token", False) and vocabulary.model == "llama"
+        return vocabulary
+
+    def _from_sentencepiece(self, definition: TokenizerJson | None = None) -> Vocabulary:
+        """`definition`: a tokenizer.json beside it, which says what to do with spaces and added tokens."""
+        vocabulary = read_sentencepiece(self.directory / "tokenizer.model").vocabulary()
+        if definition is not None:
+            definition.place_spaces(vocabulary)
+        vocabulary.add(self._added_tokens() if definition is None else definition.added)
+        vocabulary.add_bos = self.config.flag("add_bos_token", True)
+        vocabulary.add_eos = self.config.flag("add_eos_token", False)
+        return vocabulary
+
+    def _added_tokens(self) -> list[AddedToken]:
+        """added_tokens.json names them; tokenizer_config.json, where it does too, says what they are."""
+        listed = Config.read_optional(self.directory / "added_tokens.json").values
+        described = self.config.section("added_tokens_decoder").values
+        tokens = {id_: AddedToken(id_, content, special=False) for content, id_ in listed.items() if type(id_) is int}
+        for key, entry in described.items():
+            if not key.isdecimal() or not isinstance(entry, dict):
+                raise self.config.error("added_tokens_decoder", "ids with their tokens", entry)
+            tokens[int(key)] = read_added_token({"id": int(key)} | entry, self.config)
+        return list(tokens.values())
+
+    def _name_special_tokens(self, vocabulary: Vocabulary) -> None:
+        by_text = {token.text: id_ for id_, token in vocabulary.tokens.items()}
+        for name, field in _SPECIAL.items():
+            id_ = by_text.get(_token_text(self.config.values.get(f"{field}_token")) or "")
+            if id_ is None:
+                id_ = self._configured_id(f"{field}_token_id", vocabulary)
+            id_ = vocabulary.default_ids.get(name) if id_ is None else id_
+            if id_ is not None:
+                vocabulary.special_ids.setdefault(name, id_)
+        others = [id_ for id_ in self._end_ids(vocabulary) if id_ != vocabulary.special_ids.get("eos")]
+        # llama.cpp knows two more tokens at which a reply ends.
+        vocabulary.special_ids.update(zip(("eot", "eom"), others, strict=False))
+        # llama.cpp aborts when it has to add a token that it does not know.
+        for name, added in (("bos", vocabulary.add_bos), ("eos", vocabulary.add_eos)):
+            if added and name not in vocabulary.special_ids:
+                raise ConversionError(f"tokenizer_config.json: '{name}_token' is missing, which texts get")
+
+    def _configured_id(self, name: str, vocabulary: Vocabulary) -> int | None:
+        for config in (self.model_config, self.generation):
+            value = config.values.get(name)
+            value = value[0] if isinstance(value, list) and value else value
+            if type(value) is int and value in vocabulary.tokens:
+                return value
+        return None
+
+    def _end_ids(self, vocabulary: Vocabulary) -> list[int]:
+        listed: list[Any] = []
+        for config in (self.generation, self.model_config):
+            value = config.values.get("eos_token_id")
+            listed += value if isinstance(value, list) else [value]
+        return list(dict.fromkeys(id_ for id_ in listed if type(id_) is int and id_ in vocabulary.tokens))
+
+    def chat_template(self) -> Metadata:
+        """A .jinja file comes before the configuration's own, as in transformers."""
+        file = self.directory / "chat_template.jinja"
+        if file.is_file():
+            return {"tokenizer.chat_template": _read_text(file)}
+        template = self.config.values.get("chat_template")
+        if template is None:
+            template = Config.read_optional(self.directory / "chat_template.json").values.get("chat_template")
+        if isinstance(template, list):
+            return _named_templates(template)
+        return {"tokenizer.chat_template": template} if isinstance(template, str) else {}
+
+
+def _named_templates(templates: list[Any]) -> Metadata:
+    pairs = [(t.get("name"), t.get("template")) for t in templates if isinstance(t, dict)]
+    named = {name: text for name, text in pairs if isinstance(name, str) and isinstance(text, str)}
+    metadata: Metadata = {}
+    for name, template in named.items():
+        key = "tokenizer.chat_template" if name == "default" else f"tokenizer.chat_template.{name}"
+        metadata[key] = template
+    others = [name for name in named if name != "default"]
+    return metadata | ({"tokenizer.chat_templates": others} if others else {})
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except ValueError as error:
+        raise ConversionError(f"{path.name}: not UTF-8 text") from error
+
+
+def _token_text(entry: object) -> str | None:
+    text = entry.get("content") if isinstance(entry, dict) else entry
+    return text if isinstance(text, str) else None

@@ -1,0 +1,283 @@
+"""The hub's cache on this machine, in huggingface_hub's own layout, and what may be trusted of it.
+
+A blob gets its name when it is complete and checked, a file of a snapshot is a link to a blob, and the reference from a
+branch to its commit is written when all wanted files are there: whatever ends the process, nothing half done is found
+by the next one. What was checked once is remembered beside the blob, with the blob's size and time.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from filelock import Timeout
+from huggingface_hub import constants
+from huggingface_hub.utils import WeakFileLock
+
+from llm_inference_api.errors import HubError
+from llm_inference_api.models.hub.messages import LocalFiles
+from llm_inference_api.models.hub.selection import (
+    FILE_NOT_NAMED,
+    INDEX_SUFFIX,
+    Select,
+    select_checkpoint,
+    select_gguf,
+    select_tokenizer,
+)
+from llm_inference_api.requests.reference import HubOrigin
+
+DEFAULT_REVISION = "main"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PARTIAL_SUFFIX = ".incomplete"
+_CHECKED_SUFFIX = ".verified"
+_SWEPT_AFTER = 3600.0
+"""Seconds without a new byte after which a part of a file that nobody wants now is deleted."""
+_CHUNK = 1 << 20
+
+Working = Callable[[], None]
+"""Told from time to time that the process is at work, though no byte arrives."""
+
+
+class Checksum:
+    """Compares a file's content with the digest that the hub gives in its etag.
+
+    That is sha256 for large files and git's sha1 of the others; mirrors that are no git servers give the plain sha1.
+    An etag of another form says nothing of the content.
+    """
+
+    def __init__(self, etag: str, size: int) -> None:
+        self._etag = etag
+        self._digests = [hashlib.sha256()] if _SHA256.fullmatch(etag) else []
+        if _COMMIT.fullmatch(etag):
+            header = b"blob %d\0" % size
+            self._digests = [hashlib.sha1(start, usedforsecurity=False) for start in (header, b"")]
+
+    def update(self, data: bytes) -> None:
+        """Adds the next bytes of the content."""
+        for digest in self._digests:
+            digest.update(data)
+
+    @property
+    def tells(self) -> bool:
+        """Whether the etag says anything of the content."""
+        return bool(self._digests)
+
+    @property
+    def matches(self) -> bool:
+        """Whether the content so far is what the hub announced."""
+        return not self.tells or any(digest.hexdigest() == self._etag for digest in self._digests)
+
+
+class RepositoryCache:
+    """What the cache holds of one repository."""
+
+    def __init__(self, repo: str) -> None:
+        self.repo = repo
+        self._cache = Path(constants.HF_HUB_CACHE)
+        self._root = self._cache / f"models--{repo.replace('/', '--')}"
+
+    def commit_of(self, revision: str | None) -> str | None:
+        """Returns the commit that the revision was when it was last fetched; None where it never was."""
+        if is_commit(revision):
+            return revision
+        try:
+            commit = self._ref(revision).read_text().strip()
+        except OSError:
+            return None
+        return commit if is_commit(commit) else None
+
+    def remember(self, revision: str | None, commit: str) -> None:
+        """Makes the files of this commit those of the revision."""
+        if not is_commit(revision) and self.commit_of(revision) != commit:
+            with suppress(OSError):  # A cache that cannot be written serves; the hub says the commit again next time.
+                self._write(self._ref(revision), commit)
+
+    def snapshot(self, commit: str) -> Path:
+        """Returns the directory with the files of the commit."""
+        return self._root / "snapshots" / commit
+
+    def names(self, commit: str) -> set[str]:
+        """Returns the names of the commit's files that are there."""
+        snapshot = self.snapshot(commit)
+        return {path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file()}
+
+    def blob(self, etag: str) -> Path:
+        """Returns where the content with this etag lies when it is complete and checked."""
+        return self._root / "blobs" / etag
+
+    def partial(self, etag: str) -> Path:
+        """Returns where it lies until then. Belongs to whoever has the lock."""
+        return self._root / "blobs" / (etag + _PARTIAL_SUFFIX)
+
+    @contextmanager
+    def lock(self, etag: str, working: Working) -> Iterator[None]:
+        """Waits for the lock that all programs of the cache take when they download this content."""
+        path = self._cache / ".locks" / self._root.name / f"{etag}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            while True:
+                with suppress(Timeout):
+                    stack.enter_context(WeakFileLock(path, timeout=1.0))
+                    break
+                working()
+            yield
+
+    def link(self, name: str, commit: str, etag: str) -> None:
+        """Makes the blob a file of the commit's snapshot."""
+        pointer, blob = self.snapshot(commit) / name, self.blob(etag)
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        if constants.HF_HUB_DISABLE_SYMLINKS:
+            blob.replace(pointer)
+            return
+        temporary = self._temporary()
+        temporary.symlink_to(os.path.relpath(blob, pointer.parent))
+        temporary.replace(pointer)
+
+    def is_sound(self, path: Path, etag: str, working: Working) -> bool:
+        """Whether the file holds what the etag says; reads it if that was not checked before."""
+        with suppress(OSError):
+            if self._marker(etag).read_text() == _state(path):
+                return True
+        checksum = Checksum(etag, path.stat().st_size)
+        read_into(checksum, path, working)
+        if checksum.matches:
+            self.mark_sound(path, etag)
+        return checksum.matches
+
+    def mark_sound(self, path: Path, etag: str) -> None:
+        """Remembers that the file holds what the etag says."""
+        with suppress(OSError):  # A cache that cannot be written is checked again at the next start.
+            self._write(self._marker(etag), _state(path))
+
+    def discard(self, pointer: Path, etag: str) -> None:
+        """Deletes a damaged file."""
+        for path in (pointer, self.blob(etag), self._marker(etag)):
+            path.unlink(missing_ok=True)
+
+    def free_bytes(self) -> int:
+        """Returns the bytes that the cache's file system has left for this process."""
+        there = next(path for path in (self._root, *self._root.parents) if path.exists())
+        return shutil.disk_usage(there).free
+
+    def sweep(self, wanted: Collection[str]) -> None:
+        """Deletes what ended downloads left behind and no etag of the wanted ones can go on from."""
+        keep = {self.partial(etag) for etag in wanted}
+        for path in (self._root / "blobs").glob(f"*{_PARTIAL_SUFFIX}"):
+            with suppress(OSError):
+                if path not in keep and time.time() - path.lstat().st_mtime > _SWEPT_AFTER:
+                    path.unlink()
+
+    def _write(self, path: Path, text: str) -> None:
+        """Writes the file whole or not at all."""
+        temporary = self._temporary()
+        for each in (path, temporary):
+            each.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text)
+        temporary.replace(path)
+
+    def _temporary(self) -> Path:
+        """Returns a new name, which is swept like any part of a file if it is left behind."""
+        return self.partial(uuid.uuid4().hex)
+
+    def _marker(self, etag: str) -> Path:
+        return self._root / "blobs" / (etag + _CHECKED_SUFFIX)
+
+    def _ref(self, revision: str | None) -> Path:
+        return self._root / "refs" / (revision or DEFAULT_REVISION)
+
+
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids to use the network."""
+    return constants.is_offline_mode()
+
+
+def is_commit(revision: str | None) -> bool:
+    """Whether the revision is a commit's full hash, which never means other files."""
+    return revision is not None and _COMMIT.fullmatch(revision) is not None
+
+
+def read_into(checksum: Checksum, path: Path, working: Working) -> None:
+    """Adds a file's content to the checksum."""
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            checksum.update(chunk)
+            working()
+
+
+def selection(origin: HubOrigin) -> Select:
+    """Returns what selects the files of the model."""
+    return select_checkpoint if origin.file is None else select_gguf(origin.file)
+
+
+def find(origin: HubOrigin, working: Working) -> LocalFiles:
+    """Returns the model's files from the cache alone. Raises HubError where they are not there whole."""
+    model = RepositoryCache(origin.repo)
+    commit, files = _find(model, origin.revision, selection(origin), working)
+    tokenizer = None
+    if origin.tokenizer_repo:
+        tokenizer_cache = RepositoryCache(origin.tokenizer_repo)
+        tokenizer = tokenizer_cache.snapshot(_find(tokenizer_cache, None, select_tokenizer, working)[0])
+    return local_files(origin, model.snapshot(commit), files, tokenizer)
+
+
+def local_files(origin: HubOrigin, snapshot: Path, names: Collection[str], tokenizer: Path | None) -> LocalFiles:
+    """Returns the files of a snapshot, once they are all there. Raises HubError where an index names others."""
+    files = tuple(snapshot / name for name in names)
+    for name in names:
+        if name.endswith(INDEX_SUFFIX):
+            _check_index(origin.repo, snapshot / name, names)
+    return LocalFiles(files[0] if origin.file else snapshot, files, snapshot.name, tokenizer)
+
+
+def _find(
+    cache: RepositoryCache, revision: str | None, select: Select, working: Working
+) -> tuple[str, tuple[str, ...]]:
+    commit = cache.commit_of(revision)
+    names = cache.names(commit) if commit else set[str]()
+    try:
+        wanted = select(cache.repo, names)
+    except HubError as error:
+        if error.reason == FILE_NOT_NAMED:
+            raise
+        raise _not_cached(cache.repo, revision) from error
+    assert commit is not None
+    for name in wanted:
+        path = cache.snapshot(commit) / name
+        if path.is_symlink() and not cache.is_sound(path, path.readlink().name, working):
+            raise HubError("HUB_CACHE_DAMAGED", f"the cached copy of {cache.repo}/{name} is damaged; {_FILL_CACHE}")
+    return commit, wanted
+
+
+_FILL_CACHE = "start the service once without HF_HUB_OFFLINE, or download the repository with `hf download`"
+
+
+def _not_cached(repo: str, revision: str | None) -> HubError:
+    where = f" at {revision}" if revision else ""
+    return HubError(
+        "HUB_OFFLINE",
+        f"{repo}{where} is not whole in the hub's cache (HF_HOME) and cannot be downloaded offline; {_FILL_CACHE}",
+    )
+
+
+def _check_index(repo: str, index: Path, names: Collection[str]) -> None:
+    try:
+        named = set(json.loads(index.read_bytes())["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise HubError("HUB_CHECKPOINT_BROKEN", f"{repo}/{index.name} is not an index of safetensors files") from error
+    if missing := sorted(map(str, named - set(names))):
+        raise HubError(
+            "HUB_CHECKPOINT_BROKEN", f"{repo}/{index.name} names {missing[0]}, which is not in the repository"
+        )
+
+
+def _state(path: Path) -> str:
+    """Returns what changes when a file's content does."""
+    state = path.stat()
+    return f"{state.st_size} {state.st_mtime_ns}"

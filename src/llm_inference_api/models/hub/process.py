@@ -1,0 +1,89 @@
+"""The process that downloads one model from the hub.
+
+It has the token, and nothing else of the service's: what goes wrong in it, and what is left hanging, ends with it.
+"""
+
+import os
+import time
+import traceback
+from multiprocessing.connection import Connection
+
+from llm_inference_api.errors import ServiceError
+from llm_inference_api.models.hub.messages import (
+    Arrived,
+    Crashed,
+    Failed,
+    Fetched,
+    Job,
+    LocalFiles,
+    Message,
+    Warned,
+    Working,
+)
+from llm_inference_api.worker.child import end_with_service
+
+_INTERVAL = 0.2
+"""Seconds between two messages that say how far it is."""
+_QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_VERBOSITY": "error",
+}
+
+
+def run(connection: Connection, job: Job) -> None:
+    """Downloads the model, says so, and ends; ends at once where the other side of the connection closes."""
+    end_with_service(connection)
+    os.environ.update(_QUIET | dict(job.environment))
+    outbox = Outbox(connection)
+    try:
+        outbox.send(Fetched(_fetch(job, outbox)))
+    except ServiceError as error:
+        outbox.send(Failed(error))
+    except Exception:
+        outbox.send(Crashed(traceback.format_exc()))
+
+
+class Outbox:
+    """The way to the service: a `hub_download.Report` that says no more than a few things a second."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._progress_at = 0.0
+        self._message_at = 0.0
+
+    def send(self, message: Message) -> None:
+        """Sends the message; a service that is gone ends the process."""
+        self._message_at = time.monotonic()
+        try:
+            self._connection.send(message)
+        except OSError:
+            os._exit(0)
+
+    def arrived(self, done: int, total: int) -> None:
+        """This much of the model is on the disk."""
+        now = time.monotonic()
+        if done == total or now - self._progress_at >= _INTERVAL:
+            self._progress_at = now
+            self.send(Arrived(done, total))
+
+    def working(self) -> None:
+        """No byte came, but none was due."""
+        if time.monotonic() - self._message_at >= _INTERVAL:
+            self.send(Working())
+
+    def warned(self, text: str) -> None:
+        """Something that the service's log should have."""
+        self.send(Warned(text))
+
+
+def _fetch(job: Job, outbox: Outbox) -> LocalFiles:
+    # huggingface_hub reads the environment when it is imported, so these come after it is set; and what talks to the
+    # network is not even loaded where it must not be used.
+    from llm_inference_api.models.hub import cache as hub_cache  # noqa: PLC0415
+
+    if hub_cache.is_offline():
+        return hub_cache.find(job.origin, outbox.working)
+    from llm_inference_api.models.hub import download as hub_download  # noqa: PLC0415
+
+    return hub_download.fetch(job.origin, outbox)

@@ -1,0 +1,1 @@
+"""What is asked, answered and reported, free of wire, process and library."""

@@ -1,0 +1,64 @@
+"""What can be asked of a model beside answers: what it makes of texts, and their embeddings."""
+
+from typing import NamedTuple
+
+from llm_inference_api.requests.request import GenerationRequest
+
+
+class Tokenize(NamedTuple):
+    """Asks for the tokens of a text."""
+
+    text: str
+    add_special: bool
+    parse_special: bool
+
+
+class Detokenize(NamedTuple):
+    """Asks for the text of tokens."""
+
+    token_ids: tuple[int, ...]
+
+
+class Render(NamedTuple):
+    """Asks for the prompt of a request."""
+
+    request: GenerationRequest
+
+
+class Token(NamedTuple):
+    """An entry of the vocabulary."""
+
+    id: int
+    text: bytes
+
+
+class Input(NamedTuple):
+    """A text to embed."""
+
+    field: str
+    """The field of the request that has it."""
+    content: str | tuple[int, ...]
+    """The text, or its tokens."""
+
+
+class Embed(NamedTuple):
+    """Asks for the embeddings of texts."""
+
+    inputs: tuple[Input, ...]
+
+
+class Embedding(NamedTuple):
+    """What a text is about, as a vector of length 1."""
+
+    vector: bytes
+    """Its numbers as `VECTOR_TYPE`."""
+    tokens: int
+    """Of the text, with those that the model wants around every text."""
+
+
+VECTOR_TYPE = "<f4"
+"""How NumPy calls the type of a vector's numbers."""
+
+Inquiry = Tokenize | Detokenize | Render
+Findings = tuple[Token, ...]
+Embeddings = tuple[Embedding, ...]

@@ -1,0 +1,80 @@
+"""Who calls, and whether they may."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote
+
+import grpc.aio
+from cryptography import x509
+
+from llm_inference_api.errors import UnauthenticatedError
+from llm_inference_api.security.api_keys import KeyRing
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Metadata = Iterable[tuple[str, str | bytes]]
+
+HEALTH = "/grpc.health.v1.Health/"
+"""How the methods begin that never need a key: probes have none."""
+_SCHEME = "bearer"
+_ENVOY = "unix:"
+"""How gRPC calls whoever comes through a Unix socket; only Envoy does, and what it says of callers is believed."""
+
+
+class Guard:
+    """Lets callers with a key pass, and everybody where there are no keys."""
+
+    def __init__(self, keys: KeyRing, public: Iterable[str] = ()) -> None:
+        """Takes how the full names of methods begin that need no key, as those of health do not."""
+        self._keys = keys
+        self._public = (HEALTH, *public)
+
+    def check(self, method: str, metadata: Metadata | None) -> None:
+        """Raises UnauthenticatedError where the method needs a key and the metadata hold none that is valid."""
+        if self._keys.is_empty or method.startswith(self._public):
+            return
+        shown = _bearer_token(metadata)
+        if shown is None:
+            raise UnauthenticatedError("an API key is needed: send it as Authorization: Bearer <key>")
+        if self._keys.name_of(shown) is None:
+            raise UnauthenticatedError("the API key is not valid")
+
+    def caller(self, context: Context) -> str:
+        """Returns who calls: a key's name, else a client certificate's subject, else an address without its port."""
+        metadata: Metadata = context.invocation_metadata() or ()
+        shown = _bearer_token(metadata)
+        name = self._keys.name_of(shown) if shown and not self._keys.is_empty else None
+        return name or _subject(context, metadata) or address(context)
+
+
+def address(context: Context) -> str:
+    """Returns the caller's address without its port, as Envoy saw it where the call came through Envoy."""
+    peer = context.peer()
+    if peer.startswith(_ENVOY):
+        return _value(context.invocation_metadata() or (), "x-caller-address") or "envoy"
+    return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
+
+
+def _subject(context: Context, metadata: Metadata) -> str | None:
+    if context.peer().startswith(_ENVOY):
+        forwarded = _value(metadata, "x-forwarded-client-cert").rpartition(",")[2]
+        pem = unquote(forwarded.partition('Cert="')[2].partition('"')[0])
+    else:
+        pem = b"".join(context.auth_context().get("x509_pem_cert", ())).decode()
+    return _subject_of(pem) if pem else None
+
+
+@lru_cache(maxsize=1024)
+def _subject_of(pem: str) -> str | None:
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    return certificate.subject.rfc4514_string() or f"certificate {certificate.serial_number:x}"
+
+
+def _bearer_token(metadata: Metadata | None) -> str | None:
+    scheme, _, token = _value(metadata or (), "authorization").strip().partition(" ")
+    return token.strip() if scheme.lower() == _SCHEME and token.strip() else None
+
+
+def _value(metadata: Metadata, name: str) -> str:
+    values = [value for key, value in metadata if key == name and isinstance(value, str)]
+    return values[-1] if values else ""

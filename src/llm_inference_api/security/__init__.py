@@ -1,0 +1,1 @@
+"""API keys, TLS files, certificates in use."""

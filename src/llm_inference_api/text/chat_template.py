@@ -1,0 +1,218 @@
+"""Renders a chat with the model's own template, and keeps what people say from being taken for structure.
+
+A template is code from the model file: it runs in Jinja's immutable sandbox.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from jinja2 import TemplateError, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from llm_inference_api.errors import InvalidFieldError, ModelFailedError
+from llm_inference_api.requests.request import Message
+from llm_inference_api.requests.tools import Tool
+from llm_inference_api.text.families.tool_format import THINK, ToolFormat, as_json, format_of
+from llm_inference_api.text.families.tool_messages import explained
+
+Messages = Sequence[Message]
+
+
+class TemplateRefusalError(Exception):
+    """What a template says with `raise_exception`, for example of the order of roles."""
+
+
+class ChatTemplate:
+    """The template of one model."""
+
+    def __init__(self, source: str | None, bos: str, eos: str, control_texts: Sequence[str]) -> None:
+        """Takes None for a model without a template; its chats become `role: content` lines.
+
+        Raises ModelFailedError where the source is no valid template.
+        """
+        self.is_own = source is not None
+        """Whether the model brought the template."""
+        self.tool_format = format_of(source)
+        """How the model writes the calls of tools."""
+        self._tokens = {"bos_token": bos, "eos_token": eos}
+        self._controls = _any_of(control_texts)
+        self._control_starts = {text[:size] for text in control_texts for size in range(1, len(text))}
+        self._longest_start = max(map(len, self._control_starts), default=0)
+        try:
+            self._template = _environment().from_string(source) if source is not None else None
+        except TemplateError as error:
+            raise ModelFailedError(f"the model's chat template is not valid: {error}") from error
+
+    @cached_property
+    def opens_thoughts(self) -> bool:
+        """Whether the template itself begins each answer with thoughts."""
+        return (self._try("user") or "").rstrip().endswith(THINK)
+
+    @cached_property
+    def _has_system(self) -> bool:
+        """Whether the template takes a message of the system."""
+        return self._try("system", "user") is not None
+
+    def _try(self, *roles: str) -> str | None:
+        try:
+            return self._render([Message(role, "x") for role in roles], ())
+        except InvalidFieldError:
+            return None
+
+    def render(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[str]:
+        """Returns the chat as text, cut wherever a text of a control token inside a message must stay text.
+
+        Each part is to be tokenised by itself, with control tokens parsed. A chat that ends with the assistant's
+        message is left open there, so that the model continues it. Raises InvalidFieldError where the template refuses
+        the messages.
+        """
+        cut = f"\ufdd0{secrets.token_hex(8)}\ufdd0"
+        if self.tool_format is ToolFormat.GENERIC:
+            messages, tools = explained(messages, tools, has_system=self._has_system), ()
+
+        def defuse(text: str) -> str:
+            return self._defuse(text, cut)
+
+        safe = [_each_text(message, defuse) for message in messages]
+        return self._render(safe, [_each_tool_text(tool, defuse) for tool in tools]).split(cut)
+
+    def _render(self, messages: Messages, tools: Sequence[Tool]) -> str:
+        continues = messages[-1].role == "assistant"
+        if self._template is None:
+            return _as_lines(messages, continues=continues)
+        text = self._fill(messages, tools, add_generation_prompt=not continues)
+        return _up_to_last_content(text, messages[-1].content) if continues else text
+
+    def _fill(self, messages: Messages, tools: Sequence[Tool], *, add_generation_prompt: bool) -> str:
+        assert self._template is not None
+        more = {"tools": [as_json(tool) for tool in tools]} if tools else {}
+        try:
+            return self._template.render(
+                messages=[_as_json(message) for message in messages],
+                add_generation_prompt=add_generation_prompt,
+                **more,
+                **self._tokens,
+            )
+        except TemplateRefusalError as refusal:
+            raise InvalidFieldError("messages", f"the model's chat template refuses them: {refusal}") from refusal
+        except (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise InvalidFieldError("messages", f"the model's chat template fails on them: {error}") from error
+
+    def _defuse(self, content: str, cut: str) -> str:
+        """Cuts every control token's text in the content in two, also one that only the next message would complete."""
+        if self._controls is None:
+            return content
+        content = self._controls.sub(lambda found: found[0][0] + cut + found[0][1:], content)
+        stripped = content.rstrip()
+        if self._ends_like_control(stripped):
+            content = stripped + cut + content[len(stripped) :]
+        return content
+
+    def _ends_like_control(self, text: str) -> bool:
+        return any(text[-size:] in self._control_starts for size in range(1, min(len(text), self._longest_start) + 1))
+
+
+def _as_json(message: Message) -> dict[str, object]:
+    """Returns the message as templates expect it; a call's arguments are an object there."""
+    given: dict[str, object] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        given["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.loads(call.arguments)},
+            }
+            for call in message.tool_calls
+        ]
+    optional = {"tool_call_id": message.tool_call_id, "name": message.name}
+    return given | {name: value for name, value in optional.items() if value is not None}
+
+
+def _each_text(message: Message, change: Callable[[str], str]) -> Message:
+    """Returns the message with all texts changed that a caller, or what the caller has read, may have written."""
+    calls = tuple(
+        replace(call, id=change(call.id), name=change(call.name), arguments=_each_json_text(call.arguments, change))
+        for call in message.tool_calls
+    )
+    call_id, name = (value if value is None else change(value) for value in (message.tool_call_id, message.name))
+    return Message(message.role, change(message.content), calls, call_id, name)
+
+
+def _each_tool_text(tool: Tool, change: Callable[[str], str]) -> Tool:
+    return replace(tool, description=change(tool.description), parameters=_each_json_text(tool.parameters, change))
+
+
+def _each_json_text(text: str, change: Callable[[str], str]) -> str:
+    def walk(value: object) -> object:
+        if isinstance(value, str):
+            return change(value)
+        if isinstance(value, dict):
+            return {change(key): walk(inner) for key, inner in value.items()}
+        return [walk(inner) for inner in value] if isinstance(value, list) else value
+
+    return json.dumps(walk(json.loads(text)), ensure_ascii=False)
+
+
+def _any_of(texts: Sequence[str]) -> re.Pattern[str] | None:
+    longer = sorted((text for text in texts if len(text) > 1), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longer))) if longer else None
+
+
+def _as_lines(messages: Messages, *, continues: bool) -> str:
+    text = "\n".join(f"{message.role}: {message.content}" for message in messages)
+    return text if continues else text + "\nassistant: "
+
+
+def _up_to_last_content(text: str, content: str) -> str:
+    """Drops what the template puts after the last message, which the model is to continue."""
+    at = text.rfind(content.strip())
+    if at < 0:
+        raise InvalidFieldError(
+            "messages", "the model's chat template changes the last message, so none can continue it"
+        )
+    return text[: at + len(content.strip())]
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    """Returns what templates of Hugging Face's collection expect (transformers, utils/chat_template_utils.py)."""
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, GenerationTag]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _raise
+    environment.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)
+    return environment
+
+
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,  # noqa: FBT001, FBT002 - templates pass these by position too
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,  # noqa: FBT001, FBT002
+) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+class GenerationTag(Extension):
+    """`{% generation %}` marks what the assistant said, for training; the text is the same."""
+
+    tags = {"generation"}  # noqa: RUF012 - jinja2's name
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        """Returns what stands between the tag and its end."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _raise(message: str) -> str:
+    raise TemplateRefusalError(message)

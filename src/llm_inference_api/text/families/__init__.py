@@ -1,0 +1,1 @@
+"""Tool and thinking forms, with their readers."""

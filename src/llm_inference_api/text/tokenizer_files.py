@@ -1,0 +1,79 @@
+"""Chat template and tokenizer of another repository, in the place of the model file's own."""
+
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+from llm_inference_api.errors import ModelFailedError
+from llm_inference_api.text.tokenizer import Tokenizer
+
+
+class Vocabulary(Protocol):
+    """What a tokenizer from elsewhere must agree with: the model's own tokens."""
+
+    size: int
+    longest_piece: int
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Returns the tokens of the text."""
+
+
+class FileTokenizer:
+    """A `tokenizer.json`, by the `tokenizers` library."""
+
+    def __init__(self, path: Path, vocabulary: Vocabulary) -> None:
+        """Raises ModelFailedError where the file is no tokenizer, or has tokens that the model does not know."""
+        from tokenizers import Tokenizer as LibraryTokenizer  # noqa: PLC0415 - few models need it
+
+        try:
+            self._tokenizer: Any = LibraryTokenizer.from_file(str(path))
+        except Exception as error:  # The library raises nothing more specific.
+            raise ModelFailedError(f"{path.name} is no tokenizer: {error}") from error
+        tokens = self._tokenizer.get_vocab_size()
+        if tokens > vocabulary.size:
+            raise ModelFailedError(
+                f"the tokenizer has {tokens} tokens and the model knows {vocabulary.size}; they do not belong together"
+            )
+        self.size = vocabulary.size
+        self.longest_piece = vocabulary.longest_piece
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:  # noqa: ARG002
+        """Returns the tokens of the text; control tokens are always parsed."""
+        return list(self._tokenizer.encode(text, add_special_tokens=add_special).ids)
+
+
+def load_tokenizer(directory: Path | None, vocabulary: Vocabulary) -> Tokenizer:
+    """Returns the directory's tokenizer, or the model's own. Raises ModelFailedError where it cannot be used."""
+    path = directory and directory / "tokenizer.json"
+    return FileTokenizer(path, vocabulary) if path and path.is_file() else vocabulary
+
+
+def load_template(directory: Path | None) -> str | None:
+    """Returns the directory's chat template, or None. Raises ModelFailedError where its file is damaged."""
+    if directory is None:
+        return None
+    own = directory / "chat_template.jinja"
+    if own.is_file():
+        return own.read_text(encoding="utf-8")
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        template = _field(directory / name, "chat_template")
+        if template is not None:
+            return _default_template(template)
+    return None
+
+
+def _field(path: Path, name: str) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get(name)
+    except (ValueError, AttributeError) as error:
+        raise ModelFailedError(f"{path.name} is no JSON object") from error
+
+
+def _default_template(value: Any) -> str | None:
+    """Returns the template itself; where there are several, the one named `default`."""
+    if isinstance(value, list):
+        named = {entry.get("name"): entry.get("template") for entry in value if isinstance(entry, dict)}
+        value = named.get("default")
+    return value if isinstance(value, str) else None

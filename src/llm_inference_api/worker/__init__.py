@@ -1,0 +1,1 @@
+"""One model's process, and the parent's handle on it."""

@@ -1,0 +1,163 @@
+"""What serves one model, put together from its file."""
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from llm_inference_api.backends.ggml import backend as ggml
+from llm_inference_api.backends.ggml import file as ggml_file
+from llm_inference_api.backends.llama import backend as llama
+from llm_inference_api.backends.llama.embedder import LlamaEmbedder
+from llm_inference_api.engine.embedder import Embedder
+from llm_inference_api.engine.engine import Engine
+from llm_inference_api.engine.pooling import Pooling
+from llm_inference_api.engine.prefix_cache import PrefixCache
+from llm_inference_api.engine.scheduler import Scheduler
+from llm_inference_api.engine.step_budget import StepBudget
+from llm_inference_api.errors import UnsupportedError
+from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, EngineConfig
+from llm_inference_api.requests.model_info import ModelInfo
+from llm_inference_api.text.chat_template import ChatTemplate
+from llm_inference_api.text.text_preparation import TextPreparation
+from llm_inference_api.text.tokenizer_files import load_template, load_tokenizer
+from llm_inference_api.worker.inspector import Inspector
+from llm_inference_api.worker.preparer import Preparer
+
+SEATS_PER_SLOT = 4
+"""Seats for each slot, so that the prefixes of ended requests outlive the next requests."""
+
+logger = logging.getLogger(__name__)
+
+
+class Parts(NamedTuple):
+    """What serves a model, and what is known of it."""
+
+    engine: Engine | None
+    """None where the model computes embeddings only."""
+    preparer: Preparer
+    inspector: Inspector
+    embedder: Embedder | None
+    """None where the model computes no embeddings."""
+    info: ModelInfo
+
+
+def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
+    """Returns what serves the model file.
+
+    Raises ModelFailedError where the file or the settings do not allow it.
+    """
+    if ggml_file.is_legacy(config.model_path):
+        return _build_legacy(config)
+    model = llama.Model(config.model_path, config.gpu, on_progress)
+    if model.is_encoder:
+        return _build_encoder(config, model)
+    vocabulary = model.vocabulary
+    tokenizer = load_tokenizer(config.tokenizer, vocabulary)
+    source = load_template(config.tokenizer) or model.chat_template
+    template = ChatTemplate(source, vocabulary.bos_text(), vocabulary.eos_text(), vocabulary.control_texts())
+    context_length, cells = config.context.sizes(model.trained_context_length)
+    cells = _cells_within_rope(model.metadata, context_length, cells)
+    if config.context.length is not None and config.context.length > context_length:
+        logger.warning("the model was trained on a context of %d tokens, so it gets no more", context_length)
+    seats = min(SEATS_PER_SLOT * config.slots, llama.MAX_SEATS)
+    backend = llama.LlamaBackend(model, llama.ContextSizes(cells, seats, config.batch_tokens, config.threads))
+    scheduler = Scheduler(PrefixCache(seats, backend.cells), config.slots, scoped_prefixes=config.scoped_prefixes)
+    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens), config.queue_timeout)
+    preparation = TextPreparation.from_metadata(model.metadata)
+    preparer = Preparer(tokenizer, template, backend, preparation, context_length, config.default_max_tokens)
+    embedder = _embedder(config, model, context_length, _plainly(preparer.tokenize))
+    info = _info(model, template, context_length, config.slots, backend.cells)
+    info = info._replace(embedding_length=model.embedding_length if embedder else 0)
+    return Parts(engine, preparer, Inspector(preparer, vocabulary), embedder, info)
+
+
+def _build_encoder(config: EngineConfig, model: llama.Model) -> Parts:
+    """As `build`, for a model that computes embeddings only."""
+    vocabulary = model.vocabulary
+    template = ChatTemplate(None, "", "", vocabulary.control_texts())
+    context_length, _ = config.context.sizes(model.trained_context_length)
+    preparation = TextPreparation.from_metadata(model.metadata)
+    preparer = Preparer(vocabulary, template, _NoSamplers(), preparation, context_length, config.default_max_tokens)
+    # Not the preparer's way: here a token may stand for a word of any length, so bytes say nothing of the tokens.
+    embedder = _embedder(config, model, context_length, _plainly(vocabulary.tokenize))
+    info = _info(model, template, context_length, config.slots, 0)
+    info = info._replace(generates=False, embedding_length=model.embedding_length)
+    return Parts(None, preparer, Inspector(preparer, vocabulary), embedder, info)
+
+
+def _embedder(
+    config: EngineConfig, model: llama.Model, context_length: int, tokenize: Callable[[str], list[int]]
+) -> Embedder | None:
+    if model.pooling is Pooling.RANK:
+        return None
+    vectors = LlamaEmbedder(model, context_length, config.threads)
+    return Embedder(tokenize, vectors, model.vocabulary.size, context_length)
+
+
+def _plainly(tokenize: Callable[..., list[int]]) -> Callable[[str], list[int]]:
+    """Returns what takes a text's tokens for an embedding: with those around every text, control texts as text."""
+    return partial(tokenize, add_special=True, parse_special=False)
+
+
+class _NoSamplers:
+    """Refuses to sample: the registry lets no request through to a model without scores."""
+
+    def sampler(self, *_: Any, **__: Any) -> Any:
+        """Raises UnsupportedError."""
+        raise UnsupportedError("GENERATION_UNSUPPORTED", "the model computes embeddings only")
+
+    mask = masked_sampler = json_schema = sampler
+
+
+def _cells_within_rope(metadata: Mapping[str, str], context_length: int, cells: int) -> int:
+    """Returns the cells that the cache may have so that the model rotates positions as its context length wants.
+
+    llama.cpp takes a longrope model's long factors when the whole cache, not a request, exceeds the original length.
+    """
+    prefix = f"{metadata.get('general.architecture')}.rope.scaling"
+    original = int(metadata.get(f"{prefix}.original_context_length", 0))
+    is_longrope = metadata.get(f"{prefix}.type") == "longrope"
+    return original if is_longrope and context_length <= original < cells else cells
+
+
+def _build_legacy(config: EngineConfig) -> Parts:
+    """As `build`, for a file of before GGUF: one sequence at a time."""
+    model = ggml.GgmlModel(config.model_path, ggml_file.read(config.model_path), config.context.length)
+    backend = ggml.GgmlBackend(model, config.threads)
+    _warn_of_legacy(config)
+    template = ChatTemplate(None, "", "", model.vocabulary.control_texts())
+    context_length = min(config.context.length or DEFAULT_CONTEXT_LENGTH, model.trained_context_length)
+    scheduler = Scheduler(PrefixCache(ggml.SEATS, backend.cells), ggml.SEATS, scoped_prefixes=config.scoped_prefixes)
+    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens), config.queue_timeout)
+    tokens = config.default_max_tokens
+    preparer = Preparer(model.vocabulary, template, backend, TextPreparation(), context_length, tokens)
+    info = _info(model, template, context_length, ggml.SEATS, backend.cells)
+    return Parts(engine, preparer, Inspector(preparer, model.vocabulary), None, info)
+
+
+def _warn_of_legacy(config: EngineConfig) -> None:
+    logger.info("a legacy GGML model computes one request at a time, whatever LLM_MAX_CONCURRENT_REQUESTS says")
+    if config.context.cache_tokens is not None:
+        logger.warning("LLM_KV_CACHE_TOKENS has no effect on a legacy GGML model: its cache holds one context")
+    if config.gpu.layers > 0:
+        logger.warning("LLM_GPU_LAYERS has no effect on a legacy GGML model: it is computed on the CPU")
+
+
+def _info(
+    model: llama.Model | ggml.GgmlModel, template: ChatTemplate, context_length: int, slots: int, cells: int
+) -> ModelInfo:
+    return ModelInfo(
+        description=model.description,
+        parameters=model.parameters,
+        size_bytes=model.size_bytes,
+        context_length=context_length,
+        trained_context_length=model.trained_context_length,
+        vocabulary_size=model.vocabulary.size,
+        slots=slots,
+        cache_tokens=cells,
+        has_chat_template=template.is_own,
+        devices=model.devices,
+        tool_format=template.tool_format.value,
+        opens_thoughts=template.opens_thoughts,
+    )

@@ -1,0 +1,128 @@
+"""Turns a request into a sequence: template, tokens, limits, sampler. Runs beside the engine, never on its thread."""
+
+import json
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from llm_inference_api.engine.backend import Mask, Sampler
+from llm_inference_api.engine.output import OutputText
+from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.errors import ContextLengthError, InvalidFieldError
+from llm_inference_api.grammar.tool_grammar import tool_constraint
+from llm_inference_api.requests.request import Constraint, GenerationRequest, Sampling
+from llm_inference_api.text.chat_template import ChatTemplate
+from llm_inference_api.text.families.thoughts import thoughts_rules
+from llm_inference_api.text.text_preparation import TextPreparation
+from llm_inference_api.text.tokenizer import Tokenizer
+
+_ANCHOR = "\U0010fffd"
+"""Of a private plane: tokens of single bytes, which join with nothing that follows."""
+
+
+class SamplerFactory(Protocol):
+    """What preparing needs of a backend."""
+
+    def sampler(self, sampling: Sampling, prompt: list[int], *, ignore_eos: bool) -> Sampler:
+        """Returns a new sampler for a sequence with this prompt."""
+
+    def mask(self, constraint: Constraint) -> Mask:
+        """Returns a new mask for an answer. Raises InvalidFieldError where no text can match the constraint."""
+
+    def json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
+        """Returns the schema as part of a grammar; see `constraint.Grammars.json_schema`."""
+
+    def masked_sampler(self, sampling: Sampling, prompt: list[int], mask: Mask) -> Sampler:
+        """Returns a new sampler that chooses among the mask's tokens only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparer:
+    """Prepares requests for one model."""
+
+    tokenizer: Tokenizer
+    template: ChatTemplate
+    samplers: SamplerFactory
+    preparation: TextPreparation
+    context_length: int
+    default_max_tokens: int
+
+    def prepare(self, request: GenerationRequest) -> Sequence:
+        """Returns the sequence that computes the request.
+
+        Raises InvalidFieldError and ContextLengthError where the request does not fit the model.
+        """
+        submitted_at = time.monotonic()
+        self._check_logit_bias(request.sampling)
+        tokens = self.tokens(request)
+        max_tokens = self._max_tokens(request, len(tokens))
+        constraint = self._constraint(request)
+        mask = self.samplers.mask(constraint) if constraint else None
+        return Sequence(
+            request=request,
+            tokens=tokens,
+            max_tokens=max_tokens,
+            output=OutputText(request.stopping.stop, mask.matches if mask else None),
+            sampler=self._sampler(request, tokens, mask),
+            submitted_at=submitted_at,
+        )
+
+    def _sampler(self, request: GenerationRequest, tokens: list[int], mask: Mask | None) -> Sampler:
+        if mask is not None:
+            return self.samplers.masked_sampler(request.sampling, tokens, mask)
+        return self.samplers.sampler(request.sampling, tokens, ignore_eos=request.stopping.ignore_eos)
+
+    def _constraint(self, request: GenerationRequest) -> Constraint | None:
+        constraint = request.constraint
+        if request.tools is not None:
+            spell, write = self._terminal, self.samplers.json_schema
+            constraint = tool_constraint(request.tools, self.template.tool_format, spell, write, constraint)
+        if constraint is None or isinstance(request.prompt, str):
+            return constraint
+        return replace(constraint, before=thoughts_rules(self._terminal, opened=self.template.opens_thoughts))
+
+    def _terminal(self, marker: str) -> str:
+        """Returns how llguidance's grammars spell a marker: as its token where it is one, else as its text."""
+        tokens = self.tokenizer.tokenize(marker, add_special=False, parse_special=True)
+        return f"<[{tokens[0]}]>" if len(tokens) == 1 else json.dumps(marker)
+
+    def tokens(self, request: GenerationRequest) -> list[int]:
+        """Returns the tokens of the request's prompt. Raises InvalidFieldError and ContextLengthError."""
+        if isinstance(request.prompt, str):
+            tokens = self.tokenize(request.prompt, add_special=True)
+        else:
+            first, *rest = self.template.render(request.prompt, request.tools.tools if request.tools else ())
+            tokens = self.tokenize(first, add_special=not self.template.is_own)
+            for part in rest:
+                tokens += self._continue(part)
+        if not tokens:
+            raise InvalidFieldError("prompt", "it has no tokens for this model; write at least one word")
+        return tokens
+
+    def _continue(self, part: str) -> list[int]:
+        """Returns the tokens of a part as they are inside a text, without the space that some tokenizers begin with."""
+        return self.tokenize(_ANCHOR + part, add_special=False)[len(self.tokenize(_ANCHOR, add_special=False)) :]
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> list[int]:
+        """Returns the tokens of a text. Raises ContextLengthError where the context surely holds fewer."""
+        prepare = self.preparation.apply if parse_special else self.preparation.apply_to_content
+        text = prepare(text)
+        at_least = math.ceil(len(text.encode()) / self.tokenizer.longest_piece)
+        if at_least > self.context_length:
+            # Tokenising may take quadratic time: text that cannot fit is not worth it.
+            raise ContextLengthError(at_least, 1, self.context_length, False)
+        return self.tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
+
+    def _max_tokens(self, request: GenerationRequest, prompt_tokens: int) -> int:
+        room = self.context_length - prompt_tokens
+        asked = request.stopping.max_tokens
+        if room < 1 or (asked is not None and asked > room):
+            raise ContextLengthError(prompt_tokens, asked or 1, self.context_length)
+        return min(self.default_max_tokens, room) if asked is None else asked
+
+    def _check_logit_bias(self, sampling: Sampling) -> None:
+        for token in sampling.logit_bias:
+            if not 0 <= token < self.tokenizer.size:
+                problem = f"token {token} is not in the model's vocabulary of {self.tokenizer.size}"
+                raise InvalidFieldError("logit_bias", problem)

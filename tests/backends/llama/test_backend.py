@@ -1,0 +1,196 @@
+"""The real library with tiny models."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model
+from llm_inference_api.engine.backend import BackendError, Row
+from llm_inference_api.errors import ComputationError, ModelFailedError
+from llm_inference_api.requests.engine_config import GpuChoice
+from llm_inference_api.requests.request import Sampling
+
+GREEDY = Sampling(seed=0, temperature=0.0)
+
+
+def load(path: Path) -> Model:
+    return Model(path, GpuChoice(), on_progress=lambda fraction: None)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> Model:
+    return load(tiny_model)
+
+
+@pytest.fixture
+def backend(model: Model) -> Iterator[LlamaBackend]:
+    backend = LlamaBackend(model, ContextSizes(cells=512, seats=8, batch_tokens=64, threads=2))
+    yield backend
+    backend.close()
+
+
+def feed(backend: LlamaBackend, seat: int, tokens: list[int], start: int = 0) -> int:
+    """Computes the tokens and returns the row of the last one."""
+    last = len(tokens) - 1
+    backend.forward([Row(token, start + at, seat, at == last) for at, token in enumerate(tokens)])
+    return last
+
+
+def continue_greedily(backend: LlamaBackend, seat: int, prompt: list[int], count: int, start: int = 0) -> list[int]:
+    sampler = backend.sampler(GREEDY, prompt, ignore_eos=False)
+    row, tokens = feed(backend, seat, prompt[start:], start), []
+    for at in range(count):
+        tokens.append(sampler.sample(row))
+        row = feed(backend, seat, tokens[-1:], len(prompt) + at)
+    sampler.close()
+    return tokens
+
+
+def test_tokens_spell_the_text(model: Model) -> None:
+    """Pieces of a text's tokens are its bytes."""
+    text = "Grüße, 世界! 😀\n\t x"
+    tokens = model.vocabulary.tokenize(text, add_special=False, parse_special=True)
+    assert b"".join(map(model.vocabulary.piece, tokens)).decode() == text
+
+
+def test_control_tokens_are_parsed_where_asked(model: Model) -> None:
+    """The text of a control token is that token, or its letters."""
+    parsed = model.vocabulary.tokenize("<|end|>", add_special=False, parse_special=True)
+    spelled = model.vocabulary.tokenize("<|end|>", add_special=False, parse_special=False)
+    assert (len(parsed), len(spelled)) == (1, 7)
+    assert model.vocabulary.piece(parsed[0]) == b""
+    assert model.vocabulary.is_end(parsed[0])
+
+
+def test_copied_prefix_continues_like_a_computed_one(backend: LlamaBackend) -> None:
+    """A sequence that shares a busy sequence's prefix generates what it would have generated alone."""
+    prompt = list(b"the same beginning of two requests, then more")
+    alone = continue_greedily(backend, 0, prompt, 12)
+    backend.copy_prefix(0, 1, 30)
+    assert continue_greedily(backend, 1, prompt, 12, start=30) == alone
+
+
+def test_sequence_in_a_full_batch_generates_what_it_generates_alone(backend: LlamaBackend) -> None:
+    """Greedy text does not depend on the other sequences of a step, with F32 weights on a CPU."""
+    prompts = [list(f"prompt number {seat} is its own".encode()) for seat in range(8)]
+    alone = []
+    for prompt in prompts:
+        alone.append(continue_greedily(backend, 0, prompt, 10))
+        backend.truncate(0, 0)
+    samplers = [backend.sampler(GREEDY, prompt, ignore_eos=False) for prompt in prompts]
+    together: list[list[int]] = [[] for _ in prompts]
+    rows = [feed(backend, seat, prompt) for seat, prompt in enumerate(prompts)]
+    for seat, prompt in enumerate(prompts):
+        backend.truncate(seat, 0)
+        rows[seat] = feed(backend, seat, prompt)
+        together[seat].append(samplers[seat].sample(rows[seat]))
+    for at in range(9):
+        backend.forward(
+            [Row(tokens[-1], len(prompts[seat]) + at, seat, wants_scores=True) for seat, tokens in enumerate(together)]
+        )
+        for seat, tokens in enumerate(together):
+            tokens.append(samplers[seat].sample(seat))
+    assert together == alone
+
+
+def test_seed_reproduces_the_choice(backend: LlamaBackend) -> None:
+    """The same seed chooses the same tokens, another one others."""
+    row = feed(backend, 0, list(b"dice"))
+
+    def throw(seed: int) -> list[int]:
+        sampler = backend.sampler(Sampling(seed=seed, temperature=2.0), [], ignore_eos=False)
+        return [sampler.sample(row) for _ in range(20)]
+
+    assert throw(7) == throw(7)
+    assert throw(7) != throw(8)
+
+
+def test_logprobs_are_the_models_own_distribution(backend: LlamaBackend) -> None:
+    """Log probabilities add up to one, are ranked, and do not depend on the sampling parameters."""
+    row = feed(backend, 0, list(b"abc"))
+    sampler = backend.sampler(Sampling(seed=1, temperature=2.0, top_k=1), [], ignore_eos=False)
+    entry = sampler.logprob(row, 65, backend.vocabulary.size)
+    values = [top.logprob for top in entry.top_logprobs]
+    assert math.isclose(sum(map(math.exp, values)), 1.0, rel_tol=1e-6)
+    assert values == sorted(values, reverse=True)
+    assert entry.logprob == next(top.logprob for top in entry.top_logprobs if top.token_id == 65)
+    assert sampler.sample(row) == entry.top_logprobs[0].token_id
+
+
+def test_logit_bias_decides(backend: LlamaBackend) -> None:
+    """A large bias makes a token certain."""
+    row = feed(backend, 0, list(b"abc"))
+    sampler = backend.sampler(Sampling(seed=1, logit_bias={99: 100.0}), [], ignore_eos=False)
+    assert [sampler.sample(row) for _ in range(5)] == [99] * 5
+
+
+@pytest.mark.parametrize(
+    "penalty", [{"presence_penalty": 2.0}, {"frequency_penalty": 2.0}, {"repetition_penalty": 2.0}]
+)
+def test_penalties_lower_the_chance_of_what_was_said(backend: LlamaBackend, penalty: dict[str, float]) -> None:
+    """A token that was chosen becomes less likely by each of the penalties."""
+    row = feed(backend, 0, list(b"abc"))
+    free = backend.sampler(GREEDY, [], ignore_eos=False)
+    bound = backend.sampler(Sampling(seed=0, temperature=0.0, **penalty), [], ignore_eos=False)
+    assert len({free.sample(row) for _ in range(30)}) == 1
+    assert len({bound.sample(row) for _ in range(30)}) > 1
+
+
+def test_repetition_penalty_counts_the_prompt(backend: LlamaBackend) -> None:
+    """The repetition penalty holds for tokens of the prompt, the other penalties for the answer only."""
+    row = feed(backend, 0, list(b"abc"))
+    best = backend.sampler(GREEDY, [], ignore_eos=False).sample(row)
+    repeated = Sampling(seed=0, temperature=0.0, repetition_penalty=2.0)
+    present = Sampling(seed=0, temperature=0.0, presence_penalty=2.0)
+    assert backend.sampler(repeated, [best], ignore_eos=False).sample(row) != best
+    assert backend.sampler(present, [best], ignore_eos=False).sample(row) == best
+
+
+def test_ignore_eos_never_ends(backend: LlamaBackend) -> None:
+    """With ignore_eos no end token is chosen, however likely a bias makes it."""
+    row = feed(backend, 0, list(b"abc"))
+    (end,) = backend.vocabulary.tokenize("<|end|>", add_special=False, parse_special=True)
+    biased = Sampling(seed=0, logit_bias={end: 100.0})
+    assert backend.sampler(biased, [], ignore_eos=False).sample(row) == end
+    assert backend.sampler(biased, [], ignore_eos=True).sample(row) != end
+
+
+def test_batch_beyond_its_size_is_an_error_and_no_abort(backend: LlamaBackend) -> None:
+    """What would abort llama.cpp is refused in Python."""
+    with pytest.raises(BackendError, match="1 to 64 rows"):
+        backend.forward([Row(1, at, 0, wants_scores=False) for at in range(65)])
+
+
+def test_full_cache_is_an_error_and_the_context_lives(backend: LlamaBackend) -> None:
+    """When the cache is full the forward fails, and works again once there is room."""
+    for start in range(0, backend.cells, 64):
+        feed(backend, 0, [65] * 64, start)
+    with pytest.raises(BackendError, match="llama_decode: 1"):
+        feed(backend, 1, [65] * 8)
+    backend.clear()
+    feed(backend, 1, [65] * 8)
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "truncated", "garbage"])
+def test_file_that_is_no_model_is_refused(model_directory: Path, name: str) -> None:
+    """Damaged files are errors, not crashes."""
+    with pytest.raises(ModelFailedError, match="cannot load"):
+        load(model_directory / f"{name}.gguf")
+
+
+def test_scores_that_are_no_numbers_are_an_error(model_directory: Path) -> None:
+    """Weights that are no numbers do not become quiet nonsense."""
+    backend = LlamaBackend(load(model_directory / "nan.gguf"), ContextSizes(64, 2, 64, 2))
+    row = feed(backend, 0, [65])
+    with pytest.raises(ComputationError, match="no numbers"):
+        backend.sampler(GREEDY, [], ignore_eos=False).sample(row)
+
+
+def test_scores_have_the_vocabularys_size(backend: LlamaBackend) -> None:
+    """Asking for more probabilities than there are tokens is bounded by the caller; all of them can be had."""
+    row = feed(backend, 0, [65])
+    entry = backend.sampler(GREEDY, [], ignore_eos=False).logprob(row, 65, backend.vocabulary.size)
+    assert np.unique([top.token_id for top in entry.top_logprobs]).size == backend.vocabulary.size

@@ -1,0 +1,174 @@
+"""Embeddings of both kinds of models, against llama-cpp-python's own and against NumPy."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llama_cpp  # noqa: TID251 - the oracle
+import numpy as np
+import pytest
+from gguf import GGUFReader, PoolingType
+
+from llm_inference_api.backends.llama import embedder as llama_embedder
+from llm_inference_api.engine.embedder import AbandonedError, Embedder, Errands
+from llm_inference_api.errors import ComputationError, InvalidFieldError, ModelFailedError
+from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
+from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embed, Input
+from llm_inference_api.worker.parts import Parts, build
+from tests.fakes.gguf import write_tiny_encoder, write_tiny_model
+
+TEXTS = ("the cat sat on the mat", "a dog ran", "the cat sat on the mat")
+KINDS = {"mean": PoolingType.MEAN, "cls": PoolingType.CLS, "last": PoolingType.LAST, "unsaid": None}
+
+CLOSE = 5e-4
+"""Between two of llama.cpp's ways through the same attention, in F16 where it is fused. Other texts are 0.1 away."""
+
+
+def parts(path: Path, context: ContextChoice | None = None) -> Parts:
+    config = EngineConfig(path, 1, 2, 10, 30.0, context=context or ContextChoice())
+    return build(config, lambda fraction: None)
+
+
+def embedder_of(path: Path) -> Embedder:
+    embedder = parts(path).embedder
+    assert embedder is not None
+    return embedder
+
+
+def vectors(embedder: Embedder, *texts: str | tuple[int, ...]) -> np.ndarray:
+    question = Embed(tuple(Input(f"texts[{index}]", text) for index, text in enumerate(texts)))
+    return np.stack([np.frombuffer(item.vector, VECTOR_TYPE) for item in embedder.answer(question, lambda: None)])
+
+
+def oracle(path: Path, pooling: int, texts: tuple[str, ...]) -> np.ndarray:
+    model = llama_cpp.Llama(
+        str(path), embedding=True, pooling_type=pooling, n_ctx=0, n_batch=2048, n_ubatch=2048, verbose=False
+    )
+    found: Any = [model.embed(text, normalize=True) for text in texts]
+    model.close()
+    return np.array(found)
+
+
+@pytest.fixture(scope="module", params=["decoder", "encoder"])
+def write(request: pytest.FixtureRequest) -> Callable[..., Path]:
+    return write_tiny_model if request.param == "decoder" else write_tiny_encoder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_are_llama_cpps_own(tmp_path: Path, write: Callable[..., Path], kind: str) -> None:
+    """Each way of pooling gives what llama-cpp-python computes with it; without one it is the mean."""
+    path = write(tmp_path / "model.gguf", pooling=KINDS[kind])
+    expected = oracle(path, KINDS[kind] or PoolingType.MEAN, TEXTS)
+    assert np.allclose(vectors(embedder_of(path), *TEXTS), expected, atol=CLOSE)
+
+
+def test_model_without_layers_embeds_as_by_hand(tmp_path: Path) -> None:
+    """Without a layer, a token's vector is its row of the table, brought to an RMS of one; the rest is a mean."""
+    path = write_tiny_model(tmp_path / "flat.gguf", layers=1)
+    reader = GGUFReader(path)
+    tensors = {tensor.name: np.array(tensor.data) for tensor in reader.tensors}
+    del reader
+    flat = write_tiny_model(tmp_path / "flat.gguf", layers=1, silent=True)
+    table = tensors["token_embd.weight"][list(b"hello")].astype(np.float64)
+    rows = table / np.sqrt((table**2).mean(axis=1, keepdims=True) + 1e-5)
+    mean = rows.mean(axis=0)
+    assert np.allclose(vectors(embedder_of(flat), "hello")[0], mean / np.linalg.norm(mean), atol=1e-5)
+
+
+def test_equal_texts_point_the_same_way(tmp_path: Path, write: Callable[..., Path]) -> None:
+    """The cosine of equal texts is one, of others it is less; all vectors have length one."""
+    found = vectors(embedder_of(write(tmp_path / "model.gguf")), *TEXTS)
+    cosines = found @ found.T
+    assert cosines[0, 2] == pytest.approx(1.0, abs=1e-6)
+    assert cosines[0, 1] < 0.999
+    assert np.allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-6)
+
+
+def test_batch_is_its_singles(tmp_path: Path, write: Callable[..., Path]) -> None:
+    """A text's vector does not depend on the texts around it."""
+    embedder = embedder_of(write(tmp_path / "model.gguf"))
+    assert np.array_equal(vectors(embedder, *TEXTS), np.concatenate([vectors(embedder, text) for text in TEXTS]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chunks_of_a_long_text_are_one_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """A decoder's text that takes several forwards has the vector that one would give."""
+    path = write_tiny_model(tmp_path / "model.gguf", pooling=KINDS[kind])
+    text = "0123456789" * 50
+    whole = oracle(path, KINDS[kind] or PoolingType.MEAN, (text,))
+    assert len(text) > llama_embedder.CHUNK
+    assert np.allclose(vectors(embedder_of(path), text), whole, atol=CLOSE)
+
+
+def test_token_ids_are_taken_as_they_are(tiny_model: Path) -> None:
+    """A text's tokens have the text's vector."""
+    embedder = embedder_of(tiny_model)
+    assert np.array_equal(vectors(embedder, "hello"), vectors(embedder, tuple(embedder.tokenize("hello"))))
+
+
+def test_context_is_filled_to_the_last_token(tmp_path: Path, write: Callable[..., Path]) -> None:
+    """As many tokens as the context holds are computed; one more is refused with both numbers."""
+    embedder = embedder_of(write(tmp_path / "model.gguf"))
+    most = embedder.context_length
+    vectors(embedder, (5,) * most)
+    with pytest.raises(InvalidFieldError, match=rf"texts\[1\]: has {most + 1} tokens.* is {most} tokens"):
+        vectors(embedder, "a", (5,) * (most + 1))
+
+
+def test_text_that_surely_is_too_long_is_not_tokenised(tiny_model: Path) -> None:
+    """Both numbers are said, the first as a lower bound."""
+    with pytest.raises(InvalidFieldError, match=r"at least \d+ tokens.* is 2048 tokens"):
+        vectors(embedder_of(tiny_model), "x" * 100_000)
+
+
+def test_long_words_are_one_token_for_an_encoder(tmp_path: Path) -> None:
+    """What the vocabulary does not know is one token, however many bytes it has."""
+    vectors(embedder_of(write_tiny_encoder(tmp_path / "model.gguf")), "x" * 5000 + " " * 5000 + "cat")
+
+
+@pytest.mark.parametrize("token", [-1, 100_000])
+def test_token_outside_the_vocabulary_is_refused(tiny_model: Path, token: int) -> None:
+    """It would be read beyond llama.cpp's table."""
+    with pytest.raises(InvalidFieldError, match="vocabulary of 261"):
+        vectors(embedder_of(tiny_model), (token,))
+
+
+def test_numbers_that_are_none_are_an_error(model_directory: Path) -> None:
+    """Weights that are no numbers do not become quiet nonsense."""
+    with pytest.raises(ComputationError, match="no direction"):
+        vectors(embedder_of(model_directory / "nan.gguf"), "hello")
+
+
+def test_encoder_generates_nothing_and_says_so(tmp_path: Path) -> None:
+    """It has no engine; its facts tell the server."""
+    built = parts(write_tiny_encoder(tmp_path / "model.gguf"))
+    assert built.engine is None
+    assert not built.info.generates
+    assert (built.info.embedding_length, built.info.context_length) == (32, 64)
+
+
+def test_ranking_models_embed_nothing(tmp_path: Path) -> None:
+    """A decoder that ranks still generates; an encoder that ranks can do nothing here."""
+    built = parts(write_tiny_model(tmp_path / "decoder.gguf", pooling=PoolingType.RANK))
+    assert (built.embedder, built.info.embedding_length, built.info.generates) == (None, 0, True)
+    path = write_tiny_encoder(tmp_path / "encoder.gguf", pooling=PoolingType.RANK)
+    with pytest.raises(ModelFailedError, match="ranks"):
+        parts(path)
+
+
+def test_abandoned_errand_ends_at_the_next_chunk(tiny_model: Path) -> None:
+    """Nobody waits, so the rest of a text is not computed."""
+    errands, embedder = Errands(), embedder_of(tiny_model)
+    checks = 0
+
+    def check() -> None:
+        nonlocal checks
+        checks += 1
+        if checks == 3:
+            errands.forget(1)
+        errands.check(1)
+
+    errands.put(1, Embed((Input("texts[0]", "x" * 2000),)))
+    with pytest.raises(AbandonedError):
+        embedder.answer(errands.get()[1], check)
+    assert checks == 3

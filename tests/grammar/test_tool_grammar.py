@@ -1,0 +1,100 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.grammar.constraint import TokenMask
+from llm_inference_api.grammar.tool_grammar import tool_constraint
+from llm_inference_api.requests.request import Constraint, Language
+from llm_inference_api.requests.tools import Tool, ToolMode, ToolUse
+from llm_inference_api.text.families.thoughts import thoughts_rules
+from llm_inference_api.text.families.tool_format import ToolFormat
+from tests.grammar.grammars import BYTES
+from tests.text.families.test_reader import CALLS
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"a": {"$ref": "#/$defs/text"}},
+    "additionalProperties": False,
+    "$defs": {"text": {"type": "string"}},
+}
+F, G = Tool("f", "", json.dumps(SCHEMA)), Tool("g", "", '{"type": "object", "not": {}}')
+ONE = {
+    ToolFormat.HERMES: '<tool_call>\n{"name": "g", "arguments": {}}\n</tool_call>',
+    ToolFormat.GENERIC: '<tool_call>\n{"name": "g", "arguments": {}}\n</tool_call>',
+    ToolFormat.LLAMA: '{"name": "g", "parameters": {}}',
+    ToolFormat.MISTRAL: '[TOOL_CALLS][{"name": "g", "arguments": {}}]',
+    ToolFormat.MISTRAL_ARGS: "[TOOL_CALLS]g[ARGS]{}",
+}
+TWO = {**CALLS, ToolFormat.GENERIC: CALLS[ToolFormat.HERMES]}
+
+
+def mask(form: ToolFormat, use: ToolUse, *, after_thoughts: bool = False) -> TokenMask:
+    constraint = tool_constraint(use, form, json.dumps, BYTES.json_schema)
+    before = thoughts_rules(json.dumps, opened=after_thoughts)
+    return BYTES.mask(replace(constraint, before=before))
+
+
+@pytest.mark.parametrize("form", list(ToolFormat))
+def test_free_answer_is_words_or_calls(form: ToolFormat) -> None:
+    """A model that may call writes words, a call or several, but no call of a tool that it does not have."""
+    found = mask(form, ToolUse((F, G)))
+    assert all(found.matches(text) for text in ("", "hello\nyou", ONE[form], TWO[form]))
+    assert not found.matches(ONE[form].replace("g", "unknown", 1))
+    assert not found.matches(TWO[form].replace('"<b>"', "1"))
+
+
+@pytest.mark.parametrize("form", list(ToolFormat))
+def test_required_answer_is_calls(form: ToolFormat) -> None:
+    """A model that must call has no words."""
+    found = mask(form, ToolUse((F, G), ToolMode.REQUIRED))
+    assert found.matches(ONE[form])
+    assert found.matches(TWO[form])
+    assert not found.matches("")
+    assert not found.matches(f"well {ONE[form]}")
+
+
+@pytest.mark.parametrize("mode", list(ToolMode))
+@pytest.mark.parametrize("form", list(ToolFormat))
+def test_one_call_where_they_may_not_be_parallel(form: ToolFormat, mode: ToolMode) -> None:
+    """Without parallel calls a second one cannot be written, not even as words."""
+    found = mask(form, ToolUse((F, G), mode, parallel=False))
+    assert found.matches(ONE[form])
+    assert not found.matches(TWO[form])
+
+
+def test_named_tool_is_the_only_one() -> None:
+    """A request that names a tool gets its call."""
+    found = mask(ToolFormat.HERMES, ToolUse((F, G), ToolMode.REQUIRED, "f"))
+    assert not found.matches(ONE[ToolFormat.HERMES])
+
+
+def test_strict_schema_that_cannot_be_followed_is_refused() -> None:
+    """A strict tool's schema is a condition; others' keywords that cannot be followed restrict nothing."""
+    mask(ToolFormat.HERMES, ToolUse((G,)))
+    with pytest.raises(InvalidFieldError, match=r'^tools: .*Unimplemented keys: ."not"'):
+        mask(ToolFormat.HERMES, ToolUse((Tool("g", "", G.parameters, strict=True),)))
+
+
+def test_schema_without_sense_restricts_nothing() -> None:
+    """A schema that is not valid at all does not make its tool useless."""
+    found = mask(ToolFormat.HERMES, ToolUse((Tool("g", "", '{"type": "nonsense"}'),), ToolMode.REQUIRED))
+    assert found.matches(ONE[ToolFormat.HERMES])
+
+
+def test_thoughts_come_before_the_calls() -> None:
+    """A model whose answers begin inside its thoughts ends these first, in any words."""
+    found = mask(ToolFormat.HERMES, ToolUse((F, G), ToolMode.REQUIRED), after_thoughts=True)
+    assert found.matches("hm <x>\n</think>\n\n" + ONE[ToolFormat.HERMES])
+    assert not found.matches(ONE[ToolFormat.HERMES])
+
+
+@pytest.mark.parametrize("form", list(ToolFormat))
+def test_answer_without_calls_follows_the_words(form: ToolFormat) -> None:
+    """Where a request restricts its answer too, words are those of the restriction."""
+    words = Constraint(Language.CHOICE, '["yes", "no"]', "choice")
+    constraint = tool_constraint(ToolUse((F, G)), form, json.dumps, BYTES.json_schema, words)
+    found = BYTES.mask(constraint)
+    assert all(found.matches(text) for text in ("yes", ONE[form], TWO[form]))
+    assert not any(found.matches(text) for text in ("", "hello", f"yes{ONE[form]}"))

@@ -1,0 +1,90 @@
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from llm_inference_api.errors import ModelFailedError, OverloadedError
+from llm_inference_api.models.memory import Room, available_memory
+
+
+@dataclass(eq=False)
+class FakeTenant:
+    """A model that is in memory."""
+
+    room: Room
+    last_used: float = 0.0
+    idle: bool = True
+    gone: bool = False
+    _drained: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def unload(self) -> None:
+        assert self.idle
+        self.gone = True
+        self.room.leave(self)
+
+    async def drained(self) -> None:
+        await self._drained.wait()
+
+    def end_requests(self) -> None:
+        self.idle = True
+        self._drained.set()
+
+
+def room(models: int | None = None, patience: float = 10.0) -> Room:
+    return Room(bytes=100, models=models, patience=patience)
+
+
+async def test_longest_unused_idle_model_leaves_first() -> None:
+    """Room is made by those whose last use is longest ago, and by no more of them than needed."""
+    place = room()
+    old, new = FakeTenant(place, last_used=1), FakeTenant(place, last_used=2)
+    await place.claim(new, 40)
+    await place.claim(old, 40)
+    await place.claim(FakeTenant(place), 50)
+    assert (old.gone, new.gone) == (True, False)
+
+
+async def test_number_of_models_is_bounded() -> None:
+    """A small model too makes another one leave when there may be only so many."""
+    place = room(models=1)
+    first = FakeTenant(place)
+    await place.claim(first, 1)
+    await place.claim(FakeTenant(place), 1)
+    assert first.gone
+
+
+async def test_busy_model_is_waited_for_and_never_evicted() -> None:
+    """A model that serves requests leaves when these have ended."""
+    place = room()
+    busy = FakeTenant(place, idle=False)
+    await place.claim(busy, 90)
+    claim = asyncio.ensure_future(place.claim(FakeTenant(place), 50))
+    await asyncio.sleep(0)
+    assert not claim.done()
+    busy.end_requests()
+    await claim
+    assert busy.gone
+
+
+async def test_models_that_stay_busy_refuse_the_next() -> None:
+    """After the patience is over the claim is refused, and the memory is as it was."""
+    place = room(patience=0.05)
+    await place.claim(FakeTenant(place, idle=False), 90)
+    with pytest.raises(OverloadedError, match="busy"):
+        await place.claim(FakeTenant(place), 50)
+    assert place.used == 90
+
+
+async def test_model_larger_than_the_budget_is_refused_with_both_numbers() -> None:
+    """What can never fit evicts nobody."""
+    place = Room(bytes=1 << 30, models=None, patience=1)
+    idle = FakeTenant(place)
+    await place.claim(idle, 1 << 29)
+    with pytest.raises(ModelFailedError, match=r"needs 3\.00 GiB .* is 1\.00 GiB"):
+        await place.claim(FakeTenant(place), 3 << 30)
+    assert not idle.gone
+
+
+def test_budget_by_default_is_less_than_the_machine_has() -> None:
+    """The system needs some memory too."""
+    assert 0 < available_memory() < 1 << 50

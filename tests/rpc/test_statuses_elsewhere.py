@@ -1,0 +1,34 @@
+"""Which refusals another replica may answer instead."""
+
+import pytest
+
+from llm_inference_api.envoy.routes import RETRY_HEADER
+from llm_inference_api.errors import (
+    CallerLimitError,
+    InvalidFieldError,
+    OverloadedError,
+    ServiceError,
+    UnavailableError,
+)
+from llm_inference_api.rpc.statuses import RETRY_ELSEWHERE, describe
+
+
+@pytest.mark.parametrize(
+    ("error", "elsewhere"),
+    [
+        (OverloadedError("the queue is full", 1.0), True),
+        (UnavailableError("DRAINING", "the service is stopping"), True),
+        (UnavailableError("MODEL_UNLOADING", "the model is being unloaded"), True),
+        (CallerLimitError("8 of your requests are open", 1.0), False),
+        (UnavailableError("WORKER_DIED", "the model's process ended"), False),
+        (InvalidFieldError("prompt", "is empty"), False),
+    ],
+)
+def test_refusals_that_harmed_nobody_may_go_elsewhere(error: ServiceError, elsewhere: bool) -> None:  # noqa: FBT001
+    """A request that killed its model's process must not visit the next replica."""
+    assert ((RETRY_ELSEWHERE, "true") in describe(error).trailing_metadata) is elsewhere
+
+
+def test_front_looks_for_the_mark_that_the_service_sets() -> None:
+    """The two sides of the wire agree on its name."""
+    assert RETRY_HEADER == RETRY_ELSEWHERE
