@@ -51,7 +51,7 @@ $(WHEELS)/.built:
 	@echo "compiling llama.cpp once; this takes some minutes"
 	@mkdir -p $(WHEELS)
 	$(PYTHON) -m venv $(WHEELS)/.venv
-	CXXFLAGS="$(CXXFLAGS) -include $(CURDIR)/$(AMX_CONFIG)" $(WHEELS)/.venv/bin/pip wheel -q --no-deps -w $(WHEELS) "llama-cpp-python==$(LLAMA_VERSION)" \
+	CXXFLAGS="$(CXXFLAGS) -include $(CURDIR)/$(AMX_CONFIG)" $(WHEELS)/.venv/bin/pip wheel -q --no-cache-dir --no-deps -w $(WHEELS) "llama-cpp-python==$(LLAMA_VERSION)" \
 		-C "build.targets=llama;llama-common"
 	@rm -rf $(WHEELS)/.venv
 	@touch $@
@@ -68,6 +68,7 @@ $(CPU_VARIANTS)/.installed: pyproject.toml constraints.txt $(CPU_VARIANTS)/.buil
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(WHEELS)/.built
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --no-deps --force-reinstall $(WHEELS)/llama_cpp_python-*.whl
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e .
 	@touch $@
 

@@ -24,6 +24,6 @@ CXXFLAGS="${CXXFLAGS:-} -include $project/tools/llama_build/amx_config.h"
 export CMAKE_ARGS CXXFLAGS
 
 "${PYTHON:-python3}" -m venv "$workspace/venv"
-"$workspace/venv/bin/pip" wheel --no-deps -w "$directory" "llama-cpp-python==$version" \
+"$workspace/venv/bin/pip" wheel --no-cache-dir --no-deps -w "$directory" "llama-cpp-python==$version" \
     -C "build.targets=llama;llama-common" \
     -C "wheel.exclude=llama_cpp/include/**;llama_cpp/lib/cmake/**;llama_cpp/lib/pkgconfig/**;llama_cpp/lib/libllama-common*;llama_cpp/lib/*.so.*.*"
