@@ -14,8 +14,9 @@ from pathlib import Path
 import llm_inference_api.demo
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.errors import ServiceError
+from llm_inference_api.requests.constraint import Constraint
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
-from llm_inference_api.requests.request import Constraint, GenerationRequest, Sampling, Stopping
+from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.worker.parts import Parts, build
 from tests.fakes.bombs import BOMBS
 
@@ -32,8 +33,8 @@ def step(parts: Parts, beside: Constraint | None, tokens: int) -> float:
     free = Stopping(tokens, ignore_eos=True)
     stopping = free if beside is None else Stopping(tokens)
     other = GenerationRequest("other", "An answer: ", Sampling(1), stopping, beside)
-    prepared = [parts.preparer.prepare(other)]
-    prepared.append(parts.preparer.prepare(GenerationRequest("free", "An answer: ", Sampling(0), free)))
+    prepared = [*parts.preparer.prepare(other)]
+    prepared += parts.preparer.prepare(GenerationRequest("free", "An answer: ", Sampling(0), free))
     for sequence in prepared:
         parts.engine.submit(sequence)
     seconds = _steps(parts.engine)[_FIRST:]

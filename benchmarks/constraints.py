@@ -20,8 +20,9 @@ from llguidance._tokenizer import TokenizerWrapper
 import llm_inference_api.demo
 from llm_inference_api.grammar.constraint import Grammars
 from llm_inference_api.grammar.trial import Trial
+from llm_inference_api.requests.constraint import Constraint, Language
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
-from llm_inference_api.requests.request import Constraint, GenerationRequest, Language, Sampling, Stopping
+from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.worker.parts import build
 
 _VOCABULARIES = (2_000, 32_000, 128_000)
@@ -106,7 +107,7 @@ def throughput(model: Path, threads: int, streams: int, names: list[str | None])
         constraint = Constraint(Language.JSON_SCHEMA, _CONSTRAINTS[name], name) if name else None
         stopping = Stopping(_TOKENS, ignore_eos=constraint is None)
         request = GenerationRequest(str(index), "People: ", Sampling(index), stopping, constraint)
-        engine.submit(preparer.prepare(request))
+        engine.submit(*preparer.prepare(request))
     measured = {str(index) for index, name in enumerate(names) if name is None} or set(map(str, range(streams)))
     tokens, started = 0, time.perf_counter()
     while measured:

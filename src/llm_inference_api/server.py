@@ -33,15 +33,16 @@ from llm_inference_api.api.native.embeddings import EmbeddingServicer
 from llm_inference_api.api.native.inference import InferenceServicer
 from llm_inference_api.api.native.models import ModelServicer
 from llm_inference_api.api.native.tokens import TokenServicer
-from llm_inference_api.api.native.translation import Defaults
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.web.metrics import OperationsServicer
 from llm_inference_api.api.web.pages import PageServicer
 from llm_inference_api.config.settings import Settings
 from llm_inference_api.envoy import EnvoyProcess
 from llm_inference_api.errors import ServiceError
-from llm_inference_api.generation.answers import Answers, Patience
-from llm_inference_api.generation.record import Witness
+from llm_inference_api.generation.generation import Generations
+from llm_inference_api.generation.inquiries import Inquiries
+from llm_inference_api.generation.record import Records
+from llm_inference_api.generation.timeouts import Timeouts
 from llm_inference_api.models.hub.fetch import HubOptions
 from llm_inference_api.models.memory import Room, available_memory
 from llm_inference_api.models.registry import Policy, Registry, build_registry
@@ -51,6 +52,7 @@ from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.metrics_port import MetricsPort
 from llm_inference_api.observability.spans import Spans
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig, GpuChoice
+from llm_inference_api.requests.limits import Limits
 from llm_inference_api.requests.model_status import Observers
 from llm_inference_api.rpc.call import Gate
 from llm_inference_api.rpc.callers import Guard
@@ -176,8 +178,7 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     for warning in keys.warnings():
         logger.warning("%s", warning)
     interceptor = CallInterceptor(Guard(keys, PAGES if settings.public_pages else ()), gate, metrics)
-    witness = Witness(metrics, spans)
-    server = build_grpc_server(settings, registry, health, witness, [*interceptors, interceptor])
+    server = build_grpc_server(settings, registry, health, Records(metrics), [*interceptors, interceptor])
     envoy = EnvoyProcess(settings) if with_envoy else None
     ports = Ports(settings, server, build_health_server(health, interceptor))
     metrics_port = MetricsPort(metrics, settings.hostname, settings.metrics_port) if settings.metrics_port else None
@@ -199,26 +200,28 @@ def build_grpc_server(
     settings: Settings,
     registry: Registry,
     health: Health,
-    witness: Witness,
+    records: Records,
     interceptors: Sequence[grpc.aio.ServerInterceptor],
 ) -> grpc.aio.Server:
     """Returns a server with all services of the contract, bound to no port."""
     server = grpc.aio.server(interceptors=interceptors, options=GRPC_OPTIONS)
-    defaults = Defaults(
+    limits = Limits(
         settings.default_temperature,
         settings.default_top_p,
         settings.max_tokens_limit,
         settings.max_concurrent_requests,
     )
-    patience = Patience(settings.request_timeout, settings.max_request_timeout, settings.progress_interval)
-    answers = Answers(registry, patience, witness)
-    inference_pb2_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(answers, defaults), server)
-    openai_pb2_grpc.add_OpenAIServiceServicer_to_server(OpenAIServicer(answers, defaults, registry), server)
+    timeouts = Timeouts(settings.request_timeout, settings.max_request_timeout, settings.progress_interval)
+    generations, inquiries = Generations(registry, timeouts, records), Inquiries(registry, timeouts, records)
+    inference_pb2_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(generations, limits), server)
+    openai_pb2_grpc.add_OpenAIServiceServicer_to_server(
+        OpenAIServicer(generations, inquiries, registry, limits), server
+    )
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
-    embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(answers), server)
-    tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(answers, defaults), server)
+    embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(inquiries), server)
+    tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(inquiries, limits), server)
     pages_pb2_grpc.add_PageServiceServicer_to_server(PageServicer(), server)
-    operations_pb2_grpc.add_OperationsServiceServicer_to_server(OperationsServicer(witness.metrics), server)
+    operations_pb2_grpc.add_OperationsServiceServicer_to_server(OperationsServicer(records.metrics), server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     if settings.reflection:
         reflection.enable_server_reflection(SERVICE_NAMES, server)

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_inference_api.errors import ServiceError
+from llm_inference_api.requests.answer import FinishReason
+from llm_inference_api.requests.constraint import Constraint
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
-from llm_inference_api.requests.request import Constraint, FinishReason, GenerationRequest, Sampling, Stopping
+from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.worker.parts import build
 
 
@@ -38,7 +40,8 @@ class InProcess:
         stopping = Stopping(max_tokens, ignore_eos=constraint is None)
         request = GenerationRequest(name, "An answer: ", Sampling(seed, temperature=1.0), stopping, constraint)
         try:
-            self.engine.submit(self.preparer.prepare(request))
+            for sequence in self.preparer.prepare(request):
+                self.engine.submit(sequence)
         except ServiceError as error:
             answer.error = error
         return answer

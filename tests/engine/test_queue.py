@@ -21,7 +21,7 @@ def queue(*items: Sequence) -> WaitingQueue:
 
 
 def order(waiting: WaitingQueue) -> list[str]:
-    return [item.id for item in waiting]
+    return [item.request_id for item in waiting]
 
 
 def test_one_callers_sequences_are_served_in_order_of_arrival() -> None:
@@ -84,7 +84,7 @@ def test_free_slots_go_to_callers_in_turn() -> None:
     for _ in range(3):
         policy.remove(running)
         (running,) = policy.schedule(100).admitted
-        served.append(running.id)
+        served.append(running.request_id)
     assert served == ["a1", "b", "a2"]
 
 

@@ -16,7 +16,7 @@ def scheduler(*, slots: int = 4, seats: int = 8, cells: int = 1000) -> Scheduler
 
 
 def rows(plan: Plan) -> dict[str, int]:
-    return {work.sequence.id: work.count for work in plan.work}
+    return {work.sequence.request_id: work.count for work in plan.work}
 
 
 def prompt(start: int, length: int) -> list[int]:
@@ -135,7 +135,7 @@ def test_waiting_for_a_prefix_holds_nobody_else() -> None:
     policy.add(sequence("same", prompt(0, 100)))
     policy.add(sequence("other", prompt(500, 5)))
     assert rows(policy.schedule(20)) == {"first": 20}
-    assert [item.id for item in policy.waiting] == ["same"]
+    assert [item.request_id for item in policy.waiting] == ["same"]
 
 
 def test_waiting_for_a_prefix_ends_when_its_computation_is_cancelled() -> None:

@@ -2,7 +2,7 @@
 
 import json
 
-from llm_inference_api.requests.request import Constraint, Language
+from llm_inference_api.requests.constraint import Constraint, Language
 
 
 def _deep(levels: int) -> str:

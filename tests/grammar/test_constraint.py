@@ -5,7 +5,7 @@ import pytest
 
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.grammar.constraint import TokenMask
-from llm_inference_api.requests.request import Constraint, Language
+from llm_inference_api.requests.constraint import Constraint, Language
 from llm_inference_api.text.families.thoughts import thoughts_rules
 from tests.fakes.bombs import SCHEMAS
 from tests.grammar.grammars import BYTES

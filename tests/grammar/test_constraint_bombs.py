@@ -11,7 +11,9 @@ import pytest
 
 import llm_inference_api.demo
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.request import Constraint, FinishReason, GenerationRequest, Language, Sampling
+from llm_inference_api.requests.answer import FinishReason
+from llm_inference_api.requests.constraint import Constraint, Language
+from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.worker.preparer import Preparer
 from tests.engine.in_process import Answer, InProcess
 from tests.fakes.bombs import BOMBS
@@ -76,4 +78,4 @@ def _longest_gap(running: InProcess, bomb: Constraint) -> float:
 
 def _prepare(preparer: Preparer, request: GenerationRequest) -> None:
     with contextlib.suppress(InvalidFieldError):
-        preparer.prepare(request).sampler.close()
+        preparer.prepare(request)[0].sampler.close()

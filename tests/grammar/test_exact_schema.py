@@ -5,7 +5,7 @@ import pytest
 
 from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.grammar.exact_schema import exact
-from llm_inference_api.requests.request import Constraint, Language
+from llm_inference_api.requests.constraint import Constraint, Language
 from tests.grammar.grammars import BYTES
 
 

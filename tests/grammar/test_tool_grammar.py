@@ -6,7 +6,7 @@ import pytest
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.grammar.tool_grammar import tool_constraint
-from llm_inference_api.requests.request import Constraint, Language
+from llm_inference_api.requests.constraint import Constraint, Language
 from llm_inference_api.requests.tools import Tool, ToolMode, ToolUse
 from llm_inference_api.text.families.thoughts import thoughts_rules
 from llm_inference_api.text.families.tool_format import ToolFormat

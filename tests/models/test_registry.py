@@ -16,11 +16,14 @@ from llm_inference_api.models.hub.fetch import HubOptions
 from llm_inference_api.models.memory import Room
 from llm_inference_api.models.registry import Policy, Registry, ServedModel, build_registry
 from llm_inference_api.models.source import Sources
+from llm_inference_api.requests.answer import Progress, Stage
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed, Input
 from llm_inference_api.requests.model_status import ModelStatus, Observer, State
 from llm_inference_api.requests.reference import parse_references
-from llm_inference_api.requests.request import Delta, GenerationRequest, Progress, Sampling, Stage, Stopping
+from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
+from llm_inference_api.requests.step import Delta
+from tests.fakes.mail import of_model
 
 
 class Recorder(Observer):
@@ -62,7 +65,7 @@ def request(name: str = "a", max_tokens: int = 5, prompt: str = "hello") -> Gene
 
 
 async def complete(model: ServedModel, item: GenerationRequest) -> list[Delta | Progress]:
-    async with aclosing(model.stream(item, None)) as items:
+    async with aclosing(of_model(model, item)) as items:
         return [part async for part in items]
 
 
@@ -88,7 +91,7 @@ async def test_stream_says_that_the_model_is_loading(model_directory: Path) -> N
     """Whoever waits for a load hears so at the interval."""
     async with (
         registry("tiny.gguf", model_directory) as models,
-        aclosing(models.get("tiny.gguf").stream(request(), 0.01)) as items,
+        aclosing(of_model(models.get("tiny.gguf"), request(), 0.01)) as items,
     ):
         assert await anext(items) == Progress(Stage.LOADING)
 
@@ -97,7 +100,7 @@ async def test_caller_that_leaves_does_not_stop_the_load(model_directory: Path) 
     """A load goes on for the others when the caller that began it leaves."""
     async with registry("tiny.gguf", model_directory) as models:
         model = models.get("tiny.gguf")
-        items = model.stream(request(), 0.01)
+        items = of_model(model, request(), 0.01)
         await anext(items)
         await items.aclose()
         assert (await until(model, lambda status: status.state is not State.LOADING)).state is State.ACTIVE
@@ -108,7 +111,7 @@ async def test_unload_goes_on_where_its_caller_leaves(model_directory: Path) -> 
     async with registry("tiny.gguf", model_directory) as built:
         model = built.get("tiny.gguf")
         await model.load()
-        async with aclosing(model.stream(request(max_tokens=30), None)) as items:
+        async with aclosing(of_model(model, request(max_tokens=30))) as items:
             await anext(items)
             unload = asyncio.ensure_future(model.unload())
             await asyncio.sleep(0)
@@ -127,7 +130,7 @@ async def test_unload_waits_for_open_requests(model_directory: Path) -> None:
     """A model leaves the memory when its requests have ended whole, and refuses new ones meanwhile."""
     async with registry("tiny.gguf", model_directory) as models:
         model = models.get("tiny.gguf")
-        items = model.stream(request(max_tokens=500), None)
+        items = of_model(model, request(max_tokens=500))
         await anext(items)
         unload = asyncio.ensure_future(model.unload())
         await until(model, lambda status: status.state is State.UNLOADING)
@@ -156,7 +159,7 @@ async def test_failed_load_backs_off(model_directory: Path) -> None:
 async def cut_off(model: ServedModel, pid: int | None) -> None:
     """Kills the worker while it computes the request."""
     assert pid is not None
-    async for _ in model.stream(request(max_tokens=100), None):
+    async for _ in of_model(model, request(max_tokens=100)):
         os.kill(pid, signal.SIGKILL)
 
 
@@ -169,7 +172,7 @@ async def test_answered_request_is_no_suspect(model_directory: Path) -> None:
             with pytest.raises(UnavailableError):
                 await cut_off(model, client.pid)
             await until(model, lambda status: status.state is State.ACTIVE)
-            assert [item async for item in model.stream(request(max_tokens=100), None)]
+            assert [item async for item in of_model(model, request(max_tokens=100))]
 
 
 async def test_dead_worker_is_replaced_at_once_and_then_ever_later(model_directory: Path) -> None:

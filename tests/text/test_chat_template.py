@@ -1,7 +1,7 @@
 import pytest
 
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
-from llm_inference_api.requests.request import Message
+from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.tools import Tool, ToolCall
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.families.tool_format import ToolFormat

@@ -7,9 +7,9 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,22 +20,14 @@ from llm_inference_api.errors import (
     OverloadedError,
     UnavailableError,
 )
+from llm_inference_api.requests.answer import FinishReason, Progress, Stage
+from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
-from llm_inference_api.requests.request import (
-    Delta,
-    FinishReason,
-    GenerationRequest,
-    Message,
-    Progress,
-    Sampling,
-    Stage,
-    StageEntry,
-    Stopping,
-    stage_listener,
-)
-from llm_inference_api.requests.step import StepStats
+from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
+from llm_inference_api.requests.step import Delta, StepStats
 from llm_inference_api.worker.client import EngineClient
 from llm_inference_api.worker.messages import LogLine
+from tests.fakes.mail import of_client
 
 
 class Worker:
@@ -62,7 +54,7 @@ class Worker:
                 await asyncio.sleep(0.005)
 
     async def complete(self, request: GenerationRequest) -> list[Delta]:
-        async with aclosing(self.client.stream(request, None)) as items:
+        async with aclosing(of_client(self.client, request)) as items:
             return [item async for item in items if isinstance(item, Delta)]
 
 
@@ -143,7 +135,7 @@ async def test_reader_that_is_late_gets_one_joined_delta(config: EngineConfig) -
     async with running(config) as worker:
         expected = text(await worker.complete(request("first", max_tokens=20, temperature=0.0)))
         late = request("late", max_tokens=20, temperature=0.0)
-        async with aclosing(worker.client.stream(late, None)) as items:
+        async with aclosing(of_client(worker.client, late)) as items:
             first = await anext(items)
             await worker.until(lambda stats: stats.running == 0)
             rest = [item async for item in items]
@@ -162,7 +154,7 @@ async def test_error_of_the_request_reaches_its_caller(config: EngineConfig) -> 
 async def test_full_queue_refuses_at_once(config: EngineConfig) -> None:
     """More requests than slots and queue hold are refused, with a time to come back."""
     async with running(replace(config, slots=1), queue_length=1) as worker:
-        open_requests = [worker.client.stream(request(f"r{index}", max_tokens=2000), None) for index in range(2)]
+        open_requests = [of_client(worker.client, request(f"r{index}", max_tokens=2000)) for index in range(2)]
         for items in open_requests[:1]:
             await anext(items)
         waiting = asyncio.ensure_future(anext(open_requests[1]))
@@ -179,7 +171,7 @@ async def test_full_queue_refuses_at_once(config: EngineConfig) -> None:
 async def test_closed_stream_frees_its_slot_at_the_next_step(config: EngineConfig) -> None:
     """A caller that leaves costs nothing more: the next report has the request cancelled, and none running."""
     async with running(config) as worker:
-        items = worker.client.stream(request(max_tokens=2000), None)
+        items = of_client(worker.client, request(max_tokens=2000))
         await anext(items)
         await items.aclose()
         stats = await worker.until(lambda stats: bool(stats.cancelled))
@@ -191,9 +183,9 @@ async def test_closed_stream_frees_its_slot_at_the_next_step(config: EngineConfi
 async def test_request_that_waits_reports_its_place(config: EngineConfig) -> None:
     """A queued request yields progress at the interval."""
     async with running(replace(config, slots=1)) as worker:
-        running_items = worker.client.stream(request("runs", max_tokens=2000), None)
+        running_items = of_client(worker.client, request("runs", max_tokens=2000))
         await anext(running_items)
-        waiting_items = worker.client.stream(request("waits"), 0.01)
+        waiting_items = of_client(worker.client, request("waits"), 0.01)
         assert await anext(waiting_items) == Progress(Stage.QUEUED, 0)
         await waiting_items.aclose()
         await running_items.aclose()
@@ -202,7 +194,7 @@ async def test_request_that_waits_reports_its_place(config: EngineConfig) -> Non
 async def test_killed_worker_fails_open_requests_with_the_cause(config: EngineConfig) -> None:
     """When the process dies, its requests say so within a second, and the exit is reported once."""
     async with running(config) as worker:
-        items = worker.client.stream(request(max_tokens=2000), None)
+        items = of_client(worker.client, request(max_tokens=2000))
         await anext(items)
         assert worker.client.pid is not None
         os.kill(worker.client.pid, signal.SIGKILL)
@@ -218,7 +210,7 @@ async def test_killed_worker_fails_open_requests_with_the_cause(config: EngineCo
 async def test_silent_worker_is_killed(config: EngineConfig) -> None:
     """A worker that is stopped while it owes an answer is taken for hung after the step timeout."""
     async with running(replace(config, step_timeout=0.3)) as worker:
-        items = worker.client.stream(request(max_tokens=2000), None)
+        items = of_client(worker.client, request(max_tokens=2000))
         await anext(items)
         assert worker.client.pid is not None
         os.kill(worker.client.pid, signal.SIGSTOP)
@@ -266,14 +258,15 @@ async def test_chat_uses_the_models_template(config: EngineConfig) -> None:
     assert chat[-1].usage.prompt_tokens == raw[-1].usage.prompt_tokens == 5
 
 
-async def test_worker_tells_who_listens_where_the_request_stands(config: EngineConfig) -> None:
+async def test_worker_reports_the_stages_of_a_request(config: EngineConfig) -> None:
     """The stages come in order, within the time of the request."""
-    entries: list[StageEntry] = []
-    stage_listener.set(entries.append)
     async with running(config) as worker:
         before = time.monotonic()
-        await worker.complete(request("a"))
+        mailbox = worker.client.submit(request("a"), {})
+        await mailbox.end()
         after = time.monotonic()
+        entries = mailbox.take_entries()
+        worker.client.release(mailbox)
     assert [(entry.request_id, entry.stage) for entry in entries] == [
         ("a", Stage.QUEUED),
         ("a", Stage.PREFILL),
@@ -283,25 +276,45 @@ async def test_worker_tells_who_listens_where_the_request_stands(config: EngineC
     assert times == sorted(times)
 
 
-async def test_workers_line_about_a_request_is_logged_in_its_context(config: EngineConfig) -> None:
-    """So the line says whose request it is about, although the worker knows nothing of callers."""
-    caller: ContextVar[str] = ContextVar("caller", default="nobody")
-    heard: list[tuple[str, str]] = []
+async def test_several_answers_have_one_mailbox_and_their_own_seeds(config: EngineConfig) -> None:
+    """Each answer is what a request with its seed gets."""
+    several = replace(request("several", "a prompt of more than thirty-two tokens of one byte each"), n=3)
+    async with running(config) as worker:
+        await worker.complete(replace(several, id="first", n=1))  # The prompt is in the cache for all.
+        alone = [
+            text(await worker.complete(replace(several, id=f"{seed}", n=1, sampling=Sampling(seed, temperature=1.0))))
+            for seed in (1, 2, 3)
+        ]
+        found = await worker.complete(several)
+    assert [text([delta for delta in found if delta.index == index]) for index in range(3)] == alone
+    assert len(set(alone)) == 3
+    assert [delta.usage is not None for delta in found if delta.finish_reason] == [True] * 3
+
+
+async def test_request_that_wants_more_answers_than_there_is_room_is_refused(config: EngineConfig) -> None:
+    """All its answers count, before any is computed."""
+    async with running(replace(config, slots=1), queue_length=1) as worker:
+        with pytest.raises(OverloadedError, match="n is too many"):
+            worker.client.submit(replace(request(), n=3), {})
+        assert await worker.complete(replace(request("two"), n=2))
+
+
+async def test_workers_line_about_a_request_says_whose_it_is(config: EngineConfig) -> None:
+    """The worker knows nothing of callers: the line has the values that came with the request."""
+    heard: list[tuple[str, Any]] = []
 
     class Hearing(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            heard.append((record.getMessage(), caller.get()))
+            heard.append((record.getMessage(), getattr(record, "fields", None)))
 
     hearing, logger = Hearing(), logging.getLogger("llm_inference_api.worker")
     logger.addHandler(hearing)
     try:
         async with running(config) as worker:
-            caller.set("somebody")
-            async with aclosing(worker.client.stream(request("a", max_tokens=500), None)) as items:
-                await anext(items)
-                caller.set("nobody")
-                worker.client._handle(LogLine(logging.WARNING, "about it", "a"))
-                worker.client._handle(LogLine(logging.WARNING, "about something else"))
+            mailbox = worker.client.submit(request("a", max_tokens=500), {"request_id": "somebody's"})
+            worker.client._handle(LogLine(logging.WARNING, "about it", "a"))
+            worker.client._handle(LogLine(logging.WARNING, "about something else"))
+            worker.client.release(mailbox)
     finally:
         logger.removeHandler(hearing)
-    assert heard[-2:] == [("about it", "somebody"), ("about something else", "nobody")]
+    assert heard[-2:] == [("about it", {"request_id": "somebody's"}), ("about something else", None)]

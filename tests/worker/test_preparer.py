@@ -3,7 +3,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
-from llm_inference_api.requests.request import GenerationRequest, Message, Sampling, Stopping
+from llm_inference_api.requests.chat import Message
+from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.worker.preparer import Preparer
@@ -36,8 +37,8 @@ def request(prompt: str | tuple[Message, ...], max_tokens: int | None = None, **
 
 def test_default_max_tokens_shrinks_to_the_room_that_is_left() -> None:
     """A request that names no max_tokens gets the default, or what the context leaves."""
-    assert preparer().prepare(request("x" * 10)).max_tokens == 20
-    assert preparer().prepare(request("x" * 95)).max_tokens == 5
+    assert preparer().prepare(request("x" * 10))[0].max_tokens == 20
+    assert preparer().prepare(request("x" * 95))[0].max_tokens == 5
 
 
 def test_max_tokens_that_do_not_fit_are_refused() -> None:

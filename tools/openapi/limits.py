@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from llm_inference_api.api.native import constraints, embeddings, tokens, tools, translation
-from llm_inference_api.api.native.translation import RANGES, Range
+from llm_inference_api.requests import chat, constraint, inquiry, json_object, limits, tools
+from llm_inference_api.requests.limits import RANGES, Range
 
 Json = dict[str, Any]
 
@@ -19,51 +19,51 @@ def _number(value: float) -> float | int:
 
 
 def _items(most: int, *, least: int = 0, **of_each: Any) -> Json:
-    limits: Json = {"maxItems": most}
+    bounds: Json = {"maxItems": most}
     if least:
-        limits["minItems"] = least
-    return {**limits, "items": of_each} if of_each else limits
+        bounds["minItems"] = least
+    return {**bounds, "items": of_each} if of_each else bounds
 
 
 SAMPLING: dict[str, Json] = {
     **{field: of_range(allowed) for field, allowed in RANGES.items()},
     "max_tokens": {"minimum": 1},
     "n": {"minimum": 1},
-    "stop": _items(translation.MAX_STOP, minLength=1, maxLength=translation.MAX_STOP_CHARACTERS),
+    "stop": _items(limits.MAX_STOP, minLength=1, maxLength=limits.MAX_STOP_CHARACTERS),
     "logit_bias": {
-        "maxProperties": translation.MAX_LOGIT_BIAS,
+        "maxProperties": limits.MAX_LOGIT_BIAS,
         "propertyNames": {"pattern": "^[0-9]+$"},
-        "additionalProperties": of_range(translation.BIAS_RANGE),
+        "additionalProperties": of_range(limits.BIAS_RANGE),
     },
 }
 """Of the fields that shape an answer, whichever API names them."""
 
 _CONSTRAINTS: dict[str, Json] = {
-    name: {"minLength": 1, "maxLength": constraints.MAX_BYTES} for name in ("json_schema", "regex", "lark")
+    name: {"minLength": 1, "maxLength": json_object.MAX_BYTES} for name in ("json_schema", "regex", "lark")
 }
 
 LIMITS: dict[str, dict[str, Json]] = {
     "GenerateRequest": {
         **SAMPLING,
         **_CONSTRAINTS,
-        "prompt": {"minLength": 1, "maxLength": translation.MAX_PROMPT_BYTES},
+        "prompt": {"minLength": 1, "maxLength": limits.MAX_PROMPT_BYTES},
     },
     "ChatRequest": {
         **SAMPLING,
         **_CONSTRAINTS,
-        "messages": _items(translation.MAX_MESSAGES, least=1),
+        "messages": _items(chat.MAX_MESSAGES, least=1),
         "tools": _items(tools.MAX_TOOLS),
     },
-    "ChatMessage": {"role": {"enum": list(translation.ROLES)}},
-    "Choice": {"texts": _items(constraints.MAX_TEXTS, least=1, minLength=1)},
-    "Tool": {"name": {"pattern": f"^{tools.NAME.pattern}$"}},
+    "ChatMessage": {"role": {"enum": list(chat.ROLES)}},
+    "Choice": {"texts": _items(constraint.MAX_TEXTS, least=1, minLength=1)},
+    "Tool": {"name": {"pattern": f"^{tools.TOOL_NAME.pattern}$"}},
     "EmbedRequest": {
-        "texts": _items(embeddings.MAX_INPUTS, minLength=1),
-        "token_lists": _items(embeddings.MAX_INPUTS),
+        "texts": _items(inquiry.MAX_INPUTS, minLength=1),
+        "token_lists": _items(inquiry.MAX_INPUTS),
     },
-    "TokenList": {"token_ids": _items(embeddings.MAX_TOKENS, least=1)},
-    "TokenizeRequest": {"text": {"maxLength": translation.MAX_PROMPT_BYTES}},
-    "DetokenizeRequest": {"token_ids": _items(tokens.MAX_TOKENS)},
+    "TokenList": {"token_ids": _items(inquiry.MAX_TOKENS, least=1)},
+    "TokenizeRequest": {"text": {"maxLength": limits.MAX_PROMPT_BYTES}},
+    "DetokenizeRequest": {"token_ids": _items(inquiry.MAX_TOKENS)},
 }
 """Of the fields of each request's message. Those that a setting moves are said in words."""
 

@@ -5,16 +5,17 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from llm_inference_api.api.native.embeddings import MAX_INPUTS, MAX_TOKENS
-from llm_inference_api.api.native.tools import MAX_TOOLS, NAME
-from llm_inference_api.api.native.translation import MAX_MESSAGES, MAX_PROMPT_BYTES, MAX_TOP_LOGPROBS
-from llm_inference_api.api.openai.requests import (
+from llm_inference_api.api.openai.params import (
     IGNORED,
     UNSUPPORTED,
     ChatCompletionParams,
     CompletionParams,
     EmbeddingParams,
 )
+from llm_inference_api.requests.chat import MAX_MESSAGES
+from llm_inference_api.requests.inquiry import MAX_INPUTS, MAX_TOKENS
+from llm_inference_api.requests.limits import MAX_PROMPT_BYTES, MAX_TOP_LOGPROBS
+from llm_inference_api.requests.tools import MAX_TOOLS, TOOL_NAME
 from tools.openapi.contract import PACKAGE
 from tools.openapi.limits import SAMPLING
 from tools.openapi.openai_answers import ANSWER_PARTS, ANSWERS, EVENTS
@@ -38,7 +39,7 @@ _LIMITS: dict[str, dict[str, Json]] = {
         "logprobs": {"minimum": 0, "maximum": MAX_TOP_LOGPROBS},
         "prompt": {"minLength": 1, "maxLength": MAX_PROMPT_BYTES, "minItems": 1, "maxItems": 1},
     },
-    "Function": {"name": {"pattern": f"^{NAME.pattern}$"}},
+    "FunctionParam": {"name": {"pattern": f"^{TOOL_NAME.pattern}$"}},
 }
 
 

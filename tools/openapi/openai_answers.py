@@ -1,4 +1,4 @@
-"""OpenAI's objects as `api/openai/responses.py` writes them; the fuzz test holds the two against each other."""
+"""OpenAI's objects as `api/openai/writers.py` writes them; the fuzz test holds the two against each other."""
 
 from typing import Any
 

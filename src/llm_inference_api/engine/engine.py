@@ -8,8 +8,8 @@ from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Scheduler, Trun
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import OverloadedError, ServiceError, UnavailableError
-from llm_inference_api.requests.request import Delta, FinishReason, Progress, Stage, StageEntry
-from llm_inference_api.requests.step import Rejection, StepOutput, StepStats
+from llm_inference_api.requests.answer import FinishReason, Progress, Stage
+from llm_inference_api.requests.step import Delta, Rejection, StageEntry, StepOutput, StepStats
 
 PROGRESS_INTERVAL = 1.0
 """Seconds between reports on requests that have no text yet."""
@@ -32,7 +32,8 @@ class Engine:
         self._queue_timeout = queue_timeout
         self._clock = clock
         self._next_progress = 0.0
-        self._sequences: dict[str, Sequence] = {}
+        self._requests: dict[str, list[Sequence]] = {}
+        """The sequences of each request that have not ended."""
         self._rejections: list[Rejection] = []
         self._cancelled: list[Stage] = []
         self._entries: list[StageEntry] = []
@@ -42,22 +43,21 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Whether a step has anything to do or to say."""
-        return bool(self._sequences or self._rejections or self._cancelled)
+        return bool(self._requests or self._rejections or self._cancelled)
 
     def submit(self, sequence: Sequence) -> None:
         """Puts a sequence into the queue."""
-        self._sequences[sequence.id] = sequence
+        self._requests.setdefault(sequence.request_id, []).append(sequence)
         self._scheduler.add(sequence)
-        self._entries.append(StageEntry(sequence.id, Stage.QUEUED, sequence.submitted_at))
+        self._enter(sequence, Stage.QUEUED, sequence.submitted_at)
 
     def reject(self, request_id: str, error: ServiceError) -> None:
         """Lets the next step say that a request cannot be computed."""
         self._rejections.append(Rejection(request_id, error))
 
     def cancel(self, request_id: str) -> None:
-        """Forgets a request, in whatever stage it is; one that has ended is none."""
-        sequence = self._sequences.get(request_id)
-        if sequence is not None:
+        """Forgets a request, in whatever stage its answers are; one that has ended is none."""
+        for sequence in list(self._requests.get(request_id, ())):
             self._cancelled.append(sequence.stage)
             self._end(sequence)
 
@@ -70,17 +70,17 @@ class Engine:
         started = self._clock()
         self._expire(started)
         plan = self._schedule()
-        self._entries += [StageEntry(sequence.id, Stage.PREFILL, started) for sequence in plan.admitted]
+        for sequence in plan.admitted:
+            self._enter(sequence, Stage.PREFILL, started)
         scored = self._forward(plan)
         deltas = self._sample(scored)
         return self._emit(plan, deltas, started)
 
     def _expire(self, now: float) -> None:
+        problem = f"no slot was free within {self._queue_timeout:g} s"
         for sequence in list(self._scheduler.waiting):
             if now - sequence.submitted_at > self._queue_timeout:
-                problem = f"no slot was free within {self._queue_timeout:g} s"
-                self.reject(sequence.id, OverloadedError(problem, self._queue_timeout))
-                self._end(sequence)
+                self._fail(sequence.request_id, OverloadedError(problem, self._queue_timeout))
 
     def _schedule(self) -> Plan:
         decoding = any(sequence.stage is Stage.DECODE for sequence in self._scheduler.running)
@@ -114,7 +114,10 @@ class Engine:
         due = [*((sequence, KEPT) for sequence in self._late), *scored]
         self._late = []
         deltas = [
-            delta for sequence, row in due if self._is_due(sequence, row) for delta in self._choose(sequence, row)
+            delta
+            for sequence, row in due
+            if not sequence.ended and self._is_due(sequence, row)  # A sibling's failure ends a sequence meanwhile.
+            for delta in self._choose(sequence, row)
         ]
         if self._late and not deltas and all(not sequence.uncomputed for sequence in self._scheduler.running):
             deltas = self._choose(self._late.pop(0), KEPT)
@@ -133,15 +136,14 @@ class Engine:
         try:
             token = sequence.sampler.sample(row)
         except ServiceError as error:
-            self.reject(sequence.id, error)
-            self._end(sequence)
+            self._fail(sequence.request_id, error)
             return []
         return [self._append(sequence, row, token)]
 
     def _append(self, sequence: Sequence, row: int, token: int) -> Delta:
         sequence.tokens.append(token)
         if sequence.completion_tokens == 1:
-            self._entries.append(StageEntry(sequence.id, Stage.DECODE, self._clock()))
+            self._enter(sequence, Stage.DECODE, self._clock())
         top = sequence.request.sampling.logprobs
         if top is not None:
             sequence.pending_logprobs.append(sequence.sampler.logprob(row, token, top))
@@ -155,10 +157,11 @@ class Engine:
         return self._delta(sequence, text)
 
     def _delta(self, sequence: Sequence, text: str) -> Delta:
-        if sequence.finish_reason is None:
-            return Delta(sequence.id, text, sequence.take_logprobs() if text else ())
+        request_id, index, reason = sequence.request_id, sequence.index, sequence.finish_reason
+        if reason is None:
+            return Delta(request_id, text, sequence.take_logprobs() if text else (), index=index)
         self._end(sequence)
-        return Delta(sequence.id, text, sequence.take_logprobs(), sequence.finish_reason, sequence.usage)
+        return Delta(request_id, text, sequence.take_logprobs(), reason, sequence.usage, index)
 
     def _emit(self, plan: Plan, deltas: list[Delta], started: float) -> StepOutput:
         now = self._clock()
@@ -179,9 +182,9 @@ class Engine:
             return ()
         self._next_progress = now + PROGRESS_INTERVAL
         return (
-            *((seq.id, Progress(Stage.QUEUED, ahead)) for ahead, seq in enumerate(self._scheduler.waiting)),
+            *((seq.request_id, Progress(Stage.QUEUED, ahead)) for ahead, seq in enumerate(self._scheduler.waiting)),
             *(
-                (seq.id, Progress(Stage.PREFILL, 0, seq.prompt_length, seq.computed))
+                (seq.request_id, Progress(Stage.PREFILL, 0, seq.prompt_length, seq.computed))
                 for seq in self._scheduler.running
                 if seq.stage is Stage.PREFILL
             ),
@@ -204,17 +207,31 @@ class Engine:
             oldest_waiting=max((now - sequence.submitted_at for sequence in self._scheduler.waiting), default=0.0),
         )
 
+    def _enter(self, sequence: Sequence, stage: Stage, at: float) -> None:
+        self._entries.append(StageEntry(sequence.request_id, stage, at, sequence.index))
+
     def _end(self, sequence: Sequence) -> None:
-        del self._sequences[sequence.id]
+        sequence.ended = True
+        siblings = self._requests[sequence.request_id]
+        siblings.remove(sequence)
+        if not siblings:
+            del self._requests[sequence.request_id]
         self._scheduler.remove(sequence)
         self._late = [other for other in self._late if other is not sequence]
         sequence.sampler.close()
 
-    def _fail_all(self, error: BackendError) -> None:
-        """Ends all running sequences: what a failed forward leaves in the cache is unknown."""
-        for sequence in list(self._scheduler.running):
-            self.reject(sequence.id, UnavailableError("FORWARD_FAILED", str(error)))
+    def _fail(self, request_id: str, error: ServiceError) -> None:
+        """Ends all answers to a request with an error, unless it has ended already."""
+        sequences = list(self._requests.get(request_id, ()))
+        if sequences:
+            self.reject(request_id, error)
+        for sequence in sequences:
             self._end(sequence)
+
+    def _fail_all(self, error: BackendError) -> None:
+        """Ends all running requests: what a failed forward leaves in the cache is unknown."""
+        for sequence in list(self._scheduler.running):
+            self._fail(sequence.request_id, UnavailableError("FORWARD_FAILED", str(error)))
         self._scheduler.cache.clear()
         self._backend.clear()
 

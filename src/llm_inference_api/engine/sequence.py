@@ -1,15 +1,16 @@
-"""One request on its way through the engine."""
+"""One answer to a request, on its way through the engine."""
 
 from dataclasses import dataclass, field
 
 from llm_inference_api.engine.backend import Sampler
 from llm_inference_api.engine.output import OutputText
-from llm_inference_api.requests.request import FinishReason, GenerationRequest, Stage, TokenLogprob, Usage
+from llm_inference_api.requests.answer import FinishReason, Stage, TokenLogprob, Usage
+from llm_inference_api.requests.request import GenerationRequest
 
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """The known tokens of a request, how many of them the model has computed, and the text that came of it."""
+    """The known tokens of an answer, how many of them the model has computed, and the text that came of it."""
 
     request: GenerationRequest
     tokens: list[int]
@@ -19,6 +20,8 @@ class Sequence:
     sampler: Sampler
     submitted_at: float
     """Seconds on the monotonic clock."""
+    index: int = 0
+    """Which of the request's answers this is."""
     prompt_length: int = field(init=False)
     computed: int = 0
     """Leading tokens whose keys and values are in the cache."""
@@ -26,6 +29,8 @@ class Sequence:
     """Tokens of the prompt that were found in the cache at admission."""
     seat: int | None = None
     finish_reason: FinishReason | None = None
+    ended: bool = False
+    """Whether the engine has forgotten the sequence, for whatever reason."""
     pending_logprobs: list[TokenLogprob] = field(default_factory=list)
     """Of tokens whose text is not sent yet."""
 
@@ -33,8 +38,8 @@ class Sequence:
         self.prompt_length = len(self.tokens)
 
     @property
-    def id(self) -> str:
-        """The request's id."""
+    def request_id(self) -> str:
+        """The request's id, which all its answers share."""
         return self.request.id
 
     @property

@@ -1,119 +1,64 @@
-"""How an RPC gets its answers from a model: within its time."""
+"""Whole answers, put together from their events."""
 
-import asyncio
-import time
-import uuid
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-import grpc.aio
-
-from llm_inference_api.errors import DeadlineError
-from llm_inference_api.generation.choices import answer
-from llm_inference_api.generation.reading import read
-from llm_inference_api.generation.record import Generation, Witness
-from llm_inference_api.models.registry import Registry, ServedModel
-from llm_inference_api.observability.spans import Asked
-from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
-from llm_inference_api.requests.request import Delta, GenerationRequest, Progress
-from llm_inference_api.rpc.call import current_call
-
-Context = grpc.aio.ServicerContext[Any, Any]
+from llm_inference_api.requests.answer import (
+    CallPart,
+    End,
+    Event,
+    FinishReason,
+    Progress,
+    Text,
+    Thought,
+    TokenLogprob,
+    Usage,
+)
+from llm_inference_api.requests.tools import ToolCall
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long requests may take, and how long streams may be silent, in seconds."""
+@dataclass(slots=True)
+class Answer:
+    """One of a request's answers, as far as its events have come."""
 
-    default_timeout: float
-    longest_timeout: float
-    progress_interval: float
+    index: int
+    text: str = ""
+    thoughts: str = ""
+    calls: list[ToolCall] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    reason: FinishReason | None = None
+    """None until the answer ends."""
 
+    def add(self, event: Text | Thought | CallPart | End) -> None:
+        """Adds an event of this answer."""
+        self.logprobs += event.logprobs
+        match event:
+            case Text(text):
+                self.text += text
+            case Thought(text):
+                self.thoughts += text
+            case CallPart(call, call_id, name, arguments):
+                self._continue(call, ToolCall(call_id, name, arguments))
+            case End(reason):
+                self.reason = reason
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request, who is to answer it, and how often."""
-
-    model: ServedModel
-    request: GenerationRequest
-    count: int = 1
-    """Answers that are wanted."""
-    created: int = field(default_factory=lambda: int(time.time()))
-    """Seconds since 1970-01-01 UTC."""
-
-    def asked(self, *, streamed: bool) -> Asked:
-        """Returns what is known of the request before it is answered."""
-        return Asked(self.model.status.id, self.request, self.count, streamed)
-
-
-class Answers:
-    """Asks models."""
-
-    def __init__(self, registry: Registry, patience: Patience, witness: Witness) -> None:
-        self._registry = registry
-        self._patience = patience
-        self._witness = witness
-
-    def model(self, name: str) -> ServedModel:
-        """Returns the model of this name. Raises ModelNotFoundError."""
-        return self._registry.get(name)
-
-    async def whole(self, question: Question, context: Context) -> list[Delta]:
-        """Returns all deltas of all answers, the last of which has the usage. Raises what ends the request early."""
-        with self._witness.generation(question.asked(streamed=False), context) as seen:
-            async with self._within_time(context), aclosing(self._items(question, seen, None)) as items:
-                return [item async for item in items if isinstance(item, Delta)]
-
-    async def parts(self, question: Question, context: Context) -> AsyncGenerator[Delta | Progress]:
-        """Yields the deltas as they come, and where the request stands while none do. Raises as `whole`."""
-        interval = self._patience.progress_interval
-        with self._witness.generation(question.asked(streamed=True), context) as seen:
-            async with self._within_time(context), aclosing(self._items(question, seen, interval)) as items:
-                async for item in items:
-                    yield item
-
-    async def inquire(self, model: ServedModel, inquiry: Inquiry, context: Context) -> Findings:
-        """Returns what the model's worker finds. Raises what it says, or DeadlineError."""
-        current_call.get().facts["model"] = model.status.id
-        async with self._within_time(context):
-            return await model.inquire(inquiry)
-
-    async def embed(self, model: ServedModel, embed: Embed, context: Context) -> Embeddings:
-        """Returns the embeddings that the model's worker computes. Raises as `inquire`."""
-        with self._witness.embedding(model.status.id, context) as seen:
-            async with self._within_time(context):
-                found = await model.embed(embed)
-            seen.saw(sum(embedding.tokens for embedding in found))
-        return found
-
-    @staticmethod
-    async def _items(question: Question, seen: Generation, interval: float | None) -> AsyncGenerator[Delta | Progress]:
-        """Yields what the model has for the request."""
-        request = replace(question.request, caller=current_call.get().caller)
-        raw = answer(question.model, request, question.count, interval)
-        async with aclosing(read(question.model, request, raw)) as items:
-            async for item in items:
-                if isinstance(item, Delta):
-                    seen.saw(item)
-                yield item
-
-    @asynccontextmanager
-    async def _within_time(self, context: Context) -> AsyncGenerator[None]:
-        """Raises DeadlineError when the request has taken too long. A caller's own deadline is gRPC's to enforce."""
-        has_deadline = context.time_remaining() is not None
-        limit = self._patience.longest_timeout if has_deadline else self._patience.default_timeout
-        try:
-            async with asyncio.timeout(min(limit, self._patience.longest_timeout)) as timer:
-                yield
-        except TimeoutError:
-            if not timer.expired():
-                raise
-            problem = f"the request took longer than {limit:g} s, the service's limit; ask for fewer tokens"
-            raise DeadlineError(problem) from None
+    def _continue(self, call: int, part: ToolCall) -> None:
+        if call == len(self.calls):
+            self.calls.append(part)
+        else:
+            begun = self.calls[call]
+            self.calls[call] = ToolCall(begun.id, begun.name, begun.arguments + part.arguments)
 
 
-def new_id(kind: str) -> str:
-    """Returns an id that no other answer has."""
-    return f"{kind}-{uuid.uuid4().hex}"
+def whole_answers(events: Iterable[Event]) -> tuple[list[Answer], Usage]:
+    """Returns all answers to a request, in the order of their indices, and what they cost together."""
+    answers: dict[int, Answer] = {}
+    usage = None
+    for event in events:
+        if isinstance(event, Progress):
+            continue
+        answers.setdefault(event.index, Answer(event.index)).add(event)
+        if isinstance(event, End) and event.usage is not None:
+            usage = event.usage
+    assert usage is not None
+    return [answers[index] for index in sorted(answers)], usage

@@ -1,13 +1,11 @@
-"""Notes what becomes of requests to models: for the log, the metrics and the traces."""
+"""Records what becomes of requests to models: once for the log, the metrics and the traces."""
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import grpc
-import grpc.aio
 
 from llm_inference_api.errors import (
     ContextLengthError,
@@ -17,16 +15,16 @@ from llm_inference_api.errors import (
     ServiceError,
 )
 from llm_inference_api.observability.metrics import Metrics
-from llm_inference_api.observability.spans import Asked, Span, Spans
-from llm_inference_api.requests.request import Delta, GenerationRequest, Stage, StageEntry, stage_listener
-from llm_inference_api.rpc.call import Call, current_call, ending_of
+from llm_inference_api.observability.spans import Span
+from llm_inference_api.requests.answer import Stage, Usage
+from llm_inference_api.requests.request import GenerationRequest
+from llm_inference_api.requests.step import StageEntry
+from llm_inference_api.rpc.call import Call
 from llm_inference_api.rpc.statuses import code_of
 
-Context = grpc.aio.ServicerContext[Any, Any]
 
-
-class Generation:
-    """Sees one request for text."""
+class GenerationRecord:
+    """What becomes of one request for text."""
 
     def __init__(self, metrics: Metrics, span: Span, call: Call, model: str) -> None:
         self._metrics = metrics
@@ -34,47 +32,38 @@ class Generation:
         self._call = call
         self._model = model
         self._first_at: float | None = None
-        self._finish_reasons: list[str] = []
-        self._entries: dict[tuple[str, Stage], float] = {}
-
-    def saw(self, delta: Delta) -> None:
-        """Notes what the model adds to an answer."""
-        if self._first_at is None:
-            self._first_at = self._note_first()
-        if delta.finish_reason is not None:
-            self._finish_reasons.append(delta.finish_reason.value)
-        if delta.usage is not None:
-            self._note_end(delta, self._first_at)
+        self._entries: dict[tuple[int, Stage], float] = {}
 
     def entered(self, entry: StageEntry) -> None:
-        """Notes where the request stands in the worker; of several answers the log has the first one's times."""
+        """Records that an answer came to a stage; of several answers the log has the first one's times."""
         self._span.entered(entry)
-        self._entries[entry.request_id, entry.stage] = entry.at
+        self._entries[entry.index, entry.stage] = entry.at
         for stage, before, name in _WAITS:
-            began = self._entries.get((entry.request_id, before))
+            began = self._entries.get((entry.index, before))
             if entry.stage is stage and began is not None:
                 self._call.facts.setdefault(name, _milliseconds(entry.at - began))
 
-    def _note_first(self) -> float:
-        now = time.monotonic()
-        seconds = now - self._call.started_at
-        self._metrics.first_token(self._model, seconds)
-        self._span.first_text(seconds)
-        self._call.facts["ttft_ms"] = _milliseconds(seconds)
-        return now
+    def text_arrived(self) -> None:
+        """Records the time to the first text, at the first call."""
+        if self._first_at is None:
+            self._first_at = time.monotonic()
+            seconds = self._first_at - self._call.started_at
+            self._metrics.first_token(self._model, seconds)
+            self._span.first_text(seconds)
+            self._call.facts["ttft_ms"] = _milliseconds(seconds)
 
-    def _note_end(self, last: Delta, first_at: float) -> None:
-        assert last.finish_reason is not None
-        assert last.usage is not None
+    def ended(self, usage: Usage, finish_reasons: Sequence[str]) -> None:
+        """Records that all answers are there; they ended for these reasons, the last one's last."""
+        assert self._first_at is not None
         now = time.monotonic()
         seconds = now - self._call.started_at
-        self._metrics.generated(self._model, last.finish_reason.value, last.usage, seconds, now - first_at)
-        self._span.ended(last.usage, self._finish_reasons)
+        self._metrics.generated(self._model, finish_reasons[-1], usage, seconds, now - self._first_at)
+        self._span.ended(usage, finish_reasons)
         self._call.facts |= {
-            "input_tokens": last.usage.prompt_tokens,
-            "cached_tokens": last.usage.cached_tokens,
-            "output_tokens": last.usage.completion_tokens,
-            "finish_reason": last.finish_reason.value,
+            "input_tokens": usage.prompt_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "output_tokens": usage.completion_tokens,
+            "finish_reason": finish_reasons[-1],
         }
 
 
@@ -82,8 +71,50 @@ _WAITS = ((Stage.PREFILL, Stage.QUEUED, "queue_ms"), (Stage.DECODE, Stage.PREFIL
 """What ends with the entry to a stage: the stage before, and its name in the log."""
 
 
-class Embedding:
-    """Sees one request for embeddings."""
+class Records:
+    """Makes the records of all requests to models."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+
+    @contextmanager
+    def generation(self, request: GenerationRequest, call: Call, *, streamed: bool) -> Iterator[GenerationRecord]:
+        """Yields the record of a request for text; records how it failed where the block raises."""
+        call.facts |= {"model": request.model, "answer_id": request.id}
+        span = call.span.generation(request, streamed=streamed)
+        with span, self._failure(span, request.model, call, request):
+            yield GenerationRecord(self.metrics, span, call, request.model)
+
+    @contextmanager
+    def embedding(self, model: str, call: Call) -> Iterator["EmbeddingRecord"]:
+        """Yields the record of a request for embeddings; records how it failed where the block raises."""
+        call.facts["model"] = model
+        with call.span.embedding(model) as span, self._failure(span, model, call):
+            yield EmbeddingRecord(self.metrics, span, call, model)
+
+    @contextmanager
+    def _failure(self, span: Span, model: str, call: Call, request: GenerationRequest | None = None) -> Iterator[None]:
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
+            self._failed(span, model, call.cut_off_code())
+            raise
+        except ServiceError as error:
+            self._failed(span, model, code_of(error))
+            if reason := _refusal(error, request):
+                self.metrics.rejected(model, reason)
+            raise
+        except Exception:
+            self._failed(span, model, grpc.StatusCode.INTERNAL)
+            raise
+
+    def _failed(self, span: Span, model: str, code: grpc.StatusCode) -> None:
+        span.failed(code.name)
+        self.metrics.failed(model, code.name)
+
+
+class EmbeddingRecord:
+    """What becomes of one request for embeddings."""
 
     def __init__(self, metrics: Metrics, span: Span, call: Call, model: str) -> None:
         self._metrics = metrics
@@ -91,60 +122,11 @@ class Embedding:
         self._call = call
         self._model = model
 
-    def saw(self, tokens: int) -> None:
-        """Notes that the embeddings are there, and how many tokens their texts have."""
+    def ended(self, tokens: int) -> None:
+        """Records that the embeddings are there, and how many tokens their texts have."""
         self._metrics.embedded(self._model, tokens)
         self._span.embedded(tokens)
         self._call.facts["input_tokens"] = tokens
-
-
-class Witness:
-    """Sees all requests to models."""
-
-    def __init__(self, metrics: Metrics, spans: Spans) -> None:
-        self.metrics = metrics
-        self._spans = spans
-
-    @contextmanager
-    def generation(self, asked: Asked, context: Context) -> Iterator[Generation]:
-        """Yields what is to be told of a request for text."""
-        call = current_call.get()
-        call.facts |= {"model": asked.model, "answer_id": asked.request.id}
-        with self._spans.generation(asked) as span, self._ending(span, asked.model, context, asked.request):
-            seen = Generation(self.metrics, span, call, asked.model)
-            stage_listener.set(seen.entered)
-            yield seen
-
-    @contextmanager
-    def embedding(self, model: str, context: Context) -> Iterator["Embedding"]:
-        """Yields what is to be told of a request for embeddings."""
-        call = current_call.get()
-        call.facts["model"] = model
-        with self._spans.embedding(model) as span, self._ending(span, model, context):
-            yield Embedding(self.metrics, span, call, model)
-
-    @contextmanager
-    def _ending(
-        self, span: Span, model: str, context: Context, request: GenerationRequest | None = None
-    ) -> Iterator[None]:
-        """Notes a bad end."""
-        try:
-            yield
-        except (asyncio.CancelledError, GeneratorExit):
-            self._note_failure(span, model, ending_of(context))
-            raise
-        except ServiceError as error:
-            self._note_failure(span, model, code_of(error))
-            if reason := _refusal(error, request):
-                self.metrics.rejected(model, reason)
-            raise
-        except Exception:
-            self._note_failure(span, model, grpc.StatusCode.INTERNAL)
-            raise
-
-    def _note_failure(self, span: Span, model: str, code: grpc.StatusCode) -> None:
-        span.failed(code.name)
-        self.metrics.failed(model, code.name)
 
 
 def _refusal(error: ServiceError, request: GenerationRequest | None) -> str | None:

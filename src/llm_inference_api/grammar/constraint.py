@@ -19,7 +19,7 @@ from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.grammar.exact_schema import exact
 from llm_inference_api.grammar.trial import TooCostlyError, Trial
 from llm_inference_api.grammar.trial_process import LIMITS
-from llm_inference_api.requests.request import Constraint, Language
+from llm_inference_api.requests.constraint import Constraint, Language
 
 TokenIds = npt.NDArray[np.int32]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
 
-from llm_inference_api.requests.request import Constraint, Language
+from llm_inference_api.requests.constraint import Constraint, Language
 from llm_inference_api.requests.tools import ToolMode, ToolUse
 from llm_inference_api.text.families.thoughts import Terminal, up_to
 from llm_inference_api.text.families.tool_format import (

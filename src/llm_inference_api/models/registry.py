@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,12 +19,13 @@ from llm_inference_api.errors import (
 from llm_inference_api.models.footprint import estimate
 from llm_inference_api.models.memory import Room
 from llm_inference_api.models.source import ModelFiles, Preparation, Sources
+from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.model_status import LoadProgress, ModelStatus, Observer, State
 from llm_inference_api.requests.reference import Reference
-from llm_inference_api.requests.request import Delta, GenerationRequest, Progress, Stage
+from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import StepStats
 from llm_inference_api.worker.client import EngineClient
 
@@ -77,25 +77,20 @@ class ServedModel:
         self._tasks: set[asyncio.Task[None]] = set()
         observer.status_changed(self.status)
 
-    async def stream(self, request: GenerationRequest, interval: float | None) -> AsyncGenerator[Delta | Progress]:
-        """As `EngineClient.stream`; loads the model where it is not loaded."""
-        fingerprint = _fingerprint(request)
-        if self._suspects.get(fingerprint, 0) > _CRASHES_ALLOWED:
+    def open(self, request: GenerationRequest, identity: Mapping[str, object]) -> ModelStream:
+        """Returns the stream of the request's answers; loads the model where it is not loaded.
+
+        `identity` has the named values of log lines about the request. Raises PoisonRequestError.
+        """
+        if self._suspects.get(_fingerprint(request), 0) > _CRASHES_ALLOWED:
             raise PoisonRequestError("this request was being computed each time the model's process crashed")
-        load = asyncio.ensure_future(self.load())
-        try:
-            while not (await asyncio.wait({load}, timeout=interval))[0]:
-                yield Progress(Stage.LOADING)
-        finally:
-            load.cancel()
-        self._refuse_what_embeds_only()
-        try:
-            async with aclosing(load.result().stream(request, interval)) as items:
-                async for item in items:
-                    yield item
-            self._suspects.pop(fingerprint, None)  # It was there when the process crashed, and is not why.
-        finally:
-            self._used()
+        return ModelStream(self, request, identity)
+
+    def note_end(self, request: GenerationRequest, *, whole: bool) -> None:
+        """Notes the use; a request that was answered to its end is not why the process crashed earlier."""
+        if whole:
+            self._suspects.pop(_fingerprint(request), None)
+        self._used()
 
     @property
     def idle(self) -> bool:
@@ -126,7 +121,8 @@ class ServedModel:
         finally:
             self._used()
 
-    def _refuse_what_embeds_only(self) -> None:
+    def refuse_what_embeds_only(self) -> None:
+        """Raises UnsupportedError where the model generates no text."""
         if self.status.info is not None and not self.status.info.generates:
             problem = f"model {self.status.id!r} computes embeddings only (POST /v1/embeddings, /api/embed)"
             raise UnsupportedError("GENERATION_UNSUPPORTED", f"{problem}; it generates no text")

@@ -4,22 +4,12 @@ The classes here do nothing: they are what runs where no traces are wanted. `obs
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from llm_inference_api.requests.request import GenerationRequest, StageEntry, Usage
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request for text asks for."""
-
-    model: str
-    request: GenerationRequest
-    count: int
-    """Answers that are wanted."""
-    streamed: bool
+from llm_inference_api.requests.answer import Usage
+from llm_inference_api.requests.request import GenerationRequest
+from llm_inference_api.requests.step import StageEntry
 
 
 class Span:
@@ -50,7 +40,7 @@ class Span:
 class Spans:
     """Makes the spans."""
 
-    def generation(self, asked: Asked) -> Span:  # noqa: ARG002 - it does nothing
+    def generation(self, request: GenerationRequest, *, streamed: bool) -> Span:  # noqa: ARG002 - it does nothing
         """Returns the span of a request for text, which begins now."""
         return _NOTHING
 

@@ -22,14 +22,19 @@ from llm_inference_api import __version__
 from llm_inference_api.observability.delivery import Delivery, exporter_for
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.otlp import OtlpTarget
-from llm_inference_api.observability.spans import Asked, Span, Spans
-from llm_inference_api.requests.request import GenerationRequest, Language, Stage, StageEntry, Usage
+from llm_inference_api.observability.spans import Span, Spans
+from llm_inference_api.requests.answer import Stage, Usage
+from llm_inference_api.requests.constraint import Language
+from llm_inference_api.requests.request import GenerationRequest
+from llm_inference_api.requests.step import StageEntry
 
 _LAST_EXPORT = 2.0
 """Seconds that the last spans may take when the service stops."""
 _PROVIDER = "llama_cpp"
 _EVENTS = {Stage.QUEUED: "queue", Stage.PREFILL: "prefill", Stage.DECODE: "decode"}
 """Name of the event at which a request comes to a stage."""
+_ANSWER = "llm_inference.answer"
+"""Attribute of these events: which of the request's answers came to the stage."""
 FAILURES = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 """gRPC statuses that are the server's failures (OpenTelemetry's conventions for gRPC); others are the caller's."""
 
@@ -55,10 +60,10 @@ class Tracing(Spans):
         self.provider.add_span_processor(BatchSpanProcessor(self._delivery))
         self._tracer = self.provider.get_tracer("llm_inference_api", __version__)
 
-    def generation(self, asked: Asked) -> Span:
+    def generation(self, request: GenerationRequest, *, streamed: bool) -> Span:
         """See `Spans`."""
-        operation = "text_completion" if isinstance(asked.request.prompt, str) else "chat"
-        return self._span(operation, asked.model, _parameters(asked))
+        operation = "text_completion" if isinstance(request.prompt, str) else "chat"
+        return self._span(operation, request.model, _parameters(request, streamed=streamed))
 
     def embedding(self, model: str) -> Span:
         """See `Spans`."""
@@ -87,8 +92,7 @@ class Tracing(Spans):
 Value = str | int | float | bool | Sequence[str]
 
 
-def _parameters(asked: Asked) -> dict[str, Value]:
-    request = asked.request
+def _parameters(request: GenerationRequest, *, streamed: bool) -> dict[str, Value]:
     how, when = request.sampling, request.stopping
     values: dict[str, Value | None] = {
         gen_ai.GEN_AI_RESPONSE_ID: request.id,
@@ -100,8 +104,8 @@ def _parameters(asked: Asked) -> dict[str, Value]:
         gen_ai.GEN_AI_REQUEST_SEED: how.seed,
         gen_ai.GEN_AI_REQUEST_FREQUENCY_PENALTY: how.frequency_penalty or None,
         gen_ai.GEN_AI_REQUEST_PRESENCE_PENALTY: how.presence_penalty or None,
-        gen_ai.GEN_AI_REQUEST_CHOICE_COUNT: asked.count if asked.count > 1 else None,
-        gen_ai.GEN_AI_REQUEST_STREAM: asked.streamed or None,
+        gen_ai.GEN_AI_REQUEST_CHOICE_COUNT: request.n if request.n > 1 else None,
+        gen_ai.GEN_AI_REQUEST_STREAM: streamed or None,
         gen_ai.GEN_AI_OUTPUT_TYPE: _output_type(request),
     }
     return {name: value for name, value in values.items() if value is not None}
@@ -127,7 +131,8 @@ class ModelSpan(Span):
     def entered(self, entry: StageEntry) -> None:
         """See `Span`."""
         at = self._epoch + round(entry.at * 1e9)
-        self.recorded.add_event(_EVENTS[entry.stage], {gen_ai.GEN_AI_RESPONSE_ID: entry.request_id}, at)
+        values = {gen_ai.GEN_AI_RESPONSE_ID: entry.request_id, _ANSWER: entry.index}
+        self.recorded.add_event(_EVENTS[entry.stage], values, at)
 
     def first_text(self, seconds: float) -> None:
         """See `Span`."""

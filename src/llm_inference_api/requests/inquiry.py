@@ -1,8 +1,15 @@
 """What can be asked of a model beside answers: what it makes of texts, and their embeddings."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.limits import check_size
 from llm_inference_api.requests.request import GenerationRequest
+
+MAX_INPUTS = 128
+MAX_TOKENS = 100_000
+"""Of all token lists of a request together."""
 
 
 class Tokenize(NamedTuple):
@@ -62,3 +69,21 @@ VECTOR_TYPE = "<f4"
 Inquiry = Tokenize | Detokenize | Render
 Findings = tuple[Token, ...]
 Embeddings = tuple[Embedding, ...]
+
+
+def checked_inputs(field: str, inputs: Sequence[Input]) -> Embed:
+    """Returns the question for the field's inputs. Raises InvalidFieldError where one is empty or they are too many."""
+    if not 1 <= len(inputs) <= MAX_INPUTS:
+        raise InvalidFieldError(field, f"must have 1 to {MAX_INPUTS} items, not {len(inputs)}")
+    for item in inputs:
+        if not item.content:
+            raise InvalidFieldError(item.field, "is empty")
+    check_size(field, sum(len(item.content.encode()) for item in inputs if isinstance(item.content, str)))
+    check_tokens(field, sum(len(item.content) for item in inputs if not isinstance(item.content, str)))
+    return Embed(tuple(inputs))
+
+
+def check_tokens(field: str, count: int) -> None:
+    """Raises InvalidFieldError where a field has too many tokens."""
+    if count > MAX_TOKENS:
+        raise InvalidFieldError(field, f"has {count} tokens; at most {MAX_TOKENS} are allowed")

@@ -1,35 +1,17 @@
-"""What is asked of an engine and what it answers, free of wire types."""
+"""What is asked of a model: a prompt to continue, or a chat to answer."""
 
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import NamedTuple
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from llm_inference_api.requests.tools import ToolCall, ToolUse
+from llm_inference_api.requests.chat import Message
+from llm_inference_api.requests.constraint import Constraint
+from llm_inference_api.requests.tools import ToolUse
 
-
-class FinishReason(Enum):
-    """Why a generation ended."""
-
-    STOP = "STOP"
-    """The model ended its answer, or a stop string appeared."""
-    LENGTH = "LENGTH"
-    """`max_tokens` were generated."""
-    TOOL_CALLS = "TOOL_CALLS"
-    """The model calls tools."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a chat."""
-
-    role: str
-    content: str
-    tool_calls: tuple[ToolCall, ...] = ()
-    tool_call_id: str | None = None
-    """In a tool's result: the call's id."""
-    name: str | None = None
+MAX_SEED = 2**32 - 2
+"""llama.cpp takes 2^32 - 1 for "no seed" (LLAMA_DEFAULT_SEED)."""
+_SEEDS = MAX_SEED + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,33 +42,9 @@ class Stopping:
     ignore_eos: bool = False
 
 
-class Language(Enum):
-    """How a constraint is written."""
-
-    JSON_SCHEMA = "json_schema"
-    REGEX = "regex"
-    CHOICE = "choice"
-    """A JSON list of texts."""
-    LARK = "lark"
-
-
-@dataclass(frozen=True, slots=True)
-class Constraint:
-    """What the whole text of an answer must match."""
-
-    language: Language
-    source: str
-    field: str
-    """The field of the request that asks for it."""
-    before: str = ""
-    """Lark rules for `before`, which may stand before the text that matches; empty for nothing."""
-    words: "Constraint | None" = None
-    """What `@words` stands for in Lark rules that use it."""
-
-
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A prompt to continue, or a chat to answer."""
+    """A prompt to continue, or a chat to answer, once or several times."""
 
     id: str
     prompt: str | tuple[Message, ...]
@@ -96,77 +54,22 @@ class GenerationRequest:
     tools: ToolUse | None = None
     caller: str = ""
     """Who asks; waiting requests of different callers are served in turn."""
+    model: str = ""
+    """Id of the model; empty for the only one that is served."""
+    n: int = 1
+    """Answers that are wanted."""
+    created: int = field(default_factory=lambda: int(time.time()))
+    """Seconds since 1970-01-01 UTC."""
+
+    def sampling_of(self, index: int) -> Sampling:
+        """Returns how the answer with this index is sampled: each one has a seed of its own."""
+        return replace(self.sampling, seed=self.seed_of(index)) if index else self.sampling
+
+    def seed_of(self, index: int) -> int:
+        """Returns the seed of the answer with this index: the request's for the first, then the next ones."""
+        return (self.sampling.seed + index) % _SEEDS
 
 
-class Usage(NamedTuple):
-    """The tokens that a request cost."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-
-
-class TopLogprob(NamedTuple):
-    """One of the most probable tokens at a position."""
-
-    token_id: int
-    token_bytes: bytes
-    logprob: float
-
-
-class TokenLogprob(NamedTuple):
-    """The log probability of a generated token, and the most probable ones in its place."""
-
-    token_id: int
-    token_bytes: bytes
-    logprob: float
-    top_logprobs: tuple[TopLogprob, ...]
-
-
-class Delta(NamedTuple):
-    """What one step adds to one request's answer. The last one has a finish reason and the usage."""
-
-    request_id: str
-    text: str
-    logprobs: tuple[TokenLogprob, ...] = ()
-    finish_reason: FinishReason | None = None
-    usage: Usage | None = None
-    answer: int = 0
-    """Which of a request's answers this continues, where it asked for several; engines compute one."""
-    reasoning: str = ""
-    """What the model thinks; engines leave it in the text."""
-    tool_call: ToolCall | None = None
-    """A tool that the model calls, or more of its arguments, without id and name; engines leave it in the text."""
-    tool_index: int = 0
-    """Which of the answer's calls that is."""
-
-
-class Stage(Enum):
-    """What a request without text waits for, in the order in which it passes them."""
-
-    LOADING = "LOADING"
-    QUEUED = "QUEUED"
-    PREFILL = "PREFILL"
-    DECODE = "DECODE"
-
-
-class StageEntry(NamedTuple):
-    """The moment at which a request came to a stage."""
-
-    request_id: str
-    stage: Stage
-    at: float
-    """Seconds on the monotonic clock, which all processes of the machine share."""
-
-
-stage_listener: ContextVar[Callable[[StageEntry], None]] = ContextVar("stage_listener")
-"""Whom the engine tells of the stages of requests that are submitted in this context."""
-
-
-class Progress(NamedTuple):
-    """Where a request stands that has no text to show."""
-
-    stage: Stage
-    requests_ahead: int = 0
-    prompt_tokens: int = 0
-    computed_tokens: int = 0
+def random_seed() -> int:
+    """Returns a seed for a request that names none."""
+    return secrets.randbelow(_SEEDS)

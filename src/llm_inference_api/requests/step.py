@@ -3,11 +3,33 @@
 from typing import NamedTuple
 
 from llm_inference_api.errors import ServiceError
-from llm_inference_api.requests.request import Delta, Progress, Stage, StageEntry
+from llm_inference_api.requests.answer import FinishReason, Logprobs, Progress, Stage, Usage
+
+
+class Delta(NamedTuple):
+    """What one step adds to one of a request's answers. The last one has a finish reason and the answer's usage."""
+
+    request_id: str
+    text: str
+    logprobs: Logprobs = ()
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    index: int = 0
+    """Which of the request's answers this continues."""
+
+
+class StageEntry(NamedTuple):
+    """The moment at which one of a request's answers came to a stage."""
+
+    request_id: str
+    stage: Stage
+    at: float
+    """Seconds on the monotonic clock, which all processes of the machine share."""
+    index: int = 0
 
 
 class Rejection(NamedTuple):
-    """A request that the worker will not (go on to) compute."""
+    """A request that the worker does not (go on to) compute, with none of its answers."""
 
     request_id: str
     error: ServiceError

@@ -1,7 +1,17 @@
-"""Functions of the caller that a model may call, free of wire types."""
+"""Functions of the caller that a model may call."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+
+from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.json_object import MAX_BYTES, check_object
+
+MAX_TOOLS = 128
+TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+NO_ARGUMENTS = '{"type": "object", "properties": {}, "additionalProperties": false}'
+"""Schema of a function that takes none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +24,15 @@ class Tool:
     """A JSON Schema of the arguments, as text."""
     strict: bool = False
 
+    def check(self, field: str) -> None:
+        """Raises InvalidFieldError where models cannot be told of the tool."""
+        if not TOOL_NAME.fullmatch(self.name):
+            problem = f"must be 1 to 64 letters, digits, '_' and '-', not {self.name[:64]!r}"
+            raise InvalidFieldError(f"{field}.name", problem)
+        check_object(self.parameters, f"{field}.parameters")
+        if len(self.parameters.encode()) + len(self.description.encode()) > MAX_BYTES:
+            raise InvalidFieldError(field, f"has more than {MAX_BYTES} bytes")
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
@@ -23,6 +42,10 @@ class ToolCall:
     name: str
     arguments: str
     """A JSON object, as text."""
+
+    def check(self, field: str) -> None:
+        """Raises InvalidFieldError where the arguments are none."""
+        check_object(self.arguments, f"{field}.arguments")
 
 
 class ToolMode(Enum):
@@ -47,3 +70,50 @@ class ToolUse:
     def callable(self) -> tuple[Tool, ...]:
         """The tools that may be called; the model is told of all."""
         return tuple(tool for tool in self.tools if self.function in (None, tool.name))
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """What a request says of whether its tools may or must be called; None where it says nothing."""
+
+    mode: str | None = None
+    """`AUTO`, `NONE` or `REQUIRED`."""
+    function: str | None = None
+    """The tool that must be called."""
+    parallel: bool | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the request says anything of the choice."""
+        return self.mode is not None or self.function is not None
+
+
+def tool_use(tools: Sequence[Tool], choice: ToolChoice, *, ignore_eos: bool) -> ToolUse | None:
+    """Returns the tools that the model is told of; None where there are none.
+
+    Raises InvalidFieldError where what is asked of the tools cannot be honoured.
+    """
+    for index, tool in enumerate(tools):
+        tool.check(f"tools[{index}]")
+    _check(tools, choice, ignore_eos=ignore_eos)
+    if not tools or choice.mode == "NONE":
+        return None
+    required = choice.function is not None or choice.mode == "REQUIRED"
+    mode = ToolMode.REQUIRED if required else ToolMode.AUTO
+    return ToolUse(tuple(tools), mode, choice.function, parallel=choice.parallel is not False)
+
+
+def _check(tools: Sequence[Tool], choice: ToolChoice, *, ignore_eos: bool) -> None:
+    if len(tools) > MAX_TOOLS:
+        raise InvalidFieldError("tools", f"there are {len(tools)}; at most {MAX_TOOLS} are allowed")
+    names = [tool.name for tool in tools]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InvalidFieldError("tools", f"{', '.join(twice)} stands there more than once")
+    if not tools and choice.is_given:
+        raise InvalidFieldError("tool_choice", "needs tools")
+    if not tools and choice.parallel is not None:
+        raise InvalidFieldError("parallel_tool_calls", "needs tools")
+    if choice.function is not None and choice.function not in names:
+        raise InvalidFieldError("tool_choice", f"{choice.function[:64]!r} is none of the tools")
+    if tools and ignore_eos:
+        raise InvalidFieldError("ignore_eos", "cannot be combined with tools: an answer ends with its calls")

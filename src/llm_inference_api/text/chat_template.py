@@ -19,7 +19,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
-from llm_inference_api.requests.request import Message
+from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.tools import Tool
 from llm_inference_api.text.families.tool_format import THINK, ToolFormat, as_json, format_of
 from llm_inference_api.text.families.tool_messages import explained

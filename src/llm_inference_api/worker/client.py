@@ -9,10 +9,9 @@ import logging
 import multiprocessing
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import copy_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -21,9 +20,10 @@ from llm_inference_api.errors import ModelFailedError, OverloadedError, ServiceE
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
-from llm_inference_api.requests.request import Delta, GenerationRequest, Progress, Stage, StageEntry, stage_listener
+from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import StepOutput, StepStats
 from llm_inference_api.worker import start as worker_start
+from llm_inference_api.worker.mailbox import Mailbox
 from llm_inference_api.worker.messages import (
     Abandon,
     Answered,
@@ -51,66 +51,6 @@ _LONGEST_RETRY = 30.0
 worker_logger = logging.getLogger("llm_inference_api.worker")
 
 
-class Answer:
-    """The deltas of one request as they arrive. What the reader is late for is joined into one delta."""
-
-    def __init__(self, request: GenerationRequest) -> None:
-        self.request = request
-        self.progress = Progress(Stage.QUEUED)
-        """Where the request stood at the worker's last report."""
-        self.ended = False
-        """Whether nothing more will arrive."""
-        self.started_at = time.monotonic()
-        self.context = copy_context()
-        """Of whoever asks, so that the log says whose request a line is about."""
-        self.on_stage: Callable[[StageEntry], None] = stage_listener.get(lambda _: None)
-        self._deltas: list[Delta] = []
-        self._error: ServiceError | None = None
-        self._news = asyncio.Event()
-
-    def put(self, delta: Delta) -> None:
-        """Adds what a step computed."""
-        self._deltas.append(delta)
-        self.ended = delta.finish_reason is not None
-        self._news.set()
-
-    def fail(self, error: ServiceError) -> None:
-        """Ends the answer with an error, after the deltas that have arrived."""
-        if not self.ended:
-            self._error = error
-            self.ended = True
-            self._news.set()
-
-    async def next(self, interval: float | None) -> Delta | Progress:
-        """Returns all that has arrived since the last call as one delta.
-
-        Waits where that is nothing, and returns where the request stands after `interval` seconds. Raises the error
-        that ended the answer.
-        """
-        if not self._news.is_set():
-            try:
-                async with asyncio.timeout(interval):
-                    await self._news.wait()
-            except TimeoutError:
-                return self.progress
-        if self._deltas:
-            delta = _join(self._deltas)
-            self._deltas.clear()
-            if self._error is None:
-                self._news.clear()
-            return delta
-        assert self._error is not None
-        raise self._error
-
-
-def _join(deltas: list[Delta]) -> Delta:
-    last = deltas[-1]
-    if len(deltas) == 1:
-        return last
-    text = "".join(delta.text for delta in deltas)
-    return last._replace(text=text, logprobs=tuple(entry for delta in deltas for entry in delta.logprobs))
-
-
 class EngineClient:
     """One worker process with one model. All methods belong to the event loop's thread."""
 
@@ -131,7 +71,7 @@ class EngineClient:
         self._on_progress = on_progress
         self._on_stats = on_stats
         self._on_exit = on_exit
-        self._answers: dict[str, Answer] = {}
+        self._mailboxes: dict[str, Mailbox] = {}
         self._inquiries: dict[int, asyncio.Future[Any]] = {}
         self._embedding = 0
         self._next_inquiry = itertools.count()
@@ -155,7 +95,7 @@ class EngineClient:
     @property
     def open_requests(self) -> tuple[GenerationRequest, ...]:
         """The requests that have not ended."""
-        return tuple(answer.request for answer in self._answers.values())
+        return tuple(mailbox.request for mailbox in self._mailboxes.values())
 
     async def start(self) -> ModelInfo:
         """Starts the process, and returns what is known of the model once it is loaded.
@@ -167,20 +107,39 @@ class EngineClient:
         threading.Thread(target=self._read, args=(loop, self._process), name="worker-reader", daemon=True).start()
         return await asyncio.shield(self._ready)
 
-    async def stream(self, request: GenerationRequest, interval: float | None) -> AsyncGenerator[Delta | Progress]:
-        """Yields the request's deltas, and where it stands whenever it has had no text for `interval` seconds.
+    def submit(self, request: GenerationRequest, identity: Mapping[str, object]) -> Mailbox:
+        """Returns where the request's answers arrive; `identity` is for log lines about it.
 
-        Closing the iterator early cancels the request. Raises OverloadedError at once where too many requests are open,
-        and later whatever ends the request in the worker.
+        Raises OverloadedError where too many answers are open, UnavailableError where the process has ended.
         """
-        answer = self._submit(request)
-        try:
-            while not (isinstance(item := await answer.next(interval), Delta) and item.finish_reason):
-                yield item
-            self._observe_duration(time.monotonic() - answer.started_at)
-            yield item
-        finally:
-            self._forget(answer)
+        if self._gone.is_set():
+            raise self._describe_end("just now")
+        if (count := self._open_answers) + request.n > self._capacity:
+            problem = f"{count} requests are running or waiting for this model, which is its limit"
+            if count < self._capacity:
+                problem = f"{count} of {self._capacity} requests are running or waiting for this model; n is too many"
+            raise OverloadedError(problem, self._retry_after())
+        mailbox = self._mailboxes[request.id] = Mailbox(request, identity)
+        self._idle.clear()
+        self._last_message_at = max(self._last_message_at, mailbox.started_at if len(self._mailboxes) == 1 else 0.0)
+        self._check_step_time()
+        self._send(Submit(request))
+        return mailbox
+
+    def release(self, mailbox: Mailbox) -> None:
+        """Forgets a request, and cancels it where it has not ended."""
+        if mailbox.is_whole:
+            self._observe_duration(time.monotonic() - mailbox.started_at)
+        if not mailbox.ended and not self._gone.is_set():
+            self._send(Cancel(mailbox.request.id))
+        del self._mailboxes[mailbox.request.id]
+        if not self._mailboxes:
+            self._cancel_watchdog()
+        self._note_idle()
+
+    @property
+    def _open_answers(self) -> int:
+        return sum(mailbox.request.n for mailbox in self._mailboxes.values())
 
     @property
     def idle(self) -> bool:
@@ -270,23 +229,22 @@ class EngineClient:
                 self._last_words = self._without_path(text)
 
     def _log(self, level: int, text: str, request_id: str) -> None:
-        answer = self._answers.get(request_id)
-        context = answer.context if answer else copy_context()
-        context.run(lambda: worker_logger.log(level, "%s", text))
+        mailbox = self._mailboxes.get(request_id)
+        worker_logger.log(level, "%s", text, extra={"fields": mailbox.identity} if mailbox else None)
 
     def _fan_out(self, output: StepOutput) -> None:
         for entry in output.entries:
-            if answer := self._answers.get(entry.request_id):
-                answer.on_stage(entry)
+            if mailbox := self._mailboxes.get(entry.request_id):
+                mailbox.enter(entry)
         for delta in output.deltas:
-            if answer := self._answers.get(delta.request_id):
-                answer.put(delta)
+            if mailbox := self._mailboxes.get(delta.request_id):
+                mailbox.put(delta)
         for rejection in output.rejections:
-            if answer := self._answers.get(rejection.request_id):
-                answer.fail(rejection.error)
+            if mailbox := self._mailboxes.get(rejection.request_id):
+                mailbox.fail(rejection.error)
         for request_id, progress in output.progress:
-            if answer := self._answers.get(request_id):
-                answer.progress = progress
+            if mailbox := self._mailboxes.get(request_id):
+                mailbox.progress = progress
         self._on_stats(output.stats)
 
     def _settle(self, inquiry_id: int, findings: Findings | Embeddings | ServiceError) -> None:
@@ -309,8 +267,8 @@ class EngineClient:
             self._cannot_load(f"its process ended ({ending})")
         elif not self._closing:
             self._on_exit(_joined(f"its process ended ({ending})", self._last_words))
-        for answer in self._answers.values():
-            answer.fail(error)
+        for mailbox in self._mailboxes.values():
+            mailbox.fail(error)
         for inquiry_id in list(self._inquiries):
             self._settle(inquiry_id, error)
 
@@ -323,29 +281,8 @@ class EngineClient:
             return UnavailableError("DRAINING", "the service is stopping")
         return UnavailableError("WORKER_DIED", f"the model's process ended ({ending}); it is being restarted")
 
-    def _submit(self, request: GenerationRequest) -> Answer:
-        if self._gone.is_set():
-            raise self._describe_end("just now")
-        if len(self._answers) >= self._capacity:
-            problem = f"{len(self._answers)} requests are running or waiting for this model, which is its limit"
-            raise OverloadedError(problem, self._retry_after())
-        answer = self._answers[request.id] = Answer(request)
-        self._idle.clear()
-        self._last_message_at = max(self._last_message_at, answer.started_at if len(self._answers) == 1 else 0.0)
-        self._check_step_time()
-        self._send(Submit(request))
-        return answer
-
-    def _forget(self, answer: Answer) -> None:
-        if not answer.ended and not self._gone.is_set():
-            self._send(Cancel(answer.request.id))
-        del self._answers[answer.request.id]
-        if not self._answers:
-            self._cancel_watchdog()
-        self._note_idle()
-
     def _note_idle(self) -> None:
-        if not self._answers and not self._inquiries:
+        if not self._mailboxes and not self._inquiries:
             self._idle.set()
 
     def _check_step_time(self) -> None:

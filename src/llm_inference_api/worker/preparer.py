@@ -11,7 +11,8 @@ from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.grammar.tool_grammar import tool_constraint
-from llm_inference_api.requests.request import Constraint, GenerationRequest, Sampling
+from llm_inference_api.requests.constraint import Constraint
+from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.families.thoughts import thoughts_rules
 from llm_inference_api.text.text_preparation import TextPreparation
@@ -48,8 +49,8 @@ class Preparer:
     context_length: int
     default_max_tokens: int
 
-    def prepare(self, request: GenerationRequest) -> Sequence:
-        """Returns the sequence that computes the request.
+    def prepare(self, request: GenerationRequest) -> tuple[Sequence, ...]:
+        """Returns a sequence for each answer that the request wants; their prompt is prepared once.
 
         Raises InvalidFieldError and ContextLengthError where the request does not fit the model.
         """
@@ -58,20 +59,31 @@ class Preparer:
         tokens = self.tokens(request)
         max_tokens = self._max_tokens(request, len(tokens))
         constraint = self._constraint(request)
-        mask = self.samplers.mask(constraint) if constraint else None
-        return Sequence(
-            request=request,
-            tokens=tokens,
-            max_tokens=max_tokens,
-            output=OutputText(request.stopping.stop, mask.matches if mask else None),
-            sampler=self._sampler(request, tokens, mask),
-            submitted_at=submitted_at,
-        )
+        sequences: list[Sequence] = []
+        try:
+            for index in range(request.n):
+                mask = self.samplers.mask(constraint) if constraint else None
+                sequence = Sequence(
+                    request=request,
+                    tokens=list(tokens),
+                    max_tokens=max_tokens,
+                    output=OutputText(request.stopping.stop, mask.matches if mask else None),
+                    sampler=self._sampler(request, index, tokens, mask),
+                    submitted_at=submitted_at,
+                    index=index,
+                )
+                sequences.append(sequence)
+        except BaseException:
+            for sequence in sequences:
+                sequence.sampler.close()
+            raise
+        return tuple(sequences)
 
-    def _sampler(self, request: GenerationRequest, tokens: list[int], mask: Mask | None) -> Sampler:
+    def _sampler(self, request: GenerationRequest, index: int, tokens: list[int], mask: Mask | None) -> Sampler:
+        sampling = request.sampling_of(index)
         if mask is not None:
-            return self.samplers.masked_sampler(request.sampling, tokens, mask)
-        return self.samplers.sampler(request.sampling, tokens, ignore_eos=request.stopping.ignore_eos)
+            return self.samplers.masked_sampler(sampling, tokens, mask)
+        return self.samplers.sampler(sampling, tokens, ignore_eos=request.stopping.ignore_eos)
 
     def _constraint(self, request: GenerationRequest) -> Constraint | None:
         constraint = request.constraint

@@ -21,8 +21,9 @@ from llm_inference_api.engine.embedder import Embedder, Errands
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.errors import ComputationError, ModelFailedError, ServiceError
+from llm_inference_api.requests.answer import Stage
 from llm_inference_api.requests.engine_config import EngineConfig
-from llm_inference_api.requests.request import GenerationRequest, Stage
+from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.worker.inspector import Inspector
 from llm_inference_api.worker.messages import (
     LOG_LEVELS,
@@ -63,6 +64,14 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """To the engine: a request can be computed, one sequence for each of its answers."""
+
+    request_id: str
+    sequences: tuple[Sequence, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """To the engine: a request could not be prepared."""
 
@@ -98,7 +107,7 @@ class Requests:
                 return message
 
 
-Inbox = SimpleQueue[Arrived | Sequence | Refused | Cancel]
+Inbox = SimpleQueue[Arrived | Prepared | Refused | Cancel]
 
 
 def run(connection: Connection, config: EngineConfig) -> None:
@@ -219,7 +228,8 @@ def _prepare(preparer: Preparer, inspector: Inspector, requests: Requests, inbox
                 outbox.send(Answered(inquiry_id, _attempt(inspector.answer, inquiry, "an inquiry")))
             case request:
                 outcome = _attempt(preparer.prepare, request, f"request {request.id}", request.id)
-                inbox.put(Refused(request.id, outcome) if isinstance(outcome, ServiceError) else outcome)
+                refused = isinstance(outcome, ServiceError)
+                inbox.put(Refused(request.id, outcome) if refused else Prepared(request.id, outcome))
 
 
 def _embed(embedder: Embedder, errands: Errands, outbox: Outbox) -> None:
@@ -268,7 +278,7 @@ class EngineLoop:
             except Empty:
                 return
 
-    def _handle(self, message: Arrived | Sequence | Refused | Cancel) -> None:
+    def _handle(self, message: Arrived | Prepared | Refused | Cancel) -> None:
         match message:
             case Arrived(request_id):
                 self._preparing.add(request_id)
@@ -280,14 +290,17 @@ class EngineLoop:
             case Refused(request_id, error):
                 if self._arrives(request_id):
                     self._engine.reject(request_id, error)
-            case Sequence():
-                if self._arrives(message.id):
-                    self._engine.submit(message)
-                else:
-                    message.sampler.close()
+            case Prepared(request_id, sequences):
+                submit = self._engine.submit if self._arrives(request_id) else _discard
+                for sequence in sequences:
+                    submit(sequence)
 
     def _arrives(self, request_id: str) -> bool:
         """Whether the request still wants to be computed; False where it was cancelled while being prepared."""
         wanted = request_id in self._preparing
         self._preparing.discard(request_id)
         return wanted
+
+
+def _discard(sequence: Sequence) -> None:
+    sequence.sampler.close()

@@ -14,11 +14,15 @@ from llm_inference_api.backends.ggml import file as ggml_file
 from llm_inference_api.backends.ggml.backend import GgmlBackend, GgmlModel
 from llm_inference_api.engine.backend import BackendError, Row
 from llm_inference_api.errors import ComputationError, InvalidFieldError, ModelFailedError
+from llm_inference_api.requests.answer import FinishReason
+from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.model_info import ModelInfo
-from llm_inference_api.requests.request import Delta, FinishReason, GenerationRequest, Message, Sampling, Stopping
+from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
+from llm_inference_api.requests.step import Delta
 from llm_inference_api.worker.client import EngineClient
 from tests.fakes.ggml import ARCHITECTURES, write_tiny_model
+from tests.fakes.mail import of_client
 
 pytestmark = pytest.mark.skipif(
     platform.machine() not in ("x86_64", "AMD64"), reason="ctransformers brings a library for x86-64 only"
@@ -136,7 +140,7 @@ async def running(path: Path) -> AsyncIterator[tuple[EngineClient, ModelInfo]]:
 
 
 async def complete(client: EngineClient, request: GenerationRequest) -> list[Delta]:
-    async with aclosing(client.stream(request, None)) as items:
+    async with aclosing(of_client(client, request)) as items:
         return [item async for item in items if isinstance(item, Delta)]
 
 

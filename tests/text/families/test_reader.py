@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 
+from llm_inference_api.requests.answer import CallPart, Piece, Text, Thought
 from llm_inference_api.requests.tools import Tool, ToolCall, ToolUse
-from llm_inference_api.text.families.reader import Arguments, Piece, Said, Thought, reader
+from llm_inference_api.text.families.reader import reader
 from llm_inference_api.text.families.tool_format import ToolFormat
 
 TOOLS = ToolUse((Tool("f", "", "{}"), Tool("g", "", "{}")))
@@ -21,21 +22,25 @@ CALLS = {
 
 def read(
     text: str, size: int, form: ToolFormat = ToolFormat.HERMES, use: ToolUse | None = TOOLS, *, thinking: bool = False
-) -> list[Piece]:
+) -> list[Piece | ToolCall]:
     """Returns the pieces of an answer that comes in parts of this size, with texts of one kind joined."""
     found = reader(form, use, opens_thoughts=thinking)
     parts = [text[at : at + size] for at in range(0, len(text), size)]
     pieces = [piece for part in parts for piece in found.add(part, final=False)] + found.add("", final=True)
-    joined: list[Piece] = []
+    joined: list[Piece | ToolCall] = []
+    calls = 0
     for piece in pieces:
-        if isinstance(piece, ToolCall):
-            joined.append(replace(piece, id=""))
-        elif isinstance(piece, Arguments):
-            call = joined[-1]
-            assert isinstance(call, ToolCall)
-            joined[-1] = replace(call, arguments=call.arguments + piece.text)
-        elif joined and type(joined[-1]) is type(piece):
-            joined[-1] = type(piece)(joined[-1].text + piece.text)  # type: ignore[union-attr]
+        last = joined[-1] if joined else None
+        if isinstance(piece, CallPart) and piece.id:
+            assert piece.call == calls
+            calls += 1
+            joined.append(ToolCall("", piece.name, piece.arguments))
+        elif isinstance(piece, CallPart):
+            assert isinstance(last, ToolCall)
+            assert piece.call == calls - 1
+            joined[-1] = replace(last, arguments=last.arguments + piece.arguments)
+        elif isinstance(last, (Text, Thought)) and type(last) is type(piece):
+            joined[-1] = type(piece)(last.text + piece.text)
         else:
             joined.append(piece)
     return joined
@@ -53,7 +58,7 @@ def test_calls_are_found_in_each_familys_form(form: ToolFormat, size: int) -> No
 @pytest.mark.parametrize("text", ["", "hello", " hi \n", "a < b <tool", "{", "[TOOL", "see {x}"])
 def test_words_are_content_to_the_last_character(form: ToolFormat, text: str, size: int) -> None:
     """Text that is no call is content, also where it ends like the beginning of one."""
-    assert read(text, size, form) == ([Said(text)] if text else [])
+    assert read(text, size, form) == ([Text(text)] if text else [])
 
 
 @pytest.mark.parametrize("size", [1, 1000])
@@ -69,13 +74,13 @@ def test_words_are_content_to_the_last_character(form: ToolFormat, text: str, si
 )
 def test_what_looks_like_a_call_and_is_none_stays_content(text: str, size: int) -> None:
     """A broken or unknown call is shown, never swallowed."""
-    assert read(text, size) == [Said(text)]
+    assert read(text, size) == [Text(text)]
 
 
 def test_words_before_a_call_lose_the_space_between() -> None:
     """The line break between words and a call belongs to neither."""
     assert read('Let me see.\n<tool_call>{"name": "g", "arguments": {}}</tool_call>\n', 1) == [
-        Said("Let me see."),
+        Text("Let me see."),
         ToolCall("", "g", "{}"),
     ]
 
@@ -88,25 +93,25 @@ def test_call_without_its_end_marker_counts_where_it_is_complete() -> None:
 def test_only_the_chosen_tool_can_be_called() -> None:
     """Where a request names one tool, the others' calls are none."""
     use = ToolUse(TOOLS.tools, function="g")
-    assert read(CALLS[ToolFormat.LLAMA], 1, ToolFormat.LLAMA, use) == [Said(CALLS[ToolFormat.LLAMA])]
+    assert read(CALLS[ToolFormat.LLAMA], 1, ToolFormat.LLAMA, use) == [Text(CALLS[ToolFormat.LLAMA])]
 
 
 def test_without_tools_nothing_is_a_call() -> None:
     """A chat about tool calls may show them."""
     text = CALLS[ToolFormat.HERMES]
-    assert read(text, 1, use=None) == [Said(text)]
+    assert read(text, 1, use=None) == [Text(text)]
 
 
 @pytest.mark.parametrize("size", [1, 4, 1000])
 def test_thoughts_come_apart_from_the_content(size: int) -> None:
     """What stands between the markers at the beginning is thought, and the line breaks around them nobody's."""
-    assert read("<think>\na\n\nb\n</think>\n\nc\n", size, use=None) == [Thought("a\n\nb"), Said("c\n")]
+    assert read("<think>\na\n\nb\n</think>\n\nc\n", size, use=None) == [Thought("a\n\nb"), Text("c\n")]
 
 
 @pytest.mark.parametrize("size", [1, 1000])
 def test_template_may_have_opened_the_thoughts(size: int) -> None:
     """Models whose template ends with `<think>` begin inside."""
-    assert read("a</think>b", size, use=None, thinking=True) == [Thought("a"), Said("b")]
+    assert read("a</think>b", size, use=None, thinking=True) == [Thought("a"), Text("b")]
 
 
 def test_cut_thoughts_are_thoughts() -> None:
@@ -116,7 +121,7 @@ def test_cut_thoughts_are_thoughts() -> None:
 
 def test_marker_inside_the_content_is_content() -> None:
     """Only an answer's beginning can be thoughts."""
-    assert read("a <think>b</think>", 1, use=None) == [Said("a <think>b</think>")]
+    assert read("a <think>b</think>", 1, use=None) == [Text("a <think>b</think>")]
 
 
 def test_calls_after_thoughts_are_found() -> None:
@@ -138,8 +143,8 @@ def test_arguments_stream_while_the_model_writes_them() -> None:
     """A long call is not silent until it ends."""
     found = reader(ToolFormat.HERMES, TOOLS, opens_thoughts=False)
     (call,) = found.add('<tool_call>{"name": "f", "arguments": ', final=False) or found.add("{", final=False)[:1]
-    assert isinstance(call, ToolCall)
-    assert found.add('"a": "x', final=False) == [Arguments('"a": "x')]
+    assert isinstance(call, CallPart)
+    assert found.add('"a": "x', final=False) == [CallPart(0, arguments='"a": "x')]
 
 
 def test_arguments_may_hold_what_looks_like_markup() -> None:

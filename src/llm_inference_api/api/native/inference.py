@@ -1,73 +1,50 @@
 """Generate and Chat, whole and streamed."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Any
-
-import grpc.aio
 
 from llm_inference.v1 import inference_pb2, inference_pb2_grpc
-from llm_inference_api.api.native import translation
-from llm_inference_api.api.native.translation import CHAT, GENERATE, Defaults, Heading, Shape
-from llm_inference_api.generation.answers import Answers, Question, new_id
-from llm_inference_api.requests.request import Delta
-
-Context = grpc.aio.ServicerContext[Any, Any]
+from llm_inference_api.api.native.translation import read_chat, read_generate
+from llm_inference_api.api.native.writers import ChatWriter, GenerateWriter, chat_response, generate_response
+from llm_inference_api.generation.generation import Generations
+from llm_inference_api.requests.limits import Limits
+from llm_inference_api.rpc.call import Call
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):  # type: ignore[misc]
-    """Translates between RPCs and models."""
+    """Translates between RPCs and generations."""
 
-    def __init__(self, answers: Answers, defaults: Defaults) -> None:
-        self._answers = answers
-        self._defaults = defaults
+    def __init__(self, generations: Generations, limits: Limits) -> None:
+        self._generations = generations
+        self._limits = limits
 
-    async def Generate(self, request: inference_pb2.GenerateRequest, context: Context) -> Any:
+    async def Generate(self, request: inference_pb2.GenerateRequest, call: Call) -> inference_pb2.GenerateResponse:
         """Continues a prompt."""
-        return await self._whole(GENERATE, self._generation(request), context)
+        ask = read_generate(request, self._limits)
+        async with self._generations.open(ask, call, streamed=False) as generation:
+            return generate_response(generation.request, *await generation.whole())
 
-    async def GenerateStream(self, request: inference_pb2.GenerateRequest, context: Context) -> AsyncGenerator[Any]:
-        """Continues a prompt, delta by delta."""
-        async with aclosing(self._parts(GENERATE, self._generation(request), context)) as parts:
-            async for part in parts:
-                yield part
+    async def GenerateStream(
+        self, request: inference_pb2.GenerateRequest, call: Call
+    ) -> AsyncGenerator[inference_pb2.GenerateStreamResponse]:
+        """Continues a prompt, event by event."""
+        ask = read_generate(request, self._limits)
+        async with self._generations.open(ask, call, streamed=True) as generation:
+            writer = GenerateWriter(generation.request)
+            async for event in generation:
+                yield writer.part(event)
 
-    async def Chat(self, request: inference_pb2.ChatRequest, context: Context) -> Any:
+    async def Chat(self, request: inference_pb2.ChatRequest, call: Call) -> inference_pb2.ChatResponse:
         """Answers a chat."""
-        return await self._whole(CHAT, self._chat(request), context)
+        ask = read_chat(request, self._limits)
+        async with self._generations.open(ask, call, streamed=False) as generation:
+            return chat_response(generation.request, *await generation.whole())
 
-    async def ChatStream(self, request: inference_pb2.ChatRequest, context: Context) -> AsyncGenerator[Any]:
-        """Answers a chat, delta by delta."""
-        async with aclosing(self._parts(CHAT, self._chat(request), context)) as parts:
-            async for part in parts:
-                yield part
-
-    def _generation(self, wire: inference_pb2.GenerateRequest) -> Question:
-        model = self._answers.model(wire.model)
-        return Question(
-            model, translation.generate_request(wire, new_id("gen"), self._defaults), translation.answers(wire)
-        )
-
-    def _chat(self, wire: inference_pb2.ChatRequest) -> Question:
-        model = self._answers.model(wire.model)
-        return Question(
-            model, translation.chat_request(wire, new_id("chat"), self._defaults), translation.answers(wire)
-        )
-
-    async def _whole(self, shape: Shape, question: Question, context: Context) -> Any:
-        return translation.whole_answer(shape, _heading(question), await self._answers.whole(question, context))
-
-    async def _parts(self, shape: Shape, question: Question, context: Context) -> AsyncGenerator[Any]:
-        heading: Heading | None = _heading(question)
-        async with aclosing(self._answers.parts(question, context)) as items:
-            async for item in items:
-                if isinstance(item, Delta):
-                    yield translation.stream_delta(shape, heading, item, item.answer if question.count > 1 else None)
-                    heading = None
-                else:
-                    yield shape.part(progress=translation.progress(item))
-
-
-def _heading(question: Question) -> Heading:
-    request = question.request
-    return Heading(request.id, question.created, question.model.status.id, request.sampling.seed)
+    async def ChatStream(
+        self, request: inference_pb2.ChatRequest, call: Call
+    ) -> AsyncGenerator[inference_pb2.ChatStreamResponse]:
+        """Answers a chat, event by event."""
+        ask = read_chat(request, self._limits)
+        async with self._generations.open(ask, call, streamed=True) as generation:
+            writer = ChatWriter(generation.request)
+            async for event in generation:
+                yield writer.part(event)

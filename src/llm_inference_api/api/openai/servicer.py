@@ -1,41 +1,30 @@
 """Serves `/v1`: OpenAI's JSON is translated, and answered as the typed API would."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Any
 
-import grpc.aio
 from google.api.httpbody_pb2 import HttpBody
 
 from llm_inference.v1 import openai_pb2, openai_pb2_grpc
-from llm_inference_api import __version__
-from llm_inference_api.api.native import translation
-from llm_inference_api.api.native.embeddings import checked
-from llm_inference_api.api.native.translation import Defaults
-from llm_inference_api.api.openai import wire
-from llm_inference_api.api.openai.requests import ChatCompletionParams, CompletionParams, EmbeddingParams, parse
-from llm_inference_api.api.openai.responses import (
-    DONE,
-    SILENCE,
-    ChatFormat,
-    CompletionFormat,
-    Format,
+from llm_inference_api.api.openai.params import ChatCompletionParams, CompletionParams, EmbeddingParams, parse
+from llm_inference_api.api.openai.reading import read_chat, read_completion
+from llm_inference_api.api.openai.writers import (
+    ChatWriter,
+    CompletionWriter,
     Header,
     Json,
+    Writer,
     document,
     embedding_document,
-    event,
 )
-from llm_inference_api.generation.answers import Answers, Question, new_id
+from llm_inference_api.generation.generation import Generation, Generations
+from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.models.registry import Registry
+from llm_inference_api.requests.inquiry import checked_inputs
+from llm_inference_api.requests.limits import Limits
 from llm_inference_api.requests.model_status import ModelStatus
-from llm_inference_api.requests.request import Delta
-
-Context = grpc.aio.ServicerContext[Any, Any]
-Params = ChatCompletionParams | CompletionParams
+from llm_inference_api.rpc.call import Call
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
@@ -44,51 +33,60 @@ EVENTS = "text/event-stream"
 class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[misc]
     """Translates between HTTP bodies and models."""
 
-    def __init__(self, answers: Answers, defaults: Defaults, registry: Registry) -> None:
-        self._answers = answers
-        self._defaults = defaults
+    def __init__(self, generations: Generations, inquiries: Inquiries, registry: Registry, limits: Limits) -> None:
+        self._generations = generations
+        self._inquiries = inquiries
         self._registry = registry
+        self._limits = limits
         self._started = int(time.time())
 
     async def CreateChatCompletion(
-        self, request: openai_pb2.CreateChatCompletionRequest, context: Context
+        self, request: openai_pb2.CreateChatCompletionRequest, call: Call
     ) -> AsyncGenerator[openai_pb2.CreateChatCompletionResponse]:
         """Answers a chat."""
         params = parse(ChatCompletionParams, request.http_body.data)
-        async with aclosing(self._respond(params, ChatFormat(), context)) as bodies:
-            async for body in bodies:
-                yield openai_pb2.CreateChatCompletionResponse(http_body=body)
+        streamed = bool(params.stream)
+        async with self._generations.open(read_chat(params, self._limits), call, streamed=streamed) as generation:
+            writer = ChatWriter(_header(generation), with_usage=params.wants_usage)
+            if not streamed:
+                yield openai_pb2.CreateChatCompletionResponse(http_body=await _whole(writer, generation))
+                return
+            async for event in generation:
+                yield openai_pb2.CreateChatCompletionResponse(http_body=_events(writer.part(event)))
 
     async def CreateCompletion(
-        self, request: openai_pb2.CreateCompletionRequest, context: Context
+        self, request: openai_pb2.CreateCompletionRequest, call: Call
     ) -> AsyncGenerator[openai_pb2.CreateCompletionResponse]:
         """Continues a prompt."""
         params = parse(CompletionParams, request.http_body.data)
-        async with aclosing(self._respond(params, CompletionFormat(), context)) as bodies:
-            async for body in bodies:
-                yield openai_pb2.CreateCompletionResponse(http_body=body)
+        streamed = bool(params.stream)
+        async with self._generations.open(read_completion(params, self._limits), call, streamed=streamed) as generation:
+            writer = CompletionWriter(_header(generation), with_usage=params.wants_usage)
+            if not streamed:
+                yield openai_pb2.CreateCompletionResponse(http_body=await _whole(writer, generation))
+                return
+            async for event in generation:
+                yield openai_pb2.CreateCompletionResponse(http_body=_events(writer.part(event)))
 
     async def CreateEmbedding(
-        self, request: openai_pb2.CreateEmbeddingRequest, context: Context
+        self, request: openai_pb2.CreateEmbeddingRequest, call: Call
     ) -> openai_pb2.CreateEmbeddingResponse:
         """Returns vectors for texts."""
         params = parse(EmbeddingParams, request.http_body.data)
-        embed = checked("input", params.input)
-        model = self._answers.model(params.model)
-        found = await self._answers.embed(model, embed, context)
+        model, found = await self._inquiries.embed(params.model, checked_inputs("input", params.input), call)
         in_base64 = params.encoding_format == "base64"
-        data = await asyncio.to_thread(embedding_document, model.status.id, found, in_base64=in_base64)
+        data = await asyncio.to_thread(embedding_document, model, found, in_base64=in_base64)
         return openai_pb2.CreateEmbeddingResponse(http_body=HttpBody(content_type=JSON, data=data))
 
     async def ListOpenAIModels(
-        self, request: openai_pb2.ListOpenAIModelsRequest, context: Context
+        self, request: openai_pb2.ListOpenAIModelsRequest, call: Call
     ) -> openai_pb2.ListOpenAIModelsResponse:
         """Lists all models."""
         models = [self._model(status) for status in self._registry.statuses()]
         return openai_pb2.ListOpenAIModelsResponse(http_body=_json({"object": "list", "data": models}))
 
     async def GetOpenAIModel(
-        self, request: openai_pb2.GetOpenAIModelRequest, context: Context
+        self, request: openai_pb2.GetOpenAIModelRequest, call: Call
     ) -> openai_pb2.GetOpenAIModelResponse:
         """Returns one model."""
         model = self._registry.get(request.model)
@@ -97,56 +95,17 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
     def _model(self, status: ModelStatus) -> Json:
         return {"id": status.id, "object": "model", "created": self._started, "owned_by": "llm-inference-api"}
 
-    async def _respond(self, params: Params, form: Format, context: Context) -> AsyncGenerator[HttpBody]:
-        with wire.openai_names(params):
-            question = self._question(params)
-            if not params.stream:
-                deltas = await self._answers.whole(question, context)
-                yield _json(form.whole(_header(question), deltas))
-                return
-            async with aclosing(self._events(question, form, context, with_usage=params.wants_usage)) as events:
-                async for data in events:
-                    yield HttpBody(content_type=EVENTS, data=data)
 
-    async def _events(
-        self, question: Question, form: Format, context: Context, *, with_usage: bool
-    ) -> AsyncGenerator[bytes]:
-        begun: set[int] = set()
-        async with aclosing(self._answers.parts(question, context)) as items:
-            async for item in items:
-                if not isinstance(item, Delta):
-                    yield SILENCE
-                    continue
-                header = _header(question)
-                chunks = list(form.chunks(header, item, is_first=item.answer not in begun))
-                begun.add(item.answer)
-                # With the usage wanted at the end, OpenAI's other chunks say that they have none.
-                yield b"".join(event({**chunk, "usage": None} if with_usage else chunk) for chunk in chunks)
-                if item.usage:
-                    yield event(form.usage_chunk(header, item.usage)) + DONE if with_usage else DONE
-
-    def _question(self, params: Params) -> Question:
-        model = self._answers.model(params.model)
-        if isinstance(params, ChatCompletionParams):
-            chat = wire.chat_request(params)
-            return Question(
-                model, translation.chat_request(chat, new_id("chatcmpl"), self._defaults), translation.answers(chat)
-            )
-        prompt = wire.generate_request(params)
-        return Question(
-            model, translation.generate_request(prompt, new_id("cmpl"), self._defaults), translation.answers(prompt)
-        )
+async def _whole(writer: Writer, generation: Generation) -> HttpBody:
+    return HttpBody(content_type=JSON, data=writer.whole(*await generation.whole()))
 
 
-def _header(question: Question) -> Header:
-    status = question.model.status
-    return Header(question.request.id, question.created, status.id, _fingerprint(status))
+def _events(data: bytes) -> HttpBody:
+    return HttpBody(content_type=EVENTS, data=data)
 
 
-def _fingerprint(status: ModelStatus) -> str:
-    """Returns the same text as long as the same software computes the same model."""
-    what = f"{__version__} {status.id} {status.source} {status.info.description if status.info else ''}"
-    return "fp_" + hashlib.sha256(what.encode()).hexdigest()[:12]
+def _header(generation: Generation) -> Header:
+    return Header(generation.request, lambda: generation.status)
 
 
 def _json(value: Json) -> HttpBody:

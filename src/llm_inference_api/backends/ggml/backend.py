@@ -17,7 +17,8 @@ from llm_inference_api.backends.ggml.vocabulary import GgmlVocabulary, vocabular
 from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.numpy_sampler import NumpySampler
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
-from llm_inference_api.requests.request import Constraint, Sampling
+from llm_inference_api.requests.constraint import Constraint
+from llm_inference_api.requests.request import Sampling
 
 SEATS = 1
 DEFAULT_CONTEXT_LENGTH = 2048

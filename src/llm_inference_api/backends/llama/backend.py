@@ -22,8 +22,9 @@ from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.pooling import Pooling, is_encoder, pooling_of
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.grammar.constraint import TokenMask
+from llm_inference_api.requests.constraint import Constraint
 from llm_inference_api.requests.engine_config import GpuChoice
-from llm_inference_api.requests.request import Constraint, Sampling
+from llm_inference_api.requests.request import Sampling
 
 MAX_SEATS = 256
 """LLAMA_MAX_SEQ of llama.cpp (src/llama-cparams.h)."""

@@ -3,13 +3,15 @@
 Nothing is lost: text that looks like a call and is none is handed on as content.
 """
 
+import itertools
 import re
 import secrets
 import string
 from collections.abc import Generator, Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from llm_inference_api.requests.tools import ToolCall, ToolUse
+from llm_inference_api.requests.answer import CallPart, Piece, Text, Thought
+from llm_inference_api.requests.tools import ToolUse
 from llm_inference_api.text.families.tool_format import (
     ARGS,
     PYTHON_TAG,
@@ -27,30 +29,8 @@ _ID_LENGTH = 9
 """Mistral's templates refuse ids of any other length."""
 
 
-class Thought(NamedTuple):
-    """Text that the model thinks."""
-
-    text: str
-
-
-class Said(NamedTuple):
-    """Text that the model says."""
-
-    text: str
-
-
-class Arguments(NamedTuple):
-    """Text that continues the arguments of the last call."""
-
-    text: str
-
-
-Piece = Thought | Said | ToolCall | Arguments
-"""A call comes without its arguments, which follow as the model writes them."""
-
-
 class Reader(Protocol):
-    """Takes an answer's text apart."""
+    """Takes an answer's text apart. A call comes without its arguments, which follow as the model writes them."""
 
     def add(self, text: str, *, final: bool) -> list[Piece]:
         """Returns what is known once this text has come; with `final`, all that is left."""
@@ -81,7 +61,7 @@ class PlainReader:
 
     def add(self, text: str, *, final: bool) -> list[Piece]:  # noqa: ARG002 - nothing is ever held back
         """See `Reader.add`."""
-        return [Said(text)] if text else []
+        return [Text(text)] if text else []
 
 
 class ThoughtReader:
@@ -147,7 +127,9 @@ class MarkedReader:
         self._opening = opening
         self._closing = closing
         self._call = call
-        self._section: Section | None = Section(names, call) if inside else None
+        self._numbers = itertools.count()
+        """Of the calls."""
+        self._section: Section | None = self._new_section() if inside else None
         self._held = ""
         self._space = ""
         """White space that is only said if words follow."""
@@ -158,7 +140,7 @@ class MarkedReader:
         self._held += text
         pieces = [*self._pieces(final=final)]
         if final and self._space and not self._called:
-            pieces.append(Said(self._space))
+            pieces.append(Text(self._space))
         return pieces
 
     def _pieces(self, *, final: bool) -> Iterator[Piece]:
@@ -174,7 +156,7 @@ class MarkedReader:
         words, opened, after = self._held.partition(self._opening)
         if opened:
             yield from self._say(words)
-            self._section, self._held = Section(self._names, self._call), after
+            self._section, self._held = self._new_section(), after
             return True
         cut = len(self._held) - (0 if final else longest_stop_start(self._held, (self._opening,)))
         words, self._held = self._held[:cut], self._held[cut:]
@@ -192,26 +174,32 @@ class MarkedReader:
             return False
         self._section, self._held = None, after
         if not section.called:
-            yield Said(f"{self._space}{self._opening}{between}{closed}")
+            yield Text(f"{self._space}{self._opening}{between}{closed}")
         elif left := between.strip(_BETWEEN):
-            yield Said(left)
+            yield Text(left)
         self._space = ""
         return bool(closed)
+
+    def _new_section(self) -> "Section":
+        return Section(self._names, self._call, self._numbers)
 
     def _say(self, words: str) -> Iterator[Piece]:
         words = self._space + words
         kept = words.rstrip()
         self._space = words[len(kept) :]
         if kept:
-            yield Said(kept)
+            yield Text(kept)
 
 
 class Section:
     """The calls of one marked text."""
 
-    def __init__(self, names: frozenset[str], call: re.Pattern[str]) -> None:
+    def __init__(self, names: frozenset[str], call: re.Pattern[str], numbers: Iterator[int]) -> None:
         self._names = names
         self._call = call
+        self._numbers = numbers
+        self._number = 0
+        """Of the call that has begun last."""
         self._end: ObjectEnd | None = None
         self.called = False
         """Whether a call has begun."""
@@ -229,11 +217,12 @@ class Section:
                 found = self._call.match(text)
                 if found is None or found["name"] not in self._names:
                     break
-                pieces.append(ToolCall(_new_id(), found["name"], ""))
+                self._number = next(self._numbers)
+                pieces.append(CallPart(self._number, _new_id(), found["name"]))
                 text, self._end, self.called = text[found.end() :], ObjectEnd(), True
             else:
                 size = self._end.find(text)
-                pieces.append(Arguments(text[:size]))
+                pieces.append(CallPart(self._number, arguments=text[:size]))
                 self._end = None if self._end.found else self._end
                 text = text[size:]
         return pieces, text

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from llm_inference_api.requests.request import Message
+from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.tools import Tool
 from llm_inference_api.text.families.tool_format import TOOL_CALL, TOOL_CALL_END, instruction
 

@@ -1,17 +1,31 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from llm_inference_api.api.openai import wire
-from llm_inference_api.api.openai.requests import ChatCompletionParams, CompletionParams, parse
+from llm_inference_api.api.openai.params import ChatCompletionParams, CompletionParams, parse
+from llm_inference_api.api.openai.reading import read_chat, read_completion
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.limits import Limits
+from llm_inference_api.requests.request import GenerationRequest
 
 SAID = [{"role": "user", "content": "hi"}]
+DEEP: dict[str, Any] = {}
+for _ in range(70):
+    DEEP = {"items": DEEP}
+LIMITS = Limits(temperature=0.7, top_p=0.9, max_tokens=4096, answers=10)
 
 
 def chat(**fields: Any) -> ChatCompletionParams:
     return parse(ChatCompletionParams, json.dumps({"messages": SAID, **fields}).encode())
+
+
+def asked(params: ChatCompletionParams) -> GenerationRequest:
+    """Returns what is asked, without what is another for each request."""
+    request = read_chat(params, LIMITS)
+    sampling = replace(request.sampling, seed=0) if params.seed is None else request.sampling
+    return replace(request, id="", created=0, sampling=sampling)
 
 
 @pytest.mark.parametrize(
@@ -20,7 +34,7 @@ def chat(**fields: Any) -> ChatCompletionParams:
 )
 def test_fields_that_mean_nothing_here_are_accepted(field: str) -> None:
     """What concerns OpenAI's own business changes no answer and is no error."""
-    assert wire.chat_request(chat(**{field: {"a": 1}})) == wire.chat_request(chat())
+    assert asked(chat(**{field: {"a": 1}})) == asked(chat())
 
 
 @pytest.mark.parametrize(
@@ -60,48 +74,70 @@ def test_null_is_as_if_left_out() -> None:
     """Clients send null for what they leave to the service."""
     names = ["temperature", "max_tokens", "stop", "seed", "n", "logit_bias", "stream_options", "tools", "tool_choice"]
     fields = dict.fromkeys([*names, "functions", "audio", "reasoning_effort", "suffix", "web_search_options"])
-    assert wire.chat_request(chat(**fields)) == wire.chat_request(chat())
+    assert asked(chat(**fields)) == asked(chat())
 
 
 def test_developer_is_the_system() -> None:
     """Models know no role called developer."""
-    assert wire.chat_request(chat(messages=[{"role": "developer", "content": "x"}])).messages[0].role == "system"
+    assert asked(chat(messages=[{"role": "developer", "content": "x"}])).prompt[0].role == "system"
 
 
 def test_contradicting_limits_are_refused() -> None:
     """max_tokens and max_completion_tokens are one limit; two values for it are none."""
     with pytest.raises(InvalidFieldError, match="contradicts"):
-        wire.chat_request(chat(max_tokens=1, max_completion_tokens=2))
+        asked(chat(max_tokens=1, max_completion_tokens=2))
 
 
 def test_schema_keeps_the_order_of_its_keys() -> None:
     """The model writes the properties in the order in which the caller thinks of them."""
     schema = {"type": "object", "properties": {"z": {}, "a": {}}}
-    request = wire.chat_request(
-        chat(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
-    )
-    assert request.json_schema == json.dumps(schema)
+    request = asked(chat(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}))
+    assert request.constraint is not None
+    assert request.constraint.source == json.dumps(schema)
 
 
 def test_usage_is_asked_for_with_streams_only() -> None:
     """stream_options without a stream is an error, as at OpenAI."""
     with pytest.raises(InvalidFieldError, match="stream_options: needs stream"):
-        wire.chat_request(chat(stream_options={"include_usage": True}))
+        asked(chat(stream_options={"include_usage": True}))
 
 
 def test_one_prompt_may_stand_in_a_list() -> None:
     """A list of one prompt is that prompt; several are refused, not cut."""
     one = parse(CompletionParams, b'{"prompt": ["a"]}')
-    assert wire.generate_request(one).prompt == "a"
+    assert read_completion(one, LIMITS).prompt == "a"
     with pytest.raises(InvalidFieldError, match="prompt: one prompt"):
-        wire.generate_request(parse(CompletionParams, b'{"prompt": ["a", "b"]}'))
+        read_completion(parse(CompletionParams, b'{"prompt": ["a", "b"]}'), LIMITS)
 
 
-def test_error_of_the_typed_api_names_what_the_caller_sent() -> None:
-    """Inside, the limit is called max_tokens; who sent max_completion_tokens reads that."""
-    with pytest.raises(InvalidFieldError) as found, wire.openai_names(chat(max_completion_tokens=1)):
-        raise InvalidFieldError("max_tokens", "too large")
-    assert found.value.field == "max_completion_tokens"
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"max_completion_tokens": 5000}, "max_completion_tokens"),
+        ({"max_tokens": 5000}, "max_tokens"),
+        ({"response_format": {"type": "json_object"}, "ignore_eos": True}, "ignore_eos"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": DEEP}}}, "response_format"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
+        ({"tool_choice": "auto"}, "tool_choice"),
+        ({"n": 11}, "n"),
+        ({"seed": -1}, "seed"),
+        ({"top_k": 1 << 40}, "top_k"),
+        ({"temperature": 2.5}, "temperature"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"logit_bias": {"x": 1}}, "logit_bias"),
+        ({"logit_bias": {"1": 101}}, "logit_bias[1]"),
+        ({"stop": ["a"] * 5}, "stop"),
+        ({"stop": ""}, "stop[0]"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "user", "content": ""}]}, "messages[0].content"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
+    ],
+)
+def test_value_that_cannot_be_honoured_is_refused_by_the_name_that_was_sent(fields: dict[str, Any], field: str) -> None:
+    """Inside, the fields have the typed API's names; the caller reads its own."""
+    with pytest.raises(InvalidFieldError) as found:
+        asked(chat(**fields))
+    assert found.value.field == field
 
 
 def test_answer_can_be_sent_back_with_all_its_fields() -> None:
@@ -110,6 +146,6 @@ def test_answer_can_be_sent_back_with_all_its_fields() -> None:
     said = {"role": "assistant", "content": None, "tool_calls": [call], "reasoning_content": "hm"}
     message = {**said, **dict.fromkeys(["refusal", "annotations", "audio", "function_call"])}
     result = {"role": "tool", "tool_call_id": "1", "content": "done"}
-    request = wire.chat_request(chat(messages=[*SAID, message, result]))
-    assert request.messages[1].tool_calls[0].name == "f"
-    assert request.messages[2].tool_call_id == "1"
+    request = asked(chat(messages=[*SAID, message, result]))
+    assert request.prompt[1].tool_calls[0].name == "f"
+    assert request.prompt[2].tool_call_id == "1"

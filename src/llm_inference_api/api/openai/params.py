@@ -92,7 +92,7 @@ class CalledFunction(_Strict):
     arguments: str
 
 
-class ToolCall(_Strict):
+class ToolCallParam(_Strict):
     """A call that the assistant made."""
 
     id: str
@@ -102,13 +102,13 @@ class ToolCall(_Strict):
     """Clients that put an answer together from a stream send its parts' numbers back."""
 
 
-class ChatMessage(_Strict):
+class ChatMessageParam(_Strict):
     """One message of a chat."""
 
     role: Literal["developer", "system", "user", "assistant", "tool"]
     content: Text | None = None
     name: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: list[ToolCallParam] | None = None
     tool_call_id: str | None = None
     # Of answers, which clients send back as they came. Thoughts are not for the next answer.
     refusal: None = None
@@ -120,7 +120,7 @@ class ChatMessage(_Strict):
     """LiteLLM's, which it adds to each answer."""
 
 
-class Function(_Strict):
+class FunctionParam(_Strict):
     """A function that the model may call."""
 
     name: str
@@ -129,11 +129,11 @@ class Function(_Strict):
     strict: bool | None = None
 
 
-class Tool(_Strict):
+class ToolParam(_Strict):
     """A tool; functions are the only kind."""
 
     type: Literal["function"]
-    function: Function
+    function: FunctionParam
 
 
 class FunctionName(_Strict):
@@ -147,7 +147,7 @@ def _named(value: object) -> object:
     return {"mode": value} if isinstance(value, str) else value
 
 
-class ToolChoice(_Strict):
+class ToolChoiceParam(_Strict):
     """Whether tools may or must be called: a mode, or the tool."""
 
     mode: Literal["none", "auto", "required"] | None = None
@@ -163,7 +163,7 @@ class NamedTool(_Strict):
 
 
 Mode = Literal["none", "auto", "required"]
-Choice = Annotated[ToolChoice, BeforeValidator(_named, json_schema_input_type=Mode | NamedTool)]
+Choice = Annotated[ToolChoiceParam, BeforeValidator(_named, json_schema_input_type=Mode | NamedTool)]
 
 
 class JsonSchemaFormat(_Strict):
@@ -264,13 +264,13 @@ class _Common(_Ignored):
 class ChatCompletionParams(_Common):
     """The body of `POST /v1/chat/completions`."""
 
-    messages: list[ChatMessage]
+    messages: list[ChatMessageParam]
     max_completion_tokens: int | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     response_format: ResponseFormat | None = None
     modalities: list[Literal["text"]] | None = None
-    tools: list[Tool] | None = None
+    tools: list[ToolParam] | None = None
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
 

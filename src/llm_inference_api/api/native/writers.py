@@ -1,0 +1,122 @@
+"""The answers of Generate and Chat as messages of the typed contract."""
+
+from typing import Any
+
+from llm_inference.v1 import inference_pb2, tools_pb2
+from llm_inference_api.api.native.translation import logprobs, progress, usage
+from llm_inference_api.generation.answers import Answer
+from llm_inference_api.requests.answer import CallPart, End, Event, Piece, Progress, Text, Thought, Usage
+from llm_inference_api.requests.request import GenerationRequest
+
+Fields = dict[str, Any]
+
+
+def generate_response(request: GenerationRequest, answers: list[Answer], cost: Usage) -> inference_pb2.GenerateResponse:
+    """Returns the response that has all answers to a request to Generate."""
+    first, *others = answers
+    alternatives = [
+        inference_pb2.GenerateAlternative(**_place(request, answer), text=answer.text, **_ending(answer))
+        for answer in others
+    ]
+    return inference_pb2.GenerateResponse(
+        **_heading(request),
+        text=first.text,
+        **_ending(first),
+        usage=usage(cost),
+        alternatives=inference_pb2.GenerateAlternatives(answers=alternatives) if alternatives else None,
+    )
+
+
+def chat_response(request: GenerationRequest, answers: list[Answer], cost: Usage) -> inference_pb2.ChatResponse:
+    """Returns the response that has all answers to a request to Chat."""
+    first, *others = answers
+    alternatives = [
+        inference_pb2.ChatAlternative(**_place(request, answer), message=_message(answer), **_ending(answer))
+        for answer in others
+    ]
+    return inference_pb2.ChatResponse(
+        **_heading(request),
+        message=_message(first),
+        **_ending(first),
+        usage=usage(cost),
+        alternatives=inference_pb2.ChatAlternatives(answers=alternatives) if alternatives else None,
+    )
+
+
+class StreamWriter:
+    """Writes the events of one generation as a stream's messages; the first that answers has the heading."""
+
+    def __init__(self, request: GenerationRequest) -> None:
+        self._request = request
+        self._heading: Fields | None = _heading(request)
+
+    def _fields(self, event: Piece | End) -> Fields:
+        """Returns what the messages of all streams say of an event."""
+        heading, self._heading = self._heading or {}, None
+        fields = {
+            **heading,
+            "index": event.index if self._request.n > 1 else None,
+            "logprobs": logprobs(event.logprobs),
+        }
+        if isinstance(event, End):
+            fields["finish_reason"] = event.reason.value
+            fields["usage"] = usage(event.usage) if event.usage else None
+        return fields
+
+
+class GenerateWriter(StreamWriter):
+    """Writes the stream of GenerateStream."""
+
+    def part(self, event: Event) -> inference_pb2.GenerateStreamResponse:
+        """Returns the message for an event."""
+        if isinstance(event, Progress):
+            return inference_pb2.GenerateStreamResponse(progress=progress(event))
+        text = event.text if isinstance(event, Text) else ""
+        return inference_pb2.GenerateStreamResponse(text=text, **self._fields(event))
+
+
+class ChatWriter(StreamWriter):
+    """Writes the stream of ChatStream."""
+
+    def part(self, event: Event) -> inference_pb2.ChatStreamResponse:
+        """Returns the message for an event."""
+        if isinstance(event, Progress):
+            return inference_pb2.ChatStreamResponse(progress=progress(event))
+        return inference_pb2.ChatStreamResponse(delta=_delta(event), **self._fields(event))
+
+
+def _heading(request: GenerationRequest) -> Fields:
+    return {"id": request.id, "created": request.created, "model": request.model, "seed": request.sampling.seed}
+
+
+def _place(request: GenerationRequest, answer: Answer) -> Fields:
+    return {"index": answer.index, "seed": request.seed_of(answer.index)}
+
+
+def _ending(answer: Answer) -> Fields:
+    assert answer.reason is not None
+    return {"finish_reason": answer.reason.value, "logprobs": logprobs(tuple(answer.logprobs))}
+
+
+def _message(answer: Answer) -> inference_pb2.ChatMessage:
+    return inference_pb2.ChatMessage(
+        role="assistant",
+        content=answer.text,
+        tool_calls=[tools_pb2.ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in answer.calls],
+        reasoning_content=answer.thoughts or None,
+    )
+
+
+def _delta(event: Piece | End) -> inference_pb2.ChatDelta:
+    match event:
+        case Text(text):
+            return inference_pb2.ChatDelta(content=text)
+        case Thought(text):
+            return inference_pb2.ChatDelta(reasoning_content=text)
+        case CallPart(call, call_id, name, arguments):
+            part = tools_pb2.ToolCallDelta(
+                index=call, id=call_id or None, name=name or None, arguments=arguments or None
+            )
+            return inference_pb2.ChatDelta(tool_call=part)
+        case End():
+            return inference_pb2.ChatDelta(content="")

@@ -1,0 +1,279 @@
+"""Answers as OpenAI's JSON objects, and the frames of its server-sent events."""
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from llm_inference_api import __version__
+from llm_inference_api.generation.answers import Answer
+from llm_inference_api.requests.answer import (
+    CallPart,
+    End,
+    Event,
+    FinishReason,
+    Piece,
+    Progress,
+    Text,
+    Thought,
+    TokenLogprob,
+    Usage,
+)
+from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embeddings
+from llm_inference_api.requests.model_status import ModelStatus
+from llm_inference_api.requests.request import GenerationRequest
+from llm_inference_api.requests.tools import ToolCall
+
+Json = dict[str, Any]
+
+DONE = b"data: [DONE]\n\n"
+SILENCE = b": waiting\n\n"
+"""A comment: keeps proxies from cutting a silent stream, and clients skip it."""
+
+_FINISH = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.TOOL_CALLS: "tool_calls"}
+
+
+def sse_event(value: Json) -> bytes:
+    """Returns the event that carries an object."""
+    return b"data: " + document(value) + b"\n\n"
+
+
+def document(value: Json) -> bytes:
+    """Returns the object as JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def usage_object(usage: Usage) -> Json:
+    """Returns what a request cost."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
+
+
+class Header:
+    """What all objects of one request begin with."""
+
+    def __init__(self, request: GenerationRequest, status: Callable[[], ModelStatus]) -> None:
+        """Takes what tells of the model as it stands: before its load, what it computes is not known."""
+        self._request = request
+        self._status = status
+        self._fingerprint = ""
+
+    def object(self, kind: str) -> Json:
+        """Returns the fields of an object of this kind."""
+        self._fingerprint = self._fingerprint or fingerprint(self._status())
+        return {
+            "id": self._request.id,
+            "object": kind,
+            "created": self._request.created,
+            "model": self._request.model,
+            "system_fingerprint": self._fingerprint,
+        }
+
+
+def fingerprint(status: ModelStatus) -> str:
+    """Returns the same text as long as the same software computes the same model."""
+    what = f"{__version__} {status.id} {status.source} {status.info.description if status.info else ''}"
+    return "fp_" + hashlib.sha256(what.encode()).hexdigest()[:12]
+
+
+@dataclass(slots=True)
+class ChatWriter:
+    """Writes one generation as the objects of `/v1/chat/completions`."""
+
+    header: Header
+    with_usage: bool = False
+    """Whether a stream ends with the usage."""
+    _begun: set[int] = field(default_factory=set)
+
+    def whole(self, answers: list[Answer], usage: Usage) -> bytes:
+        """Returns the object for all answers."""
+        choices = [
+            {
+                "index": answer.index,
+                "message": _message(answer),
+                "logprobs": chat_logprobs(answer.logprobs),
+                "finish_reason": _finish(answer.reason),
+            }
+            for answer in answers
+        ]
+        return document({**self.header.object("chat.completion"), "choices": choices, "usage": usage_object(usage)})
+
+    def part(self, event: Event) -> bytes:
+        """Returns the server-sent events that say what an event adds."""
+        if isinstance(event, Progress):
+            return SILENCE
+        chunks = []
+        if event.index not in self._begun:
+            self._begun.add(event.index)
+            chunks.append(_choice(event, {"role": "assistant", "content": ""}))
+        if content := _content(event):
+            chunks.append(_choice(event, content, chat_logprobs(event.logprobs)))
+        if isinstance(event, End):
+            chunks.append({**_choice(event, {}), "finish_reason": _finish(event.reason)})
+        base = self.header.object("chat.completion.chunk")
+        return _stream(base, chunks, event, with_usage=self.with_usage)
+
+
+@dataclass(slots=True)
+class CompletionWriter:
+    """Writes one generation as the objects of `/v1/completions`; chunks count characters."""
+
+    header: Header
+    with_usage: bool = False
+    """Whether a stream ends with the usage."""
+    _offsets: dict[int, int] = field(default_factory=dict)
+
+    def whole(self, answers: list[Answer], usage: Usage) -> bytes:
+        """Returns the object for all answers."""
+        choices = [
+            {
+                "index": answer.index,
+                "text": answer.text,
+                "logprobs": completion_logprobs(answer.logprobs, 0),
+                "finish_reason": _finish(answer.reason),
+            }
+            for answer in answers
+        ]
+        return document({**self.header.object("text_completion"), "choices": choices, "usage": usage_object(usage)})
+
+    def part(self, event: Event) -> bytes:
+        """Returns the server-sent events that say what an event adds."""
+        if isinstance(event, Progress):
+            return SILENCE
+        text = event.text if isinstance(event, Text) else ""
+        offset = self._offsets.get(event.index, 0)
+        self._offsets[event.index] = offset + len(text)
+        choice = {
+            "index": event.index,
+            "text": text,
+            "logprobs": completion_logprobs(event.logprobs, offset),
+            "finish_reason": _finish(event.reason) if isinstance(event, End) else None,
+        }
+        return _stream(self.header.object("text_completion"), [choice], event, with_usage=self.with_usage)
+
+
+Writer = ChatWriter | CompletionWriter
+
+
+def _stream(base: Json, choices: Sequence[Json], event: Event, *, with_usage: bool) -> bytes:
+    """Returns an event for each choice, and behind the last answer's end what ends the stream."""
+    # With the usage wanted at the end, OpenAI's other chunks say that they have none.
+    more: Json = {"usage": None} if with_usage else {}
+    data = b"".join(sse_event({**base, "choices": [choice], **more}) for choice in choices)
+    if not isinstance(event, End) or event.usage is None:
+        return data
+    usage = sse_event({**base, "choices": [], "usage": usage_object(event.usage)}) if with_usage else b""
+    return data + usage + DONE
+
+
+def chat_logprobs(tokens: Iterable[TokenLogprob]) -> Json | None:
+    """Returns the tokens' log probabilities as chats have them; None where there are none."""
+    entries = _with_text(tokens)
+    if not entries:
+        return None
+    content = [
+        {**_token(entry.token_bytes, entry.logprob), "top_logprobs": [_token(*top[1:]) for top in entry.top_logprobs]}
+        for entry in entries
+    ]
+    return {"content": content, "refusal": None}
+
+
+def completion_logprobs(tokens: Iterable[TokenLogprob], offset: int) -> Json | None:
+    """Returns the tokens' log probabilities as completions have them, where the text begins at `offset`."""
+    entries = _with_text(tokens)
+    if not entries:
+        return None
+    texts = [_decode(entry.token_bytes) for entry in entries]
+    return {
+        "tokens": texts,
+        "token_logprobs": [entry.logprob for entry in entries],
+        "top_logprobs": [{_decode(top.token_bytes): top.logprob for top in entry.top_logprobs} for entry in entries],
+        "text_offset": [offset + sum(map(len, texts[:at])) for at in range(len(texts))],
+    }
+
+
+def embedding_document(model: str, embeddings: Embeddings, *, in_base64: bool) -> bytes:
+    """Returns the JSON of `/v1/embeddings`; vectors in base64 are F32, the lowest byte first.
+
+    May take a second. It gives way to other threads after each vector.
+    """
+    written = _base64 if in_base64 else _numbers
+    data = ",".join(
+        f'{{"object":"embedding","index":{index},"embedding":{written(vector)}}}'
+        for index, (vector, _) in enumerate(embeddings)
+    )
+    tokens = sum(embedding.tokens for embedding in embeddings)
+    rest = document({"model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
+    return f'{{"object":"list","data":[{data}],'.encode() + rest.removeprefix(b"{")
+
+
+def _base64(vector: bytes) -> str:
+    return f'"{b64encode(vector).decode()}"'
+
+
+def _numbers(vector: bytes) -> str:
+    """Returns the numbers with as many digits as an F32 has, half as many as JSON's writer would give them."""
+    return f"[{','.join(map('%.9g'.__mod__, np.frombuffer(vector, VECTOR_TYPE).tolist()))}]"
+
+
+def _message(answer: Answer) -> Json:
+    calls = [_call(call) for call in answer.calls]
+    return {
+        "role": "assistant",
+        "content": answer.text or (None if calls else ""),
+        "refusal": None,
+        **({"reasoning_content": answer.thoughts} if answer.thoughts else {}),
+        **({"tool_calls": calls} if calls else {}),
+    }
+
+
+def _content(event: Piece | End) -> Json:
+    """Returns what a chunk's delta says; nothing where all that it has is an end."""
+    match event:
+        case CallPart():
+            return {"tool_calls": [{"index": event.call, **_call_part(event)}]}
+        case Thought(text):
+            return {"reasoning_content": text}
+        case Text(text):
+            return {"content": text}
+        case End():
+            return {"content": ""} if event.logprobs else {}
+
+
+def _call_part(part: CallPart) -> Json:
+    if not part.id:
+        return {"function": {"arguments": part.arguments}}
+    return _call(ToolCall(part.id, part.name, part.arguments))
+
+
+def _call(call: ToolCall) -> Json:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _token(data: bytes, logprob: float) -> Json:
+    return {"token": _decode(data), "logprob": logprob, "bytes": list(data)}
+
+
+def _decode(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _choice(event: Piece | End, content: Json, logprobs: Json | None = None) -> Json:
+    return {"index": event.index, "delta": content, "logprobs": logprobs, "finish_reason": None}
+
+
+def _with_text(entries: Iterable[TokenLogprob]) -> list[TokenLogprob]:
+    """Returns those of the tokens that have a text: joined, their texts are the answer's."""
+    return [entry for entry in entries if entry.token_bytes]
+
+
+def _finish(reason: FinishReason | None) -> str | None:
+    return _FINISH[reason] if reason else None

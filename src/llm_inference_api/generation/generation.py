@@ -1,0 +1,132 @@
+"""The life of a request for text, from the door to the decode."""
+
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Self
+
+from llm_inference_api.generation.answers import Answer, whole_answers
+from llm_inference_api.generation.reading import Reading, readings
+from llm_inference_api.generation.record import GenerationRecord, Records
+from llm_inference_api.generation.timeouts import Timeouts
+from llm_inference_api.models.registry import Registry, ServedModel
+from llm_inference_api.models.stream import ModelStream
+from llm_inference_api.requests.answer import End, Event, Progress, Usage
+from llm_inference_api.requests.model_status import ModelStatus
+from llm_inference_api.requests.request import GenerationRequest
+from llm_inference_api.requests.step import Delta
+from llm_inference_api.rpc.call import Call
+
+
+class Generations:
+    """Opens generations: asks models, within the service's times, and records what became of it."""
+
+    def __init__(self, registry: Registry, timeouts: Timeouts, records: Records) -> None:
+        self._registry = registry
+        self._timeouts = timeouts
+        self._records = records
+
+    @asynccontextmanager
+    async def open(self, request: GenerationRequest, call: Call, *, streamed: bool) -> AsyncGenerator["Generation"]:
+        """Yields the request's generation; leaving the block cancels what has not ended.
+
+        Raises ModelNotFoundError and PoisonRequestError at once; the block raises DeadlineError where it takes too
+        long, and its end is recorded.
+        """
+        model = self._registry.get(request.model)
+        request = replace(request, model=model.status.id, caller=call.caller)
+        with self._records.generation(request, call, streamed=streamed) as record:
+            async with self._timeouts.within(call):
+                stream = model.open(request, call.identity)
+                try:
+                    yield Generation(request, model, stream, record, self._timeouts.progress_interval)
+                finally:
+                    for entry in stream.take_entries():
+                        record.entered(entry)
+                    stream.close()
+
+
+class Generation:
+    """The events of one request's answers, in the order in which they come.
+
+    Iteration raises what ends the request early: the load's errors, OverloadedError, the worker's errors.
+    """
+
+    def __init__(
+        self,
+        request: GenerationRequest,
+        model: ServedModel,
+        stream: ModelStream,
+        record: GenerationRecord,
+        interval: float,
+    ) -> None:
+        self.request = request
+        """With the id of the model that answers."""
+        self._model = model
+        self._stream = stream
+        self._record = record
+        self._interval = interval
+        self._events: deque[Event] = deque()
+        self._readings: list[Reading] | None = None
+        self._ended: list[Usage] = []
+        self._finish_reasons: list[str] = []
+
+    @property
+    def status(self) -> ModelStatus:
+        """The model that answers, as it stands now."""
+        return self._model.status
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        """Returns the next event; Progress where there was none for the service's interval."""
+        while not self._events:
+            if self._is_over:
+                raise StopAsyncIteration
+            self._read(await self._stream.next(self._interval))
+        return self._events.popleft()
+
+    async def whole(self) -> tuple[list[Answer], Usage]:
+        """Returns all answers and what they cost, once they have ended. Raises as iteration does."""
+        while not self._is_over:
+            self._read(await self._stream.next(None))
+            if not self._is_over:
+                await self._stream.end()
+        return whole_answers(self._events)
+
+    @property
+    def _is_over(self) -> bool:
+        return len(self._ended) == self.request.n
+
+    def _read(self, arrived: tuple[Delta, ...] | Progress) -> None:
+        """Turns what arrived into events."""
+        if isinstance(arrived, Progress):
+            self._events.append(arrived)
+            return
+        for entry in self._stream.take_entries():
+            self._record.entered(entry)
+        self._record.text_arrived()
+        if self._readings is None:
+            self._readings = readings(self.request, self.status.info)
+        for delta in arrived:
+            for event in self._readings[delta.index].read(delta):
+                self._events.append(self._ending(event, delta) if isinstance(event, End) else event)
+
+    def _ending(self, end: End, delta: Delta) -> End:
+        """Returns an answer's end; the last one has the usage of all, and is recorded."""
+        assert delta.usage is not None
+        self._ended.append(delta.usage)
+        self._finish_reasons.append(end.reason.value)
+        if not self._is_over:
+            return end
+        usage = _sum(self._ended)
+        self._record.ended(usage, self._finish_reasons)
+        return end._replace(usage=usage)
+
+
+def _sum(ended: list[Usage]) -> Usage:
+    """Returns what all answers cost: the prompt once, whatever the cache has spared the further ones."""
+    completion = sum(usage.completion_tokens for usage in ended)
+    return Usage(ended[0].prompt_tokens, completion, min(usage.cached_tokens for usage in ended))

@@ -1,0 +1,38 @@
+"""JSON objects that requests carry as text."""
+
+import json
+
+from llm_inference_api.errors import InvalidFieldError
+
+MAX_BYTES = 64 << 10
+"""Of a constraint, and of a tool's description with its parameters."""
+MAX_DEPTH = 64
+"""Levels of a JSON object."""
+
+
+def check_object(text: str, field: str) -> str:
+    """Returns the text. Raises InvalidFieldError, with the field, where it is no JSON object or one too deep."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InvalidFieldError(field, f"is no valid JSON ({error})") from error
+    except RecursionError as error:
+        raise InvalidFieldError(field, f"has more than {MAX_DEPTH} levels") from error
+    if not isinstance(value, dict):
+        raise InvalidFieldError(field, "is no JSON object")
+    if _depth(value) > MAX_DEPTH:
+        raise InvalidFieldError(field, f"has more than {MAX_DEPTH} levels")
+    return text
+
+
+def _depth(value: object) -> int:
+    """Returns the levels of a JSON value, counted level by level: recursion is what it guards against."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+        ]
+    return depth

@@ -1,0 +1,119 @@
+"""The values that the fields of requests may have, whichever wire they come by. Errors name the field."""
+
+import math
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.request import MAX_SEED, Sampling, Stopping, random_seed
+
+MAX_PROMPT_BYTES = 1 << 20
+MAX_STOP = 4
+MAX_STOP_CHARACTERS = 64
+MAX_LOGIT_BIAS = 300
+MAX_TOP_LOGPROBS = 20
+
+Given = Mapping[str, Any]
+"""The fields that a request gives, by the names of the typed API."""
+
+
+class Range(NamedTuple):
+    """The values that a field may have."""
+
+    low: float
+    high: float
+    low_is_open: bool = False
+
+    def check(self, field: str, value: float) -> None:
+        """Raises InvalidFieldError where the value is outside, or is no number."""
+        too_low = value <= self.low if self.low_is_open else value < self.low
+        if not math.isfinite(value) or too_low or value > self.high:
+            low = f"above {self.low:g}" if self.low_is_open else f"{self.low:.10g}"
+            raise InvalidFieldError(field, f"must be a number from {low} to {self.high:.10g}, not {value:.10g}")
+
+
+RANGES = {
+    "temperature": Range(0, 2),
+    "top_p": Range(0, 1, low_is_open=True),
+    "top_k": Range(0, 2**31 - 1),
+    "min_p": Range(0, 1),
+    "typical_p": Range(0, 1, low_is_open=True),
+    "seed": Range(0, MAX_SEED),
+    "presence_penalty": Range(-2, 2),
+    "frequency_penalty": Range(-2, 2),
+    "repetition_penalty": Range(0, 2, low_is_open=True),
+    "top_logprobs": Range(0, MAX_TOP_LOGPROBS),
+}
+BIAS_RANGE = Range(-100, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a request means that leaves a field out, and the service's own limits."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+    answers: int = 1
+    """Answers that one request may ask for."""
+
+    def sampling(self, given: Given) -> Sampling:
+        """Returns how the request is sampled. Raises InvalidFieldError where a field is out of its range."""
+        for field, allowed in RANGES.items():
+            if field in given:
+                allowed.check(field, given[field])
+        if given.get("top_logprobs") and not given.get("logprobs"):
+            raise InvalidFieldError("top_logprobs", "needs logprobs to be true")
+        return Sampling(
+            seed=given["seed"] if "seed" in given else random_seed(),
+            temperature=given.get("temperature", self.temperature),
+            top_p=given.get("top_p", self.top_p),
+            top_k=given.get("top_k", 0),
+            min_p=given.get("min_p", 0.0),
+            typical_p=given.get("typical_p", 1.0),
+            presence_penalty=given.get("presence_penalty", 0.0),
+            frequency_penalty=given.get("frequency_penalty", 0.0),
+            repetition_penalty=given.get("repetition_penalty", 1.0),
+            logit_bias=_logit_bias(given.get("logit_bias", {})),
+            logprobs=given.get("top_logprobs", 0) if given.get("logprobs") else None,
+        )
+
+    def stopping(self, given: Given) -> Stopping:
+        """Returns when the request ends. Raises InvalidFieldError as `sampling`."""
+        stop = tuple(given.get("stop", ()))
+        if len(stop) > MAX_STOP:
+            raise InvalidFieldError("stop", f"has {len(stop)} texts; at most {MAX_STOP} are allowed")
+        for index, text in enumerate(stop):
+            if not 1 <= len(text) <= MAX_STOP_CHARACTERS:
+                problem = f"must have 1 to {MAX_STOP_CHARACTERS} characters, not {len(text)}"
+                raise InvalidFieldError(f"stop[{index}]", problem)
+        if "max_tokens" in given:
+            Range(1, self.max_tokens).check("max_tokens", given["max_tokens"])
+        return Stopping(given.get("max_tokens"), stop, given.get("ignore_eos", False))
+
+    def count(self, given: Given) -> int:
+        """Returns how many answers the request asks for. Raises InvalidFieldError as `sampling`."""
+        if "n" in given:
+            Range(1, self.answers).check("n", given["n"])
+        return int(given.get("n", 1))
+
+
+def check_size(field: str, size: int) -> None:
+    """Raises InvalidFieldError where a text of this many bytes is too long."""
+    if size > MAX_PROMPT_BYTES:
+        raise InvalidFieldError(field, f"has {size} bytes; at most {MAX_PROMPT_BYTES} are allowed")
+
+
+def new_id(kind: str) -> str:
+    """Returns an id that no other answer has."""
+    return f"{kind}-{uuid.uuid4().hex}"
+
+
+def _logit_bias(bias: Mapping[int, float]) -> dict[int, float]:
+    if len(bias) > MAX_LOGIT_BIAS:
+        raise InvalidFieldError("logit_bias", f"has {len(bias)} tokens; at most {MAX_LOGIT_BIAS} are allowed")
+    for token, value in bias.items():
+        BIAS_RANGE.check(f"logit_bias[{token}]", value)
+    return dict(bias)

@@ -1,0 +1,115 @@
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from llm_inference_api.errors import OverloadedError
+from llm_inference_api.requests.answer import FinishReason, Progress, Stage, Usage
+from llm_inference_api.requests.request import GenerationRequest, Sampling
+from llm_inference_api.requests.step import Delta, StageEntry
+from llm_inference_api.worker.mailbox import Mailbox
+
+
+def mailbox(n: int = 1) -> Mailbox:
+    return Mailbox(GenerationRequest("a", "hi", Sampling(0), n=n), {})
+
+
+def end(text: str = "", index: int = 0) -> Delta:
+    return Delta("a", text, (), FinishReason.STOP, Usage(1, 1, 0), index)
+
+
+async def started(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """Returns the task once it waits."""
+    task = asyncio.ensure_future(coroutine)
+    await asyncio.sleep(0)
+    assert not task.done()
+    return task
+
+
+async def test_reader_is_woken_by_the_next_delta() -> None:
+    """Who waits gets a delta as soon as it is there."""
+    box = mailbox()
+    reading = await started(box.next(None))
+    box.put(Delta("a", "x"))
+    assert await reading == (Delta("a", "x"),)
+
+
+async def test_late_reader_gets_one_joined_delta_for_each_answer() -> None:
+    """Nothing is lost, and no answer's text stands in another's."""
+    box = mailbox(2)
+    for text, index in (("a", 0), ("x", 1), ("b", 0), ("y", 1)):
+        box.put(Delta("a", text, index=index))
+    box.put(end("c"))
+    first, second = await box.next(None)  # type: ignore[misc]
+    assert (first.text, first.index, first.finish_reason) == ("abc", 0, FinishReason.STOP)
+    assert (second.text, second.index, second.finish_reason) == ("xy", 1, None)
+
+
+async def test_silence_returns_where_the_request_stands() -> None:
+    """After the interval, and as often as it passes."""
+    box = mailbox()
+    assert await box.next(0.001) == Progress(Stage.QUEUED)
+    box.progress = Progress(Stage.PREFILL, 0, 10, 5)
+    assert await box.next(0.001) == Progress(Stage.PREFILL, 0, 10, 5)
+
+
+async def test_request_has_ended_when_its_last_answer_has() -> None:
+    """One of two answers that ended leaves the request open."""
+    box = mailbox(2)
+    box.put(end(index=1))
+    assert not box.ended
+    box.put(end(index=0))
+    assert box.ended
+    assert box.is_whole
+
+
+async def test_error_comes_after_the_deltas_before_it() -> None:
+    """What arrived before the failure is still read; the failed request is no whole one."""
+    box = mailbox()
+    box.put(Delta("a", "x"))
+    box.fail(OverloadedError("full", 1.0))
+    assert (box.ended, box.is_whole) == (True, False)
+    assert await box.next(None) == (Delta("a", "x"),)
+    with pytest.raises(OverloadedError):
+        await box.next(None)
+
+
+async def test_failure_after_the_end_changes_nothing() -> None:
+    """A worker that dies behind its last word costs this request nothing."""
+    box = mailbox()
+    box.put(end("x"))
+    box.fail(OverloadedError("full", 1.0))
+    assert box.is_whole
+    assert await box.next(None) == (end("x"),)
+
+
+async def test_failure_wakes_the_reader() -> None:
+    """Who waits for a dead worker is told at once."""
+    box = mailbox()
+    reading = await started(box.next(None))
+    box.fail(OverloadedError("full", 1.0))
+    with pytest.raises(OverloadedError):
+        await reading
+
+
+async def test_patient_reader_is_woken_once() -> None:
+    """Deltas do not wake who needs the whole answer only."""
+    box = mailbox()
+    waiting = await started(box.end())
+    box.put(Delta("a", "x"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    box.put(end("y"))
+    await waiting
+    assert await box.next(None) == (end("xy"),)
+
+
+async def test_stages_are_handed_over_once() -> None:
+    """In order, and none twice."""
+    box = mailbox()
+    entries = [StageEntry("a", Stage.QUEUED, 1.0), StageEntry("a", Stage.PREFILL, 2.0)]
+    for entry in entries:
+        box.enter(entry)
+    assert box.take_entries() == entries
+    assert box.take_entries() == []
