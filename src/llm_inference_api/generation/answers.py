@@ -6,9 +6,6 @@ import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import grpc.aio
 
 from llm_inference_api.errors import DeadlineError
 from llm_inference_api.generation.choices import answer
@@ -18,9 +15,7 @@ from llm_inference_api.models.registry import Registry, ServedModel
 from llm_inference_api.observability.spans import Asked
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.requests.request import Delta, GenerationRequest, Progress
-from llm_inference_api.rpc.call import current_call
-
-Context = grpc.aio.ServicerContext[Any, Any]
+from llm_inference_api.rpc.call import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,38 +55,40 @@ class Answers:
         """Returns the model of this name. Raises ModelNotFoundError."""
         return self._registry.get(name)
 
-    async def whole(self, question: Question, context: Context) -> list[Delta]:
+    async def whole(self, question: Question, call: Call) -> list[Delta]:
         """Returns all deltas of all answers, the last of which has the usage. Raises what ends the request early."""
-        with self._witness.generation(question.asked(streamed=False), context) as seen:
-            async with self._within_time(context), aclosing(self._items(question, seen, None)) as items:
+        with self._witness.generation(question.asked(streamed=False), call) as seen:
+            async with self._within_time(call), aclosing(self._items(question, seen, call, None)) as items:
                 return [item async for item in items if isinstance(item, Delta)]
 
-    async def parts(self, question: Question, context: Context) -> AsyncGenerator[Delta | Progress]:
+    async def parts(self, question: Question, call: Call) -> AsyncGenerator[Delta | Progress]:
         """Yields the deltas as they come, and where the request stands while none do. Raises as `whole`."""
         interval = self._patience.progress_interval
-        with self._witness.generation(question.asked(streamed=True), context) as seen:
-            async with self._within_time(context), aclosing(self._items(question, seen, interval)) as items:
+        with self._witness.generation(question.asked(streamed=True), call) as seen:
+            async with self._within_time(call), aclosing(self._items(question, seen, call, interval)) as items:
                 async for item in items:
                     yield item
 
-    async def inquire(self, model: ServedModel, inquiry: Inquiry, context: Context) -> Findings:
+    async def inquire(self, model: ServedModel, inquiry: Inquiry, call: Call) -> Findings:
         """Returns what the model's worker finds. Raises what it says, or DeadlineError."""
-        current_call.get().facts["model"] = model.status.id
-        async with self._within_time(context):
+        call.facts["model"] = model.status.id
+        async with self._within_time(call):
             return await model.inquire(inquiry)
 
-    async def embed(self, model: ServedModel, embed: Embed, context: Context) -> Embeddings:
+    async def embed(self, model: ServedModel, embed: Embed, call: Call) -> Embeddings:
         """Returns the embeddings that the model's worker computes. Raises as `inquire`."""
-        with self._witness.embedding(model.status.id, context) as seen:
-            async with self._within_time(context):
+        with self._witness.embedding(model.status.id, call) as seen:
+            async with self._within_time(call):
                 found = await model.embed(embed)
             seen.saw(sum(embedding.tokens for embedding in found))
         return found
 
     @staticmethod
-    async def _items(question: Question, seen: Generation, interval: float | None) -> AsyncGenerator[Delta | Progress]:
+    async def _items(
+        question: Question, seen: Generation, call: Call, interval: float | None
+    ) -> AsyncGenerator[Delta | Progress]:
         """Yields what the model has for the request."""
-        request = replace(question.request, caller=current_call.get().caller)
+        request = replace(question.request, caller=call.caller)
         raw = answer(question.model, request, question.count, interval)
         async with aclosing(read(question.model, request, raw)) as items:
             async for item in items:
@@ -100,9 +97,9 @@ class Answers:
                 yield item
 
     @asynccontextmanager
-    async def _within_time(self, context: Context) -> AsyncGenerator[None]:
+    async def _within_time(self, call: Call) -> AsyncGenerator[None]:
         """Raises DeadlineError when the request has taken too long. A caller's own deadline is gRPC's to enforce."""
-        has_deadline = context.time_remaining() is not None
+        has_deadline = call.time_remaining() is not None
         limit = self._patience.longest_timeout if has_deadline else self._patience.default_timeout
         try:
             async with asyncio.timeout(min(limit, self._patience.longest_timeout)) as timer:

@@ -4,10 +4,8 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import grpc
-import grpc.aio
 
 from llm_inference_api.errors import (
     ContextLengthError,
@@ -17,12 +15,10 @@ from llm_inference_api.errors import (
     ServiceError,
 )
 from llm_inference_api.observability.metrics import Metrics
-from llm_inference_api.observability.spans import Asked, Span, Spans
+from llm_inference_api.observability.spans import Asked, Span
 from llm_inference_api.requests.request import Delta, GenerationRequest, Stage, StageEntry, stage_listener
-from llm_inference_api.rpc.call import Call, current_call, ending_of
+from llm_inference_api.rpc.call import Call
 from llm_inference_api.rpc.statuses import code_of
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Generation:
@@ -101,37 +97,32 @@ class Embedding:
 class Witness:
     """Sees all requests to models."""
 
-    def __init__(self, metrics: Metrics, spans: Spans) -> None:
+    def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
-        self._spans = spans
 
     @contextmanager
-    def generation(self, asked: Asked, context: Context) -> Iterator[Generation]:
+    def generation(self, asked: Asked, call: Call) -> Iterator[Generation]:
         """Yields what is to be told of a request for text."""
-        call = current_call.get()
         call.facts |= {"model": asked.model, "answer_id": asked.request.id}
-        with self._spans.generation(asked) as span, self._ending(span, asked.model, context, asked.request):
+        with call.span.generation(asked) as span, self._ending(span, asked.model, call, asked.request):
             seen = Generation(self.metrics, span, call, asked.model)
             stage_listener.set(seen.entered)
             yield seen
 
     @contextmanager
-    def embedding(self, model: str, context: Context) -> Iterator["Embedding"]:
+    def embedding(self, model: str, call: Call) -> Iterator["Embedding"]:
         """Yields what is to be told of a request for embeddings."""
-        call = current_call.get()
         call.facts["model"] = model
-        with self._spans.embedding(model) as span, self._ending(span, model, context):
+        with call.span.embedding(model) as span, self._ending(span, model, call):
             yield Embedding(self.metrics, span, call, model)
 
     @contextmanager
-    def _ending(
-        self, span: Span, model: str, context: Context, request: GenerationRequest | None = None
-    ) -> Iterator[None]:
+    def _ending(self, span: Span, model: str, call: Call, request: GenerationRequest | None = None) -> Iterator[None]:
         """Notes a bad end."""
         try:
             yield
         except (asyncio.CancelledError, GeneratorExit):
-            self._note_failure(span, model, ending_of(context))
+            self._note_failure(span, model, call.cut_off_code())
             raise
         except ServiceError as error:
             self._note_failure(span, model, code_of(error))

@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
-import grpc.aio
 import numpy as np
 
 from llm_inference.v1 import embeddings_pb2, embeddings_pb2_grpc, generation_pb2
@@ -12,12 +10,11 @@ from llm_inference_api.api.native.translation import check_size
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.generation.answers import Answers
 from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embed, Embedding, Embeddings, Input
+from llm_inference_api.rpc.call import Call
 
 MAX_INPUTS = 128
 MAX_TOKENS = 100_000
 """Of all token lists of a request together."""
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class EmbeddingServicer(embeddings_pb2_grpc.EmbeddingServiceServicer):  # type: ignore[misc]
@@ -26,11 +23,11 @@ class EmbeddingServicer(embeddings_pb2_grpc.EmbeddingServiceServicer):  # type: 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
 
-    async def Embed(self, request: embeddings_pb2.EmbedRequest, context: Context) -> embeddings_pb2.EmbedResponse:
+    async def Embed(self, request: embeddings_pb2.EmbedRequest, call: Call) -> embeddings_pb2.EmbedResponse:
         """Returns a vector for each text."""
         embed = _embed(request)
         model = self._answers.model(request.model)
-        found = await self._answers.embed(model, embed, context)
+        found = await self._answers.embed(model, embed, call)
         return await asyncio.to_thread(_response, model.status.id, found)
 
 

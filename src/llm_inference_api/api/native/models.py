@@ -2,15 +2,11 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
-
-import grpc.aio
 
 from llm_inference.v1 import models_pb2, models_pb2_grpc
 from llm_inference_api.api.native import translation
 from llm_inference_api.models.registry import Registry
-
-Context = grpc.aio.ServicerContext[Any, Any]
+from llm_inference_api.rpc.call import Call
 
 
 class ModelServicer(models_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
@@ -19,32 +15,28 @@ class ModelServicer(models_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    async def ListModels(
-        self, request: models_pb2.ListModelsRequest, context: Context
-    ) -> models_pb2.ListModelsResponse:
+    async def ListModels(self, request: models_pb2.ListModelsRequest, call: Call) -> models_pb2.ListModelsResponse:
         """Lists all models."""
         return models_pb2.ListModelsResponse(models=map(translation.model, self._registry.statuses()))
 
-    async def GetModel(self, request: models_pb2.GetModelRequest, context: Context) -> models_pb2.GetModelResponse:
+    async def GetModel(self, request: models_pb2.GetModelRequest, call: Call) -> models_pb2.GetModelResponse:
         """Returns one model."""
         return models_pb2.GetModelResponse(model=translation.model(self._registry.get(request.model).status))
 
-    async def LoadModel(self, request: models_pb2.LoadModelRequest, context: Context) -> models_pb2.LoadModelResponse:
+    async def LoadModel(self, request: models_pb2.LoadModelRequest, call: Call) -> models_pb2.LoadModelResponse:
         """Loads a model."""
         model = self._registry.get(request.model)
         await model.load()
         return models_pb2.LoadModelResponse(model=translation.model(model.status))
 
-    async def UnloadModel(
-        self, request: models_pb2.UnloadModelRequest, context: Context
-    ) -> models_pb2.UnloadModelResponse:
+    async def UnloadModel(self, request: models_pb2.UnloadModelRequest, call: Call) -> models_pb2.UnloadModelResponse:
         """Unloads a model."""
         model = self._registry.get(request.model)
         await model.unload()
         return models_pb2.UnloadModelResponse(model=translation.model(model.status))
 
     async def WatchModel(
-        self, request: models_pb2.WatchModelRequest, context: Context
+        self, request: models_pb2.WatchModelRequest, call: Call
     ) -> AsyncGenerator[models_pb2.WatchModelResponse]:
         """Yields a model whenever it changes."""
         async with aclosing(self._registry.get(request.model).watch()) as statuses:

@@ -5,9 +5,7 @@ import hashlib
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
-import grpc.aio
 from google.api.httpbody_pb2 import HttpBody
 
 from llm_inference.v1 import openai_pb2, openai_pb2_grpc
@@ -33,8 +31,8 @@ from llm_inference_api.generation.answers import Answers, Question, new_id
 from llm_inference_api.models.registry import Registry
 from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.request import Delta
+from llm_inference_api.rpc.call import Call
 
-Context = grpc.aio.ServicerContext[Any, Any]
 Params = ChatCompletionParams | CompletionParams
 
 JSON = "application/json"
@@ -51,44 +49,44 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
         self._started = int(time.time())
 
     async def CreateChatCompletion(
-        self, request: openai_pb2.CreateChatCompletionRequest, context: Context
+        self, request: openai_pb2.CreateChatCompletionRequest, call: Call
     ) -> AsyncGenerator[openai_pb2.CreateChatCompletionResponse]:
         """Answers a chat."""
         params = parse(ChatCompletionParams, request.http_body.data)
-        async with aclosing(self._respond(params, ChatFormat(), context)) as bodies:
+        async with aclosing(self._respond(params, ChatFormat(), call)) as bodies:
             async for body in bodies:
                 yield openai_pb2.CreateChatCompletionResponse(http_body=body)
 
     async def CreateCompletion(
-        self, request: openai_pb2.CreateCompletionRequest, context: Context
+        self, request: openai_pb2.CreateCompletionRequest, call: Call
     ) -> AsyncGenerator[openai_pb2.CreateCompletionResponse]:
         """Continues a prompt."""
         params = parse(CompletionParams, request.http_body.data)
-        async with aclosing(self._respond(params, CompletionFormat(), context)) as bodies:
+        async with aclosing(self._respond(params, CompletionFormat(), call)) as bodies:
             async for body in bodies:
                 yield openai_pb2.CreateCompletionResponse(http_body=body)
 
     async def CreateEmbedding(
-        self, request: openai_pb2.CreateEmbeddingRequest, context: Context
+        self, request: openai_pb2.CreateEmbeddingRequest, call: Call
     ) -> openai_pb2.CreateEmbeddingResponse:
         """Returns vectors for texts."""
         params = parse(EmbeddingParams, request.http_body.data)
         embed = checked("input", params.input)
         model = self._answers.model(params.model)
-        found = await self._answers.embed(model, embed, context)
+        found = await self._answers.embed(model, embed, call)
         in_base64 = params.encoding_format == "base64"
         data = await asyncio.to_thread(embedding_document, model.status.id, found, in_base64=in_base64)
         return openai_pb2.CreateEmbeddingResponse(http_body=HttpBody(content_type=JSON, data=data))
 
     async def ListOpenAIModels(
-        self, request: openai_pb2.ListOpenAIModelsRequest, context: Context
+        self, request: openai_pb2.ListOpenAIModelsRequest, call: Call
     ) -> openai_pb2.ListOpenAIModelsResponse:
         """Lists all models."""
         models = [self._model(status) for status in self._registry.statuses()]
         return openai_pb2.ListOpenAIModelsResponse(http_body=_json({"object": "list", "data": models}))
 
     async def GetOpenAIModel(
-        self, request: openai_pb2.GetOpenAIModelRequest, context: Context
+        self, request: openai_pb2.GetOpenAIModelRequest, call: Call
     ) -> openai_pb2.GetOpenAIModelResponse:
         """Returns one model."""
         model = self._registry.get(request.model)
@@ -97,22 +95,20 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
     def _model(self, status: ModelStatus) -> Json:
         return {"id": status.id, "object": "model", "created": self._started, "owned_by": "llm-inference-api"}
 
-    async def _respond(self, params: Params, form: Format, context: Context) -> AsyncGenerator[HttpBody]:
+    async def _respond(self, params: Params, form: Format, call: Call) -> AsyncGenerator[HttpBody]:
         with wire.openai_names(params):
             question = self._question(params)
             if not params.stream:
-                deltas = await self._answers.whole(question, context)
+                deltas = await self._answers.whole(question, call)
                 yield _json(form.whole(_header(question), deltas))
                 return
-            async with aclosing(self._events(question, form, context, with_usage=params.wants_usage)) as events:
+            async with aclosing(self._events(question, form, call, with_usage=params.wants_usage)) as events:
                 async for data in events:
                     yield HttpBody(content_type=EVENTS, data=data)
 
-    async def _events(
-        self, question: Question, form: Format, context: Context, *, with_usage: bool
-    ) -> AsyncGenerator[bytes]:
+    async def _events(self, question: Question, form: Format, call: Call, *, with_usage: bool) -> AsyncGenerator[bytes]:
         begun: set[int] = set()
-        async with aclosing(self._answers.parts(question, context)) as items:
+        async with aclosing(self._answers.parts(question, call)) as items:
             async for item in items:
                 if not isinstance(item, Delta):
                     yield SILENCE

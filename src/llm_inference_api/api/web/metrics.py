@@ -1,12 +1,10 @@
 """Documents about the service, as bytes."""
 
-from typing import Any
-
-import grpc.aio
 from google.api.httpbody_pb2 import HttpBody
 
 from llm_inference.v1 import operations_pb2, operations_pb2_grpc
 from llm_inference_api.observability.metrics import Metrics
+from llm_inference_api.rpc.call import Call
 
 
 class OperationsServicer(operations_pb2_grpc.OperationsServiceServicer):  # type: ignore[misc]
@@ -16,7 +14,7 @@ class OperationsServicer(operations_pb2_grpc.OperationsServiceServicer):  # type
         self._metrics = metrics
 
     async def GetMetrics(
-        self, request: operations_pb2.GetMetricsRequest, context: grpc.aio.ServicerContext[Any, Any]
+        self, request: operations_pb2.GetMetricsRequest, call: Call
     ) -> operations_pb2.GetMetricsResponse:
         """Returns the metrics."""
         body = HttpBody(content_type=self._metrics.content_type, data=self._metrics.text())

@@ -1,7 +1,7 @@
 import pytest
 
 from llm_inference_api.errors import OverloadedError, UnavailableError
-from llm_inference_api.rpc.call import Gate
+from llm_inference_api.rpc.gate import Gate
 
 
 def test_caller_at_the_limit_is_refused() -> None:
