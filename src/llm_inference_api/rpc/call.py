@@ -12,6 +12,12 @@ from llm_inference_api.observability.spans import RpcSpan, Trace
 Context = grpc.aio.ServicerContext[Any, Any]
 Metadata = tuple[tuple[str, str | bytes], ...]
 
+_ROUNDING = 0.01
+"""Part of a timeout by which the service's deadline may be later than the caller's: gRPC's clients send `grpc-timeout`
+with two or three digits, rounded up."""
+_TRANSIT = 0.02
+"""Seconds by which the request may have travelled longer than the cancellation at the caller's deadline."""
+
 
 @dataclass(slots=True)
 class Call:
@@ -37,6 +43,11 @@ class Call:
     """The status's message; None while nothing failed."""
     facts: dict[str, object] = field(default_factory=dict)
     """Further values for the access log, by name, such as the model and the tokens."""
+    _slack: float = field(init=False)
+    """Seconds before the service's deadline from which on a cancellation is taken for the caller's deadline."""
+
+    def __post_init__(self) -> None:
+        self._slack = _TRANSIT + _ROUNDING * (self.time_remaining() or 0.0)
 
     @property
     def trace(self) -> Trace | None:
@@ -55,9 +66,12 @@ class Call:
         return left
 
     def cut_off_code(self) -> grpc.StatusCode:
-        """Returns the status that the caller sees of an RPC that was cut off: by its deadline, else by the caller."""
+        """Returns the status that the caller sees of an RPC that was cut off: by its deadline, else by the caller.
+
+        Callers enforce their deadlines themselves, and cancel: the service's own clock may not be there yet.
+        """
         left = self.time_remaining()
-        late = left is not None and left <= 0
+        late = left is not None and left <= self._slack
         return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
 
     def invocation_metadata(self) -> Metadata:
