@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,9 +29,11 @@ from llm_inference.v1 import (
 )
 from llm_inference_api import __version__
 from llm_inference_api.api.native.embeddings import EmbeddingServicer
+from llm_inference_api.api.native.errors import NativeErrors
 from llm_inference_api.api.native.inference import InferenceServicer
 from llm_inference_api.api.native.models import ModelServicer
 from llm_inference_api.api.native.tokens import TokenServicer
+from llm_inference_api.api.openai.errors import OpenAIErrors
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.web.metrics import OperationsServicer
 from llm_inference_api.api.web.pages import PageServicer
@@ -54,8 +55,8 @@ from llm_inference_api.observability.spans import Spans
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig, GpuChoice
 from llm_inference_api.requests.limits import Limits
 from llm_inference_api.requests.model_status import Observers
-from llm_inference_api.rpc.call import Gate
 from llm_inference_api.rpc.callers import Guard
+from llm_inference_api.rpc.gate import Gate
 from llm_inference_api.rpc.health import Health
 from llm_inference_api.rpc.interceptor import CallInterceptor
 from llm_inference_api.rpc.ports import Ports
@@ -173,27 +174,27 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     metrics, health = Metrics(__version__), Health(settings.preload)
     gate = Gate(settings.max_requests_per_caller)
     registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
-    spans, interceptors = build_tracing(settings, metrics)
+    spans = build_spans(settings, metrics)
     keys = settings.key_ring()
     for warning in keys.warnings():
         logger.warning("%s", warning)
-    interceptor = CallInterceptor(Guard(keys, PAGES if settings.public_pages else ()), gate, metrics)
-    server = build_grpc_server(settings, registry, health, Records(metrics), [*interceptors, interceptor])
+    guard = Guard(keys, PAGES if settings.public_pages else ())
+    interceptor = CallInterceptor(guard, gate, metrics, spans, WIRES)
+    server = build_grpc_server(settings, registry, health, Records(metrics), interceptor)
     envoy = EnvoyProcess(settings) if with_envoy else None
     ports = Ports(settings, server, build_health_server(health, interceptor))
     metrics_port = MetricsPort(metrics, settings.hostname, settings.metrics_port) if settings.metrics_port else None
     return Service(settings, registry, health, metrics, gate, spans, ports, envoy, metrics_port)
 
 
-def build_tracing(settings: Settings, metrics: Metrics) -> tuple[Spans, list[grpc.aio.ServerInterceptor]]:
+def build_spans(settings: Settings, metrics: Metrics) -> Spans:
     """Returns what makes the spans; where they go nowhere, nothing of OpenTelemetry is even loaded."""
     if settings.otlp_target is None:
-        return Spans(), []
+        return Spans()
     from llm_inference_api.observability.tracing import TraceChoice, Tracing  # noqa: PLC0415
-    from llm_inference_api.rpc.spans import RpcSpans  # noqa: PLC0415
 
-    tracing = Tracing(TraceChoice(settings.otlp_target, settings.service_name, settings.sampled), metrics)
-    return tracing, [RpcSpans(tracing)]
+    choice = TraceChoice(settings.otlp_target, settings.service_name, settings.sampled)
+    return Tracing(choice, metrics.spans_lost)
 
 
 def build_grpc_server(
@@ -201,10 +202,10 @@ def build_grpc_server(
     registry: Registry,
     health: Health,
     records: Records,
-    interceptors: Sequence[grpc.aio.ServerInterceptor],
+    interceptor: grpc.aio.ServerInterceptor,
 ) -> grpc.aio.Server:
     """Returns a server with all services of the contract, bound to no port."""
-    server = grpc.aio.server(interceptors=interceptors, options=GRPC_OPTIONS)
+    server = grpc.aio.server(interceptors=[interceptor], options=GRPC_OPTIONS)
     limits = Limits(
         settings.default_temperature,
         settings.default_top_p,
@@ -234,6 +235,12 @@ def build_health_server(health: Health, interceptor: grpc.aio.ServerInterceptor)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     return server
 
+
+WIRES = {
+    inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name: NativeErrors(),
+    openai_pb2.DESCRIPTOR.services_by_name["OpenAIService"].full_name: OpenAIErrors(),
+}
+"""How the services write errors whose callers may see no status: those with streams for REST."""
 
 PAGES = ("/llm_inference.v1.PageService/",)
 """How the methods begin that serve pages about the API."""

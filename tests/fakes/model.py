@@ -3,9 +3,8 @@
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from llm_inference_api.errors import ModelNotFoundError, ServiceError
 from llm_inference_api.requests.answer import FinishReason, Progress, Usage
@@ -68,10 +67,12 @@ class FakeModel:
     status: ModelStatus = field(default_factory=lambda: ModelStatus("tiny", "tiny.gguf", State.ACTIVE, info=INFO))
     requests: list[GenerationRequest] = field(default_factory=list)
     streams: list[FakeStream] = field(default_factory=list)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
 
     def open(self, request: GenerationRequest, identity: Mapping[str, object]) -> FakeStream:
         """Notes the request."""
         self.requests.append(request)
+        self.opened.set()
         self.streams.append(FakeStream(self.arrivals, self.entries))
         return self.streams[-1]
 
@@ -105,17 +106,23 @@ class Recorded:
     """Metrics and spans in one: each thing that is told, by name."""
 
     told: list[tuple[Any, ...]] = field(default_factory=list)
+    trace: None = None
 
     def names(self) -> list[str]:
         """Returns what was told, without values."""
         return [entry[0] for entry in self.told]
 
-    @contextmanager
-    def generation(self, *arguments: Any, **more: Any) -> Any:
+    def generation(self, *arguments: Any, **more: Any) -> Self:
         """Is the span too."""
-        yield self
+        return self
 
     embedding = generation
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.told.append(("closed",))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -70,13 +70,13 @@ async def test_several_answers_keep_their_texts_and_ends_apart() -> None:
     """Each event says whose it is; the usage stands at the last end, the prompt counted once."""
     model = FakeModel(
         [
-            (Delta("a", "x"), Delta("a", "X", index=1)),
+            (Delta("a", "x"), Delta("a", "X", answer=1)),
             (end("Y", 1, cost=Usage(10, 3, 8)),),
             (end("y", 0, FinishReason.LENGTH, Usage(10, 4, 2)),),
         ]
     )
     events = await Door(model).events(2)
-    texts = {index: "".join(e.text for e in events if isinstance(e, Text) and e.index == index) for index in (0, 1)}
+    texts = {index: "".join(e.text for e in events if isinstance(e, Text) and e.answer == index) for index in (0, 1)}
     assert texts == {0: "xy", 1: "XY"}
     assert [event for event in events if isinstance(event, End)] == [
         End(FinishReason.STOP, 1, None),
@@ -86,7 +86,7 @@ async def test_several_answers_keep_their_texts_and_ends_apart() -> None:
 
 async def test_whole_answers_are_put_together_by_index() -> None:
     """Whole answers stand in the order of their indices, whichever ended first."""
-    model = FakeModel([(Delta("a", "X", index=1),), (end("Y", 1),), (end("x"),)])
+    model = FakeModel([(Delta("a", "X", answer=1),), (end("Y", 1),), (end("x"),)])
     async with Door(model).open(2) as generation:
         answers, usage = await generation.whole()
     assert [(answer.index, answer.text, answer.reason) for answer in answers] == [
@@ -110,8 +110,7 @@ async def test_cancelled_reader_is_recorded_once_as_cancelled() -> None:
     model = FakeModel([(Delta("a", "x"),)])
     door = Door(model)
     reading = asyncio.ensure_future(door.events())
-    while not model.streams:
-        await asyncio.sleep(0)
+    await model.opened.wait()
     await model.streams[0].waiting.wait()
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -129,10 +128,10 @@ async def test_end_is_recorded_once_for_log_metrics_and_span() -> None:
         StageEntry("a", Stage.PREFILL, 1.5),
         StageEntry("a", Stage.DECODE, 2.5),
     ]
-    door = Door(FakeModel([(Delta("a", "x"), Delta("a", "y", index=1)), (end(), end("", 1))], entries))
+    door = Door(FakeModel([(Delta("a", "x"), Delta("a", "y", answer=1)), (end(), end("", 1))], entries))
     await door.events(2)
     assert door.metrics.names() == ["first_token", "generated"]
-    assert door.span.names() == ["entered"] * 3 + ["first_text", "ended"]
+    assert door.span.names() == ["entered"] * 3 + ["first_text", "ended", "closed"]
     facts = door.call.facts
     assert (facts["model"], facts["answer_id"], facts["output_tokens"], facts["finish_reason"]) == (
         "tiny",
@@ -154,10 +153,14 @@ async def test_failure_is_raised_after_what_came_and_recorded_once(error: Any, c
     """Its reader has read what came before; refusals are counted by their reason."""
     door = Door(FakeModel([(Delta("a", "x"),), error]))
     seen = []
-    with pytest.raises(type(error)):
+
+    async def read() -> None:
         async with door.open() as generation:
             async for event in generation:
                 seen.append(event)  # noqa: PERF401 - it raises
+
+    with pytest.raises(type(error)):
+        await read()
     assert seen == [Text("x")]
     expected = [("first_token",), ("failed", "tiny", code), *([("rejected", "tiny", reason)] if reason else [])]
     assert [told[: len(want)] for told, want in zip(door.metrics.told, expected, strict=True)] == expected

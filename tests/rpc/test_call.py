@@ -1,35 +1,38 @@
+"""What a handler may ask of its RPC."""
+
+from dataclasses import dataclass
+
+import grpc
 import pytest
 
-from llm_inference_api.errors import OverloadedError, UnavailableError
-from llm_inference_api.rpc.call import Gate
+from llm_inference_api.rpc.call import Call
 
 
-def test_caller_at_the_limit_is_refused() -> None:
-    """One caller's open requests are bounded; another's are not concerned."""
-    gate = Gate(limit_per_caller=2)
-    with gate.passage("ann"), gate.passage("ann"):
-        with pytest.raises(OverloadedError) as error, gate.passage("ann"):
-            pass
-        with gate.passage("bob"):
-            pass
-    assert error.value.retry_after > 0
-    with gate.passage("ann"):
-        pass
+@dataclass
+class FakeContext:
+    """gRPC's side of an RPC whose deadline a test moves."""
+
+    left: float | None
+
+    def time_remaining(self) -> float | None:
+        return self.left
 
 
-async def test_refused_call_leaves_no_trace() -> None:
-    """What was not let in is not waited for."""
-    gate = Gate(limit_per_caller=1)
-    with gate.passage("ann"):
-        assert not await gate.empty(0.01)
-        with pytest.raises(OverloadedError), gate.passage("ann"):
-            pass
-    assert await gate.empty(1)
-
-
-def test_closed_gate_refuses_everybody() -> None:
-    """Once the service stops, no call begins."""
-    gate = Gate()
-    gate.close()
-    with pytest.raises(UnavailableError), gate.passage("ann"):
-        pass
+@pytest.mark.parametrize(
+    ("timeout", "left", "code"),
+    [
+        (None, None, "CANCELLED"),
+        (60.0, 30.0, "CANCELLED"),
+        (12.4, 0.2, "CANCELLED"),
+        (60.0, 0.0, "DEADLINE_EXCEEDED"),
+        (0.05, 0.001, "DEADLINE_EXCEEDED"),
+        # 12.345 s at the caller, whose `grpc-timeout` said 12.4 s.
+        (12.4, 0.055, "DEADLINE_EXCEEDED"),
+    ],
+)
+def test_call_that_is_cut_off_near_its_deadline_is_late(timeout: float | None, left: float | None, code: str) -> None:
+    """The caller's clock ends the RPC, and the service's is later by what gRPC rounds and by the request's way."""
+    context = FakeContext(timeout)
+    call = Call("/a.Service/Method", "r1", "10.1.2.3", context)  # type: ignore[arg-type]
+    context.left = left
+    assert call.cut_off_code() is grpc.StatusCode[code]

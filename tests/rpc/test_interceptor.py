@@ -10,9 +10,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from llm_inference.v1 import inference_pb2, inference_pb2_grpc, operations_pb2, operations_pb2_grpc
+from llm_inference_api.api.native.errors import NativeErrors
 from llm_inference_api.observability.metrics import Metrics
-from llm_inference_api.rpc.call import Gate
+from llm_inference_api.observability.spans import Spans
 from llm_inference_api.rpc.callers import Guard
+from llm_inference_api.rpc.gate import Gate
 from llm_inference_api.rpc.interceptor import CallInterceptor
 from llm_inference_api.security.api_keys import KeyRing
 
@@ -45,8 +47,9 @@ class BrokenHealth(health_pb2_grpc.HealthServicer):
 @pytest.fixture
 async def channel() -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a server whose services fail."""
-    metrics = Metrics("test")
-    server = grpc.aio.server(interceptors=[CallInterceptor(Guard(KeyRing(None, None)), Gate(), metrics)])
+    wires = {"llm_inference.v1.InferenceService": NativeErrors()}
+    interceptor = CallInterceptor(Guard(KeyRing(None, None)), Gate(), Metrics("test"), Spans(), wires)
+    server = grpc.aio.server(interceptors=[interceptor])
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(BrokenServicer(), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(operations_pb2_grpc.OperationsServiceServicer(), server)
     health_pb2_grpc.add_HealthServicer_to_server(BrokenHealth(), server)

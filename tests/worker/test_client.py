@@ -286,7 +286,7 @@ async def test_several_answers_have_one_mailbox_and_their_own_seeds(config: Engi
             for seed in (1, 2, 3)
         ]
         found = await worker.complete(several)
-    assert [text([delta for delta in found if delta.index == index]) for index in range(3)] == alone
+    assert [text([delta for delta in found if delta.answer == index]) for index in range(3)] == alone
     assert len(set(alone)) == 3
     assert [delta.usage is not None for delta in found if delta.finish_reason] == [True] * 3
 

@@ -39,11 +39,11 @@ async def test_late_reader_gets_one_joined_delta_for_each_answer() -> None:
     """Nothing is lost, and no answer's text stands in another's."""
     box = mailbox(2)
     for text, index in (("a", 0), ("x", 1), ("b", 0), ("y", 1)):
-        box.put(Delta("a", text, index=index))
+        box.put(Delta("a", text, answer=index))
     box.put(end("c"))
     first, second = await box.next(None)  # type: ignore[misc]
-    assert (first.text, first.index, first.finish_reason) == ("abc", 0, FinishReason.STOP)
-    assert (second.text, second.index, second.finish_reason) == ("xy", 1, None)
+    assert (first.text, first.answer, first.finish_reason) == ("abc", 0, FinishReason.STOP)
+    assert (second.text, second.answer, second.finish_reason) == ("xy", 1, None)
 
 
 async def test_silence_returns_where_the_request_stands() -> None:

@@ -159,7 +159,7 @@ class Engine:
     def _delta(self, sequence: Sequence, text: str) -> Delta:
         request_id, index, reason = sequence.request_id, sequence.index, sequence.finish_reason
         if reason is None:
-            return Delta(request_id, text, sequence.take_logprobs() if text else (), index=index)
+            return Delta(request_id, text, sequence.take_logprobs() if text else (), answer=index)
         self._end(sequence)
         return Delta(request_id, text, sequence.take_logprobs(), reason, sequence.usage, index)
 

@@ -57,7 +57,7 @@ def whole_answers(events: Iterable[Event]) -> tuple[list[Answer], Usage]:
     for event in events:
         if isinstance(event, Progress):
             continue
-        answers.setdefault(event.index, Answer(event.index)).add(event)
+        answers.setdefault(event.answer, Answer(event.answer)).add(event)
         if isinstance(event, End) and event.usage is not None:
             usage = event.usage
     assert usage is not None

@@ -111,7 +111,7 @@ class Generation:
         if self._readings is None:
             self._readings = readings(self.request, self.status.info)
         for delta in arrived:
-            for event in self._readings[delta.index].read(delta):
+            for event in self._readings[delta.answer].read(delta):
                 self._events.append(self._ending(event, delta) if isinstance(event, End) else event)
 
     def _ending(self, end: End, delta: Delta) -> End:

@@ -51,7 +51,7 @@ class Reading:
                 return Thought(text, self._index, logprobs)
             case CallPart():
                 self._has_calls = True
-                return piece._replace(index=self._index, logprobs=logprobs)
+                return piece._replace(answer=self._index, logprobs=logprobs)
 
     def _reason(self, reason: FinishReason) -> FinishReason:
         return FinishReason.TOOL_CALLS if self._has_calls and reason is FinishReason.STOP else reason

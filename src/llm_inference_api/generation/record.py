@@ -37,9 +37,9 @@ class GenerationRecord:
     def entered(self, entry: StageEntry) -> None:
         """Records that an answer came to a stage; of several answers the log has the first one's times."""
         self._span.entered(entry)
-        self._entries[entry.index, entry.stage] = entry.at
+        self._entries[entry.answer, entry.stage] = entry.at
         for stage, before, name in _WAITS:
-            began = self._entries.get((entry.index, before))
+            began = self._entries.get((entry.answer, before))
             if entry.stage is stage and began is not None:
                 self._call.facts.setdefault(name, _milliseconds(entry.at - began))
 

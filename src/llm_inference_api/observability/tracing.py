@@ -1,42 +1,25 @@
-"""Spans of requests to models, by OpenTelemetry's conventions for generative AI, and their way to a collector.
-
-The conventions are at https://github.com/open-telemetry/semantic-conventions-genai; the contents of prompts and answers
-are not part of the spans.
-"""
+"""The recording of spans, and their way to a collector."""
 
 import threading
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from types import TracebackType
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as gen_ai
-from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
-from opentelemetry.trace import Span as Recorded
-from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from llm_inference_api import __version__
+from llm_inference_api.observability import rpc_span
 from llm_inference_api.observability.delivery import Delivery, exporter_for
-from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.otlp import OtlpTarget
-from llm_inference_api.observability.spans import Span, Spans
-from llm_inference_api.requests.answer import Stage, Usage
-from llm_inference_api.requests.constraint import Language
-from llm_inference_api.requests.request import GenerationRequest
-from llm_inference_api.requests.step import StageEntry
+from llm_inference_api.observability.spans import RpcSpan, Spans
 
 _LAST_EXPORT = 2.0
 """Seconds that the last spans may take when the service stops."""
-_PROVIDER = "llama_cpp"
-_EVENTS = {Stage.QUEUED: "queue", Stage.PREFILL: "prefill", Stage.DECODE: "decode"}
-"""Name of the event at which a request comes to a stage."""
-_ANSWER = "llm_inference.answer"
-"""Attribute of these events: which of the request's answers came to the stage."""
-FAILURES = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
-"""gRPC statuses that are the server's failures (OpenTelemetry's conventions for gRPC); others are the caller's."""
+_TRACED = "/llm_inference."
+"""How the contract's methods begin. Health checks and reflection have no spans."""
+_NOT_TRACED = frozenset({"/llm_inference.v1.OperationsService/GetMetrics"})
+"""Prometheus calls it all day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +33,22 @@ class TraceChoice:
 
 
 class Tracing(Spans):
-    """Makes spans, and sends them from a thread of its own: requests never wait for a collector."""
+    """Records spans, and sends them from a thread of its own: requests never wait for a collector."""
 
-    def __init__(self, choice: TraceChoice, metrics: Metrics) -> None:
-        self._delivery = Delivery(exporter_for(choice.target), choice.target.endpoint, metrics.spans_lost)
+    def __init__(self, choice: TraceChoice, on_lost: Callable[[int], None]) -> None:
+        """Calls `on_lost` with the number of spans that could not be delivered."""
+        self._delivery = Delivery(exporter_for(choice.target), choice.target.endpoint, on_lost)
         resource = Resource.create({SERVICE_NAME: choice.service_name, SERVICE_VERSION: __version__})
         sampler = sampling.ParentBased(sampling.TraceIdRatioBased(choice.sampled))
         self.provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
         self.provider.add_span_processor(BatchSpanProcessor(self._delivery))
         self._tracer = self.provider.get_tracer("llm_inference_api", __version__)
 
-    def generation(self, request: GenerationRequest, *, streamed: bool) -> Span:
+    def rpc(self, method: str, metadata: Mapping[str, str], peer: str, request_id: str) -> RpcSpan:
         """See `Spans`."""
-        operation = "text_completion" if isinstance(request.prompt, str) else "chat"
-        return self._span(operation, request.model, _parameters(request, streamed=streamed))
-
-    def embedding(self, model: str) -> Span:
-        """See `Spans`."""
-        return self._span("embeddings", model, {})
+        if not method.startswith(_TRACED) or method in _NOT_TRACED:
+            return super().rpc(method, metadata, peer, request_id)
+        return rpc_span.begin(self._tracer, method, metadata, peer, request_id)
 
     def close(self) -> None:
         """See `Spans`."""
@@ -77,84 +58,3 @@ class Tracing(Spans):
         thread.start()
         thread.join(_LAST_EXPORT)
         self._delivery.shutdown()
-
-    def _span(self, operation: str, model: str, attributes: dict[str, "Value"]) -> Span:
-        attributes |= {
-            gen_ai.GEN_AI_OPERATION_NAME: operation,
-            gen_ai.GEN_AI_PROVIDER_NAME: _PROVIDER,
-            gen_ai.GEN_AI_REQUEST_MODEL: model,
-            gen_ai.GEN_AI_RESPONSE_MODEL: model,
-        }
-        recorded = self._tracer.start_span(f"{operation} {model}", kind=SpanKind.INTERNAL, attributes=attributes)
-        return ModelSpan(recorded) if recorded.is_recording() else Span()
-
-
-Value = str | int | float | bool | Sequence[str]
-
-
-def _parameters(request: GenerationRequest, *, streamed: bool) -> dict[str, Value]:
-    how, when = request.sampling, request.stopping
-    values: dict[str, Value | None] = {
-        gen_ai.GEN_AI_RESPONSE_ID: request.id,
-        gen_ai.GEN_AI_REQUEST_MAX_TOKENS: when.max_tokens,
-        gen_ai.GEN_AI_REQUEST_STOP_SEQUENCES: when.stop or None,
-        gen_ai.GEN_AI_REQUEST_TEMPERATURE: how.temperature,
-        gen_ai.GEN_AI_REQUEST_TOP_P: how.top_p,
-        gen_ai.GEN_AI_REQUEST_TOP_K: how.top_k or None,
-        gen_ai.GEN_AI_REQUEST_SEED: how.seed,
-        gen_ai.GEN_AI_REQUEST_FREQUENCY_PENALTY: how.frequency_penalty or None,
-        gen_ai.GEN_AI_REQUEST_PRESENCE_PENALTY: how.presence_penalty or None,
-        gen_ai.GEN_AI_REQUEST_CHOICE_COUNT: request.n if request.n > 1 else None,
-        gen_ai.GEN_AI_REQUEST_STREAM: streamed or None,
-        gen_ai.GEN_AI_OUTPUT_TYPE: _output_type(request),
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _output_type(request: GenerationRequest) -> str:
-    constraint = request.constraint
-    return "json" if constraint is not None and constraint.language is Language.JSON_SCHEMA else "text"
-
-
-@dataclass(slots=True)
-class ModelSpan(Span):
-    """A span that is recorded."""
-
-    recorded: Recorded
-    _epoch: int = field(default_factory=lambda: time.time_ns() - time.monotonic_ns())
-    """Nanoseconds from 1970-01-01 UTC to the monotonic clock's start."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """See `Span`."""
-        self.recorded.end()
-
-    def entered(self, entry: StageEntry) -> None:
-        """See `Span`."""
-        at = self._epoch + round(entry.at * 1e9)
-        values = {gen_ai.GEN_AI_RESPONSE_ID: entry.request_id, _ANSWER: entry.index}
-        self.recorded.add_event(_EVENTS[entry.stage], values, at)
-
-    def first_text(self, seconds: float) -> None:
-        """See `Span`."""
-        self.recorded.set_attribute(gen_ai.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, seconds)
-
-    def ended(self, usage: Usage, finish_reasons: Sequence[str]) -> None:
-        """See `Span`."""
-        self.recorded.set_attributes(
-            {
-                gen_ai.GEN_AI_USAGE_INPUT_TOKENS: usage.prompt_tokens,
-                gen_ai.GEN_AI_USAGE_OUTPUT_TOKENS: usage.completion_tokens,
-                gen_ai.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: usage.cached_tokens,
-                gen_ai.GEN_AI_RESPONSE_FINISH_REASONS: [reason.lower() for reason in finish_reasons],
-            }
-        )
-
-    def embedded(self, tokens: int) -> None:
-        """See `Span`."""
-        self.recorded.set_attribute(gen_ai.GEN_AI_USAGE_INPUT_TOKENS, tokens)
-
-    def failed(self, code: str) -> None:
-        """See `Span`."""
-        self.recorded.set_attribute(ERROR_TYPE, code)
-        if code in FAILURES:
-            self.recorded.set_status(Status(StatusCode.ERROR, code))

@@ -1,4 +1,4 @@
-"""What is answered: events, each of one of a request's answers, and what they cost."""
+"""What is answered: events, each of one of a request's answers (`answer` says which, from 0), and what they cost."""
 
 from enum import Enum
 from typing import NamedTuple
@@ -48,7 +48,7 @@ class Text(NamedTuple):
     """Text that continues an answer."""
 
     text: str
-    index: int = 0
+    answer: int = 0
     logprobs: Logprobs = ()
 
 
@@ -56,7 +56,7 @@ class Thought(NamedTuple):
     """Text that continues what the model thinks before it answers."""
 
     text: str
-    index: int = 0
+    answer: int = 0
     logprobs: Logprobs = ()
 
 
@@ -70,7 +70,7 @@ class CallPart(NamedTuple):
     name: str = ""
     arguments: str = ""
     """Text that continues the arguments so far."""
-    index: int = 0
+    answer: int = 0
     logprobs: Logprobs = ()
 
 
@@ -78,7 +78,7 @@ class End(NamedTuple):
     """An answer ends; the last one of a request has the usage of all."""
 
     reason: FinishReason
-    index: int = 0
+    answer: int = 0
     usage: Usage | None = None
     logprobs: Logprobs = ()
     """Of tokens without text, such as the end token."""

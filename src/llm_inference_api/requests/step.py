@@ -14,7 +14,7 @@ class Delta(NamedTuple):
     logprobs: Logprobs = ()
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
-    index: int = 0
+    answer: int = 0
     """Which of the request's answers this continues."""
 
 
@@ -25,7 +25,7 @@ class StageEntry(NamedTuple):
     stage: Stage
     at: float
     """Seconds on the monotonic clock, which all processes of the machine share."""
-    index: int = 0
+    answer: int = 0
 
 
 class Rejection(NamedTuple):

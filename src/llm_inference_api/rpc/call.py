@@ -1,107 +1,83 @@
-"""What is known of the RPC that is being served, for the log and the metrics."""
+"""One RPC while it is served: what its handler may ask of it, and what the log, the metrics and its span say of it."""
 
-import asyncio
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 import grpc.aio
 
-from llm_inference_api.errors import CallerLimitError, UnavailableError
+from llm_inference_api.observability.spans import RpcSpan, Trace
 
-_RETRY_AFTER = 1.0
-"""Seconds after which a caller at the limit may come again."""
+Context = grpc.aio.ServicerContext[Any, Any]
+Metadata = tuple[tuple[str, str | bytes], ...]
 
-
-class Trace(NamedTuple):
-    """What the tracing systems call the RPC."""
-
-    trace_id: str
-    span_id: str | None = None
-    """None where only the caller traces."""
+_ROUNDING = 0.01
+"""Part of a timeout by which the service's deadline may be later than the caller's: gRPC's clients send `grpc-timeout`
+with two or three digits, rounded up."""
+_TRANSIT = 0.02
+"""Seconds by which the request may have travelled longer than the cancellation at the caller's deadline."""
 
 
 @dataclass(slots=True)
 class Call:
-    """One RPC."""
+    """One RPC. Handlers get it in the place of gRPC's context: they raise errors and leave statuses to rpc."""
 
     method: str
+    """Full name, such as `/llm_inference.v1.InferenceService/Chat`."""
     request_id: str
-    """What the caller, or Envoy, calls the request."""
+    """The request's name for the caller, Envoy and the log: the metadata's `x-request-id`, else a new one."""
     peer: str
-    """The caller's address."""
-    trace: Trace | None = None
-    started_at: float = field(default_factory=time.monotonic)
-    code: str = "OK"
-    """The status that the caller sees."""
-    facts: dict[str, object] = field(default_factory=dict)
-    """What else the log says of it, such as the model and the tokens."""
+    """The caller's address without its port."""
+    context: Context
+    """gRPC's side of the RPC."""
+    span: RpcSpan = field(default_factory=RpcSpan)
+    """Parent of the spans of the requests to models that this RPC makes."""
     caller: str = ""
-    """Who calls: a key's name, a certificate's subject or the address."""
+    """Name of the caller: an API key's, a certificate's subject or the address. Empty until the caller is known."""
+    started_at: float = field(default_factory=time.monotonic)
+    """Seconds of the monotonic clock."""
+    code: grpc.StatusCode = grpc.StatusCode.OK
+    """The status that the caller sees."""
+    error: str | None = None
+    """The status's message; None while nothing failed."""
+    facts: dict[str, object] = field(default_factory=dict)
+    """Further values for the access log, by name, such as the model and the tokens."""
+    _slack: float = field(init=False)
+    """Seconds before the service's deadline from which on a cancellation is taken for the caller's deadline."""
+
+    def __post_init__(self) -> None:
+        self._slack = _TRANSIT + _ROUNDING * (self.time_remaining() or 0.0)
+
+    @property
+    def trace(self) -> Trace | None:
+        """The ids under which tracing systems know the RPC; None where neither side traces."""
+        return self.span.trace
 
     @property
     def identity(self) -> dict[str, object]:
-        """What says in the log which RPC a line is about."""
+        """The values that all log lines about the RPC have."""
         ids = self.trace._asdict() if self.trace else {}
         return {"request_id": self.request_id, **ids, "rpc.method": self.method}
 
+    def time_remaining(self) -> float | None:
+        """Returns the seconds until the caller's deadline, 0 once it has passed; None where the caller set none."""
+        left: float | None = self.context.time_remaining()
+        return left
 
-current_call: ContextVar[Call] = ContextVar("current_call")
-current_trace: ContextVar[Trace] = ContextVar("current_trace")
+    def cut_off_code(self) -> grpc.StatusCode:
+        """Returns the status that the caller sees of an RPC that was cut off: by its deadline, else by the caller.
 
+        Callers enforce their deadlines themselves, and cancel: the service's own clock may not be there yet.
+        """
+        left = self.time_remaining()
+        late = left is not None and left <= self._slack
+        return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
 
-def ending_of(context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:
-    """Returns the status that a caller sees whose RPC was cut off: by itself, or by its deadline."""
-    left = context.time_remaining()
-    late = left is not None and left <= 0
-    return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+    def invocation_metadata(self) -> Metadata:
+        """Returns the metadata that came with the RPC."""
+        return tuple(self.context.invocation_metadata() or ())
 
-
-class Gate:
-    """Counts the RPCs in flight. Refuses new ones of callers who have enough, and all once the service stops."""
-
-    def __init__(self, limit_per_caller: int | None = None) -> None:
-        self._in_flight: Counter[str] = Counter()
-        self._limit = limit_per_caller
-        self._closed = False
-        self._empty = asyncio.Event()
-        self._empty.set()
-
-    @contextmanager
-    def passage(self, caller: str) -> Iterator[None]:
-        """Counts an RPC in, and out at its end. Raises UnavailableError or CallerLimitError where it is refused."""
-        if self._closed:
-            raise UnavailableError("DRAINING", "the service is stopping; try another replica, or again later")
-        if self._limit is not None and self._in_flight[caller] >= self._limit:
-            problem = f"{self._limit} of your requests are open, which is each caller's limit"
-            raise CallerLimitError(problem, _RETRY_AFTER)
-        self._in_flight[caller] += 1
-        self._empty.clear()
-        try:
-            yield
-        finally:
-            self._leave(caller)
-
-    def close(self) -> None:
-        """Refuses all further RPCs."""
-        self._closed = True
-
-    async def empty(self, timeout: float) -> bool:
-        """Returns whether all RPCs have ended, as soon as they have, or after `timeout` seconds."""
-        try:
-            await asyncio.wait_for(self._empty.wait(), timeout)
-        except TimeoutError:
-            return False
-        return True
-
-    def _leave(self, caller: str) -> None:
-        self._in_flight[caller] -= 1
-        if not self._in_flight[caller]:
-            del self._in_flight[caller]
-        if not self._in_flight:
-            self._empty.set()
+    async def send_initial_metadata(self, metadata: Metadata) -> None:
+        """Sends metadata ahead of the first message. Has to be called before that, and once."""
+        await self.context.send_initial_metadata(metadata)

@@ -1,49 +1,56 @@
-"""What surrounds every RPC: its log line and figures, its place in the drain, and the mapping of its errors."""
+"""What surrounds every RPC: admission, the mapping of its errors, and its ending in the log, metrics and traces."""
 
 import asyncio
 import logging
-import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import ExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, aclosing, contextmanager
 from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf.message import Message
 
-from llm_inference_api.api.openai.errors import error_event, error_metadata
 from llm_inference_api.errors import ServiceError, UnauthenticatedError
 from llm_inference_api.observability.log import fields, line_identity
 from llm_inference_api.observability.metrics import Metrics
-from llm_inference_api.rpc.call import Call, Gate, Trace, current_call, current_trace, ending_of
+from llm_inference_api.observability.spans import Spans
+from llm_inference_api.rpc.call import Call, Context
 from llm_inference_api.rpc.callers import Guard, address
+from llm_inference_api.rpc.error_writer import ErrorWriter, StatusOnly
+from llm_inference_api.rpc.gate import Gate
 from llm_inference_api.rpc.shield import decoded, shielded, tolerant
 from llm_inference_api.rpc.statuses import Failure, describe, describe_unexpected
 
-Context = grpc.aio.ServicerContext[Any, Any]
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
+Unary = Callable[[Any, Call], Awaitable[Any]]
+Stream = Callable[[Any, Call], AsyncGenerator[Any]]
 OURS = "/llm_inference."
 """How the contract's methods begin. Health checks and reflection are left alone: a drain does not wait for them."""
-OPENAI = "/llm_inference.v1.OpenAIService/"
 UNKNOWN = "unknown"
 """What methods are called that there are not."""
 _MAX_REQUEST_ID = 128
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-.*")
-"""https://www.w3.org/TR/trace-context/#traceparent-header"""
+_STATUS_ONLY = StatusOnly()
 
 access_log = logging.getLogger("llm_inference_api.access")
 logger = logging.getLogger(__name__)
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of all methods."""
+    """Wraps the handlers of all methods. Those of the contract's get a `Call` in the place of gRPC's context."""
 
-    def __init__(self, guard: Guard, gate: Gate, metrics: Metrics) -> None:
+    def __init__(
+        self, guard: Guard, gate: Gate, metrics: Metrics, spans: Spans, wires: Mapping[str, ErrorWriter]
+    ) -> None:
+        """Takes each wire's error writer under the full name of its service, such as `llm_inference.v1.OpenAIService`.
+
+        Errors of other services are gRPC statuses and nothing else.
+        """
         self._guard = guard
         self._gate = gate
         self._metrics = metrics
+        self._spans = spans
+        self._wires = wires
 
     async def intercept_service(self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Returns the method's handler with everything around it."""
@@ -55,7 +62,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             # Names that nobody here has given would fill the metrics.
             return self._refusal(method if handler else UNKNOWN, error)
         if handler is None or not method.startswith(OURS):
-            return handler and shielded(handler, _end)
+            return handler and shielded(handler, _end_unobserved)
         decode = tolerant(handler.request_deserializer)
         if handler.response_streaming:
             stream = self._around_stream(method, handler.unary_stream)
@@ -66,72 +73,88 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _refusal(self, method: str, error: ServiceError) -> Any:
         """Returns a handler for whatever the method takes and gives, which reads nothing of it."""
 
-        async def refuse(_requests: Any, context: Context) -> AsyncGenerator[Any]:
-            async with self._observed(method, context):
-                await _abort(context, describe(error))
-                yield
+        async def refuse(_requests: Any, _call: Call) -> AsyncGenerator[Any]:
+            raise error
+            yield
 
-        return grpc.stream_stream_rpc_method_handler(refuse)
+        return grpc.stream_stream_rpc_method_handler(self._around_stream(method, refuse))
 
-    def _around_unary(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def call(request: Any, context: Context) -> Any:
-            async with self._observed(method, context):
+    def _around_unary(self, method: str, behaviour: Unary) -> Callable[[Any, Context], Awaitable[Any]]:
+        writer = self._writer(method)
+
+        async def serve(request: Any, context: Context) -> Any:
+            with self._observed(method, context) as call, ExitStack() as passage:
                 try:
-                    return await behaviour(decoded(request), context)
+                    self._admit(call, passage)
+                    return await behaviour(decoded(request), call)
                 except Exception as error:
-                    await _abort(context, _failure(error))
+                    await _abort(call, _failure(error), writer)
 
-        return call
+        return serve
 
-    def _around_stream(
-        self, method: str, behaviour: Callable[..., AsyncGenerator[Any]]
-    ) -> Callable[..., AsyncGenerator[Any]]:
-        async def call(request: Any, context: Context) -> AsyncGenerator[Any]:
-            async with self._observed(method, context):
-                sent = None
+    def _around_stream(self, method: str, behaviour: Stream) -> Callable[[Any, Context], AsyncGenerator[Any]]:
+        writer = self._writer(method)
+
+        async def serve(request: Any, context: Context) -> AsyncGenerator[Any]:
+            sent = None
+            with self._observed(method, context) as call, ExitStack() as passage:
                 try:
-                    async with aclosing(behaviour(decoded(request), context)) as messages:
-                        async for message in messages:
-                            sent = message
-                            yield message
+                    self._admit(call, passage)
+                    # Closed here and now when the caller leaves during a `yield`.
+                    async with aclosing(behaviour(decoded(request), call)) as messages:
+                        async for sent in messages:
+                            yield sent
                 except Exception as error:
                     failure = _failure(error)
-                    if sent is not None and (fields := _in_band(sent, failure)):
-                        # REST callers see neither status nor trailers once a stream has begun.
-                        yield type(sent)(**fields)
-                    await _abort(context, failure)
+                    if sent is not None and (last := writer.message(type(sent), failure)) is not None:
+                        yield last
+                    await _abort(call, failure, writer)
 
-        return call
+        return serve
 
-    @asynccontextmanager
-    async def _observed(self, method: str, context: Context) -> AsyncGenerator[None]:
-        """Counts, times and logs the RPC, whichever way it ends."""
-        metadata = _metadata(context)
-        trace = current_trace.get(_callers_trace(metadata))
-        call = Call(method, _request_id(metadata), address(context), trace, caller=self._guard.caller(context))
-        current_call.set(call)
+    @contextmanager
+    def _observed(self, method: str, context: Context) -> Iterator[Call]:
+        """Yields the RPC's record, and writes it once, whichever way the RPC ends."""
+        call = self._begin(method, context)
+        try:
+            yield call
+        except (asyncio.CancelledError, GeneratorExit):
+            call.code = call.cut_off_code()
+            raise
+        except Exception:
+            # What is not an abort is UNKNOWN to gRPC, and to the caller.
+            call.code = grpc.StatusCode.UNKNOWN if call.code is grpc.StatusCode.OK else call.code
+            raise
+        finally:
+            self._end(call)
+
+    def _begin(self, method: str, context: Context) -> Call:
+        metadata = _texts(context)
+        request_id = metadata.get("x-request-id", "")[:_MAX_REQUEST_ID] or uuid.uuid4().hex
+        span = self._spans.rpc(method, metadata, context.peer(), request_id)
+        call = Call(method, request_id, address(context), context, span)
         line_identity.set(call.identity)
         self._metrics.rpc_started()
-        with ExitStack() as passage:
-            try:
-                await self._enter(passage, context)
-                yield
-            except (asyncio.CancelledError, GeneratorExit):
-                call.code = ending_of(context).name
-                raise
-            finally:
-                seconds = time.monotonic() - call.started_at
-                self._metrics.rpc_ended(method, call.code, seconds)
-                _log_access(call, seconds)
+        return call
 
-    async def _enter(self, passage: ExitStack, context: Context) -> None:
-        try:
-            passage.enter_context(self._gate.passage(current_call.get().caller))
-        except ServiceError as error:
-            await _abort(context, describe(error))
+    def _end(self, call: Call) -> None:
+        """Writes the record: the only place that does."""
+        seconds = time.monotonic() - call.started_at
+        self._metrics.rpc_ended(call.method, call.code.name, seconds)
+        _log_access(call, seconds)
+        call.span.ended(call.code.name, call.code.value[0], call.error)
+
+    def _admit(self, call: Call, passage: ExitStack) -> None:
+        """Finds out who calls, and counts the RPC in until `passage` ends. Raises as `Gate.passage`."""
+        call.caller = self._guard.caller(call.context)
+        passage.enter_context(self._gate.passage(call.caller))
+
+    def _writer(self, method: str) -> ErrorWriter:
+        service = method.strip("/").partition("/")[0]
+        return self._wires.get(service, _STATUS_ONLY)
 
 
-async def _end(context: Context, error: Exception) -> None:
+async def _end_unobserved(context: Context, error: Exception) -> None:
     """Ends an RPC that is not ours."""
     if isinstance(error, NotImplementedError):
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method is not implemented")
@@ -147,41 +170,25 @@ def _failure(error: Exception) -> Failure:
     return failure
 
 
-def _in_band(sent: Message, failure: Failure) -> dict[str, object]:
-    """Returns the fields with which a message of the stream says the failure; none where its type cannot."""
-    names = sent.DESCRIPTOR.fields_by_name
-    if "http_body" in names:
-        return {"http_body": error_event(failure)}
-    return {"error": failure.status} if "error" in names else {}
+async def _abort(call: Call, failure: Failure, writer: ErrorWriter) -> None:
+    """Ends the RPC with the failure's status. Raises gRPC's AbortError, which must not be caught."""
+    call.code, call.error = failure.code, failure.status.message
+    metadata = (*failure.trailing_metadata, *writer.trailing_metadata(failure))
+    await call.context.abort(failure.code, failure.status.message, metadata)
 
 
-async def _abort(context: Context, failure: Failure) -> None:
-    call = current_call.get()
-    call.code = failure.code.name
-    call.facts["error"] = failure.status.message
-    more = error_metadata(failure) if call.method.startswith(OPENAI) else ()
-    await context.abort(failure.code, failure.status.message, (*failure.trailing_metadata, *more))
-
-
-def _metadata(context: Context) -> dict[str, str]:
+def _texts(context: Context) -> dict[str, str]:
+    """Returns the metadata that are text, by name; of those with the same name the last."""
     return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-
-
-def _request_id(metadata: dict[str, str]) -> str:
-    return metadata.get("x-request-id", "")[:_MAX_REQUEST_ID] or uuid.uuid4().hex
-
-
-def _callers_trace(metadata: dict[str, str]) -> Trace | None:
-    match = _TRACEPARENT.fullmatch(metadata.get("traceparent", ""))
-    return Trace(match[1]) if match else None
 
 
 def _log_access(call: Call, seconds: float) -> None:
     values = {
-        "code": call.code,
+        "code": call.code.name,
         "duration_ms": round(seconds * 1000, 1),
         "peer": call.peer,
         "caller": call.caller,
         **call.facts,
+        "error": call.error,
     }
     access_log.info(call.method.rpartition("/")[2], extra=fields(**call.identity, **values))

@@ -50,7 +50,7 @@ class Mailbox:
 
     def put(self, delta: Delta) -> None:
         """Adds what a step computed."""
-        self._deltas.setdefault(delta.index, []).append(delta)
+        self._deltas.setdefault(delta.answer, []).append(delta)
         if delta.finish_reason is not None:
             self._running -= 1
         if not self._is_patient or self.ended:

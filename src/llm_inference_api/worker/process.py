@@ -228,8 +228,10 @@ def _prepare(preparer: Preparer, inspector: Inspector, requests: Requests, inbox
                 outbox.send(Answered(inquiry_id, _attempt(inspector.answer, inquiry, "an inquiry")))
             case request:
                 outcome = _attempt(preparer.prepare, request, f"request {request.id}", request.id)
-                refused = isinstance(outcome, ServiceError)
-                inbox.put(Refused(request.id, outcome) if refused else Prepared(request.id, outcome))
+                if isinstance(outcome, ServiceError):
+                    inbox.put(Refused(request.id, outcome))
+                else:
+                    inbox.put(Prepared(request.id, outcome))
 
 
 def _embed(embedder: Embedder, errands: Errands, outbox: Outbox) -> None:

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from llm_inference_api.api.openai.errors import error_event, error_fields, error_metadata
+from llm_inference.v1 import openai_pb2
+from llm_inference_api.api.openai.errors import OpenAIErrors, error_fields
 from llm_inference_api.errors import (
     ComputationError,
     ContextLengthError,
@@ -36,7 +37,8 @@ def test_each_error_has_openais_type_param_and_code(error: ServiceError, fields:
 def test_unexpected_error_shows_nothing_of_itself() -> None:
     """An incident's id is all that a caller reads."""
     failure, incident = describe_unexpected()
-    event = error_event(failure).data.decode()
+    sent = OpenAIErrors().message(openai_pb2.CreateCompletionResponse, failure)
+    event = sent.http_body.data.decode()  # type: ignore[attr-defined]
     assert event.startswith("data: ")
     assert event.endswith("\n\n")
     error = json.loads(event.removeprefix("data: "))["error"]
@@ -46,7 +48,7 @@ def test_unexpected_error_shows_nothing_of_itself() -> None:
 
 def test_metadata_fits_into_headers() -> None:
     """A field's name may be anything that a caller writes; a header may not."""
-    metadata = dict(error_metadata(describe(InvalidFieldError("ü\n" + "x" * 1000, "is unknown"))))
+    metadata = dict(OpenAIErrors().trailing_metadata(describe(InvalidFieldError("ü\n" + "x" * 1000, "is unknown"))))
     assert metadata["x-error-param"].startswith("\\xfc\\nx")
     assert len(metadata["x-error-param"]) <= 200
     assert "x-error-code" not in metadata

@@ -55,7 +55,7 @@ class StreamWriter:
         heading, self._heading = self._heading or {}, None
         fields = {
             **heading,
-            "index": event.index if self._request.n > 1 else None,
+            "index": event.answer if self._request.n > 1 else None,
             "logprobs": logprobs(event.logprobs),
         }
         if isinstance(event, End):

@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 import grpc
 from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
+from llm_inference_api.rpc.error_writer import ErrorWriter, Metadata
 from llm_inference_api.rpc.statuses import Failure
 
 _LONGEST_HEADER = 200
@@ -39,15 +41,18 @@ def error_object(failure: Failure) -> bytes:
     return json.dumps({"error": {"message": failure.status.message, **error_fields(failure)._asdict()}}).encode()
 
 
-def error_event(failure: Failure) -> HttpBody:
-    """Returns the event that ends a stream with an error."""
-    return HttpBody(content_type="text/event-stream", data=b"data: " + error_object(failure) + b"\n\n")
+class OpenAIErrors(ErrorWriter):
+    """Writes errors as OpenAI's clients read them."""
 
+    def trailing_metadata(self, failure: Failure) -> Metadata:
+        """Returns that from which Envoy makes the error object (envoy/openai_errors.py)."""
+        values = error_fields(failure)._asdict().items()
+        return tuple((f"x-error-{name}", _header(value)) for name, value in values if value is not None)
 
-def error_metadata(failure: Failure) -> tuple[tuple[str, str], ...]:
-    """Returns the trailing metadata from which Envoy makes the error object (envoy/openai_errors.py)."""
-    values = error_fields(failure)._asdict().items()
-    return tuple((f"x-error-{name}", _header(value)) for name, value in values if value is not None)
+    def message(self, sent_type: type[Message], failure: Failure) -> Message:
+        """Returns the server-sent event that ends a stream with an error."""
+        data = b"data: " + error_object(failure) + b"\n\n"
+        return sent_type(http_body=HttpBody(content_type="text/event-stream", data=data))
 
 
 def _header(value: str) -> str:

@@ -111,8 +111,8 @@ class ChatWriter:
         if isinstance(event, Progress):
             return SILENCE
         chunks = []
-        if event.index not in self._begun:
-            self._begun.add(event.index)
+        if event.answer not in self._begun:
+            self._begun.add(event.answer)
             chunks.append(_choice(event, {"role": "assistant", "content": ""}))
         if content := _content(event):
             chunks.append(_choice(event, content, chat_logprobs(event.logprobs)))
@@ -149,10 +149,10 @@ class CompletionWriter:
         if isinstance(event, Progress):
             return SILENCE
         text = event.text if isinstance(event, Text) else ""
-        offset = self._offsets.get(event.index, 0)
-        self._offsets[event.index] = offset + len(text)
+        offset = self._offsets.get(event.answer, 0)
+        self._offsets[event.answer] = offset + len(text)
         choice = {
-            "index": event.index,
+            "index": event.answer,
             "text": text,
             "logprobs": completion_logprobs(event.logprobs, offset),
             "finish_reason": _finish(event.reason) if isinstance(event, End) else None,
@@ -267,7 +267,7 @@ def _decode(data: bytes) -> str:
 
 
 def _choice(event: Piece | End, content: Json, logprobs: Json | None = None) -> Json:
-    return {"index": event.index, "delta": content, "logprobs": logprobs, "finish_reason": None}
+    return {"index": event.answer, "delta": content, "logprobs": logprobs, "finish_reason": None}
 
 
 def _with_text(entries: Iterable[TokenLogprob]) -> list[TokenLogprob]:

@@ -19,5 +19,5 @@ class PageServicer(pages_pb2_grpc.PageServiceServicer):  # type: ignore[misc]
         if page is None:
             raise PageNotFoundError(request.path)
         content = await asyncio.to_thread(page.content)
-        await call.context.send_initial_metadata(page.headers)
+        await call.send_initial_metadata(page.headers)
         return pages_pb2.GetPageResponse(http_body=HttpBody(content_type=page.content_type, data=content))

@@ -93,7 +93,8 @@ def _has_working_amx() -> bool:
 
 def _extra_buffer_types() -> list[int]:
     """Returns the CPU's buffer types that llama.cpp prefers to the plain one, as pointers."""
-    array, types = _extra_buffer_array(), []
+    array = _extra_buffer_array()
+    types: list[int] = []
     while array and array[len(types)]:
         types.append(int(array[len(types)]))
     return types
