@@ -13,6 +13,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
+from llm_inference_api import headers
 from llm_inference_api.api.openai.errors import error_event, error_metadata
 from llm_inference_api.errors import ServiceError, UnauthenticatedError
 from llm_inference_api.observability.log import fields, line_identity
@@ -168,11 +169,11 @@ def _metadata(context: Context) -> dict[str, str]:
 
 
 def _request_id(metadata: dict[str, str]) -> str:
-    return metadata.get("x-request-id", "")[:_MAX_REQUEST_ID] or uuid.uuid4().hex
+    return metadata.get(headers.REQUEST_ID, "")[:_MAX_REQUEST_ID] or uuid.uuid4().hex
 
 
 def _callers_trace(metadata: dict[str, str]) -> Trace | None:
-    match = _TRACEPARENT.fullmatch(metadata.get("traceparent", ""))
+    match = _TRACEPARENT.fullmatch(metadata.get(headers.TRACEPARENT, ""))
     return Trace(match[1]) if match else None
 
 

@@ -16,6 +16,7 @@ from opentelemetry.semconv._incubating.attributes.rpc_attributes import (
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.trace import Span, Status, StatusCode, format_span_id, format_trace_id
 
+from llm_inference_api import headers
 from llm_inference_api.observability.tracing import FAILURES, Tracing
 from llm_inference_api.rpc.call import Trace, current_call, current_trace, ending_of
 
@@ -91,7 +92,7 @@ def _set_code(span: Span, code: grpc.StatusCode, details: str = "") -> None:
 def _name_request(span: Span) -> None:
     call = current_call.get(None)
     if call is not None:
-        span.set_attribute(f"{RPC_REQUEST_METADATA_TEMPLATE}.x-request-id", [call.request_id])
+        span.set_attribute(f"{RPC_REQUEST_METADATA_TEMPLATE}.{headers.REQUEST_ID}", [call.request_id])
 
 
 def _is_traced(details: Details) -> bool:

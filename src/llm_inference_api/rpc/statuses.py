@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from llm_inference_api import headers
 from llm_inference_api.errors import (
     CallerLimitError,
     ComputationError,
@@ -32,8 +33,6 @@ from llm_inference_api.errors import (
 )
 
 DOMAIN = "llm-inference-api"
-RETRY_ELSEWHERE = "x-retry-elsewhere"
-"""For the Envoy in front of several replicas (envoy/replicas.py)."""
 _ELSEWHERE_REASONS = ("DRAINING", "MODEL_UNLOADING")
 """Of UNAVAILABLE. A request whose model's process died is not among them: it may kill the next one too."""
 _LONGEST_TEXT = 1000
@@ -55,13 +54,13 @@ class Failure:
     @property
     def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         """The status's details, and what Envoy turns into headers of the same names."""
-        metadata: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", self.status.SerializeToString())]
+        metadata: list[tuple[str, str | bytes]] = [(headers.GRPC_STATUS_DETAILS, self.status.SerializeToString())]
         if self.retry_after is not None:
-            metadata.append(("retry-after", str(math.ceil(self.retry_after))))
+            metadata.append((headers.RETRY_AFTER, str(math.ceil(self.retry_after))))
         if self.elsewhere:
-            metadata.append((RETRY_ELSEWHERE, "true"))
+            metadata.append((headers.RETRY_ELSEWHERE, "true"))
         if self.code is grpc.StatusCode.UNAUTHENTICATED:
-            metadata.append(("www-authenticate", "Bearer"))
+            metadata.append((headers.WWW_AUTHENTICATE, "Bearer"))
         return tuple(metadata)
 
 

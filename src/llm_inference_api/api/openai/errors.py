@@ -7,6 +7,7 @@ import grpc
 from google.api.httpbody_pb2 import HttpBody
 from google.rpc import error_details_pb2
 
+from llm_inference_api import headers
 from llm_inference_api.rpc.statuses import Failure
 
 _LONGEST_HEADER = 200
@@ -45,9 +46,9 @@ def error_event(failure: Failure) -> HttpBody:
 
 
 def error_metadata(failure: Failure) -> tuple[tuple[str, str], ...]:
-    """Returns the trailing metadata from which Envoy makes the error object (envoy/openai_errors.py)."""
+    """Returns the trailing metadata from which Envoy makes the error object (envoy/openai.py)."""
     values = error_fields(failure)._asdict().items()
-    return tuple((f"x-error-{name}", _header(value)) for name, value in values if value is not None)
+    return tuple((headers.OPENAI_ERROR[name], _header(value)) for name, value in values if value is not None)
 
 
 def _header(value: str) -> str:
