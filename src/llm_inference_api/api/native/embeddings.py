@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import grpc.aio
-import numpy as np
 
 from llm_inference.v1 import embeddings_pb2, embeddings_pb2_grpc, generation_pb2
 from llm_inference_api.api.native.translation import check_size
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.generation.answers import Answers
-from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embed, Embedding, Embeddings, Input
+from llm_inference_api.requests.inquiry import Embed, Embedding, Embeddings, Input
 
 MAX_INPUTS = 128
 MAX_TOKENS = 100_000
@@ -64,5 +63,4 @@ def _response(model: str, found: Embeddings) -> embeddings_pb2.EmbedResponse:
 
 
 def _message(embedding: Embedding) -> embeddings_pb2.Embedding:
-    values = np.frombuffer(embedding.vector, VECTOR_TYPE).tolist()
-    return embeddings_pb2.Embedding(values=values, tokens=embedding.tokens)
+    return embeddings_pb2.Embedding(values=embedding.numbers, tokens=embedding.tokens)
