@@ -1,12 +1,132 @@
-"""What the server's process is made of."""
+"""What the server's process is made of, and how its parts end."""
 
+import asyncio
+import logging
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+
+import pytest
+
+from llm_inference_api.server import Signals
+from tests.fakes.service import PARTS, Journal, fake_service
+
+LONG = 60.0
+"""Seconds; none of what has this limit takes any time."""
+SHORT = 0.3
+
+
+@pytest.fixture
+def journal() -> Iterator[Journal]:
+    journal = Journal()
+    yield journal
+    journal.never.set()
 
 
 def test_servers_process_loads_nothing_that_computes() -> None:
-    """llama.cpp and the rest of what a model needs belong to the workers' processes."""
-    heavy = ("llama_cpp", "llguidance", "tokenizers", "gguf", "ctransformers", "jinja2", "huggingface_hub")
+    """llama.cpp and the rest of what a model needs belong to the workers' processes; e2e/test_imports.py has more."""
+    heavy = ("llama_cpp", "llguidance", "tokenizers", "gguf", "ctransformers", "jinja2", "huggingface_hub", "numpy")
     program = f"import sys, llm_inference_api.server; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_parts_stop_in_their_order(journal: Journal) -> None:
+    """Models first, so that callers hear why; Envoy behind the ports, whose last messages it passes on."""
+    service = fake_service(journal, LONG)
+    async with service.running():
+        assert sorted(journal.started) == ["Envoy", "gRPC ports", "metrics port"]
+        assert journal.stopped == []
+        assert not service.gate.closed  # type: ignore[attr-defined]
+    assert service.gate.closed  # type: ignore[attr-defined]
+    assert tuple(journal.stopped) == PARTS
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_part_that_fails_keeps_no_other_open(
+    journal: Journal, part: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All parts are stopped; the failure is logged, and raised at the end."""
+    journal.fails_to_stop = (part,)
+    with caplog.at_level(logging.ERROR), pytest.raises(OSError, match=f"^{part} does not stop$"):
+        async with fake_service(journal, LONG).running():
+            pass
+    assert tuple(journal.stopped) == PARTS
+    assert [record.getMessage() for record in caplog.records] == [f"{part}: could not be stopped"]
+    assert "Traceback" in caplog.text
+
+
+async def test_first_of_several_failures_is_raised(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:
+    """Where everything fails, everything is logged."""
+    journal.fails_to_stop = PARTS
+    with caplog.at_level(logging.ERROR), pytest.raises(OSError, match=r"^models does not stop$"):
+        async with fake_service(journal, LONG).running():
+            pass
+    assert [record.getMessage() for record in caplog.records] == [f"{part}: could not be stopped" for part in PARTS]
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_part_that_hangs_keeps_no_other_open(journal: Journal, part: str) -> None:
+    """It is given up after the limit."""
+    journal.hangs = part
+    with pytest.raises(TimeoutError, match=f"^{part}: not stopped within"):
+        async with fake_service(journal, SHORT).running():
+            pass
+    assert tuple(journal.stopped) == PARTS
+
+
+@pytest.mark.parametrize(
+    ("part", "stopped"),
+    [
+        ("metrics port", ["metrics port", "spans"]),
+        ("gRPC ports", ["gRPC ports", "Envoy", "metrics port", "spans"]),
+        ("Envoy", list(PARTS)),
+    ],
+)
+@pytest.mark.parametrize("fails_to_stop", [(), PARTS])
+async def test_start_that_fails_stops_what_was_started(
+    journal: Journal, part: str, stopped: list[str], fails_to_stop: tuple[str, ...]
+) -> None:
+    """The part that failed half way too; why the start failed is what is raised, whatever the stop does."""
+    journal.fails_to_start, journal.fails_to_stop = part, fails_to_stop
+    with pytest.raises(OSError, match=f"^{part} does not start$"):
+        async with fake_service(journal, LONG).running():
+            pytest.fail("it did not start")
+    assert journal.started[-1] == part
+    assert journal.stopped == stopped
+
+
+@pytest.fixture
+async def signals() -> Signals:
+    """Whoever sends one is this process itself; the loop's end takes the handlers away."""
+    return Signals()
+
+
+async def test_second_signal_cuts_the_drain_off(signals: Signals) -> None:
+    """It is cancelled, and has ended when the call returns."""
+    cancelled = []
+
+    async def drain() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    os.kill(os.getpid(), signal.SIGINT)
+    assert await signals.first() is signal.SIGINT
+    await signals.unless_second(drain())
+    assert cancelled == [True]
+
+
+async def test_drain_that_fails_says_so(signals: Signals) -> None:
+    """A failure is no end of the drain like others."""
+
+    async def drain() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        await signals.unless_second(drain())

@@ -1,4 +1,4 @@
-"""What can go wrong in ways that a caller should read about. `api.errors` gives each class its gRPC status.
+"""What can go wrong in ways that a caller should read about. `rpc/statuses.py` gives each class its gRPC status.
 
 The classes take positional arguments only: they cross the pipe between server and worker, and exceptions are pickled as
 their class and `args`.
@@ -12,9 +12,19 @@ class StartError(Exception):
 class ServiceError(Exception):
     """An error whose text is written for the caller: it names no path, class or address of the service."""
 
+    reason: str = "INTERNAL"
+    """The cause, for programs: an UPPER_SNAKE name that later versions keep. Some classes take it as an argument."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What else programs may want to know of the cause."""
+        return {}
+
 
 class InvalidFieldError(ServiceError):
     """A field of a request has a value that cannot be honoured."""
+
+    reason = "INVALID_FIELD"
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(field, problem)
@@ -27,6 +37,8 @@ class InvalidFieldError(ServiceError):
 
 class ContextLengthError(ServiceError):
     """Prompt and answer do not fit the model's context together."""
+
+    reason = "CONTEXT_LENGTH_EXCEEDED"
 
     def __init__(
         self,
@@ -41,6 +53,11 @@ class ContextLengthError(ServiceError):
         self.context_length = context_length
         self.exact = exact
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The numbers of tokens, in decimal digits."""
+        return {"prompt_tokens": str(self.prompt_tokens), "context_length": str(self.context_length)}
+
     def __str__(self) -> str:
         has = f"has {'' if self.exact else 'at least '}{self.prompt_tokens} tokens"
         # LiteLLM knows the case by these words, LangChain by "prompt is too long".
@@ -52,6 +69,8 @@ class ContextLengthError(ServiceError):
 
 class ModelNotFoundError(ServiceError):
     """A request names a model that is not on the allow-list."""
+
+    reason = "MODEL_NOT_FOUND"
 
     def __init__(self, model: str) -> None:
         super().__init__(model)
@@ -65,6 +84,8 @@ class ModelNotFoundError(ServiceError):
 class PageNotFoundError(ServiceError):
     """There is no page at a path."""
 
+    reason = "PAGE_NOT_FOUND"
+
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self.path = path
@@ -76,6 +97,8 @@ class PageNotFoundError(ServiceError):
 class ModelFailedError(ServiceError):
     """A model cannot be loaded, for a reason that lies in its file or its settings."""
 
+    reason = "MODEL_FAILED"
+
 
 class UnsupportedError(ServiceError):
     """A model cannot do what a request asks for, whatever its fields."""
@@ -83,7 +106,6 @@ class UnsupportedError(ServiceError):
     def __init__(self, reason: str, problem: str) -> None:
         super().__init__(reason, problem)
         self.reason = reason
-        """An UPPER_SNAKE name of the cause, for programs."""
         self.problem = problem
 
     def __str__(self) -> str:
@@ -96,7 +118,6 @@ class HubError(ServiceError):
     def __init__(self, reason: str, problem: str) -> None:
         super().__init__(reason, problem)
         self.reason = reason
-        """An UPPER_SNAKE name of the cause, for programs."""
         self.problem = problem
 
     def __str__(self) -> str:
@@ -114,9 +135,13 @@ class DiskFullError(HubError):
 class PoisonRequestError(ServiceError):
     """A request was being computed at several crashes of its model's process, and is not tried again."""
 
+    reason = "POISON_REQUEST"
+
 
 class OverloadedError(ServiceError):
     """There is no room for the request now."""
+
+    reason = "OVERLOADED"
 
     def __init__(self, problem: str, retry_after: float) -> None:
         super().__init__(problem, retry_after)
@@ -131,6 +156,8 @@ class OverloadedError(ServiceError):
 class CallerLimitError(OverloadedError):
     """The caller has as many requests open as one may have."""
 
+    reason = "CALLER_LIMIT"
+
 
 class UnavailableError(ServiceError):
     """The service, or the model's process, cannot take the request, or has lost it; a new try may succeed."""
@@ -138,7 +165,6 @@ class UnavailableError(ServiceError):
     def __init__(self, reason: str, problem: str, retry_after: float = 1.0) -> None:
         super().__init__(reason, problem, retry_after)
         self.reason = reason
-        """An UPPER_SNAKE name of the cause, for programs."""
         self.problem = problem
         self.retry_after = retry_after
         """Seconds after which a new try makes sense."""
@@ -150,10 +176,16 @@ class UnavailableError(ServiceError):
 class UnauthenticatedError(ServiceError):
     """A caller shows no key, or a wrong one."""
 
+    reason = "INVALID_API_KEY"
+
 
 class DeadlineError(ServiceError):
     """The request took longer than it may."""
 
+    reason = "DEADLINE_EXCEEDED"
+
 
 class ComputationError(ServiceError):
     """The model computed something that is no answer, such as scores that are not numbers."""
+
+    reason = "COMPUTATION_FAILED"

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import signal
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import grpc.aio
@@ -60,11 +62,16 @@ from llm_inference_api.rpc.gate import Gate
 from llm_inference_api.rpc.health import Health
 from llm_inference_api.rpc.interceptor import CallInterceptor
 from llm_inference_api.rpc.ports import Ports
+from llm_inference_api.shutdown import Shutdown
 
 _LAST_MESSAGES = 1.0
 """Seconds that cancelled streams have to tell their callers why."""
 _OPEN_WATCHES = 0.5
 """Seconds that streams which never end by themselves, such as health watches, keep the server open."""
+
+_STOP_LIMIT = 6.0
+"""Seconds that each part may take to stop. A worker and Envoy have 5 s to end before they are given up or killed, and
+the deployments leave 12 s after the drain: enough for one part that hangs and all others."""
 
 logger = logging.getLogger(__name__)
 
@@ -72,16 +79,13 @@ logger = logging.getLogger(__name__)
 async def serve(settings: Settings, *, with_envoy: bool) -> None:
     """Runs the service until a signal ends it: build → start → wait → drain → stop.
 
-    Raises StartError where a port cannot be had or Envoy cannot start.
+    Raises StartError where a port cannot be had or Envoy cannot start, and the first failure of the stop.
     """
     signals = Signals()
     service = build(settings, with_envoy=with_envoy)
-    try:
-        await service.start()
+    async with service.running():
         first = await signals.first()
         await signals.unless_second(service.drain(lame_duck=settings.lame_duck if first == signal.SIGTERM else 0.0))
-    finally:
-        await service.stop()
 
 
 class Signals:
@@ -96,12 +100,17 @@ class Signals:
         """Returns the next signal."""
         return await self._received.get()
 
-    async def unless_second(self, drain: Any) -> None:
-        """Waits for the drain, or for the next signal."""
-        tasks = {asyncio.ensure_future(drain), asyncio.ensure_future(self._received.get())}
-        _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
+    async def unless_second(self, drain: Coroutine[Any, Any, None]) -> None:
+        """Waits for the drain, or for the next signal, which cancels it. Raises what the drain raises."""
+        draining, second = asyncio.ensure_future(drain), asyncio.ensure_future(self._received.get())
+        try:
+            await asyncio.wait({draining, second}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            second.cancel()
+            draining.cancel()
+        await asyncio.wait({draining})
+        if not draining.cancelled():
+            draining.result()
 
 
 @dataclass(slots=True)
@@ -118,15 +127,41 @@ class Service:
     envoy: EnvoyProcess | None
     metrics_port: MetricsPort | None = None
     grpc_port: int = 0
+    stop_limit: float = _STOP_LIMIT
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def start(self) -> None:
-        """Opens the ports, then loads the models that the settings name. Returns before these are loaded."""
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Runs the service while the block does, and stops all of it at the end, whatever it does.
+
+        Where the start fails, what was started is stopped. Raises StartError then, and what `Shutdown` says.
+        """
+        async with Shutdown(self.stop_limit) as shutdown:
+            try:
+                await self._start(shutdown)
+                yield
+            finally:
+                self.gate.close()
+        logger.info("stopped")
+
+    async def _start(self, shutdown: Shutdown) -> None:
+        """Opens the ports, then loads the models that the settings name. Returns before these are loaded.
+
+        Each part is added before it starts, for one that starts half has something to stop too.
+        """
+        shutdown.add_blocking("spans", self.spans.close)
+        if self.metrics_port is not None:
+            shutdown.add_blocking("metrics port", self.metrics_port.stop)
+            self.metrics_port.start()
+        if self.envoy is not None:
+            # It starts after the ports that it leads to, and stops after them: it passes their last messages on.
+            shutdown.add("Envoy", self.envoy.stop)
+        shutdown.add("gRPC ports", partial(self.ports.close, _OPEN_WATCHES))
         envoys = (self.envoy.socket if self.envoy else None, self.settings.grpc_socket)
         self.grpc_port = await self.ports.open(filter(None, envoys))
+        shutdown.add("last messages", partial(self.gate.empty, _LAST_MESSAGES))
+        shutdown.add("models", self.registry.close)
         await self.health.start()
-        if self.metrics_port is not None:
-            self.metrics_port.start()
         if self.envoy is not None:
             await self.envoy.start(self.ports.certificates)
         for model in self.settings.preload:
@@ -145,19 +180,6 @@ class Service:
         self.gate.close()
         if not await self.gate.empty(self.settings.drain_timeout):
             logger.warning("requests were still running after LLM_DRAIN_TIMEOUT; they are cut off")
-
-    async def stop(self) -> None:
-        """Ends everything that runs, whatever it does."""
-        self.gate.close()
-        await self.registry.close()
-        await self.gate.empty(_LAST_MESSAGES)
-        await self.ports.close(_OPEN_WATCHES)
-        if self.envoy is not None:
-            await self.envoy.stop()
-        if self.metrics_port is not None:
-            await asyncio.to_thread(self.metrics_port.stop)
-        await asyncio.to_thread(self.spans.close)
-        logger.info("stopped")
 
     def _preload(self, model: str) -> None:
         task = asyncio.ensure_future(self._load(model))

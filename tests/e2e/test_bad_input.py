@@ -62,10 +62,12 @@ def refused(answer: httpx.Response, status: int, code: int) -> dict[str, Any]:
 
 
 def field_of(error: dict[str, Any]) -> str:
-    """Returns the field that the error's BadRequest names."""
-    (detail,) = error["details"]
-    assert detail["@type"] == "type.googleapis.com/google.rpc.BadRequest"
-    return str(detail["field_violations"][0]["field"])
+    """Returns the field that the error's BadRequest names, behind an ErrorInfo."""
+    info, request = error["details"]
+    assert info["@type"] == "type.googleapis.com/google.rpc.ErrorInfo"
+    assert (info["reason"], info["domain"]) == ("INVALID_FIELD", "llm-inference-api")
+    assert request["@type"] == "type.googleapis.com/google.rpc.BadRequest"
+    return str(request["field_violations"][0]["field"])
 
 
 @pytest.mark.parametrize("path", ["/api/generate", "/api/generate/stream", "/api/chat", "/api/chat/stream"])
@@ -207,7 +209,7 @@ def test_grpc_error_carries_the_field(channel: grpc.Channel) -> None:
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     packed = dict(error.trailing_metadata())["grpc-status-details-bin"]
     violation = error_details_pb2.BadRequest()
-    assert status_pb2.Status.FromString(packed).details[0].Unpack(violation)
+    assert status_pb2.Status.FromString(packed).details[1].Unpack(violation)
     assert violation.field_violations[0].field == "temperature"
 
 

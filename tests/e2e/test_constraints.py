@@ -123,7 +123,7 @@ def test_bad_constraint_is_refused(http: httpx.Client, fields: dict[str, Any], f
     """What is wrong with a constraint is 400, before anything is computed."""
     answer = http.post("/api/generate", json={**BODY, **fields})
     assert answer.status_code == 400
-    (violation,) = answer.json()["details"][0]["field_violations"]
+    (violation,) = answer.json()["details"][1]["field_violations"]
     assert violation["field"] == field
     assert problem in violation["description"]
 

@@ -117,7 +117,7 @@ def test_full_queue_is_a_429_with_a_time_to_come_back(slow: RunningService) -> N
     assert answer.json()["code"] == 8
     assert int(answer.headers["retry-after"]) >= 1
     kinds = {detail["@type"].rpartition(".")[2] for detail in answer.json()["details"]}
-    assert kinds == {"RetryInfo", "QuotaFailure"}
+    assert kinds == {"ErrorInfo", "RetryInfo", "QuotaFailure"}
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]
     slow.wait_for_metric("requests_running", 0)
 

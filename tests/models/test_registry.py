@@ -233,3 +233,23 @@ async def test_embeddings_that_nobody_waits_for_leave_the_model_idle(model_direc
         assert model.idle
         async with asyncio.timeout(10):
             assert len(await model.embed(Embed((Input("texts[0]", "x"),)))) == 1
+
+
+async def test_worker_that_does_not_end_keeps_no_other() -> None:
+    """All models are closed before the failure of one is raised."""
+    closed = asyncio.Event()
+
+    class Stuck:
+        async def close(self) -> None:
+            raise TimeoutError("it does not die")
+
+    class Slow:
+        async def close(self) -> None:
+            await asyncio.sleep(0)
+            closed.set()
+
+    models: Any = {"stuck": Stuck(), "slow": Slow()}
+    with pytest.raises(ExceptionGroup) as failed:
+        await Registry(models).close()
+    assert [str(error) for error in failed.value.exceptions] == ["it does not die"]
+    assert closed.is_set()

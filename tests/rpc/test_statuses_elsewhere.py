@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm_inference_api.envoy.routes import RETRY_HEADER
+from llm_inference_api import headers
 from llm_inference_api.errors import (
     CallerLimitError,
     InvalidFieldError,
@@ -10,7 +10,7 @@ from llm_inference_api.errors import (
     ServiceError,
     UnavailableError,
 )
-from llm_inference_api.rpc.statuses import RETRY_ELSEWHERE, describe
+from llm_inference_api.rpc.statuses import describe
 
 
 @pytest.mark.parametrize(
@@ -26,9 +26,4 @@ from llm_inference_api.rpc.statuses import RETRY_ELSEWHERE, describe
 )
 def test_refusals_that_harmed_nobody_may_go_elsewhere(error: ServiceError, elsewhere: bool) -> None:  # noqa: FBT001
     """A request that killed its model's process must not visit the next replica."""
-    assert ((RETRY_ELSEWHERE, "true") in describe(error).trailing_metadata) is elsewhere
-
-
-def test_front_looks_for_the_mark_that_the_service_sets() -> None:
-    """The two sides of the wire agree on its name."""
-    assert RETRY_HEADER == RETRY_ELSEWHERE
+    assert ((headers.RETRY_ELSEWHERE, "true") in describe(error).trailing_metadata) is elsewhere

@@ -86,8 +86,13 @@ def _status(code: str) -> Json:
     if code == "400":
         field, _, problem = message.partition(": ")
         violation = {"field": field, "description": problem}
-        details = [{"@type": "type.googleapis.com/google.rpc.BadRequest", "field_violations": [violation]}]
+        info = {"reason": "INVALID_FIELD", "domain": "llm-inference-api", "metadata": {}}
+        details = [_detail("ErrorInfo", **info), _detail("BadRequest", field_violations=[violation])]
     return {"code": number, "message": message, "details": details}
+
+
+def _detail(kind: str, **fields: Any) -> Json:
+    return {"@type": f"type.googleapis.com/google.rpc.{kind}", **fields}
 
 
 def _openai(code: str) -> Json:

@@ -137,8 +137,9 @@ STATUS: Json = {
         "message": {"type": "string", "description": "What is wrong, in a sentence."},
         "details": {
             "type": "array",
-            "description": "More, for programs: google.rpc.BadRequest names the field, RetryInfo the time to come "
-            "back, ErrorInfo the cause.",
+            "description": "More, for programs. The first of an error of the service is google.rpc.ErrorInfo: the "
+            "cause, as a `reason` that stays. BadRequest names the field, RetryInfo the time to come back. Envoy's own "
+            "errors have none.",
             "items": {
                 "type": "object",
                 "properties": {"@type": {"type": "string"}},

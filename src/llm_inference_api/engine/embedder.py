@@ -18,6 +18,8 @@ Vector = npt.NDArray[np.float32]
 class AbandonedError(ServiceError):
     """Nobody waits for the answer any more."""
 
+    reason = "ABANDONED"
+
 
 class Vectors(Protocol):
     """What computes the vectors."""

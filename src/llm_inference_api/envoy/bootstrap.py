@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from llm_inference_api import headers
 from llm_inference_api.envoy.extensions import typed
 from llm_inference_api.envoy.limits import (
     HANDSHAKE,
@@ -34,10 +35,28 @@ SERVICES = tuple(
     f"llm_inference.v1.{name}Service"
     for name in ("Embedding", "Inference", "Model", "OpenAI", "Operations", "Page", "Token")
 )
-CALLER_ADDRESS_HEADER = "x-caller-address"
-"""From Envoy to the service (api/callers.py)."""
 _BUFFER_BYTES = 16 << 20
 """Of a response; documents such as a page's scripts exceed Envoy's 1 MiB."""
+_REQUEST_HEADERS = (
+    "content-type",
+    headers.AUTHORIZATION,
+    headers.REQUEST_ID,
+    headers.TRACEPARENT,
+    "tracestate",
+    "grpc-timeout",
+    "x-grpc-web",
+    "x-user-agent",
+    headers.SESSION_ID,
+)
+"""Headers that pages of other origins may send, beside those of OpenAI's client."""
+_RESPONSE_HEADERS = (
+    headers.REQUEST_ID,
+    headers.RETRY_AFTER,
+    headers.GRPC_STATUS,
+    headers.GRPC_MESSAGE,
+    headers.GRPC_STATUS_DETAILS,
+)
+"""Headers that pages of other origins may read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +180,7 @@ def _connection_manager(sidecar: Sidecar) -> Json:
 
 def _caller_address() -> Json:
     """Says who calls, whatever the caller says; `x-forwarded-for` has this machine's name for its own callers."""
-    header = {"key": CALLER_ADDRESS_HEADER, "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
+    header = {"key": headers.CALLER_ADDRESS, "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
     return {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
@@ -180,8 +199,8 @@ def _access_log() -> Json:
         "first_byte_ms": "%RESPONSE_DURATION%",
         "bytes_received": "%BYTES_RECEIVED%",
         "bytes_sent": "%BYTES_SENT%",
-        "request_id": "%REQ(X-REQUEST-ID)%",
-        "traceparent": "%REQ(TRACEPARENT)%",
+        "request_id": f"%REQ({headers.REQUEST_ID.upper()})%",
+        "traceparent": f"%REQ({headers.TRACEPARENT.upper()})%",
     }
     config = typed("extensions.access_loggers.stream.v3.StdoutAccessLog", log_format={"json_format": line})
     return {"name": "envoy.access_loggers.stdout", "typed_config": config}
@@ -193,9 +212,8 @@ def _cors_policy(origins: Sequence[str]) -> Json:
         "extensions.filters.http.cors.v3.CorsPolicy",
         allow_origin_string_match=allowed,
         allow_methods="GET, POST, OPTIONS",
-        allow_headers="content-type, authorization, x-request-id, traceparent, tracestate, grpc-timeout, x-grpc-web, "
-        "x-user-agent, x-session-id, " + OPENAI_CLIENT_HEADERS,
-        expose_headers="x-request-id, retry-after, grpc-status, grpc-message, grpc-status-details-bin",
+        allow_headers=", ".join((*_REQUEST_HEADERS, OPENAI_CLIENT_HEADERS)),
+        expose_headers=", ".join(_RESPONSE_HEADERS),
         max_age="86400",
     )
 

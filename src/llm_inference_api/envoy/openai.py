@@ -2,12 +2,11 @@
 
 from typing import Any
 
+from llm_inference_api import headers
 from llm_inference_api.envoy.extensions import typed
 
 OPENAI_ERRORS = "openai-errors"
 """Name of the filter, by which routes switch it on."""
-ERROR_HEADERS = ("x-error-type", "x-error-param", "x-error-code")
-"""From the service to the filter (api/openai/errors.py)."""
 _STAINLESS = "arch, async, helper-method, lang, os, package-version, retry-count, runtime, runtime-version, timeout"
 OPENAI_CLIENT_HEADERS = "openai-organization, openai-project, x-api-key, " + ", ".join(
     f"x-stainless-{name}" for name in _STAINLESS.split(", ")
@@ -36,7 +35,7 @@ def openai_errors_filter() -> dict[str, Any]:
 
 def _transform() -> dict[str, Any]:
     error = {"message": "%RESPONSE_BODY(message)%"}
-    error |= {header.removeprefix("x-error-"): f"%RESP({header})%" for header in ERROR_HEADERS}
+    error |= {field: f"%RESP({header})%" for field, header in headers.OPENAI_ERROR.items()}
     body = {"content_type": "application/json", "json_format": {"error": error}}
     return typed(
         "extensions.filters.http.transform.v3.TransformConfig",

@@ -7,16 +7,15 @@ import json
 from importlib.resources import files
 from typing import Any
 
+from llm_inference_api import headers
 from llm_inference_api.envoy.bootstrap import Sidecar, configuration
 from llm_inference_api.envoy.extensions import typed
-from llm_inference_api.envoy.routes import OPS_CLUSTER, RETRY_HEADER, SERVICE_CLUSTER
+from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER
 
 Json = dict[str, Any]
 
 AFFINE_CLUSTER = "service-affine"
 """The same replicas as the service's cluster, chosen by the key of a request."""
-KEY_HEADER = "x-llm-affinity"
-"""From affinity.lua to the routes and the hash; what clients send under this name is removed."""
 HEALTH_NAME = "preloaded"
 """The service's health name for "takes requests, and has its models in memory" (api/health.py)."""
 _AFFINITY = "affinity"
@@ -82,7 +81,7 @@ def _retry_policy() -> Json:
     previous = typed("extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")
     return {
         "retry_on": "connect-failure,refused-stream,reset,retriable-headers",
-        "retriable_headers": [{"name": RETRY_HEADER, "present_match": True}],
+        "retriable_headers": [{"name": headers.RETRY_ELSEWHERE, "present_match": True}],
         "num_retries": 2,
         "retry_host_predicate": [{"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": previous}],
         "host_selection_retry_max_attempts": _DRAWS,
@@ -148,8 +147,8 @@ def _with_affinity(route: Json) -> list[Json]:
         return [route]
     enabled = {_AFFINITY: typed("config.route.v3.FilterConfig", config={})}
     route = route | {"typed_per_filter_config": route.get("typed_per_filter_config", {}) | enabled}
-    has_key = {"name": KEY_HEADER, "present_match": True}
-    hashed = {"cluster": AFFINE_CLUSTER, "hash_policy": [{"header": {"header_name": KEY_HEADER}}]}
+    has_key = {"name": headers.AFFINITY_KEY, "present_match": True}
+    hashed = {"cluster": AFFINE_CLUSTER, "hash_policy": [{"header": {"header_name": headers.AFFINITY_KEY}}]}
     twin = {
         "name": f"{route['name']}-affine",
         "match": route["match"] | {"headers": [*route["match"].get("headers", []), has_key]},

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from llm_inference_api import headers
 from llm_inference_api.envoy.extensions import typed
-from llm_inference_api.envoy.openai import ERROR_HEADERS, OPENAI_ERRORS
+from llm_inference_api.envoy.openai import OPENAI_ERRORS
 
 Json = dict[str, Any]
 
@@ -11,9 +12,6 @@ SERVICE_CLUSTER = "service"
 """The service, while it is ready."""
 OPS_CLUSTER = "operations"
 """The same service, while it lives: health, reflection, metrics and pages also answer while it is not ready."""
-
-RETRY_HEADER = "x-retry-elsewhere"
-"""The service's mark on a refusal that another replica may not share (api/errors.py)."""
 
 _GENERATE = "/api/(generate|chat)(/stream)?"
 _OPENAI_POST = "/v1/((chat/)?completions|embeddings)"
@@ -117,7 +115,8 @@ end"""
 
 def _stripped(*more: str) -> Json:
     """Removes what is for Envoy only; unary answers would show gRPC's status as headers too."""
-    removed = [{"remove": name} for name in ("grpc-status", "grpc-message", RETRY_HEADER, *more)]
+    names = (headers.GRPC_STATUS, headers.GRPC_MESSAGE, headers.RETRY_ELSEWHERE, *more)
+    removed = [{"remove": name} for name in names]
     config = typed(
         "extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute", mutations={"response_mutations": removed}
     )
@@ -125,7 +124,7 @@ def _stripped(*more: str) -> Json:
 
 
 _STRIP = _stripped()
-_OPENAI = {**_stripped(*ERROR_HEADERS), OPENAI_ERRORS: typed("config.route.v3.FilterConfig", config={})}
+_OPENAI = {**_stripped(*headers.OPENAI_ERROR.values()), OPENAI_ERRORS: typed("config.route.v3.FilterConfig", config={})}
 
 
 def _only(method: str, paths: str) -> Json:

@@ -27,6 +27,7 @@ from llm_inference_api.requests.model_status import LoadProgress, ModelStatus, O
 from llm_inference_api.requests.reference import Reference
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import StepStats
+from llm_inference_api.shutdown import all_stopped
 from llm_inference_api.worker.client import EngineClient
 
 _FIRST_BACK_OFF = 1.0
@@ -345,7 +346,7 @@ class Registry:
 
     async def close(self) -> None:
         """Ends all workers."""
-        await asyncio.gather(*(model.close() for model in self._models.values()))
+        await all_stopped(*(model.close() for model in self._models.values()))
 
 
 def build_registry(references: Sequence[Reference], policy: Policy, observer: Observer) -> Registry:

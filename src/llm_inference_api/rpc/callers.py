@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import grpc.aio
 from cryptography import x509
 
+from llm_inference_api import headers
 from llm_inference_api.errors import UnauthenticatedError
 from llm_inference_api.security.api_keys import KeyRing
 
@@ -51,13 +52,13 @@ def address(context: Context) -> str:
     """Returns the caller's address without its port, as Envoy saw it where the call came through Envoy."""
     peer = context.peer()
     if peer.startswith(_ENVOY):
-        return _value(context.invocation_metadata() or (), "x-caller-address") or "envoy"
+        return _value(context.invocation_metadata() or (), headers.CALLER_ADDRESS) or "envoy"
     return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
 
 
 def _subject(context: Context, metadata: Metadata) -> str | None:
     if context.peer().startswith(_ENVOY):
-        forwarded = _value(metadata, "x-forwarded-client-cert").rpartition(",")[2]
+        forwarded = _value(metadata, headers.CLIENT_CERTIFICATE).rpartition(",")[2]
         pem = unquote(forwarded.partition('Cert="')[2].partition('"')[0])
     else:
         pem = b"".join(context.auth_context().get("x509_pem_cert", ())).decode()
@@ -71,7 +72,7 @@ def _subject_of(pem: str) -> str | None:
 
 
 def _bearer_token(metadata: Metadata | None) -> str | None:
-    scheme, _, token = _value(metadata or (), "authorization").strip().partition(" ")
+    scheme, _, token = _value(metadata or (), headers.AUTHORIZATION).strip().partition(" ")
     return token.strip() if scheme.lower() == _SCHEME and token.strip() else None
 
 

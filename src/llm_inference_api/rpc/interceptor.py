@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from llm_inference_api import headers
 from llm_inference_api.errors import ServiceError, UnauthenticatedError
 from llm_inference_api.observability.log import fields, line_identity
 from llm_inference_api.observability.metrics import Metrics
@@ -130,7 +131,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _begin(self, method: str, context: Context) -> Call:
         metadata = _texts(context)
-        request_id = metadata.get("x-request-id", "")[:_MAX_REQUEST_ID] or uuid.uuid4().hex
+        request_id = metadata.get(headers.REQUEST_ID, "")[:_MAX_REQUEST_ID] or uuid.uuid4().hex
         span = self._spans.rpc(method, metadata, context.peer(), request_id)
         call = Call(method, request_id, address(context), context, span)
         line_identity.set(call.identity)

@@ -12,6 +12,7 @@ from llm_inference_api.config.settings import Settings
 from llm_inference_api.errors import StartError
 from llm_inference_api.security.certificates import Certificates
 from llm_inference_api.security.tls import TlsBytes
+from llm_inference_api.shutdown import all_stopped
 
 
 class Ports:
@@ -47,7 +48,7 @@ class Ports:
         """Ends the server; RPCs that are still open have `grace` seconds."""
         if self._following is not None:
             self._following.cancel()
-        await asyncio.gather(self._server.stop(grace), self._health_server.stop(grace))
+        await all_stopped(self._server.stop(grace), self._health_server.stop(grace))
 
 
 def open_port(

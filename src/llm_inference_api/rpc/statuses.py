@@ -3,7 +3,7 @@
 import math
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import grpc
 from google.protobuf import any_pb2
@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from llm_inference_api import headers
 from llm_inference_api.errors import (
     CallerLimitError,
     ComputationError,
@@ -32,8 +33,6 @@ from llm_inference_api.errors import (
 )
 
 DOMAIN = "llm-inference-api"
-RETRY_ELSEWHERE = "x-retry-elsewhere"
-"""For the Envoy in front of several replicas (envoy/replicas.py)."""
 _ELSEWHERE_REASONS = ("DRAINING", "MODEL_UNLOADING")
 """Of UNAVAILABLE. A request whose model's process died is not among them: it may kill the next one too."""
 _LONGEST_TEXT = 1000
@@ -47,6 +46,8 @@ class Failure:
 
     status: status_pb2.Status
     code: grpc.StatusCode
+    reason: str
+    """An UPPER_SNAKE name of the cause."""
     retry_after: float | None = None
     """Seconds after which a new try makes sense."""
     elsewhere: bool = False
@@ -55,28 +56,30 @@ class Failure:
     @property
     def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         """The status's details, and what Envoy turns into headers of the same names."""
-        metadata: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", self.status.SerializeToString())]
+        metadata: list[tuple[str, str | bytes]] = [(headers.GRPC_STATUS_DETAILS, self.status.SerializeToString())]
         if self.retry_after is not None:
-            metadata.append(("retry-after", str(math.ceil(self.retry_after))))
+            metadata.append((headers.RETRY_AFTER, str(math.ceil(self.retry_after))))
         if self.elsewhere:
-            metadata.append((RETRY_ELSEWHERE, "true"))
+            metadata.append((headers.RETRY_ELSEWHERE, "true"))
         if self.code is grpc.StatusCode.UNAUTHENTICATED:
-            metadata.append(("www-authenticate", "Bearer"))
+            metadata.append((headers.WWW_AUTHENTICATE, "Bearer"))
         return tuple(metadata)
 
 
 def describe(error: ServiceError) -> Failure:
     """Returns how the error looks on the wire."""
     retry_after = error.retry_after if isinstance(error, (OverloadedError, UnavailableError)) else None
-    failure = _failure(code_of(error), str(error), _details(error), retry_after)
-    return replace(failure, elsewhere=_may_go_elsewhere(error))
+    info = _error_info(error.reason, error.metadata)
+    status = _status(code_of(error), str(error), [info, *_details(error)])
+    return Failure(status, code_of(error), error.reason, retry_after, _may_go_elsewhere(error))
 
 
 def describe_unexpected() -> tuple[Failure, str]:
     """Returns how an error looks that callers must not read, and the id under which the log has it."""
     incident = uuid.uuid4().hex
-    detail = _error_info("INTERNAL", {"incident_id": incident})
-    return _failure(grpc.StatusCode.INTERNAL, f"internal error; incident {incident}", [detail]), incident
+    code, reason = grpc.StatusCode.INTERNAL, ServiceError.reason
+    info = _error_info(reason, {"incident_id": incident})
+    return Failure(_status(code, f"internal error; incident {incident}", [info]), code, reason), incident
 
 
 def _may_go_elsewhere(error: ServiceError) -> bool:
@@ -84,13 +87,13 @@ def _may_go_elsewhere(error: ServiceError) -> bool:
     return overloaded or (isinstance(error, UnavailableError) and error.reason in _ELSEWHERE_REASONS)
 
 
-def _failure(code: grpc.StatusCode, text: str, details: Sequence[Message], retry_after: float | None = None) -> Failure:
+def _status(code: grpc.StatusCode, text: str, details: Sequence[Message]) -> status_pb2.Status:
     status = status_pb2.Status(code=code.value[0], message=_cut(text))
     for detail in details:
         packed = any_pb2.Any()
         packed.Pack(detail)
         status.details.append(packed)
-    return Failure(status, code, retry_after)
+    return status
 
 
 def code_of(error: ServiceError) -> grpc.StatusCode:
@@ -119,30 +122,18 @@ _CODES: dict[type, grpc.StatusCode] = {
 
 
 def _details(error: ServiceError) -> list[Message]:
+    """Returns what an error has beside its ErrorInfo."""
     match error:
         case InvalidFieldError():
             violation = error_details_pb2.BadRequest.FieldViolation(
                 field=_cut(error.field), description=_cut(error.problem)
             )
             return [error_details_pb2.BadRequest(field_violations=[violation])]
-        case ContextLengthError():
-            numbers = {"prompt_tokens": str(error.prompt_tokens), "context_length": str(error.context_length)}
-            return [_error_info("CONTEXT_LENGTH_EXCEEDED", numbers)]
-        case ModelNotFoundError():
-            return [_error_info("MODEL_NOT_FOUND", {})]
-        case ModelFailedError():
-            return [_error_info("MODEL_FAILED", {})]
-        case HubError() | UnsupportedError():
-            return [_error_info(error.reason, {})]
-        case UnauthenticatedError():
-            return [_error_info("INVALID_API_KEY", {})]
-        case PoisonRequestError():
-            return [_error_info("POISON_REQUEST", {})]
         case OverloadedError():
             quota = error_details_pb2.QuotaFailure.Violation(subject="requests", description=_cut(error.problem))
             return [_retry_info(error.retry_after), error_details_pb2.QuotaFailure(violations=[quota])]
         case UnavailableError():
-            return [_error_info(error.reason, {}), _retry_info(error.retry_after)]
+            return [_retry_info(error.retry_after)]
         case _:
             return []
 

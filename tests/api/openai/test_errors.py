@@ -5,14 +5,23 @@ import pytest
 from llm_inference.v1 import openai_pb2
 from llm_inference_api.api.openai.errors import OpenAIErrors, error_fields
 from llm_inference_api.errors import (
+    CallerLimitError,
     ComputationError,
     ContextLengthError,
     DeadlineError,
+    DiskFullError,
+    HubAccessError,
+    HubError,
     InvalidFieldError,
+    ModelFailedError,
     ModelNotFoundError,
     OverloadedError,
+    PageNotFoundError,
+    PoisonRequestError,
     ServiceError,
+    UnauthenticatedError,
     UnavailableError,
+    UnsupportedError,
 )
 from llm_inference_api.rpc.statuses import describe, describe_unexpected
 
@@ -27,6 +36,15 @@ from llm_inference_api.rpc.statuses import describe, describe_unexpected
         (UnavailableError("WORKER_DIED", "x"), ("server_error", None, "worker_died")),
         (DeadlineError("x"), ("server_error", None, "timeout")),
         (ComputationError("x"), ("server_error", None, None)),
+        (PageNotFoundError("x"), ("invalid_request_error", None, None)),
+        (ModelFailedError("x"), ("invalid_request_error", None, "model_failed")),
+        (UnsupportedError("EMBEDDINGS_UNSUPPORTED", "x"), ("invalid_request_error", None, "embeddings_unsupported")),
+        (HubError("HUB_FILE_NOT_FOUND", "x"), ("invalid_request_error", None, "hub_file_not_found")),
+        (HubAccessError("HUB_GATED", "x"), ("server_error", None, "hub_gated")),
+        (DiskFullError("DISK_FULL", "x"), ("rate_limit_error", None, "disk_full")),
+        (PoisonRequestError("x"), ("invalid_request_error", None, "poison_request")),
+        (CallerLimitError("x", 1.0), ("rate_limit_error", None, "rate_limit_exceeded")),
+        (UnauthenticatedError("x"), ("invalid_request_error", None, "invalid_api_key")),
     ],
 )
 def test_each_error_has_openais_type_param_and_code(error: ServiceError, fields: tuple[str, str, str]) -> None:
@@ -43,7 +61,7 @@ def test_unexpected_error_shows_nothing_of_itself() -> None:
     assert event.endswith("\n\n")
     error = json.loads(event.removeprefix("data: "))["error"]
     assert error["message"] == f"internal error; incident {incident}"
-    assert error["type"] == "server_error"
+    assert (error["type"], error["param"], error["code"]) == ("server_error", None, "internal")
 
 
 def test_metadata_fits_into_headers() -> None:

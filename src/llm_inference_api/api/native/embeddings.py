@@ -2,12 +2,10 @@
 
 import asyncio
 
-import numpy as np
-
 from llm_inference.v1 import embeddings_pb2, embeddings_pb2_grpc, generation_pb2
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.generation.inquiries import Inquiries
-from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embed, Embedding, Embeddings, Input, checked_inputs
+from llm_inference_api.requests.inquiry import Embed, Embedding, Embeddings, Input, checked_inputs
 from llm_inference_api.rpc.call import Call
 
 
@@ -41,5 +39,4 @@ def _response(model: str, found: Embeddings) -> embeddings_pb2.EmbedResponse:
 
 
 def _message(embedding: Embedding) -> embeddings_pb2.Embedding:
-    values = np.frombuffer(embedding.vector, VECTOR_TYPE).tolist()
-    return embeddings_pb2.Embedding(values=values, tokens=embedding.tokens)
+    return embeddings_pb2.Embedding(values=embedding.numbers, tokens=embedding.tokens)

@@ -8,6 +8,7 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
+from llm_inference_api import headers
 from llm_inference_api.rpc.error_writer import ErrorWriter, Metadata
 from llm_inference_api.rpc.statuses import Failure
 
@@ -24,16 +25,9 @@ class ErrorFields(NamedTuple):
 
 def error_fields(failure: Failure) -> ErrorFields:
     """Returns how OpenAI classifies the failure: by its status, the field that it names and its reason."""
-    kind, code = _KINDS.get(failure.code, ("server_error", None))
-    param = None
-    for detail in failure.status.details:
-        request, info = error_details_pb2.BadRequest(), error_details_pb2.ErrorInfo()
-        if detail.Unpack(request):
-            param = request.field_violations[0].field
-        elif detail.Unpack(info):
-            code = info.reason.lower()
-            param = _PARAMS.get(code)
-    return ErrorFields(kind, param, code)
+    kind = _KINDS.get(failure.code, "server_error")
+    code = _CODES.get(failure.reason, failure.reason.lower())
+    return ErrorFields(kind, _param(failure), code)
 
 
 def error_object(failure: Failure) -> bytes:
@@ -45,9 +39,9 @@ class OpenAIErrors(ErrorWriter):
     """Writes errors as OpenAI's clients read them."""
 
     def trailing_metadata(self, failure: Failure) -> Metadata:
-        """Returns that from which Envoy makes the error object (envoy/openai_errors.py)."""
+        """Returns that from which Envoy makes the error object (envoy/openai.py)."""
         values = error_fields(failure)._asdict().items()
-        return tuple((f"x-error-{name}", _header(value)) for name, value in values if value is not None)
+        return tuple((headers.OPENAI_ERROR[name], _header(value)) for name, value in values if value is not None)
 
     def message(self, sent_type: type[Message], failure: Failure) -> Message:
         """Returns the server-sent event that ends a stream with an error."""
@@ -55,19 +49,35 @@ class OpenAIErrors(ErrorWriter):
         return sent_type(http_body=HttpBody(content_type="text/event-stream", data=data))
 
 
+def _param(failure: Failure) -> str | None:
+    request = error_details_pb2.BadRequest()
+    if any(detail.Unpack(request) for detail in failure.status.details):
+        return str(request.field_violations[0].field)
+    return _PARAMS.get(failure.reason)
+
+
 def _header(value: str) -> str:
     """Returns the value as HTTP allows it in a header."""
     return ascii(value)[1:-1][:_LONGEST_HEADER]
 
 
-_KINDS: dict[grpc.StatusCode, tuple[str, str | None]] = {
-    grpc.StatusCode.INVALID_ARGUMENT: ("invalid_request_error", None),
-    grpc.StatusCode.FAILED_PRECONDITION: ("invalid_request_error", None),
-    grpc.StatusCode.UNAUTHENTICATED: ("invalid_request_error", "invalid_api_key"),
-    grpc.StatusCode.NOT_FOUND: ("invalid_request_error", None),
-    grpc.StatusCode.RESOURCE_EXHAUSTED: ("rate_limit_error", "rate_limit_exceeded"),
-    grpc.StatusCode.DEADLINE_EXCEEDED: ("server_error", "timeout"),
+_KINDS = {
+    grpc.StatusCode.INVALID_ARGUMENT: "invalid_request_error",
+    grpc.StatusCode.FAILED_PRECONDITION: "invalid_request_error",
+    grpc.StatusCode.UNAUTHENTICATED: "invalid_request_error",
+    grpc.StatusCode.NOT_FOUND: "invalid_request_error",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "rate_limit_error",
 }
 
-_PARAMS = {"context_length_exceeded": "messages", "model_not_found": "model"}
+_CODES = {
+    "INVALID_FIELD": None,
+    "PAGE_NOT_FOUND": None,
+    "COMPUTATION_FAILED": None,
+    "OVERLOADED": "rate_limit_exceeded",
+    "CALLER_LIMIT": "rate_limit_exceeded",
+    "DEADLINE_EXCEEDED": "timeout",
+}
+"""OpenAI's code for each reason that is not the reason in lower case."""
+
+_PARAMS = {"CONTEXT_LENGTH_EXCEEDED": "messages", "MODEL_NOT_FOUND": "model"}
 """The field that a reason is about."""

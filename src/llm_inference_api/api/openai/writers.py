@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from llm_inference_api import __version__
 from llm_inference_api.generation.answers import Answer
 from llm_inference_api.requests.answer import (
@@ -23,7 +21,7 @@ from llm_inference_api.requests.answer import (
     TokenLogprob,
     Usage,
 )
-from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embeddings
+from llm_inference_api.requests.inquiry import Embedding, Embeddings
 from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.tools import ToolCall
@@ -207,21 +205,21 @@ def embedding_document(model: str, embeddings: Embeddings, *, in_base64: bool) -
     """
     written = _base64 if in_base64 else _numbers
     data = ",".join(
-        f'{{"object":"embedding","index":{index},"embedding":{written(vector)}}}'
-        for index, (vector, _) in enumerate(embeddings)
+        f'{{"object":"embedding","index":{index},"embedding":{written(embedding)}}}'
+        for index, embedding in enumerate(embeddings)
     )
     tokens = sum(embedding.tokens for embedding in embeddings)
     rest = document({"model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
     return f'{{"object":"list","data":[{data}],'.encode() + rest.removeprefix(b"{")
 
 
-def _base64(vector: bytes) -> str:
-    return f'"{b64encode(vector).decode()}"'
+def _base64(embedding: Embedding) -> str:
+    return f'"{b64encode(embedding.vector).decode()}"'
 
 
-def _numbers(vector: bytes) -> str:
+def _numbers(embedding: Embedding) -> str:
     """Returns the numbers with as many digits as an F32 has, half as many as JSON's writer would give them."""
-    return f"[{','.join(map('%.9g'.__mod__, np.frombuffer(vector, VECTOR_TYPE).tolist()))}]"
+    return f"[{','.join(map('%.9g'.__mod__, embedding.numbers))}]"
 
 
 def _message(answer: Answer) -> Json:

@@ -1,0 +1,103 @@
+"""The end of what was started: each part is stopped, whatever becomes of the others."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import AsyncExitStack
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+Stop = Callable[[], Coroutine[Any, Any, object]]
+
+logger = logging.getLogger(__name__)
+
+
+class Shutdown:
+    """Stops the parts that were added to it when its block ends, the last one first.
+
+    A part that fails, or takes too long, keeps no other from being stopped. Each failure is logged with its traceback;
+    the first one is raised at the end, unless the block has raised already.
+    """
+
+    def __init__(self, limit: float) -> None:
+        """Takes the seconds that each part may take, after which it is cancelled: it fails with TimeoutError."""
+        self._limit = limit
+        self._stops = AsyncExitStack()
+        self._failures: list[BaseException] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        """Stops all parts."""
+        await self._stops.aclose()
+        if error is None and self._failures:
+            raise self._failures[0]
+
+    def add(self, name: str, stop: Stop) -> None:
+        """Adds a part. The name is for the log."""
+        self._stops.push_async_callback(self._stop, name, stop)
+
+    def add_blocking(self, name: str, stop: Callable[[], object]) -> None:
+        """As `add`, for a call that blocks its thread. One that never returns keeps the process from nothing."""
+        self.add(name, partial(_in_daemon_thread, stop, name))
+
+    async def _stop(self, name: str, stop: Stop) -> None:
+        try:
+            await self._bounded(name, stop)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise  # By whoever runs the block; the others are stopped all the same.
+            self._note(name, error)
+        except Exception as error:
+            self._note(name, error)
+
+    async def _bounded(self, name: str, stop: Stop) -> None:
+        limit = asyncio.timeout(self._limit)
+        try:
+            async with limit:
+                await stop()
+        except TimeoutError as error:
+            if limit.expired():
+                raise TimeoutError(f"{name}: not stopped within {self._limit:g} s") from error
+            raise
+
+    def _note(self, name: str, error: BaseException) -> None:
+        logger.error("%s: could not be stopped", name, exc_info=error)
+        self._failures.append(error)
+
+
+async def all_stopped(*stops: Coroutine[Any, Any, object]) -> None:
+    """Stops several parts at the same time. Raises an ExceptionGroup of the failures once all of them have ended."""
+    results = await asyncio.gather(*stops, return_exceptions=True)
+    failures = [result for result in results if isinstance(result, BaseException)]
+    if failures:
+        raise BaseExceptionGroup("could not be stopped", failures)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody has cancelled the task that runs now."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _in_daemon_thread(work: Callable[[], object], name: str) -> None:
+    """Returns when the call does. Python's end waits for the threads of `asyncio.to_thread`, but for none of these."""
+    done: Future[None] = Future()
+    done.set_running_or_notify_cancel()
+    threading.Thread(target=_settle, args=(done, work), name=f"stop {name}", daemon=True).start()
+    await asyncio.wrap_future(done)
+
+
+def _settle(done: "Future[None]", work: Callable[[], object]) -> None:
+    try:
+        work()
+    except BaseException as error:
+        done.set_exception(error)
+    else:
+        done.set_result(None)
