@@ -1,4 +1,4 @@
-"""Writes what is generated from the protos and the code: stubs, descriptor set, OpenAPI document, Envoy's bootstrap.
+"""Writes what is generated from the protos and the code: stubs, descriptor set, OpenAPI, Envoy's bootstrap, settings.
 
 Run as `python -m tools.generate [DIRECTORY]`; the directory holds the project, or a copy to compare with.
 """
@@ -53,6 +53,13 @@ def write_envoy_bootstrap(target: Path) -> None:
     path.write_text(default_bootstrap())
 
 
+def write_settings(target: Path) -> None:
+    """Writes the page about the settings below the target directory."""
+    from tools.settings_page import write_settings_page  # It needs the package, which needs the stubs.
+
+    write_settings_page(target)
+
+
 def write_kubernetes_files(target: Path) -> None:
     """Writes the files that the manifests hold copies of: two bootstraps and the descriptor set.
 
@@ -87,4 +94,5 @@ if __name__ == "__main__":
     generate(directory)
     write_openapi(directory)
     write_envoy_bootstrap(directory)
+    write_settings(directory)
     write_kubernetes_files(directory)

@@ -6,6 +6,8 @@ from llm_inference_api.config.settings import SettingsError, load_settings, vari
 from llm_inference_api.observability.otlp import OtlpTarget
 from llm_inference_api.requests.reference import Reference
 from tests.e2e.service import clean_environment
+from tools import settings_page
+from tools.settings_page import PAGE, PROJECT, write_settings_page
 
 DEFAULTS = {
     "LLM_INFERENCE_HOSTNAME": "0.0.0.0",
@@ -173,11 +175,28 @@ def test_sampler_says_which_traces_begin(environment: pytest.MonkeyPatch, sample
     assert load_settings().sampled == part
 
 
-def test_readme_lists_every_setting() -> None:
-    """The README's table has each variable with its default and its meaning."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+def test_settings_page_is_that_of_the_code(tmp_path: Path) -> None:
+    """Generating the page again changes nothing."""
+    write_settings_page(tmp_path)
+    assert (tmp_path / PAGE).read_text() == (PROJECT / PAGE).read_text()
+
+
+def test_settings_page_lists_every_setting() -> None:
+    """The page's tables have each variable with its default and its meaning."""
+    lines = (PROJECT / PAGE).read_text().splitlines()
     for name, info in type(load_settings()).model_fields.items():
-        (line,) = (line for line in readme.splitlines() if line.startswith(f"| `{variable_of(name)}` |"))
+        (line,) = (line for line in lines if line.startswith(f"| `{variable_of(name)}` |"))
         assert str(info.description) in line
         if isinstance(info.default, (int, float, str, Path)) and not isinstance(info.default, bool):
             assert f"`{info.default}`" in line
+
+
+def test_settings_page_says_what_a_setting_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranges, words and other places are those of the code; a setting without a table is an error."""
+    lines = (PROJECT / PAGE).read_text().splitlines()
+    assert any("| 1 to 65535 |" in line and "`--port`, `server.port`, `INFRS_SERVER__PORT`" in line for line in lines)
+    assert any("`LLM_DEFAULT_TOP_P` | `0.9` | above 0 to 1 |" in line for line in lines)
+    assert any("`LLM_SPLIT_MODE` | `layer` | `none`, `layer`, `row` |" in line for line in lines)
+    monkeypatch.setitem(settings_page.SECTIONS, "Models", ())
+    with pytest.raises(ValueError, match="allowed_models"):
+        settings_page.text()

@@ -19,7 +19,7 @@ from typing import NamedTuple
 FILE = "config.json"
 FILE_VARIABLE = "LLM_CONFIG_FILE"
 _PREFIX, _DELIMITER = "INFRS_", "__"
-_KEYS = {
+KEYS = {
     ("server", "host"): "LLM_INFERENCE_HOSTNAME",
     ("server", "port"): "LLM_INFERENCE_PORT",
     ("model", "model_id"): "LLM_ALLOWED_MODELS",
@@ -27,7 +27,7 @@ _KEYS = {
     ("model", "dtype"): "LLM_MODEL_DTYPE",
 }
 """Our variable for each of that service's keys; the revision is part of what LLM_ALLOWED_MODELS says."""
-_SECTIONS = frozenset(section for section, _ in _KEYS)
+_SECTIONS = frozenset(section for section, _ in KEYS)
 _MODEL_ID, _REVISION = ("model", "model_id"), ("model", "revision")
 
 Key = tuple[str, str]
@@ -82,7 +82,7 @@ def _from_file(document: Mapping[str, object], name: str, problems: list[str]) -
             problems.append(f"{name}: {section} is no JSON object")
             continue
         for key, value in values.items():
-            if (section, key) not in _KEYS:
+            if (section, key) not in KEYS:
                 problems.append(f"{name}: {section}.{key} is no setting")
             elif value is not None:
                 found[section, key] = Found(value, f"{name}: {section}.{key}")
@@ -94,7 +94,7 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
     for variable, value in environment.items():
         if variable.upper().startswith(_PREFIX) and value:
             section, _, key = variable[len(_PREFIX) :].lower().partition(_DELIMITER)
-            if (section, key) in _KEYS:
+            if (section, key) in KEYS:
                 found[section, key] = Found(value, variable)
             else:
                 problems.append(f"{variable}: is no setting")
@@ -102,7 +102,7 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
 
 
 def _translated(keys: Mapping[Key, Found]) -> dict[str, Found]:
-    found = {variable: keys[key] for key, variable in _KEYS.items() if variable and key in keys}
+    found = {variable: keys[key] for key, variable in KEYS.items() if variable and key in keys}
     if _MODEL_ID in keys:
         model, place = keys[_MODEL_ID]
         # Requests name the model by this id; the revision is not part of it.
