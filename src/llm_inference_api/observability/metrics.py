@@ -1,5 +1,7 @@
 """What Prometheus reads: requests, tokens, steps and the state of the models."""
 
+from typing import Any, NamedTuple
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -20,6 +22,23 @@ _REQUEST_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 
 """OpenTelemetry's buckets for gen_ai.server.request.duration."""
 _TOKEN_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 6.0, 10.0)
 """Seconds to the first token and between tokens, after OpenTelemetry's gen_ai.server.* histograms."""
+
+
+class _StepSeries(NamedTuple):
+    """One model's children of the metrics that each step changes."""
+
+    prompt_tokens: Counter
+    cached_tokens: Counter
+    completion_tokens: Counter
+    running: Gauge
+    waiting: Gauge
+    kv_used: Gauge
+    kv_cached: Gauge
+    kv_usage: Gauge
+    oldest_waiting: Gauge
+    resident: Gauge
+    step_seconds: Histogram
+    step_tokens: Histogram
 
 
 class Metrics(Observer):
@@ -127,25 +146,45 @@ class Metrics(Observer):
         self._crashes.labels(model).inc()
 
     def stepped(self, model: str, stats: StepStats) -> None:
-        """See `Observer`."""
-        self._prompt_tokens.labels(model).inc(stats.prompt_tokens + stats.cached_tokens)
-        self._cached_tokens.labels(model).inc(stats.cached_tokens)
-        self._completion_tokens.labels(model).inc(stats.completion_tokens)
-        self._running.labels(model).set(stats.running)
-        self._waiting.labels(model).set(stats.waiting)
-        self._kv_used.labels(model).set(stats.kv_used)
-        self._kv_cached.labels(model).set(stats.kv_cached)
-        self._kv_usage.labels(model).set(stats.kv_used / max(self._cells.get(model, 0), 1))
-        self._oldest_waiting.labels(model).set(stats.oldest_waiting)
-        self._resident.labels(model).set(stats.resident_bytes)
+        """See `Observer`. Called for each step: children are looked up once, since `labels` takes a lock each time."""
+        series = self._steps.get(model) or self._new_step_series(model)
+        series.prompt_tokens.inc(stats.prompt_tokens + stats.cached_tokens)
+        series.cached_tokens.inc(stats.cached_tokens)
+        series.completion_tokens.inc(stats.completion_tokens)
+        series.running.set(stats.running)
+        series.waiting.set(stats.waiting)
+        series.kv_used.set(stats.kv_used)
+        series.kv_cached.set(stats.kv_cached)
+        series.kv_usage.set(stats.kv_used / max(self._cells.get(model, 0), 1))
+        series.oldest_waiting.set(stats.oldest_waiting)
+        series.resident.set(stats.resident_bytes)
         rows = stats.prompt_tokens + stats.completion_tokens
         if rows:
-            self._step_seconds.labels(model).observe(stats.seconds)
-            self._step_tokens.labels(model).observe(rows)
+            series.step_seconds.observe(stats.seconds)
+            series.step_tokens.observe(rows)
         for seconds in stats.queue_seconds:
             self._queue_seconds.labels(model).observe(max(seconds, 0.0))
         for stage in stats.cancelled:
             self._cancelled.labels(model, _CANCEL_STAGES[stage]).inc()
+
+    def _new_step_series(self, model: str) -> "_StepSeries":
+        metrics = (
+            self._prompt_tokens,
+            self._cached_tokens,
+            self._completion_tokens,
+            self._running,
+            self._waiting,
+            self._kv_used,
+            self._kv_cached,
+            self._kv_usage,
+            self._oldest_waiting,
+            self._resident,
+            self._step_seconds,
+            self._step_tokens,
+        )
+        children: Any = [metric.labels(model) for metric in metrics]
+        found = self._steps[model] = _StepSeries(*children)
+        return found
 
     def _define_requests(self) -> None:
         self._rpcs = self._counter("rpcs", "RPCs that ended, by the status that the caller sees.", "method", "code")
@@ -192,6 +231,7 @@ class Metrics(Observer):
         self._load_seconds = self._histogram("load_seconds", "Time of a load.", _REQUEST_SECONDS, "model")
 
     def _define_steps(self) -> None:
+        self._steps: dict[str, _StepSeries] = {}
         self._running = self._gauge("requests_running", "Requests that have a slot.", "model")
         self._waiting = self._gauge("requests_waiting", "Requests that wait for a slot.", "model")
         self._oldest_waiting = self._gauge(
