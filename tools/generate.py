@@ -70,7 +70,8 @@ def write_kubernetes_files(target: Path) -> None:
 
 def _envoy_config(*arguments: str) -> str:
     command = [sys.executable, "-c", "from llm_inference_api.cli.main import main; main()", "envoy-config", *arguments]
-    variables = {"PATH": os.environ["PATH"]}
+    # No settings, and the package that this process imports.
+    variables = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
     with TemporaryDirectory() as empty:  # No config.json is there.
         return subprocess.run(command, env=variables, cwd=empty, stdout=subprocess.PIPE, text=True, check=True).stdout
 

@@ -14,6 +14,7 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 PACKAGE = "llm_inference.v1"
+_PACKAGES = (PACKAGE, "llm_inference.web.v1", "google.rpc")
 
 # Field numbers of descriptor.proto, of which a comment's path consists.
 _MESSAGES, _ENUMS, _SERVICES = 4, 5, 6
@@ -82,7 +83,7 @@ def read_contract(descriptors: bytes) -> Contract:
     """Returns the contract of a descriptor set that was written with source information."""
     contract = Contract()
     for file in FileDescriptorSet.FromString(descriptors).file:
-        if file.package in {PACKAGE, "google.rpc"}:
+        if file.package in _PACKAGES:
             contract.add(file)
     return contract
 

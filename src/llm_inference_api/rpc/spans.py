@@ -22,7 +22,7 @@ from llm_inference_api.rpc.call import Trace, current_call, current_trace, endin
 Details = grpc.HandlerCallDetails
 Context = grpc.aio.ServicerContext[Any, Any]
 _TRACED = "/llm_inference."
-_NOT_TRACED = ("/llm_inference.v1.OperationsService/GetMetrics",)
+_NOT_TRACED = ("/llm_inference.web.v1.OperationsService/GetMetrics",)
 """Prometheus calls it all day."""
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import grpc.aio
 from google.api.httpbody_pb2 import HttpBody
 
-from llm_inference.v1 import operations_pb2, operations_pb2_grpc
+from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc
 from llm_inference_api.observability.metrics import Metrics
 
 
