@@ -12,13 +12,18 @@ AMX_CONFIG := tools/llama_build/amx_config.h
 WHEELS := $(CACHE)/wheels/$(LLAMA_VERSION)-$(shell (echo "$(CMAKE_ARGS) $$($(PYTHON) -V) $$(uname -m)"; cat $(AMX_CONFIG)) | cksum | cut -d' ' -f1)
 CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 
-.PHONY: run test fuzz lint generate cpu-variants clean help
+# The contract as it was released last; buf.yaml says when it is renewed.
+RELEASED_CONTRACT = $(wildcard proto/released/*.binpb)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+.PHONY: run test fuzz lint generate released-contract cpu-variants clean help
 
 help:
 	@echo "make run       serve the demo model: REST on 8091, gRPC on 50051"
 	@echo "make test      lint, type check and test"
 	@echo "make fuzz      send thousands of requests that the OpenAPI document allows or forbids; some minutes"
 	@echo "make generate  write the stubs and the Envoy bootstrap again after a change of proto/"
+	@echo "make released-contract  when a version is released: keep its contract, which later ones are compared with"
 	@echo "make cpu-variants  compile llama.cpp as the container image has it, and try it on emulated processors"
 
 run: $(VENV)/.installed
@@ -37,9 +42,14 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
+	$(BIN)/buf breaking proto --against $(RELEASED_CONTRACT)
 
 generate: $(VENV)/.installed-dev
 	$(BIN)/python -m tools.generate
+
+released-contract: $(VENV)/.installed-dev
+	rm -f $(RELEASED_CONTRACT)
+	$(BIN)/buf build proto --exclude-source-info -o proto/released/$(VERSION).binpb
 
 cpu-variants: $(CPU_VARIANTS)/.installed
 	$(CPU_VARIANTS)/venv/bin/python -m tools.cpu_variants

@@ -35,13 +35,16 @@ def write_openapi(target: Path) -> None:
     """Writes the OpenAPI document below the target directory."""
     from tools.openapi.document import text  # It needs the package, which needs the stubs.
 
-    with tempfile.NamedTemporaryFile() as descriptors:
-        _protoc(
-            "--include_imports", "--include_source_info", f"--descriptor_set_out={descriptors.name}", *map(str, PROTOS)
-        )
-        path = target / "generated/llm_inference/v1/openapi.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text(descriptors.read()))
+    path = target / "generated/llm_inference/v1/openapi.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text(descriptors()))
+
+
+def descriptors() -> bytes:
+    """Returns the descriptor set of all protos and their imports, with source information: comments are part of it."""
+    with tempfile.NamedTemporaryFile() as file:
+        _protoc("--include_imports", "--include_source_info", f"--descriptor_set_out={file.name}", *map(str, PROTOS))
+        return file.read()
 
 
 def write_envoy_bootstrap(target: Path) -> None:
@@ -77,7 +80,8 @@ def write_kubernetes_files(target: Path) -> None:
 
 def _envoy_config(*arguments: str) -> str:
     command = [sys.executable, "-c", "from llm_inference_api.cli.main import main; main()", "envoy-config", *arguments]
-    variables = {"PATH": os.environ["PATH"]}
+    # No settings, and the package that this process imports.
+    variables = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
     with TemporaryDirectory() as empty:  # No config.json is there.
         return subprocess.run(command, env=variables, cwd=empty, stdout=subprocess.PIPE, text=True, check=True).stdout
 

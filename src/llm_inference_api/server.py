@@ -22,13 +22,10 @@ from llm_inference.v1 import (
     models_pb2_grpc,
     openai_pb2,
     openai_pb2_grpc,
-    operations_pb2,
-    operations_pb2_grpc,
-    pages_pb2,
-    pages_pb2_grpc,
     tokens_pb2,
     tokens_pb2_grpc,
 )
+from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc, pages_pb2, pages_pb2_grpc
 from llm_inference_api import __version__
 from llm_inference_api.api.native.embeddings import EmbeddingServicer
 from llm_inference_api.api.native.errors import NativeErrors
@@ -264,7 +261,7 @@ WIRES = {
 }
 """How the services write errors whose callers may see no status: those with streams for REST."""
 
-PAGES = ("/llm_inference.v1.PageService/",)
+PAGES = ("/llm_inference.web.v1.PageService/",)
 """How the methods begin that serve pages about the API."""
 
 GRPC_OPTIONS = (

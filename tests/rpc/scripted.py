@@ -11,7 +11,8 @@ import grpc.aio
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-from llm_inference.v1 import inference_pb2, inference_pb2_grpc, operations_pb2, operations_pb2_grpc
+from llm_inference.v1 import inference_pb2, inference_pb2_grpc
+from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc
 from llm_inference_api.api.native.errors import NativeErrors
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.otlp import OtlpTarget

@@ -10,7 +10,7 @@ from llm_inference_api.security.api_keys import KeyRing
 from tests.fakes.certificates import Authority
 
 CHAT = "/llm_inference.v1.InferenceService/Chat"
-PAGES = "/llm_inference.v1.PageService/"
+PAGES = "/llm_inference.web.v1.PageService/"
 ENVOY = "unix:"
 
 
@@ -45,7 +45,7 @@ def test_valid_key_opens_every_method(header: str) -> None:
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic first-key", "first-key"])
 @pytest.mark.parametrize(
     "method",
-    [CHAT, "/llm_inference.v1.OperationsService/GetMetrics", "/grpc.reflection.v1alpha.X/Y", "/no.Such/Method"],
+    [CHAT, "/llm_inference.web.v1.OperationsService/GetMetrics", "/grpc.reflection.v1alpha.X/Y", "/no.Such/Method"],
 )
 def test_everything_else_is_refused(header: str | None, method: str) -> None:
     """Without a valid key nothing opens: not the metrics, not reflection, not what does not exist."""

@@ -13,7 +13,8 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 
-from llm_inference.v1 import inference_pb2_grpc, operations_pb2, operations_pb2_grpc
+from llm_inference.v1 import inference_pb2_grpc
+from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.rpc.call import Call
 from tests.fakes.collector import Collector

@@ -14,10 +14,11 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 PACKAGE = "llm_inference.v1"
+_PACKAGES = (PACKAGE, "llm_inference.web.v1", "google.rpc")
 
 # Field numbers of descriptor.proto, of which a comment's path consists.
 _MESSAGES, _ENUMS, _SERVICES = 4, 5, 6
-_FIELDS, _NESTED, _NESTED_ENUMS = 2, 3, 4
+_FIELDS, _NESTED, _NESTED_ENUMS, _ONEOFS = 2, 3, 4, 8
 _METHODS, _VALUES = 2, 2
 
 
@@ -64,6 +65,8 @@ class Contract:
         self.comments[name] = comments.get(path, "")
         for index, member in enumerate(message.field):
             self.comments[f"{name}.{member.name}"] = comments.get((*path, _FIELDS, index), "")
+        for index, oneof in enumerate(message.oneof_decl):
+            self.comments[f"{name}.{oneof.name}"] = comments.get((*path, _ONEOFS, index), "")
         for index, nested in enumerate(message.nested_type):
             self._add_message(f"{name}.{nested.name}", nested, (*path, _NESTED, index), comments)
         for index, enum in enumerate(message.enum_type):
@@ -82,7 +85,7 @@ def read_contract(descriptors: bytes) -> Contract:
     """Returns the contract of a descriptor set that was written with source information."""
     contract = Contract()
     for file in FileDescriptorSet.FromString(descriptors).file:
-        if file.package in {PACKAGE, "google.rpc"}:
+        if file.package in _PACKAGES:
             contract.add(file)
     return contract
 

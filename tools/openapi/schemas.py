@@ -74,7 +74,7 @@ class Schemas:
         required = REQUIRED.get(name, []) if is_request else [*_printed(message), *_ALWAYS.get(name, [])]
         if required:
             schema["required"] = required
-        if choices := list(_oneofs(message)):
+        if choices := list(self._oneofs(full_name, message)):
             schema["allOf"] = choices
         return schema
 
@@ -100,6 +100,19 @@ class Schemas:
     def _map_value(self, entry: DescriptorProto) -> Json:
         return self._value(entry.field[1], is_request=True)
 
+    def _oneofs(self, owner: str, message: DescriptorProto) -> Iterator[Json]:
+        """Yields, for each oneof, that at most one of its fields is there."""
+        for index, oneof in enumerate(message.oneof_decl):
+            names = [
+                field.name
+                for field in message.field
+                if field.HasField("oneof_index") and field.oneof_index == index and not field.proto3_optional
+            ]
+            if names:
+                given = [{"required": [name]} for name in names]
+                comment = self._contract.comments[f"{owner}.{oneof.name}"]
+                yield {"description": comment, "oneOf": [*given, {"not": {"anyOf": given}}]}
+
 
 def _map_entry(owner: str, message: DescriptorProto, field: Field) -> DescriptorProto | None:
     for nested in message.nested_type:
@@ -114,19 +127,6 @@ def _printed(message: DescriptorProto) -> Iterator[str]:
         is_list = field.label == Field.LABEL_REPEATED
         if is_list or not (field.HasField("oneof_index") or field.type == Field.TYPE_MESSAGE):
             yield field.name
-
-
-def _oneofs(message: DescriptorProto) -> Iterator[Json]:
-    """Yields, for each oneof, that one of its fields may be there."""
-    for index in range(len(message.oneof_decl)):
-        names = [
-            field.name
-            for field in message.field
-            if field.HasField("oneof_index") and field.oneof_index == index and not field.proto3_optional
-        ]
-        if names:
-            given = [{"required": [name]} for name in names]
-            yield {"oneOf": [*given, {"not": {"anyOf": given}}]}
 
 
 STATUS: Json = {

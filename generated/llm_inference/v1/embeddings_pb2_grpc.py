@@ -47,7 +47,7 @@ class EmbeddingServiceServicer:
     """
 
     def Embed(self, request, context):
-        """Returns a vector for each text. A model that computes none, such as one that ranks texts, is FAILED_PRECONDITION.
+        """Returns a vector for each text. FAILED_PRECONDITION for models that compute none, such as rerankers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

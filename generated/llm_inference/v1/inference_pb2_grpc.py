@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class InferenceServiceStub:
-    """Generates text from prompts and answers in chats.
+    """Generates text from prompts and answers chats.
     """
 
     def __init__(self, channel):
@@ -58,7 +58,7 @@ class InferenceServiceStub:
 
 
 class InferenceServiceServicer:
-    """Generates text from prompts and answers in chats.
+    """Generates text from prompts and answers chats.
     """
 
     def Generate(self, request, context):
@@ -121,7 +121,7 @@ def add_InferenceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InferenceService:
-    """Generates text from prompts and answers in chats.
+    """Generates text from prompts and answers chats.
     """
 
     @staticmethod

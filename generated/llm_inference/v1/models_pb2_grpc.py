@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub:
-    """Says which models there are, and loads and unloads them.
+    """Lists, loads and unloads models.
     """
 
     def __init__(self, channel):
@@ -63,7 +63,7 @@ class ModelServiceStub:
 
 
 class ModelServiceServicer:
-    """Says which models there are, and loads and unloads them.
+    """Lists, loads and unloads models.
     """
 
     def ListModels(self, request, context):
@@ -81,22 +81,22 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LoadModel(self, request, context):
-        """Loads a model, and returns when it is active. A model that is active already is returned as it is.
+        """Loads a model and returns when it is active. Returns at once if it already is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnloadModel(self, request, context):
-        """Waits until the requests that a model serves have ended, refuses new ones meanwhile, and frees its memory. The next
-        request that names the model loads it again.
+        """Unloads a model: waits until its running requests have ended, refuses new ones meanwhile, and frees its memory. The
+        next request that names the model loads it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchModel(self, request, context):
-        """Returns a model now and whenever its state or progress changes, until the caller leaves. Over REST: server-sent
+        """Returns a model now and whenever its state or progress changes, until the caller cancels. Over REST: server-sent
         events.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -140,7 +140,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService:
-    """Says which models there are, and loads and unloads them.
+    """Lists, loads and unloads models.
     """
 
     @staticmethod

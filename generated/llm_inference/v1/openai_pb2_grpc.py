@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OpenAIServiceStub:
-    """Serves `/v1`. Errors are statuses with google.rpc details as everywhere; Envoy turns them into OpenAI's error objects.
+    """Serves OpenAI's API below `/v1`. Errors are statuses with google.rpc details; over REST, OpenAI's error objects.
     """
 
     def __init__(self, channel):
@@ -63,27 +63,27 @@ class OpenAIServiceStub:
 
 
 class OpenAIServiceServicer:
-    """Serves `/v1`. Errors are statuses with google.rpc details as everywhere; Envoy turns them into OpenAI's error objects.
+    """Serves OpenAI's API below `/v1`. Errors are statuses with google.rpc details; over REST, OpenAI's error objects.
     """
 
     def CreateChatCompletion(self, request, context):
-        """Answers a chat, in JSON, or in server-sent events where the request's `stream` asks for them. Over gRPC the first
-        message's content type says which.
+        """Answers a chat, as JSON, or as server-sent events if the request sets `stream`. Over gRPC the content type of the
+        first message tells which.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateCompletion(self, request, context):
-        """Continues a prompt, in JSON, or in server-sent events where the request's `stream` asks for them. Over gRPC the first
-        message's content type says which.
+        """Continues a prompt, as JSON, or as server-sent events if the request sets `stream`. Over gRPC the content type of
+        the first message tells which.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateEmbedding(self, request, context):
-        """Returns vectors for texts.
+        """Returns a vector for each text.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,7 +140,7 @@ def add_OpenAIServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OpenAIService:
-    """Serves `/v1`. Errors are statuses with google.rpc details as everywhere; Envoy turns them into OpenAI's error objects.
+    """Serves OpenAI's API below `/v1`. Errors are statuses with google.rpc details; over REST, OpenAI's error objects.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class TokenServiceStub:
-    """Shows how models read texts. Nothing is generated.
+    """Converts between text, tokens and prompts. Nothing is generated.
     """
 
     def __init__(self, channel):
@@ -54,25 +54,25 @@ class TokenServiceStub:
 
 
 class TokenServiceServicer:
-    """Shows how models read texts. Nothing is generated.
+    """Converts between text, tokens and prompts. Nothing is generated.
     """
 
     def Tokenize(self, request, context):
-        """Returns the tokens of a text.
+        """Converts a text to tokens.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Detokenize(self, request, context):
-        """Returns the text of tokens.
+        """Converts tokens to a text.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RenderChat(self, request, context):
-        """Returns the prompt that `Chat` would compute for the same request, and its tokens.
+        """Returns the prompt that `Chat` would render for the same request, and its tokens.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,7 +105,7 @@ def add_TokenServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TokenService:
-    """Shows how models read texts. Nothing is generated.
+    """Converts between text, tokens and prompts. Nothing is generated.
     """
 
     @staticmethod

@@ -31,10 +31,11 @@ from llm_inference_api.envoy.upstream import Upstream
 
 Json = dict[str, Any]
 
-SERVICES = tuple(
-    f"llm_inference.v1.{name}Service"
-    for name in ("Embedding", "Inference", "Model", "OpenAI", "Operations", "Page", "Token")
+SERVICES = (
+    *(f"llm_inference.v1.{name}Service" for name in ("Embedding", "Inference", "Model", "OpenAI", "Token")),
+    *(f"llm_inference.web.v1.{name}Service" for name in ("Operations", "Page")),
 )
+"""Services that the transcoder offers over REST."""
 _BUFFER_BYTES = 16 << 20
 """Of a response; documents such as a page's scripts exceed Envoy's 1 MiB."""
 _REQUEST_HEADERS = (

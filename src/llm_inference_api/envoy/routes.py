@@ -31,7 +31,7 @@ def routes() -> list[Json]:
     return [
         {
             "name": "grpc",
-            "match": {"prefix": "/llm_inference.v1.", "grpc": {}},
+            "match": {"prefix": "/llm_inference.", "grpc": {}},
             "route": _to(SERVICE_CLUSTER),
             "typed_per_filter_config": {"envoy.filters.http.body_size_limit": _OFF},
         },
@@ -43,7 +43,7 @@ def routes() -> list[Json]:
         },
         {
             "name": "grpc-web",
-            "match": {"prefix": "/llm_inference.v1.", "headers": [_content_type("application/grpc-web")]},
+            "match": {"prefix": "/llm_inference.", "headers": [_content_type("application/grpc-web")]},
             "route": _to(SERVICE_CLUSTER),
         },
         {

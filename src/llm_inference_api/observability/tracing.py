@@ -18,7 +18,7 @@ _LAST_EXPORT = 2.0
 """Seconds that the last spans may take when the service stops."""
 _TRACED = "/llm_inference."
 """How the contract's methods begin. Health checks and reflection have no spans."""
-_NOT_TRACED = frozenset({"/llm_inference.v1.OperationsService/GetMetrics"})
+_NOT_TRACED = frozenset({"/llm_inference.web.v1.OperationsService/GetMetrics"})
 """Prometheus calls it all day."""
 
 

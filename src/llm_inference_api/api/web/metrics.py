@@ -2,7 +2,7 @@
 
 from google.api.httpbody_pb2 import HttpBody
 
-from llm_inference.v1 import operations_pb2, operations_pb2_grpc
+from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.rpc.call import Call
 

@@ -4,7 +4,7 @@ import asyncio
 
 from google.api.httpbody_pb2 import HttpBody
 
-from llm_inference.v1 import pages_pb2, pages_pb2_grpc
+from llm_inference.web.v1 import pages_pb2, pages_pb2_grpc
 from llm_inference_api.errors import PageNotFoundError
 from llm_inference_api.pages import PAGES
 from llm_inference_api.rpc.call import Call

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from llm_inference.v1 import pages_pb2 as llm__inference_dot_v1_dot_pages__pb2
+from llm_inference.web.v1 import pages_pb2 as llm__inference_dot_web_dot_v1_dot_pages__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in llm_inference/v1/pages_pb2_grpc.py depends on'
+        + ' but the generated code in llm_inference/web/v1/pages_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class PageServiceStub:
-    """Serves the chat page, the API's description and its page, with all that these need: they load nothing from elsewhere.
+    """Serves the chat page, the OpenAPI document and Swagger UI with all their assets; nothing is loaded from other hosts.
     """
 
     def __init__(self, channel):
@@ -36,18 +36,18 @@ class PageServiceStub:
             channel: A grpc.Channel.
         """
         self.GetPage = channel.unary_unary(
-                '/llm_inference.v1.PageService/GetPage',
-                request_serializer=llm__inference_dot_v1_dot_pages__pb2.GetPageRequest.SerializeToString,
-                response_deserializer=llm__inference_dot_v1_dot_pages__pb2.GetPageResponse.FromString,
+                '/llm_inference.web.v1.PageService/GetPage',
+                request_serializer=llm__inference_dot_web_dot_v1_dot_pages__pb2.GetPageRequest.SerializeToString,
+                response_deserializer=llm__inference_dot_web_dot_v1_dot_pages__pb2.GetPageResponse.FromString,
                 _registered_method=True)
 
 
 class PageServiceServicer:
-    """Serves the chat page, the API's description and its page, with all that these need: they load nothing from elsewhere.
+    """Serves the chat page, the OpenAPI document and Swagger UI with all their assets; nothing is loaded from other hosts.
     """
 
     def GetPage(self, request, context):
-        """Returns a page, or a file that a page needs.
+        """Returns a page or an asset. NOT_FOUND where the path names neither.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -58,19 +58,19 @@ def add_PageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetPage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPage,
-                    request_deserializer=llm__inference_dot_v1_dot_pages__pb2.GetPageRequest.FromString,
-                    response_serializer=llm__inference_dot_v1_dot_pages__pb2.GetPageResponse.SerializeToString,
+                    request_deserializer=llm__inference_dot_web_dot_v1_dot_pages__pb2.GetPageRequest.FromString,
+                    response_serializer=llm__inference_dot_web_dot_v1_dot_pages__pb2.GetPageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'llm_inference.v1.PageService', rpc_method_handlers)
+            'llm_inference.web.v1.PageService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('llm_inference.v1.PageService', rpc_method_handlers)
+    server.add_registered_method_handlers('llm_inference.web.v1.PageService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
 class PageService:
-    """Serves the chat page, the API's description and its page, with all that these need: they load nothing from elsewhere.
+    """Serves the chat page, the OpenAPI document and Swagger UI with all their assets; nothing is loaded from other hosts.
     """
 
     @staticmethod
@@ -87,9 +87,9 @@ class PageService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/llm_inference.v1.PageService/GetPage',
-            llm__inference_dot_v1_dot_pages__pb2.GetPageRequest.SerializeToString,
-            llm__inference_dot_v1_dot_pages__pb2.GetPageResponse.FromString,
+            '/llm_inference.web.v1.PageService/GetPage',
+            llm__inference_dot_web_dot_v1_dot_pages__pb2.GetPageRequest.SerializeToString,
+            llm__inference_dot_web_dot_v1_dot_pages__pb2.GetPageResponse.FromString,
             options,
             channel_credentials,
             insecure,

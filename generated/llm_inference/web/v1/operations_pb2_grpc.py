@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from llm_inference.v1 import operations_pb2 as llm__inference_dot_v1_dot_operations__pb2
+from llm_inference.web.v1 import operations_pb2 as llm__inference_dot_web_dot_v1_dot_operations__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in llm_inference/v1/operations_pb2_grpc.py depends on'
+        + ' but the generated code in llm_inference/web/v1/operations_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OperationsServiceStub:
-    """Serves what those read who operate the service.
+    """Serves documents for operators of the service.
     """
 
     def __init__(self, channel):
@@ -36,14 +36,14 @@ class OperationsServiceStub:
             channel: A grpc.Channel.
         """
         self.GetMetrics = channel.unary_unary(
-                '/llm_inference.v1.OperationsService/GetMetrics',
-                request_serializer=llm__inference_dot_v1_dot_operations__pb2.GetMetricsRequest.SerializeToString,
-                response_deserializer=llm__inference_dot_v1_dot_operations__pb2.GetMetricsResponse.FromString,
+                '/llm_inference.web.v1.OperationsService/GetMetrics',
+                request_serializer=llm__inference_dot_web_dot_v1_dot_operations__pb2.GetMetricsRequest.SerializeToString,
+                response_deserializer=llm__inference_dot_web_dot_v1_dot_operations__pb2.GetMetricsResponse.FromString,
                 _registered_method=True)
 
 
 class OperationsServiceServicer:
-    """Serves what those read who operate the service.
+    """Serves documents for operators of the service.
     """
 
     def GetMetrics(self, request, context):
@@ -58,19 +58,19 @@ def add_OperationsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetMetrics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMetrics,
-                    request_deserializer=llm__inference_dot_v1_dot_operations__pb2.GetMetricsRequest.FromString,
-                    response_serializer=llm__inference_dot_v1_dot_operations__pb2.GetMetricsResponse.SerializeToString,
+                    request_deserializer=llm__inference_dot_web_dot_v1_dot_operations__pb2.GetMetricsRequest.FromString,
+                    response_serializer=llm__inference_dot_web_dot_v1_dot_operations__pb2.GetMetricsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'llm_inference.v1.OperationsService', rpc_method_handlers)
+            'llm_inference.web.v1.OperationsService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('llm_inference.v1.OperationsService', rpc_method_handlers)
+    server.add_registered_method_handlers('llm_inference.web.v1.OperationsService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
 class OperationsService:
-    """Serves what those read who operate the service.
+    """Serves documents for operators of the service.
     """
 
     @staticmethod
@@ -87,9 +87,9 @@ class OperationsService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/llm_inference.v1.OperationsService/GetMetrics',
-            llm__inference_dot_v1_dot_operations__pb2.GetMetricsRequest.SerializeToString,
-            llm__inference_dot_v1_dot_operations__pb2.GetMetricsResponse.FromString,
+            '/llm_inference.web.v1.OperationsService/GetMetrics',
+            llm__inference_dot_web_dot_v1_dot_operations__pb2.GetMetricsRequest.SerializeToString,
+            llm__inference_dot_web_dot_v1_dot_operations__pb2.GetMetricsResponse.FromString,
             options,
             channel_credentials,
             insecure,
