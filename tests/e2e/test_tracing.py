@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import httpx
 import pytest
 
 from llm_inference.v1 import embeddings_pb2, embeddings_pb2_grpc, inference_pb2
-from tests.e2e.service import RunningService, free_port, inference, run_service
+from tests.e2e.service import COMMAND, RunningService, clean_environment, free_port, inference, run_service
 from tests.fakes.collector import Collector, Seen, grpc_collector, http_collector
 
 ENDLESS = {"prompt": "hello", "max_tokens": 1900, "ignore_eos": True}
@@ -135,6 +136,17 @@ def test_embeddings_have_a_span(traced: RunningService, collector: Collector) ->
         found = stub.Embed(request, metadata=(("traceparent", traceparent),))
     _, embeddings = rpc_and_model(collector, trace, "embeddings tiny")
     assert embeddings.attributes["gen_ai.usage.input_tokens"] == found.usage.prompt_tokens
+
+
+def test_trace_begins_at_the_terminal(traced: RunningService, collector: Collector) -> None:
+    """The span of a command's call is the parent of the RPC's."""
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "SERVICE_NAME": "terminal"}
+    arguments = ("generate", "hello", "--max-tokens", "2", "--address", traced.address)
+    subprocess.run([*COMMAND, *arguments], env={**clean_environment(), **variables}, check=True, timeout=60)
+    (called,) = (span for span in collector.spans() if span.service == "terminal-cli")
+    called, rpc, generation = collector.wait_for(3, called.trace_id)
+    assert called.name == rpc.name == f"/{RPC}/GenerateStream"
+    assert [called.parent_id, rpc.parent_id, generation.parent_id] == ["", called.span_id, rpc.span_id]
 
 
 def test_cancelled_stream_is_cancelled_in_its_trace(traced: RunningService, collector: Collector) -> None:

@@ -1,7 +1,7 @@
 """A client of the gRPC surface, for the command line."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import grpc.aio
@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from llm_inference.v1 import generation_pb2, inference_pb2, inference_pb2_grpc, models_pb2, models_pb2_grpc
 from llm_inference_api.cli.credentials import Access
+from llm_inference_api.cli.tracing import call_tracing
 from llm_inference_api.rpc.health import model_name
 
 Part = inference_pb2.GenerateStreamResponse | inference_pb2.ChatStreamResponse
@@ -79,11 +80,13 @@ def state_of(model: models_pb2.Model) -> str:
 
 
 @asynccontextmanager
-async def connect(address: str) -> AsyncIterator[Client]:
-    """Yields a client of the service at `host:port`, with what the environment says of keys and certificates.
+async def connect(address: str, *, traced: bool = True) -> AsyncIterator[Client]:
+    """Yields a client of the service at `host:port`, with what the environment says of keys, certificates and traces.
 
-    Raises StartError where a certificate cannot be read.
+    Raises StartError where a certificate cannot be read, or a variable about traces cannot be used.
     """
     access = Access.from_environment()
-    async with access.channel(address) as channel:
+    async with AsyncExitStack() as stack:
+        interceptors = await stack.enter_async_context(call_tracing()) if traced else ()
+        channel = await stack.enter_async_context(access.channel(address, interceptors))
         yield Client(channel, access.metadata)

@@ -1,7 +1,7 @@
 """How a client connects, and what it shows."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,16 +36,16 @@ class Access:
         """What goes with every call."""
         return (("authorization", f"Bearer {self.key}"),) if self.key else ()
 
-    def channel(self, address: str) -> grpc.aio.Channel:
+    def channel(self, address: str, interceptors: Sequence[grpc.aio.ClientInterceptor] = ()) -> grpc.aio.Channel:
         """Returns a channel to `host:port`: with TLS where `https://` stands before it, or an authority is named.
 
         Raises StartError where a file cannot be read.
         """
         if self.authority is None and not address.startswith(_TLS):
-            return grpc.aio.insecure_channel(address)
+            return grpc.aio.insecure_channel(address, interceptors=interceptors)
         files = zip((AUTHORITY, CERTIFICATE_KEY, CERTIFICATE), self._paths, strict=True)
         credentials = grpc.ssl_channel_credentials(*(_content(name, path) for name, path in files))
-        return grpc.aio.secure_channel(address.removeprefix(_TLS), credentials)
+        return grpc.aio.secure_channel(address.removeprefix(_TLS), credentials, interceptors=interceptors)
 
     @property
     def _paths(self) -> tuple[str | None, str | None, str | None]:

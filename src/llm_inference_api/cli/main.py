@@ -165,7 +165,8 @@ async def health(model: str | None, address: str) -> None:
     """Say whether the service takes requests; exit code 0 if it does, 1 if not."""
     from llm_inference_api.cli.connection import connect
 
-    async with connect(address) as client:
+    # Probes ask every few seconds, from a new process each time.
+    async with connect(address, traced=False) as client:
         serving = await client.is_serving(model)
     click.echo("SERVING" if serving else "NOT_SERVING")
     sys.exit(0 if serving else EXIT_FAILED)

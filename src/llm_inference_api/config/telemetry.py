@@ -17,7 +17,7 @@ class TelemetrySettings(BaseSettings):
     """These settings, and what follows from them."""
 
     service_name: str = Field(
-        "llm-inference-api",
+        default="llm-inference-api",
         validation_alias=AliasChoices("SERVICE_NAME", "OTEL_SERVICE_NAME"),
         description="Name of the service in logs and traces.",
         min_length=1,

@@ -44,6 +44,7 @@ class Delivery(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Returns whether the collector has taken the spans; tries for some seconds."""
+        self._reason = ""
         result = self._exporter.export(spans)
         if result is SpanExportResult.SUCCESS:
             self._note_success()
@@ -73,13 +74,13 @@ class Delivery(SpanExporter):
 
     def _note_failure(self, spans: int) -> None:
         if not self._lost:
-            logger.warning("traces do not reach %s, the service goes on without them: %s", self._endpoint, self._reason)
+            logger.warning("traces do not reach %s and are lost: %s", self._endpoint, self._reason)
         self._lost += spans
         self._on_lost(spans)
 
     def _listen(self, record: logging.LogRecord) -> bool:
-        """Keeps the exporter's lines as the reason, and from the log."""
+        """Keeps the exporter's lines from the log; the first of each export is the reason, others say what it tried."""
         if record.name == processor.__name__ and not self._lost:
             return True  # The queue is full although the collector answers: there are too many spans.
-        self._reason = record.getMessage()
+        self._reason = self._reason or record.getMessage()
         return False
