@@ -208,7 +208,7 @@ class ServedModel:
 
     async def _start_worker(self, files: ModelFiles, size: int) -> tuple[WorkerClient, ModelInfo]:
         """Takes the bytes of the files, and returns the worker's client with what the worker says of the model."""
-        load_timeout = self._policy.engine.load_timeout + size / _SLOWEST_READ
+        load_timeout = self._policy.engine.load_timeout + size // _SLOWEST_READ
         config = replace(
             self._policy.engine, model_path=files.paths[0], tokenizer=files.tokenizer, load_timeout=load_timeout
         )

@@ -56,8 +56,8 @@ class EngineConfig:
     """Seconds without progress after which a worker that loads its model is taken for hung.
 
     Between two signs of life a load may open devices, allocate the cache, build a tokenizer or read the largest tensor,
-    of some gigabytes: seconds on most machines, minutes on the slowest. A load that is given up too soon never succeeds,
-    so the bound is generous.
+    of some gigabytes: seconds on most machines, minutes on the slowest. A load that is given up too soon never
+    succeeds, so the bound is generous.
     """
     context: ContextChoice = ContextChoice()
     gpu: GpuChoice = GpuChoice()
