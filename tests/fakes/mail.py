@@ -8,7 +8,7 @@ from llm_inference_api.models.registry import ServedModel
 from llm_inference_api.requests.answer import Progress
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta
-from llm_inference_api.worker.client import EngineClient
+from llm_inference_api.worker.client import WorkerClient
 
 
 class Source(Protocol):
@@ -51,7 +51,7 @@ class Items:
             self._close()
 
 
-def of_client(client: EngineClient, request: GenerationRequest, interval: float | None = None) -> Items:
+def of_client(client: WorkerClient, request: GenerationRequest, interval: float | None = None) -> Items:
     """Submits the request to a worker."""
     mailbox = client.submit(request, {})
     return Items(mailbox, lambda: client.release(mailbox), request.n, interval)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError, ModelNotFoundError, UnavailableError
+from llm_inference_api.models import registry as subject
 from llm_inference_api.models.hub.fetch import HubOptions
 from llm_inference_api.models.memory import Room
 from llm_inference_api.models.registry import Policy, Registry, ServedModel, build_registry
@@ -23,6 +24,7 @@ from llm_inference_api.requests.model_status import ModelStatus, Observer, State
 from llm_inference_api.requests.reference import parse_references
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.requests.step import Delta
+from tests.fakes.gguf import write_tiny_model
 from tests.fakes.mail import of_model
 
 
@@ -142,6 +144,31 @@ async def test_unload_waits_for_open_requests(model_directory: Path) -> None:
         assert rest[-1].finish_reason is not None
         assert model.status.state is State.UNLOADED
         assert await complete(model, request("again"))
+
+
+async def test_load_that_hangs_fails_and_frees_its_place(tmp_path: Path) -> None:
+    """A model whose template never ends is given up, and the next one is loaded in its place."""
+    endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    write_tiny_model(tmp_path / "endless.gguf", template=endless)
+    write_tiny_model(tmp_path / "plain.gguf")
+    engine = replace(policy(tmp_path).engine, step_timeout=1.0, load_timeout=1.0)
+    room = Room(4 << 30, 1, patience=10.0)
+    async with registry("endless.gguf,plain.gguf", tmp_path, engine=engine, room=room) as models:
+        with pytest.raises(ModelFailedError, match="the loading made no progress"):
+            await models.get("endless.gguf").load()
+        await models.get("endless.gguf").unload()
+        # A real load takes longer than a second on a busy machine.
+        models.get("plain.gguf")._policy = policy(tmp_path, room=room)
+        assert await complete(models.get("plain.gguf"), request())
+
+
+async def test_large_files_have_more_time_to_be_read(model_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """llama.cpp says nothing while the system reads a file that it maps."""
+    monkeypatch.setattr(subject, "_SLOWEST_READ", 1000)
+    async with registry("tiny.gguf", model_directory) as models:
+        client = await models.get("tiny.gguf").load()
+        size = (model_directory / "tiny.gguf").stat().st_size
+        assert client._config.load_timeout == 300.0 + size // 1000
 
 
 async def test_failed_load_backs_off(model_directory: Path) -> None:

@@ -4,10 +4,12 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,13 @@ from llm_inference_api.errors import (
 from llm_inference_api.requests.answer import FinishReason, Progress, Stage
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
+from llm_inference_api.requests.inquiry import Embed, Input, Tokenize
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
-from llm_inference_api.requests.step import Delta, StepStats
-from llm_inference_api.worker.client import EngineClient
-from llm_inference_api.worker.messages import LogLine
+from llm_inference_api.requests.step import Delta, StepOutput, StepStats
+from llm_inference_api.worker.client import WorkerClient
+from llm_inference_api.worker.messages import Alive, FromWorker, Lane, LogLine, Prepared
 from tests.fakes.mail import of_client
+from tests.fakes.workers import die_when_ready, hang
 
 
 class Worker:
@@ -37,7 +41,7 @@ class Worker:
         self.stats: list[StepStats] = []
         self.exits: list[str] = []
         self._news = asyncio.Condition()
-        self.client = EngineClient(config, queue_length, lambda fraction: None, self._on_stats, self.exits.append)
+        self.client = WorkerClient(config, queue_length, lambda fraction: None, self._on_stats, self.exits.append)
 
     def _on_stats(self, stats: StepStats) -> None:
         self.stats.append(stats)
@@ -209,16 +213,109 @@ async def test_killed_worker_fails_open_requests_with_the_cause(config: EngineCo
 
 async def test_silent_worker_is_killed(config: EngineConfig) -> None:
     """A worker that is stopped while it owes an answer is taken for hung after the step timeout."""
-    async with running(replace(config, step_timeout=0.3)) as worker:
+    async with running(replace(config, step_timeout=1.0)) as worker:
         items = of_client(worker.client, request(max_tokens=2000))
         await anext(items)
         assert worker.client.pid is not None
         os.kill(worker.client.pid, signal.SIGSTOP)
         async with asyncio.timeout(5):
-            with pytest.raises(UnavailableError, match="signal 9"):
+            with pytest.raises(UnavailableError, match=r"process ended \(no step ended within 1 s\)"):
                 async for _ in items:
                     pass
-    assert "no step ended within 0.3 s" in worker.exits[0]
+    assert worker.exits == ["its process ended (no step ended within 1 s)"]
+
+
+async def test_close_fails_what_is_open(config: EngineConfig) -> None:
+    """Requests, inquiries and embeddings hear that the service stops; nobody is told of an exit that was wanted."""
+    async with running(config) as worker:
+        items = of_client(worker.client, request(max_tokens=2000))
+        await anext(items)
+        embed = Embed((Input("texts[0]", "x" * 2000),) * 50)
+        open_tasks = [
+            asyncio.create_task(worker.client.embed(embed)),
+            asyncio.create_task(worker.client.inquire(Tokenize("hello", True, False))),
+        ]
+        await asyncio.sleep(0)
+        await worker.client.close()
+        for task in open_tasks:
+            with pytest.raises(UnavailableError, match="is stopping"):
+                await task
+        with pytest.raises(UnavailableError, match="is stopping"):
+            async for _ in items:
+                pass
+        assert worker.client.idle
+    assert worker.exits == []
+
+
+@pytest.mark.parametrize("phase", ["spawning", "loading"])
+async def test_close_while_the_model_is_loaded_ends_the_process(config: EngineConfig, phase: str) -> None:
+    """A load that nobody wants any more leaves no process, in whatever it is."""
+    loading = asyncio.Event()
+    target = partial(hang, place="text.chat_template:ChatTemplate.__init__")
+    client = WorkerClient(
+        config, 4, lambda fraction: loading.set(), lambda stats: None, lambda cause: None, target=target
+    )
+    starting = asyncio.create_task(client.start())
+    await (loading.wait() if phase == "loading" else asyncio.sleep(0))
+    starting.cancel()
+    await asyncio.wait({starting})
+    await client.close()
+    assert client.pid is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(client.pid, 0)
+
+
+async def test_worker_that_dies_as_soon_as_it_is_ready_fails_the_start(config: EngineConfig) -> None:
+    """Either the start fails or the exit is told, never both: who starts it could not yet know the worker."""
+    exits: list[str] = []
+    before = set(threading.enumerate())
+
+    def wait_for_exit(fraction: float) -> None:
+        """Holds up the loop until it can hear of all that the worker does in its life."""
+        (reader,) = (item for item in set(threading.enumerate()) - before if item.name == "worker-reader")
+        reader.join()
+
+    client = WorkerClient(config, 4, wait_for_exit, lambda stats: None, exits.append, target=die_when_ready)
+    with pytest.raises(UnavailableError, match="process ended"):
+        await client.start()
+    assert exits == []
+    await client.close()
+
+
+async def test_worker_says_what_becomes_of_a_request_after_it_is_prepared(config: EngineConfig) -> None:
+    """So the watchdog never takes an end for something that is still owed; a skipped request is told too."""
+    heard: list[object] = []
+
+    class Client(WorkerClient):
+        def _handle(self, message: FromWorker) -> None:
+            heard.append(message)
+            super()._handle(message)
+
+    client = Client(config, 16, lambda fraction: None, lambda stats: None, lambda cause: None)
+    await client.start()
+    try:
+        streams = [of_client(client, request(f"r{index}", max_tokens=20)) for index in range(8)]
+        first = [asyncio.create_task(anext(items)) for items in streams]
+        await asyncio.sleep(0)
+        first[-1].cancel()
+        await asyncio.gather(*first, return_exceptions=True)
+        async for _ in streams[0]:
+            pass
+        for items in streams:
+            await items.aclose()
+        await client.embed(Embed((Input("texts[0]", "hello"),)))
+    finally:
+        await client.close()
+    prepared = [message.request_id for message in heard if isinstance(message, Prepared)]
+    assert sorted(prepared) == [f"r{index}" for index in range(8)]
+    ended = [
+        delta.request_id
+        for message in heard[: heard.index(Prepared("r0"))]
+        if isinstance(message, StepOutput)
+        for delta in message.deltas
+    ]
+    assert "r0" not in ended
+    assert Alive(Lane.EMBEDDINGS) in heard
 
 
 @pytest.mark.parametrize("name", ["missing", "empty", "truncated", "garbage"])

@@ -10,12 +10,14 @@ def request(name: str) -> GenerationRequest:
 
 def test_request_that_nobody_waits_for_is_not_prepared() -> None:
     """Callers who leave cost those behind them nothing: not the time of their constraints, for one."""
-    requests = Requests()
+    skipped: list[str] = []
+    requests = Requests(skipped.append)
     for name in ("left", "waits", "left too"):
         requests.put(request(name))
     inquiry = Inquire(1, Tokenize("Hello", True, False))
     requests.put(inquiry)
     for name in ("left", "left too", "unknown"):
-        requests.forget(name)
+        requests.cancel(name)
     assert requests.get() == request("waits")
     assert requests.get() == inquiry
+    assert skipped == ["left", "left too"]

@@ -40,9 +40,13 @@ class Embedder:
     def answer(self, embed: Embed, check: Callable[[], None]) -> Embeddings:
         """Returns the embedding of each input.
 
-        Raises InvalidFieldError where one does not fit the model, before any is computed; and what `check` raises.
+        Raises InvalidFieldError where one does not fit the model, before any is computed; and what `check` raises,
+        which is called now and then.
         """
-        texts = [self._tokens(*item) for item in embed.inputs]
+        texts = []
+        for item in embed.inputs:
+            check()
+            texts.append(self._tokens(*item))
         return tuple(self._embedding(tokens, check) for tokens in texts)
 
     def _tokens(self, field: str, content: str | tuple[int, ...]) -> Sequence[int]:

@@ -28,7 +28,7 @@ from llm_inference_api.requests.reference import Reference
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import StepStats
 from llm_inference_api.shutdown import all_stopped
-from llm_inference_api.worker.client import EngineClient
+from llm_inference_api.worker.client import WorkerClient
 
 _FIRST_BACK_OFF = 1.0
 _LONGEST_BACK_OFF = 60.0
@@ -38,6 +38,9 @@ _STABLE_AFTER = 60.0
 _CRASHES_ALLOWED = 1
 """Crashes that a request may have been part of before it is refused."""
 _REMEMBERED_SUSPECTS = 1000
+_SLOWEST_READ = 20e6
+"""Bytes per second of the slowest disk to load from. llama.cpp reads a file that it maps (MAP_POPULATE, llama-mmap.cpp)
+before it reports any progress."""
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +69,8 @@ class ServedModel:
         self._reference = reference
         self._policy = policy
         self._observer = observer
-        self._client: EngineClient | None = None
-        self._load: asyncio.Task[EngineClient] | None = None
+        self._client: WorkerClient | None = None
+        self._load: asyncio.Task[WorkerClient] | None = None
         self._changed = asyncio.Event()
         self._failures = 0
         self._retry_at = 0.0
@@ -106,11 +109,11 @@ class ServedModel:
             await self._client.drain()
 
     async def inquire(self, inquiry: Inquiry) -> Findings:
-        """As `EngineClient.inquire`; loads the model where it is not loaded."""
+        """As `WorkerClient.inquire`; loads the model where it is not loaded."""
         return await (await self.load()).inquire(inquiry)
 
     async def embed(self, embed: Embed) -> Embeddings:
-        """As `EngineClient.embed`; loads the model where it is not loaded.
+        """As `WorkerClient.embed`; loads the model where it is not loaded.
 
         Raises UnsupportedError where the model computes no embeddings.
         """
@@ -128,7 +131,7 @@ class ServedModel:
             problem = f"model {self.status.id!r} computes embeddings only (POST /v1/embeddings, /api/embed)"
             raise UnsupportedError("GENERATION_UNSUPPORTED", f"{problem}; it generates no text")
 
-    async def load(self) -> EngineClient:
+    async def load(self) -> WorkerClient:
         """Returns the worker's client, started where there is none. All callers share one load; none can cancel it.
 
         Raises ModelFailedError, or UnavailableError while a failure is so recent that no new try is made.
@@ -181,7 +184,7 @@ class ServedModel:
             yield self.status
             await changed.wait()
 
-    async def _start(self) -> EngineClient:
+    async def _start(self) -> WorkerClient:
         """Files → room in memory → worker."""
         started = time.monotonic()
         self._set(State.LOADING)
@@ -190,7 +193,7 @@ class ServedModel:
         self._set(State.LOADING)
         await self._policy.room.claim(self, footprint.total)
         try:
-            client, info = await self._start_worker(files)
+            client, info = await self._start_worker(files, footprint.weights)
         except BaseException:
             self._policy.room.leave(self)
             raise
@@ -200,17 +203,21 @@ class ServedModel:
         self._used()
         return client
 
-    async def _start_worker(self, files: ModelFiles) -> tuple[EngineClient, ModelInfo]:
-        config = replace(self._policy.engine, model_path=files.paths[0], tokenizer=files.tokenizer)
+    async def _start_worker(self, files: ModelFiles, size: int) -> tuple[WorkerClient, ModelInfo]:
+        """Takes the bytes of the files, and returns the worker's client with what the worker says of the model."""
+        load_timeout = self._policy.engine.load_timeout + size // _SLOWEST_READ
+        config = replace(
+            self._policy.engine, model_path=files.paths[0], tokenizer=files.tokenizer, load_timeout=load_timeout
+        )
         queue = self._policy.queue_length
-        client = EngineClient(config, queue, self._on_progress, self._on_stats, self._on_exit)
+        client = WorkerClient(config, queue, self._on_progress, self._on_stats, self._on_exit)
         try:
             return client, await client.start()
         except BaseException:
             await client.close()
             raise
 
-    def _end_load(self, task: asyncio.Task[EngineClient]) -> None:
+    def _end_load(self, task: asyncio.Task[WorkerClient]) -> None:
         self._load = None
         if task.cancelled():
             return

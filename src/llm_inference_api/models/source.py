@@ -13,7 +13,7 @@ from llm_inference_api.models.convert import process as gguf_process
 from llm_inference_api.models.convert.process import Crashed, Job, Made, Refused, Step
 from llm_inference_api.models.hub import fetch as hub
 from llm_inference_api.requests.reference import HubOrigin, Reference, parts
-from llm_inference_api.worker.child import running
+from llm_inference_api.worker.child import Exited, running
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +98,6 @@ class Sources:
                     case Crashed(traceback):
                         logger.error("making a GGUF file of %s failed: %s", job.checkpoint.name, traceback)
                         raise ModelFailedError("the checkpoint could not be converted; the service's log says why")
-                    case None:
-                        problem = "the process that converted the checkpoint was ended, for lack of memory or by hand"
+                    case Exited(how):
+                        problem = f"the process that converted the checkpoint ended ({how})"
                         raise UnavailableError("CONVERSION_DIED", problem, 10.0)

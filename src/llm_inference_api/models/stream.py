@@ -7,14 +7,14 @@ from typing import Protocol
 from llm_inference_api.requests.answer import Progress, Stage
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta, StageEntry
-from llm_inference_api.worker.client import EngineClient
+from llm_inference_api.worker.client import WorkerClient
 from llm_inference_api.worker.mailbox import Mailbox
 
 
 class Host(Protocol):
     """The model that a stream belongs to."""
 
-    async def load(self) -> EngineClient:
+    async def load(self) -> WorkerClient:
         """Returns the worker's client, started where there is none."""
 
     def refuse_what_embeds_only(self) -> None:
@@ -31,8 +31,8 @@ class ModelStream:
         self._model = model
         self._request = request
         self._identity = identity
-        self._load: asyncio.Future[EngineClient] = asyncio.ensure_future(model.load())
-        self._client: EngineClient | None = None
+        self._load: asyncio.Future[WorkerClient] = asyncio.ensure_future(model.load())
+        self._client: WorkerClient | None = None
         self._mailbox: Mailbox | None = None
 
     async def next(self, interval: float | None) -> tuple[Delta, ...] | Progress:
@@ -64,7 +64,7 @@ class ModelStream:
             self._client.release(self._mailbox)
             self._model.note_end(self._request, whole=self._mailbox.is_whole)
 
-    def _submit(self, client: EngineClient) -> Mailbox:
+    def _submit(self, client: WorkerClient) -> Mailbox:
         self._model.refuse_what_embeds_only()
         self._client = client
         return client.submit(self._request, self._identity)

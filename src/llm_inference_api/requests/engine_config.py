@@ -50,7 +50,15 @@ class EngineConfig:
     queue_timeout: float
     """Seconds that an admissible request waits for a slot at most."""
     step_timeout: float = 60.0
-    """Seconds after which a worker that owes answers and says nothing is taken for hung."""
+    """Seconds after which a worker is taken for hung if it owes a step, a prepared request or an embedding, and the
+    thread that is to compute it says nothing."""
+    load_timeout: float = 300.0
+    """Seconds without progress after which a worker that loads its model is taken for hung.
+
+    Between two signs of life a load may open devices, allocate the cache, build a tokenizer or read the largest tensor,
+    of some gigabytes: seconds on most machines, minutes on the slowest. A load that is given up too soon never
+    succeeds, so the bound is generous.
+    """
     context: ContextChoice = ContextChoice()
     gpu: GpuChoice = GpuChoice()
     tokenizer: Path | None = None

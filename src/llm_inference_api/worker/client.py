@@ -1,36 +1,26 @@
-"""The server's side of one worker process: start it, send it requests, hand its answers to whoever waits for them.
-
-The event loop neither computes nor blocks here: one thread reads the pipe and wakes the loop once a step, one writes.
-"""
+"""The server's side of one worker process: start it, send it requests, hand its answers to whoever waits for them."""
 
 import asyncio
-import itertools
 import logging
-import multiprocessing
-import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
-from llm_inference_api.errors import ModelFailedError, OverloadedError, ServiceError, UnavailableError
+from llm_inference_api.errors import ModelFailedError, OverloadedError, UnavailableError
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import StepOutput, StepStats
 from llm_inference_api.worker import start as worker_start
+from llm_inference_api.worker.child import ChildProcess, Target
+from llm_inference_api.worker.inquiries import OpenInquiries
 from llm_inference_api.worker.mailbox import Mailbox
 from llm_inference_api.worker.messages import (
-    Abandon,
     Answered,
     Cancel,
-    Compute,
     FromWorker,
-    Inquire,
+    Lane,
     LastWords,
     LoadFailed,
     Loading,
@@ -39,9 +29,7 @@ from llm_inference_api.worker.messages import (
     Submit,
     ToWorker,
 )
-
-_KILL_WAIT = 5.0
-"""Seconds that the system may take to end a killed process."""
+from llm_inference_api.worker.watchdog import Watchdog
 
 _DURATION_WEIGHT = 0.2
 """Of the newest request in the moving average of durations."""
@@ -51,20 +39,23 @@ _LONGEST_RETRY = 30.0
 worker_logger = logging.getLogger("llm_inference_api.worker")
 
 
-class EngineClient:
+class WorkerClient:
     """One worker process with one model. All methods belong to the event loop's thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - tests alone name another target
         self,
         config: EngineConfig,
         queue_length: int,
         on_progress: Callable[[float], None],
         on_stats: Callable[[StepStats], None],
         on_exit: Callable[[str], None],
+        *,
+        target: Target = worker_start.run,
     ) -> None:
         """Takes callbacks for the part of the weights that is loaded, each step's figures, and the process's death.
 
-        The last is told the cause; it is not called where the client closed the process itself.
+        The last is told the cause; it is called after `start` has returned, and not where the client closed the process
+        itself.
         """
         self._config = config
         self._capacity = config.slots + queue_length
@@ -72,17 +63,14 @@ class EngineClient:
         self._on_stats = on_stats
         self._on_exit = on_exit
         self._mailboxes: dict[str, Mailbox] = {}
-        self._inquiries: dict[int, asyncio.Future[Any]] = {}
-        self._embedding = 0
-        self._next_inquiry = itertools.count()
-        self._process: SpawnProcess | None = None
-        self._writer = ThreadPoolExecutor(1, "worker-writer")
+        self._inquiries = OpenInquiries(self._send)
+        self._child = ChildProcess(target, config, "worker", self._handle, self._handle_exit)
+        self._watchdog = Watchdog(_bounds(config), self._child.kill, asyncio.get_running_loop())
         self._ready: asyncio.Future[ModelInfo] = asyncio.get_running_loop().create_future()
-        self._gone = asyncio.Event()
+        self._gone = self._child.gone
+        self._serving = False
         self._closing = False
         self._last_words = ""
-        self._last_message_at = 0.0
-        self._watchdog: asyncio.TimerHandle | None = None
         self._request_seconds = 1.0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -90,7 +78,7 @@ class EngineClient:
     @property
     def pid(self) -> int | None:
         """The worker's process id, once it has one."""
-        return self._process.pid if self._process else None
+        return self._child.pid
 
     @property
     def open_requests(self) -> tuple[GenerationRequest, ...]:
@@ -100,15 +88,19 @@ class EngineClient:
     async def start(self) -> ModelInfo:
         """Starts the process, and returns what is known of the model once it is loaded.
 
-        Raises ModelFailedError where the model cannot be loaded, UnavailableError where the process died of it.
+        Raises ModelFailedError where the model cannot be loaded, or the process died of it or hung; UnavailableError
+        where the process died just after it.
         """
-        loop = asyncio.get_running_loop()
-        self._process, self._connection = await loop.run_in_executor(self._writer, self._spawn)
-        threading.Thread(target=self._read, args=(loop, self._process), name="worker-reader", daemon=True).start()
-        return await asyncio.shield(self._ready)
+        self._watchdog.started()
+        await self._child.start()
+        info = await asyncio.shield(self._ready)
+        if self._gone.is_set():
+            raise self._describe_end("just after it was loaded")
+        self._serving = True
+        return info
 
     def submit(self, request: GenerationRequest, identity: Mapping[str, object]) -> Mailbox:
-        """Returns where the request's answers arrive; `identity` is for log lines about it.
+        """Returns the mailbox of the request's answers; `identity` has the named values of log lines about it.
 
         Raises OverloadedError where too many answers are open, UnavailableError where the process has ended.
         """
@@ -121,8 +113,6 @@ class EngineClient:
             raise OverloadedError(problem, self._retry_after())
         mailbox = self._mailboxes[request.id] = Mailbox(request, identity)
         self._idle.clear()
-        self._last_message_at = max(self._last_message_at, mailbox.started_at if len(self._mailboxes) == 1 else 0.0)
-        self._check_step_time()
         self._send(Submit(request))
         return mailbox
 
@@ -133,8 +123,6 @@ class EngineClient:
         if not mailbox.ended and not self._gone.is_set():
             self._send(Cancel(mailbox.request.id))
         del self._mailboxes[mailbox.request.id]
-        if not self._mailboxes:
-            self._cancel_watchdog()
         self._note_idle()
 
     @property
@@ -148,35 +136,26 @@ class EngineClient:
 
     async def inquire(self, inquiry: Inquiry) -> Findings:
         """Returns what the worker finds. Raises what it says of an inquiry without sense, or UnavailableError."""
-        found: Findings = await self._ask(inquiry)
-        return found
+        with self._busy():
+            return await self._inquiries.find(inquiry)
 
     async def embed(self, embed: Embed) -> Embeddings:
         """As `inquire`, for embeddings. Raises OverloadedError where too many such requests are open."""
-        if self._embedding >= self._capacity:
-            problem = f"{self._embedding} requests for embeddings are open for this model, which is its limit"
+        if self._inquiries.embedding >= self._capacity:
+            problem = f"{self._inquiries.embedding} requests for embeddings are open for this model, which is its limit"
             raise OverloadedError(problem, self._retry_after())
-        self._embedding += 1
-        try:
-            found: Embeddings = await self._ask(embed)
-        finally:
-            self._embedding -= 1
-        return found
+        with self._busy():
+            return await self._inquiries.embed(embed)
 
-    async def _ask(self, inquiry: Inquiry | Embed) -> Any:
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Lets the worker count as busy. Raises UnavailableError where it is gone."""
         if self._gone.is_set():
             raise UnavailableError("WORKER_DIED", "the model's process ended; it is being restarted")
-        inquiry_id = next(self._next_inquiry)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._inquiries[inquiry_id] = future
         self._idle.clear()
-        self._send(Compute(inquiry_id, inquiry) if isinstance(inquiry, Embed) else Inquire(inquiry_id, inquiry))
         try:
-            return await future
+            yield
         finally:
-            if isinstance(inquiry, Embed) and future.cancelled() and not self._gone.is_set():
-                self._send(Abandon(inquiry_id))
-            del self._inquiries[inquiry_id]
             self._note_idle()
 
     async def drain(self) -> None:
@@ -186,35 +165,16 @@ class EngineClient:
     async def close(self) -> None:
         """Ends the process, if there is one; open requests fail."""
         self._closing = True
-        if self._process is None:
-            return
-        self._process.kill()
-        await asyncio.wait_for(self._gone.wait(), _KILL_WAIT)
-
-    def _spawn(self) -> tuple[SpawnProcess, Connection]:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=worker_start.run, args=(theirs, self._config), name="worker", daemon=True)
-        process.start()
-        theirs.close()
-        return process, ours
-
-    def _read(self, loop: asyncio.AbstractEventLoop, process: SpawnProcess) -> None:
-        """Runs in a thread of its own until the worker is gone."""
-        with suppress(RuntimeError):  # The loop has ended: nobody is left to tell.
-            with suppress(EOFError, OSError):
-                while True:
-                    loop.call_soon_threadsafe(self._handle, self._connection.recv())
-            process.join()
-            loop.call_soon_threadsafe(self._handle_exit, process.exitcode)
+        self._watchdog.close()
+        await self._child.close()
 
     def _handle(self, message: FromWorker) -> None:
-        self._last_message_at = time.monotonic()
+        self._watchdog.received(message)
         match message:
             case StepOutput():
                 self._fan_out(message)
-            case Answered(inquiry_id, findings):
-                self._settle(inquiry_id, findings)
+            case Answered():
+                self._inquiries.settle(message)
             case LogLine(level, text, request_id):
                 self._log(level, text, request_id)
                 if level >= logging.ERROR:
@@ -247,30 +207,16 @@ class EngineClient:
                 mailbox.progress = progress
         self._on_stats(output.stats)
 
-    def _settle(self, inquiry_id: int, findings: Findings | Embeddings | ServiceError) -> None:
-        future = self._inquiries.get(inquiry_id)
-        if future is None or future.done():
-            return
-        if isinstance(findings, ServiceError):
-            future.set_exception(findings)
-        else:
-            future.set_result(findings)
-
-    def _handle_exit(self, exit_code: int | None) -> None:
-        self._connection.close()
-        self._writer.shutdown(wait=False)
-        self._cancel_watchdog()
-        ending = _describe_exit(exit_code)
+    def _handle_exit(self, ending: str) -> None:
+        self._watchdog.close()
         error = self._describe_end(ending)
-        self._gone.set()
         if not self._ready.done():
             self._cannot_load(f"its process ended ({ending})")
-        elif not self._closing:
+        elif self._serving and not self._closing:
             self._on_exit(_joined(f"its process ended ({ending})", self._last_words))
         for mailbox in self._mailboxes.values():
             mailbox.fail(error)
-        for inquiry_id in list(self._inquiries):
-            self._settle(inquiry_id, error)
+        self._inquiries.fail(error)
 
     def _cannot_load(self, reason: str) -> None:
         self._ready.set_exception(ModelFailedError(_joined(reason, self._last_words)))
@@ -285,22 +231,6 @@ class EngineClient:
         if not self._mailboxes and not self._inquiries:
             self._idle.set()
 
-    def _check_step_time(self) -> None:
-        """Kills a worker that owes answers and is silent for too long; else looks again when that may be."""
-        self._cancel_watchdog()
-        left = self._last_message_at + self._config.step_timeout - time.monotonic()
-        if left > 0:
-            self._watchdog = asyncio.get_running_loop().call_later(left, self._check_step_time)
-        else:
-            self._last_words = f"no step ended within {self._config.step_timeout:g} s"
-            if self._process is not None:
-                self._process.kill()
-
-    def _cancel_watchdog(self) -> None:
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-            self._watchdog = None
-
     def _observe_duration(self, seconds: float) -> None:
         self._request_seconds += _DURATION_WEIGHT * (seconds - self._request_seconds)
 
@@ -312,17 +242,15 @@ class EngineClient:
         return text.replace(str(self._config.model_path), self._config.model_path.name)
 
     def _send(self, message: ToWorker) -> None:
-        self._writer.submit(self._write, message)
-
-    def _write(self, message: ToWorker) -> None:
-        with suppress(OSError):  # The reader sees the end of the worker too, and says so.
-            self._connection.send(message)
+        self._watchdog.sent(message)
+        self._child.send(message)
 
 
-def _describe_exit(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"killed by signal {-code}" + (", for lack of memory or by hand" if code == -9 else "")
-    return f"exit code {code}"
+def _bounds(config: EngineConfig) -> Mapping[Lane, float]:
+    """Returns the seconds for which each lane may be silent while it owes something."""
+    bounds = dict.fromkeys(Lane, config.step_timeout)
+    bounds[Lane.LOADING] = max(config.load_timeout, config.step_timeout)
+    return bounds
 
 
 def _joined(what: str, detail: str) -> str:

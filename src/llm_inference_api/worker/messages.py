@@ -4,6 +4,7 @@ End of file is a message too: for the worker that the server is gone, for the se
 """
 
 import logging
+from enum import Enum
 from typing import NamedTuple
 
 from llm_inference_api.errors import ServiceError
@@ -11,6 +12,15 @@ from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inqu
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import StepOutput
+
+
+class Lane(Enum):
+    """A thread of the worker whose work the others go on beside, with the words for its standing still."""
+
+    LOADING = "the loading made no progress"
+    PREPARING = "no request was prepared and no text looked at"
+    STEPS = "no step ended"
+    EMBEDDINGS = "no embedding was computed"
 
 
 class Submit(NamedTuple):
@@ -52,6 +62,18 @@ class Answered(NamedTuple):
     findings: Findings | Embeddings | ServiceError
 
 
+class Prepared(NamedTuple):
+    """From the worker: the preparer is done with this request, or has skipped it; a step says what becomes of it."""
+
+    request_id: str
+
+
+class Alive(NamedTuple):
+    """From the worker: this lane goes on with work that takes long."""
+
+    lane: Lane
+
+
 class Loading(NamedTuple):
     """From the worker: this part of the model's weights is in memory."""
 
@@ -86,7 +108,7 @@ class LastWords(NamedTuple):
 
 
 ToWorker = Submit | Cancel | Inquire | Compute | Abandon
-FromWorker = Loading | Answered | Ready | LoadFailed | LogLine | LastWords | StepOutput
+FromWorker = Loading | Prepared | Answered | Alive | Ready | LoadFailed | LogLine | LastWords | StepOutput
 
 LOG_LEVELS = {3: logging.WARNING, 4: logging.ERROR}
 """Python's level for each `ggml_log_level` (ggml.h). Its information is about llama.cpp's inside: for debugging."""

@@ -7,7 +7,6 @@ state belongs to its thread.
 
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,24 +30,30 @@ from llm_inference_api.worker.messages import (
     Answered,
     Cancel,
     Compute,
-    FromWorker,
     Inquire,
+    Lane,
     LastWords,
     LoadFailed,
     Loading,
     LogLine,
+    Prepared,
     Ready,
     Submit,
     ToWorker,
 )
+from llm_inference_api.worker.parent import Parent
 from llm_inference_api.worker.parts import build
 from llm_inference_api.worker.preparer import Preparer
+from llm_inference_api.worker.pulse import Pulse
 from llm_inference_api.worker.residency import Residency
+from llm_inference_api.worker.throttle import Throttle
 
 STACK_BYTES = 512 << 20
 """Of the threads that call llama.cpp. Its tokenizers recurse on long runs of one character; the system gives memory for
 the pages that are touched only."""
 _LOADING_STEP = 0.01
+_LOADING_INTERVAL = 1.0
+"""What is loaded is reported after so much of it, or after so many seconds, whichever is sooner."""
 REQUEST_ID = "request_id"
 """Name of the record attribute with the id of the request that a log line is about."""
 
@@ -64,7 +69,7 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class Admissible:
     """To the engine: a request can be computed, one sequence for each of its answers."""
 
     request_id: str
@@ -80,9 +85,11 @@ class Refused:
 
 
 class Requests:
-    """The way to the preparer, in order of arrival. What nobody waits for any more is passed over."""
+    """FIFO of requests and inquiries to prepare; cancelled requests are skipped."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_skip: Callable[[str], None]) -> None:
+        """Takes what is to be told the id of each request that is skipped."""
+        self._on_skip = on_skip
         self._queue: SimpleQueue[GenerationRequest | Inquire] = SimpleQueue()
         self._waiting: set[str] = set()
 
@@ -92,12 +99,12 @@ class Requests:
             self._waiting.add(message.id)
         self._queue.put(message)
 
-    def forget(self, request_id: str) -> None:
-        """Notes that nobody waits for the request any more, wherever it is."""
+    def cancel(self, request_id: str) -> None:
+        """Lets the request be skipped; one that was handed out or never added is none."""
         self._waiting.discard(request_id)
 
     def get(self) -> GenerationRequest | Inquire:
-        """Returns the next one; waits where there is none."""
+        """Returns the next one that is not cancelled; waits where there is none."""
         while True:
             message = self._queue.get()
             if isinstance(message, Inquire):
@@ -105,62 +112,45 @@ class Requests:
             if message.id in self._waiting:
                 self._waiting.discard(message.id)
                 return message
+            self._on_skip(message.id)
 
 
-Inbox = SimpleQueue[Arrived | Prepared | Refused | Cancel]
+Inbox = SimpleQueue[Arrived | Admissible | Refused | Cancel]
 
 
 def run(connection: Connection, config: EngineConfig) -> None:
-    """Loads the model, serves until the other side of the connection closes, and ends the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the server decides what it means.
+    """Loads the model and serves it until the other side of the connection closes, which ends the process."""
+    parent = Parent(connection)
     os.environ["GGML_NO_BACKTRACE"] = "1"  # On a failed check, do not fork a debugger.
     threading.stack_size(STACK_BYTES)
-    outbox = Outbox(connection)
-    _report_log(outbox)
+    _report_log(parent)
     inbox: Inbox = SimpleQueue()
-    requests = Requests()
+    requests = Requests(lambda request_id: parent.send(Prepared(request_id)))
     errands = Errands()
-    arguments = (config, inbox, requests, errands, outbox)
+    arguments = (config, inbox, requests, errands, parent)
     threading.Thread(target=_serve, args=arguments, name="engine", daemon=True).start()
-    _receive(connection, inbox, requests, errands)
-    os._exit(0)  # The engine's thread may be inside llama.cpp, where nothing can interrupt it.
+    _receive(parent, inbox, requests, errands)
 
 
 logger = logging.getLogger(__name__)
 
 
-class Outbox:
-    """The way to the server, for all threads."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._lock = threading.Lock()
-
-    def send(self, message: FromWorker) -> None:
-        """Sends the message; a server that is gone ends the process."""
-        try:
-            with self._lock:
-                self._connection.send(message)
-        except OSError:
-            os._exit(0)
-
-
-class OutboxHandler(logging.Handler):
+class ParentHandler(logging.Handler):
     """Sends the worker's own log records to the server, which formats them with its own."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, parent: Parent) -> None:
         super().__init__()
-        self._outbox = outbox
+        self._parent = parent
 
     def emit(self, record: logging.LogRecord) -> None:
         """Sends the record as one line."""
-        self._outbox.send(LogLine(record.levelno, self.format(record), getattr(record, REQUEST_ID, "")))
+        self._parent.send(LogLine(record.levelno, self.format(record), getattr(record, REQUEST_ID, "")))
 
 
-def _report_log(outbox: Outbox) -> None:
-    logging.basicConfig(level=logging.INFO, handlers=[OutboxHandler(outbox)], force=True)
-    llama.route_log(lambda level, text: outbox.send(LogLine(_log_level(level, text), text)))
-    llama.on_abort(lambda text: outbox.send(LastWords(text)))
+def _report_log(parent: Parent) -> None:
+    logging.basicConfig(level=logging.INFO, handlers=[ParentHandler(parent)], force=True)
+    llama.route_log(lambda level, text: parent.send(LogLine(_log_level(level, text), text)))
+    llama.on_abort(lambda text: parent.send(LastWords(text)))
 
 
 def _log_level(level: int, text: str) -> int:
@@ -168,12 +158,9 @@ def _log_level(level: int, text: str) -> int:
     return logging.DEBUG if "possible training context overflow" in text else LOG_LEVELS.get(level, logging.DEBUG)
 
 
-def _receive(connection: Connection, inbox: Inbox, requests: Requests, errands: Errands) -> None:
+def _receive(parent: Parent, inbox: Inbox, requests: Requests, errands: Errands) -> None:
     while True:
-        try:
-            message: ToWorker = connection.recv()
-        except (EOFError, OSError):
-            return
+        message: ToWorker = parent.receive()
         match message:
             case Submit(request):
                 inbox.put(Arrived(request.id))
@@ -185,61 +172,70 @@ def _receive(connection: Connection, inbox: Inbox, requests: Requests, errands: 
             case Abandon(inquiry_id):
                 errands.forget(inquiry_id)
             case Cancel(request_id):
-                requests.forget(request_id)
+                requests.cancel(request_id)
                 inbox.put(message)
 
 
-def _serve(config: EngineConfig, inbox: Inbox, requests: Requests, errands: Errands, outbox: Outbox) -> None:
+def _serve(config: EngineConfig, inbox: Inbox, requests: Requests, errands: Errands, parent: Parent) -> None:
     try:
-        parts = build(config, _report_progress(outbox))
-        arguments = (parts.preparer, parts.inspector, requests, inbox, outbox)
+        parts = build(config, _report_progress(parent))
+        arguments = (parts.preparer, parts.inspector, requests, inbox, parent)
         threading.Thread(target=_prepare, args=arguments, name="preparer", daemon=True).start()
         if parts.embedder is not None:
-            run = (parts.embedder, errands, outbox)
+            pulse = Pulse(Lane.EMBEDDINGS, config.step_timeout, parent.send)
+            run = (parts.embedder, errands, pulse, parent)
             threading.Thread(target=_embed, args=run, name="embedder", daemon=True).start()
-        outbox.send(Ready(parts.info))
+        parent.send(Ready(parts.info))
         if parts.engine is not None:
-            EngineLoop(parts.engine, inbox, outbox).run()
+            EngineLoop(parts.engine, inbox, parent).run()
     except ModelFailedError as error:
-        outbox.send(LoadFailed(str(error)))
+        parent.send(LoadFailed(str(error)))
         os._exit(1)
     except BaseException as error:
         logger.exception("the engine failed")
-        outbox.send(LastWords(f"{type(error).__name__}: {error}"))
+        parent.send(LastWords(f"{type(error).__name__}: {error}"))
         os._exit(1)
 
 
-def _report_progress(outbox: Outbox) -> Callable[[float], None]:
+def _report_progress(parent: Parent) -> Callable[[float], None]:
     reported = 0.0
+    throttle = Throttle(_LOADING_INTERVAL)
 
     def report(fraction: float) -> None:
         nonlocal reported
-        if fraction - reported >= _LOADING_STEP:
+        if fraction - reported >= _LOADING_STEP or throttle.passes():
             reported = fraction
-            outbox.send(Loading(fraction))
+            parent.send(Loading(fraction))
 
     return report
 
 
-def _prepare(preparer: Preparer, inspector: Inspector, requests: Requests, inbox: Inbox, outbox: Outbox) -> None:
+def _prepare(preparer: Preparer, inspector: Inspector, requests: Requests, inbox: Inbox, parent: Parent) -> None:
     while True:
         match requests.get():
             case Inquire(inquiry_id, inquiry):
-                outbox.send(Answered(inquiry_id, _attempt(inspector.answer, inquiry, "an inquiry")))
+                parent.send(Answered(inquiry_id, _attempt(inspector.answer, inquiry, "an inquiry")))
             case request:
                 outcome = _attempt(preparer.prepare, request, f"request {request.id}", request.id)
+                parent.send(Prepared(request.id))  # Before the engine can say anything of it.
                 if isinstance(outcome, ServiceError):
                     inbox.put(Refused(request.id, outcome))
                 else:
-                    inbox.put(Prepared(request.id, outcome))
+                    inbox.put(Admissible(request.id, outcome))
 
 
-def _embed(embedder: Embedder, errands: Errands, outbox: Outbox) -> None:
+def _embed(embedder: Embedder, errands: Errands, pulse: Pulse, parent: Parent) -> None:
     while True:
         errand_id, embed = errands.get()
-        work = partial(embedder.answer, check=partial(errands.check, errand_id))
-        outbox.send(Answered(errand_id, _attempt(work, embed, "embeddings")))
+        work = partial(embedder.answer, check=partial(_go_on, errands, errand_id, pulse))
+        parent.send(Answered(errand_id, _attempt(work, embed, "embeddings")))
         errands.forget(errand_id)
+
+
+def _go_on(errands: Errands, errand_id: int, pulse: Pulse) -> None:
+    """Says that the embedder is alive. Raises AbandonedError where nobody waits for what it computes."""
+    pulse.beat()
+    errands.check(errand_id)
 
 
 def _attempt(work: Callable[[Item], Outcome], item: Item, what: str, request_id: str = "") -> Outcome | ServiceError:
@@ -256,10 +252,10 @@ def _attempt(work: Callable[[Item], Outcome], item: Item, what: str, request_id:
 class EngineLoop:
     """Feeds the engine from its inbox and sends what each step has."""
 
-    def __init__(self, engine: Engine, inbox: Inbox, outbox: Outbox) -> None:
+    def __init__(self, engine: Engine, inbox: Inbox, parent: Parent) -> None:
         self._engine = engine
         self._inbox = inbox
-        self._outbox = outbox
+        self._parent = parent
         self._preparing: set[str] = set()
         self._residency = Residency()
 
@@ -269,7 +265,7 @@ class EngineLoop:
             self._drain()
             output = self._engine.step()
             stats = output.stats._replace(resident_bytes=self._residency.bytes())
-            self._outbox.send(output._replace(stats=stats))
+            self._parent.send(output._replace(stats=stats))
 
     def _drain(self) -> None:
         while not self._engine.busy:
@@ -280,7 +276,7 @@ class EngineLoop:
             except Empty:
                 return
 
-    def _handle(self, message: Arrived | Prepared | Refused | Cancel) -> None:
+    def _handle(self, message: Arrived | Admissible | Refused | Cancel) -> None:
         match message:
             case Arrived(request_id):
                 self._preparing.add(request_id)
@@ -292,7 +288,7 @@ class EngineLoop:
             case Refused(request_id, error):
                 if self._arrives(request_id):
                     self._engine.reject(request_id, error)
-            case Prepared(request_id, sequences):
+            case Admissible(request_id, sequences):
                 submit = self._engine.submit if self._arrives(request_id) else _discard
                 for sequence in sequences:
                     submit(sequence)

@@ -20,7 +20,7 @@ from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.requests.step import Delta
-from llm_inference_api.worker.client import EngineClient
+from llm_inference_api.worker.client import WorkerClient
 from tests.fakes.ggml import ARCHITECTURES, write_tiny_model
 from tests.fakes.mail import of_client
 
@@ -130,16 +130,16 @@ def test_missing_extra_is_explained(legacy: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @asynccontextmanager
-async def running(path: Path) -> AsyncIterator[tuple[EngineClient, ModelInfo]]:
+async def running(path: Path) -> AsyncIterator[tuple[WorkerClient, ModelInfo]]:
     config = EngineConfig(path, threads=1, slots=4, default_max_tokens=20, queue_timeout=30.0)
-    client = EngineClient(config, 16, lambda fraction: None, lambda stats: None, lambda cause: None)
+    client = WorkerClient(config, 16, lambda fraction: None, lambda stats: None, lambda cause: None)
     try:
         yield client, await client.start()
     finally:
         await client.close()
 
 
-async def complete(client: EngineClient, request: GenerationRequest) -> list[Delta]:
+async def complete(client: WorkerClient, request: GenerationRequest) -> list[Delta]:
     async with aclosing(of_client(client, request)) as items:
         return [item async for item in items if isinstance(item, Delta)]
 

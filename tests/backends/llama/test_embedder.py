@@ -156,6 +156,31 @@ def test_ranking_models_embed_nothing(tmp_path: Path) -> None:
         parts(path)
 
 
+def test_long_forward_of_an_encoder_is_checked_within(tmp_path: Path) -> None:
+    """One forward may take minutes: it says meanwhile that it goes on, but is not left in the middle."""
+    embedder = embedder_of(write_tiny_encoder(tmp_path / "model.gguf", context_length=512))
+    short, long = (Embed((Input("texts[0]", (6,) * count),)) for count in (llama_embedder.CHUNK, 400))
+    checks = 0
+
+    def check() -> None:
+        nonlocal checks
+        checks += 1
+
+    def check_within() -> None:
+        check()
+        if checks > 5:
+            raise AbandonedError
+
+    embedder.answer(short, check)
+    assert checks == 2
+    expected = embedder.answer(long, lambda: None)
+    assert embedder.answer(long, check_within) == expected
+    assert checks > 10
+    checks = 0
+    embedder.answer(short, check)
+    assert checks == 2
+
+
 def test_abandoned_errand_ends_at_the_next_chunk(tiny_model: Path) -> None:
     """Nobody waits, so the rest of a text is not computed."""
     errands, embedder = Errands(), embedder_of(tiny_model)

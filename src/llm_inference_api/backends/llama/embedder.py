@@ -1,6 +1,8 @@
 """Embeddings by llama.cpp, in a context beside the one that generates."""
 
+import ctypes
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import llama_cpp.llama_cpp as C
@@ -8,12 +10,16 @@ import numpy as np
 
 from llm_inference_api.backends.llama.backend import Batch, Model
 from llm_inference_api.engine.backend import Row
-from llm_inference_api.engine.embedder import Vector
+from llm_inference_api.engine.embedder import AbandonedError, Vector
 from llm_inference_api.engine.pooling import Pooling
 from llm_inference_api.errors import ComputationError, ModelFailedError
 
 CHUNK = 128
-"""Rows of one forward of a decoder. llama.cpp keeps the scores of all of them, each as large as the vocabulary."""
+"""Rows of one forward of a decoder. llama.cpp keeps the scores of all of them, each as large as the vocabulary.
+
+Forwards of more rows, which encoders alone make, may take minutes, so they say meanwhile that they go on.
+"""
+_NO_CALLBACK = C.ggml_abort_callback()
 
 
 class LlamaEmbedder:
@@ -38,7 +44,7 @@ class LlamaEmbedder:
         if (memory := C.llama_get_memory(self._context)) is not None:
             C.llama_memory_clear(memory, False)
         if self._model.is_encoder:
-            self._forward(tokens, 0)
+            self._forward_whole(tokens, check)
             pooled = C.llama_get_embeddings_seq(self._context, 0)
             return self._read(pooled, self._model.embedding_length)
         return self._pool(tokens, check)
@@ -61,6 +67,22 @@ class LlamaEmbedder:
                 return last
             case _:
                 return (total / len(tokens)).astype(np.float32)
+
+    def _forward_whole(self, tokens: Sequence[int], check: Callable[[], None]) -> None:
+        """As `_forward`, for a text of any length. Calls `check` within a long one, but what that raises ends nothing.
+
+        llama.cpp asks between two operations of a graph whether to go on, where a CPU computes them; GPUs are fast.
+        """
+
+        @C.ggml_abort_callback  # type: ignore[untyped-decorator]
+        def stops(_: ctypes.c_void_p) -> bool:
+            with suppress(AbandonedError):  # llama.cpp would log a forward that is left as three errors.
+                check()
+            return False
+
+        is_long = len(tokens) > CHUNK  # Some hundred calls cost a short forward more than it takes.
+        C.llama_set_abort_callback(self._context, stops if is_long else _NO_CALLBACK, None)
+        self._forward(tokens, 0)
 
     def _forward(self, tokens: Sequence[int], start: int) -> None:
         batch = self._batch.fill([Row(token, start + at, 0, wants_scores=True) for at, token in enumerate(tokens)])

@@ -4,8 +4,6 @@ It may take minutes and gigabytes, and a hostile file may end it; the service on
 """
 
 import hashlib
-import os
-import time
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -14,7 +12,8 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from llm_inference_api.worker.child import end_with_service
+from llm_inference_api.worker.parent import Parent
+from llm_inference_api.worker.throttle import Throttle
 
 _INTERVAL = 0.2
 """Seconds between two messages that say how far it is."""
@@ -69,51 +68,42 @@ def find_made(job: Job) -> Path | None:
 
 def run(connection: Connection, job: Job) -> None:
     """Makes the file, says where it is, and ends; ends at once where the other side of the connection closes."""
-    end_with_service(connection)
+    parent = Parent(connection)
+    parent.watch()
     # Loading these takes longer than looking for a file that is there.
     from llm_inference_api.models.convert.errors import ConversionError  # noqa: PLC0415
 
-    outbox = Outbox(connection)
     try:
-        outbox.send(Made(_make(job, outbox)))
+        parent.send(Made(_make(job, Steps(parent))))
     except ConversionError as error:
-        outbox.send(Refused(str(error)))
+        parent.send(Refused(str(error)))
     except Exception:
-        outbox.send(Crashed(traceback.format_exc()))
+        parent.send(Crashed(traceback.format_exc()))
 
 
-class Outbox:
-    """The way to the service."""
+class Steps:
+    """Reports of how far the work is, no more than a few a second."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._said_at = 0.0
+    def __init__(self, parent: Parent) -> None:
+        self._parent = parent
+        self._throttle = Throttle(_INTERVAL)
 
-    def send(self, message: Step | Made | Refused | Crashed) -> None:
-        """Sends the message; a service that is gone ends the process."""
-        try:
-            self._connection.send(message)
-        except OSError:
-            os._exit(0)
-
-    def step(self, done: int, total: int, *, quantising: bool) -> None:
-        """Says how far the work is, but not more often than anybody can read."""
-        now = time.monotonic()
-        if done == total or now - self._said_at >= _INTERVAL:
-            self._said_at = now
-            self.send(Step(quantising, done, total))
+    def report(self, done: int, total: int, *, quantising: bool) -> None:
+        """Reports the tensors that are done of all; the last of them always."""
+        if self._throttle.passes() or done == total:
+            self._parent.send(Step(quantising, done, total))
 
 
-def _make(job: Job, outbox: Outbox) -> Path:
+def _make(job: Job, steps: Steps) -> Path:
     final = _final(job)
     job.cache.mkdir(parents=True, exist_ok=True)
     with FileLock(final.with_suffix(".lock")):  # Another service may make the same file now.
         if not final.is_file():
-            _make_missing(job, final, outbox)
+            _make_missing(job, final, steps)
     return final
 
 
-def _make_missing(job: Job, final: Path, outbox: Outbox) -> None:
+def _make_missing(job: Job, final: Path, steps: Steps) -> None:
     from llm_inference_api.models.convert.conversion import convert_checkpoint  # noqa: PLC0415
     from llm_inference_api.models.convert.quantise import quantise_file  # noqa: PLC0415
     from llm_inference_api.models.convert.tensors.element_type import Dtype  # noqa: PLC0415
@@ -122,10 +112,10 @@ def _make_missing(job: Job, final: Path, outbox: Outbox) -> None:
     if not converted.is_file():
         dtype = Dtype(job.dtype) if job.dtype else None
         convert_checkpoint(
-            job.checkpoint, converted, dtype=dtype, progress=lambda *step: outbox.step(*step, quantising=False)
+            job.checkpoint, converted, dtype=dtype, progress=lambda *step: steps.report(*step, quantising=False)
         )
     if job.quantisation is not None:
-        quantise_file(converted, final, job.quantisation, lambda *step: outbox.step(*step, quantising=True))
+        quantise_file(converted, final, job.quantisation, lambda *step: steps.report(*step, quantising=True))
         converted.unlink()
 
 

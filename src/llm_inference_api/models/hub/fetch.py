@@ -19,7 +19,7 @@ from llm_inference_api.models.hub.messages import (
     Working,
 )
 from llm_inference_api.requests.reference import HubOrigin
-from llm_inference_api.worker.child import Messages, running
+from llm_inference_api.worker.child import Exited, Messages, running
 
 _RETRY_AFTER = 10.0
 """Seconds after which a download that was ended from here may be tried again."""
@@ -75,14 +75,14 @@ async def _follow(
             case Crashed(traceback):
                 logger.error("the download of %s failed unexpectedly: %s", name, traceback)
                 raise HubError("DOWNLOAD_FAILED", f"the download of {name} failed; the service's log says why")
-            case None:
-                raise _given_up("DOWNLOAD_DIED", f"the process that downloaded {name} was ended from outside")
+            case Exited(how):
+                raise _given_up("DOWNLOAD_DIED", f"the process that downloaded {name} was ended from outside ({how})")
 
 
-async def _next(messages: Messages, name: str, stall_timeout: float) -> Message | None:
+async def _next(messages: Messages, name: str, stall_timeout: float) -> Message | Exited:
     try:
         async with asyncio.timeout(stall_timeout):
-            message: Message | None = await messages.get()
+            message: Message | Exited = await messages.get()
             return message
     except TimeoutError:
         problem = f"the download of {name} brought nothing within LLM_DOWNLOAD_STALL_TIMEOUT ({stall_timeout:g} s)"

@@ -20,7 +20,8 @@ from llm_inference_api.models.hub.messages import (
     Warned,
     Working,
 )
-from llm_inference_api.worker.child import end_with_service
+from llm_inference_api.worker.parent import Parent
+from llm_inference_api.worker.throttle import Throttle
 
 _INTERVAL = 0.2
 """Seconds between two messages that say how far it is."""
@@ -33,9 +34,10 @@ _QUIET = {
 
 def run(connection: Connection, job: Job) -> None:
     """Downloads the model, says so, and ends; ends at once where the other side of the connection closes."""
-    end_with_service(connection)
+    parent = Parent(connection)
+    parent.watch()
     os.environ.update(_QUIET | dict(job.environment))
-    outbox = Outbox(connection)
+    outbox = Outbox(parent)
     try:
         outbox.send(Fetched(_fetch(job, outbox)))
     except ServiceError as error:
@@ -47,24 +49,19 @@ def run(connection: Connection, job: Job) -> None:
 class Outbox:
     """The way to the service: a `hub_download.Report` that says no more than a few things a second."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._progress_at = 0.0
+    def __init__(self, parent: Parent) -> None:
+        self._parent = parent
+        self._progress = Throttle(_INTERVAL)
         self._message_at = 0.0
 
     def send(self, message: Message) -> None:
-        """Sends the message; a service that is gone ends the process."""
+        """Sends the message."""
         self._message_at = time.monotonic()
-        try:
-            self._connection.send(message)
-        except OSError:
-            os._exit(0)
+        self._parent.send(message)
 
     def arrived(self, done: int, total: int) -> None:
         """This much of the model is on the disk."""
-        now = time.monotonic()
-        if done == total or now - self._progress_at >= _INTERVAL:
-            self._progress_at = now
+        if self._progress.passes() or done == total:
             self.send(Arrived(done, total))
 
     def working(self) -> None:

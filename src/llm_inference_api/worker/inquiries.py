@@ -1,0 +1,66 @@
+"""What a worker is asked beside requests: inquiries and embeddings that it has not answered yet."""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from llm_inference_api.errors import ServiceError
+from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
+from llm_inference_api.worker.messages import Abandon, Answered, Compute, Inquire, ToWorker
+
+
+class OpenInquiries:
+    """Those of one worker, by number. All methods belong to the event loop's thread."""
+
+    def __init__(self, send: Callable[[ToWorker], None]) -> None:
+        self._send = send
+        self._open: dict[int, asyncio.Future[Any]] = {}
+        self._next_id = itertools.count()
+        self.embedding = 0
+        """How many of them are for embeddings."""
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def find(self, inquiry: Inquiry) -> Findings:
+        """Returns what the worker finds. Raises what it says of an inquiry without sense, and what `fail` is given."""
+        inquiry_id = next(self._next_id)
+        findings: Findings = await self._ask(inquiry_id, Inquire(inquiry_id, inquiry))
+        return findings
+
+    async def embed(self, embed: Embed) -> Embeddings:
+        """As `find`, for embeddings. The worker hears of a caller who leaves, and computes no more for it."""
+        inquiry_id = next(self._next_id)
+        self.embedding += 1
+        try:
+            embeddings: Embeddings = await self._ask(inquiry_id, Compute(inquiry_id, embed))
+        except asyncio.CancelledError:
+            self._send(Abandon(inquiry_id))
+            raise
+        finally:
+            self.embedding -= 1
+        return embeddings
+
+    async def _ask(self, inquiry_id: int, message: Inquire | Compute) -> Any:
+        future = self._open[inquiry_id] = asyncio.get_running_loop().create_future()
+        self._send(message)
+        try:
+            return await future
+        finally:
+            del self._open[inquiry_id]
+
+    def settle(self, answer: Answered) -> None:
+        """Hands the answer to whoever waits for it."""
+        future = self._open.get(answer.inquiry_id)
+        if future is None or future.done():
+            return
+        if isinstance(answer.findings, ServiceError):
+            future.set_exception(answer.findings)
+        else:
+            future.set_result(answer.findings)
+
+    def fail(self, error: ServiceError) -> None:
+        """Ends all of them with the error."""
+        for inquiry_id in list(self._open):
+            self.settle(Answered(inquiry_id, error))

@@ -1,0 +1,21 @@
+"""Lets something through that comes more often than anybody needs it."""
+
+import time
+from collections.abc import Callable
+
+
+class Throttle:
+    """Passes once an interval, of whatever length in seconds. For one thread."""
+
+    def __init__(self, interval: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._passed_at = float("-inf")
+
+    def passes(self) -> bool:
+        """Returns whether the interval is over since the last call that returned True."""
+        now = self._clock()
+        if now - self._passed_at < self._interval:
+            return False
+        self._passed_at = now
+        return True
