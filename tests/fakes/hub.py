@@ -1,6 +1,7 @@
 """A hub on this machine that speaks the real one's HTTP protocol, and misbehaves as it is told.
 
 Small files are answered by the hub itself; large ones (LFS) are redirected to a storage host, which is another origin.
+Some of these are offered by Xet too, whose store is a third one; `tests/fakes/xet.py` speaks its protocol.
 """
 
 import hashlib
@@ -10,9 +11,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
+
+from tests.fakes import xet
 
 COMMIT = "a" * 40
 """The commit of every repository."""
@@ -37,6 +41,8 @@ class Repository:
     files: dict[str, bytes]
     small: frozenset[str] = frozenset()
     """Names of the files that are not in LFS."""
+    xet: frozenset[str] = frozenset()
+    """Names of the files that Xet offers too."""
     gated: bool = False
     token: str | None = None
     """The token without which the repository is shown to nobody."""
@@ -57,6 +63,10 @@ class FakeHub:
     """Befalls the storage host's answers."""
     announced_size: int | None = None
     """What the hub says of every LFS file's size, where it lies."""
+    xet_fault: Fault | None = None
+    """Befalls the answers of Xet's store."""
+    xet_route: str | None = None
+    """Where the hub says that tokens for Xet are to be had; None for its own."""
     seen: list[Seen] = field(default_factory=list)
     reached: threading.Event = field(default_factory=threading.Event)
     """Set when a fault began to do its work."""
@@ -66,15 +76,16 @@ class FakeHub:
     def __post_init__(self) -> None:
         self.hub = Server(self, "hub")
         self.storage = Server(self, "storage")
+        self.xet = Server(self, "xet")
 
     def __enter__(self) -> Self:
-        for server in (self.hub, self.storage):
+        for server in (self.hub, self.storage, self.xet):
             threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.released.set()
-        for server in (self.hub, self.storage):
+        for server in (self.hub, self.storage, self.xet):
             server.shutdown()
             server.server_close()
 
@@ -84,12 +95,12 @@ class FakeHub:
         return f"http://127.0.0.1:{self.hub.server_port}"
 
     def requests(self, server: str, method: str | None = None) -> list[Seen]:
-        """Returns the requests that one of the two hosts saw."""
+        """Returns the requests that one of the hosts saw."""
         return [each for each in self.seen if each.server == server and method in (None, each.method)]
 
 
 class Server(ThreadingHTTPServer):
-    """One of the two hosts."""
+    """One of the three hosts."""
 
     daemon_threads = True
 
@@ -146,6 +157,10 @@ class Handler(BaseHTTPRequestHandler):
                 self.refuse(404)
             elif self.server.name == "storage":
                 self._send_content(path.rpartition("/")[2])
+            elif self.server.name == "xet":
+                self._send_from_xet(path)
+            elif "/xet-read-token/" in path:
+                self._send_xet_token(path.removeprefix("/api/models/"))
             elif path.startswith("/api/models/"):
                 self._list(path.removeprefix("/api/models/"))
             else:
@@ -171,14 +186,16 @@ class Handler(BaseHTTPRequestHandler):
             body = repository.files[file]
             self.answer(200, {"X-Repo-Commit": COMMIT, "ETag": f'"{git_digest(body)}"'}, body)
         else:
-            self._redirect(repository.files[file])
+            route = self.fake.xet_route or f"{self.fake.endpoint}/api/models/{name}/xet-read-token/{COMMIT}"
+            offered = {"X-Xet-Hash": digest_of(repository.files[file]), "X-Xet-Refresh-Route": route}
+            self._redirect(repository.files[file], offered if file in repository.xet else {})
 
-    def _redirect(self, content: bytes) -> None:
-        digest = hashlib.sha256(content).hexdigest()
+    def _redirect(self, content: bytes, offered: dict[str, str]) -> None:
+        digest = digest_of(content)
         size = len(content) if self.fake.announced_size is None else self.fake.announced_size
         linked = {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(size)}
         location = f"http://127.0.0.1:{self.fake.storage.server_port}/content/{digest}"
-        self.answer(302, {"X-Repo-Commit": COMMIT, "Location": location, **linked})
+        self.answer(302, {"X-Repo-Commit": COMMIT, "Location": location, **linked, **offered})
 
     def _admitted(self, name: str, revision: str) -> Repository | None:
         """Returns the repository, or answers why the caller does not get it."""
@@ -198,6 +215,16 @@ class Handler(BaseHTTPRequestHandler):
             return repository
         return None
 
+    def _send_xet_token(self, path: str) -> None:
+        name, _, revision = path.partition("/xet-read-token/")
+        if self._admitted(name, revision) is not None:
+            self.answer(200, xet.token_headers(f"http://127.0.0.1:{self.fake.xet.server_port}"), b"{}")
+
+    def _send_from_xet(self, path: str) -> None:
+        if self.fake.xet_fault is None or not self.fake.xet_fault(self):
+            content = self.content_of(path.split("/")[3] if "/reconstructions/" in path else path.split("/")[2])
+            self.answer(*xet.answer(path, self.headers.get("Range", ""), content, self.server.server_port))
+
     def _send_content(self, digest: str) -> None:
         if self.fake.content_fault is not None and self.fake.content_fault(self):
             return
@@ -211,9 +238,18 @@ class Handler(BaseHTTPRequestHandler):
     def wanted(self, digest: str) -> tuple[int, bytes]:
         """Returns where the answer is to start, and the whole content."""
         asked = self.headers.get("Range", "bytes=0-")
-        contents = [file for each in self.fake.repositories.values() for file in each.files.values()]
-        content = next(each for each in contents if hashlib.sha256(each).hexdigest() == digest)
-        return int(asked.removeprefix("bytes=").rstrip("-")), content
+        return int(asked.removeprefix("bytes=").rstrip("-")), self.content_of(digest)
+
+    def content_of(self, digest: str) -> bytes:
+        """Returns the content of a file in LFS."""
+        contents = (file for each in self.fake.repositories.values() for file in each.files.values())
+        return next(each for each in contents if digest_of(each) == digest)
+
+
+@lru_cache
+def digest_of(content: bytes) -> str:
+    """Returns what LFS calls the content; the fake's Xet calls it the same."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def git_digest(content: bytes) -> str:

@@ -274,6 +274,31 @@ def test_a_broken_sentencepiece_model_is_named(content: bytes, tmp_path: Path, c
         converted(checkpoint)
 
 
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        (b"\x0a\x03\x0a\x01\xff", "utf-8"),
+        (b"\x0a\x05\x0a\x01a\x18\x07", "not a sentencepiece model .7"),
+        (b"\x0a\x02\x18\x01", "a piece without text"),
+        (b"\x12\x02\x18\x01", "BPE"),
+        (b"\x12\x02\x18\x09", "BPE"),
+        (b"\x12\x03\x98\x02\x00", "byte_fallback"),
+        (b"\x1a\x03\x12\x01x", "normalises"),
+        (b"\x1a\x02\x20\x01", "white space"),
+    ],
+)
+def test_a_field_of_a_sentencepiece_model_without_an_equal_is_named(
+    fields: bytes, named: str, tmp_path: Path, converted: Convert
+) -> None:
+    """What is added to a sound file takes the place of its fields, or is one more piece."""
+    checkpoint = write_checkpoint(tmp_path / "tiny", TINY_LLAMA, TINY_LLAMA_SHAPES, "llama2_model_only")
+    with (checkpoint / "tokenizer.model").open("ab") as file:
+        file.write(fields)
+
+    with pytest.raises(ConversionError, match=rf"tokenizer\.model: .*{named}"):
+        converted(checkpoint)
+
+
 @pytest.mark.parametrize("content", [b"", b"x", b"!! 0\n", b"YQ== 0\nYg== 0\n", b"YQ== -1\n"])
 def test_a_broken_tiktoken_file_is_named(content: bytes, tmp_path: Path, converted: Convert) -> None:
     """A qwen.tiktoken that is none is refused by its name."""

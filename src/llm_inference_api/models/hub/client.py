@@ -1,6 +1,13 @@
 """The hub as a network peer: what it holds, the bytes of its files, and its refusals in words for people.
 
-The only module that makes huggingface_hub talk to the network. Every call here is one try with a timeout.
+Every call here is one try with a timeout. Listings and metadata come through huggingface_hub's own functions, and large
+files of the hub through its `xet_get` (see `xet.py`). Only the plain GET of a file's bytes is made here, over the
+library's session, headers and errors, because of what `hf_hub_download` and its `http_get` do in 2.4:
+
+- `hf_hub_download` writes to a file of a random name and deletes it when it fails: nothing is gone on from. It names the
+  branch's commit before its files are there, makes files visible unchecked, and compares no digest.
+- `http_get` hands on whole chunks of 10 MB alone. A cut connection loses what had arrived of one, and a slow one looks
+  like a stall. It sleeps for as long as a 429 says, takes any number of bytes, and recurses once per cut.
 """
 
 import re
@@ -8,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from importlib.util import find_spec
 
 import httpx2
 from huggingface_hub import (
@@ -19,7 +27,7 @@ from huggingface_hub import (
     set_client_factory,
 )
 from huggingface_hub.errors import FileMetadataError, HfHubHTTPError
-from huggingface_hub.utils import build_hf_headers, get_token, hf_raise_for_status
+from huggingface_hub.utils import XetFileData, build_hf_headers, get_token, hf_raise_for_status
 
 from llm_inference_api.config.addresses import is_loopback
 from llm_inference_api.errors import HubAccessError, HubError, ServiceError, UnavailableError
@@ -43,6 +51,8 @@ class RemoteFile:
     commit: str
     etag: str
     size: int
+    xet: XetFileData | None = None
+    """Where the content is found in Xet; None where it is to come over HTTP."""
 
     def __str__(self) -> str:
         return f"{self.repo}/{self.name}"
@@ -88,11 +98,19 @@ def head(repo: str, name: str, revision: str | None) -> RemoteFile:
     with _described(f"{repo}/{name}"):
         url = hf_hub_url(repo, name, revision=revision or DEFAULT_REVISION)
         said = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+        xet = said.xet_file_data if _uses_xet(said.xet_file_data) else None
     if said.commit_hash is None or not is_commit(said.commit_hash):
         raise _strange(f"{repo}/{name}", "no commit")
     if said.etag is None or not _ETAG.fullmatch(said.etag) or said.size is None:
         raise _strange(f"{repo}/{name}", "no usable etag or size")
-    return RemoteFile(repo, name, said.commit_hash, said.etag, said.size)
+    return RemoteFile(repo, name, said.commit_hash, said.etag, said.size, xet)
+
+
+def _uses_xet(data: XetFileData | None) -> bool:
+    """Whether Xet is offered, wanted, and renews its own tokens where the hub's may go."""
+    if data is None or constants.HF_HUB_DISABLE_XET or find_spec("hf_xet") is None:
+        return False
+    return _may_have_token(httpx2.URL(data.refresh_route), constants.ENDPOINT)
 
 
 @contextmanager
@@ -129,10 +147,14 @@ def keep_token(request: httpx2.Request, endpoint: str) -> None:
 
     huggingface_hub itself would also send it to the public hub when a mirror redirects there, and without encryption.
     """
-    hub = httpx2.URL(endpoint)
-    same = (request.url.scheme, request.url.host, request.url.port) == (hub.scheme, hub.host, hub.port)
-    if not same or (hub.scheme != "https" and not is_loopback(hub.host)):
+    if not _may_have_token(request.url, endpoint):
         request.headers.pop("Authorization", None)
+
+
+def _may_have_token(url: httpx2.URL, endpoint: str) -> bool:
+    hub = httpx2.URL(endpoint)
+    same = (url.scheme, url.host, url.port) == (hub.scheme, hub.host, hub.port)
+    return same and (hub.scheme == "https" or is_loopback(hub.host))
 
 
 @contextmanager

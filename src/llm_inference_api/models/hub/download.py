@@ -1,4 +1,7 @@
-"""How one model comes from the hub into the cache: ask, check the space, receive, check the content, publish."""
+"""How one model comes from the hub into the cache: ask, check the space, receive, check the content, publish.
+
+huggingface_hub 2.4 warns where the space is too small, and compares no digest: both are done here.
+"""
 
 import errno
 import os
@@ -12,6 +15,7 @@ from typing import Protocol, Self, TypeVar
 from llm_inference_api.errors import DiskFullError, HubAccessError, HubError, ServiceError, UnavailableError
 from llm_inference_api.models.hub import cache as hub_cache
 from llm_inference_api.models.hub import client as hub_client
+from llm_inference_api.models.hub import xet as hub_xet
 from llm_inference_api.models.hub.cache import Checksum, RepositoryCache, Working, is_commit, read_into
 from llm_inference_api.models.hub.client import RemoteFile
 from llm_inference_api.models.hub.messages import LocalFiles
@@ -148,6 +152,7 @@ class Download:
         self._report = report
         self._total = sum(file.size for each in wanted for file in each.files)
         self._done = 0
+        self._uses_xet = True
 
     def run(self) -> None:
         """Returns when all files are there. Raises ServiceError."""
@@ -195,6 +200,8 @@ class Download:
     def _receive(self, cache: RepositoryCache, file: RemoteFile) -> None:
         path = cache.partial(file.etag)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if self._may_use_xet(path, file):
+            self._receive_by_xet(path, file)
         with Partial(path, file, self._report.working) as partial:
             resumed = partial.size > 0
             self._fill(partial, file)
@@ -207,6 +214,27 @@ class Download:
                 raise _mismatch(file)
         path.replace(cache.blob(file.etag))
         cache.mark_sound(cache.blob(file.etag), file.etag)
+
+    def _may_use_xet(self, path: Path, file: RemoteFile) -> bool:
+        """Whether nothing is there yet that HTTP can go on from, and what comes can be checked."""
+        return self._uses_xet and file.xet is not None and not _size(path) and Checksum(file.etag, file.size).tells
+
+    def _receive_by_xet(self, path: Path, file: RemoteFile) -> None:
+        """Receives the content, or a part of it: what is lacking or wrong comes over HTTP."""
+        synced = 0
+
+        def note(size: int) -> None:
+            nonlocal synced
+            self._report.arrived(self._done + size, self._total)
+            if size - synced >= _SYNC_EVERY:
+                synced = size
+                _sync(path)
+
+        try:
+            hub_xet.receive(file, path, note)
+        except Exception as error:
+            self._uses_xet = False
+            self._report.warned(f"{file} does not come by Xet ({hub_xet.reason(error)}); it goes on over HTTP")
 
     def _fill(self, partial: "Partial", file: RemoteFile) -> None:
         """Receives what the part lacks, in as many tries as bring something."""
@@ -339,6 +367,11 @@ def _lacking(cache: RepositoryCache, file: RemoteFile) -> int:
     """Returns the bytes that are still to come; none where another commit has the same content."""
     there = (_size(cache.blob(file.etag)), _size(cache.partial(file.etag)))
     return 0 if there[0] == file.size else max(file.size - there[1], 0)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _size(path: Path) -> int:

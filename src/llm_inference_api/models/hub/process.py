@@ -30,13 +30,28 @@ _QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_VERBOSITY": "error",
 }
+_XET = {
+    "HF_XET_CLIENT_CONNECT_TIMEOUT": "10s",
+    "HF_XET_CLIENT_READ_TIMEOUT": "15s",
+    "HF_XET_CLIENT_RETRY_BASE_DELAY": "1s",
+    "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2",
+    "HF_XET_RECONSTRUCTION_DOWNLOAD_BUFFER_LIMIT": "256mb",
+    "HF_XET_RECONSTRUCTION_DOWNLOAD_BUFFER_PERFILE_SIZE": "256mb",
+    "HF_XET_RECONSTRUCTION_DOWNLOAD_BUFFER_SIZE": "256mb",
+    "HF_XET_LOG_DEST": os.devnull,
+}
+"""What hf_xet does where the environment says nothing else.
+
+Its own values (1.8) are for another place: it would try a store that cannot be reached for longer than
+LLM_DOWNLOAD_STALL_TIMEOUT before HTTP takes its turn, buffer up to 6 GB that no memory budget counts, and write logs.
+"""
 
 
 def run(connection: Connection, job: Job) -> None:
     """Downloads the model, says so, and ends; ends at once where the other side of the connection closes."""
     parent = Parent(connection)
     parent.watch()
-    os.environ.update(_QUIET | dict(job.environment))
+    os.environ.update(_XET | dict(os.environ) | _QUIET | dict(job.environment))
     outbox = Outbox(parent)
     try:
         outbox.send(Fetched(_fetch(job, outbox)))

@@ -1,26 +1,47 @@
 """tokenizer.model: the protobuf of a sentencepiece model; llama.cpp's algorithm equals its BPE kind.
 
-Only these fields are read (sentencepiece_model.proto of google/sentencepiece), without a protobuf library.
+Field names, numbers and defaults are those of `src/sentencepiece_model.proto` in google/sentencepiece (proto2,
+Apache-2.0). Only the fields that are read here are declared; protobuf skips all others.
 """
 
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gguf import TokenType
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
 
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.tokenizer.vocabulary import SPACE_MARK, Token, Vocabulary
 
-# ModelProto
-_PIECES, _TRAINER, _NORMALIZER = 1, 2, 3
-# SentencePiece
-_PIECE, _SCORE, _TYPE = 1, 2, 3
-# TrainerSpec
-_MODEL_TYPE, _BYTE_FALLBACK = 3, 35
-# NormalizerSpec
-_CHARSMAP, _ADD_DUMMY_PREFIX, _REMOVE_EXTRA_WHITESPACES = 2, 3, 4
+_Kind = FieldDescriptorProto
+_SCHEMA = {
+    # Where proto2's own types let faults pass, others of the same encoding are declared: an enum of an unknown value
+    # reads as if it were not set, and a string is not checked to be UTF-8.
+    "SentencePiece": (
+        ("piece", 1, _Kind.TYPE_BYTES, None),
+        ("score", 2, _Kind.TYPE_FLOAT, None),
+        ("type", 3, _Kind.TYPE_INT32, "1"),
+    ),
+    "TrainerSpec": (
+        ("model_type", 3, _Kind.TYPE_INT32, "1"),
+        ("byte_fallback", 35, _Kind.TYPE_BOOL, None),
+    ),
+    "NormalizerSpec": (
+        ("precompiled_charsmap", 2, _Kind.TYPE_BYTES, None),
+        ("add_dummy_prefix", 3, _Kind.TYPE_BOOL, "true"),
+        ("remove_extra_whitespaces", 4, _Kind.TYPE_BOOL, "true"),
+    ),
+    "ModelProto": (
+        ("pieces", 1, "SentencePiece", None),
+        ("trainer_spec", 2, "TrainerSpec", None),
+        ("normalizer_spec", 3, "NormalizerSpec", None),
+    ),
+}
+"""Messages with the name, number, type and default of their fields. `pieces` alone is repeated."""
 
 _BPE = 2
 _KINDS = {
@@ -36,15 +57,16 @@ _KINDS = {
 _DEFAULTS = {"bos": "<s>", "eos": "</s>", "unknown": "<unk>"}
 _SPECIAL = (TokenType.CONTROL, TokenType.UNKNOWN)
 
-Field = int | float | bytes
-
 
 @dataclass(frozen=True, slots=True)
 class SentencePieceModel:
+    """The pieces of a model in the order of their ids, and whether a space is put before the text."""
+
     pieces: list[Token]
     dummy_prefix: bool
 
     def vocabulary(self) -> Vocabulary:
+        """Returns the model in the terms of a GGUF file."""
         named = {token.text: id_ for id_, token in enumerate(self.pieces) if token.kind in _SPECIAL}
         defaults = {name: named[text] for name, text in _DEFAULTS.items() if text in named}
         tokens = dict(enumerate(self.pieces))
@@ -52,76 +74,55 @@ class SentencePieceModel:
 
 
 def read_sentencepiece(path: Path) -> SentencePieceModel:
+    """Returns the model of the file. Raises ConversionError where it is none, or has no equal in llama.cpp."""
     try:
-        fields = list(_fields(path.read_bytes()))
-        trainer = dict(_message(fields, _TRAINER))
-        normalizer = dict(_message(fields, _NORMALIZER))
-        pieces = [
-            _piece(dict(_fields(value))) for number, value in fields if number == _PIECES and isinstance(value, bytes)
-        ]
-    except (ValueError, IndexError, KeyError, struct.error) as error:
+        model = _model_class().FromString(path.read_bytes())
+        pieces = [_token(piece) for piece in model.pieces]
+    except (DecodeError, ValueError, KeyError) as error:
         raise ConversionError(f"{path.name}: not a sentencepiece model ({error})") from error
-    _check(path.name, trainer, normalizer, pieces)
-    return SentencePieceModel(pieces, bool(normalizer.get(_ADD_DUMMY_PREFIX, 1)))
+    _check(path.name, model, pieces)
+    return SentencePieceModel(pieces, model.normalizer_spec.add_dummy_prefix)
 
 
-def _check(name: str, trainer: dict[int, Field], normalizer: dict[int, Field], pieces: list[Token]) -> None:
-    if trainer.get(_MODEL_TYPE, 1) != _BPE:
+def _check(name: str, model: Any, pieces: list[Token]) -> None:
+    trainer, normalizer = model.trainer_spec, model.normalizer_spec
+    if trainer.model_type != _BPE:
         raise ConversionError(
             f"{name}: must be of sentencepiece's BPE kind; llama.cpp has no equal for the others here"
         )
-    if not trainer.get(_BYTE_FALLBACK) or sum(token.kind is TokenType.BYTE for token in pieces) != 256:
+    if not trainer.byte_fallback or sum(token.kind is TokenType.BYTE for token in pieces) != 256:
         raise ConversionError(
             f"{name}: must have byte_fallback, without which llama.cpp cannot write unknown characters"
         )
-    if normalizer.get(_CHARSMAP):
+    if normalizer.precompiled_charsmap:
         raise ConversionError(f"{name}: normalises characters before it splits text, which llama.cpp has no equal for")
-    if normalizer.get(_REMOVE_EXTRA_WHITESPACES, 1):
+    if normalizer.remove_extra_whitespaces:
         raise ConversionError(f"{name}: removes extra white space, which llama.cpp has no equal for")
 
 
-def _piece(fields: dict[int, Field]) -> Token:
-    text, score, kind = fields[_PIECE], fields.get(_SCORE, 0.0), _KINDS[int(fields.get(_TYPE, 1))]
-    written = bytes(text).decode("utf-8") if isinstance(text, bytes) else ""
-    return Token(written.replace(SPACE_MARK, " ") if kind is TokenType.USER_DEFINED else written, kind, float(score))
+def _token(piece: Any) -> Token:
+    if not piece.HasField("piece"):
+        raise ValueError("a piece without text")
+    text, kind = piece.piece.decode(), _KINDS[piece.type]
+    return Token(text.replace(SPACE_MARK, " ") if kind is TokenType.USER_DEFINED else text, kind, piece.score)
 
 
-def _message(fields: list[tuple[int, Field]], wanted: int) -> Iterator[tuple[int, Field]]:
-    for number, value in fields:
-        if number == wanted and isinstance(value, bytes):
-            yield from _fields(value)
+def _model_class() -> Any:
+    """Returns the class of ModelProto messages.
 
-
-def _fields(data: bytes) -> Iterator[tuple[int, Field]]:
-    """Number and value of each field (https://protobuf.dev/programming-guides/encoding)."""
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        number, wire = tag >> 3, tag & 7
-        if wire == 0:
-            value, at = _varint(data, at)
-            yield number, value
-        elif wire == 2:
-            size, at = _varint(data, at)
-            if at + size > len(data):
-                raise ValueError("truncated")
-            yield number, data[at : at + size]
-            at += size
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
-            yield number, struct.unpack_from("<d" if wire == 1 else "<f", data, at)[0]
-            at += size
-        else:
-            raise ValueError(f"wire type {wire}")
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")
+    Its descriptors are in a pool of their own: the default pool refuses a second definition of `sentencepiece`'s
+    messages, and the packages sentencepiece and transformers bring one.
+    """
+    file = FileDescriptorProto(name="sentencepiece_model.proto", package="sentencepiece")
+    for name, fields in _SCHEMA.items():
+        message = file.message_type.add(name=name)
+        for field, number, kind, default in fields:
+            label = _Kind.LABEL_REPEATED if field == "pieces" else _Kind.LABEL_OPTIONAL
+            added = message.field.add(name=field, number=number, label=label, default_value=default)
+            if isinstance(kind, str):
+                added.type, added.type_name = _Kind.TYPE_MESSAGE, f".sentencepiece.{kind}"
+            else:
+                added.type = kind
+    pool = DescriptorPool()
+    pool.Add(file)
+    return GetMessageClass(pool.FindMessageTypeByName("sentencepiece.ModelProto"))
