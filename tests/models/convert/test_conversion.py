@@ -10,7 +10,7 @@ import pytest
 from gguf.quants import dequantize
 from safetensors.numpy import load_file
 
-from llm_inference_api.models.convert.cache import cached_name, checkpoint_digest
+from llm_inference_api.models.convert.cache import cached_name, checkpoint_fingerprint
 from llm_inference_api.models.convert.conversion import convert_checkpoint
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.tensors.element_type import Dtype
@@ -218,10 +218,10 @@ def test_a_failed_conversion_leaves_nothing(tiny_llama: Path, tmp_path: Path) ->
 
 def test_the_cache_name_follows_source_and_type(tiny_llama: Path) -> None:
     """Another content or type has another name; the same has the same."""
-    digest = checkpoint_digest(tiny_llama)
-    name = cached_name(digest, "Q4_K_M")
+    fingerprint = checkpoint_fingerprint(tiny_llama)
+    name = cached_name(fingerprint, "Q4_K_M")
 
-    assert name == cached_name(checkpoint_digest(tiny_llama), "q4_k_m")
-    assert name != cached_name(digest, "Q8_0")
+    assert name == cached_name(checkpoint_fingerprint(tiny_llama), "q4_k_m")
+    assert name != cached_name(fingerprint, "Q8_0")
     (tiny_llama / "tokenizer_config.json").write_text("{}")
-    assert name != cached_name(checkpoint_digest(tiny_llama), "Q4_K_M")
+    assert name != cached_name(checkpoint_fingerprint(tiny_llama), "Q4_K_M")

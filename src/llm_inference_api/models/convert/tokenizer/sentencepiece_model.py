@@ -11,7 +11,7 @@ from pathlib import Path
 from gguf import TokenType
 
 from llm_inference_api.models.convert.errors import ConversionError
-from llm_inference_api.models.convert.tokenizer.vocabulary import SPACE_MARK, Token, Vocabulary
+from llm_inference_api.models.convert.tokenizer.vocabulary import SPACE_MARK, GgufToken, GgufVocabulary
 
 # ModelProto
 _PIECES, _TRAINER, _NORMALIZER = 1, 2, 3
@@ -41,17 +41,21 @@ Field = int | float | bytes
 
 @dataclass(frozen=True, slots=True)
 class SentencePieceModel:
-    pieces: list[Token]
+    """The pieces of a model in the order of their ids, and whether a space is put before the text."""
+
+    pieces: list[GgufToken]
     dummy_prefix: bool
 
-    def vocabulary(self) -> Vocabulary:
+    def vocabulary(self) -> GgufVocabulary:
+        """Returns the model in the terms of a GGUF file."""
         named = {token.text: id_ for id_, token in enumerate(self.pieces) if token.kind in _SPECIAL}
         defaults = {name: named[text] for name, text in _DEFAULTS.items() if text in named}
         tokens = dict(enumerate(self.pieces))
-        return Vocabulary("llama", "default", tokens, space_prefix=self.dummy_prefix, default_ids=defaults)
+        return GgufVocabulary("llama", "default", tokens, space_prefix=self.dummy_prefix, default_ids=defaults)
 
 
 def read_sentencepiece(path: Path) -> SentencePieceModel:
+    """Returns the model in a file. Raises ConversionError where there is none that llama.cpp has an equivalent for."""
     try:
         fields = list(_fields(path.read_bytes()))
         trainer = dict(_message(fields, _TRAINER))
@@ -65,7 +69,7 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
     return SentencePieceModel(pieces, bool(normalizer.get(_ADD_DUMMY_PREFIX, 1)))
 
 
-def _check(name: str, trainer: dict[int, Field], normalizer: dict[int, Field], pieces: list[Token]) -> None:
+def _check(name: str, trainer: dict[int, Field], normalizer: dict[int, Field], pieces: list[GgufToken]) -> None:
     if trainer.get(_MODEL_TYPE, 1) != _BPE:
         raise ConversionError(
             f"{name}: must be of sentencepiece's BPE kind; llama.cpp has no equal for the others here"
@@ -80,10 +84,12 @@ def _check(name: str, trainer: dict[int, Field], normalizer: dict[int, Field], p
         raise ConversionError(f"{name}: removes extra white space, which llama.cpp has no equal for")
 
 
-def _piece(fields: dict[int, Field]) -> Token:
+def _piece(fields: dict[int, Field]) -> GgufToken:
     text, score, kind = fields[_PIECE], fields.get(_SCORE, 0.0), _KINDS[int(fields.get(_TYPE, 1))]
     written = bytes(text).decode("utf-8") if isinstance(text, bytes) else ""
-    return Token(written.replace(SPACE_MARK, " ") if kind is TokenType.USER_DEFINED else written, kind, float(score))
+    return GgufToken(
+        written.replace(SPACE_MARK, " ") if kind is TokenType.USER_DEFINED else written, kind, float(score)
+    )
 
 
 def _message(fields: list[tuple[int, Field]], wanted: int) -> Iterator[tuple[int, Field]]:
