@@ -109,7 +109,9 @@ def serving(python: str, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], s
     others = {name: value for name, value in os.environ.items() if not name.startswith("LLM_")}
     command = [python, "-c", SERVE, python, "serve", "--no-envoy"]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env={**others, **variables}, stdout=output, stderr=output)
+        process = subprocess.Popen(  # noqa: S603 - our own command line
+            command, env={**others, **variables}, stdout=output, stderr=output
+        )
     try:
         yield process, f"127.0.0.1:{port}"
     finally:
