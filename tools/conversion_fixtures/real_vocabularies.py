@@ -23,7 +23,7 @@ from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES
 from tools.conversion_fixtures.corpus import plain_lines
 
 
-class ByteLevel(NamedTuple):
+class ByteLevelOptions(NamedTuple):
     """What a vocabulary file does not say about a byte-level BPE."""
 
     steps: tuple[pre_tokenizers.PreTokenizer, ...] = ()
@@ -34,11 +34,11 @@ class ByteLevel(NamedTuple):
 
 SENTENCEPIECE = ("llama-spm", "phi-3")
 BYTE_LEVEL = {
-    "gpt-2": ByteLevel(),
-    "gpt-neox": ByteLevel(nfc=True),
-    "llama-bpe": ByteLevel((pre_tokenizers.Split(Regex(pre_tokenizer.LLAMA3), "isolated"),), ignore_merges=True),
-    "qwen2": ByteLevel((pre_tokenizers.Split(Regex(pre_tokenizer.QWEN2), "isolated"),), nfc=True),
-    "starcoder": ByteLevel((pre_tokenizers.Digits(individual_digits=True),)),
+    "gpt-2": ByteLevelOptions(),
+    "gpt-neox": ByteLevelOptions(nfc=True),
+    "llama-bpe": ByteLevelOptions((pre_tokenizers.Split(Regex(pre_tokenizer.LLAMA3), "isolated"),), ignore_merges=True),
+    "qwen2": ByteLevelOptions((pre_tokenizers.Split(Regex(pre_tokenizer.QWEN2), "isolated"),), nfc=True),
+    "starcoder": ByteLevelOptions((pre_tokenizers.Digits(individual_digits=True),)),
 }
 """Names of vocabulary files, without "ggml-vocab-"."""
 

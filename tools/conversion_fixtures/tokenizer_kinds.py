@@ -160,7 +160,7 @@ def gemma(directory: Path) -> None:
 
 
 @dataclass(frozen=True)
-class ByteLevel:
+class TrainedByteLevel:
     """A byte-level BPE to train."""
 
     specials: tuple[str, ...] = ()
@@ -211,7 +211,7 @@ def llama3(directory: Path) -> None:
     """Writes Llama 3's."""
     bos = "<|begin_of_text|>"
     others = ("<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
-    ByteLevel((bos, *others), patterns=(pre_tokenizer.LLAMA3,), ignore_merges=True, bos=bos).write(directory)
+    TrainedByteLevel((bos, *others), patterns=(pre_tokenizer.LLAMA3,), ignore_merges=True, bos=bos).write(directory)
 
 
 def dbrx(directory: Path) -> None:
@@ -219,35 +219,35 @@ def dbrx(directory: Path) -> None:
     spelled = pre_tokenizer.LLAMA3.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'(?i:[sdmt]|ll|ve|re)")
     spelled = spelled.replace(r"?\p{L}+", r"?+\p{L}+").replace(r"[^\s\p{L}\p{N}]+[\r\n]*", r"[^\s\p{L}\p{N}]++[\r\n]*")
     spelled = spelled.replace(r"|\s*[\r\n]+|", r"|\s*[\r\n]|")
-    ByteLevel(_CHAT, patterns=(spelled,)).write(directory)
+    TrainedByteLevel(_CHAT, patterns=(spelled,)).write(directory)
 
 
 def qwen2(directory: Path) -> None:
     """Writes Qwen2's: NFC, and added tokens that text contains."""
     plain = ("<tool_call>", "</tool_call>", "<|fim_prefix|>")
-    ByteLevel(_CHAT, plain, (pre_tokenizer.QWEN2,), nfc=True).write(directory)
+    TrainedByteLevel(_CHAT, plain, (pre_tokenizer.QWEN2,), nfc=True).write(directory)
 
 
 def stablelm2(directory: Path) -> None:
     """Writes StableLM 2's: Qwen2's pattern in another spelling."""
-    ByteLevel(_CHAT, patterns=(pre_tokenizer.QWEN2.replace(r"\p{N}|", r"\p{N}{1}|"),)).write(directory)
+    TrainedByteLevel(_CHAT, patterns=(pre_tokenizer.QWEN2.replace(r"\p{N}|", r"\p{N}{1}|"),)).write(directory)
 
 
 def gpt2(directory: Path) -> None:
     """Writes Phi-2's: GPT-2's with runs of white space as added tokens."""
     runs = [" " * n for n in range(8, 1, -1)] + ["\t" * n for n in range(4, 1, -1)]
-    ByteLevel(("<|endoftext|>",), tuple(runs)).write(directory)
+    TrainedByteLevel(("<|endoftext|>",), tuple(runs)).write(directory)
 
 
 def neox(directory: Path) -> None:
     """Writes StableLM 1's: GPT-2's pattern after NFC."""
     runs = tuple(" " * n for n in range(8, 1, -1))
-    ByteLevel(("<|endoftext|>", "<|padding|>"), runs, nfc=True).write(directory)
+    TrainedByteLevel(("<|endoftext|>", "<|padding|>"), runs, nfc=True).write(directory)
 
 
 def smollm(directory: Path) -> None:
     """Writes SmolLM's: GPT-2's pattern with single digits."""
-    ByteLevel(_CHAT, digits=True).write(directory)
+    TrainedByteLevel(_CHAT, digits=True).write(directory)
 
 
 QWEN_SPECIALS = (*_CHAT, *(f"<|extra_{n}|>" for n in range(205)))
@@ -256,7 +256,7 @@ QWEN_RANKS = 340
 
 def qwen1(directory: Path) -> None:
     """Writes qwen.tiktoken: the merges of a trained byte-level BPE, by rank."""
-    ByteLevel(patterns=(pre_tokenizer.QWEN2,)).write(directory)
+    TrainedByteLevel(patterns=(pre_tokenizer.QWEN2,)).write(directory)
     trained = json.loads((directory / "tokenizer.json").read_text())
     (directory / "tokenizer.json").unlink()
     bytes_of = {character: byte for byte, character in byte_characters().items()}
