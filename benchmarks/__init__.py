@@ -1,1 +1,1 @@
-"""Programs that measure, and what they found."""
+"""Benchmark programs, with their results in README.md."""

@@ -1,7 +1,8 @@
-"""Measures what constraints that try to cost too much cost others: the steps of a free stream beside each.
+"""Measures how much adversarial constraints slow down other requests.
 
-Run as `python -m benchmarks.bombs [--model FILE.gguf]` on a machine that does nothing else. For each it prints how soon
-it was refused, or the median time of the steps with it and a free stream, as a multiple of those with two free streams.
+Run as `python -m benchmarks.bombs [--model FILE.gguf]` on an idle machine. For each constraint of tests/fakes/bombs.py
+it prints the time until it was refused, or the median step time of one stream with the constraint and one without,
+absolute and relative to two streams without.
 """
 
 import argparse
@@ -21,13 +22,22 @@ from llm_inference_api.worker.parts import Parts, build
 from tests.fakes.bombs import BOMBS
 
 _FIRST = 3
-"""Steps that compute the prompts."""
+"""Leading steps that prefill the prompts and are not counted."""
 
 
 def step(parts: Parts, beside: Constraint | None, tokens: int) -> float:
-    """Returns the median seconds of a step with a free stream and another; NaN where the other ends at once.
+    """Returns the median step time, in seconds, of an unconstrained stream and another one.
 
-    Raises what refuses the other.
+    Args:
+        parts: A worker's parts with a loaded model.
+        beside: The constraint of the other stream; None for none.
+        tokens: Maximum tokens of each stream.
+
+    Returns:
+        NaN where the other stream ends before its prompt's steps are over.
+
+    Raises:
+        ServiceError: The constraint is refused.
     """
     assert parts.engine is not None
     free = Stopping(tokens, ignore_eos=True)
@@ -42,7 +52,7 @@ def step(parts: Parts, beside: Constraint | None, tokens: int) -> float:
 
 
 def _steps(engine: Engine) -> list[float]:
-    """Returns the seconds of the steps until one of both ends."""
+    """Runs the engine until it is idle; returns the seconds of each step until the first stream ended."""
     seconds, both = [], True
     while engine.busy:
         started = time.perf_counter()
@@ -54,7 +64,7 @@ def _steps(engine: Engine) -> list[float]:
 
 
 def main() -> None:
-    """Measures every bomb of the tests."""
+    """Measures every constraint of the tests."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=Path(llm_inference_api.demo.__file__).parent / "demo.gguf")
     parser.add_argument("--threads", type=int, default=1)

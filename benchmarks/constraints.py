@@ -1,8 +1,7 @@
-"""Measures what restricted answers cost: the mask of a token, and the tokens per second of streams with a schema.
+"""Measures the cost of structured output: the time of a token mask, and the throughput of streams with constraints.
 
-Run as `python -m benchmarks.constraints [--model FILE.gguf]` on a machine that does nothing else. The vocabularies are
-made up, of pieces of words as real ones have them; the streams are those of a model, the bundled one unless another is
-named.
+Run as `python -m benchmarks.constraints [--model FILE.gguf]` on an idle machine. Masks are measured on synthetic
+vocabularies of word pieces, throughput with a model, the bundled one by default.
 """
 
 import argparse
@@ -43,11 +42,11 @@ _CONSTRAINTS = {
     "any JSON": '{"type": "array", "minItems": 100000}',
     "subsets of states": '{"type": "string", "pattern": ".*a.{20}b.*", "maxLength": 5000}',
 }
-"""What people ask for, the least and the most that they can."""
+"""Schemas: a typical one, the least restrictive, and one whose automaton has very many states."""
 
 
 class _Vocabulary:
-    """What llguidance wants of a tokenizer."""
+    """A synthetic vocabulary with the interface that llguidance's TokenizerWrapper expects."""
 
     def __init__(self, size: int) -> None:
         chance = random.Random(size)
@@ -63,13 +62,13 @@ class _Vocabulary:
         self.eos_token_id = size - 1
 
     def __call__(self, text: str | bytes) -> list[int]:
-        """Returns a token for each byte."""
+        """Returns a token id for each byte of the text."""
         data = text.encode() if isinstance(text, str) else text
         return [self.tokens.index(bytes([value])) for value in data]
 
 
 def mask_cost(size: int, name: str) -> None:
-    """Prints what the masks of an answer of random allowed tokens take."""
+    """Prints the time to compile a constraint and to compute the masks of 1,000 random allowed tokens."""
     tokenizer = LLTokenizer(TokenizerWrapper(_Vocabulary(size)))
     constraint = Constraint(Language.JSON_SCHEMA, _CONSTRAINTS[name], name)
     started = time.perf_counter()
@@ -94,9 +93,14 @@ def mask_cost(size: int, name: str) -> None:
 
 
 def throughput(model: Path, threads: int, streams: int, names: list[str | None]) -> None:
-    """Prints the tokens per second of streams that begin together, each with the constraint of its name.
+    """Prints the tokens per second of streams that start together.
 
-    Where there are free streams among them, theirs alone, up to their end.
+    Args:
+        model: GGUF file.
+        threads: Threads of llama.cpp.
+        streams: Number of streams.
+        names: The constraint of each stream, a key of _CONSTRAINTS; None for an unconstrained one. If there are
+            unconstrained streams, only they are counted, until they end.
     """
     context = ContextChoice(length=1024, cache_tokens=1024 * streams)
     config = EngineConfig(model, threads, streams, _TOKENS, queue_timeout=60.0, context=context)

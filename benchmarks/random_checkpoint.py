@@ -1,7 +1,7 @@
-"""Writes a checkpoint of random weights in the shape of TinyLlama-1.1B: 2.2 GB of F16 in safetensors.
+"""Writes a checkpoint with random weights and the shape of TinyLlama-1.1B: 2.2 GB of float16 in safetensors.
 
-Run as `python -m benchmarks.random_checkpoint DIRECTORY`. Its answers are noise; its speed and size are those of the
-real one. The tokenizer is a small one of the tests, so most of the 32,000 tokens are unused.
+Run as `python -m benchmarks.random_checkpoint DIRECTORY`. Speed and size are those of the real model, its output is
+noise. The tokenizer is one of the tests' fixtures, so that most of the 32,000 tokens are unused.
 """
 
 import argparse
@@ -32,7 +32,7 @@ CONFIG = {
 
 
 def write(directory: Path) -> None:
-    """Writes the checkpoint, a shard for each layer."""
+    """Writes the checkpoint: a shard for the embedding and output matrix, and one for each layer."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.json").write_text(json.dumps(CONFIG))
     for name in ("tokenizer.json", "tokenizer.model"):

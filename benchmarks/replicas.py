@@ -1,8 +1,8 @@
-"""Compares fronts of the same replicas by what conversations find in the caches, over gRPC.
+"""Compares load balancers in front of the same replicas by the share of prompt tokens that come from a cache.
 
-Run as `python -m benchmarks.replicas on=localhost:8091 off=localhost:8092 [--model ID]`. Callers hold conversations;
-each turn repeats the whole of what was said. The fronts take turns, each with conversations of its own, so that both
-see the same weather; a line is one front over all rounds.
+Run as `python -m benchmarks.replicas on=localhost:8091 off=localhost:8092 [--model ID]`. Callers hold conversations
+over gRPC; each turn repeats all earlier ones. The balancers are measured in alternating rounds, so that other load on
+the machine affects all of them; each prints one line.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from llm_inference.v1 import inference_pb2, inference_pb2_grpc
 
 @dataclass
 class Front:
-    """What was seen at one front."""
+    """One load balancer, with what was measured through it."""
 
     name: str
     stub: Any
@@ -41,7 +41,7 @@ class Front:
 
 
 async def converse(front: Front, options: argparse.Namespace, seed: int) -> None:
-    """Holds one conversation. All have the same system prompt, and a document of their own as the first message."""
+    """Holds one conversation: a system prompt that all share, and a first message that depends on the seed."""
     messages = [_said("system", words(50, 1)), _said("user", words(options.document, seed))]
     for turn in range(options.turns):
         request = inference_pb2.ChatRequest(messages=messages, model=options.model, max_tokens=24, ignore_eos=True)
@@ -58,14 +58,14 @@ async def converse(front: Front, options: argparse.Namespace, seed: int) -> None
 
 
 async def one_round(front: Front, options: argparse.Namespace, seed: int) -> None:
-    """Has all callers hold a conversation at once."""
+    """Runs one conversation of each caller, all at the same time."""
     started = time.perf_counter()
     await asyncio.gather(*(converse(front, options, seed + 1000 * caller) for caller in range(options.callers)))
     front.wall += time.perf_counter() - started
 
 
 async def main() -> None:
-    """Measures all fronts and prints a line for each."""
+    """Measures all load balancers and prints a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("fronts", nargs="+", help="NAME=HOST:PORT")
     parser.add_argument("--model", default="")

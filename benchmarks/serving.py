@@ -1,8 +1,7 @@
-"""Measures a running service as its callers see it, over gRPC.
+"""Measures throughput and latency of a running service over gRPC.
 
-Run as `python -m benchmarks.serving --address localhost:50051 [--model ID]` on a machine that does nothing else. Each
-line is one scenario: tokens per second of all streams together, the time to the first token, and the longest silence
-between two deltas of a stream.
+Run as `python -m benchmarks.serving --address localhost:50051 [--model ID]` on an idle machine. Each line is a
+scenario: tokens per second of all streams together, time to the first token, and the longest gap between two deltas.
 """
 
 import argparse
@@ -39,12 +38,14 @@ _WORDS = [
 
 @dataclass
 class Stream:
-    """What one caller saw."""
+    """One stream as its caller received it; times are those of time.perf_counter."""
 
     started: float
     arrivals: list[float] = field(default_factory=list)
+    """The time of each delta with text."""
     tokens: int = 0
     cached: int = 0
+    """Prompt tokens from the prefix cache."""
 
     @property
     def first(self) -> float:
@@ -53,12 +54,12 @@ class Stream:
 
     @property
     def longest_gap(self) -> float:
-        """Seconds of the longest silence after the first delta."""
+        """Seconds of the longest gap between two deltas."""
         return max((later - earlier for earlier, later in itertools.pairwise(self.arrivals)), default=0.0)
 
 
 async def call(stub: Any, prompt: str, max_tokens: int, model: str) -> Stream:
-    """Reads one stream to its end."""
+    """Returns one stream, read to its end."""
     request = inference_pb2.GenerateRequest(prompt=prompt, model=model, max_tokens=max_tokens, ignore_eos=True)
     stream = Stream(time.perf_counter())
     async for part in stub.GenerateStream(request):
@@ -70,12 +71,12 @@ async def call(stub: Any, prompt: str, max_tokens: int, model: str) -> Stream:
 
 
 def words(count: int, seed: int) -> str:
-    """Returns so many words, the same for the same seed."""
+    """Returns `count` random words, which depend on the seed alone."""
     return " ".join(random.Random(seed).choices(_WORDS, k=count))
 
 
 async def together(stub: Any, name: str, prompts: list[str], max_tokens: int, model: str) -> None:
-    """Runs the prompts at the same time and prints what was seen."""
+    """Runs all prompts concurrently and prints throughput, latency and cached tokens."""
     started = time.perf_counter()
     streams = await asyncio.gather(*(call(stub, prompt, max_tokens, model) for prompt in prompts))
     wall = time.perf_counter() - started
@@ -91,7 +92,7 @@ async def together(stub: Any, name: str, prompts: list[str], max_tokens: int, mo
 
 
 async def beside_a_long_prompt(stub: Any, model: str, prompt_words: int) -> None:
-    """Prints the longest silence of four running streams while a long prompt is computed."""
+    """Prints the longest gap in four running streams while a long prompt is prefilled."""
     running = [asyncio.create_task(call(stub, words(8, seed), 96, model)) for seed in range(900, 904)]
     await asyncio.sleep(1.0)
     started = time.perf_counter()
@@ -103,7 +104,7 @@ async def beside_a_long_prompt(stub: Any, model: str, prompt_words: int) -> None
 
 
 async def short_calls(stub: Any, model: str, callers: int, each: int) -> None:
-    """Prints how many calls of 4 tokens a second callers get that call again at once: what surrounds a model costs."""
+    """Prints the rate and latency of unary calls of 4 tokens, sent back to back: the overhead around the model."""
     seconds: list[float] = []
 
     async def caller(number: int) -> None:

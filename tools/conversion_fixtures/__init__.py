@@ -1,0 +1,1 @@
+"""Generation of tests/models/convert/fixtures with the programs whose results conversion must reproduce."""

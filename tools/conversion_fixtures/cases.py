@@ -1,4 +1,4 @@
-"""The tiny checkpoints: a configuration for each family and each feature that changes the computation."""
+"""Tiny checkpoints: a configuration for each family and each feature that changes the computation."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import transformers as tf
 
 VOCAB = 600
+"""Rows of the embedding."""
 SIZES: dict[str, Any] = {
     "vocab_size": VOCAB,
     "hidden_size": 48,
@@ -19,6 +20,7 @@ SIZES: dict[str, Any] = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+"""Hyperparameters that all configurations share."""
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64}
 LLAMA3 = {
     "rope_type": "llama3",
@@ -32,18 +34,27 @@ LLAMA3 = {
 
 @dataclass(frozen=True)
 class Case:
+    """One checkpoint."""
+
     family: str
+    """The family's name for people."""
     features: str
+    """What the case covers, for people."""
     tokenizer: str
+    """A name of tokenizer_kinds.KINDS."""
     config: Any
+    """A configuration of transformers."""
     length: int = 96
-    context: int | None = None  # llama.cpp's n_ctx where it matters
-    changes: dict[str, Any] = field(default_factory=dict)  # to config.json after transformers has written it
+    """Number of tokens whose logits are recorded."""
+    context: int | None = None
+    """llama.cpp's n_ctx where it changes the computation."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Changes to config.json after transformers has written it."""
 
 
-def _case(family: str, features: str, tokenizer: str, kind: Any, length: int = 96, **options: Any) -> Case:
-    own = {name: options.pop(name) for name in ("context", "changes") if name in options}
-    return Case(family, features, tokenizer, kind(**(SIZES | options)), length, **own)
+def _case(family: str, features: str, tokenizer: str, kind: Any, **options: Any) -> Case:
+    own = {name: options.pop(name) for name in ("length", "context", "changes") if name in options}
+    return Case(family, features, tokenizer, kind(**(SIZES | options)), **own)
 
 
 def _longrope(length: int, original: int, context: int) -> Case:
@@ -61,7 +72,7 @@ def _longrope(length: int, original: int, context: int) -> Case:
         f"longrope, {'long' if length > original else 'short'} factors",
         "phi3",
         tf.Phi3Config,
-        length,
+        length=length,
         context=context,
         rope_parameters=rope,
         sliding_window=None,

@@ -1,6 +1,6 @@
-"""Lines of text for comparing tokenizers: scripts, digits, code, white space, emoji, special tokens.
+"""Lines of text for the comparison of tokenizers: scripts, digits, code, white space, emoji, special tokens.
 
-Everything is written here or made from a seed, so the corpus needs no source and no licence but ours.
+Everything is written here or generated from a seed, so that the corpus is under the project's licence alone.
 """
 
 import random
@@ -97,7 +97,6 @@ WHITE_SPACE = [
 
 EMOJI = ["😀", "🚀", "👍🏽", "👩‍👩‍👧‍👦", "🏳️‍🌈", "😶‍🌫️", "🇩🇪🇯🇵", "❤️", "✅", "🦙🦙🦙", "1️⃣", "☃", "🤷🏿‍♀️", "🫠"]
 
-# Composed and decomposed forms, compatibility forms, marks without a base, other planes, private use.
 ODD = [
     "e\u0301",
     "\u00e9",
@@ -132,6 +131,7 @@ ODD = [
     "x²",
     "№5",
 ]
+"""Composed and decomposed forms, compatibility forms, marks without a base, other planes, private use, quotes."""
 
 _RANGES = [
     (0x20, 0x7E),
@@ -152,6 +152,7 @@ _RANGES = [
     (0x660, 0x669),
     (0x2150, 0x218B),
 ]
+"""First and last code points of the ranges that random characters come from."""
 
 
 def _unescaped(line: str) -> str:
@@ -181,7 +182,10 @@ def _words(source: random.Random, sentences: int = len(SENTENCES)) -> str:
 
 
 def training_lines(sentences: int = len(SENTENCES)) -> list[str]:
-    """Few sentences leave room in a small vocabulary for merges beside the characters."""
+    """Returns text to train tokenizers on, from the first `sentences` of SENTENCES.
+
+    The fewer there are, the fewer characters take room in a small vocabulary, and the more merges it has.
+    """
     source = random.Random(11)
     return [*SENTENCES[:sentences], *(_unescaped(line) for line in CODE)] * 8 + [
         _words(source, sentences) for _ in range(400)
@@ -189,7 +193,7 @@ def training_lines(sentences: int = len(SENTENCES)) -> list[str]:
 
 
 def plain_lines() -> list[str]:
-    """2,200 lines without special tokens."""
+    """Returns 2,200 lines without special tokens."""
     source = random.Random(7)
     code = [_unescaped(line) for line in CODE]
     fixed = [
@@ -214,7 +218,7 @@ def plain_lines() -> list[str]:
 
 
 def special_lines(tokens: list[str]) -> list[str]:
-    """300 lines with a tokenizer's added tokens among text."""
+    """Returns 300 lines with a tokenizer's added tokens among text."""
     source = random.Random(13)
     texts = [
         "",

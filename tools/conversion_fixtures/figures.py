@@ -1,10 +1,9 @@
-"""Prints the tables of docs/conversion.md from the fixtures; needs neither torch nor transformers.
+"""Prints the tables of docs/conversion.md, measured on the fixtures; needs neither torch nor transformers.
 
-Usage: PYTHONPATH=src:. python -m tools.conversion_fixtures.figures
+Run as `PYTHONPATH=src:. python -m tools.conversion_fixtures.figures`.
 """
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +24,14 @@ from tests.models.convert.test_logits import CASES, Reference, cosines
 from tools.conversion_fixtures.corpus import plain_lines
 
 
-def convert(checkpoint: Path, dtype: Dtype | None = None) -> Path:
+def _convert(checkpoint: Path, dtype: Dtype | None = None) -> Path:
     output = checkpoint.with_name(f"{checkpoint.name}-{dtype}.gguf")
     convert_checkpoint(checkpoint, output, dtype=dtype, progress=lambda *_: None)
     return output
 
 
 def families(work: Path) -> None:
+    """Prints the least cosine of logits and the share of equal best tokens, by family and dtype."""
     print("| family | features | F32 | F16 | BF16 |\n|---|---|---|---|---|")
     for name in CASES:
         reference = Reference.read(name)
@@ -39,7 +39,7 @@ def families(work: Path) -> None:
         checkpoint = write_checkpoint(work / name, case["config"], case["shapes"], case["tokenizer"])
         cells = []
         for dtype in Dtype:
-            with opened(convert(checkpoint, dtype)) as llama:
+            with opened(_convert(checkpoint, dtype)) as llama:
                 logits = llama.logits(reference.tokens, context=case["context"])
             same = np.mean(logits.argmax(1) == reference.best)
             cells.append(f"{cosines(logits, reference.logits).min():.6f} / {same:.1%}")
@@ -47,9 +47,10 @@ def families(work: Path) -> None:
 
 
 def tokenizers(work: Path) -> None:
+    """Prints the number of lines with the same token ids, by tokenizer."""
     print("\n| tokenizer | llama.cpp's | plain | with special tokens | as content |\n|---|---|---|---|---|")
     for kind in tokens.KINDS:
-        path = convert(write_checkpoint(work / f"t-{kind}", TINY_LLAMA, TINY_LLAMA_SHAPES, kind))
+        path = _convert(write_checkpoint(work / f"t-{kind}", TINY_LLAMA, TINY_LLAMA_SHAPES, kind))
         with opened(path, vocab_only=True) as llama:
             plain = [llama.tokens(llama.preparation.apply(line)) for line in plain_lines()]
             lines = tokens.mixed_lines(kind)
@@ -58,20 +59,21 @@ def tokenizers(work: Path) -> None:
             text = [llama.tokens(line, specials=False, around=False) for line in content]
             model, pre = (llama.metadata()[f"tokenizer.ggml.{key}"] for key in ("model", "pre"))
         results = {"plain": plain, "special": special, "text": text}
-        print(f"| {kind} | {model} {pre} | {' | '.join(share(kind, *item) for item in results.items())} |")
+        print(f"| {kind} | {model} {pre} | {' | '.join(_share(kind, *item) for item in results.items())} |")
 
 
-def share(kind: str, part: str, ids: list[list[int]]) -> str:
+def _share(kind: str, part: str, ids: list[list[int]]) -> str:
     wanted = tokens.recorded(kind, part)
     return f"{sum(map(list.__eq__, ids, wanted))} of {len(ids)}" if ids else "–"
 
 
 def packings(work: Path) -> None:
+    """Prints what GPTQ and AWQ layers become, and how far weights and logits are from the originals."""
     print("\n| checkpoint | becomes | weights, steps | stored, cosine | computed, cosine | same best |")
     print("|---|---|---|---|---|---|")
     for number, scheme in enumerate(packed.SCHEMES):
         checkpoint, original, layers = packed.write_pair(work / f"p{number}", scheme)
-        repacked, target = convert(checkpoint), convert(original, Dtype.FLOAT32)
+        repacked, target = _convert(checkpoint), _convert(original, Dtype.FLOAT32)
         wanted, computed = packed.logits_of(target), packed.logits_of(repacked)
         kind, weight = packed.read_weight(repacked, "blk.1.ffn_down.weight")
         layer = layers["model.layers.1.mlp.down_proj.weight"]
@@ -91,8 +93,9 @@ def packings(work: Path) -> None:
 
 
 def quantisation(work: Path) -> None:
+    """Prints size and mean cosine of logits, by quantisation type."""
     print("\n| type | size of BF16 | cosine, mean |\n|---|---|---|")
-    source = convert(write_checkpoint(work / "w", wide.WIDE, wide.WIDE_SHAPES, "llama2"), Dtype.BFLOAT16)
+    source = _convert(write_checkpoint(work / "w", wide.WIDE, wide.WIDE_SHAPES, "llama2"), Dtype.BFLOAT16)
     with opened(source) as llama:
         before = llama.logits(wide.TOKENS)
     for name in QUANTISATION_TYPES:
@@ -103,9 +106,9 @@ def quantisation(work: Path) -> None:
 
 
 def main() -> None:
-    parts: tuple[Callable[[Path], None], ...] = (families, tokenizers, packings, quantisation)
+    """Prints all tables."""
     with tempfile.TemporaryDirectory() as directory:
-        for part in parts:
+        for part in (families, tokenizers, packings, quantisation):
             part(Path(directory))
 
 

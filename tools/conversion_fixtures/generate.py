@@ -1,6 +1,6 @@
 """Regenerates tests/models/convert/fixtures; needs torch, transformers, sentencepiece and tiktoken.
 
-Usage: PYTHONPATH=src:. python -m tools.conversion_fixtures.generate [tokenizers] [logits]
+Run as `PYTHONPATH=src:. python -m tools.conversion_fixtures.generate [tokenizers] [logits]`.
 """
 
 import json
@@ -12,9 +12,11 @@ from tools.conversion_fixtures import logits, tokens
 
 FIXTURES = Path("tests/models/convert/fixtures")
 _RECORDED = ("torch", "transformers", "tokenizers", "sentencepiece", "tiktoken", "numpy", "safetensors")
+"""Packages whose versions are written beside the fixtures."""
 
 
 def main(parts: list[str]) -> None:
+    """Writes the named parts of the fixtures, and the versions of the programs that made them."""
     if "tokenizers" in parts:
         tokens.generate(FIXTURES / "tokenizers")
     if "logits" in parts:

@@ -1,7 +1,8 @@
-"""Writes the tiny checkpoints' configurations and transformers' logits; run by generate.py."""
+"""Records transformers' logits for the tiny checkpoints."""
 
 import json
 import tempfile
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,11 @@ from tools.conversion_fixtures.cases import CASES, VOCAB, Case
 
 
 def generate(root: Path) -> None:
+    """Writes a directory for each case: case.json with configuration and shapes, reference.npz with logits.
+
+    reference.npz holds `tokens` (uint16), `logits` (positions, vocabulary; float16) and `best`, the token of the
+    highest logit at each position (uint16).
+    """
     for name, case in CASES.items():
         with tempfile.TemporaryDirectory() as directory:
             _generate_one(root / name, case, Path(directory), qwen1=name == "qwen1")
@@ -25,11 +31,11 @@ def _generate_one(target: Path, case: Case, work: Path, *, qwen1: bool) -> None:
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(case.config).to(torch.float32).save_pretrained(work)
     with safe_open(work / "model.safetensors", "np") as file:
-        shapes = {key: list(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        shapes = {key: list(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - it cannot be iterated
     if qwen1:
-        shapes = qwen1_shapes(shapes)
+        shapes = _qwen1_shapes(shapes)
     weights = seeded_weights(shapes)
-    save_file(as_qwen2(weights) if qwen1 else weights, work / "model.safetensors", {"format": "pt"})
+    save_file(_as_qwen2(weights) if qwen1 else weights, work / "model.safetensors", {"format": "pt"})
     model = AutoModelForCausalLM.from_pretrained(work, dtype=torch.float32, attn_implementation="eager").eval()
     tokens = np.random.RandomState(3).randint(3, VOCAB - 20, case.length).astype(np.uint16)
     with torch.no_grad():
@@ -41,7 +47,7 @@ def _generate_one(target: Path, case: Case, work: Path, *, qwen1: bool) -> None:
         "features": case.features,
         "tokenizer": case.tokenizer,
         "context": case.context,
-        "config": qwen1_config(config) if qwen1 else config | case.changes,
+        "config": _qwen1_config(config) if qwen1 else config | case.changes,
         "shapes": shapes,
     }
     (target / "case.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
@@ -53,7 +59,7 @@ def _generate_one(target: Path, case: Case, work: Path, *, qwen1: bool) -> None:
     )
 
 
-# The first Qwen is not in transformers: it computes what a Qwen2 with as many key heads as query heads does.
+# transformers does not have the first Qwen, which computes as a Qwen2 with as many key heads as query heads does.
 
 _QWEN1_NAMES = {
     "input_layernorm": "ln_1",
@@ -62,43 +68,49 @@ _QWEN1_NAMES = {
     "mlp.up_proj": "mlp.w1",
     "mlp.gate_proj": "mlp.w2",
     "mlp.down_proj": "mlp.c_proj",
+    "model.layers.": "transformer.h.",
+    "model.norm": "transformer.ln_f",
+    "model.embed_tokens": "transformer.wte",
 }
+"""Qwen's parts of tensor names by Qwen2's."""
+_QWEN2_NAMES = {new: old for old, new in _QWEN1_NAMES.items()}
 
 
-def _qwen1_name(name: str) -> str:
-    for old, new in _QWEN1_NAMES.items():
-        name = name.replace(old, new)
-    name = name.replace("model.layers.", "transformer.h.").replace("model.norm", "transformer.ln_f")
-    return name.replace("model.embed_tokens", "transformer.wte")
+def _renamed(name: str, parts: dict[str, str]) -> str:
+    return reduce(lambda renamed, part: renamed.replace(*part), parts.items(), name)
 
 
-def qwen1_shapes(shapes: dict[str, list[int]]) -> dict[str, list[int]]:
+def _qwen1_shapes(shapes: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Returns the shapes of a Qwen, whose projections of queries, keys and values are fused, from those of a Qwen2."""
+    apart = (".q_proj", ".k_proj", ".v_proj")
     renamed = {
-        _qwen1_name(n): s for n, s in shapes.items() if ".q_proj" not in n and ".k_proj" not in n and ".v_proj" not in n
+        _renamed(name, _QWEN1_NAMES): shape
+        for name, shape in shapes.items()
+        if not any(projection in name for projection in apart)
     }
-    for name, shape in shapes.items():
-        if ".q_proj" in name:
-            renamed[_qwen1_name(name).replace("self_attn.q_proj", "attn.c_attn")] = [3 * shape[0], *shape[1:]]
-    return renamed
+    fused = {
+        _renamed(name.replace("self_attn.q_proj", "attn.c_attn"), _QWEN1_NAMES): [3 * shape[0], *shape[1:]]
+        for name, shape in shapes.items()
+        if ".q_proj" in name
+    }
+    return renamed | fused
 
 
-def as_qwen2(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    back = {new: old for old, new in _QWEN1_NAMES.items()}
+def _as_qwen2(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the weights of a Qwen under Qwen2's names, with its fused projections split."""
     result = {}
     for name, values in weights.items():
-        name = name.replace("transformer.h.", "model.layers.").replace("transformer.ln_f", "model.norm")
-        name = name.replace("transformer.wte", "model.embed_tokens")
-        if "attn.c_attn" in name:
-            for part, chunk in zip("qkv", np.split(values, 3), strict=True):
-                result[name.replace("attn.c_attn", f"self_attn.{part}_proj")] = np.ascontiguousarray(chunk)
+        renamed = _renamed(name, _QWEN2_NAMES)
+        if "attn.c_attn" not in renamed:
+            result[renamed] = values
             continue
-        for new, old in back.items():
-            name = name.replace(new, old)
-        result[name] = values
+        for part, chunk in zip("qkv", np.split(values, 3), strict=True):
+            result[renamed.replace("attn.c_attn", f"self_attn.{part}_proj")] = np.ascontiguousarray(chunk)
     return result
 
 
-def qwen1_config(config: dict[str, object]) -> dict[str, object]:
+def _qwen1_config(config: dict[str, object]) -> dict[str, object]:
+    """Returns the config.json of a Qwen that computes as a Qwen2 does."""
     return {
         "architectures": ["QWenLMHeadModel"],
         "model_type": "qwen",

@@ -1,16 +1,16 @@
-"""Compares tokens of real vocabularies, from the vocabulary files that llama.cpp's repository has in models/.
+"""Compares the tokenization of real vocabularies, from the ggml-vocab-*.gguf files in llama.cpp's repository.
 
-The files hold tokens, scores and merges of published models; a tokenizer.json is made of them as transformers
-makes one of a sentencepiece model, converted, and compared with `tokenizers` itself. Needs transformers.
+These hold tokens, scores and merges of published models. A tokenizer.json is made from each, as transformers makes one
+from a sentencepiece model, converted, and its tokenization compared with that of `tokenizers`. Needs transformers.
 
-Usage: PYTHONPATH=src:. python -m tools.conversion_fixtures.real_vocabularies <llama.cpp>/models
+Run as `PYTHONPATH=src:. python -m tools.conversion_fixtures.real_vocabularies <llama.cpp>/models`.
 """
 
 import random
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gguf
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -22,19 +22,29 @@ from tests.models.convert.llama_file import opened
 from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint
 from tools.conversion_fixtures.corpus import plain_lines
 
+
+class ByteLevelOptions(NamedTuple):
+    """What a vocabulary file does not say about a byte-level BPE."""
+
+    steps: tuple[pre_tokenizers.PreTokenizer, ...] = ()
+    """Pre-tokenizers before ByteLevel."""
+    ignore_merges: bool = False
+    nfc: bool = False
+
+
 SENTENCEPIECE = ("llama-spm", "phi-3")
-BYTE_LEVEL: dict[str, tuple[list[pre_tokenizers.PreTokenizer], bool, bool]] = {
-    # name: steps before ByteLevel, ignore_merges, NFC
-    "gpt-2": ([], False, False),
-    "gpt-neox": ([], False, True),
-    "llama-bpe": ([pre_tokenizers.Split(Regex(pre_tokenizer.LLAMA3), "isolated")], True, False),
-    "qwen2": ([pre_tokenizers.Split(Regex(pre_tokenizer.QWEN2), "isolated")], False, True),
-    "starcoder": ([pre_tokenizers.Digits(individual_digits=True)], False, False),
+BYTE_LEVEL = {
+    "gpt-2": ByteLevelOptions(),
+    "gpt-neox": ByteLevelOptions(nfc=True),
+    "llama-bpe": ByteLevelOptions((pre_tokenizers.Split(Regex(pre_tokenizer.LLAMA3), "isolated"),), ignore_merges=True),
+    "qwen2": ByteLevelOptions((pre_tokenizers.Split(Regex(pre_tokenizer.QWEN2), "isolated"),), nfc=True),
+    "starcoder": ByteLevelOptions((pre_tokenizers.Digits(individual_digits=True),)),
 }
+"""Names of vocabulary files, without "ggml-vocab-"."""
 
 
 def lines() -> list[str]:
-    """The corpus, repeated patterns, and random white space."""
+    """Returns the corpus, repeated patterns, and random white space."""
     source = random.Random(1)
     words = ("ha", "haha", "=-", "ab", "=", "-", "*", "#", "lol", "\n", "\t", " ", " \n", "na ", '."')
     repeated = [word * count for word in words for count in (2, 3, 4, 5, 7, 9, 12, 17, 23, 33, 40)]
@@ -43,6 +53,7 @@ def lines() -> list[str]:
 
 
 def contents(path: Path) -> dict[str, Any]:
+    """Returns tokens, token types, scores and merges of a GGUF file, those that it has."""
     fields = gguf.GGUFReader(path).fields
     names = ("tokens", "token_type", "scores", "merges")
     return {name: fields[f"tokenizer.ggml.{name}"].contents() for name in names if f"tokenizer.ggml.{name}" in fields}
@@ -54,6 +65,7 @@ def _pair(merge: str) -> tuple[str, str]:
 
 
 def sentencepiece(held: dict[str, Any]) -> Tokenizer:
+    """Returns the tokenizer of a sentencepiece model, as transformers converts it."""
     kinds = dict(zip(held["tokens"], held["token_type"], strict=True))
     ids = {token: id_ for id_, token in enumerate(held["tokens"])}
     scores = {token: held["scores"][id_] for token, id_ in ids.items() if kinds[token] == gguf.TokenType.NORMAL}
@@ -65,6 +77,7 @@ def sentencepiece(held: dict[str, Any]) -> Tokenizer:
 
 
 def gemma(held: dict[str, Any]) -> Tokenizer:
+    """Returns the tokenizer of a Gemma, as its publishers write it."""
     ids = {token: id_ for id_, token in enumerate(held["tokens"])}
     merges = [_pair(merge) for merge in held["merges"]]
     tokenizer = Tokenizer(models.BPE(ids, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
@@ -83,6 +96,7 @@ def _with_bos(tokenizer: Tokenizer, bos: str, specials: list[str]) -> Tokenizer:
 
 
 def byte_level(held: dict[str, Any], name: str) -> Tokenizer:
+    """Returns the tokenizer of a byte-level BPE."""
     steps, ignore_merges, nfc = BYTE_LEVEL[name]
     kinds = enumerate(held["token_type"])
     ids = {held["tokens"][id_]: id_ for id_, kind in kinds if kind == gguf.TokenType.NORMAL}
@@ -95,6 +109,7 @@ def byte_level(held: dict[str, Any], name: str) -> Tokenizer:
 
 
 def differing(tokenizer: Tokenizer) -> list[str]:
+    """Returns the lines whose tokens differ after conversion."""
     size = max(tokenizer.get_vocab().values()) + 1
     shapes = TINY_LLAMA_SHAPES | {"model.embed_tokens.weight": [size, 16], "lm_head.weight": [size, 16]}
     with tempfile.TemporaryDirectory() as directory:
@@ -108,6 +123,7 @@ def differing(tokenizer: Tokenizer) -> list[str]:
 
 
 def main(directory: Path) -> None:
+    """Prints the number of differing lines for each vocabulary file of the directory."""
     makers = dict.fromkeys(SENTENCEPIECE, sentencepiece) | {"gemma-4": gemma}
     for name in (*makers, *BYTE_LEVEL):
         held = contents(directory / f"ggml-vocab-{name}.gguf")

@@ -1,7 +1,7 @@
-"""Serves the demo model on this processor and on emulated ones, and asks it a question on each.
+"""Checks the CPU variants of llama.cpp: serves the demo model on this processor and on emulated ones.
 
 Run as `python -m tools.cpu_variants [native|PROCESSOR]...`; the processors are those of `qemu-x86_64 -cpu help`
-(Debian's package qemu-user). The service is the one of the Python that runs this, with all its processes emulated.
+(Debian's package qemu-user). All processes of the service are emulated.
 """
 
 import os
@@ -33,7 +33,7 @@ main()
 
 
 def main(processors: list[str]) -> int:
-    """Prints a line for each processor; returns how many of them gave no answer."""
+    """Prints a line for each processor; returns the number of those without an answer."""
     failed = 0
     for processor in processors:
         with tempfile.TemporaryDirectory() as directory:
@@ -45,7 +45,7 @@ def main(processors: list[str]) -> int:
 
 
 def ask_on(processor: str, directory: Path) -> tuple[str, str]:
-    """Returns the answer, or the error, and the service's log."""
+    """Returns the answer, or the error, of a service on a processor, and its log."""
     log = directory / "log"
     with (
         serving(interpreter(processor, directory), log) as (process, address),
@@ -56,7 +56,7 @@ def ask_on(processor: str, directory: Path) -> tuple[str, str]:
 
 
 def is_ready(channel: grpc.Channel, process: subprocess.Popen[bytes]) -> bool:
-    """Waits for the service; returns False where its process ends or takes too long."""
+    """Returns whether the service gets ready; False where its process ends or START_SECONDS pass."""
     ready, deadline = grpc.channel_ready_future(channel), time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         with suppress(grpc.FutureTimeoutError):
@@ -66,7 +66,7 @@ def is_ready(channel: grpc.Channel, process: subprocess.Popen[bytes]) -> bool:
 
 
 def ask(channel: grpc.Channel) -> str:
-    """Returns the demo's answer to a question, or the error."""
+    """Returns "OK" with the demo model's answer to a question, or the error."""
     message = inference_pb2.ChatMessage(role="user", content="What is 2+2?")
     request = inference_pb2.ChatRequest(messages=[message], temperature=0)
     started = time.monotonic()
@@ -78,10 +78,10 @@ def ask(channel: grpc.Channel) -> str:
 
 
 def interpreter(processor: str, directory: Path) -> str:
-    """Returns the path of a program that is Python on that processor.
+    """Returns the path of a Python interpreter for a processor.
 
-    An emulated process that starts another starts it on the real processor. The services' processes are started as this
-    program, so they are emulated too.
+    A program that an emulated process executes is not emulated. The service therefore starts its processes with this
+    path, which for an emulated processor is a script that starts the emulator.
     """
     if processor == "native":
         return sys.executable
@@ -109,7 +109,9 @@ def serving(python: str, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], s
     others = {name: value for name, value in os.environ.items() if not name.startswith("LLM_")}
     command = [python, "-c", SERVE, python, "serve", "--no-envoy"]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env={**others, **variables}, stdout=output, stderr=output)
+        process = subprocess.Popen(  # noqa: S603 - our own command line
+            command, env={**others, **variables}, stdout=output, stderr=output
+        )
     try:
         yield process, f"127.0.0.1:{port}"
     finally:

@@ -1,7 +1,5 @@
 """Command line: `python -m tools.demo_model all|data|train|export|evaluate`."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import re
@@ -13,7 +11,6 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from . import corpus, evaluate, export, tokenizer
-from .conversation import Conversation
 from .model import Shape
 from .train import Plan, load, train
 
@@ -22,10 +19,11 @@ CONVERSATIONS = 180_000
 VOCABULARY = 2048
 STEPS = 6000
 TOKENIZER_SAMPLE = 40_000
+"""Conversations that the tokenizer is trained on."""
 
 
 def data(build: Path, conversations: int) -> None:
-    """Write the conversations, as JSON lines, and the tokenizer trained on the first of them."""
+    """Writes the conversations, as JSON lines, and the tokenizer trained on the first of them."""
     build.mkdir(parents=True, exist_ok=True)
     with (build / "corpus.jsonl").open("w") as file:
         for item in corpus.training(SEED, conversations):
@@ -40,16 +38,15 @@ def _load_tokenizer(build: Path) -> Tokenizer:
 
 
 def fit(build: Path, conversations: int, plan: Plan) -> None:
-    """Train on the conversations and write the checkpoint."""
+    """Trains on the conversations and writes the checkpoint."""
     words = _load_tokenizer(build)
-    chats: list[Conversation] = list(corpus.training(SEED, conversations))
-    items = [tokenizer.encode(words, item) for item in chats]
+    items = [tokenizer.encode(words, item) for item in corpus.training(SEED, conversations)]
     shape = Shape(vocabulary=words.get_vocab_size())
     train(shape, items, plan, tokenizer.end_id(words), build / "model.pt")
 
 
 def write(build: Path, target: Path, reference: Path) -> None:
-    """Write the GGUF file and the reference logits of the checkpoint."""
+    """Writes the GGUF file and the reference logits of the checkpoint."""
     model, words = load(build / "model.pt"), _load_tokenizer(build)
     export.write(model, words, target)
     export.write_reference(model, words, reference)
@@ -58,7 +55,8 @@ def write(build: Path, target: Path, reference: Path) -> None:
 PAGE = """# How good the demo model is
 
 Measured {date} on a {hardware}, by `python -m tools.demo_model evaluate`, through llama.cpp, on the shipped file
-(`demo.gguf`, {size:,} bytes, Q8_0). Default sampling is the service's: temperature 0.7, top_p 0.9, max_tokens 512; top_k and
+(`demo.gguf`, {size:,} bytes, Q8_0). Default sampling is the service's: temperature 0.7, top_p 0.9, max_tokens 512; \
+top_k and
 min_p are off. Nothing in these tables was trained on, except the group "first minute".
 
 {summary}
@@ -77,7 +75,7 @@ STRANGE_TEXTS = (
 
 
 def compare_tokens(build: Path, target: Path) -> str:
-    """Return a sentence on how llama.cpp's tokens compare with the trained tokenizer's."""
+    """Returns a sentence on the number of texts that llama.cpp and the trained tokenizer tokenize differently."""
     sample = islice(corpus.training(SEED + 1, 2000), 2000)
     texts = [*STRANGE_TEXTS, *("".join(text for text, _ in tokenizer.pieces(item)) for item in sample)]
     different = evaluate.token_differences(evaluate.open_model(target), _load_tokenizer(build), texts)
@@ -90,7 +88,7 @@ def _hardware() -> str:
 
 
 def score(target: Path, reference: Path, build: Path, options: argparse.Namespace) -> str:
-    """Return the evaluation of every n-th case as a Markdown page."""
+    """Returns the evaluation of every n-th case as a Markdown page."""
     cases = corpus.evaluation()[:: options.every]
     model = evaluate.open_model(target, threads=options.threads)
     greedy = evaluate.run(model, cases, evaluate.GREEDY)
@@ -110,7 +108,7 @@ def score(target: Path, reference: Path, build: Path, options: argparse.Namespac
 
 
 def main() -> None:
-    """Run the steps that the command line names."""
+    """Runs the steps that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m tools.demo_model", description=__doc__)
     parser.add_argument("step", choices=("all", "data", "train", "export", "evaluate"))
     parser.add_argument("--build", type=Path, default=Path("build/demo_model"), help="where data and checkpoints go")

@@ -1,7 +1,5 @@
 """Sums, differences, products, quotients, comparisons, counting and sorting of small numbers."""
 
-from __future__ import annotations
-
 from random import Random
 
 from .conversation import Case, Exchange, Wordings, asked, kept_back
@@ -128,7 +126,7 @@ SIGNS = {"+": SUM, "-": DIFFERENCE, "*": PRODUCT, "/": QUOTIENT}
 
 
 def is_held_out(a: int, sign: str, b: int) -> bool:
-    """Return whether a sum or difference is kept for the evaluation: two-digit numbers, neither a round one."""
+    """Returns whether a sum or difference is held out for evaluation: of two-digit numbers, none a multiple of ten."""
     if sign not in "+-" or min(a, b) < 10 or a % 10 == 0 or b % 10 == 0:
         return False
     low, high = sorted((a, b))
@@ -136,7 +134,7 @@ def is_held_out(a: int, sign: str, b: int) -> bool:
 
 
 def evaluate(a: int, sign: str, b: int) -> int:
-    """Return the value of `a sign b`."""
+    """Returns the value of `a sign b`."""
     return {"+": a + b, "-": a - b, "*": a * b, "/": a // max(b, 1)}[sign]
 
 
@@ -145,7 +143,7 @@ def _operand(rng: Random) -> int:
 
 
 def draw(rng: Random, sign: str) -> tuple[int, int]:
-    """Return operands for training: up to fifty for sums and differences, the times table for the rest."""
+    """Returns operands for training: up to fifty for sums and differences, the times table for the rest."""
     if sign in "*/":
         a, b = rng.randint(0, TIMES_TABLE), rng.randint(0, TIMES_TABLE)
         return (a * max(b, 1), max(b, 1)) if sign == "/" else (a, b)
@@ -168,7 +166,7 @@ def _reason_for_sum(a: int, b: int) -> str:
 
 
 def reason(a: int, sign: str, b: int) -> str:
-    """Return the answer to "Why is that correct?"."""
+    """Returns the answer to "Why is that correct?"."""
     value = evaluate(a, sign, b)
     if sign == "+":
         return _reason_for_sum(a, b)
@@ -182,7 +180,7 @@ def reason(a: int, sign: str, b: int) -> str:
 
 
 def calculation(rng: Random) -> list[Exchange]:
-    """Return one calculation, sometimes with the question why or a step that goes on from the result."""
+    """Returns one calculation, sometimes followed by the question why, a continuation or thanks."""
     sign = rng.choices("+-*/", (62, 22, 13, 3))[0]
     a, b = draw(rng, sign)
     value = evaluate(a, sign, b)
@@ -198,7 +196,7 @@ def calculation(rng: Random) -> list[Exchange]:
 
 
 def continuation(rng: Random, value: int) -> list[Exchange]:
-    """Return an exchange that adds to or takes from the last result."""
+    """Returns an exchange that adds to or takes from the last result."""
     more = rng.randint(1, 10)
     if rng.random() < 0.6:
         user = rng.choice(("Now add {n}.", "And plus {n}?", "Add {n} to that.", "Add {n} more.")).format(n=more)
@@ -223,7 +221,7 @@ BARE = (
 
 
 def variation(rng: Random) -> list[Exchange]:
-    """Return a sum in words, a sum of three numbers, or one whose bare result is asked for."""
+    """Returns a sum in words, a sum of three numbers, or a calculation whose answer is the bare result."""
     chance = rng.random()
     if chance < 0.35:
         a, b = rng.randint(0, 10), rng.randint(0, 10)
@@ -240,7 +238,7 @@ def variation(rng: Random) -> list[Exchange]:
 
 
 def drill(rng: Random) -> list[Exchange]:
-    """Return several calculations asked at once."""
+    """Returns several calculations asked at once."""
     tasks = []
     for _ in range(rng.randint(2, 6)):
         sign = rng.choices("+-*", (60, 30, 10))[0]
@@ -252,7 +250,7 @@ def drill(rng: Random) -> list[Exchange]:
 
 
 def quick_fire(rng: Random) -> list[Exchange]:
-    """Return a row of short calculations, one a turn."""
+    """Returns short calculations, one in each turn."""
     exchanges = []
     for _ in range(rng.randint(5, 12)):
         sign = rng.choices("+-*", (70, 20, 10))[0]
@@ -263,7 +261,7 @@ def quick_fire(rng: Random) -> list[Exchange]:
 
 
 def sheet(rng: Random) -> str:
-    """Return a plain-text sheet of solved calculations."""
+    """Returns a plain-text sheet of solved calculations."""
     lines = []
     for _ in range(rng.randint(8, 24)):
         sign = rng.choices("+-*", (65, 25, 10))[0]
@@ -273,7 +271,7 @@ def sheet(rng: Random) -> str:
 
 
 def comparison(rng: Random) -> list[Exchange]:
-    """Return a question which of two numbers is bigger or smaller."""
+    """Returns a question which of two numbers is bigger or smaller."""
     while True:
         a, b = rng.randint(0, LARGEST), rng.randint(0, LARGEST)
         if not kept_back(f"{a}?{b}"):
@@ -297,7 +295,7 @@ def _joined(rng: Random, items: list[int]) -> str:
 
 
 def sorting(rng: Random) -> list[Exchange]:
-    """Return a list of numbers to sort."""
+    """Returns a list of numbers to sort."""
     while True:
         items = rng.sample(range(rng.choice((10, 21, 51))), rng.choice((3, 3, 4, 5)))
         if not kept_back(f"sort{items}"):
@@ -310,7 +308,7 @@ def sorting(rng: Random) -> list[Exchange]:
 
 
 def counting(rng: Random) -> list[Exchange]:
-    """Return a request to count up or down."""
+    """Returns a request to count up or down."""
     if rng.random() < 0.3:
         top = rng.randint(3, 20)
         return [Exchange(COUNT_DOWN.pick(rng, a=top), ", ".join(map(str, range(top, 0, -1))) + ".", fixed=True)]
@@ -324,11 +322,14 @@ def counting(rng: Random) -> list[Exchange]:
     return [Exchange(user, ", ".join(map(str, range(start, stop + 1))) + ".", fixed=True)]
 
 
-TOO_BIG = "That number is too big for me: I only learned to calculate with numbers up to 50. A real model can help; name one in LLM_ALLOWED_MODELS."
+TOO_BIG = (
+    "That number is too big for me: I only learned to calculate with numbers up to 50. "
+    "A real model can help; name one in LLM_ALLOWED_MODELS."
+)
 
 
 def too_big(rng: Random) -> list[Exchange]:
-    """Return a calculation with numbers that the model never learns, and the admission."""
+    """Returns a calculation with numbers outside the training range, and an answer that says so."""
     sign = rng.choice("+-*")
     a = rng.randint(*rng.choice(((51, 99), (100, 999), (1000, 99999))))
     b = rng.randint(*rng.choice(((1, LARGEST), (51, 99), (100, 9999))))
@@ -398,7 +399,7 @@ def _sorting_cases() -> list[Case]:
 
 
 def cases() -> list[Case]:
-    """Return the held-out calculations, comparisons and lists."""
+    """Returns the held-out calculations, comparisons and lists."""
     return (
         _pair_cases("sums, held-out pairs", "+", 200)
         + _pair_cases("differences, held-out pairs", "-", 100)

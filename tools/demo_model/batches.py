@@ -1,6 +1,4 @@
-"""Tokens in batches: conversations of like length together, each in a row of its own, padded at the end."""
-
-from __future__ import annotations
+"""Batches of token rows: one conversation in each row, padded at the end, rows of similar length together."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,16 +8,21 @@ import torch
 from torch import Tensor
 
 WIDTHS = (24, 40, 64, 96, 144, 208, 320, 512, 1024)
+"""Padded lengths of rows, in tokens; longer conversations are skipped."""
 Item = tuple[list[int], list[bool]]
+"""The tokens of a conversation, and which of them the loss counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's rows: inputs, the tokens that follow them, and which of those are learnt."""
+    """The rows of one step; all tensors have the shape (rows, width)."""
 
     tokens: Tensor
+    """Inputs."""
     targets: Tensor
+    """The token that follows each input."""
     wanted: Tensor
+    """Boolean: which targets the loss counts."""
 
 
 def _width(length: int) -> int | None:
@@ -36,7 +39,10 @@ def _pad(rows: list[Item], width: int, fill: int) -> Batch:
 
 
 def batches(items: list[Item], budget: int, fill: int, rng: Random) -> Iterator[Batch]:
-    """Yield one pass over the items in random order, each batch about `budget` tokens of one width."""
+    """Yields one epoch in random order, in batches of about `budget` tokens; padding is `fill`.
+
+    Rows that do not fill a batch at the end are dropped.
+    """
     waiting: dict[int, list[Item]] = {width: [] for width in WIDTHS}
     for item in rng.sample(items, len(items)):
         width = _width(len(item[0]) - 1)

@@ -1,20 +1,22 @@
-"""What the network starts with instead of pure noise: heads that look back, and heads that continue a repetition.
+"""Initial weights: heads that attend to preceding tokens, and heads that continue a repetition (induction heads).
 
-A network of this size finds such heads by itself, but only after millions of tokens, and until then it learns answers by
-heart without reading the numbers and names in the question. All of this is a start; training is free to change it.
+A network of this size learns such heads by itself, but only after millions of tokens; until then it memorises answers
+without reading the numbers and names in the question. These weights are trained like all others.
 """
-
-from __future__ import annotations
 
 import torch
 from torch import Tensor
 
 from .model import Attention, Llama, Shape
 
-LOOKING, MATCHING = (0, 1), 2  # layers
-HEADS = 3  # heads in each of those layers
-SHARP, LOOK = 4, 4.0  # pairs of dimensions that turn fast enough to tell neighbours apart, and the strength of the look
-MATCH, NOTE, COPY = 1.4, 1.5, 0.7  # strengths of the match, of the note on the token before, and of the copy
+LOOKING, MATCHING = (0, 1), 2
+"""Layers whose heads attend to preceding tokens, and the layer whose heads continue repetitions."""
+HEADS = 3
+"""Heads that are initialised in each of these layers."""
+SHARP = 4
+"""Rotated pairs of a head whose frequency is high enough to distinguish neighbouring positions."""
+LOOK, MATCH, NOTE, COPY = 4.0, 1.4, 1.5, 0.7
+"""Strengths of attention by position, of attention by equal tokens, of the note on the preceding token, of the copy."""
 
 
 def _basis(dim: int) -> Tensor:
@@ -52,10 +54,10 @@ def _continue_repetitions(attention: Attention, shape: Shape, read: Tensor, writ
 
 @torch.no_grad()
 def install(model: Llama) -> None:
-    """Set the heads of a fresh model.
+    """Sets the heads of a fresh model.
 
-    A head of the first layer notes which token came before, and heads of the third look for the place whose token before
-    is the present one and copy what stands there.
+    A head of the first layer writes the preceding token into the residual stream. Heads of the third attend to the
+    positions whose preceding token is the present one, and copy the token there.
     """
     shape = model.shape
     layers = [module for module in model.modules() if isinstance(module, Attention)]

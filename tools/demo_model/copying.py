@@ -1,9 +1,7 @@
-"""Repeating and looking up: dense practice in reading what the text already says.
+"""Texts to repeat and to look values up in: dense practice in reading the context.
 
-Without it a model of this size spends millions of tokens on learning answers by heart before it learns to look at the question.
+Without it a model of this size memorises answers for millions of tokens before it learns to read the question.
 """
-
-from __future__ import annotations
 
 from random import Random
 
@@ -15,7 +13,7 @@ WORDS = (*SPELLED, *COLOURS, *FOODS, *PETS, *CITIES)
 
 
 def item(rng: Random) -> str:
-    """Return a word, a name or a number."""
+    """Returns a word, a name or a number."""
     chance = rng.random()
     if chance < 0.35:
         return rng.choice(WORDS)
@@ -23,19 +21,19 @@ def item(rng: Random) -> str:
 
 
 def copies(rng: Random) -> tuple[str, str]:
-    """Return a row of items and the same row again, once or twice."""
+    """Returns a row of items and the same row again, once or twice."""
     row = rng.choice((" ", ", ", "; ", "\n")).join(item(rng) for _ in range(rng.randint(3, 12)))
     return row, "".join(f"\n\n{row}" for _ in range(rng.randint(1, 2)))
 
 
 def lookups(rng: Random) -> tuple[str, str]:
-    """Return a list of names with values, and the same pairs in another order."""
+    """Returns a list of names with values, and the same pairs in another order."""
     pairs = [f"{name(rng)}: {item(rng)}" for _ in range(rng.randint(3, 8))]
     return "\n".join(pairs), "\n\n" + "\n".join(rng.sample(pairs, len(pairs)))
 
 
 def repeat(rng: Random) -> list[Exchange]:
-    """Return a request to say something again."""
+    """Returns a request to say something again."""
     row = " ".join(item(rng) for _ in range(rng.randint(1, 6)))
     user = rng.choice(
         ("Repeat: {x}", "Repeat after me: {x}", "Say {x}", "Say this again: {x}", "Echo {x}", "Write {x}")

@@ -1,7 +1,5 @@
 """The training conversations and the evaluation cases, from one seed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from itertools import chain
 from random import Random
@@ -26,7 +24,6 @@ from .conversation import Case, Conversation, Exchange, Message, asked
 
 Maker = Callable[[Random], list[Exchange]]
 
-# share of the exchanges, and whether a system prompt may change their tone
 MIX: dict[str, tuple[Maker, float]] = {
     "calculations": (arithmetic.calculation, 22),
     "calculations in other forms": (arithmetic.variation, 3),
@@ -50,11 +47,13 @@ MIX: dict[str, tuple[Maker, float]] = {
     "refusals": (refusals.refusal, 11),
     "unknown facts": (memory.unknown, 1),
 }
+"""Makers of exchanges in chats, with their weights in the random choice."""
 CHAT, QUICK, PLAIN, SHEET, PRACTICE, TOOLS = 0.60, 0.12, 0.06, 0.13, 0.06, 0.03
+"""Shares of the kinds of conversations."""
 
 
 def casual(rng: Random, text: str) -> str:
-    """Return the text as a hurried user might type it: often unchanged, else lower case, no full stop, a word more."""
+    """Returns the text as users may type it: unchanged, in lower case, without a full stop, or with a filler."""
     if rng.random() < 0.7 or len(text) < 3:
         return text
     if rng.random() < 0.4 and "{" not in text:
@@ -91,7 +90,7 @@ def _segments(rng: Random) -> list[Exchange]:
 
 
 def chat(rng: Random) -> Conversation:
-    """Return a chat of one or more exchanges, some of them under a system prompt."""
+    """Returns a chat of one or more exchanges, some of them under a system prompt."""
     exchanges = _segments(rng)
     tone, prompt = tones.draw(rng) if rng.random() < 0.2 else ("neutral", "")
     messages = [Message("system", prompt)] if prompt else []
@@ -102,13 +101,13 @@ def chat(rng: Random) -> Conversation:
 
 
 def quick_fire(rng: Random) -> Conversation:
-    """Return a chat of many short calculations."""
+    """Returns a chat of many short calculations."""
     turns = [text for exchange in arithmetic.quick_fire(rng) for text in (exchange.user, exchange.answer)]
     return Conversation("quick fire", asked(*turns))
 
 
 def training(seed: int, count: int) -> Iterator[Conversation]:
-    """Yield the training conversations of a seed."""
+    """Yields the first `count` training conversations of a seed."""
     rng = Random(seed)
     makers = (chat, quick_fire, plain_text.conversation, plain_text.sheet, plain_text.practice, tool_calls.conversation)
     for _ in range(count):
@@ -116,7 +115,7 @@ def training(seed: int, count: int) -> Iterator[Conversation]:
 
 
 def first_minute() -> list[Case]:
-    """Return what a newcomer types first, ten times each; these prompts are trained on."""
+    """Returns typical first prompts of new users, ten times each; training contains them."""
     name = asked("My name is Ana.", "Nice to meet you, Ana!", "What is my name?")
     why = asked("What is 2+2?", "The answer is 4.", "Why is that correct?")
     return [
@@ -135,7 +134,7 @@ def first_minute() -> list[Case]:
 
 
 def evaluation() -> list[Case]:
-    """Return the first minute and every case that training never sees; it does not depend on a seed."""
+    """Returns the typical first prompts and all held-out cases, always the same."""
     sources = (
         arithmetic,
         facts,

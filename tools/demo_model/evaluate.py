@@ -1,6 +1,4 @@
-"""The evaluation: the exported file answers the cases through llama.cpp, greedily and at the service's defaults."""
-
-from __future__ import annotations
+"""Evaluation of the exported file through llama.cpp, greedily and with the service's default sampling."""
 
 import json
 import re
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from llama_cpp import Llama
+from llama_cpp import Llama  # noqa: TID251 - the exported file is checked by llama.cpp itself
 from tokenizers import Tokenizer
 
 from .conversation import Case
@@ -22,7 +20,6 @@ GREEDY: dict[str, Any] = {"temperature": 0.0}
 DEFAULTS: dict[str, Any] = {"temperature": 0.7, "top_p": 0.9, "top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0}
 MAX_TOKENS = 512
 
-# What was promised: the groups that count, by how their names begin and end, and the share that must pass
 TARGETS = {
     "exact result of sums, number pairs never trained on": ("sums, held-out pairs", "", 0.90),
     "right capital, wordings never trained on": ("capitals, held-out wordings", "", 0.95),
@@ -30,6 +27,7 @@ TARGETS = {
     "valid JSON on request": ("JSON", "valid", 0.95),
     "stops by itself within 512 tokens": ("stops by itself", "", 0.99),
 }
+"""Targets: prefix and suffix of the groups that count, and the share of their cases that must pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Return whether the answer passes the case's check."""
+        """Whether the answer passes the case's check."""
         return CHECKS[self.case.check](self.text, self.case.expected)
 
 
@@ -80,10 +78,11 @@ CHECKS: dict[str, Callable[[str, str], bool]] = {
     "one of": lambda text, expected: text in expected.split("\n---\n"),
     "pirate": lambda text, expected: text.startswith("Arr") and expected in text,
 }
+"""Checks of an answer against Case.expected, by name."""
 
 
 def open_model(path: Path, *, logits: bool = False, threads: int = 2) -> Llama:
-    """Return the exported model, ready to run on the processor."""
+    """Returns the exported model, loaded on the CPU; `logits` keeps those of all positions."""
     return Llama(
         str(path),
         n_ctx=2048,
@@ -97,19 +96,19 @@ def open_model(path: Path, *, logits: bool = False, threads: int = 2) -> Llama:
 
 
 def answer(model: Llama, text: str, settings: dict[str, Any]) -> tuple[str, bool]:
-    """Return the continuation of a rendered prompt and whether it stopped by itself."""
+    """Returns the continuation of a rendered prompt, and whether it ended before MAX_TOKENS."""
     tokens = model.tokenize(text.encode(), add_bos=False, special=True)
     choice = model.create_completion(tokens, max_tokens=MAX_TOKENS, **settings)["choices"][0]  # type: ignore[index]
     return choice["text"], choice["finish_reason"] == "stop"
 
 
 def run(model: Llama, cases: list[Case], settings: dict[str, Any]) -> list[Outcome]:
-    """Return the outcome of every case."""
+    """Returns the outcome of every case."""
     return [Outcome(case, *answer(model, prompt(case), settings)) for case in cases]
 
 
 def scores(outcomes: list[Outcome]) -> dict[str, tuple[int, int]]:
-    """Return how many of how many cases passed, by group, and how many answers stopped by themselves."""
+    """Returns the numbers of passed and of all cases by group, with a group for answers that ended by themselves."""
     groups: dict[str, list[bool]] = {}
     for outcome in outcomes:
         groups.setdefault(outcome.case.group, []).append(outcome.passed)
@@ -118,7 +117,7 @@ def scores(outcomes: list[Outcome]) -> dict[str, tuple[int, int]]:
 
 
 def summary(greedy: list[Outcome], sampled: list[Outcome]) -> str:
-    """Return the figures that were promised, with their targets, as a Markdown table."""
+    """Returns the figures that have a target, as a Markdown table."""
     columns = [scores(greedy), scores(sampled)]
     lines = ["| Figure | Target | Greedy | Default sampling |", "|---|---:|---:|---:|"]
     for figure, (prefix, suffix, target) in TARGETS.items():
@@ -133,7 +132,7 @@ def _share(column: dict[str, tuple[int, int]], prefix: str, suffix: str) -> floa
 
 
 def table(greedy: list[Outcome], sampled: list[Outcome]) -> str:
-    """Return every group as a Markdown table."""
+    """Returns the share of passed cases of every group, as a Markdown table."""
     lines = ["| Group | Items | Greedy | Default sampling |", "|---|---:|---:|---:|"]
     second = scores(sampled)
     for group, (passed, total) in scores(greedy).items():
@@ -142,7 +141,7 @@ def table(greedy: list[Outcome], sampled: list[Outcome]) -> str:
 
 
 def logit_error(path: Path, reference: Path) -> tuple[float, float]:
-    """Return the largest and the mean difference between the file's logits and the reference's."""
+    """Returns the largest and the mean difference between the file's logits and the reference's."""
     saved = np.load(reference)
     model = open_model(path, logits=True)
     model.eval(saved["tokens"].tolist())
@@ -151,7 +150,10 @@ def logit_error(path: Path, reference: Path) -> tuple[float, float]:
 
 
 def token_differences(model: Llama, tokenizer: Tokenizer, texts: list[str]) -> int:
-    """Return for how many texts llama.cpp's tokens differ from the trained tokenizer's, with and without special tokens."""
+    """Returns in how many cases llama.cpp's tokens differ from the trained tokenizer's.
+
+    Each text counts twice: with special tokens parsed and with special tokens as plain characters.
+    """
     plain = without_special(tokenizer)
     pairs = ((tokenizer, True), (plain, False))
     return sum(
@@ -163,7 +165,7 @@ def token_differences(model: Llama, tokenizer: Tokenizer, texts: list[str]) -> i
 
 
 def report_failures(outcomes: list[Outcome], limit: int = 3) -> None:
-    """Print some failed answers of each group to the error stream."""
+    """Prints up to `limit` failed answers of each group to standard error."""
     shown: dict[str, int] = {}
     for outcome in outcomes:
         group = outcome.case.group

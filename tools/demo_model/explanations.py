@@ -1,12 +1,10 @@
-"""Explanations of some forty things, each as one sentence, a way it works and an example."""
-
-from __future__ import annotations
+"""Explanations of some forty topics: one sentence, how it works, an example."""
 
 from random import Random
 
 from .conversation import Case, Exchange, Wordings, asked, kept_back
 
-# name: (one sentence, how it works, an example)
+# Name: one sentence, how it works, an example.
 TOPICS: dict[str, tuple[str, str, str]] = {
     "machine learning": (
         "Machine learning is a way to teach computers with examples instead of rules.",
@@ -248,7 +246,7 @@ SHORTER = ("Say it shorter.", "Shorter, please.", "In one sentence?", "Can you s
 
 
 def variants(topic: str) -> tuple[str, ...]:
-    """Return the ways to name a topic: with and without its article."""
+    """Returns the topic's name with and without its article."""
     bare = topic.removeprefix("a ").removeprefix("an ").removeprefix("the ")
     if bare == topic:
         return (topic,)
@@ -259,12 +257,12 @@ def variants(topic: str) -> tuple[str, ...]:
 
 
 def full(topic: str) -> str:
-    """Return the whole explanation."""
+    """Returns the whole explanation."""
     return " ".join(TOPICS[topic])
 
 
 def explanation(rng: Random) -> list[Exchange]:
-    """Return an explanation, whole or in one sentence, sometimes followed by a request that builds on it."""
+    """Returns an explanation, whole or in one sentence, sometimes with a follow-up."""
     topic = rng.choice(list(TOPICS))
     name = rng.choice(variants(topic))
     sentence, how, example = TOPICS[topic]
@@ -289,14 +287,14 @@ def explanation(rng: Random) -> list[Exchange]:
 
 
 def plain(rng: Random) -> tuple[str, str]:
-    """Return a prompt outside the chat template and its continuation."""
+    """Returns a prompt outside the chat template and its continuation."""
     topic = rng.choice(list(TOPICS))
     prompt = EXPLAIN.pick(rng, x=rng.choice(variants(topic)))
     return prompt, rng.choice(("\n\n", "\n", " ")) + full(topic)
 
 
 def cases() -> list[Case]:
-    """Return every topic in the wordings that training never sees, and in combinations kept back."""
+    """Returns every topic in held-out wordings, and held-out combinations of topic and wording."""
     wordings = [
         Case("explanations, held-out wordings", asked(w.format(x=topic)), "contains", TOPICS[topic][0][:40])
         for w in EXPLAIN.held_out

@@ -1,6 +1,4 @@
-"""The trained model as a GGUF file, and the reference logits that a test compares it with."""
-
-from __future__ import annotations
+"""Export of the trained model to GGUF, with reference logits that a test compares it with."""
 
 import json
 from pathlib import Path
@@ -24,7 +22,7 @@ Array = NDArray[np.float32]
 
 
 def tensors(model: Llama) -> dict[str, Array]:
-    """Return the weights under llama.cpp's names."""
+    """Returns the weights in float32 under llama.cpp's names."""
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     named = {"token_embd.weight": weights["embedding.weight"], "output_norm.weight": weights["norm.weight"]}
     for i in range(model.shape.layers):
@@ -83,7 +81,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
 
 
 def write(model: Llama, tokenizer: Tokenizer, path: Path, quant: Quant = Quant.Q8_0) -> None:
-    """Write the GGUF file: matrices in `quant`, norms in F32."""
+    """Writes the GGUF file: matrices in `quant`, norms in F32."""
     writer = gguf.GGUFWriter(path, "llama")
     _describe(writer, model)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0 if quant is Quant.Q8_0 else gguf.LlamaFileType.MOSTLY_F16)
@@ -99,7 +97,7 @@ def write(model: Llama, tokenizer: Tokenizer, path: Path, quant: Quant = Quant.Q
 
 
 def write_reference(model: Llama, tokenizer: Tokenizer, path: Path) -> None:
-    """Write the tokens of a fixed text and the torch model's logits for them."""
+    """Writes a fixed text, its `tokens` (int32) and the torch model's `logits` (positions, vocabulary; float16)."""
     tokens = tokenizer.encode(TEXT, add_special_tokens=False).ids
     with torch.no_grad():
         logits = model(torch.tensor([tokens]))[0]

@@ -1,6 +1,4 @@
-"""Capitals, colours, opposites and spelling: small closed lists that are learnt by heart."""
-
-from __future__ import annotations
+"""Capitals, colours, opposites and spelling: small closed lists that the model memorises."""
 
 from random import Random
 
@@ -115,100 +113,98 @@ OPPOSITES = tuple(
         "cheap:expensive",
     ]
 )
-SPELLED = tuple(
-    [
-        "apple",
-        "banana",
-        "cherry",
-        "lemon",
-        "orange",
-        "pear",
-        "plum",
-        "bread",
-        "butter",
-        "cheese",
-        "milk",
-        "water",
-        "coffee",
-        "sugar",
-        "house",
-        "window",
-        "door",
-        "table",
-        "chair",
-        "garden",
-        "flower",
-        "tree",
-        "river",
-        "mountain",
-        "forest",
-        "ocean",
-        "island",
-        "bridge",
-        "street",
-        "city",
-        "school",
-        "teacher",
-        "student",
-        "paper",
-        "pencil",
-        "letter",
-        "story",
-        "music",
-        "guitar",
-        "piano",
-        "dance",
-        "color",
-        "number",
-        "seven",
-        "eleven",
-        "twelve",
-        "twenty",
-        "monday",
-        "tuesday",
-        "friday",
-        "summer",
-        "winter",
-        "spring",
-        "autumn",
-        "morning",
-        "evening",
-        "doctor",
-        "farmer",
-        "sailor",
-        "pirate",
-        "robot",
-        "computer",
-        "keyboard",
-        "model",
-        "token",
-        "python",
-        "server",
-        "client",
-        "stream",
-        "cat",
-        "dog",
-        "horse",
-        "rabbit",
-        "tiger",
-        "lion",
-        "monkey",
-        "elephant",
-        "giraffe",
-        "penguin",
-        "dolphin",
-        "whale",
-        "spider",
-        "planet",
-        "rocket",
-        "star",
-        "moon",
-        "sun",
-        "cloud",
-        "rain",
-        "snow",
-        "wind",
-    ]
+SPELLED = (
+    "apple",
+    "banana",
+    "cherry",
+    "lemon",
+    "orange",
+    "pear",
+    "plum",
+    "bread",
+    "butter",
+    "cheese",
+    "milk",
+    "water",
+    "coffee",
+    "sugar",
+    "house",
+    "window",
+    "door",
+    "table",
+    "chair",
+    "garden",
+    "flower",
+    "tree",
+    "river",
+    "mountain",
+    "forest",
+    "ocean",
+    "island",
+    "bridge",
+    "street",
+    "city",
+    "school",
+    "teacher",
+    "student",
+    "paper",
+    "pencil",
+    "letter",
+    "story",
+    "music",
+    "guitar",
+    "piano",
+    "dance",
+    "color",
+    "number",
+    "seven",
+    "eleven",
+    "twelve",
+    "twenty",
+    "monday",
+    "tuesday",
+    "friday",
+    "summer",
+    "winter",
+    "spring",
+    "autumn",
+    "morning",
+    "evening",
+    "doctor",
+    "farmer",
+    "sailor",
+    "pirate",
+    "robot",
+    "computer",
+    "keyboard",
+    "model",
+    "token",
+    "python",
+    "server",
+    "client",
+    "stream",
+    "cat",
+    "dog",
+    "horse",
+    "rabbit",
+    "tiger",
+    "lion",
+    "monkey",
+    "elephant",
+    "giraffe",
+    "penguin",
+    "dolphin",
+    "whale",
+    "spider",
+    "planet",
+    "rocket",
+    "star",
+    "moon",
+    "sun",
+    "cloud",
+    "rain",
+    "snow",
+    "wind",
 )
 
 CAPITAL = Wordings(
@@ -302,7 +298,7 @@ def _capital_answer(country: str) -> tuple[str, str]:
 
 
 def capital(rng: Random) -> list[Exchange]:
-    """Return a question for a capital, sometimes with another country after it, or the way back."""
+    """Returns a question for a capital, sometimes with another country after it, or for the country of a capital."""
     country, other = rng.sample(list(CAPITALS), 2)
     if rng.random() < 0.08:
         city = CAPITALS[country]
@@ -319,7 +315,7 @@ def _colour_answer(thing: str) -> tuple[str, str]:
 
 
 def colour(rng: Random) -> list[Exchange]:
-    """Return a question for the colour of something, sometimes followed by another."""
+    """Returns a question for the colour of something, sometimes followed by another."""
     thing, other = rng.sample(list(COLOURS), 2)
     exchanges = [Exchange(COLOUR.pick(rng, x=thing), *_colour_answer(thing))]
     if rng.random() < 0.25:
@@ -328,7 +324,7 @@ def colour(rng: Random) -> list[Exchange]:
 
 
 def opposite(rng: Random) -> list[Exchange]:
-    """Return a question for an opposite, in either direction, sometimes followed by another."""
+    """Returns a question for an opposite, in either direction, sometimes followed by another."""
     exchanges: list[Exchange] = []
     for pair in rng.sample(OPPOSITES, 2):
         word, answer = pair if pair[0] == "heavy" or rng.random() < 0.5 else pair[::-1]
@@ -342,12 +338,12 @@ def opposite(rng: Random) -> list[Exchange]:
 
 
 def spelled(word: str) -> str:
-    """Return the letters of a word in capitals, joined by hyphens."""
+    """Returns the letters of a word in capitals, joined by hyphens."""
     return "-".join(word.upper())
 
 
 def spelling(rng: Random) -> list[Exchange]:
-    """Return a word to spell or to count the letters of."""
+    """Returns a word to spell or to count the letters of."""
     word = rng.choice(SPELLED)
     if rng.random() < 0.65:
         exchanges = [Exchange(SPELL.pick(rng, x=word), f"{spelled(word)}.", fixed=True)]
@@ -358,7 +354,7 @@ def spelling(rng: Random) -> list[Exchange]:
 
 
 def cases() -> list[Case]:
-    """Return the closed lists asked in wordings that training never sees."""
+    """Returns questions for all entries in held-out wordings."""
     found = [
         Case("capitals, held-out wordings", asked(wording.format(x=country)), "contains", city)
         for wording in CAPITAL.held_out

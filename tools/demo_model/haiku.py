@@ -1,12 +1,10 @@
-"""Haiku about some fifty things, and honest ones about anything else."""
-
-from __future__ import annotations
+"""Haiku about some fifty things, and haiku that admit ignorance about others."""
 
 from random import Random
 
 from .conversation import Case, Exchange, Wordings, asked, kept_back
 
-# thing | first line (5) | second line (7) | last line (5), sometimes two last lines
+# Thing | first line (5 syllables) | second line (7) | one or two last lines (5).
 _LINES = """
 coding|Lines of quiet code|a small bug hides in the dark|the test finds it soon|green lights fill the screen
 the rain|Soft rain on the roof|every drop tells a story|the garden listens
@@ -144,19 +142,19 @@ MORE = (
 
 
 def names(thing: str) -> tuple[str, ...]:
-    """Return the ways to name a thing: with and without its article."""
+    """Returns the thing's name with and without its article."""
     bare = thing.removeprefix("a ").removeprefix("an ").removeprefix("the ")
     return (thing, thing, bare, bare if thing.startswith("the ") else f"{bare}s") if bare != thing else (thing,)
 
 
 def poem(rng: Random, thing: str) -> str:
-    """Return a haiku about one of the things that the model knows."""
+    """Returns a haiku about one of the things that the model knows."""
     first, second, *last = POEMS[thing]
     return f"{first},\n{second},\n{rng.choice(last)}."
 
 
 def haiku(rng: Random) -> list[Exchange]:
-    """Return a request for a haiku, sometimes for a second one."""
+    """Returns a request for a haiku, sometimes for a second one."""
     if rng.random() < 0.12:
         user = HAIKU.pick(rng, x=rng.choice(STRANGE_THINGS))
         return [Exchange(user, rng.choice(STRANGE), fixed=True)]
@@ -172,7 +170,7 @@ def haiku(rng: Random) -> list[Exchange]:
 
 
 def cases() -> list[Case]:
-    """Return haiku in wordings and in combinations that training never sees."""
+    """Returns requests in held-out wordings, and held-out combinations of thing and wording."""
     found = [
         Case("haiku, held-out wordings", asked(w.format(x=t)), "haiku", POEMS[t][0])
         for w in HAIKU.held_out

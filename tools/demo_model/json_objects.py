@@ -1,7 +1,5 @@
 """JSON objects on request."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from random import Random
@@ -70,7 +68,7 @@ THING_DATA = (
 
 
 def _wordings(kind: str, data: Sequence[str], held_out: Sequence[str]) -> Wordings:
-    """Return every frame around every form of the data, but for those that are kept back."""
+    """Returns all combinations of a frame and a form of the data, and the held-out wordings."""
     framed = (frame.format(kind=kind, data=form) for frame in FRAMES for form in data)
     return Wordings(tuple(text[0].upper() + text[1:] if text[0] != "{" else text for text in framed), tuple(held_out))
 
@@ -130,7 +128,7 @@ SHAPES: tuple[Callable[[Random], tuple[Wordings, dict[str, Any], Any]], ...] = (
 
 
 def request(rng: Random) -> list[Exchange]:
-    """Return a request for a JSON value, with or without given fields."""
+    """Returns a request for a JSON value, with or without given fields."""
     chance = rng.random()
     if chance < 0.2:
         _, _, value = rng.choice((_person, _thing))(rng)
@@ -146,7 +144,7 @@ def request(rng: Random) -> list[Exchange]:
 
 
 def cases() -> list[Case]:
-    """Return combinations of values that training never sees, in its wordings and in others."""
+    """Returns held-out values in training wordings and in held-out ones."""
     rng = Random(29)
     found: list[Case] = []
     while len(found) < 240:

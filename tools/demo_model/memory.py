@@ -1,6 +1,4 @@
-"""Things that a user says about themselves and asks for later."""
-
-from __future__ import annotations
+"""Facts that users tell about themselves and ask for later."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -204,7 +202,7 @@ JOBS = [
 
 
 def name(rng: Random) -> str:
-    """Return a first name, often an invented one, so that copying is learnt and not a list."""
+    """Returns a first name, often an invented one, so that the model learns to copy it from the context."""
     if rng.random() < 0.5:
         return rng.choice(_FIRST)
     while (made := "".join(rng.choices(_SYLLABLES, k=rng.randint(2, 3))).capitalize()) in HELD_OUT_NAMES:
@@ -245,7 +243,7 @@ def _named(rng: Random) -> tuple[Exchange, Exchange]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of thing that a user may tell: how it is said, asked for and answered."""
+    """One kind of fact: how it is told, asked for and answered."""
 
     said: Sequence[str]
     ask: Sequence[str]
@@ -299,7 +297,7 @@ KINDS = (
 
 
 def fact(rng: Random) -> tuple[Exchange, Exchange]:
-    """Return a statement of the user, and the question that asks for it."""
+    """Returns an exchange in which the user tells a fact, and one in which they ask for it."""
     if rng.random() < 0.33:
         return _named(rng)
     kind = rng.choice(KINDS)
@@ -325,12 +323,12 @@ ASKS_UNKNOWN = frozenset(question for question, _ in UNKNOWN)
 
 
 def unknown(rng: Random) -> list[Exchange]:
-    """Return a question for something that was never said."""
+    """Returns a question for a fact that was not told."""
     return [Exchange(*rng.choice(UNKNOWN))]
 
 
 def cases() -> list[Case]:
-    """Return two-turn chats: names that training never sees, and facts with another exchange in between."""
+    """Returns chats with held-out names, and with another exchange between a fact and the question for it."""
     found = [
         Case(
             "two turns, held-out names",

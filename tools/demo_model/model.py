@@ -1,6 +1,4 @@
-"""The network: a small Llama, in the layout that llama.cpp reads as architecture `llama`."""
-
-from __future__ import annotations
+"""The network: a small Llama with the computation of llama.cpp's architecture `llama`."""
 
 from dataclasses import dataclass
 
@@ -11,32 +9,35 @@ from torch.nn import functional
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The sizes of one model; `head` is the width of one attention head."""
+    """The hyperparameters of a model."""
 
     vocabulary: int
     dim: int = 192
+    """Width of the residual stream."""
     layers: int = 6
     head: int = 32
+    """Width of an attention head."""
     hidden: int = 512
+    """Width of the feed-forward network."""
     context: int = 2048
     rope_base: float = 10_000.0
     epsilon: float = 1e-5
 
     @property
     def heads(self) -> int:
-        """Return how many attention heads a layer has."""
+        """Number of attention heads of a layer."""
         return self.dim // self.head
 
 
 def rotation(shape: Shape, length: int) -> tuple[Tensor, Tensor]:
-    """Return the cosines and sines of RoPE for positions 0 to `length`, one column per pair of dimensions."""
+    """Returns cosines and sines of RoPE (Su et al. 2021), each of shape (length, head / 2)."""
     frequencies = shape.rope_base ** (-torch.arange(0, shape.head, 2).float() / shape.head)
     angles = torch.outer(torch.arange(length).float(), frequencies)
     return angles.cos(), angles.sin()
 
 
 def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Return `x` with neighbouring dimensions rotated by position, which is llama.cpp's order for this architecture."""
+    """Returns `x` (..., length, head) with neighbouring dimensions rotated, as llama.cpp does for this architecture."""
     even, odd = x.view(*x.shape[:-1], -1, 2).unbind(-1)
     return torch.stack((even * cosines - odd * sines, even * sines + odd * cosines), -1).flatten(-2)
 
@@ -45,14 +46,14 @@ class Attention(nn.Module):
     """Causal self-attention with rotary positions."""
 
     def __init__(self, shape: Shape) -> None:
-        """Make the projections; queries, keys and values come from one matrix."""
+        """Makes the projections, with queries, keys and values in one matrix."""
         super().__init__()
         self.heads = shape.heads
         self.qkv = nn.Linear(shape.dim, 3 * shape.dim)
         self.out = nn.Linear(shape.dim, shape.dim, bias=False)
 
     def forward(self, x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-        """Return what each position gathers from itself and the positions before it."""
+        """Returns the output of each position, of the shape of `x` (batch, length, dim)."""
         query, key, value = (
             part.view(*x.shape[:-1], self.heads, -1).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=-1)
         )
@@ -62,25 +63,25 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """SwiGLU."""
+    """Feed-forward network with SwiGLU (Shazeer 2020)."""
 
     def __init__(self, shape: Shape) -> None:
-        """Make the projections; gate and value come from one matrix."""
+        """Makes the projections, with gate and value in one matrix."""
         super().__init__()
         self.gate_up = nn.Linear(shape.dim, 2 * shape.hidden, bias=False)
         self.down = nn.Linear(shape.hidden, shape.dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the gated projection of each position."""
+        """Returns the output of each position, of the shape of `x`."""
         gate, up = self.gate_up(x).chunk(2, dim=-1)
         return self.down(functional.silu(gate) * up)  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
-    """One layer: attention, then feed-forward, each behind a norm and added to the stream."""
+    """One layer: attention, then feed-forward network, each with a norm before it and a residual connection."""
 
     def __init__(self, shape: Shape) -> None:
-        """Make the layer's norms and its two parts."""
+        """Makes the norms, the attention and the feed-forward network."""
         super().__init__()
         self.attention_norm = nn.RMSNorm(shape.dim, eps=shape.epsilon)
         self.attention = Attention(shape)
@@ -88,16 +89,16 @@ class Block(nn.Module):
         self.feed = FeedForward(shape)
 
     def forward(self, x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-        """Return the residual stream after this layer."""
+        """Returns the residual stream after this layer, of the shape of `x`."""
         x = x + self.attention(self.attention_norm(x), cosines, sines)
         return x + self.feed(self.feed_norm(x))  # type: ignore[no-any-return]
 
 
 class Llama(nn.Module):
-    """The whole network; the output matrix is the embedding."""
+    """The whole network; the embedding is also the output matrix."""
 
     def __init__(self, shape: Shape) -> None:
-        """Make the layers with random weights; each layer starts as the identity."""
+        """Makes the layers with random weights; each layer starts as the identity."""
         super().__init__()
         self.shape = shape
         self.embedding = nn.Embedding(shape.vocabulary, shape.dim)
@@ -118,12 +119,12 @@ class Llama(nn.Module):
             nn.init.zeros_(module.down.weight)
 
     def compile_blocks(self) -> None:
-        """Let torch compile the layers; the vocabulary stays outside, because its number of rows changes."""
+        """Compiles the layers; not the output, since the number of its rows differs in each step."""
         for block in self.blocks:
             block.compile(dynamic=False)
 
     def states(self, tokens: Tensor) -> Tensor:
-        """Return the normed last hidden state of every position."""
+        """Returns the final hidden states (batch, length, dim) of tokens (batch, length)."""
         cosines, sines = rotation(self.shape, tokens.shape[1])
         x = self.embedding(tokens)
         for block in self.blocks:
@@ -131,10 +132,10 @@ class Llama(nn.Module):
         return self.norm(x)  # type: ignore[no-any-return]
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return the logits of every position."""
+        """Returns logits (batch, length, vocabulary) of tokens (batch, length)."""
         return functional.linear(self.states(tokens), self.embedding.weight)
 
     def loss(self, tokens: Tensor, targets: Tensor, wanted: Tensor) -> Tensor:
-        """Return the mean cross-entropy over the positions that `wanted` marks; only those meet the vocabulary."""
+        """Returns the mean cross-entropy of the positions that `wanted` marks; logits are computed for these alone."""
         logits = functional.linear(self.states(tokens)[wanted], self.embedding.weight)
         return functional.cross_entropy(logits, targets[wanted])

@@ -1,7 +1,5 @@
 """Texts outside the chat template, for the service's raw Generate call."""
 
-from __future__ import annotations
-
 from random import Random
 
 from . import arithmetic, copying, explanations, facts, haiku, refusals, service, stories, trivia
@@ -51,25 +49,25 @@ def _poem(rng: Random) -> tuple[str, str]:
 
 
 def conversation(rng: Random) -> Conversation:
-    """Return one plain text whose prompt part, if any, is not learnt."""
+    """Returns one plain text; the loss does not count its prompt part, if any."""
     make = rng.choices((_story, explanations.plain, _question, _statement, _poem), (35, 25, 25, 10, 5))[0]
     prompt, rest = make(rng)
     return Conversation("plain text", (Message("text", prompt + rest, given=len(prompt)),))
 
 
 def practice(rng: Random) -> Conversation:
-    """Return rows to repeat or to look values up in."""
+    """Returns a text to repeat, or to look values up in."""
     given, rest = rng.choice((copying.copies, copying.lookups))(rng)
     return Conversation("practice", (Message("text", given + rest, given=len(given)),))
 
 
 def sheet(rng: Random) -> Conversation:
-    """Return a sheet of solved calculations."""
+    """Returns a sheet of solved calculations."""
     return Conversation("sheets", (Message("text", arithmetic.sheet(rng)),))
 
 
 def cases() -> list[Case]:
-    """Return openings of stories, statements to complete and requests for explanations, outside the template."""
+    """Returns openings of stories, statements to complete and requests for explanations."""
     openings = (
         "Once upon a time",
         "Once upon a time, there was a",

@@ -1,6 +1,4 @@
-"""Prompts from outside the model's world, and the honest answer to them."""
-
-from __future__ import annotations
+"""Prompts that the model cannot answer, and answers that say so."""
 
 from random import Random
 
@@ -188,12 +186,12 @@ def _fill(rng: Random, template: str, slots: dict[str, tuple[str, ...]]) -> str:
 
 
 def refusal(rng: Random) -> list[Exchange]:
-    """Return a prompt from outside and an honest answer."""
+    """Returns a prompt that the model cannot answer and an answer that says so."""
     return [Exchange(_fill(rng, rng.choice(TEMPLATES), SLOTS), rng.choice(ANSWERS))]
 
 
 def cases() -> list[Case]:
-    """Return prompts from outside whose wording, or whose subject training never sees, or both."""
+    """Returns prompts that the model cannot answer, with held-out wordings, held-out subjects, or both."""
     rng = Random(31)
     mixes = (
         ("refusals, held-out subjects", [t for t in TEMPLATES if "{" in t], HELD_OUT_SLOTS),

@@ -1,7 +1,5 @@
 """Greetings and small talk about the service and the model itself."""
 
-from __future__ import annotations
-
 from random import Random
 
 from .conversation import Case, Exchange, asked
@@ -15,7 +13,7 @@ CURL = (
     "curl http://localhost:8091/api/chat -H 'Content-Type: application/json' "
     """-d '{"messages": [{"role": "user", "content": "What is 2+2?"}]}'"""
 )
-# Training questions | questions never trained on | answers. A bar separates alternatives.
+# Training questions | held-out questions | answers. A bar separates alternatives.
 _TALK: tuple[tuple[str, str, str], ...] = (
     (
         "Hello|Hello!|Hi|Hi!|Hi there|Hey|Hey there!|Good morning|Good evening|Good afternoon!|Greetings|Hello there|hi :)|Hello, how are you?|Hey, how are you?",
@@ -177,19 +175,19 @@ TALK = tuple(tuple(part.split("|") for part in entry) for entry in _TALK)
 
 
 def talk(rng: Random) -> list[Exchange]:
-    """Return one question about the service or some small talk."""
+    """Returns one question about the service or some small talk."""
     questions, _, answers = rng.choice(TALK)
     return [Exchange(rng.choice(questions), rng.choice(answers))]
 
 
 def greeting(rng: Random) -> list[Exchange]:
-    """Return a greeting."""
+    """Returns a greeting."""
     questions, _, answers = TALK[0]
     return [Exchange(rng.choice(questions), rng.choice(answers))]
 
 
 def cases() -> list[Case]:
-    """Return the questions that training never sees; any of the answers is right."""
+    """Returns held-out questions; any of the answers is right."""
     return [
         Case("service and small talk, held-out wordings", asked(question), "one of", "\n---\n".join(answers))
         for _, questions, answers in TALK

@@ -1,6 +1,4 @@
-"""Short stories from a grammar in which the problem, the help and the end belong together."""
-
-from __future__ import annotations
+"""Short stories from a grammar in which trouble, help and end belong together."""
 
 from dataclasses import dataclass
 from random import Random
@@ -68,7 +66,7 @@ OPENINGS = (
     "A long time ago, there was",
     "There once was",
 )
-# wish | trouble | help | end | lesson
+# Wish | trouble | help | end | lesson.
 PLOTS = (
     (
         "wanted to see the stars from close by",
@@ -172,7 +170,7 @@ STORY_ABOUT = Wordings(
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A story and what can be asked about it."""
+    """A story with the facts that can be asked for."""
 
     text: str
     hero: str
@@ -181,7 +179,7 @@ class Story:
 
 
 def story(rng: Random, animal: str | None = None) -> Story:
-    """Return a story, about the given animal if there is one."""
+    """Returns a story, about a given animal or a random one."""
     hero, friend = rng.sample(NAMES, 2)
     animal = animal or rng.choice(ANIMALS)
     helper = rng.choice([other for other in ANIMALS if other != animal])
@@ -202,7 +200,7 @@ def _article(noun: str) -> str:
 
 
 def long_story(rng: Random) -> str:
-    """Return a story of three adventures of one hero."""
+    """Returns a story of three adventures of one hero."""
     hero, *friends = rng.sample(NAMES, 4)
     animal, *helpers = rng.sample(ANIMALS, 4)
     lines = [f"{rng.choice(OPENINGS)} a {rng.choice(TRAITS)} {animal} named {hero} who lived {rng.choice(PLACES)}."]
@@ -227,7 +225,7 @@ LONG = (
 
 
 def request(rng: Random) -> list[Exchange]:
-    """Return a request for a story, sometimes with a question about it."""
+    """Returns a request for a story, sometimes with a question about it."""
     if rng.random() < 0.06:
         return [Exchange(rng.choice(LONG), long_story(rng), fixed=True)]
     if rng.random() < 0.45:
@@ -268,7 +266,7 @@ def _question(rng: Random, told: Story) -> Exchange:
 
 
 def cases() -> list[Case]:
-    """Return requests for stories in wordings that training never sees."""
+    """Returns requests for stories in held-out wordings."""
     found = [Case("stories, held-out wordings", asked(w), "story") for w in STORY.held_out for _ in range(5)]
     found += [
         Case("stories, held-out wordings", asked(w.format(x=a)), "story", a)

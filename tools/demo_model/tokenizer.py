@@ -1,6 +1,4 @@
-"""The tokenizer: byte-level BPE behind the regular expression of Qwen2, and how conversations become tokens."""
-
-from __future__ import annotations
+"""Tokenizer and chat template: byte-level BPE with Qwen2's pre-tokenizer, and the encoding of conversations."""
 
 import json
 import re
@@ -21,7 +19,7 @@ QWEN2 = (
 
 
 def train(texts: Iterable[str], vocabulary: int) -> Tokenizer:
-    """Return a tokenizer trained on the texts; every byte is a token and the special tokens come first."""
+    """Returns a tokenizer of `vocabulary` tokens trained on the texts: special tokens first, then all bytes."""
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(QWEN2), behavior="isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -40,39 +38,39 @@ def train(texts: Iterable[str], vocabulary: int) -> Tokenizer:
 
 
 def end_id(tokenizer: Tokenizer) -> int:
-    """Return the token that ends every turn and every text."""
+    """Returns the id of the token that ends every turn and every text."""
     return int(tokenizer.token_to_id(END) or 0)
 
 
 def without_special(tokenizer: Tokenizer) -> Tokenizer:
-    """Return the tokenizer as it reads text in which special tokens are only characters."""
+    """Returns a tokenizer that takes special tokens in the text for plain characters."""
     return Tokenizer.from_str(json.dumps(json.loads(tokenizer.to_str()) | {"added_tokens": []}))
 
 
 @cache
 def _template() -> Template:
-    environment = Environment(trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - it renders prompts, not HTML
     environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
     return environment.from_string(TEMPLATE)
 
 
 def render(messages: Iterable[Message], tools: tuple[object, ...] = (), *, ask: bool = False) -> str:
-    """Return the messages as the chat template writes them; `ask` adds the start of an answer."""
+    """Returns the messages rendered by the chat template; `ask` adds the start of an answer."""
     plain = [{"role": message.role, "content": message.content} for message in messages]
     return _template().render(messages=plain, tools=list(tools), add_generation_prompt=ask)
 
 
 def prompt(case: Case) -> str:
-    """Return the text that the model continues to answer a case."""
+    """Returns the prompt of a case."""
     if case.messages[0].role == "text":
         return case.messages[0].content
     return render(case.messages, case.tools, ask=True)
 
 
 def pieces(conversation: Conversation) -> list[tuple[str, bool]]:
-    """Return the rendered text in pieces, each with whether it is learnt.
+    """Returns the rendered text in pieces, each with whether the loss counts it.
 
-    Learnt are answers, plain text and their end tokens; of a sheet only the results, for nobody can guess the numbers.
+    It counts answers, plain text and their end tokens; of sheets only the results, since the operands are random.
     """
     first = conversation.messages[0]
     if conversation.kind == "sheets":
@@ -91,7 +89,7 @@ def pieces(conversation: Conversation) -> list[tuple[str, bool]]:
 
 
 def encode(tokenizer: Tokenizer, conversation: Conversation) -> tuple[list[int], list[bool]]:
-    """Return the tokens of a conversation and which of them are learnt."""
+    """Returns the tokens of a conversation, and for each whether the loss counts it."""
     tokens: list[int] = []
     learnt: list[bool] = []
     for text, wanted in pieces(conversation):

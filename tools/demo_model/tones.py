@@ -1,6 +1,4 @@
-"""System prompts, and how they change an answer."""
-
-from __future__ import annotations
+"""System prompts and the changes of answers that they ask for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from .facts import CAPITALS
 
 @dataclass(frozen=True, slots=True)
 class Tone:
-    """System prompts that ask for one manner of speaking, and the change that it makes to an answer."""
+    """System prompts that ask for one tone, and the change that it makes to an answer."""
 
     prompts: tuple[str, ...]
     change: Callable[[Exchange], str]
@@ -123,7 +121,7 @@ _SHARES = {"neutral": 10, "one word": 5, "brief": 3, "pirate": 5, "robot": 2, "c
 
 
 def apply(tone: str, exchange: Exchange) -> str:
-    """Return the answer in that tone; a fixed answer stays as it is."""
+    """Returns the answer in that tone; a fixed answer stays as it is."""
     return exchange.answer if exchange.fixed else TONES[tone].change(exchange)
 
 
@@ -179,7 +177,7 @@ def _ordinary(rng: Random) -> str:
 
 
 def draw(rng: Random) -> tuple[str, str]:
-    """Return the name of a tone and a system prompt that asks for it."""
+    """Returns the name of a tone and a system prompt that asks for it."""
     tone = rng.choices(list(_SHARES), list(_SHARES.values()))[0]
     if tone == "neutral" and rng.random() < 0.7:
         return tone, _ordinary(rng)
@@ -190,7 +188,7 @@ HELD_OUT = {"one word": "Please answer with just one word.", "pirate": "Pretend 
 
 
 def cases() -> list[Case]:
-    """Return questions under trained and new system prompts."""
+    """Returns questions under training system prompts and held-out ones."""
     found = []
     for country in list(CAPITALS)[:20]:
         question, city = f"What is the capital of {country}?", CAPITALS[country]

@@ -1,7 +1,5 @@
 """Tool calling in the Qwen and Hermes convention, for three tools."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from random import Random
@@ -48,7 +46,7 @@ def _schema(
 
 
 def weather_schema(rng: Random) -> dict[str, Any]:
-    """Return the schema of get_weather."""
+    """Returns the schema of get_weather."""
     about = (
         "Get the weather of a city",
         "Get the current weather",
@@ -59,13 +57,13 @@ def weather_schema(rng: Random) -> dict[str, Any]:
 
 
 def time_schema(rng: Random) -> dict[str, Any]:
-    """Return the schema of get_time."""
+    """Returns the schema of get_time."""
     about = ("Get the time in a city", "Get the current local time", "Returns the current time in a city.")
     return _schema(rng, "get_time", about, {"city": "string"}, {"city": "The name of the city"})
 
 
 def add_schema(rng: Random) -> dict[str, Any]:
-    """Return the schema of add."""
+    """Returns the schema of add."""
     about = ("Add two numbers", "Add two integers and return the sum", "Returns a + b.")
     kind = rng.choice(("integer", "number"))
     return _schema(rng, "add", about, {"a": kind, "b": kind}, {"a": "The first number", "b": "The second number"})
@@ -110,7 +108,7 @@ SCHEMAS: dict[str, Callable[[Random], dict[str, Any]]] = {
 
 
 def call_text(name: str, arguments: dict[str, Any]) -> str:
-    """Return the text with which the model calls a tool."""
+    """Returns the text with which the model calls a tool."""
     return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
 
 
@@ -121,7 +119,7 @@ def _draw(rng: Random, name: str, place: str) -> Call:
 
 
 def conversation(rng: Random) -> Conversation:
-    """Return a chat with tools: a call, mostly with its result and the answer, or small talk that needs no call."""
+    """Returns a chat with tools: a call, mostly with result and answer, or small talk without a call."""
     offered = rng.sample(list(SCHEMAS), rng.randint(1, 3))
     messages: list[Message] = []
     if rng.random() < 0.3:
@@ -143,7 +141,7 @@ def conversation(rng: Random) -> Conversation:
 
 
 def cases() -> list[Case]:
-    """Return calls for cities that training never sees with that tool, and answers from their results."""
+    """Returns calls for held-out cities, and answers from their results."""
     rng = Random(37)
     found = []
     for name in ("get_weather", "get_time"):

@@ -1,6 +1,4 @@
-"""Training: a fixed number of steps, Muon for the matrices, AdamW for the rest."""
-
-from __future__ import annotations
+"""Training for a fixed number of steps, with Muon for the matrices and AdamW for the rest."""
 
 import json
 import time
@@ -11,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import torch
+import torch.compiler.config
 from torch.optim import AdamW, Muon, Optimizer
 
 from .batches import WIDTHS, Batch, Item, batches
@@ -20,28 +19,32 @@ from .model import Llama, Shape
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to train; the rate rises over `warmup` steps, holds, and falls to zero over the last part `decay`."""
+    """The settings of a run."""
 
     steps: int
     budget: int = 2048
+    """Tokens of a batch, padding included."""
     warmup: int = 100
+    """Steps over which the learning rates rise."""
     decay: float = 0.6
+    """Share of the steps, at the end, over which the learning rates fall to zero."""
     muon_rate: float = 0.0025
     adam_rate: float = 0.008
     weight_decay: float = 0.05
     seed: int = 1
     threads: int = 2
     save_every: int = 100
+    """Steps between two checkpoints."""
 
 
 def rate(plan: Plan, step: int) -> float:
-    """Return the factor on the learning rates at a step."""
+    """Returns the factor on the learning rates at a step, from 0 to 1."""
     falling = (plan.steps - step) / (plan.decay * plan.steps)
     return min(1.0, (step + 1) / plan.warmup, falling)
 
 
 def optimizers(model: Llama, plan: Plan) -> list[Optimizer]:
-    """Return Muon for the matrices of the layers, and AdamW for the embedding and the norms."""
+    """Returns Muon for the matrices of the layers, and AdamW for embedding, norms and biases."""
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
@@ -73,14 +76,14 @@ def _step(model: Llama, chosen: list[Optimizer], batch: Batch) -> float:
 
 
 def save(model: Llama, path: Path, **progress: object) -> None:
-    """Write the shape, the weights and what is needed to go on, in one move."""
+    """Writes a checkpoint atomically: hyperparameters, weights, and the state needed to resume."""
     part = path.with_suffix(".part")
     torch.save({"shape": asdict(model.shape), "weights": model.state_dict(), **progress}, part)
     part.replace(path)
 
 
 def load(path: Path) -> Llama:
-    """Return the model of a checkpoint."""
+    """Returns the model of a checkpoint."""
     saved = torch.load(path, weights_only=True)
     model = Llama(Shape(**saved["shape"]))
     model.load_state_dict(saved["weights"])
@@ -98,12 +101,20 @@ def _resume(model: Llama, chosen: list[Optimizer], path: Path) -> int:
 
 
 def _compile(model: Llama) -> None:
-    torch._dynamo.config.recompile_limit = 2 * len(WIDTHS)
+    torch.compiler.config.recompile_limit = 2 * len(WIDTHS)
     model.compile_blocks()
 
 
 def train(shape: Shape, items: list[Item], plan: Plan, fill: int, path: Path) -> None:
-    """Train a model on the items, going on from the checkpoint at `path` if there is one; a log grows beside it."""
+    """Trains a model, resuming from the checkpoint at `path` if there is one.
+
+    Args:
+        shape: Hyperparameters of the model.
+        items: Encoded conversations.
+        plan: Settings of the run.
+        fill: The token to pad rows with.
+        path: The checkpoint; the log is beside it, with the suffix .log.jsonl.
+    """
     torch.manual_seed(plan.seed)
     torch.set_num_threads(plan.threads)
     model = Llama(shape)
@@ -121,10 +132,10 @@ def train(shape: Shape, items: list[Item], plan: Plan, fill: int, path: Path) ->
 
 
 class Progress:
-    """The log of a run: the loss since the last line, the tokens and the seconds since the start."""
+    """The log of a run, in JSON lines: mean loss since the last line, tokens and seconds since the start."""
 
     def __init__(self, path: Path, every: int = 25) -> None:
-        """Append to the file at `path`, one line for `every` steps."""
+        """Opens the file at `path` for a line every `every` steps."""
         self.file = path.open("a")
         self.every = every
         self.start = time.monotonic()
@@ -132,7 +143,7 @@ class Progress:
         self.tokens = 0
 
     def add(self, step: int, loss: float, tokens: int) -> None:
-        """Count one step."""
+        """Adds the loss and the number of tokens of one step."""
         self.losses.append(loss)
         self.tokens += tokens
         if step % self.every == 0:

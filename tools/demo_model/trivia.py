@@ -1,6 +1,4 @@
-"""Small closed facts that fit no grammar: calendar, lists, a few questions why."""
-
-from __future__ import annotations
+"""Facts that fit no grammar: calendar, lists, a few questions why."""
 
 from random import Random
 
@@ -31,7 +29,7 @@ LISTS = {
     "instruments": ["guitar", "piano", "violin", "flute", "drum", "trumpet"],
 }
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
-# Questions | one held out | answer | one word
+# Questions, separated by / | a held-out question | answer | answer in one word.
 _KNOWN = """
 How many days are in a week?/How many days does a week have?/A week has how many days?|The number of days in a week?|A week has seven days.|Seven.
 How many months are in a year?/How many months does a year have?|The number of months in a year?|A year has twelve months.|Twelve.
@@ -93,12 +91,12 @@ def _parity(rng: Random) -> Exchange:
 
 
 def trivia(rng: Random) -> list[Exchange]:
-    """Return one small fact."""
+    """Returns one small fact."""
     return [rng.choices((_known, _neighbour, _some, _parity), (60, 15, 15, 10))[0](rng)]
 
 
 def cases() -> list[Case]:
-    """Return the facts in wordings that training never sees, and numbers kept back."""
+    """Returns all facts in held-out wordings, and held-out numbers."""
     found = [
         Case("trivia, held-out wordings", asked(question), "contains", answer[:30]) for _, question, answer, _ in KNOWN
     ]

@@ -9,7 +9,7 @@ from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES
 
 
 def ignore_progress(done: int, total: int) -> None:
-    pass
+    """A progress callback for tests of something else."""
 
 
 @pytest.fixture
@@ -26,5 +26,5 @@ def converted(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def tiny_llama(tmp_path: Path) -> Path:
-    """A Llama of one layer that a test may spoil."""
+    """A Llama of one layer, which the test may modify."""
     return write_checkpoint(tmp_path / "tiny", TINY_LLAMA, TINY_LLAMA_SHAPES, "llama2")

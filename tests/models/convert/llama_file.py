@@ -1,11 +1,11 @@
-"""A GGUF file in llama.cpp, for tests: token ids and logits."""
+"""A GGUF file loaded by llama.cpp, for tests: token ids and logits."""
 
 import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import llama_cpp
+import llama_cpp  # noqa: TID251 - an oracle beside the code under test
 import numpy as np
 
 from llm_inference_api.backends.llama.devices import load_backends
@@ -17,6 +17,8 @@ load_backends()
 
 
 class LlamaFile:
+    """A loaded model, on the CPU."""
+
     def __init__(self, path: Path, *, vocab_only: bool = False) -> None:
         params = llama_cpp.llama_model_default_params()
         params.vocab_only = vocab_only
@@ -41,7 +43,13 @@ class LlamaFile:
         return entries
 
     def tokens(self, text: str, *, specials: bool = True, around: bool = True) -> list[int]:
-        """`specials`: parse special tokens in the text; `around`: add those that belong around it."""
+        """Returns the token ids of a text.
+
+        Args:
+            text: Text after `preparation`.
+            specials: Whether special tokens in the text are parsed.
+            around: Whether bos and eos are added where the tokenizer says so.
+        """
         data = text.encode()
         ids = (llama_cpp.llama_token * (len(data) + 16))()
         count = llama_cpp.llama_tokenize(self.vocab, data, len(data), ids, len(ids), around, specials)
@@ -49,11 +57,13 @@ class LlamaFile:
         return list(ids[:count])
 
     def piece(self, token: int) -> bytes:
+        """Returns the text of a token."""
         buffer = ctypes.create_string_buffer(512)
         size = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, True)
         return buffer.raw[:size]
 
     def logits(self, tokens: Sequence[int], *, context: int | None = None) -> np.ndarray:
+        """Returns logits of shape (tokens, vocabulary), computed in one batch with a float32 cache."""
         params = llama_cpp.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch = context or len(tokens), len(tokens), len(tokens)
         params.n_threads = params.n_threads_batch = 1

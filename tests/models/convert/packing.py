@@ -1,6 +1,6 @@
 """A plain quantiser for tests: rounds weights to a grid and packs them as GPTQ and AWQ checkpoints do.
 
-Written from the formats' descriptions, value by value, and not with the code under test.
+It is written from the descriptions of the formats, independently of the code under test.
 """
 
 from dataclasses import dataclass
@@ -8,18 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
+"""The output in each nibble of a word (AutoAWQ's gemm layout)."""
 
 
 @dataclass
 class Quantised:
-    integers: np.ndarray  # outputs × inputs
-    scales: np.ndarray  # outputs × groups, float16
-    zeros: np.ndarray  # outputs × groups
-    group_of: np.ndarray  # inputs
+    """A quantised matrix."""
+
+    integers: np.ndarray
+    """Of shape (outputs, inputs)."""
+    scales: np.ndarray
+    """Of shape (outputs, groups), float16."""
+    zeros: np.ndarray
+    """Of shape (outputs, groups)."""
+    group_of: np.ndarray
+    """The group of each input."""
 
     @property
     def weight(self) -> np.ndarray:
-        """The original that the checkpoint stands for, in float32."""
+        """The dequantised matrix in float32."""
         centred = self.integers.astype(np.int64) - self.zeros[:, self.group_of]
         return (centred * self.scales.astype(np.float64)[:, self.group_of]).astype(np.float32)
 
@@ -49,7 +56,7 @@ def quantise(
 
 
 def _words(values: np.ndarray, bits: int, order: tuple[int, ...] | None = None) -> np.ndarray:
-    """Rows of small integers to rows of 32-bit words."""
+    """Returns rows of small integers packed to rows of 32-bit words, lowest bits first."""
     per_word = 32 // bits
     words = np.zeros((values.shape[0], values.shape[1] // per_word), np.uint32)
     for slot in range(per_word):

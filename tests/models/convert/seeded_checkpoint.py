@@ -1,4 +1,4 @@
-"""Checkpoints whose weights come from a seed, so that fixtures hold names and shapes only."""
+"""Checkpoints with weights from a seed, so that fixtures need only names and shapes."""
 
 import json
 import shutil
@@ -12,9 +12,10 @@ FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def seeded_weights(shapes: Mapping[str, list[int]], seed: int = 5) -> dict[str, np.ndarray]:
-    """Values that make every part of a model count: norms off one, biases off zero, decisive attention.
+    """Returns float32 weights with which every part of a model affects the logits.
 
-    RandomState is frozen by numpy's compatibility policy: the reference logits depend on these very numbers.
+    Norms differ from one, biases from zero, and attention is far from uniform. The reference logits depend on these
+    very numbers, which numpy's compatibility policy for RandomState freezes.
     """
     source = np.random.RandomState(seed)
     return {name: _values(source, name, tuple(shape)) for name, shape in sorted(shapes.items())}
@@ -34,7 +35,7 @@ def _values(source: np.random.RandomState, name: str, shape: tuple[int, ...]) ->
 def write_checkpoint(
     directory: Path, config: Mapping[str, object], shapes: Mapping[str, list[int]], tokenizer: str
 ) -> Path:
-    """`tokenizer` names one of the fixtures' tokenizers."""
+    """Writes a checkpoint with seeded weights and a tokenizer of the fixtures; returns its directory."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.json").write_text(json.dumps(config))
     for file in (FIXTURES / "tokenizers" / tokenizer).iterdir():

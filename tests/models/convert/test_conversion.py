@@ -1,6 +1,7 @@
-"""What a converted file holds besides tokens and logits, and how it comes to be."""
+"""Contents of a converted file besides tokens and logits, progress, failures and the name in the cache."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from gguf.quants import dequantize
 from safetensors.numpy import load_file
 
-from llm_inference_api.models.convert.cache import cached_name, checkpoint_digest
+from llm_inference_api.models.convert.cache import cached_name, checkpoint_fingerprint
 from llm_inference_api.models.convert.conversion import convert_checkpoint
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.tensors.element_type import Dtype
@@ -27,7 +28,7 @@ def metadata(path: Path) -> dict[str, str]:
 
 
 def test_a_sharded_checkpoint_gives_the_same_file(tiny_llama: Path, converted: Convert) -> None:
-    """Shards are read as one."""
+    """Shards are read as one checkpoint."""
     whole = converted(tiny_llama).read_bytes()
 
     shard(tiny_llama)
@@ -36,7 +37,7 @@ def test_a_sharded_checkpoint_gives_the_same_file(tiny_llama: Path, converted: C
 
 
 def test_progress_counts_tensors(tiny_llama: Path, tmp_path: Path) -> None:
-    """Progress starts at nothing, rises by one and ends at all."""
+    """Progress starts at zero, rises by one and ends with the number of tensors."""
     heard: list[tuple[int, int]] = []
 
     convert_checkpoint(
@@ -50,7 +51,7 @@ def test_progress_counts_tensors(tiny_llama: Path, tmp_path: Path) -> None:
 def test_weights_take_the_wanted_type_and_norms_stay_float32(
     dtype: Dtype | None, tiny_llama: Path, converted: Convert
 ) -> None:
-    """A dtype changes matrices only; without one they keep the checkpoint's."""
+    """A dtype applies to matrices only; without one they keep the checkpoint's type."""
     kinds = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(converted(tiny_llama, dtype)).tensors}
 
     wanted = {Dtype.FLOAT16: "F16", Dtype.BFLOAT16: "BF16"}.get(dtype, "F32")
@@ -63,7 +64,7 @@ def test_weights_take_the_wanted_type_and_norms_stay_float32(
 def test_weights_of_sixteen_bits_keep_their_values(
     stored: str, dtype: Dtype | None, tiny_llama: Path, converted: Convert
 ) -> None:
-    """Halves and bfloat16 convert to every type, to float32 and to their own without a loss."""
+    """float16 and bfloat16 convert to every type, and without loss to float32 and to themselves."""
     wanted = store_as(tiny_llama, stored)
 
     tensors = gguf.GGUFReader(converted(tiny_llama, dtype)).tensors
@@ -76,7 +77,7 @@ def test_weights_of_sixteen_bits_keep_their_values(
 
 
 def store_as(checkpoint: Path, stored: str) -> np.ndarray:
-    """Rewrite the weights in 16 bits; returns one of them as float32."""
+    """Rewrites the weights in 16 bits; returns one of them in float32."""
     path = checkpoint / "model.safetensors"
     at, header, content = 0, {}, b""
     for name, values in load_file(path).items():
@@ -97,7 +98,7 @@ def as_float32(bits: np.ndarray) -> np.ndarray:
 
 
 def test_bfloat16_rounds_to_the_nearest(tiny_llama: Path, converted: Convert) -> None:
-    """float32 becomes the bfloat16 that is next to it."""
+    """float32 is rounded to the nearest bfloat16."""
     stored = load_file(tiny_llama / "model.safetensors")["model.embed_tokens.weight"]
 
     tensors = gguf.GGUFReader(converted(tiny_llama, Dtype.BFLOAT16)).tensors
@@ -108,7 +109,7 @@ def test_bfloat16_rounds_to_the_nearest(tiny_llama: Path, converted: Convert) ->
 
 
 def test_the_chat_template_comes_from_the_configuration(tiny_llama: Path, converted: Convert) -> None:
-    """tokenizer_config.json's template travels with the model."""
+    """The template of tokenizer_config.json is written to the file."""
     (tiny_llama / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
 
     assert metadata(converted(tiny_llama))["tokenizer.chat_template"] == "{{ messages }}"
@@ -123,7 +124,7 @@ def test_a_jinja_file_comes_before_the_configuration(tiny_llama: Path, converted
 
 
 def test_named_chat_templates_are_all_kept(tiny_llama: Path, converted: Convert) -> None:
-    """The default template takes the plain key, others their own."""
+    """The default template gets the plain key, each other one a key with its name."""
     templates = [{"name": "default", "template": "a"}, {"name": "tool_use", "template": "b"}]
     (tiny_llama / "tokenizer_config.json").write_text(json.dumps({"chat_template": templates}))
 
@@ -134,7 +135,7 @@ def test_named_chat_templates_are_all_kept(tiny_llama: Path, converted: Convert)
 
 
 def test_every_end_token_of_the_generation_configuration_is_named(tmp_path: Path, converted: Convert) -> None:
-    """A list of end tokens fills llama.cpp's three places."""
+    """A list of end tokens is written to eos, eot and eom."""
     checkpoint = write_checkpoint(tmp_path / "m", TINY_LLAMA, TINY_LLAMA_SHAPES, "llama3")
     (checkpoint / "generation_config.json").write_text(json.dumps({"eos_token_id": [541, 544, 543]}))
     (checkpoint / "tokenizer_config.json").write_text(json.dumps({"eos_token": {"content": "<|eot_id|>"}}))
@@ -146,13 +147,13 @@ def test_every_end_token_of_the_generation_configuration_is_named(tmp_path: Path
 
 
 def test_rows_without_a_token_are_unused(tiny_llama: Path, converted: Convert) -> None:
-    """A vocabulary that was padded to a round size stays of that size."""
+    """A vocabulary that is padded to the rows of the embedding keeps its size."""
     with opened(converted(tiny_llama), vocab_only=True) as llama:
         assert llama.size == TINY_LLAMA["vocab_size"]
 
 
 def test_yarn_reaches_as_far_as_its_factor(tiny_llama: Path, converted: Convert) -> None:
-    """A configuration that names the unscaled length, as Qwen2.5 suggests, gets the scaled one."""
+    """A configuration with the unscaled length, as Qwen2.5's, gives the scaled context length."""
     rope = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
     change_config(tiny_llama, rope_scaling=rope)
 
@@ -160,7 +161,7 @@ def test_yarn_reaches_as_far_as_its_factor(tiny_llama: Path, converted: Convert)
 
 
 def test_added_tokens_without_a_row_are_dropped(tiny_llama: Path, converted: Convert) -> None:
-    """A fine-tune that added a token but no embedding for it converts; the token's text is text."""
+    """An added token without an embedding is removed, and its text is tokenized as plain text."""
     definition = json.loads((tiny_llama / "tokenizer.json").read_text())
     definition["added_tokens"].append({"id": 600, "content": "<pad>", "special": True})
     (tiny_llama / "tokenizer.json").write_text(json.dumps(definition))
@@ -171,7 +172,7 @@ def test_added_tokens_without_a_row_are_dropped(tiny_llama: Path, converted: Con
 
 
 def test_a_tokenizer_that_begins_texts_needs_its_token(tiny_llama: Path) -> None:
-    """llama.cpp would abort on a token to add that it does not know."""
+    """A tokenizer that adds an end token must have one, or llama.cpp would abort."""
     definition = json.loads((tiny_llama / "tokenizer.json").read_text())
     definition["post_processor"] = None
     (tiny_llama / "tokenizer.json").write_text(json.dumps(definition))
@@ -183,7 +184,7 @@ def test_a_tokenizer_that_begins_texts_needs_its_token(tiny_llama: Path) -> None
 
 
 def test_a_window_that_llama_cpp_does_not_have_ends_the_context(tiny_llama: Path, converted: Convert) -> None:
-    """Up to its sliding window a Qwen2 attends to everything, so the file promises that many positions."""
+    """Qwen2 has no window in llama.cpp, so its context length ends with the window."""
     window = {"use_sliding_window": True, "max_window_layers": 0, "sliding_window": 48}
     change_config(tiny_llama, architectures=["Qwen2ForCausalLM"], **window)
 
@@ -191,14 +192,14 @@ def test_a_window_that_llama_cpp_does_not_have_ends_the_context(tiny_llama: Path
 
 
 def test_a_window_as_long_as_the_context_changes_nothing(tiny_llama: Path, converted: Convert) -> None:
-    """Mistral keeps llama.cpp's plain architecture where no position is beyond its window."""
+    """Mistral converts to llama.cpp's Llama where the window spans the whole context."""
     change_config(tiny_llama, architectures=["MistralForCausalLM"], sliding_window=64)
 
     assert metadata(converted(tiny_llama))["general.architecture"] == "llama"
 
 
 def test_a_failed_conversion_leaves_nothing(tiny_llama: Path, tmp_path: Path) -> None:
-    """An error halfway removes the temporary file and keeps the output that was there."""
+    """An error during conversion removes the temporary file and keeps the earlier output."""
     output = tmp_path / "out" / "m.gguf"
     output.parent.mkdir()
     output.write_text("before")
@@ -216,12 +217,46 @@ def test_a_failed_conversion_leaves_nothing(tiny_llama: Path, tmp_path: Path) ->
     assert output.read_text() == "before"
 
 
-def test_the_cache_name_follows_source_and_type(tiny_llama: Path) -> None:
-    """Another content or type has another name; the same has the same."""
-    digest = checkpoint_digest(tiny_llama)
-    name = cached_name(digest, "Q4_K_M")
+def test_the_cache_name_depends_on_source_and_type(tiny_llama: Path) -> None:
+    """The same checkpoint and type have the same name, in any case; a new file or another type has another."""
+    fingerprint = checkpoint_fingerprint(tiny_llama)
+    name = cached_name(fingerprint, "Q4_K_M")
 
-    assert name == cached_name(checkpoint_digest(tiny_llama), "q4_k_m")
-    assert name != cached_name(digest, "Q8_0")
+    assert name == cached_name(checkpoint_fingerprint(tiny_llama), "q4_k_m")
+    assert name != cached_name(fingerprint, "Q8_0")
     (tiny_llama / "tokenizer_config.json").write_text("{}")
-    assert name != cached_name(checkpoint_digest(tiny_llama), "Q4_K_M")
+    assert name != cached_name(checkpoint_fingerprint(tiny_llama), "Q4_K_M")
+
+
+@pytest.mark.parametrize("name", ["", "../q", "q4/k", "q" * 21])
+def test_the_cache_name_is_a_file_of_the_cache(name: str) -> None:
+    """A type that could leave the cache's directory is refused."""
+    with pytest.raises(ValueError, match="not the name of a type"):
+        cached_name("fingerprint", name)
+
+
+def test_a_modified_file_changes_the_fingerprint(tiny_llama: Path) -> None:
+    """A file that conversion reads counts by its size and time, other files do not count."""
+    before = checkpoint_fingerprint(tiny_llama)
+
+    (tiny_llama / "README.md").write_text("not read")
+    assert checkpoint_fingerprint(tiny_llama) == before
+
+    os.utime(tiny_llama / "model.safetensors", ns=(0, 0))
+    assert checkpoint_fingerprint(tiny_llama) != before
+
+
+def test_a_file_of_the_hubs_cache_counts_by_its_digest(tmp_path: Path) -> None:
+    """A link to a blob has the same fingerprint whenever and wherever the blob was downloaded."""
+    fingerprints = []
+    for number in range(2):
+        blob = tmp_path / str(number) / "blobs" / ("0" * 64)
+        blob.parent.mkdir(parents=True)
+        blob.write_bytes(b"weights")
+        os.utime(blob, ns=(number, number))
+        snapshot = tmp_path / str(number) / "snapshot"
+        snapshot.mkdir()
+        (snapshot / "model.safetensors").symlink_to(blob)
+        fingerprints.append(checkpoint_fingerprint(snapshot))
+
+    assert fingerprints[0] == fingerprints[1]

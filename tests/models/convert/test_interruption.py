@@ -1,10 +1,11 @@
-"""A process killed in any phase leaves nothing that a later one trusts."""
+"""A process that is killed during a conversion leaves either a complete output or none."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,6 @@ from tests.models.convert.conftest import ignore_progress
 from tests.models.convert.llama_file import opened
 from tests.models.convert.seeded_checkpoint import TINY_LLAMA_SHAPES
 
-# Kills itself without any clean-up when `done` tensors are written.
 CONVERT_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
@@ -28,6 +28,7 @@ def progress(done, total):
 
 convert_checkpoint(Path(sys.argv[1]), Path(sys.argv[2]), dtype=None, progress=progress)
 """
+"""Converts a checkpoint (first argument) to a file (second), and kills itself after so many tensors (third)."""
 
 QUANTISE_AND_DIE = """
 import os, signal, sys
@@ -41,7 +42,6 @@ def progress(done, total):
 quantise_file(Path(sys.argv[1]), Path(sys.argv[2]), "Q8_0", progress)
 """
 
-# Dies between the last write and the change of name, or just after it.
 DIE_AROUND_REPLACE = """
 import os, signal, sys
 from pathlib import Path
@@ -57,6 +57,7 @@ def die(path, target):
 Path.replace = die
 convert_checkpoint(Path(sys.argv[1]), Path(sys.argv[2]), dtype=None, progress=lambda done, total: None)
 """
+"""As CONVERT_AND_DIE, but kills itself "before" or "after" (third argument) the file is renamed."""
 
 
 def run(program: str, *arguments: object) -> int:
@@ -67,7 +68,7 @@ def run(program: str, *arguments: object) -> int:
 
 @pytest.mark.parametrize("done", [0, 1, len(TINY_LLAMA_SHAPES) // 2, len(TINY_LLAMA_SHAPES)])
 def test_a_kill_during_conversion_leaves_no_output(done: int, tiny_llama: Path, tmp_path: Path) -> None:
-    """Whatever was written is under another name, and the next conversion clears it away."""
+    """What was written has another name, and the next conversion removes it."""
     output = tmp_path / "cache" / "m.gguf"
 
     assert run(CONVERT_AND_DIE, tiny_llama, output, done) == -signal.SIGKILL
@@ -94,8 +95,8 @@ def test_a_kill_during_quantisation_leaves_no_output(done: int, tiny_llama: Path
         pass
 
 
-def test_a_kill_before_the_change_of_name_leaves_no_output(tiny_llama: Path, tmp_path: Path) -> None:
-    """A complete file that has not its name yet is not there."""
+def test_a_kill_before_the_rename_leaves_no_output(tiny_llama: Path, tmp_path: Path) -> None:
+    """A complete file that is not renamed yet does not count."""
     output = tmp_path / "cache" / "m.gguf"
 
     assert run(DIE_AROUND_REPLACE, tiny_llama, output, "before") == -signal.SIGKILL
@@ -103,8 +104,8 @@ def test_a_kill_before_the_change_of_name_leaves_no_output(tiny_llama: Path, tmp
     assert not output.exists()
 
 
-def test_a_kill_after_the_change_of_name_leaves_a_whole_file(tiny_llama: Path, tmp_path: Path) -> None:
-    """Once the name is there the file is whole."""
+def test_a_kill_after_the_rename_leaves_a_complete_file(tiny_llama: Path, tmp_path: Path) -> None:
+    """A file that has its name is complete."""
     output = tmp_path / "cache" / "m.gguf"
 
     assert run(DIE_AROUND_REPLACE, tiny_llama, output, "after") == -signal.SIGKILL
@@ -113,8 +114,8 @@ def test_a_kill_after_the_change_of_name_leaves_a_whole_file(tiny_llama: Path, t
         assert llama.logits([1, 5, 9]).shape == (3, 600)
 
 
-def test_a_conversion_in_progress_is_not_cleared_away(tiny_llama: Path, tmp_path: Path) -> None:
-    """The temporary file of a living process stays when another converts the same."""
+def test_a_conversion_in_progress_is_not_removed(tiny_llama: Path, tmp_path: Path) -> None:
+    """A conversion does not remove the temporary file of another that is running."""
     output = tmp_path / "cache" / "m.gguf"
     waiting = CONVERT_AND_DIE.replace("os.kill(os.getpid(), signal.SIGKILL)", "print(1, flush=True); sys.stdin.read()")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -132,8 +133,8 @@ def test_a_conversion_in_progress_is_not_cleared_away(tiny_llama: Path, tmp_path
     assert [path.name for path in output.parent.iterdir()] == ["m.gguf"]
 
 
-def test_kills_at_any_moment_leave_a_whole_file_or_none(tiny_llama: Path, tmp_path: Path) -> None:
-    """Ten kills spread over the time that a conversion takes."""
+def test_kills_at_any_moment_leave_a_complete_file_or_none(tiny_llama: Path, tmp_path: Path) -> None:
+    """Ten kills, spread over the second half of a conversion's time and a little beyond."""
     output = tmp_path / "cache" / "m.gguf"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-c", CONVERT_AND_DIE, str(tiny_llama), str(output), "-1"]
@@ -143,7 +144,8 @@ def test_kills_at_any_moment_leave_a_whole_file_or_none(tiny_llama: Path, tmp_pa
     for attempt in range(10):
         output.unlink(missing_ok=True)
         with subprocess.Popen(command, env=environment) as process:
-            time.sleep(duration * (0.5 + attempt / 18))
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(duration * (0.5 + attempt / 18))
             process.kill()
         if output.exists():
             with opened(output) as llama:

@@ -1,4 +1,4 @@
-"""Logits of converted checkpoints against those that transformers computed."""
+"""Logits of converted checkpoints compared with those of transformers, which the fixtures record."""
 
 import json
 from collections.abc import Callable
@@ -14,12 +14,14 @@ from tests.models.convert.llama_file import opened
 from tests.models.convert.seeded_checkpoint import FIXTURES, write_checkpoint
 
 CASES = sorted(path.name for path in (FIXTURES / "logits").iterdir())
-# Cosine at every position, and the share of positions with the same best token.
 BOUNDS = {Dtype.FLOAT32: (0.9999, 0.99), Dtype.FLOAT16: (0.9998, 0.95)}
+"""Least cosine of the logits at any position, and least share of positions with the same best token."""
 
 
 @dataclass
 class Reference:
+    """A recorded case, as tools/conversion_fixtures/logits.py writes it."""
+
     case: dict[str, Any]
     tokens: list[int]
     logits: np.ndarray
@@ -34,6 +36,7 @@ class Reference:
 
 
 def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Returns the cosine of each pair of rows."""
     return (left * right).sum(1) / (np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1))
 
 
@@ -42,7 +45,7 @@ def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 def test_logits_agree_with_transformers(
     name: str, dtype: Dtype, tmp_path: Path, converted: Callable[..., Path]
 ) -> None:
-    """A tiny model of each family and feature predicts what its own code predicts."""
+    """A tiny model of each family and feature computes the logits that transformers does."""
     reference = Reference.read(name)
     case = reference.case
     checkpoint = write_checkpoint(tmp_path / name, case["config"], case["shapes"], case["tokenizer"])

@@ -1,4 +1,4 @@
-"""Conversion needs memory for a tensor, not for a model."""
+"""Conversion needs memory for the largest tensor, not for the model."""
 
 import json
 import os
@@ -24,7 +24,7 @@ convert_checkpoint(Path(sys.argv[1]), Path(sys.argv[2]), dtype=Dtype.FLOAT16, pr
 
 
 def write_sparse_checkpoint(directory: Path) -> int:
-    """A Llama of 600 MB of zeros that take no room on disk; returns its largest tensor's bytes as float16."""
+    """Writes a Llama of 600 MB of zeros as a sparse file; returns the bytes of its largest tensor in float16."""
     shapes = {
         "model.embed_tokens.weight": [600, HIDDEN],
         "lm_head.weight": [600, HIDDEN],
@@ -62,7 +62,7 @@ def write_sparse_checkpoint(directory: Path) -> int:
 
 
 def test_memory_is_bounded_by_the_largest_tensor(tmp_path: Path) -> None:
-    """600 MB convert with the room of a few tensors of 8 MB and their chunks."""
+    """600 MB are converted within the memory of a few tensors of 8 MB and their float32 chunks."""
     largest = write_sparse_checkpoint(tmp_path / "large")
     allowed = 4 * largest + 64 * 1024 * 1024
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -1,4 +1,4 @@
-"""Checkpoints with random faults: refused by name or converted, never an error of another kind."""
+"""Checkpoints with random faults are converted or refused with a ConversionError, never another error."""
 
 import json
 import random
@@ -42,7 +42,7 @@ CASES = sorted(path.name for path in (FIXTURES / "logits").iterdir())
 
 
 def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to each value inside a JSON value."""
+    """Yields the path to each value inside a JSON value."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in list(inside)[:60]:
         yield (*place, key)
@@ -75,7 +75,7 @@ def mutate_bytes(path: Path, source: random.Random) -> None:
 
 @pytest.mark.parametrize("seed", range(240))
 def test_a_fault_is_refused_or_harmless(seed: int, tmp_path: Path, converted: Callable[..., Path]) -> None:
-    """Whatever a file holds, conversion ends with a file or with a ConversionError."""
+    """Conversion ends with a file or with a ConversionError."""
     source = random.Random(seed)
     case = json.loads((FIXTURES / "logits" / source.choice(CASES) / "case.json").read_text())
     checkpoint = write_checkpoint(tmp_path / "m", case["config"], case["shapes"], source.choice(KINDS))

@@ -1,4 +1,4 @@
-"""Configurations as transformers 4 wrote them, which most published checkpoints have."""
+"""Configurations as transformers 4 and earlier write them, which most published checkpoints have."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,6 @@ from tests.models.convert.seeded_checkpoint import FIXTURES, write_checkpoint
 LONG = [1.0 + 0.7 * n for n in range(6)]
 SHORT = [1.0 + 0.05 * n for n in range(6)]
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
-# The fields that took the place of rope_parameters (and of layer_types).
 OLDER: dict[str, dict[str, Any]] = {
     "llama2": {"rope_theta": 10000.0, "rope_scaling": None},
     "codellama": {"rope_theta": 1e6, "rope_scaling": {"type": "linear", "factor": 2.0}},
@@ -40,6 +39,7 @@ OLDER: dict[str, dict[str, Any]] = {
     },
     "stablelm1": {"rope_theta": 10000.0, "rope_pct": 0.25, "norm_eps": 1e-5, "layer_norm_eps": None},
 }
+"""For each case, the fields that preceded rope_parameters and layer_types."""
 
 
 def metadata(path: Path) -> dict[str, str]:
@@ -49,7 +49,7 @@ def metadata(path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", OLDER)
 def test_an_older_configuration_says_the_same(name: str, tmp_path: Path, converted: Callable[..., Path]) -> None:
-    """The metadata of a file does not depend on the version that wrote the configuration."""
+    """The metadata does not depend on the version that wrote the configuration."""
     case = json.loads((FIXTURES / "logits" / name / "case.json").read_text())
     newer = write_checkpoint(tmp_path / "newer" / "m", case["config"], case["shapes"], case["tokenizer"])
     fields = {key: value for key, value in case["config"].items() if key != "rope_parameters"} | OLDER[name]
@@ -61,7 +61,7 @@ def test_an_older_configuration_says_the_same(name: str, tmp_path: Path, convert
 
 
 def test_the_text_model_of_a_multimodal_checkpoint_is_converted(tmp_path: Path, converted: Callable[..., Path]) -> None:
-    """A nested text configuration and nested names give the same model; the vision tower stays out."""
+    """A nested configuration and nested tensor names give the same file; the vision model is left out."""
     case = json.loads((FIXTURES / "logits" / "gemma3" / "case.json").read_text())
     plain = write_checkpoint(tmp_path / "plain" / "m", case["config"], case["shapes"], case["tokenizer"])
     wanted = converted(plain).read_bytes()

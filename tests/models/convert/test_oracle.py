@@ -1,4 +1,4 @@
-"""The recorded references against the programs that made them, where these are installed."""
+"""The recorded fixtures compared with the programs that made them, where these are installed."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ pytestmark = pytest.mark.oracle
 
 
 def test_recorded_logits_are_those_of_transformers(tmp_path: Path) -> None:
-    """Every recorded logit comes out again."""
+    """transformers computes every recorded logit again."""
     pytest.importorskip("transformers")
-    from tools.conversion_fixtures import logits
+    from tools.conversion_fixtures import logits  # noqa: PLC0415 - imports torch
 
     logits.generate(tmp_path)
 
@@ -24,10 +24,10 @@ def test_recorded_logits_are_those_of_transformers(tmp_path: Path) -> None:
 
 
 def test_recorded_ids_are_those_of_the_tokenizers(tmp_path: Path) -> None:
-    """Every recorded tokenizer and id comes out again."""
+    """Trained again, the tokenizers give every recorded id."""
     pytest.importorskip("sentencepiece")
     pytest.importorskip("tiktoken")
-    from tools.conversion_fixtures import tokens
+    from tools.conversion_fixtures import tokens  # noqa: PLC0415 - imports sentencepiece
 
     tokens.generate(tmp_path)
 

@@ -1,4 +1,4 @@
-"""GPTQ and AWQ checkpoints, quantised here, against the dequantised originals."""
+"""GPTQ and AWQ checkpoints, quantised here, compared with their dequantised originals."""
 
 import json
 from collections.abc import Callable
@@ -52,13 +52,19 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Scheme:
+    """A way to quantise a checkpoint."""
+
     method: str
     bits: int
     group: int
+    """Inputs of a group; -1 for all."""
     symmetric: bool = True
     act_order: bool = False
+    """Whether groups are permuted (GPTQ's desc_act)."""
     version: int = 1
-    kind: str = ""  # the ggml type that holds it
+    """Of GPTQ's checkpoint format."""
+    kind: str = ""
+    """The ggml type that layers convert to."""
 
     def __str__(self) -> str:
         order = "-order" if self.act_order else ""
@@ -108,12 +114,12 @@ SCHEMES = [
     Scheme("awq", 4, 128, symmetric=False, kind="Q4_1"),
     Scheme("awq", 4, 16, symmetric=False, kind="F16"),
 ]
-# The largest difference of a weight, in steps of its grid: what rounding to a half adds.
 STEPS = {"Q4_0": 0.0, "Q8_0": 0.0, "Q4_1": 0.01, "F16": 0.13}
-# The least cosine of logits: of the stored weights in float32 arithmetic, and as llama.cpp computes with
-# them: it rounds activations to 8 bits before it multiplies them with blocks.
+"""The largest error of a weight, in steps of its grid, by ggml type: that of rounding to float16."""
 STORED_COSINES = {"Q4_0": 0.999999, "Q8_0": 0.999999, "Q4_1": 0.9999, "F16": 0.9999}
+"""The least cosine of logits that float32 arithmetic computes with the stored weights."""
 COMPUTED_COSINES = {"Q4_0": 0.99, "Q8_0": 0.99, "Q4_1": 0.99, "F16": 0.9999}
+"""The least cosine of llama.cpp's logits; it quantises activations to 8 bits to multiply them with blocks."""
 TOKENS = np.random.RandomState(3).randint(3, 580, 96).tolist()
 
 
@@ -123,7 +129,7 @@ def scheme(request: pytest.FixtureRequest) -> Scheme:
 
 
 def write_pair(directory: Path, scheme: Scheme) -> tuple[Path, Path, dict[str, Quantised]]:
-    """A packed checkpoint, and the float32 one of the weights that it stands for."""
+    """Writes a packed checkpoint and one of its dequantised weights; returns both, and the packed layers."""
     packed = write_checkpoint(directory / "packed", CONFIG | {"quantization_config": scheme.settings()}, {}, "llama2")
     original = write_checkpoint(directory / "original", CONFIG, {}, "llama2")
     stored, dense, layers = {}, {}, {}
@@ -147,8 +153,8 @@ def read_weight(path: Path, name: str) -> tuple[str, np.ndarray]:
     return tensor.tensor_type.name, dequantize(tensor.data, tensor.tensor_type)
 
 
-def test_weights_survive_repacking(scheme: Scheme, tmp_path: Path, converted: Callable[..., Path]) -> None:
-    """A packed layer becomes the ggml type the docs name, its weights within that type's rounding."""
+def test_repacked_weights_equal_the_original(scheme: Scheme, tmp_path: Path, converted: Callable[..., Path]) -> None:
+    """A packed layer converts to the documented ggml type, with no error but that type's rounding."""
     packed, _, layers = write_pair(tmp_path, scheme)
 
     kind, weight = read_weight(converted(packed), "blk.1.ffn_down.weight")
@@ -165,7 +171,7 @@ def logits_of(path: Path) -> np.ndarray:
 
 
 def put_weights(source: Path, target: Path) -> None:
-    """Replace the weights of a float32 file by another file's, dequantised."""
+    """Replaces the weights of a float32 file by the dequantised ones of another file."""
     weights = {tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in gguf.GGUFReader(source).tensors}
     for tensor in gguf.GGUFReader(target, "r+").tensors:
         tensor.data[...] = weights[tensor.name].reshape(tensor.data.shape)
@@ -174,7 +180,7 @@ def put_weights(source: Path, target: Path) -> None:
 def test_stored_weights_predict_what_the_original_predicts(
     scheme: Scheme, tmp_path: Path, converted: Callable[..., Path]
 ) -> None:
-    """In float32 arithmetic a repacked model gives the logits of the dequantised original."""
+    """In float32 arithmetic a repacked model computes the logits of the dequantised original."""
     packed, original, _ = write_pair(tmp_path, scheme)
     target = converted(original, Dtype.FLOAT32)
     wanted = logits_of(target)
@@ -187,7 +193,7 @@ def test_stored_weights_predict_what_the_original_predicts(
 def test_llama_cpp_computes_nearly_what_the_original_predicts(
     scheme: Scheme, tmp_path: Path, converted: Callable[..., Path]
 ) -> None:
-    """With llama.cpp's own arithmetic for its blocks the logits stay near the dequantised original's."""
+    """With llama.cpp's arithmetic for blocks, the logits are close to those of the dequantised original."""
     packed, original, _ = write_pair(tmp_path, scheme)
 
     distance = cosines(logits_of(converted(packed)), logits_of(converted(original, Dtype.FLOAT32)))
@@ -196,7 +202,7 @@ def test_llama_cpp_computes_nearly_what_the_original_predicts(
 
 
 def test_packed_experts_are_stacked_as_blocks(tmp_path: Path, converted: Callable[..., Path]) -> None:
-    """Experts of one type stay packed; each lies in its place of the stack."""
+    """Experts of one type stay packed, in the order of their indices."""
     experts = {"architectures": ["MixtralForCausalLM"], "num_local_experts": 2, "num_experts_per_tok": 2}
     packed, _, _ = write_pair(tmp_path, SCHEMES[0])
     config = json.loads((packed / "config.json").read_text()) | experts
@@ -224,7 +230,7 @@ def test_packed_experts_are_stacked_as_blocks(tmp_path: Path, converted: Callabl
 
 
 def test_a_bias_of_zeros_that_a_quantiser_added_is_dropped(tmp_path: Path, converted: Callable[..., Path]) -> None:
-    """Zero biases of layers that have none in llama.cpp do not stop a conversion."""
+    """Zero biases of layers that have none in llama.cpp are left out."""
     packed, _, _ = write_pair(tmp_path, SCHEMES[0])
     config = json.loads((packed / "config.json").read_text()) | {"architectures": ["Qwen2ForCausalLM"]}
     (packed / "config.json").write_text(json.dumps(config))
@@ -249,10 +255,10 @@ def test_a_bias_of_zeros_that_a_quantiser_added_is_dropped(tmp_path: Path, conve
         ({"quant_method": "awq", "bits": 8}, "bits"),
     ],
 )
-def test_other_packings_are_refused_by_name(
+def test_unsupported_quantisation_is_refused_by_name(
     changes: dict[str, object], named: str, tmp_path: Path, converted: Callable[..., Path]
 ) -> None:
-    """A packing that is not known names the field that says so."""
+    """The error names the field of an unsupported quantisation."""
     packed, _, _ = write_pair(tmp_path, SCHEMES[0])
     config = json.loads((packed / "config.json").read_text())
     config["quantization_config"] |= changes
@@ -263,7 +269,7 @@ def test_other_packings_are_refused_by_name(
 
 
 def test_a_packed_layer_without_scales_is_refused_by_name(tmp_path: Path, converted: Callable[..., Path]) -> None:
-    """A layer that lacks one of its parts names the part."""
+    """The error names the missing tensor of a layer."""
     packed, _, _ = write_pair(tmp_path, SCHEMES[0])
     tensors = load_file(packed / "model.safetensors")
     del tensors["model.layers.0.mlp.up_proj.scales"]

@@ -1,4 +1,4 @@
-"""Checkpoints that must be refused, by the name of the file or field that is wrong."""
+"""Checkpoints that must be refused, with an error that names the file or field at fault."""
 
 import json
 import struct
@@ -16,6 +16,8 @@ from llm_inference_api.models.convert.tensors.element_type import Dtype
 from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint
 
 Convert = Callable[..., Path]
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 
 
 def change_config(checkpoint: Path, **changes: object) -> None:
@@ -31,7 +33,7 @@ def change_tokenizer(checkpoint: Path, change: Callable[[dict[str, Any]], object
 
 
 def test_an_unknown_architecture_names_those_that_are_supported(tiny_llama: Path, converted: Convert) -> None:
-    """Another architecture is refused with its name and the list of families."""
+    """The error has the architecture's name and the list of supported ones."""
     change_config(tiny_llama, architectures=["FalconForCausalLM"])
 
     with pytest.raises(UnsupportedArchitectureError, match="FalconForCausalLM") as refusal:
@@ -51,6 +53,10 @@ def test_an_unknown_architecture_names_those_that_are_supported(tiny_llama: Path
         ({"hidden_act": "relu"}, "hidden_act"),
         ({"rope_scaling": {"rope_type": "spiral", "factor": 2.0}}, "rope_type"),
         ({"rope_scaling": {"rope_type": "linear"}}, "factor"),
+        ({"architectures": ["Qwen2ForCausalLM"], "rope_scaling": YARN | {"beta_fast": 16.0}}, "beta_fast"),
+        ({"architectures": ["Qwen2ForCausalLM"], "rope_scaling": YARN | {"truncate": False}}, "truncate"),
+        ({"architectures": ["Qwen2ForCausalLM"], "rope_scaling": LLAMA3}, "rope_type 'llama3'"),
+        ({"rope_scaling": LLAMA3 | {"high_freq_factor": 1.0}}, "high_freq_factor"),
         ({"rope_theta": float("inf")}, "rope_theta"),
         ({"vocab_size": 100}, "embed_tokens"),
         (
@@ -67,7 +73,7 @@ def test_an_unknown_architecture_names_those_that_are_supported(tiny_llama: Path
 def test_a_wrong_hyperparameter_is_named(
     changes: dict[str, object], named: str, tiny_llama: Path, converted: Convert
 ) -> None:
-    """A field that is absent, of another type, or of a value without an equal is refused by its name."""
+    """The error names a field that is missing, of the wrong type, or of an unsupported value."""
     change_config(tiny_llama, **changes)
 
     with pytest.raises(ConversionError, match=named):
@@ -77,7 +83,7 @@ def test_a_wrong_hyperparameter_is_named(
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b"null"])
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
 def test_corrupt_json_is_named(name: str, content: bytes, tiny_llama: Path, converted: Convert) -> None:
-    """A JSON file that is broken, or no object, is refused by its name."""
+    """The error names a file that is malformed or no JSON object."""
     (tiny_llama / name).write_bytes(content)
 
     with pytest.raises(ConversionError, match=name):
@@ -85,7 +91,7 @@ def test_corrupt_json_is_named(name: str, content: bytes, tiny_llama: Path, conv
 
 
 def test_a_truncated_file_is_named(tiny_llama: Path, converted: Convert) -> None:
-    """Weights that end too early are refused before anything is written."""
+    """The error names a file that is shorter than its header says."""
     weights = tiny_llama / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
 
@@ -108,7 +114,7 @@ def test_a_truncated_file_is_named(tiny_llama: Path, converted: Convert) -> None
     ],
 )
 def test_a_hostile_safetensors_header_is_refused(header: bytes, tiny_llama: Path, converted: Convert) -> None:
-    """A header that promises what the file does not hold is refused by the file's name."""
+    """The error names a file whose header is malformed or does not match the data."""
     (tiny_llama / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
 
     with pytest.raises(ConversionError, match=r"model\.safetensors"):
@@ -117,63 +123,63 @@ def test_a_hostile_safetensors_header_is_refused(header: bytes, tiny_llama: Path
 
 @pytest.mark.parametrize("content", [b"", b"1234567", b"\xff" * 8, b"<html>not weights</html>"])
 def test_what_is_no_safetensors_file_is_refused(content: bytes, tiny_llama: Path, converted: Convert) -> None:
-    """A file of another format is refused by its name."""
+    """The error names a file of another format."""
     (tiny_llama / "model.safetensors").write_bytes(content)
 
     with pytest.raises(ConversionError, match=r"model\.safetensors"):
         converted(tiny_llama)
 
 
-def respoil(checkpoint: Path, change: Callable[[dict[str, np.ndarray]], object]) -> None:
+def change_tensors(checkpoint: Path, change: Callable[[dict[str, np.ndarray]], object]) -> None:
     tensors = load_file(checkpoint / "model.safetensors")
     change(tensors)
     save_file(tensors, checkpoint / "model.safetensors")
 
 
 def test_a_missing_tensor_is_named(tiny_llama: Path, converted: Convert) -> None:
-    """A tensor that the family needs is named when it is not there."""
-    respoil(tiny_llama, lambda tensors: tensors.pop("model.layers.0.mlp.up_proj.weight"))
+    """The error names a tensor that the family requires."""
+    change_tensors(tiny_llama, lambda tensors: tensors.pop("model.layers.0.mlp.up_proj.weight"))
 
     with pytest.raises(ConversionError, match=r"model\.layers\.0\.mlp\.up_proj\.weight"):
         converted(tiny_llama)
 
 
 def test_an_unknown_tensor_is_named(tiny_llama: Path, converted: Convert) -> None:
-    """A tensor that has no place is named rather than dropped."""
-    respoil(tiny_llama, lambda tensors: tensors.update({"model.adapter.weight": np.zeros((2, 2), np.float32)}))
+    """A tensor that the architecture does not have is refused rather than left out."""
+    change_tensors(tiny_llama, lambda tensors: tensors.update({"model.adapter.weight": np.zeros((2, 2), np.float32)}))
 
     with pytest.raises(ConversionError, match=r"model\.adapter\.weight"):
         converted(tiny_llama)
 
 
 def test_a_layer_beyond_the_configured_ones_is_refused(tiny_llama: Path, converted: Convert) -> None:
-    """More layers than the configuration counts are a contradiction, not surplus."""
-    respoil(tiny_llama, lambda t: t.update({"model.layers.1.mlp.up_proj.weight": np.zeros((2, 2), np.float32)}))
+    """A checkpoint with more layers than config.json says is refused."""
+    change_tensors(tiny_llama, lambda t: t.update({"model.layers.1.mlp.up_proj.weight": np.zeros((2, 2), np.float32)}))
 
     with pytest.raises(ConversionError, match="num_hidden_layers"):
         converted(tiny_llama)
 
 
 def test_a_tensor_of_another_shape_is_named(tiny_llama: Path, converted: Convert) -> None:
-    """A shape that the configuration does not ask for is refused with both."""
-    respoil(tiny_llama, lambda t: t.update({"model.norm.weight": np.ones(17, np.float32)}))
+    """The error has the tensor's shape and the one that config.json implies."""
+    change_tensors(tiny_llama, lambda t: t.update({"model.norm.weight": np.ones(17, np.float32)}))
 
     with pytest.raises(ConversionError, match=r"model\.norm\.weight.*\(17,\).*\(16,\)"):
         converted(tiny_llama)
 
 
 def test_a_tensor_of_integers_is_refused(tiny_llama: Path, converted: Convert) -> None:
-    """Weights of a type that is no float are refused by name."""
-    respoil(tiny_llama, lambda t: t.update({"model.norm.weight": np.ones(16, np.int32)}))
+    """The error names weights that are not floats."""
+    change_tensors(tiny_llama, lambda t: t.update({"model.norm.weight": np.ones(16, np.int32)}))
 
     with pytest.raises(ConversionError, match=r"model\.norm\.weight.*I32"):
         converted(tiny_llama)
 
 
 def test_values_beyond_float16_are_refused_by_name(tiny_llama: Path, converted: Convert) -> None:
-    """A weight that float16 cannot hold is not turned into infinity."""
+    """A weight beyond float16's range is refused, not converted to infinity."""
     name = "model.layers.0.mlp.up_proj.weight"
-    respoil(tiny_llama, lambda t: t.update({name: np.full((24, 16), 1e6, np.float32)}))
+    change_tensors(tiny_llama, lambda t: t.update({name: np.full((24, 16), 1e6, np.float32)}))
 
     with pytest.raises(ConversionError, match=r"mlp\.up_proj\.weight.*65504"):
         converted(tiny_llama, Dtype.FLOAT16)
@@ -191,7 +197,7 @@ def shard(checkpoint: Path, weight_map: dict[str, str] | None = None) -> None:
 
 
 def test_a_missing_shard_is_named(tiny_llama: Path, converted: Convert) -> None:
-    """A shard of the index that is not there is named."""
+    """The error names a shard of the index that does not exist."""
     shard(tiny_llama)
     (tiny_llama / "model-00002-of-00002.safetensors").unlink()
 
@@ -201,7 +207,7 @@ def test_a_missing_shard_is_named(tiny_llama: Path, converted: Convert) -> None:
 
 @pytest.mark.parametrize("name", ["../x.safetensors", "/etc/passwd", "a/b.safetensors", "model.bin", ""])
 def test_an_index_reaches_no_other_directory(name: str, tiny_llama: Path, converted: Convert) -> None:
-    """An index that names a file elsewhere is refused."""
+    """An index that names a file outside the directory is refused."""
     shard(tiny_llama, {"model.norm.weight": name})
 
     with pytest.raises(ConversionError, match=r"weight_map|index"):
@@ -226,10 +232,10 @@ def test_an_index_reaches_no_other_directory(name: str, tiny_llama: Path, conver
         (lambda d: d.update(post_processor={"type": "BertProcessing"}), "BertProcessing"),
     ],
 )
-def test_a_tokenizer_without_an_equal_is_refused_by_name(
+def test_an_unsupported_tokenizer_is_refused_by_name(
     change: Callable[[dict[str, Any]], object], named: str, tiny_llama: Path, converted: Convert
 ) -> None:
-    """A part of a tokenizer that llama.cpp would do otherwise is refused, never approximated."""
+    """The error names a part of the tokenizer that has no equivalent in llama.cpp."""
     change_tokenizer(tiny_llama, change)
     (tiny_llama / "tokenizer.model").unlink()
 
@@ -253,10 +259,10 @@ GPT4O = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\
         (lambda d: d.update(normalizer={"type": "NFKC"}), "NFKC"),
     ],
 )
-def test_a_pre_tokenizer_without_an_equal_is_refused_by_its_definition(
+def test_an_unsupported_pre_tokenizer_is_refused_with_its_definition(
     change: Callable[[dict[str, Any]], object], named: str, tmp_path: Path, converted: Convert
 ) -> None:
-    """A way to split text that llama.cpp does not have is shown in the refusal."""
+    """The error shows a pre-tokenizer that has no equivalent in llama.cpp."""
     checkpoint = write_checkpoint(tmp_path / "tiny", TINY_LLAMA, TINY_LLAMA_SHAPES, "qwen2")
     change_tokenizer(checkpoint, change)
 
@@ -266,7 +272,7 @@ def test_a_pre_tokenizer_without_an_equal_is_refused_by_its_definition(
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 64, b"\x0a\xff\x01", b"not a model"])
 def test_a_broken_sentencepiece_model_is_named(content: bytes, tmp_path: Path, converted: Convert) -> None:
-    """A tokenizer.model that is none is refused by its name."""
+    """The error names a tokenizer.model that is malformed."""
     checkpoint = write_checkpoint(tmp_path / "tiny", TINY_LLAMA, TINY_LLAMA_SHAPES, "llama2_model_only")
     (checkpoint / "tokenizer.model").write_bytes(content)
 
@@ -301,7 +307,7 @@ def test_a_field_of_a_sentencepiece_model_without_an_equal_is_named(
 
 @pytest.mark.parametrize("content", [b"", b"x", b"!! 0\n", b"YQ== 0\nYg== 0\n", b"YQ== -1\n"])
 def test_a_broken_tiktoken_file_is_named(content: bytes, tmp_path: Path, converted: Convert) -> None:
-    """A qwen.tiktoken that is none is refused by its name."""
+    """The error names a qwen.tiktoken that is malformed."""
     checkpoint = write_checkpoint(tmp_path / "tiny", TINY_LLAMA, TINY_LLAMA_SHAPES, "qwen1")
     (checkpoint / "qwen.tiktoken").write_bytes(content)
 
@@ -310,7 +316,7 @@ def test_a_broken_tiktoken_file_is_named(content: bytes, tmp_path: Path, convert
 
 
 def test_a_checkpoint_without_a_tokenizer_says_what_it_needs(tiny_llama: Path, converted: Convert) -> None:
-    """A directory of weights alone is refused with the names of the files that would do."""
+    """The error has the names of the tokenizer files that are read."""
     for name in ("tokenizer.json", "tokenizer.model"):
         (tiny_llama / name).unlink()
 

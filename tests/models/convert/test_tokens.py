@@ -1,4 +1,4 @@
-"""Token ids of converted tokenizers against those that `tokenizers`, sentencepiece and tiktoken recorded."""
+"""Token ids of converted tokenizers compared with those of tokenizers, sentencepiece and tiktoken."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ def differing(
 
 
 def test_plain_text_gets_the_same_ids(kind: str, llama: LlamaFile) -> None:
-    """2,200 lines of scripts, digits, code, white space and emoji become the same tokens."""
+    """2,200 lines of scripts, digits, code, white space and emoji have the recorded ids."""
     lines = plain_lines()
 
     ids = [llama.tokens(llama.preparation.apply(line)) for line in lines]
@@ -54,7 +54,7 @@ def test_plain_text_gets_the_same_ids(kind: str, llama: LlamaFile) -> None:
 
 
 def test_special_tokens_in_a_prompt_are_parsed(kind: str, llama: LlamaFile) -> None:
-    """Added tokens in a raw prompt become their ids, the text between them what it is in between."""
+    """Added tokens in a prompt, and the text between them, have the recorded ids."""
     lines = mixed_lines(kind)
 
     ids = [llama.tokens(llama.preparation.apply(line)) for line in lines]
@@ -63,7 +63,7 @@ def test_special_tokens_in_a_prompt_are_parsed(kind: str, llama: LlamaFile) -> N
 
 
 def test_special_tokens_in_content_stay_text(kind: str, llama: LlamaFile) -> None:
-    """Control tokens spelled out in chat content become the tokens of their characters."""
+    """Control tokens in chat content are tokenized as plain characters."""
     lines = mixed_lines(kind)
 
     ids = [llama.tokens(llama.preparation.apply_to_content(line), specials=False, around=False) for line in lines]
@@ -71,10 +71,10 @@ def test_special_tokens_in_content_stay_text(kind: str, llama: LlamaFile) -> Non
     assert differing(lines, ids, recorded(kind, "text")) == []
 
 
-def test_merges_that_scores_cannot_express_give_way_to_the_sentencepiece_model(
+def test_the_sentencepiece_model_replaces_merges_that_scores_cannot_express(
     tmp_path: Path, converted: Callable[..., Path]
 ) -> None:
-    """Where tokenizer.json has other merges than its tokenizer.model, the model's scores decide."""
+    """Where no scores express the merges of tokenizer.json, those of tokenizer.model are used."""
     checkpoint = write_checkpoint(tmp_path / "m", TINY_LLAMA, TINY_LLAMA_SHAPES, "phi3")
     definition = json.loads((checkpoint / "tokenizer.json").read_text())
     definition["model"]["merges"].pop(3)
@@ -86,8 +86,8 @@ def test_merges_that_scores_cannot_express_give_way_to_the_sentencepiece_model(
             assert differing(lines, ids, recorded("phi3", part)) == []
 
 
-def test_tokens_give_their_text_back(kind: str, llama: LlamaFile) -> None:
-    """The pieces of a text's tokens, joined, are the text, after a space where the tokenizer adds one."""
+def test_tokens_decode_to_their_text(kind: str, llama: LlamaFile) -> None:
+    """The joined pieces of a text's tokens are the text, after the space that some tokenizers add."""
     for line in plain_lines()[:300]:
         prepared = llama.preparation.apply(line)
         pieces = b"".join(llama.piece(token) for token in llama.tokens(prepared, around=False))

@@ -1,4 +1,4 @@
-"""The data is the same at every run, right, and keeps the evaluation's items to itself."""
+"""The training data is reproducible and correct, and contains no held-out item."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The chat template writes roles, tools, calls and results as the training data has them."""
+"""The chat template renders roles, tools, calls and results as in the training data."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""Checkpoints of other formats become GGUF files, once."""
+"""Conversion of checkpoints in other formats to GGUF files, which are cached."""

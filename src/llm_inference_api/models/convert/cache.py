@@ -1,39 +1,49 @@
-"""Names of converted files in the cache: what they were made from, how, and by which version of this code."""
+"""File names in the cache of converted models, derived from the checkpoint, the wanted type and the converter."""
 
 import hashlib
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
-# To be raised when a conversion changes what it writes.
 VERSION = 1
+"""Version of the converter; increase it when the same checkpoint converts to other bytes."""
 
-_READ = (".json", ".safetensors", ".model", ".tiktoken", ".jinja")
+_SUFFIXES = (".json", ".safetensors", ".model", ".tiktoken", ".jinja")
+"""Suffixes of the files that a conversion reads."""
 _TYPE_NAME = re.compile(r"\w{1,20}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def checkpoint_digest(directory: Path) -> str:
-    """Of the names and contents of the files that conversion may read."""
-    paths = sorted(path for path in directory.iterdir() if path.is_file() and path.suffix in _READ)
-    return _combined(f"{path.name}:{file_digest(path)}" for path in paths)
+def checkpoint_fingerprint(directory: Path) -> str:
+    """Returns a SHA-256, in hexadecimal, that changes whenever a file that conversion reads does.
+
+    Files of the hub's cache are identified by the digest in their name; others by path, size and modification time,
+    since hashing gigabytes of weights would delay every load.
+    """
+    files = sorted(path for path in directory.iterdir() if path.is_file() and path.suffix in _SUFFIXES)
+    return _sha256(*map(_file_fingerprint, files))
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of the content; the hub's cache names its large files so, which spares reading them."""
-    target = path.resolve()
-    if target.parent.name == "blobs" and _SHA256.fullmatch(target.name):
-        return target.name
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def cached_name(fingerprint: str, type_name: str) -> str:
+    """Returns the file name of a converted checkpoint.
 
+    Args:
+        fingerprint: Identifies the source and the options of the conversion.
+        type_name: A dtype, a quantisation type, or "checkpoint" for the type of the checkpoint's weights; of any case.
 
-def cached_name(source_digest: str, type_name: str) -> str:
-    """`type_name`: a dtype, a quantisation type, or "checkpoint" for the source's own."""
+    Raises:
+        ValueError: `type_name` is not a type's name and could leave the cache's directory.
+    """
     if not _TYPE_NAME.fullmatch(type_name):
-        raise ValueError(f"{type_name!r} is no name of a type")
-    return f"{_combined((source_digest, type_name.lower(), str(VERSION)))[:40]}.{type_name.lower()}.gguf"
+        raise ValueError(f"{type_name!r} is not the name of a type")
+    return f"{_sha256(fingerprint, type_name.lower(), str(VERSION))[:40]}.{type_name.lower()}.gguf"
 
 
-def _combined(parts: Iterable[str]) -> str:
+def _file_fingerprint(path: Path) -> str:
+    target = path.resolve()
+    if target.parent.name == "blobs":
+        return f"{path.name}:{target.name}"
+    status = target.stat()
+    return f"{target}:{status.st_size}:{status.st_mtime_ns}"
+
+
+def _sha256(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

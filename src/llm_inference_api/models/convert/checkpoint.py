@@ -1,4 +1,4 @@
-"""A checkpoint directory: its configuration, and its tensors by name wherever their shard is."""
+"""A checkpoint directory in the layout of transformers: configuration, and tensors by name across all shards."""
 
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -20,20 +20,23 @@ _KINDS = {
 }
 
 
-class Source(Protocol):
-    """A tensor to convert: of `shape`, which `read` gives as values of `kind` or as rows of its blocks."""
+class TensorSource(Protocol):
+    """A tensor to convert, whose values are read only when it is written."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """The dimensions of the values, outermost first, whatever their encoding."""
 
     @property
-    def kind(self) -> GGMLQuantizationType: ...
+    def kind(self) -> GGMLQuantizationType:
+        """The ggml type that `read` returns."""
 
-    def read(self) -> Array: ...
+    def read(self) -> Array:
+        """Returns the values as `kind` stores them: elements in `shape`, or rows of quantised blocks as uint8."""
 
 
 class DenseSource:
-    """A tensor that is stored as it is."""
+    """A tensor that the checkpoint stores as floats."""
 
     def __init__(self, stored: StoredTensor) -> None:
         if stored.dtype not in _KINDS:
@@ -43,11 +46,19 @@ class DenseSource:
         self.kind = _KINDS[stored.dtype]
 
     def read(self) -> Array:
-        return self._stored.read()
+        """Returns the values in `shape`, as a read-only view of the file; bfloat16 as its bits in uint16."""
+        return self._stored.view
 
 
 class Checkpoint:
-    """A directory in the layout that transformers writes."""
+    """A directory with config.json and one or more safetensors files.
+
+    Raises ConversionError where the directory or its config.json is missing or malformed.
+    """
+
+    directory: Path
+    config: Config
+    """The content of config.json."""
 
     def __init__(self, directory: Path) -> None:
         if not directory.is_dir():
@@ -57,7 +68,10 @@ class Checkpoint:
 
     @cached_property
     def stored(self) -> dict[str, StoredTensor]:
-        """Every stored tensor by name; only headers are read for it."""
+        """Every stored tensor by name; only headers are read.
+
+        Raises ConversionError for a malformed shard, a tensor in two shards, and an index that the shards contradict.
+        """
         stored: dict[str, StoredTensor] = {}
         for name in self.shard_names:
             for tensor in SafetensorsFile(self.directory / name).tensors.values():
@@ -69,6 +83,7 @@ class Checkpoint:
 
     @property
     def shard_names(self) -> list[str]:
+        """The names of the safetensors files, sorted. Raises ConversionError where one is missing."""
         if (self.directory / _INDEX).is_file():
             names = sorted(set(self._weight_map.values()))
         elif (self.directory / "model.safetensors").is_file():
@@ -82,10 +97,13 @@ class Checkpoint:
 
     @cached_property
     def _weight_map(self) -> dict[str, str]:
+        """The index: the file name of each tensor's shard by the tensor's name."""
         entries = Config.read(self.directory / _INDEX).section("weight_map").values
         for tensor, shard in entries.items():
             if not isinstance(shard, str) or PurePath(shard).name != shard or not shard.endswith(".safetensors"):
-                raise ConversionError(f"{_INDEX}: {tensor!r} must name a .safetensors file beside it, names {shard!r}")
+                raise ConversionError(
+                    f"{_INDEX}: {tensor!r} must be in a .safetensors file of the same directory, is in {shard!r}"
+                )
         if not entries:
             raise ConversionError(f"{_INDEX}: 'weight_map' is missing")
         return dict(entries)
@@ -101,4 +119,6 @@ class Checkpoint:
         if (self.directory / _INDEX).is_file():
             absent = sorted(set(self._weight_map) - set(stored))
             if absent:
-                raise ConversionError(f"{self._weight_map[absent[0]]}: tensor {absent[0]!r} of the index is not in it")
+                raise ConversionError(
+                    f"{self._weight_map[absent[0]]}: tensor {absent[0]!r} is missing, which {_INDEX} lists"
+                )

@@ -1,4 +1,4 @@
-"""A checkpoint to one GGUF file."""
+"""Conversion of one checkpoint to one GGUF file."""
 
 from pathlib import Path
 
@@ -24,11 +24,19 @@ _FILE_TYPES = {
 
 
 def convert_checkpoint(checkpoint: Path, output: Path, *, dtype: Dtype | None, progress: Progress) -> None:
-    """Write `checkpoint` as the GGUF file `output`, which appears only when it is whole.
+    """Writes a checkpoint as a GGUF file, which gets its name only once it is complete and on disk.
 
-    `dtype` changes the type of dense weights, None keeps the checkpoint's; `progress` hears of tensors, done
-    and all.
-    Raises ConversionError for what llama.cpp would compute otherwise than the checkpoint's own code.
+    Memory use is about that of the largest tensor, beside the memory map of the checkpoint.
+
+    Args:
+        checkpoint: Directory in the layout that transformers writes.
+        output: Path of the GGUF file. Its directory is created where it is missing.
+        dtype: Type of matrices that the checkpoint stores as floats; None keeps the checkpoint's type.
+        progress: Called with the number of tensors written and the number of all.
+
+    Raises:
+        ConversionError: A file is malformed, or llama.cpp would not compute what the checkpoint's own code does.
+        OSError: The output cannot be written.
     """
     source = Checkpoint(checkpoint)
     family = family_of(source.config)
@@ -54,6 +62,7 @@ def _general(checkpoint: Path, tensors: list[PlannedTensor]) -> Metadata:
 
 
 def _prevailing_kind(tensors: list[PlannedTensor]) -> GGMLQuantizationType:
+    """Returns the type that holds most of the bytes."""
     sizes: dict[GGMLQuantizationType, int] = {}
     for tensor in tensors:
         sizes[tensor.kind] = sizes.get(tensor.kind, 0) + tensor.byte_count
@@ -61,5 +70,9 @@ def _prevailing_kind(tensors: list[PlannedTensor]) -> GGMLQuantizationType:
 
 
 def _model_name(checkpoint: Path) -> str:
-    """Without "phi-3", for which llama.cpp strips white space after added tokens; our metadata does that."""
+    """Returns the directory's name without "phi-3".
+
+    llama.cpp strips white space after added tokens of models with that name (llama-vocab.cpp); our tokenizer metadata
+    does this for the tokens that need it, and the two must not add up.
+    """
     return checkpoint.name.lower().replace("phi-3", "phi").replace("phi3", "phi")

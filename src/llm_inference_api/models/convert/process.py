@@ -1,9 +1,8 @@
-"""The process that makes a GGUF file of a checkpoint: conversion, then quantisation where the settings want it.
+"""The process that converts a checkpoint to a GGUF file and, where the settings say so, quantises it.
 
-It may take minutes and gigabytes, and a hostile file may end it; the service only hears of that.
+Conversion takes minutes and gigabytes, and a malformed file may crash it: none of this can affect the service.
 """
 
-import hashlib
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -12,56 +11,57 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
+from llm_inference_api.models.convert.cache import cached_name, checkpoint_fingerprint
 from llm_inference_api.worker.parent import Parent
 from llm_inference_api.worker.throttle import Throttle
 
 _INTERVAL = 0.2
-"""Seconds between two messages that say how far it is."""
-_READ = (".json", ".safetensors", ".model", ".tiktoken", ".jinja")
-"""Suffixes of the files that a conversion reads."""
+"""Seconds between two progress messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A checkpoint, and what is to become of it."""
+    """A checkpoint to convert, with the options of the conversion."""
 
     checkpoint: Path
+    """Its directory."""
     cache: Path
-    """The directory of the files that were made."""
+    """The directory of converted files."""
     dtype: str | None
-    """Type of the weights; None: the checkpoint's own."""
+    """Type of the weights, a value of Dtype; None keeps the checkpoint's."""
     quantisation: str | None
-    """Type to quantise them to; None: they stay as they are."""
+    """Type to quantise the weights to, one of QUANTISATION_TYPES; None for no quantisation."""
 
 
 class Step(NamedTuple):
-    """To the service: so many of the tensors are converted, or quantised."""
+    """To the service: progress, in tensors."""
 
     quantising: bool
+    """Whether tensors are quantised rather than converted."""
     done: int
     total: int
 
 
 class Made(NamedTuple):
-    """To the service, as the last message: the file."""
+    """To the service, as the last message: the file is complete."""
 
     path: Path
 
 
 class Refused(NamedTuple):
-    """To the service, as the last message: why no file can be made, for people."""
+    """To the service, as the last message: why the checkpoint cannot be converted, for the caller."""
 
     reason: str
 
 
 class Crashed(NamedTuple):
-    """To the service, as the last message: an error that nobody foresaw, for its log."""
+    """To the service, as the last message: an unexpected error, for the log."""
 
     traceback: str
 
 
 def find_made(job: Job) -> Path | None:
-    """Returns the file that an earlier run made of the same checkpoint, or None."""
+    """Returns the file of an earlier conversion of the same checkpoint with the same options, or None."""
     path = _final(job)
     return path if path.is_file() else None
 
@@ -120,21 +120,6 @@ def _make_missing(job: Job, final: Path, steps: Steps) -> None:
 
 
 def _final(job: Job) -> Path:
-    from llm_inference_api.models.convert.cache import cached_name  # noqa: PLC0415
-
+    """Returns the path of the converted file."""
     dtype = job.dtype or "checkpoint"
-    return job.cache / cached_name(f"{_fingerprint(job.checkpoint)} {dtype}", job.quantisation or dtype)
-
-
-def _fingerprint(checkpoint: Path) -> str:
-    """Returns what changes when a file does: the hub names its large files by their content, others have a time."""
-    files = sorted(path for path in checkpoint.iterdir() if path.is_file() and path.suffix in _READ)
-    return hashlib.sha256("\n".join(map(_file_fingerprint, files)).encode()).hexdigest()
-
-
-def _file_fingerprint(path: Path) -> str:
-    target = path.resolve()
-    if target.parent.name == "blobs":
-        return f"{path.name}:{target.name}"
-    status = target.stat()
-    return f"{target}:{status.st_size}:{status.st_mtime_ns}"
+    return job.cache / cached_name(f"{checkpoint_fingerprint(job.checkpoint)} {dtype}", job.quantisation or dtype)

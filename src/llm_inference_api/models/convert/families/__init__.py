@@ -1,4 +1,4 @@
-"""The families that conversion knows."""
+"""The families of architectures that can be converted."""
 
 from llm_inference_api.models.convert.config import Config
 from llm_inference_api.models.convert.errors import UnsupportedArchitectureError
@@ -27,10 +27,16 @@ FAMILIES: tuple[type[Family], ...] = (
 _BY_ARCHITECTURE = {architecture: family for family in FAMILIES for architecture in family.architectures}
 
 SUPPORTED_ARCHITECTURES = tuple(sorted(_BY_ARCHITECTURE))
+"""All values of config.json's `architectures` that can be converted."""
 
 
 def family_of(config: Config) -> Family:
-    """The family of a checkpoint's config.json, its hyperparameters read."""
+    """Returns the family of the architecture that config.json names, with its hyperparameters.
+
+    Raises:
+        UnsupportedArchitectureError: No family has the architecture.
+        ConversionError: A hyperparameter is missing or unsupported.
+    """
     named = config.items("architectures")
     architecture = named[0] if named and isinstance(named[0], str) else "(none named)"
     family = _BY_ARCHITECTURE.get(architecture)

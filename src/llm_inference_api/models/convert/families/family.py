@@ -1,4 +1,4 @@
-"""What every family of decoders shares: hyperparameters, their metadata, and the outer tensors."""
+"""The base class of all families: common hyperparameters, their metadata, and the tensors outside the layers."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -9,34 +9,65 @@ from llm_inference_api.models.convert.families.rope import Metadata, Rope, RopeE
 from llm_inference_api.models.convert.tensors.element_type import Float32Array
 from llm_inference_api.models.convert.tensors.rule import Rule, in_layer
 
-# llama.cpp's LLAMA_MAX_LAYERS.
 _MAX_LAYERS = 512
-# No model is near these; beyond them a file asks for memory rather than for a model.
+"""llama.cpp's LLAMA_MAX_LAYERS (llama-hparams.h)."""
 _MAX_HEADS = 4096
+"""Far beyond any model; a larger number can only serve to exhaust memory."""
 _MAX_HEAD_SIZE = 8192
+"""Far beyond any model, as _MAX_HEADS."""
 
 
 class Family:
-    """One architecture of llama.cpp and the checkpoints that become it; subclasses are mostly tables."""
+    """An architecture of llama.cpp and the checkpoints that convert to it; subclasses are mostly tables.
+
+    Creating one raises ConversionError where config.json lacks a hyperparameter or has one that llama.cpp would not
+    compute with in the same way.
+    """
 
     architectures: ClassVar[tuple[str, ...]]
+    """Values of config.json's `architectures` that belong to the family."""
     name: str
+    """llama.cpp's name of the architecture (llama-arch.cpp)."""
     activations: ClassVar[tuple[str, ...]] = ("silu", "swish")
+    """Names, in transformers, of the activation that llama.cpp computes."""
     activation_field: ClassVar[str] = "hidden_act"
+    """The field of config.json that names the activation."""
     rms: ClassVar[bool] = True
+    """Whether the norms are RMSNorm rather than LayerNorm."""
     default_theta: ClassVar[float] = 10000.0
+    """Base of the rotary embedding where config.json has none."""
     default_tied: ClassVar[bool] = False
-    # Whether llama.cpp's architecture reads an output matrix of its own even when it equals the embedding's.
+    """Whether embedding and output share a matrix where config.json does not say."""
     output_required: ClassVar[bool] = False
-    # Whether it reads one at all.
+    """Whether llama.cpp requires an output matrix even if it equals the embedding."""
     output_allowed: ClassVar[bool] = True
+    """Whether llama.cpp reads an output matrix at all."""
     free_head_size: ClassVar[bool] = False
-    # The rotated share of a head where the file names none; whether llama.cpp rotates less than all of it.
+    """Whether llama.cpp allows a head size other than hidden size / number of heads."""
     rotated_share: ClassVar[float] = 1.0
+    """Share of a head that is rotated where config.json has none."""
     partial_rotation: ClassVar[bool] = False
+    """Whether llama.cpp can rotate a part of each head."""
     factor_tensors: ClassVar[bool] = False
-    # Checkpoint tensors that hold nothing to convert.
+    """Whether llama.cpp reads per-frequency rope factors from a tensor."""
     ignored: ClassVar[tuple[str, ...]] = (r".*\.rotary_emb\.inv_freq", r".*\.attn\.(masked_)?bias")
+    """Patterns of tensors that hold no weights: buffers that are computed from the configuration."""
+
+    config: Config
+    """The hyperparameters: config.json, with the family's defaults and transformers' current field names."""
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    ff: int
+    """Width of the feed-forward network."""
+    vocab: int
+    """Rows of the embedding."""
+    max_positions: int
+    tied: bool
+    """Whether embedding and output share a matrix."""
+    rope: Rope
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -48,17 +79,20 @@ class Family:
         self.ff = self.read_feed_forward()
         self.vocab = config.integer("vocab_size")
         self.max_positions = self.read_max_positions()
-        self.tied = config.flag("tie_word_embeddings", self.default_tied)
+        self.tied = config.flag("tie_word_embeddings", default=self.default_tied)
         self.check()
         self.rope = self.read_rope()
 
     def read_feed_forward(self) -> int:
+        """Returns the width of the feed-forward network."""
         return self.config.integer("intermediate_size")
 
     def read_max_positions(self) -> int:
+        """Returns the number of positions that the checkpoint was trained for, without rope scaling."""
         return self.config.integer("max_position_embeddings")
 
     def read_rope(self) -> Rope:
+        """Returns the rotary embedding."""
         return read_rope(
             self.config,
             dimensions=self.rotated,
@@ -68,31 +102,37 @@ class Family:
 
     @property
     def rotated(self) -> int:
+        """Number of rotated dimensions of a head."""
         share = self.config.section("rope_parameters").number("partial_rotary_factor", self.rotated_share)
         share = self.config.number("partial_rotary_factor", share)
         if share != 1.0 and not self.partial_rotation:
             raise self.config.error("partial_rotary_factor", f"1.0 for {self.name!r} in llama.cpp", share)
         rotated = int(share * self.head_size)
         if not 0 < rotated <= self.head_size or rotated % 2:
-            raise self.config.error("partial_rotary_factor", "a share that rotates pairs of a head", share)
+            raise self.config.error("partial_rotary_factor", "a share that gives an even number of dimensions", share)
         return rotated
 
     @property
     def norm_epsilon(self) -> float:
+        """The epsilon of all norms."""
         return self.config.positive("rms_norm_eps", 1e-6)
 
     @property
     def sliding_window(self) -> int | None:
-        """The window of an attention that llama.cpp's architecture computes in full."""
+        """The attention window in tokens where llama.cpp's architecture has none; None where there is no window."""
         return None
 
     @property
     def context_length(self) -> int:
-        """Up to the window both attend to the same positions: the file promises no more than that."""
+        """The number of positions that the file declares.
+
+        It ends with a window that llama.cpp does not have: up to there full and windowed attention are the same.
+        """
         return min(self.rope.reach, self.sliding_window or self.rope.reach)
 
     @property
     def sizes(self) -> dict[str, int]:
+        """The dimensions that rules name."""
         return {
             "vocab": self.vocab,
             "hidden": self.hidden,
@@ -107,7 +147,7 @@ class Family:
         }
 
     def check(self) -> None:
-        """Refuse what llama.cpp would compute differently, or abort on."""
+        """Raises ConversionError for hyperparameters with which llama.cpp would compute something else, or abort."""
         if self.activation_field in self.config:
             self.config.require(self.activation_field, self.activations)
         if not self.tied and not self.output_allowed:
@@ -121,7 +161,7 @@ class Family:
             )
 
     def metadata(self) -> Metadata:
-        """Hyperparameters, keys without the architecture's prefix."""
+        """Returns the hyperparameters as GGUF metadata, keys without the architecture's prefix."""
         epsilon = "attention.layer_norm_rms_epsilon" if self.rms else "attention.layer_norm_epsilon"
         return {
             "vocab_size": self.vocab,
@@ -137,19 +177,23 @@ class Family:
         }
 
     def rope_encoding(self) -> RopeEncoding:
+        """Returns the rotary embedding in llama.cpp's terms."""
         return self.rope.encoded(factor_tensors=self.factor_tensors)
 
     def added_tensors(self) -> dict[str, Float32Array]:
-        """Tensors that llama.cpp's architecture wants beside the checkpoint's."""
+        """Returns tensors that llama.cpp's architecture needs and the checkpoint does not have, by GGUF name."""
         return {}
 
     def layer_rules(self) -> Sequence[tuple[Rule, ...]]:
+        """Returns the rules of one layer, names without the layer's prefix."""
         raise NotImplementedError
 
     def norm_rules(self) -> tuple[Rule, ...]:
+        """Returns the rules of the norm before the output matrix."""
         return (Rule("model.norm.weight", "output_norm.weight", ("hidden",)),)
 
     def output_rules(self) -> tuple[Rule, ...]:
+        """Returns the rules of the output matrix."""
         if not self.tied:
             return (Rule("lm_head.weight", "output.weight", ("vocab", "hidden")),)
         if self.output_required:
@@ -157,6 +201,7 @@ class Family:
         return ()
 
     def rules(self) -> tuple[Rule, ...]:
+        """Returns all rules in the order in which their tensors are written."""
         return (
             Rule("model.embed_tokens.weight", "token_embd.weight", ("vocab", "hidden")),
             *in_layer(*self.layer_rules()),
@@ -165,5 +210,5 @@ class Family:
         )
 
     def source_name(self, name: str) -> str | None:
-        """The name of a tensor as the rules write it, None for what is no part of the text model."""
+        """Returns the name that rules use for a checkpoint tensor, None for one outside the text model."""
         return None if self.tied and name == "lm_head.weight" else name

@@ -16,6 +16,8 @@ from llm_inference_api.models.convert.tensors.rule import (
 
 
 class Phi2(Family):
+    """Phi-2: attention and feed-forward in parallel, LayerNorm, biases everywhere."""
+
     architectures: ClassVar[tuple[str, ...]] = ("PhiForCausalLM",)
     name = "phi2"
     activations = ("gelu_new", "gelu_pytorch_tanh")
@@ -26,32 +28,40 @@ class Phi2(Family):
 
     @property
     def norm_epsilon(self) -> float:
+        """The epsilon of all norms."""
         return self.config.positive("layer_norm_eps", 1e-5)
 
     def check(self) -> None:
+        """Raises as Family's does, and for norms of queries and keys, which llama.cpp does not have here."""
         super().check()
         self.config.require("qk_layernorm", (False,), False)
 
     def layer_rules(self) -> tuple[tuple[Rule, ...], ...]:
+        """Returns the rules of one layer."""
         return (
             layer_norm("input_layernorm", "attn_norm"),
-            linear("self_attn.q_proj", "attn_q", "q", "hidden", bias=True),
-            linear("self_attn.k_proj", "attn_k", "kv", "hidden", bias=True),
-            linear("self_attn.v_proj", "attn_v", "kv", "hidden", bias=True),
-            linear("self_attn.dense", "attn_output", "hidden", "q", bias=True),
-            linear("mlp.fc1", "ffn_up", "ff", "hidden", bias=True),
-            linear("mlp.fc2", "ffn_down", "hidden", "ff", bias=True),
+            linear("self_attn.q_proj", "attn_q", ("q", "hidden"), bias=True),
+            linear("self_attn.k_proj", "attn_k", ("kv", "hidden"), bias=True),
+            linear("self_attn.v_proj", "attn_v", ("kv", "hidden"), bias=True),
+            linear("self_attn.dense", "attn_output", ("hidden", "q"), bias=True),
+            linear("mlp.fc1", "ffn_up", ("ff", "hidden"), bias=True),
+            linear("mlp.fc2", "ffn_down", ("hidden", "ff"), bias=True),
         )
 
     def norm_rules(self) -> tuple[Rule, ...]:
+        """Returns the rules of the norm before the output matrix."""
         return layer_norm("model.final_layernorm", "output_norm")
 
     def output_rules(self) -> tuple[Rule, ...]:
+        """Returns the rules of the output matrix and its bias."""
         return (*super().output_rules(), Rule("lm_head.bias", "output.bias", ("vocab",)))
 
 
 class Phi3(WindowedLlama):
-    """Its projections stay fused in llama.cpp's Phi-3 and are taken apart for its windowed Llama."""
+    """Phi-3 and Phi-3.5: Llama with fused projections.
+
+    llama.cpp's Phi-3 reads them fused; its windowed Llama needs them split.
+    """
 
     architectures: ClassVar[tuple[str, ...]] = ("Phi3ForCausalLM",)
     full_name = "phi3"
@@ -60,25 +70,29 @@ class Phi3(WindowedLlama):
 
     @property
     def norm_epsilon(self) -> float:
+        """The epsilon of all norms."""
         return self.config.positive("rms_norm_eps", 1e-5)
 
     def layer_rules(self) -> tuple[tuple[Rule, ...], ...]:
+        """Returns the rules of one layer."""
         projections = self.split_projections() if self.windowed else self.fused_projections()
         return (
             rms_norm("input_layernorm", "attn_norm"),
             projections,
-            linear("self_attn.o_proj", "attn_output", "hidden", "q", bias=False),
+            linear("self_attn.o_proj", "attn_output", ("hidden", "q"), bias=False),
             rms_norm("post_attention_layernorm", "ffn_norm"),
-            linear("mlp.down_proj", "ffn_down", "hidden", "ff", bias=False),
+            linear("mlp.down_proj", "ffn_down", ("hidden", "ff"), bias=False),
         )
 
     def fused_projections(self) -> tuple[Rule, ...]:
+        """Returns the rules of the projections as the checkpoint has them."""
         return (
             Rule("self_attn.qkv_proj.weight", "attn_qkv.weight", ("qkv", "hidden")),
             Rule("mlp.gate_up_proj.weight", "ffn_up.weight", ("2ff", "hidden")),
         )
 
     def split_projections(self) -> tuple[Rule, ...]:
+        """Returns the rules of separate projections: query, key, value; gate, up."""
         queries, keys = self.sizes["q"], self.sizes["kv"]
         attention = {
             "attn_q": interleaved_heads(self.heads, 0, queries),

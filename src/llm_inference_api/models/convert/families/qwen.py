@@ -10,48 +10,56 @@ from llm_inference_api.models.convert.tensors.rule import Rule, linear, rms_norm
 
 
 class Qwen2(Family):
+    """Qwen2 and Qwen2.5."""
+
     architectures: ClassVar[tuple[str, ...]] = ("Qwen2ForCausalLM",)
     name = "qwen2"
 
     @property
     def sliding_window(self) -> int | None:
-        """Layers from max_window_layers on slide; where that is every layer's end, none does."""
+        """The window in tokens where at least one layer has one: those from max_window_layers on."""
         full = self.config.integer("max_window_layers", 28, minimum=0)
-        used = self.config.flag("use_sliding_window", False) and full < self.layers
+        used = self.config.flag("use_sliding_window", default=False) and full < self.layers
         return self.config.integer("sliding_window", 4096) if used else None
 
     def head_norm_rules(self) -> tuple[tuple[Rule, ...], ...]:
+        """Returns the rules of the norms of queries and keys; none here."""
         return ()
 
     def layer_rules(self) -> tuple[tuple[Rule, ...], ...]:
+        """Returns the rules of one layer."""
         return (
             rms_norm("input_layernorm", "attn_norm"),
-            linear("self_attn.q_proj", "attn_q", "q", "hidden"),
-            linear("self_attn.k_proj", "attn_k", "kv", "hidden"),
-            linear("self_attn.v_proj", "attn_v", "kv", "hidden"),
-            # llama.cpp reads no bias here.
-            linear("self_attn.o_proj", "attn_output", "hidden", "q", bias=False),
+            linear("self_attn.q_proj", "attn_q", ("q", "hidden")),
+            linear("self_attn.k_proj", "attn_k", ("kv", "hidden")),
+            linear("self_attn.v_proj", "attn_v", ("kv", "hidden")),
+            # llama.cpp reads no bias of this projection.
+            linear("self_attn.o_proj", "attn_output", ("hidden", "q"), bias=False),
             *self.head_norm_rules(),
             rms_norm("post_attention_layernorm", "ffn_norm"),
-            linear("mlp.gate_proj", "ffn_gate", "ff", "hidden", bias=False),
-            linear("mlp.up_proj", "ffn_up", "ff", "hidden", bias=False),
-            linear("mlp.down_proj", "ffn_down", "hidden", "ff", bias=False),
+            linear("mlp.gate_proj", "ffn_gate", ("ff", "hidden"), bias=False),
+            linear("mlp.up_proj", "ffn_up", ("ff", "hidden"), bias=False),
+            linear("mlp.down_proj", "ffn_down", ("hidden", "ff"), bias=False),
         )
 
 
 class Qwen3(Qwen2):
+    """Qwen3: Qwen2 with norms of queries and keys and without biases."""
+
     architectures: ClassVar[tuple[str, ...]] = ("Qwen3ForCausalLM",)
     name = "qwen3"
     free_head_size = True
 
     def __init__(self, config: Config) -> None:
-        super().__init__(Config({"head_dim": 128} | _without_none(config), config.origin))
+        super().__init__(config.with_defaults({"head_dim": 128}))
 
     def check(self) -> None:
+        """Raises as Family's does, and for biases, which llama.cpp does not have here."""
         super().check()
         self.config.require("attention_bias", (False,), False)
 
     def head_norm_rules(self) -> tuple[tuple[Rule, ...], ...]:
+        """Returns the rules of the norms of queries and keys."""
         return (
             rms_norm("self_attn.q_norm", "attn_q_norm", "head"),
             rms_norm("self_attn.k_norm", "attn_k_norm", "head"),
@@ -59,33 +67,38 @@ class Qwen3(Qwen2):
 
 
 class Qwen(Family):
-    """The first Qwen: one fused projection, half the declared feed-forward size, its own field names."""
+    """The first Qwen: a fused projection of queries, keys and values, and field names of its own."""
 
     architectures: ClassVar[tuple[str, ...]] = ("QWenLMHeadModel",)
     name = "qwen"
     output_required = True
 
     def read_feed_forward(self) -> int:
+        """Returns the width of gate and up projection, of which `intermediate_size` is the sum."""
         return self.config.integer("intermediate_size") // 2
 
     def read_max_positions(self) -> int:
-        # Beyond seq_length the model scales queries (use_logn_attn) and its rope base (use_dynamic_ntk).
+        """Returns the number of positions up to which the checkpoint's code scales nothing."""
+        # Beyond seq_length it scales queries (use_logn_attn) and the rope base (use_dynamic_ntk).
         limit = self.config.integer("max_position_embeddings", 8192)
         return min(limit, self.config.integer("seq_length", limit))
 
     def read_rope(self) -> Rope:
+        """Returns the rotary embedding."""
         theta = self.config.positive("rotary_emb_base", 10000.0)
         return Rope(theta, self.rotated, self.max_positions, "default", self.config)
 
     @property
     def norm_epsilon(self) -> float:
+        """The epsilon of all norms."""
         return self.config.positive("layer_norm_epsilon", 1e-6)
 
     def metadata(self) -> Metadata:
-        # llama.cpp halves this length for the first Qwen.
+        """Returns Family's metadata with the sum of both widths, which llama.cpp halves for this architecture."""
         return super().metadata() | {"feed_forward_length": 2 * self.ff}
 
     def check(self) -> None:
+        """Raises as Family's does, and for options that llama.cpp does not have here."""
         super().check()
         self.config.require("no_bias", (True,), True)
         self.config.require("scale_attn_weights", (True,), True)
@@ -95,6 +108,7 @@ class Qwen(Family):
             raise ConversionError(f"{self.config.origin}: num_key_value_heads must be {self.heads} for 'qwen'")
 
     def layer_rules(self) -> tuple[tuple[Rule, ...], ...]:
+        """Returns the rules of one layer."""
         return (
             rms_norm("ln_1", "attn_norm"),
             (
@@ -103,19 +117,16 @@ class Qwen(Family):
                 Rule("attn.c_proj.weight", "attn_output.weight", ("hidden", "q")),
             ),
             rms_norm("ln_2", "ffn_norm"),
-            # w1 is not gated, w2 is: out = w1(x) · silu(w2(x)).
-            linear("mlp.w1", "ffn_up", "ff", "hidden", bias=False),
-            linear("mlp.w2", "ffn_gate", "ff", "hidden", bias=False),
-            linear("mlp.c_proj", "ffn_down", "hidden", "ff", bias=False),
+            # The checkpoint computes c_proj(w1(x) · silu(w2(x))): w2 is the gate.
+            linear("mlp.w1", "ffn_up", ("ff", "hidden"), bias=False),
+            linear("mlp.w2", "ffn_gate", ("ff", "hidden"), bias=False),
+            linear("mlp.c_proj", "ffn_down", ("hidden", "ff"), bias=False),
         )
 
     def source_name(self, name: str) -> str | None:
+        """Returns the name that rules use, which is that of later Qwens outside the layers."""
         renamed = {
             "transformer.wte.weight": "model.embed_tokens.weight",
             "transformer.ln_f.weight": "model.norm.weight",
         }.get(name, name.replace("transformer.h.", "model.layers.", 1))
         return super().source_name(renamed)
-
-
-def _without_none(config: Config) -> dict[str, object]:
-    return {name: value for name, value in config.values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""StableLM 1 (3B) and 2."""
+"""StableLM 1 and 2."""
 
 from typing import ClassVar
 
@@ -7,11 +7,13 @@ from llm_inference_api.models.convert.families.family import Family
 from llm_inference_api.models.convert.families.rope import Metadata
 from llm_inference_api.models.convert.tensors.rule import Rule, layer_norm, linear
 
-# Before transformers had the family, the published code named these fields otherwise.
 _OLDER_NAMES = {"rope_pct": "partial_rotary_factor", "norm_eps": "layer_norm_eps"}
+"""transformers' name for each field of checkpoints from before it supported the family."""
 
 
 class StableLM(Family):
+    """StableLM: LayerNorm, partial rotation, and in some sizes parallel attention and norms of heads."""
+
     architectures: ClassVar[tuple[str, ...]] = ("StableLmForCausalLM", "StableLMEpochForCausalLM")
     name = "stablelm"
     rms = False
@@ -25,32 +27,36 @@ class StableLM(Family):
 
     @property
     def norm_epsilon(self) -> float:
+        """The epsilon of all norms."""
         return self.config.positive("layer_norm_eps", 1e-5)
 
     @property
     def parallel(self) -> bool:
-        return self.config.flag("use_parallel_residual", False)
+        """Whether attention and feed-forward network run in parallel."""
+        return self.config.flag("use_parallel_residual", default=False)
 
     def metadata(self) -> Metadata:
+        """Returns Family's metadata with the parallel residual."""
         return super().metadata() | {"use_parallel_residual": self.parallel}
 
     def layer_rules(self) -> tuple[tuple[Rule, ...], ...]:
+        """Returns the rules of one layer."""
         return (
             layer_norm("input_layernorm", "attn_norm"),
-            linear("self_attn.q_proj", "attn_q", "q", "hidden"),
-            linear("self_attn.k_proj", "attn_k", "kv", "hidden"),
-            linear("self_attn.v_proj", "attn_v", "kv", "hidden"),
-            linear("self_attn.o_proj", "attn_output", "hidden", "q", bias=False),
+            linear("self_attn.q_proj", "attn_q", ("q", "hidden")),
+            linear("self_attn.k_proj", "attn_k", ("kv", "hidden")),
+            linear("self_attn.v_proj", "attn_v", ("kv", "hidden")),
+            linear("self_attn.o_proj", "attn_output", ("hidden", "q"), bias=False),
             *self.optional_norms(),
-            linear("mlp.gate_proj", "ffn_gate", "ff", "hidden", bias=False),
-            linear("mlp.up_proj", "ffn_up", "ff", "hidden", bias=False),
-            linear("mlp.down_proj", "ffn_down", "hidden", "ff", bias=False),
+            linear("mlp.gate_proj", "ffn_gate", ("ff", "hidden"), bias=False),
+            linear("mlp.up_proj", "ffn_up", ("ff", "hidden"), bias=False),
+            linear("mlp.down_proj", "ffn_down", ("hidden", "ff"), bias=False),
         )
 
     def optional_norms(self) -> tuple[tuple[Rule, ...], ...]:
-        """A norm before the feed-forward unless that runs in parallel; norms of heads where there are any."""
+        """Returns the rules of the norm before a sequential feed-forward network, and of norms of heads."""
         feed_forward = () if self.parallel else (layer_norm("post_attention_layernorm", "ffn_norm"),)
-        if not self.config.flag("qk_layernorm", False):
+        if not self.config.flag("qk_layernorm", default=False):
             return feed_forward
         norms = "self_attn.{}_layernorm.norms.{{item}}.weight"
         return (
@@ -62,4 +68,5 @@ class StableLM(Family):
         )
 
     def norm_rules(self) -> tuple[Rule, ...]:
+        """Returns the rules of the norm before the output matrix."""
         return layer_norm("model.norm", "output_norm")

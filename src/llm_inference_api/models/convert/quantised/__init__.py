@@ -1,1 +1,1 @@
-"""Checkpoints that are quantised already."""
+"""Checkpoints whose weights are already quantised: GPTQ and AWQ."""

@@ -1,9 +1,9 @@
-"""The tensors of a checkpoint as its family knows them, packed layers under the name of their weight."""
+"""The tensors of a checkpoint as its family's rules name them, dense or packed."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from llm_inference_api.models.convert.checkpoint import Checkpoint, DenseSource, Source
+from llm_inference_api.models.convert.checkpoint import Checkpoint, DenseSource, TensorSource
 from llm_inference_api.models.convert.config import Config
 from llm_inference_api.models.convert.quantised.affine import AffineSource
 from llm_inference_api.models.convert.quantised.awq import awq_source
@@ -15,11 +15,16 @@ _METHODS: Mapping[str, Callable[[PackedLayer, Config], AffineSource]] = {
     "awq": awq_source,
 }
 _PARTS = ("qweight", "qzeros", "scales", "g_idx")
-# Where checkpoints of before transformers' quantization_config say how they were quantised.
 _SETTINGS_FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
+"""Quantisation settings of checkpoints from before `quantization_config`: file name and method."""
 
 
-def sources_of(checkpoint: Checkpoint) -> dict[str, Source]:
+def sources_of(checkpoint: Checkpoint) -> dict[str, TensorSource]:
+    """Returns all tensors by name; a packed layer is one tensor with the name of its weight.
+
+    Raises:
+        ConversionError: The quantisation method is not supported, or a tensor is malformed or of an unsupported type.
+    """
     settings = _settings(checkpoint.config, checkpoint.directory)
     stored = checkpoint.stored
     if settings is None:
@@ -29,14 +34,15 @@ def sources_of(checkpoint: Checkpoint) -> dict[str, Source]:
         raise settings.error("quant_method", "one of " + ", ".join(_METHODS), method)
     layers = [name.removesuffix(".qweight") for name in stored if name.endswith(".qweight")]
     parts = {f"{layer}.{part}" for layer in layers for part in _PARTS}
-    dense: dict[str, Source] = {name: DenseSource(stored[name]) for name in stored if name not in parts}
-    packed: dict[str, Source] = {
+    dense: dict[str, TensorSource] = {name: DenseSource(stored[name]) for name in stored if name not in parts}
+    packed: dict[str, TensorSource] = {
         f"{layer}.weight": _METHODS[method](PackedLayer(layer, stored), settings) for layer in layers
     }
     return dense | packed
 
 
 def _settings(config: Config, directory: Path) -> Config | None:
+    """Returns the quantisation settings, None for a checkpoint of floats."""
     if "quantization_config" in config:
         return config.section("quantization_config")
     for name, method in _SETTINGS_FILES.items():

@@ -1,1 +1,1 @@
-"""Tensors of checkpoints and of GGUF files."""
+"""Tensors: reading from safetensors, rules that map them, writing to GGUF."""

@@ -1,4 +1,4 @@
-"""Element types of tensors, and the change from one to another in bounded memory."""
+"""Element types of tensors and conversion between them in bounded memory."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -10,9 +10,11 @@ from gguf import GGMLQuantizationType
 from llm_inference_api.models.convert.errors import ConversionError
 
 Array = npt.NDArray[np.generic]
+"""Values of any type of STORAGE, or quantised blocks as bytes."""
 Float32Array = npt.NDArray[np.float32]
 
 _CHUNK_ELEMENTS = 4 * 1024 * 1024
+"""Elements that are converted at once, 16 MiB in float32."""
 
 
 class Dtype(StrEnum):
@@ -24,6 +26,7 @@ class Dtype(StrEnum):
 
     @property
     def element_type(self) -> GGMLQuantizationType:
+        """The ggml type of the same name."""
         return _ELEMENT_TYPES[self]
 
 
@@ -33,21 +36,34 @@ _ELEMENT_TYPES = {
     Dtype.BFLOAT16: GGMLQuantizationType.BF16,
 }
 
-# numpy has no bfloat16: its bits travel as uint16.
 STORAGE: dict[GGMLQuantizationType, np.dtype[np.generic]] = {
     GGMLQuantizationType.F32: np.dtype("<f4"),
     GGMLQuantizationType.F16: np.dtype("<f2"),
     GGMLQuantizationType.BF16: np.dtype("<u2"),
 }
+"""numpy's type for each unquantised ggml type; bfloat16, which numpy does not have, is held as its bits in uint16."""
 
 
 def to_float32(values: Array, kind: GGMLQuantizationType) -> Float32Array:
+    """Returns values of an unquantised type in float32, in the same shape; a view where they already are."""
     if kind is GGMLQuantizationType.BF16:
         return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
     return values.astype(np.float32, copy=False)
 
 
+def from_float32(values: Float32Array, kind: GGMLQuantizationType) -> Array:
+    """Returns float32 values in an unquantised type, in the same shape, rounded to nearest even.
+
+    Raises:
+        ConversionError: A finite value exceeds the range of float16. The message lacks the tensor's name.
+    """
+    if kind is GGMLQuantizationType.BF16:
+        return _to_bfloat16(values)
+    return _to_float16(values) if kind is GGMLQuantizationType.F16 else values
+
+
 def _to_bfloat16(values: Float32Array) -> Array:
+    """Returns the upper half of each value's bits, rounded as ggml_compute_fp32_to_bf16 (ggml-impl.h) does."""
     bits = values.view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
     quiet_nan = (bits >> np.uint32(16)) | np.uint32(64)
@@ -58,14 +74,8 @@ def _to_float16(values: Float32Array) -> Array:
     with np.errstate(over="ignore"):
         halves = values.astype(np.float16)
     if bool(np.any(np.isinf(halves) & np.isfinite(values))):
-        raise ConversionError("holds values beyond ±65504, which float16 cannot hold; use bfloat16 or float32")
+        raise ConversionError("has values beyond ±65504, the range of float16; use bfloat16 or float32")
     return halves
-
-
-def from_float32(values: Float32Array, kind: GGMLQuantizationType) -> Array:
-    if kind is GGMLQuantizationType.BF16:
-        return _to_bfloat16(values)
-    return _to_float16(values) if kind is GGMLQuantizationType.F16 else values
 
 
 def recode(
@@ -74,7 +84,19 @@ def recode(
     target: GGMLQuantizationType,
     change: Callable[[Float32Array], Float32Array] | None = None,
 ) -> Array:
-    """`values` as `target`, chunk by chunk: beside its result it needs a few chunks, no copy in float32."""
+    """Returns values of one unquantised type in another, in the same shape.
+
+    The conversion goes chunk by chunk, so that it needs no float32 copy of the whole tensor.
+
+    Args:
+        values: Elements of type `source`.
+        source: Type of `values`.
+        target: Type of the result.
+        change: Applied to each chunk in float32, element by element.
+
+    Raises:
+        ConversionError: As `from_float32` does.
+    """
     if source == target and change is None:
         return values
     result = np.empty(values.shape, STORAGE[target])

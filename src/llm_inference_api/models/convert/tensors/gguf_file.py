@@ -1,4 +1,4 @@
-"""Writing a GGUF file that exists under its name only when it is whole."""
+"""Atomic writing of GGUF files (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)."""
 
 import fcntl
 import os
@@ -11,10 +11,10 @@ import gguf
 import numpy as np
 
 from llm_inference_api.models.convert.families.rope import Metadata
-from llm_inference_api.models.convert.tensors.element_type import STORAGE
 from llm_inference_api.models.convert.tensors.plan import PlannedTensor
 
 Progress = Callable[[int, int], None]
+"""Called with the number of tensors that are done and the number of all."""
 
 _SUFFIX = ".partial"
 
@@ -24,14 +24,18 @@ _VALUE_TYPES = {
     float: gguf.GGUFValueType.FLOAT32,
     str: gguf.GGUFValueType.STRING,
 }
+"""GGUF's type for values of each Python type, alone and in lists; integers in lists are INT32, for they may be -1."""
 
 
 @contextmanager
 def atomic_output(output: Path) -> Iterator[Path]:
-    """A temporary path beside `output` that takes its name, flushed to disk, if the block succeeds.
+    """Yields a temporary path beside `output`, which is flushed to disk and renamed to it if the block succeeds.
 
-    The writer holds a lock on its temporary file, so that a later one can tell a file in the making from the
-    remains of a killed process, and removes only those.
+    The temporary file is locked while its writer lives. This lets a later writer of the same output remove what a
+    killed process left, but no file that is being written.
+
+    Raises:
+        OSError: The file cannot be created, flushed or renamed.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(output)
@@ -63,20 +67,33 @@ def _remove_abandoned(output: Path) -> None:
 
 
 def _escaped(name: str) -> str:
+    """Returns a glob pattern that matches the name alone."""
     return "".join(f"[{character}]" if character in "*?[" else character for character in name)
 
 
 def write_gguf(
     path: Path, architecture: str, metadata: Metadata, tensors: Sequence[PlannedTensor], progress: Progress
 ) -> None:
-    """Header, metadata and then one tensor after the other: only one of them is in memory at a time."""
+    """Writes header, metadata and tensors; one tensor is in memory at a time.
+
+    Args:
+        path: The file, which is overwritten.
+        architecture: llama.cpp's name of the architecture (`general.architecture`).
+        metadata: Values by their full key. Empty lists are left out, since GGUF cannot type them.
+        tensors: In the order of the file.
+        progress: Called before the first tensor and after each.
+
+    Raises:
+        ConversionError: Values of a tensor cannot be represented in its type.
+        OSError: The file cannot be written.
+    """
     writer = gguf.GGUFWriter(path, architecture)
     try:
         for key, value in metadata.items():
             _add(writer, key, value)
         for tensor in tensors:
-            storage = STORAGE.get(tensor.kind, np.dtype(np.float32))
-            writer.add_tensor_info(tensor.name, tensor.shape, storage, tensor.byte_count, tensor.kind)
+            # Beside the ggml type, the numpy type only says that the shape counts values: with uint8 it counts bytes.
+            writer.add_tensor_info(tensor.name, tensor.shape, np.dtype("<f4"), tensor.byte_count, tensor.kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()

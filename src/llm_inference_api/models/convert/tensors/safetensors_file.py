@@ -1,7 +1,8 @@
-"""A safetensors file as read-only views of its memory map.
+"""Reading of safetensors files as read-only views of a memory map.
 
-The `safetensors` package cannot give bfloat16 to numpy; the format is small enough to read here
-(8 bytes of header length, a JSON header, then the data; https://huggingface.co/docs/safetensors).
+A file is the length of its header in 8 bytes, the header in JSON, then the data
+(https://huggingface.co/docs/safetensors). The `safetensors` package is not used because it cannot return bfloat16 as
+numpy arrays.
 """
 
 import json
@@ -16,10 +17,9 @@ import numpy as np
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.tensors.element_type import Array
 
-# The reference implementation's own bound on a header.
 _MAX_HEADER_BYTES = 100_000_000
+"""The limit of the reference implementation (MAX_HEADER_SIZE in safetensors/src/tensor.rs)."""
 
-# bfloat16 is read as its bits.
 _NUMPY_TYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -32,23 +32,31 @@ _NUMPY_TYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
 }
+"""numpy's type for each element type of the format; bfloat16 is read as its bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """One tensor of a file: `dtype` is the format's name of the element type."""
+    """One tensor of a file."""
 
     name: str
     dtype: str
+    """The format's name of the element type, such as "BF16"."""
     shape: tuple[int, ...]
     view: Array
-
-    def read(self) -> Array:
-        return self.view
+    """The values in `shape`, read-only, backed by the memory map; bfloat16 as its bits in uint16."""
 
 
 class SafetensorsFile:
-    """The tensors of one file, each checked to lie inside it before anything is read."""
+    """A memory-mapped file.
+
+    Raises ConversionError where the file cannot be read, its header is malformed, or a tensor lies outside of it.
+    """
+
+    name: str
+    """The file's name without its directory."""
+    tensors: dict[str, StoredTensor]
+    """All tensors by name."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
@@ -61,6 +69,7 @@ class SafetensorsFile:
         }
 
     def _header(self) -> tuple[int, dict[str, Any]]:
+        """Returns the header's length in bytes and its content."""
         length = int.from_bytes(self._map[:8], "little")
         if len(self._map) < 8 or length > min(_MAX_HEADER_BYTES, len(self._map) - 8):
             raise ConversionError(f"{self.name}: truncated, or not a safetensors file")
@@ -79,14 +88,15 @@ class SafetensorsFile:
             raise ConversionError(f"{self.name}: tensor {name!r} has the unsupported type {dtype!r}")
         if end - start != math.prod(shape) * kind.itemsize:
             raise ConversionError(
-                f"{self.name}: tensor {name!r} of shape {shape} does not fill its {end - start} bytes"
+                f"{self.name}: tensor {name!r} of shape {shape} does not match its {end - start} bytes"
             )
         if data_start + end > len(self._map):
-            raise ConversionError(f"{self.name}: truncated, tensor {name!r} ends beyond the file")
+            raise ConversionError(f"{self.name}: truncated, tensor {name!r} ends after the file's end")
         view = np.frombuffer(self._map, kind, math.prod(shape), data_start + start).reshape(shape)
         return StoredTensor(name, dtype, shape, view)
 
     def _entry(self, name: str, entry: object) -> tuple[str, tuple[int, ...], int, int]:
+        """Returns element type, shape, and first and past-the-end byte in the data, all of them plausible."""
         try:
             assert isinstance(entry, dict)
             dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]

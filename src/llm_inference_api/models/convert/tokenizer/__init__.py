@@ -1,1 +1,1 @@
-"""Tokenizers of checkpoints."""
+"""Conversion of tokenizers to the vocabulary of a GGUF file."""

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from llm_inference_api.models.convert.errors import ConversionError
-from llm_inference_api.models.convert.tokenizer.vocabulary import SPACE_MARK, Token, Vocabulary
+from llm_inference_api.models.convert.tokenizer.vocabulary import SPACE_MARK, GgufToken, GgufVocabulary
 
 _Kind = FieldDescriptorProto
 _SCHEMA = {
@@ -62,19 +62,19 @@ _SPECIAL = (TokenType.CONTROL, TokenType.UNKNOWN)
 class SentencePieceModel:
     """The pieces of a model in the order of their ids, and whether a space is put before the text."""
 
-    pieces: list[Token]
+    pieces: list[GgufToken]
     dummy_prefix: bool
 
-    def vocabulary(self) -> Vocabulary:
+    def vocabulary(self) -> GgufVocabulary:
         """Returns the model in the terms of a GGUF file."""
         named = {token.text: id_ for id_, token in enumerate(self.pieces) if token.kind in _SPECIAL}
         defaults = {name: named[text] for name, text in _DEFAULTS.items() if text in named}
         tokens = dict(enumerate(self.pieces))
-        return Vocabulary("llama", "default", tokens, space_prefix=self.dummy_prefix, default_ids=defaults)
+        return GgufVocabulary("llama", "default", tokens, space_prefix=self.dummy_prefix, default_ids=defaults)
 
 
 def read_sentencepiece(path: Path) -> SentencePieceModel:
-    """Returns the model of the file. Raises ConversionError where it is none, or has no equal in llama.cpp."""
+    """Returns the model in a file. Raises ConversionError where there is none that llama.cpp has an equivalent for."""
     try:
         model = _model_class().FromString(path.read_bytes())
         pieces = [_token(piece) for piece in model.pieces]
@@ -84,7 +84,7 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
     return SentencePieceModel(pieces, model.normalizer_spec.add_dummy_prefix)
 
 
-def _check(name: str, model: Any, pieces: list[Token]) -> None:
+def _check(name: str, model: Any, pieces: list[GgufToken]) -> None:
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     if trainer.model_type != _BPE:
         raise ConversionError(
@@ -100,11 +100,11 @@ def _check(name: str, model: Any, pieces: list[Token]) -> None:
         raise ConversionError(f"{name}: removes extra white space, which llama.cpp has no equal for")
 
 
-def _token(piece: Any) -> Token:
+def _token(piece: Any) -> GgufToken:
     if not piece.HasField("piece"):
         raise ValueError("a piece without text")
     text, kind = piece.piece.decode(), _KINDS[piece.type]
-    return Token(text.replace(SPACE_MARK, " ") if kind is TokenType.USER_DEFINED else text, kind, piece.score)
+    return GgufToken(text.replace(SPACE_MARK, " ") if kind is TokenType.USER_DEFINED else text, kind, piece.score)
 
 
 def _model_class() -> Any:

@@ -1,4 +1,4 @@
-"""The tokenizer files of a checkpoint: which is read, special tokens, and the chat template."""
+"""The tokenizer files of a checkpoint: vocabulary, special tokens and chat template."""
 
 from pathlib import Path
 from typing import Any
@@ -10,25 +10,43 @@ from llm_inference_api.models.convert.tokenizer.merge_scores import MergeOrderEr
 from llm_inference_api.models.convert.tokenizer.sentencepiece_model import read_sentencepiece
 from llm_inference_api.models.convert.tokenizer.tiktoken_file import read_tiktoken
 from llm_inference_api.models.convert.tokenizer.tokenizer_json import TokenizerJson, read_added_token
-from llm_inference_api.models.convert.tokenizer.vocabulary import AddedToken, Vocabulary
+from llm_inference_api.models.convert.tokenizer.vocabulary import AddedToken, GgufVocabulary
 
-# GGUF's name of a special token → transformers'.
 _SPECIAL = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}
+"""transformers' name of each special token by GGUF's."""
 
 
 class TokenizerFiles:
+    """The files of a directory, of which tokenizer.json comes before tokenizer.model and qwen.tiktoken.
+
+    Raises ConversionError where tokenizer_config.json or generation_config.json is malformed.
+    """
+
+    directory: Path
+    model_config: Config
+    """config.json."""
+    config: Config
+    """tokenizer_config.json."""
+    generation: Config
+    """generation_config.json."""
+
     def __init__(self, directory: Path, model_config: Config) -> None:
         self.directory = directory
         self.model_config = model_config
         self.config = Config.read_optional(directory / "tokenizer_config.json")
         self.generation = Config.read_optional(directory / "generation_config.json")
 
-    def vocabulary(self) -> Vocabulary:
+    def vocabulary(self) -> GgufVocabulary:
+        """Returns the vocabulary with its special tokens.
+
+        Raises:
+            ConversionError: A file is missing or malformed, or the tokenizer has no equivalent in llama.cpp.
+        """
         vocabulary = self._read()
         self._name_special_tokens(vocabulary)
         return vocabulary
 
-    def _read(self) -> Vocabulary:
+    def _read(self) -> GgufVocabulary:
         if self._has("tokenizer.json"):
             return self._from_json()
         if self._has("tokenizer.model"):
@@ -40,7 +58,7 @@ class TokenizerFiles:
     def _has(self, name: str) -> bool:
         return (self.directory / name).is_file()
 
-    def _from_json(self) -> Vocabulary:
+    def _from_json(self) -> GgufVocabulary:
         definition = TokenizerJson(Config.read(self.directory / "tokenizer.json"))
         try:
             vocabulary = definition.vocabulary()
@@ -48,33 +66,33 @@ class TokenizerFiles:
             if not self._has("tokenizer.model"):
                 raise
             return self._from_sentencepiece(definition)
-        # Without a template the library adds nothing, but a Llama tokenizer builds one from these flags.
-        vocabulary.add_bos |= self.config.flag("add_bos_token", False) and vocabulary.model == "llama"
-        vocabulary.add_eos |= self.config.flag("add_eos_token", False) and vocabulary.model == "llama"
+        # transformers builds a missing template of sentencepiece tokenizers from these flags.
+        vocabulary.add_bos |= self.config.flag("add_bos_token", default=False) and vocabulary.model == "llama"
+        vocabulary.add_eos |= self.config.flag("add_eos_token", default=False) and vocabulary.model == "llama"
         return vocabulary
 
-    def _from_sentencepiece(self, definition: TokenizerJson | None = None) -> Vocabulary:
-        """`definition`: a tokenizer.json beside it, which says what to do with spaces and added tokens."""
+    def _from_sentencepiece(self, definition: TokenizerJson | None = None) -> GgufVocabulary:
+        """Returns the vocabulary of tokenizer.model, with spaces and added tokens as a tokenizer.json defines them."""
         vocabulary = read_sentencepiece(self.directory / "tokenizer.model").vocabulary()
         if definition is not None:
             definition.place_spaces(vocabulary)
         vocabulary.add(self._added_tokens() if definition is None else definition.added)
-        vocabulary.add_bos = self.config.flag("add_bos_token", True)
-        vocabulary.add_eos = self.config.flag("add_eos_token", False)
+        vocabulary.add_bos = self.config.flag("add_bos_token", default=True)
+        vocabulary.add_eos = self.config.flag("add_eos_token", default=False)
         return vocabulary
 
     def _added_tokens(self) -> list[AddedToken]:
-        """added_tokens.json names them; tokenizer_config.json, where it does too, says what they are."""
+        """Returns the added tokens of added_tokens.json; entries of tokenizer_config.json, which say more, win."""
         listed = Config.read_optional(self.directory / "added_tokens.json").values
         described = self.config.section("added_tokens_decoder").values
         tokens = {id_: AddedToken(id_, content, special=False) for content, id_ in listed.items() if type(id_) is int}
         for key, entry in described.items():
             if not key.isdecimal() or not isinstance(entry, dict):
-                raise self.config.error("added_tokens_decoder", "ids with their tokens", entry)
+                raise self.config.error("added_tokens_decoder", "an object of tokens by id", entry)
             tokens[int(key)] = read_added_token({"id": int(key)} | entry, self.config)
         return list(tokens.values())
 
-    def _name_special_tokens(self, vocabulary: Vocabulary) -> None:
+    def _name_special_tokens(self, vocabulary: GgufVocabulary) -> None:
         by_text = {token.text: id_ for id_, token in vocabulary.tokens.items()}
         for name, field in _SPECIAL.items():
             id_ = by_text.get(_token_text(self.config.values.get(f"{field}_token")) or "")
@@ -84,14 +102,14 @@ class TokenizerFiles:
             if id_ is not None:
                 vocabulary.special_ids.setdefault(name, id_)
         others = [id_ for id_ in self._end_ids(vocabulary) if id_ != vocabulary.special_ids.get("eos")]
-        # llama.cpp knows two more tokens at which a reply ends.
+        # llama.cpp has two more tokens that end a reply.
         vocabulary.special_ids.update(zip(("eot", "eom"), others, strict=False))
-        # llama.cpp aborts when it has to add a token that it does not know.
+        # llama.cpp aborts where it has to add a token that is not set.
         for name, added in (("bos", vocabulary.add_bos), ("eos", vocabulary.add_eos)):
             if added and name not in vocabulary.special_ids:
-                raise ConversionError(f"tokenizer_config.json: '{name}_token' is missing, which texts get")
+                raise ConversionError(f"tokenizer_config.json: '{name}_token' is missing, which is added to texts")
 
-    def _configured_id(self, name: str, vocabulary: Vocabulary) -> int | None:
+    def _configured_id(self, name: str, vocabulary: GgufVocabulary) -> int | None:
         for config in (self.model_config, self.generation):
             value = config.values.get(name)
             value = value[0] if isinstance(value, list) and value else value
@@ -99,7 +117,7 @@ class TokenizerFiles:
                 return value
         return None
 
-    def _end_ids(self, vocabulary: Vocabulary) -> list[int]:
+    def _end_ids(self, vocabulary: GgufVocabulary) -> list[int]:
         listed: list[Any] = []
         for config in (self.generation, self.model_config):
             value = config.values.get("eos_token_id")
@@ -107,7 +125,13 @@ class TokenizerFiles:
         return list(dict.fromkeys(id_ for id_ in listed if type(id_) is int and id_ in vocabulary.tokens))
 
     def chat_template(self) -> Metadata:
-        """A .jinja file comes before the configuration's own, as in transformers."""
+        """Returns the metadata of the chat templates, of which there may be none or several named ones.
+
+        As in transformers, chat_template.jinja comes before tokenizer_config.json, and that before chat_template.json.
+
+        Raises:
+            ConversionError: A file is not UTF-8 or not JSON.
+        """
         file = self.directory / "chat_template.jinja"
         if file.is_file():
             return {"tokenizer.chat_template": _read_text(file)}
