@@ -14,8 +14,9 @@ import grpc
 import httpx
 
 from llm_inference.v1 import inference_pb2
-from tests.e2e.service import COMMAND, RunningService, clean_environment, free_port, inference, run_service
+from tests.e2e.service import COMMAND, RunningService, clean_environment, inference, run_service
 from tests.e2e.sse import read
+from tests.fakes.ports import free_port
 
 MODEL = {"model": "tiny"}
 ANSWER = {**MODEL, "max_tokens": 3, "ignore_eos": True}
