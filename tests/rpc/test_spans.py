@@ -53,12 +53,13 @@ async def served(
 
 async def test_caller_that_leaves_while_it_is_sent_to_has_cancelled(caplog: pytest.LogCaptureFixture) -> None:
     """Its handler waits in a `yield`, where the garbage collector closes it; handler and span end all the same."""
-    closed = asyncio.Event()
+    sending, closed = asyncio.Event(), asyncio.Event()
 
     async def endless(_: bytes, __: Any) -> AsyncGenerator[bytes]:
         try:
-            while True:
-                yield b"x" * 100_000
+            yield b""
+            sending.set()
+            yield bytes(64 << 20)  # More than any connection's window: it waits for a caller who reads.
         finally:
             closed.set()
 
@@ -66,7 +67,7 @@ async def test_caller_that_leaves_while_it_is_sent_to_has_cancelled(caplog: pyte
         async with served(endless) as (call, first):
             stream = call(b"")
             await stream.read()
-            await asyncio.sleep(0.2)  # What nobody reads fills the connection's window, and `yield` waits.
+            await sending.wait()
             stream.cancel()
             span = await first.ended()
             await asyncio.wait_for(closed.wait(), 5)
