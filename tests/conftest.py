@@ -9,6 +9,14 @@ from tests.e2e.service import RunningService, run_service
 from tests.fakes.gguf import write_tiny_model
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Hands the test its services idle: what an earlier test has cancelled may still run when that test has ended."""
+    for value in getattr(item, "funcargs", {}).values():
+        if isinstance(value, RunningService):
+            value.wait_until_idle()
+
+
 @pytest.fixture(scope="session")
 def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a tiny model in `tiny.gguf`, one without a chat template, and files that are no models."""

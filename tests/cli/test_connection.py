@@ -12,8 +12,9 @@ import pytest
 from llm_inference.v1 import inference_pb2, inference_pb2_grpc, models_pb2, models_pb2_grpc
 from llm_inference_api.cli.connection import connect, text_of
 from llm_inference_api.errors import StartError
-from tests.e2e.service import clean_environment, free_port
+from tests.e2e.service import clean_environment
 from tests.fakes.collector import grpc_collector
+from tests.fakes.ports import free_port
 
 CLIENT_SPAN = 3
 """SPAN_KIND_CLIENT (trace.proto)."""

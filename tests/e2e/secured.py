@@ -10,8 +10,9 @@ import grpc
 import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.e2e.service import RunningService, free_port, run_service
+from tests.e2e.service import RunningService, run_service
 from tests.fakes.certificates import Authority, Pair
+from tests.fakes.ports import free_port
 
 TINY = "llm_inference.v1.InferenceService/tiny"
 """The health name of the model that tests load."""

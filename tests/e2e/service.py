@@ -3,13 +3,13 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 import grpc
@@ -17,15 +17,31 @@ import httpx
 from google.protobuf.json_format import MessageToDict
 
 from llm_inference.v1 import inference_pb2_grpc, models_pb2_grpc
+from tests.fakes.ports import free_port
 
 COMMAND = (sys.executable, "-c", "from llm_inference_api.cli.main import main; main()")
 
 
-def free_port() -> int:
-    """Returns a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@dataclass(frozen=True)
+class MetricsText:
+    """What the service's metrics were at one time, in Prometheus's text format."""
+
+    text: str
+
+    def sum(self, name: str, labels: Mapping[str, str]) -> float:
+        """Returns the sum of a metric's series that have these labels."""
+        total = 0.0
+        for line in self.text.splitlines():
+            match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+            if match and match[1] == f"llm_inference_{name}":
+                has = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
+                if labels.items() <= has.items():
+                    total += float(match[3])
+        return total
+
+    def nonzero(self, *names: str) -> dict[str, float]:
+        """Returns those of the metrics whose sums are not 0."""
+        return {name: value for name in names if (value := self.sum(name, {}))}
 
 
 @dataclass
@@ -36,6 +52,8 @@ class RunningService:
     rest_port: int
     grpc_port: int
     log_path: Path
+    metrics_port: int
+    """It answers without a key, without TLS and without an RPC, which the metrics would count."""
     health_port: int | None = None
 
     @property
@@ -59,15 +77,7 @@ class RunningService:
 
     def metric(self, name: str, **labels: str) -> float:
         """Returns the sum of a metric's series that have these labels."""
-        text = httpx.get(f"{self.url}/metrics", timeout=10).text
-        total = 0.0
-        for line in text.splitlines():
-            match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
-            if match and match[1] == f"llm_inference_{name}":
-                has = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
-                if labels.items() <= has.items():
-                    total += float(match[3])
-        return total
+        return self._metrics().sum(name, labels)
 
     def wait_for_metric(self, name: str, value: float, seconds: float = 10.0, **labels: str) -> None:
         """Returns when the metric has the value; fails when that takes too long."""
@@ -75,6 +85,24 @@ class RunningService:
         while (seen := self.metric(name, **labels)) != value:
             assert time.monotonic() < deadline, f"{name} is {seen}, not {value}, after {seconds} s"
             time.sleep(0.02)
+
+    def wait_until_idle(self, seconds: float = 60.0) -> None:
+        """Returns when no RPC is open and no model computes or queues a request; fails when that takes too long.
+
+        A caller that cancels or hangs up does not wait for the service, which may learn of it later.
+        """
+        deadline = time.monotonic() + seconds
+        while busy := self._metrics().nonzero("rpcs_in_flight", "requests_running", "requests_waiting"):
+            assert time.monotonic() < deadline, f"not idle after {seconds} s: {busy}"
+            time.sleep(0.02)
+
+    def _metrics(self) -> MetricsText:
+        # Not httpx: each new client of it reads the system's certificates, which takes longer than the answer.
+        connection = HTTPConnection("127.0.0.1", self.metrics_port, timeout=10)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        return MetricsText(text)
 
     def children(self) -> list[int]:
         """Returns the process ids of all descendants."""
@@ -121,7 +149,8 @@ def run_service(
     It runs in the directory, with the command line's options, and without the variables of `unset`, which a file there
     may give.
     """
-    ports = {"LLM_INFERENCE_PORT": str(free_port()), "LLM_GRPC_PORT": str(free_port())}
+    names = ("LLM_INFERENCE_PORT", "LLM_GRPC_PORT", "LLM_METRICS_PORT")
+    ports = {name: str(free_port()) for name in names}
     fixed = {"LLM_MODEL_PATH": str(model_path), "LLM_LAME_DUCK": "0", "LLM_INFERENCE_HOSTNAME": "127.0.0.1"}
     environment = {**clean_environment(), **ports, **fixed, **variables}
     log_path = directory / f"service-{ports['LLM_INFERENCE_PORT']}.log"
@@ -129,9 +158,8 @@ def run_service(
         given = {name: value for name, value in environment.items() if name not in unset}
         process = subprocess.Popen([*COMMAND, "serve", *options], env=given, cwd=directory, stdout=log, stderr=log)
     health_port = int(environment["LLM_HEALTH_PORT"]) if "LLM_HEALTH_PORT" in environment else None
-    service = RunningService(
-        process, int(environment["LLM_INFERENCE_PORT"]), int(environment["LLM_GRPC_PORT"]), log_path, health_port
-    )
+    rest_port, grpc_port, metrics_port = (int(environment[name]) for name in names)
+    service = RunningService(process, rest_port, grpc_port, log_path, metrics_port, health_port)
     try:
         if wait:
             wait_until_active(service)

@@ -19,12 +19,12 @@ from tests.e2e.service import (
     COMMAND,
     RunningService,
     clean_environment,
-    free_port,
     inference,
     is_alive,
     run_service,
 )
 from tests.e2e.sse import stream
+from tests.fakes.ports import free_port
 
 ENDLESS = {"prompt": "hello", "max_tokens": 1900, "ignore_eos": True}
 LONG = {**ENDLESS, "max_tokens": 1500}

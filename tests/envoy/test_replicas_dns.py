@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 
 from tests.e2e.replicas import render_front, run_envoy
-from tests.e2e.service import free_port
 from tests.fakes.dns import FakeDns
+from tests.fakes.ports import free_port
 from tests.fakes.replica import FakeReplica
 
 TTL = 1

@@ -30,8 +30,14 @@ TRIES = 4
 @pytest.fixture(scope="module")
 def running() -> InProcess:
     running = InProcess(DEMO)
-    beside(running, USUAL)
+    beside(running, USUAL)  # What is done once, at the first request.
     return running
+
+
+@pytest.fixture(scope="module")
+def normal(running: InProcess) -> float:
+    """Seconds between two tokens of a stream beside a usual constraint."""
+    return beside(running, USUAL)[0]
 
 
 def beside(running: InProcess, constraint: Constraint) -> tuple[float, Answer]:
@@ -43,20 +49,21 @@ def beside(running: InProcess, constraint: Constraint) -> tuple[float, Answer]:
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_bomb_is_refused_soon_or_delays_no_other(running: InProcess, name: str) -> None:
-    """It is prepared within two seconds; another stream's step takes at most twice what it takes beside a usual one."""
-    started = time.perf_counter()
+def test_bomb_is_refused_soon_or_delays_no_other(running: InProcess, normal: float, name: str) -> None:
+    """It is prepared within two seconds of processor time; another stream's step takes at most twice as usual."""
+    started = time.process_time()
     refused = running.submit("bomb", BOMBS[name], 1).error
     running.finish()
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 1  # Another one may go to the process of the trial: see test_trial.py.
     if refused is not None:
         assert isinstance(refused, InvalidFieldError)
         return
     for _ in range(TRIES):
-        (normal, _), (seconds, answer) = beside(running, USUAL), beside(running, BOMBS[name])
+        seconds, answer = beside(running, BOMBS[name])
         assert answer.reason in (FinishReason.STOP, FinishReason.LENGTH) or isinstance(answer.error, InvalidFieldError)
         if seconds <= 2 * normal + 0.001:
             return
+        normal, _ = beside(running, USUAL)
     pytest.fail(f"{1e3 * seconds:.1f} ms between two tokens instead of {1e3 * normal:.1f} ms")
 
 

@@ -19,7 +19,7 @@ from llm_inference_api.models.registry import Policy, Registry, ServedModel, bui
 from llm_inference_api.models.source import Sources
 from llm_inference_api.requests.answer import Progress, Stage
 from llm_inference_api.requests.engine_config import EngineConfig
-from llm_inference_api.requests.inquiry import Embed, Input
+from llm_inference_api.requests.inquiry import Embed, Input, Tokenize
 from llm_inference_api.requests.model_status import ModelStatus, Observer, State
 from llm_inference_api.requests.reference import parse_references
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
@@ -116,8 +116,7 @@ async def test_unload_goes_on_where_its_caller_leaves(model_directory: Path) -> 
         async with aclosing(of_model(model, request(max_tokens=30))) as items:
             await anext(items)
             unload = asyncio.ensure_future(model.unload())
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            await until(model, lambda status: status.state is State.UNLOADING)
             unload.cancel()
             async for _ in items:
                 pass
@@ -240,12 +239,12 @@ async def test_model_that_embeds_is_not_idle(model_directory: Path) -> None:
     async with registry("tiny.gguf", model_directory) as models:
         model = models.get("tiny.gguf")
         await model.load()
-        embedding = asyncio.create_task(model.embed(Embed((Input("texts[0]", "x" * 2000),) * 20)))
-        await asyncio.sleep(0.05)
-        assert not model.idle
+        embedding = asyncio.create_task(model.embed(Embed((Input("texts[0]", "x" * 2000),) * 3)))
+        while model.idle:  # noqa: ASYNC110 - as many turns of the loop as the task needs
+            await asyncio.sleep(0)
         await model.unload()
         assert embedding.done()
-        assert len(await embedding) == 20
+        assert len(await embedding) == 3
 
 
 async def test_embeddings_that_nobody_waits_for_leave_the_model_idle(model_directory: Path) -> None:
@@ -254,7 +253,8 @@ async def test_embeddings_that_nobody_waits_for_leave_the_model_idle(model_direc
         model = models.get("tiny.gguf")
         await model.load()
         embedding = asyncio.create_task(model.embed(Embed((Input("texts[0]", "x" * 2000),) * 128)))
-        await asyncio.sleep(0.1)
+        # The worker reads its messages in order: what answers this has the embeddings.
+        await model.inquire(Tokenize("x", add_special=False, parse_special=False))
         embedding.cancel()
         await asyncio.wait({embedding})
         assert model.idle

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import llama_cpp  # noqa: TID251 - the oracle
 import numpy as np
 import pytest
 from gguf import GGUFReader, PoolingType
@@ -16,6 +15,7 @@ from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
 from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embed, Input
 from llm_inference_api.worker.parts import Parts, build
 from tests.fakes.gguf import write_tiny_encoder, write_tiny_model
+from tests.fakes.llama import load_oracle
 
 TEXTS = ("the cat sat on the mat", "a dog ran", "the cat sat on the mat")
 KINDS = {"mean": PoolingType.MEAN, "cls": PoolingType.CLS, "last": PoolingType.LAST, "unsaid": None}
@@ -41,9 +41,7 @@ def vectors(embedder: Embedder, *texts: str | tuple[int, ...]) -> np.ndarray:
 
 
 def oracle(path: Path, pooling: int, texts: tuple[str, ...]) -> np.ndarray:
-    model = llama_cpp.Llama(
-        str(path), embedding=True, pooling_type=pooling, n_ctx=0, n_batch=2048, n_ubatch=2048, verbose=False
-    )
+    model = load_oracle(path, embedding=True, pooling_type=pooling, n_ctx=0, n_batch=2048, n_ubatch=2048)
     found: Any = [model.embed(text, normalize=True) for text in texts]
     model.close()
     return np.array(found)

@@ -4,7 +4,7 @@ Every call here is one try with a timeout. Listings and metadata come through hu
 files of the hub through its `xet_get` (see `xet.py`). Only the plain GET of a file's bytes is made here, over the
 library's session, headers and errors, because of what `hf_hub_download` and its `http_get` do in 2.4:
 
-- `hf_hub_download` writes to a file of a random name and deletes it when it fails: nothing is gone on from. It names the
+- `hf_hub_download` writes to a file of a random name and deletes it when it fails: nothing is resumed. It names the
   branch's commit before its files are there, makes files visible unchecked, and compares no digest.
 - `http_get` hands on whole chunks of 10 MB alone. A cut connection loses what had arrived of one, and a slow one looks
   like a stall. It sleeps for as long as a 429 says, takes any number of bytes, and recurses once per cut.

@@ -53,7 +53,7 @@ def receive(file: RemoteFile, path: Path, on_bytes: Callable[[int], None]) -> No
         xet_file_data=file.xet,
         headers=build_hf_headers(),
         expected_size=file.size,
-        tqdm_class=Bar,  # type: ignore[arg-type]
+        tqdm_class=Bar,
     )
 
 
