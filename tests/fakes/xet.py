@@ -45,9 +45,7 @@ def _reconstruction(digest: str, start: int, end: int, port: int) -> dict[str, o
         name, chunks = f"{number + 1:064x}", {"start": low, "end": high}
         terms.append({"hash": name, "unpacked_length": length, "range": chunks})
         lies = {"start": low * (CHUNK + 8), "end": low * (CHUNK + 8) + length + 8 * (high - low) - 1}
-        places[name] = [
-            {"range": chunks, "url": f"http://127.0.0.1:{port}/xorb/{digest}/{number}", "url_range": lies}
-        ]
+        places[name] = [{"range": chunks, "url": f"http://127.0.0.1:{port}/xorb/{digest}/{number}", "url_range": lies}]
     return {"offset_into_first_range": start - first * CHUNK, "terms": terms, "fetch_info": places}
 
 
