@@ -217,13 +217,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send_xet_token(self, path: str) -> None:
         name, _, revision = path.partition("/xet-read-token/")
-        if self._admitted(name, revision) is not None:
+        if revision == "elsewhere":
+            redirect_to_storage(self)
+        elif self._admitted(name, revision) is not None:
             self.answer(200, xet.token_headers(f"http://127.0.0.1:{self.fake.xet.server_port}"), b"{}")
 
     def _send_from_xet(self, path: str) -> None:
         if self.fake.xet_fault is None or not self.fake.xet_fault(self):
-            content = self.content_of(path.split("/")[3] if "/reconstructions/" in path else path.split("/")[2])
-            self.answer(*xet.answer(path, self.headers.get("Range", ""), content, self.server.server_port))
+            self.answer(*self.from_xet(path))
+
+    def from_xet(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        """Returns what Xet's store answers."""
+        content = self.content_of(path.split("/")[3] if "/reconstructions/" in path else path.split("/")[2])
+        return xet.answer(path, self.headers.get("Range", ""), content, self.server.server_port)
 
     def _send_content(self, digest: str) -> None:
         if self.fake.content_fault is not None and self.fake.content_fault(self):
@@ -311,11 +317,7 @@ def drip(after: int) -> Fault:
     def fault(handler: Handler) -> bool:
         start, content = _begin(handler, lambda content: content[:after])
         handler.fake.reached.set()
-        for byte in content[start + after :]:
-            if handler.fake.released.wait(_DRIP):
-                break
-            handler.wfile.write(bytes([byte]))
-        handler.close_connection = True
+        _drip(handler, content[start + after :])
         return True
 
     return fault
@@ -330,10 +332,48 @@ def corrupt(handler: Handler) -> bool:
     return True
 
 
+def corrupt_xorb(number: int) -> Fault:
+    """Sends as many bytes of this xorb as announced, one of them another."""
+
+    def fault(handler: Handler) -> bool:
+        if not handler.path.startswith("/xorb/") or int(handler.path.rpartition("/")[2]) != number:
+            return False
+        code, headers, body = handler.from_xet(handler.path)
+        handler.answer(code, headers, body[:-1] + bytes([body[-1] ^ 1]))
+        return True
+
+    return fault
+
+
+def drip_from_xorb(number: int) -> Fault:
+    """Sends the xorbs before this one at once, and of the others a single byte now and then."""
+
+    def fault(handler: Handler) -> bool:
+        if not handler.path.startswith("/xorb/") or int(handler.path.rpartition("/")[2]) < number:
+            return False
+        code, headers, body = handler.from_xet(handler.path)
+        handler.send_response(code)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        _drip(handler, body)
+        return True
+
+    return fault
+
+
 def ignore_range(handler: Handler) -> bool:
     """Sends the whole content, whatever part was asked for."""
     handler.answer(200, {}, handler.wanted(handler.path.rpartition("/")[2])[1])
     return True
+
+
+def _drip(handler: Handler, content: bytes) -> None:
+    for byte in content:
+        if handler.fake.released.wait(_DRIP):
+            break
+        handler.wfile.write(bytes([byte]))
+    handler.close_connection = True
 
 
 def _begin(handler: Handler, part: Callable[[bytes], bytes]) -> tuple[int, bytes]:

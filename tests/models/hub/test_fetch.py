@@ -21,14 +21,17 @@ from llm_inference_api.models.hub.fetch import HubOptions
 from llm_inference_api.models.hub.messages import Job, LocalFiles
 from llm_inference_api.requests.reference import HubOrigin
 from llm_inference_api.worker.child import spawn
+from tests.fakes import xet
 from tests.fakes.hub import (
     COMMIT,
     FakeHub,
     Fault,
     Repository,
     corrupt,
+    corrupt_xorb,
     cut,
     drip,
+    drip_from_xorb,
     first,
     hang,
     ignore_range,
@@ -41,6 +44,7 @@ AUDIT = Path(__file__).parents[2] / "fakes" / "audit"
 TOKEN = "hf_secret"
 CONTENT = bytes(range(256)) * 4096
 MODEL = HubOrigin("org/model", "m.gguf")
+XET = HubOrigin("org/xet", "m.gguf")
 PINNED = replace(MODEL, revision=COMMIT)
 CHECKPOINT = HubOrigin("org/checkpoint")
 INDEX = b'{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}'
@@ -110,6 +114,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     small = frozenset(name for name in checkpoint if "safetensors" not in name or name.endswith(".json"))
     repositories = {
         "org/model": Repository({"m.gguf": CONTENT, "README.md": b"#"}, frozenset({"README.md"})),
+        "org/xet": Repository({"m.gguf": CONTENT + b"end"}, xet=frozenset({"m.gguf"})),
         "org/split": Repository({f"s-0000{n}-of-00002.gguf": b"part %d" % n for n in (1, 2)}),
         "org/checkpoint": Repository(checkpoint, small),
         "org/tokenizer": Repository({"tokenizer.json": b"{'t': 2}", "tokenizer_config.json": b"{}"}),
@@ -419,6 +424,120 @@ class TestTransfer:
         request = httpx2.Request("GET", url, headers={"Authorization": "Bearer x"})
         hub_client.keep_token(request, "https://huggingface.co")
         assert ("Authorization" in request.headers) is kept
+
+
+class TestXet:
+    """Files that the hub offers by Xet too."""
+
+    async def test_a_file_comes_by_xet(self, place: Place) -> None:
+        """It is checked, lies where others do, and its bytes are reported; the storage host is not asked."""
+        files = await place.fetch(XET)
+        assert files.model.read_bytes() == CONTENT + b"end"
+        assert place.progress[-1] == (len(CONTENT) + 3, len(CONTENT) + 3)
+        assert place.hub.requests("storage") == []
+        assert try_to_load_from_cache("org/xet", "m.gguf", place.home / "hub") == str(files.model)
+        place.offline()
+        assert await place.fetch(XET) == files
+
+    async def test_the_token_stays_with_the_hub(self, place: Place) -> None:
+        """The store sees the tokens that the hub gives for it, and nothing is told to it but what to send."""
+        place.variables["HF_TOKEN"] = TOKEN
+        await place.fetch(XET)
+        assert {request.token for request in place.hub.requests("hub")} == {f"Bearer {TOKEN}"}
+        assert {request.token for request in place.hub.requests("xet")} == {f"Bearer {xet.TOKEN}", None}
+        assert {request.method for request in place.hub.requests("xet")} == {"GET"}
+
+    @pytest.mark.parametrize(
+        "route", ["http://127.0.0.1:{port}/steal", "https://hub.example/api/models/org/xet/xet-read-token/main"]
+    )
+    async def test_tokens_for_xet_come_from_the_hub_alone(self, route: str, place: Place) -> None:
+        """A hub that sends the caller elsewhere for them does without Xet: hf_xet would take the hub's token there."""
+        place.variables["HF_TOKEN"] = TOKEN
+        place.hub.xet_route = route.format(port=place.hub.storage.server_port)
+        assert (await place.fetch(XET)).model.read_bytes() == CONTENT + b"end"
+        assert [request.path.split("/")[1] for request in place.hub.requests("storage")] == ["content"]
+        assert place.hub.requests("xet") == []
+
+    async def test_a_redirected_route_loses_the_token(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+        """A hub that redirects questions for such tokens to another host does not give it its own."""
+        place.variables["HF_TOKEN"] = TOKEN
+        place.hub.xet_route = f"{place.hub.endpoint}/api/models/org/xet/xet-read-token/elsewhere"
+        assert (await place.fetch(XET)).model.read_bytes() == CONTENT + b"end"
+        asked = place.hub.requests("storage")
+        assert {request.token for request in asked} == {None}
+        assert asked[0].path.endswith("/xet-read-token/elsewhere")
+        assert "using HTTP instead" in caplog.text
+
+    @pytest.mark.parametrize("fault", [status(401), status(404), status(416), status(500), corrupt_xorb(1), corrupt])
+    async def test_what_fails_by_xet_comes_over_http(self, fault: Fault, place: Place) -> None:
+        """A store that refuses, fails, or sends something else costs time, not the model."""
+        place.hub.xet_fault = fault
+        assert (await place.fetch(XET)).model.read_bytes() == CONTENT + b"end"
+        assert place.hub.requests("storage") != []
+
+    async def test_a_mirror_without_xet_tokens_serves(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+        """A mirror that passes on the hub's offer of Xet and nothing more is one without Xet; the log says so."""
+        place.hub.xet_route = f"{place.hub.endpoint}/api/models/org/none/xet-read-token/main"
+        assert (await place.fetch(XET)).model.read_bytes() == CONTENT + b"end"
+        assert place.hub.requests("xet") == []
+        assert "org/xet/m.gguf cannot be downloaded by Xet" in caplog.text
+
+    async def test_a_store_out_of_reach_is_tried_once(self, place: Place) -> None:
+        """A network that reaches the mirror but no store gets all files over HTTP after the first has failed."""
+        place.hub.repositories["org/split"].xet = frozenset(place.hub.repositories["org/split"].files)
+        place.hub.xet.shutdown()
+        place.hub.xet.server_close()
+        await place.fetch(HubOrigin("org/split", "s-00001-of-00002.gguf"))
+        tokens = [request for request in place.hub.requests("hub") if "xet-read-token" in request.path]
+        assert len(tokens) == 1
+        assert len(place.hub.requests("storage")) == 2
+
+    async def test_a_silent_store_gives_way_to_http(self, place: Place) -> None:
+        """A store that accepts connections and says nothing is given up before the stall timeout."""
+        place.hub.xet_fault = hang
+        place.variables |= {"HF_XET_CLIENT_READ_TIMEOUT": "1s", "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "0"}
+        assert (await place.fetch(XET)).model.read_bytes() == CONTENT + b"end"
+
+    async def test_what_a_killed_download_left_is_gone_on_from(self, place: Place) -> None:
+        """After `kill -9` the next start asks for the missing bytes alone, over HTTP."""
+        place.hub.xet_fault = drip_from_xorb(2)
+        task = asyncio.create_task(place.refused(UnavailableError, XET))
+        await place.arrival(1)
+        os.kill(downloads()[0].pid or 0, signal.SIGKILL)
+        assert "ended from outside" in str(await task)
+        assert (await place.fetch(XET)).model.read_bytes() == CONTENT + b"end"
+        (request,) = place.hub.requests("storage")
+        assert request.range is not None
+        assert int(request.range.removeprefix("bytes=").rstrip("-")) >= xet.CHUNKS * xet.CHUNK
+
+    async def test_it_can_be_switched_off(self, place: Place) -> None:
+        """HF_HUB_DISABLE_XET is huggingface_hub's own switch."""
+        place.variables["HF_HUB_DISABLE_XET"] = "1"
+        assert (await place.fetch(XET)).model.read_bytes() == CONTENT + b"end"
+        assert place.hub.requests("xet") == []
+
+    async def test_corruption_everywhere_is_found(self, place: Place) -> None:
+        """Other bytes over both ways are refused, and nothing of them stays."""
+        place.hub.xet_fault = corrupt_xorb(0)
+        place.hub.content_fault = corrupt
+        assert "digest" in str(await place.refused(HubError, XET))
+        assert place.left("*") == []
+
+    async def test_more_than_announced_is_refused(self, place: Place) -> None:
+        """A store that has more than the hub announced does not fill the disk."""
+        place.hub.announced_size = 1000
+        assert "digest" in str(await place.refused(HubError, XET))
+        assert place.left("*") == []
+
+    def test_the_service_s_end_ends_the_process(self, place: Place) -> None:
+        """A process whose service is gone ends, though hf_xet waits for a silent store."""
+        place.hub.xet_fault = hang
+        environment = {"HF_HOME": str(place.home), "HF_ENDPOINT": place.hub.endpoint}
+        process, connection = spawn(hub_process.run, Job(XET, environment), "hub-download")
+        assert place.hub.reached.wait(10)
+        connection.close()
+        process.join(10)
+        assert process.exitcode == 0
 
 
 class TestDisk:

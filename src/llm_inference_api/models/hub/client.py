@@ -1,13 +1,13 @@
-"""The hub as a network peer: what it holds, the bytes of its files, and its refusals in words for people.
+"""HTTP access to the hub: listings, metadata and contents of files, and its refusals as ServiceErrors.
 
-Every call here is one try with a timeout. Listings and metadata come through huggingface_hub's own functions, and large
-files of the hub through its `xet_get` (see `xet.py`). Only the plain GET of a file's bytes is made here, over the
-library's session, headers and errors, because of what `hf_hub_download` and its `http_get` do in 2.4:
+Each function makes one attempt with a timeout. Listings and metadata use huggingface_hub's public functions, and files
+that are in Xet its `xet_get` (see `xet.py`). The plain GET of a file is made here, over the library's session, headers
+and errors, because in huggingface_hub 2.4:
 
-- `hf_hub_download` writes to a file of a random name and deletes it when it fails: nothing is resumed. It names the
-  branch's commit before its files are there, makes files visible unchecked, and compares no digest.
-- `http_get` hands on whole chunks of 10 MB alone. A cut connection loses what had arrived of one, and a slow one looks
-  like a stall. It sleeps for as long as a 429 says, takes any number of bytes, and recurses once per cut.
+- `hf_hub_download` writes to a randomly named file and deletes it on failure, so that no later attempt can resume it.
+  It writes the branch's ref before the files exist, publishes files unverified and compares no digest.
+- `http_get` yields whole chunks of 10 MB: a dropped connection loses the incomplete one, and a slow connection looks
+  like a stall. It sleeps for as long as Retry-After says, accepts any number of bytes, and recurses on every drop.
 """
 
 import re
@@ -52,7 +52,7 @@ class RemoteFile:
     etag: str
     size: int
     xet: XetFileData | None = None
-    """Where the content is found in Xet; None where it is to come over HTTP."""
+    """Location of the content in Xet; None if it is to be downloaded over HTTP."""
 
     def __str__(self) -> str:
         return f"{self.repo}/{self.name}"
@@ -107,7 +107,10 @@ def head(repo: str, name: str, revision: str | None) -> RemoteFile:
 
 
 def _uses_xet(data: XetFileData | None) -> bool:
-    """Whether Xet is offered, wanted, and renews its own tokens where the hub's may go."""
+    """Returns whether the file is offered by Xet, which is installed and not switched off.
+
+    hf_xet sends the hub's token to the refresh route, so that must be on the hub itself.
+    """
     if data is None or constants.HF_HUB_DISABLE_XET or find_spec("hf_xet") is None:
         return False
     return _may_have_token(httpx2.URL(data.refresh_route), constants.ENDPOINT)

@@ -1,6 +1,6 @@
 """How one model comes from the hub into the cache: ask, check the space, receive, check the content, publish.
 
-huggingface_hub 2.4 warns where the space is too small, and compares no digest: both are done here.
+huggingface_hub 2.4 only warns if the disk is too small, and compares no digest; both checks are made here.
 """
 
 import errno
@@ -216,11 +216,14 @@ class Download:
         cache.mark_sound(cache.blob(file.etag), file.etag)
 
     def _may_use_xet(self, path: Path, file: RemoteFile) -> bool:
-        """Whether nothing is there yet that HTTP can go on from, and what comes can be checked."""
+        """Returns whether Xet is offered, there is nothing to resume over HTTP, and the result can be verified."""
         return self._uses_xet and file.xet is not None and not _size(path) and Checksum(file.etag, file.size).tells
 
     def _receive_by_xet(self, path: Path, file: RemoteFile) -> None:
-        """Receives the content, or a part of it: what is lacking or wrong comes over HTTP."""
+        """Downloads the file or its beginning; the caller verifies it and downloads the rest over HTTP.
+
+        The first failure switches Xet off for all later files: where its store is unreachable, each try takes a while.
+        """
         synced = 0
 
         def note(size: int) -> None:
@@ -234,7 +237,7 @@ class Download:
             hub_xet.receive(file, path, note)
         except Exception as error:
             self._uses_xet = False
-            self._report.warned(f"{file} does not come by Xet ({hub_xet.reason(error)}); it goes on over HTTP")
+            self._report.warned(f"{file} cannot be downloaded by Xet ({hub_xet.reason(error)}); using HTTP instead")
 
     def _fill(self, partial: "Partial", file: RemoteFile) -> None:
         """Receives what the part lacks, in as many tries as bring something."""

@@ -40,10 +40,10 @@ _XET = {
     "HF_XET_RECONSTRUCTION_DOWNLOAD_BUFFER_SIZE": "256mb",
     "HF_XET_LOG_DEST": os.devnull,
 }
-"""What hf_xet does where the environment says nothing else.
+"""Defaults for hf_xet, which the environment may override.
 
-Its own values (1.8) are for another place: it would try a store that cannot be reached for longer than
-LLM_DOWNLOAD_STALL_TIMEOUT before HTTP takes its turn, buffer up to 6 GB that no memory budget counts, and write logs.
+hf_xet 1.8 itself would retry an unreachable store for longer than LLM_DOWNLOAD_STALL_TIMEOUT, so that HTTP never got
+its turn; buffer up to 6 GB, which no memory budget counts; and write log files.
 """
 
 

@@ -1,7 +1,7 @@
-"""Xet, the hub's store of deduplicated chunks, from which a file comes over several connections at once.
+"""Downloads from Xet, the hub's deduplicated chunk store, which sends one file over several connections.
 
-The protocol is huggingface_hub's and hf_xet's, which write the file in order. In 2.4 and 1.8 they do not compare the
-content with the file's digest, and cannot go on from a part of a file; both is left to the caller.
+huggingface_hub and hf_xet implement the protocol and write the file sequentially. As of 2.4 and 1.8 they neither verify
+the content nor resume a partial file; the caller does both.
 """
 
 import re
@@ -18,28 +18,28 @@ _LONGEST_REASON = 300
 
 
 def receive(file: RemoteFile, path: Path, on_bytes: Callable[[int], None]) -> None:
-    """Writes the file's content to the path, and tells from a thread of hf_xet's how many bytes it has.
+    """Writes the file's content to the path.
 
-    Raises what huggingface_hub and hf_xet raise, which is of many types. Then the path holds the beginning of the file,
-    if it is there at all.
+    Calls `on_bytes` with the number of bytes written so far, from a thread of hf_xet. Raises whatever huggingface_hub
+    and hf_xet raise, which share no base class; the path then holds a prefix of the file, or does not exist.
     """
     assert file.xet is not None
     done = 0
 
     class Bar:
-        """Takes the place of tqdm's bars, as those of `snapshot_download` do."""
+        """Stands in for a tqdm bar, the only way in which `xet_get` reports progress."""
 
         def __init__(self, **_: object) -> None:
             pass
 
         def update(self, count: int) -> None:
-            """So many more bytes are in the file."""
+            """Counts bytes that were written to the file."""
             nonlocal done
             done += count
             on_bytes(done)
 
         def update_transfer(self, _: int) -> None:
-            """More bytes came over the network, and wait for those that are before them in the file."""
+            """Reports that bytes arrived which cannot be written yet, so that the download is not taken for stalled."""
             on_bytes(done)
 
         def set_postfix_str(self, *_: object, **__: object) -> None:
@@ -58,5 +58,5 @@ def receive(file: RemoteFile, path: Path, on_bytes: Callable[[int], None]) -> No
 
 
 def reason(error: Exception) -> str:
-    """Returns the error as a line for the log, without the signatures of addresses."""
+    """Returns the error as one line for the log, without the query strings of signed URLs."""
     return f"{type(error).__name__}: {_QUERY.sub('', ' '.join(str(error).split()))[:_LONGEST_REASON]}"
