@@ -14,6 +14,7 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from llm_inference_api.models.convert.cache import cached_name, checkpoint_fingerprint
+from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.worker.child import end_with_service
 
 _INTERVAL = 0.2
@@ -21,7 +22,7 @@ _INTERVAL = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ConversionJob:
     """A checkpoint to convert, with the options of the conversion."""
 
     checkpoint: Path
@@ -49,71 +50,69 @@ class Made(NamedTuple):
     path: Path
 
 
-class Refused(NamedTuple):
+class ConversionRefused(NamedTuple):
     """To the service, as the last message: why the checkpoint cannot be converted, for the caller."""
 
     reason: str
 
 
-class Crashed(NamedTuple):
+class ConversionCrashed(NamedTuple):
     """To the service, as the last message: an unexpected error, for the log."""
 
     traceback: str
 
 
-def find_made(job: Job) -> Path | None:
+def find_made(job: ConversionJob) -> Path | None:
     """Returns the file of an earlier conversion of the same checkpoint with the same options, or None."""
     path = _final(job)
     return path if path.is_file() else None
 
 
-def run(connection: Connection, job: Job) -> None:
-    """Makes the file, says where it is, and ends; ends at once where the other side of the connection closes."""
+def run(connection: Connection, job: ConversionJob) -> None:
+    """Converts the checkpoint and sends the path of the file; ends at once if the service closes the connection."""
     end_with_service(connection)
-    # Loading these takes longer than looking for a file that is there.
-    from llm_inference_api.models.convert.errors import ConversionError  # noqa: PLC0415
-
-    outbox = Outbox(connection)
+    outbox = ConversionOutbox(connection)
     try:
         outbox.send(Made(_make(job, outbox)))
     except ConversionError as error:
-        outbox.send(Refused(str(error)))
+        outbox.send(ConversionRefused(str(error)))
     except Exception:
-        outbox.send(Crashed(traceback.format_exc()))
+        outbox.send(ConversionCrashed(traceback.format_exc()))
 
 
-class Outbox:
-    """The way to the service."""
+class ConversionOutbox:
+    """Sends messages to the service."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._said_at = 0.0
 
-    def send(self, message: Step | Made | Refused | Crashed) -> None:
-        """Sends the message; a service that is gone ends the process."""
+    def send(self, message: Step | Made | ConversionRefused | ConversionCrashed) -> None:
+        """Sends a message; ends the process if the service is gone."""
         try:
             self._connection.send(message)
         except OSError:
             os._exit(0)
 
     def step(self, done: int, total: int, *, quantising: bool) -> None:
-        """Says how far the work is, but not more often than anybody can read."""
+        """Sends progress at most every _INTERVAL seconds, and always for the last tensor."""
         now = time.monotonic()
         if done == total or now - self._said_at >= _INTERVAL:
             self._said_at = now
             self.send(Step(quantising, done, total))
 
 
-def _make(job: Job, outbox: Outbox) -> Path:
+def _make(job: ConversionJob, outbox: ConversionOutbox) -> Path:
     final = _final(job)
     job.cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(final.with_suffix(".lock")):  # Another service may make the same file now.
+    with FileLock(final.with_suffix(".lock")):  # Another service may be converting the same checkpoint.
         if not final.is_file():
             _make_missing(job, final, outbox)
     return final
 
 
-def _make_missing(job: Job, final: Path, outbox: Outbox) -> None:
+def _make_missing(job: ConversionJob, final: Path, outbox: ConversionOutbox) -> None:
+    # Imported here because the service, which imports this module, must not load numpy and gguf.
     from llm_inference_api.models.convert.conversion import convert_checkpoint  # noqa: PLC0415
     from llm_inference_api.models.convert.quantise import quantise_file  # noqa: PLC0415
     from llm_inference_api.models.convert.tensors.element_type import Dtype  # noqa: PLC0415
@@ -129,7 +128,7 @@ def _make_missing(job: Job, final: Path, outbox: Outbox) -> None:
         converted.unlink()
 
 
-def _final(job: Job) -> Path:
+def _final(job: ConversionJob) -> Path:
     """Returns the path of the converted file."""
     dtype = job.dtype or "checkpoint"
     return job.cache / cached_name(f"{checkpoint_fingerprint(job.checkpoint)} {dtype}", job.quantisation or dtype)
