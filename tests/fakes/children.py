@@ -5,7 +5,7 @@ import threading
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
-from llm_inference_api.worker.parent import Parent
+from llm_inference_api.processes.parent import Parent
 
 UP = "up"
 """The first message of targets that go on afterwards."""

@@ -5,11 +5,11 @@ import threading
 from importlib import import_module
 from multiprocessing.connection import Connection
 
+from llm_inference_api.processes.parent import Parent
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.worker import start
 from llm_inference_api.worker.messages import Loading, Ready
-from llm_inference_api.worker.parent import Parent
 
 INFO = ModelInfo("fake", 1, 1, 16, 16, 16, 1, 16, False, ("CPU",))
 

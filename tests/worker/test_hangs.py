@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from llm_inference_api.errors import ModelFailedError, UnavailableError
+from llm_inference_api.processes.child import Target
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed, Input, Render, Tokenize
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.requests.step import StepStats
-from llm_inference_api.worker.child import Target
 from llm_inference_api.worker.client import WorkerClient
 from llm_inference_api.worker.messages import Lane
 from llm_inference_api.worker.start import run

@@ -2,9 +2,9 @@
 
 import pytest
 
+from llm_inference_api.processes.throttle import Throttle
 from llm_inference_api.worker.messages import Alive, Lane
 from llm_inference_api.worker.pulse import Pulse
-from llm_inference_api.worker.throttle import Throttle
 
 
 @pytest.mark.parametrize(("bound", "reports"), [(1000.0, 1), (0.0, 100)])

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from llm_inference_api.errors import ModelFailedError, UnavailableError
 from llm_inference_api.models.convert import process as gguf_process
-from llm_inference_api.models.convert.process import Crashed, Job, Made, Refused, Step
+from llm_inference_api.models.convert.process import ConversionCrashed, ConversionJob, ConversionRefused, Made, Step
 from llm_inference_api.models.hub import fetch as hub
+from llm_inference_api.processes.child import Exited, running
 from llm_inference_api.requests.reference import HubOrigin, Reference, parts
-from llm_inference_api.worker.child import Exited, running
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Sources:
         path, tokenizer = await self._find(reference, on_progress)
         quantisation = self._quantisation(reference, path)
         if path.is_dir():
-            path = await self._make(Job(path, self.cache, self.dtype, quantisation), on_progress)
+            path = await self._make(ConversionJob(path, self.cache, self.dtype, quantisation), on_progress)
         return ModelFiles(tuple(path.with_name(name) for name in parts(path.name)), tokenizer)
 
     def _quantisation(self, reference: Reference, path: Path) -> str | None:
@@ -81,7 +81,7 @@ class Sources:
         files = await hub.fetch(origin, self.hub, lambda done, total: on_progress(Preparation.DOWNLOADING, done, total))
         return files.model, files.tokenizer
 
-    async def _make(self, job: Job, on_progress: OnProgress) -> Path:
+    async def _make(self, job: ConversionJob, on_progress: OnProgress) -> Path:
         made = gguf_process.find_made(job)
         if made is not None:
             return made
@@ -93,9 +93,9 @@ class Sources:
                         on_progress(stage, done, total)
                     case Made(path):
                         return path
-                    case Refused(reason):
+                    case ConversionRefused(reason):
                         raise ModelFailedError(reason)
-                    case Crashed(traceback):
+                    case ConversionCrashed(traceback):
                         logger.error("making a GGUF file of %s failed: %s", job.checkpoint.name, traceback)
                         raise ModelFailedError("the checkpoint could not be converted; the service's log says why")
                     case Exited(how):

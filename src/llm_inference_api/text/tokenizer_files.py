@@ -8,7 +8,7 @@ from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.text.tokenizer import Tokenizer
 
 
-class Vocabulary(Protocol):
+class ModelVocabulary(Protocol):
     """What a tokenizer from elsewhere must agree with: the model's own tokens."""
 
     size: int
@@ -21,7 +21,7 @@ class Vocabulary(Protocol):
 class FileTokenizer:
     """A `tokenizer.json`, by the `tokenizers` library."""
 
-    def __init__(self, path: Path, vocabulary: Vocabulary) -> None:
+    def __init__(self, path: Path, vocabulary: ModelVocabulary) -> None:
         """Raises ModelFailedError where the file is no tokenizer, or has tokens that the model does not know."""
         from tokenizers import Tokenizer as LibraryTokenizer  # noqa: PLC0415 - few models need it
 
@@ -42,7 +42,7 @@ class FileTokenizer:
         return list(self._tokenizer.encode(text, add_special_tokens=add_special).ids)
 
 
-def load_tokenizer(directory: Path | None, vocabulary: Vocabulary) -> Tokenizer:
+def load_tokenizer(directory: Path | None, vocabulary: ModelVocabulary) -> Tokenizer:
     """Returns the directory's tokenizer, or the model's own. Raises ModelFailedError where it cannot be used."""
     path = directory and directory / "tokenizer.json"
     return FileTokenizer(path, vocabulary) if path and path.is_file() else vocabulary

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from llm_inference_api.errors import ModelFailedError, OverloadedError, UnavailableError
+from llm_inference_api.processes.child import ChildProcess, Target
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import StepOutput, StepStats
 from llm_inference_api.worker import start as worker_start
-from llm_inference_api.worker.child import ChildProcess, Target
 from llm_inference_api.worker.inquiries import OpenInquiries
 from llm_inference_api.worker.mailbox import Mailbox
 from llm_inference_api.worker.messages import (

@@ -20,6 +20,8 @@ from llm_inference_api.engine.embedder import Embedder, Errands
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.errors import ComputationError, ModelFailedError, ServiceError
+from llm_inference_api.processes.parent import Parent
+from llm_inference_api.processes.throttle import Throttle
 from llm_inference_api.requests.answer import Stage
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.request import GenerationRequest
@@ -41,12 +43,10 @@ from llm_inference_api.worker.messages import (
     Submit,
     ToWorker,
 )
-from llm_inference_api.worker.parent import Parent
 from llm_inference_api.worker.parts import build
 from llm_inference_api.worker.preparer import Preparer
 from llm_inference_api.worker.pulse import Pulse
 from llm_inference_api.worker.residency import Residency
-from llm_inference_api.worker.throttle import Throttle
 
 STACK_BYTES = 512 << 20
 """Of the threads that call llama.cpp. Its tokenizers recurse on long runs of one character; the system gives memory for
@@ -62,7 +62,7 @@ Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class Announced:
     """To the engine: a request is being prepared."""
 
     request_id: str
@@ -77,7 +77,7 @@ class Admissible:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Inadmissible:
     """To the engine: a request could not be prepared."""
 
     request_id: str
@@ -115,7 +115,7 @@ class Requests:
             self._on_skip(message.id)
 
 
-Inbox = SimpleQueue[Arrived | Admissible | Refused | Cancel]
+Inbox = SimpleQueue[Announced | Admissible | Inadmissible | Cancel]
 
 
 def run(connection: Connection, config: EngineConfig) -> None:
@@ -163,7 +163,7 @@ def _receive(parent: Parent, inbox: Inbox, requests: Requests, errands: Errands)
         message: ToWorker = parent.receive()
         match message:
             case Submit(request):
-                inbox.put(Arrived(request.id))
+                inbox.put(Announced(request.id))
                 requests.put(request)
             case Compute(inquiry_id, embed):
                 errands.put(inquiry_id, embed)
@@ -219,7 +219,7 @@ def _prepare(preparer: Preparer, inspector: Inspector, requests: Requests, inbox
                 outcome = _attempt(preparer.prepare, request, f"request {request.id}", request.id)
                 parent.send(Prepared(request.id))  # Before the engine can say anything of it.
                 if isinstance(outcome, ServiceError):
-                    inbox.put(Refused(request.id, outcome))
+                    inbox.put(Inadmissible(request.id, outcome))
                 else:
                     inbox.put(Admissible(request.id, outcome))
 
@@ -276,16 +276,16 @@ class EngineLoop:
             except Empty:
                 return
 
-    def _handle(self, message: Arrived | Admissible | Refused | Cancel) -> None:
+    def _handle(self, message: Announced | Admissible | Inadmissible | Cancel) -> None:
         match message:
-            case Arrived(request_id):
+            case Announced(request_id):
                 self._preparing.add(request_id)
             case Cancel(request_id) if request_id in self._preparing:
                 self._preparing.discard(request_id)
                 self._engine.count_cancelled(Stage.QUEUED)
             case Cancel(request_id):
                 self._engine.cancel(request_id)
-            case Refused(request_id, error):
+            case Inadmissible(request_id, error):
                 if self._arrives(request_id):
                     self._engine.reject(request_id, error)
             case Admissible(request_id, sequences):

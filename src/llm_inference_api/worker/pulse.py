@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from llm_inference_api.processes.throttle import Throttle
 from llm_inference_api.worker.messages import Alive, Lane
-from llm_inference_api.worker.throttle import Throttle
 
 _LONGEST_INTERVAL = 1.0
 """Seconds between two reports of one lane."""

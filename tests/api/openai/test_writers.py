@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from llm_inference_api.api.openai.writers import SILENCE, ChatWriter, CompletionWriter, Header, fingerprint
+from llm_inference_api.api.openai.writers import SILENCE, ChatCompletionWriter, CompletionWriter, Header, fingerprint
 from llm_inference_api.generation.answers import whole_answers
 from llm_inference_api.requests.answer import (
     CallPart,
@@ -44,7 +44,7 @@ def frames(data: bytes) -> list[Any]:
     return [text if text == "[DONE]" else json.loads(text) for text in texts]
 
 
-def streamed(writer: ChatWriter | CompletionWriter, events: list[Event]) -> list[Any]:
+def streamed(writer: ChatCompletionWriter | CompletionWriter, events: list[Event]) -> list[Any]:
     return [frame for event in events for frame in frames(writer.part(event))]
 
 
@@ -57,7 +57,7 @@ def test_chats_stream_begins_with_the_role_and_ends_with_the_reason() -> None:
         CallPart(0, arguments="{}"),
         End(FinishReason.TOOL_CALLS, 0, Usage(10, 5, 3)),
     ]
-    *chunks, last, done = streamed(ChatWriter(header()), events)
+    *chunks, last, done = streamed(ChatCompletionWriter(header()), events)
     assert [chunk["choices"][0]["delta"] for chunk in chunks] == [
         {"role": "assistant", "content": ""},
         {"reasoning_content": "hm"},
@@ -73,17 +73,17 @@ def test_chats_stream_begins_with_the_role_and_ends_with_the_reason() -> None:
 
 def test_usage_comes_in_a_chunk_of_its_own_where_it_is_asked_for() -> None:
     """All other chunks then say that they have none; without the wish no chunk has the field."""
-    *chunks, last, done = streamed(ChatWriter(header(), with_usage=True), [Text("x"), ENDS])
+    *chunks, last, done = streamed(ChatCompletionWriter(header(), with_usage=True), [Text("x"), ENDS])
     assert [chunk["usage"] for chunk in chunks] == [None] * 3
     assert (last["choices"], last["usage"], done) == ([], COST, "[DONE]")
-    *chunks, done = streamed(ChatWriter(header()), [Text("x"), ENDS])
+    *chunks, done = streamed(ChatCompletionWriter(header()), [Text("x"), ENDS])
     assert not any("usage" in chunk for chunk in chunks)
 
 
 def test_stream_of_several_answers_ends_with_the_last_one() -> None:
     """Each answer begins with its role and has its own reason; [DONE] comes once."""
     events: list[Event] = [Text("x", 1), Text("y"), End(FinishReason.LENGTH, 1), ENDS]
-    found = streamed(ChatWriter(header()), events)
+    found = streamed(ChatCompletionWriter(header()), events)
     roles = [frame["choices"][0]["index"] for frame in found[:-1] if "role" in frame["choices"][0]["delta"]]
     reasons = {frame["choices"][0]["index"]: frame["choices"][0]["finish_reason"] for frame in found[:-1]}
     assert (roles, reasons) == ([1, 0], {1: "length", 0: "stop"})
@@ -92,13 +92,13 @@ def test_stream_of_several_answers_ends_with_the_last_one() -> None:
 
 def test_silence_is_a_comment() -> None:
     """Clients skip it; proxies see that the stream lives."""
-    assert ChatWriter(header()).part(Progress(Stage.QUEUED)) == SILENCE
+    assert ChatCompletionWriter(header()).part(Progress(Stage.QUEUED)) == SILENCE
 
 
 def test_whole_chat_is_one_object() -> None:
     """With all answers in the order of their indices."""
     events: list[Event] = [Text("x", 1), Text("y"), End(FinishReason.LENGTH, 1), ENDS]
-    found = json.loads(ChatWriter(header()).whole(*whole_answers(events)))
+    found = json.loads(ChatCompletionWriter(header()).whole(*whole_answers(events)))
     assert found["object"] == "chat.completion"
     assert found["usage"] == COST
     assert [
@@ -113,16 +113,16 @@ def test_whole_chat_is_one_object() -> None:
 def test_message_with_calls_and_no_words_has_null_for_content() -> None:
     """As OpenAI writes it; an empty answer is an empty text."""
     calls: list[Event] = [CallPart(0, "1", "f", "{}"), End(FinishReason.TOOL_CALLS, 0, Usage(1, 1, 0))]
-    message = json.loads(ChatWriter(header()).whole(*whole_answers(calls)))["choices"][0]["message"]
+    message = json.loads(ChatCompletionWriter(header()).whole(*whole_answers(calls)))["choices"][0]["message"]
     assert (message["content"], message["tool_calls"][0]["function"]) == (None, {"name": "f", "arguments": "{}"})
-    empty = json.loads(ChatWriter(header()).whole(*whole_answers([ENDS])))["choices"][0]["message"]
+    empty = json.loads(ChatCompletionWriter(header()).whole(*whole_answers([ENDS])))["choices"][0]["message"]
     assert (empty["content"], "tool_calls" in empty) == ("", False)
 
 
 def test_logprobs_leave_out_tokens_without_text() -> None:
     """Joined, the tokens' texts are the answer's."""
     events: list[Event] = [Text("x", logprobs=(LOGPROB,)), End(FinishReason.STOP, 0, Usage(1, 1, 0), (END_TOKEN,))]
-    chat = json.loads(ChatWriter(header()).whole(*whole_answers(events)))["choices"][0]["logprobs"]
+    chat = json.loads(ChatCompletionWriter(header()).whole(*whole_answers(events)))["choices"][0]["logprobs"]
     top = {"token": "y", "logprob": -0.25, "bytes": [121]}
     assert chat == {
         "content": [{"token": "x", "logprob": -0.5, "bytes": [120], "top_logprobs": [top]}],

@@ -18,9 +18,9 @@ from llm_inference_api.models.hub import client as hub_client
 from llm_inference_api.models.hub import fetch as subject
 from llm_inference_api.models.hub import process as hub_process
 from llm_inference_api.models.hub.fetch import HubOptions
-from llm_inference_api.models.hub.messages import Job, LocalFiles
+from llm_inference_api.models.hub.messages import DownloadJob, LocalFiles
+from llm_inference_api.processes.child import spawn
 from llm_inference_api.requests.reference import HubOrigin
-from llm_inference_api.worker.child import spawn
 from tests.fakes import xet
 from tests.fakes.hub import (
     COMMIT,
@@ -533,7 +533,7 @@ class TestXet:
         """A process whose service is gone ends, though hf_xet waits for a silent store."""
         place.hub.xet_fault = hang
         environment = {"HF_HOME": str(place.home), "HF_ENDPOINT": place.hub.endpoint}
-        process, connection = spawn(hub_process.run, Job(XET, environment), "hub-download")
+        process, connection = spawn(hub_process.run, DownloadJob(XET, environment), "hub-download")
         assert place.hub.reached.wait(10)
         connection.close()
         process.join(10)
@@ -676,7 +676,7 @@ class TestEnds:
         """A process whose service is gone ends, whatever it waits for."""
         place.hub.content_fault = hang
         environment = {"HF_HOME": str(place.home), "HF_ENDPOINT": place.hub.endpoint}
-        process, connection = spawn(hub_process.run, Job(MODEL, environment), "hub-download")
+        process, connection = spawn(hub_process.run, DownloadJob(MODEL, environment), "hub-download")
         assert place.hub.reached.wait(10)
         connection.close()
         process.join(10)

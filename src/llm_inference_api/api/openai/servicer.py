@@ -10,7 +10,7 @@ from llm_inference.v1 import openai_pb2, openai_pb2_grpc
 from llm_inference_api.api.openai.params import ChatCompletionParams, CompletionParams, EmbeddingParams, parse
 from llm_inference_api.api.openai.reading import read_chat, read_completion
 from llm_inference_api.api.openai.writers import (
-    ChatWriter,
+    ChatCompletionWriter,
     CompletionWriter,
     Header,
     Json,
@@ -47,7 +47,7 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
         params = parse(ChatCompletionParams, request.http_body.data)
         streamed = bool(params.stream)
         async with self._generations.open(read_chat(params, self._limits), call, streamed=streamed) as generation:
-            writer = ChatWriter(_header(generation), with_usage=params.wants_usage)
+            writer = ChatCompletionWriter(_header(generation), with_usage=params.wants_usage)
             if not streamed:
                 yield openai_pb2.CreateChatCompletionResponse(http_body=await _whole(writer, generation))
                 return

@@ -83,7 +83,7 @@ def fingerprint(status: ModelStatus) -> str:
 
 
 @dataclass(slots=True)
-class ChatWriter:
+class ChatCompletionWriter:
     """Writes one generation as the objects of `/v1/chat/completions`."""
 
     header: Header
@@ -158,7 +158,7 @@ class CompletionWriter:
         return _stream(self.header.object("text_completion"), [choice], event, with_usage=self.with_usage)
 
 
-Writer = ChatWriter | CompletionWriter
+Writer = ChatCompletionWriter | CompletionWriter
 
 
 def _stream(base: Json, choices: Sequence[Json], event: Event, *, with_usage: bool) -> bytes:

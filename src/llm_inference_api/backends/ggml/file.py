@@ -133,7 +133,7 @@ def read(path: Path) -> LegacyFile:
         return LegacyFile(architecture)
     try:
         with path.open("rb") as file:
-            return _read(_Reader(file, path.stat().st_size), architecture, layout)
+            return _read(_FileReader(file, path.stat().st_size), architecture, layout)
     except _DamagedError as error:
         raise ModelFailedError(f"the file is damaged, or is no {architecture} model: {error}") from error
 
@@ -154,7 +154,7 @@ def _architecture(path: Path) -> str:
     return known
 
 
-class _Reader:
+class _FileReader:
     """Reads a file of known size, and never beyond it."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
@@ -182,7 +182,7 @@ class _Reader:
         self.left -= count
 
 
-def _read(reader: _Reader, architecture: str, layout: _Layout) -> LegacyFile:
+def _read(reader: _FileReader, architecture: str, layout: _Layout) -> LegacyFile:
     if reader.bytes(4) != _GGML:
         raise _DamagedError("it begins like one of another architecture")
     numbers = {name: reader.integer() for name in layout.numbers}
@@ -199,7 +199,9 @@ def _read(reader: _Reader, architecture: str, layout: _Layout) -> LegacyFile:
     return LegacyFile(architecture, shape, pieces, scores)
 
 
-def _read_vocabulary(reader: _Reader, size: int, *, has_scores: bool) -> tuple[tuple[bytes, ...], tuple[float, ...]]:
+def _read_vocabulary(
+    reader: _FileReader, size: int, *, has_scores: bool
+) -> tuple[tuple[bytes, ...], tuple[float, ...]]:
     pieces, scores = [], []
     for _ in range(size):
         pieces.append(reader.bytes(reader.integer()))
@@ -216,7 +218,7 @@ def _byte_of_each_character(piece: bytes) -> bytes:
         raise _DamagedError("its vocabulary is not written in UTF-8") from None
 
 
-def _check_tensors(reader: _Reader, layers: int) -> int:
+def _check_tensors(reader: _FileReader, layers: int) -> int:
     """Walks to the end of the file, and returns how many weights it holds."""
     parameters, per_layer = 0, Counter[int]()
     while reader.left:
@@ -229,7 +231,7 @@ def _check_tensors(reader: _Reader, layers: int) -> int:
     return parameters
 
 
-def _skip_tensor(reader: _Reader) -> tuple[bytes, int]:
+def _skip_tensor(reader: _FileReader) -> tuple[bytes, int]:
     dimensions, name_length, kind = reader.integer(), reader.integer(), reader.integer()
     if dimensions not in (1, 2) or kind not in _BLOCKS:
         raise _DamagedError("it holds a tensor of unknown form")

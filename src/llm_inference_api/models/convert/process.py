@@ -12,15 +12,15 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from llm_inference_api.models.convert.cache import cached_name, checkpoint_fingerprint
-from llm_inference_api.worker.parent import Parent
-from llm_inference_api.worker.throttle import Throttle
+from llm_inference_api.processes.parent import Parent
+from llm_inference_api.processes.throttle import Throttle
 
 _INTERVAL = 0.2
 """Seconds between two progress messages."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ConversionJob:
     """A checkpoint to convert, with the options of the conversion."""
 
     checkpoint: Path
@@ -48,25 +48,25 @@ class Made(NamedTuple):
     path: Path
 
 
-class Refused(NamedTuple):
+class ConversionRefused(NamedTuple):
     """To the service, as the last message: why the checkpoint cannot be converted, for the caller."""
 
     reason: str
 
 
-class Crashed(NamedTuple):
+class ConversionCrashed(NamedTuple):
     """To the service, as the last message: an unexpected error, for the log."""
 
     traceback: str
 
 
-def find_made(job: Job) -> Path | None:
+def find_made(job: ConversionJob) -> Path | None:
     """Returns the file of an earlier conversion of the same checkpoint with the same options, or None."""
     path = _final(job)
     return path if path.is_file() else None
 
 
-def run(connection: Connection, job: Job) -> None:
+def run(connection: Connection, job: ConversionJob) -> None:
     """Makes the file, says where it is, and ends; ends at once where the other side of the connection closes."""
     parent = Parent(connection)
     parent.watch()
@@ -76,9 +76,9 @@ def run(connection: Connection, job: Job) -> None:
     try:
         parent.send(Made(_make(job, Steps(parent))))
     except ConversionError as error:
-        parent.send(Refused(str(error)))
+        parent.send(ConversionRefused(str(error)))
     except Exception:
-        parent.send(Crashed(traceback.format_exc()))
+        parent.send(ConversionCrashed(traceback.format_exc()))
 
 
 class Steps:
@@ -94,16 +94,16 @@ class Steps:
             self._parent.send(Step(quantising, done, total))
 
 
-def _make(job: Job, steps: Steps) -> Path:
+def _make(job: ConversionJob, steps: Steps) -> Path:
     final = _final(job)
     job.cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(final.with_suffix(".lock")):  # Another service may make the same file now.
+    with FileLock(final.with_suffix(".lock")):  # Another service may be converting the same checkpoint.
         if not final.is_file():
             _make_missing(job, final, steps)
     return final
 
 
-def _make_missing(job: Job, final: Path, steps: Steps) -> None:
+def _make_missing(job: ConversionJob, final: Path, steps: Steps) -> None:
     from llm_inference_api.models.convert.conversion import convert_checkpoint  # noqa: PLC0415
     from llm_inference_api.models.convert.quantise import quantise_file  # noqa: PLC0415
     from llm_inference_api.models.convert.tensors.element_type import Dtype  # noqa: PLC0415
@@ -119,7 +119,7 @@ def _make_missing(job: Job, final: Path, steps: Steps) -> None:
         converted.unlink()
 
 
-def _final(job: Job) -> Path:
+def _final(job: ConversionJob) -> Path:
     """Returns the path of the converted file."""
     dtype = job.dtype or "checkpoint"
     return job.cache / cached_name(f"{checkpoint_fingerprint(job.checkpoint)} {dtype}", job.quantisation or dtype)

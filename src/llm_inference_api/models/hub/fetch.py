@@ -9,17 +9,17 @@ from llm_inference_api.errors import HubError, UnavailableError
 from llm_inference_api.models.hub import process as hub_process
 from llm_inference_api.models.hub.messages import (
     Arrived,
-    Crashed,
+    DownloadCrashed,
+    DownloadJob,
     Failed,
     Fetched,
-    Job,
     LocalFiles,
     Message,
     Warned,
     Working,
 )
+from llm_inference_api.processes.child import Exited, Messages, running
 from llm_inference_api.requests.reference import HubOrigin
-from llm_inference_api.worker.child import Exited, Messages, running
 
 _RETRY_AFTER = 10.0
 """Seconds after which a download that was ended from here may be tried again."""
@@ -49,7 +49,7 @@ async def fetch(origin: HubOrigin, options: HubOptions, on_progress: Callable[[i
     try:
         async with (
             asyncio.timeout(options.timeout),
-            running(hub_process.run, Job(origin, options.environment), "hub-download") as messages,
+            running(hub_process.run, DownloadJob(origin, options.environment), "hub-download") as messages,
         ):
             return await _follow(messages, name, options.stall_timeout, on_progress)
     except TimeoutError:
@@ -72,7 +72,7 @@ async def _follow(
                 return files
             case Failed(error):
                 raise error
-            case Crashed(traceback):
+            case DownloadCrashed(traceback):
                 logger.error("the download of %s failed unexpectedly: %s", name, traceback)
                 raise HubError("DOWNLOAD_FAILED", f"the download of {name} failed; the service's log says why")
             case Exited(how):

@@ -27,7 +27,7 @@ class LocalFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class DownloadJob:
     """What the download's process needs to know."""
 
     origin: HubOrigin
@@ -64,10 +64,10 @@ class Failed(NamedTuple):
     error: ServiceError
 
 
-class Crashed(NamedTuple):
+class DownloadCrashed(NamedTuple):
     """To the service, as the last message: an error that nobody foresaw, for its log."""
 
     traceback: str
 
 
-Message = Arrived | Working | Warned | Fetched | Failed | Crashed
+Message = Arrived | Working | Warned | Fetched | Failed | DownloadCrashed

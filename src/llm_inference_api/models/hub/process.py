@@ -11,17 +11,17 @@ from multiprocessing.connection import Connection
 from llm_inference_api.errors import ServiceError
 from llm_inference_api.models.hub.messages import (
     Arrived,
-    Crashed,
+    DownloadCrashed,
+    DownloadJob,
     Failed,
     Fetched,
-    Job,
     LocalFiles,
     Message,
     Warned,
     Working,
 )
-from llm_inference_api.worker.parent import Parent
-from llm_inference_api.worker.throttle import Throttle
+from llm_inference_api.processes.parent import Parent
+from llm_inference_api.processes.throttle import Throttle
 
 _INTERVAL = 0.2
 """Seconds between two messages that say how far it is."""
@@ -47,7 +47,7 @@ its turn; buffer up to 6 GB, which no memory budget counts; and write log files.
 """
 
 
-def run(connection: Connection, job: Job) -> None:
+def run(connection: Connection, job: DownloadJob) -> None:
     """Downloads the model, says so, and ends; ends at once where the other side of the connection closes."""
     parent = Parent(connection)
     parent.watch()
@@ -58,7 +58,7 @@ def run(connection: Connection, job: Job) -> None:
     except ServiceError as error:
         outbox.send(Failed(error))
     except Exception:
-        outbox.send(Crashed(traceback.format_exc()))
+        outbox.send(DownloadCrashed(traceback.format_exc()))
 
 
 class Outbox:
@@ -89,7 +89,7 @@ class Outbox:
         self.send(Warned(text))
 
 
-def _fetch(job: Job, outbox: Outbox) -> LocalFiles:
+def _fetch(job: DownloadJob, outbox: Outbox) -> LocalFiles:
     # huggingface_hub reads the environment when it is imported, so these come after it is set; and what talks to the
     # network is not even loaded where it must not be used.
     from llm_inference_api.models.hub import cache as hub_cache  # noqa: PLC0415

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from llm_inference_api.worker import child as subject
-from llm_inference_api.worker.child import ChildProcess, Exited, Target, running, spawn
+from llm_inference_api.processes import child as subject
+from llm_inference_api.processes.child import ChildProcess, Exited, Target, running, spawn
 from tests.fakes import children
 from tests.fakes.children import UP
 
@@ -220,7 +220,7 @@ def test_end_of_the_pipe_ends_a_child(target: Target) -> None:
 
 SERVICE = """
 import time
-from llm_inference_api.worker.child import spawn
+from llm_inference_api.processes.child import spawn
 from tests.fakes import children
 
 if __name__ == "__main__":
