@@ -24,7 +24,7 @@ from tests.fakes.mail import of_client
 from tests.fakes.workers import hang
 
 NO_STEP = "no step ended within 1 s"
-NOT_PREPARED = "no request was prepared and no text looked at within 1 s"
+NOT_PREPARED = "no request was prepared and no text tokenized within 1 s"
 NOT_EMBEDDED = "no embedding was computed within 1 s"
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 EMBED = Embed((Input("texts[0]", "hello"),))

@@ -95,8 +95,8 @@ def embed(watch: Watch) -> None:
 
 HANGS = [
     (start, 300.0, "the loading made no progress within 300 s"),
-    (prepare, 60.0, "no request was prepared and no text looked at within 60 s"),
-    (inspect, 60.0, "no request was prepared and no text looked at within 60 s"),
+    (prepare, 60.0, "no request was prepared and no text tokenized within 60 s"),
+    (inspect, 60.0, "no request was prepared and no text tokenized within 60 s"),
     (step, 60.0, "no step ended within 60 s"),
     (embed, 60.0, "no embedding was computed within 60 s"),
 ]

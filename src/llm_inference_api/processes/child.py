@@ -1,4 +1,4 @@
-"""The service's handle on a process of its own: started, spoken to over a pipe, and ended whatever it does.
+"""The service's handle on a child process: start it, exchange messages over a pipe, kill it.
 
 End of file is a message too: for the child that the service is gone, for the service that the child is.
 """
@@ -164,7 +164,7 @@ class ChildProcess:
 
 @asynccontextmanager
 async def running(target: Target, job: object, name: str) -> AsyncIterator[Messages]:
-    """Runs a child that gets its job and nothing more while the block does, and ends it whatever it does."""
+    """Runs a child that gets nothing but its job, and kills it at the end of the block. Yields its messages."""
     messages = Messages()
     child = ChildProcess(target, job, name, messages.put_nowait, lambda how: messages.put_nowait(Exited(how)))
     try:

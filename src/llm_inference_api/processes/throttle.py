@@ -1,4 +1,4 @@
-"""Lets something through that comes more often than anybody needs it."""
+"""Limits how often something is reported."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a worker is asked beside requests: inquiries and embeddings that it has not answered yet."""
+"""Inquiries and embeddings that a worker has not answered yet."""
 
 import asyncio
 import itertools

@@ -15,10 +15,10 @@ from llm_inference_api.requests.step import StepOutput
 
 
 class Lane(Enum):
-    """A thread of the worker whose work the others go on beside, with the words for its standing still."""
+    """A thread of the worker that can hang while the others go on; the value says what it failed to do."""
 
     LOADING = "the loading made no progress"
-    PREPARING = "no request was prepared and no text looked at"
+    PREPARING = "no request was prepared and no text tokenized"
     STEPS = "no step ended"
     EMBEDDINGS = "no embedding was computed"
 

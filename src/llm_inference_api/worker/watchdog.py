@@ -1,7 +1,7 @@
-"""Finds a worker that hangs: one of its lanes owes something, and has been silent for longer than its bound.
+"""Detects a hung worker: one of its lanes owes something and has sent nothing for longer than its bound.
 
-What is owed is read off the messages that go to and come from the worker. Each lane is judged by its own silence, so a
-busy one does not hide a hung one.
+What is owed follows from the messages to and from the worker. Each lane has its own timer, so a busy lane does not hide
+a hung one.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from llm_inference_api.worker.messages import (
 )
 
 _LATE = 1.0
-"""Seconds by which a timer is late when its process stood still, not just had other things to do."""
+"""Seconds of delay of a timer above which this process is assumed to have been stopped or blocked."""
 
 Key = str | int
 """A request's id, or an inquiry's."""
@@ -47,15 +47,15 @@ class Watchdog:
     """Guards one worker. All methods belong to the event loop's thread."""
 
     def __init__(self, bounds: Mapping[Lane, float], on_hang: Callable[[str], None], timers: Timers) -> None:
-        """Takes the seconds that each lane may be silent while it owes something, and what to do with one that hangs.
+        """Takes the seconds for which each lane may be silent while it owes something, and a callback for a hang.
 
-        That callback is told which lane it is, in words that fit into an error.
+        The callback gets the cause for an error message, such as `no step ended within 60 s`.
         """
         self._lanes = {
             lane: _Debt(bound, f"{lane.value} within {bound:g} s", on_hang, timers) for lane, bound in bounds.items()
         }
         self._answers: dict[str, int] = {}
-        """How many answers are owed of each request that its caller still waits for."""
+        """Answers that each submitted request still owes, by request id; cancelled requests are left out."""
 
     def started(self) -> None:
         """Notes that the worker's process was started: it owes a model."""
@@ -116,10 +116,10 @@ class Watchdog:
 
 
 class _Debt:
-    """What one lane owes, and since when it is silent.
+    """What one lane owes, and since when it has been silent.
 
-    A lane that once owed something is let off by its own word alone. So callers who leave a hung lane early, one after
-    the other, do not hide it.
+    Only a message from the lane itself resets the silence or ends the watch. So a series of requests that are cancelled
+    early does not hide a hung lane.
     """
 
     def __init__(self, bound: float, cause: str, on_hang: Callable[[str], None], timers: Timers) -> None:
@@ -131,7 +131,7 @@ class _Debt:
         self._silent_since: float | None = None
         """None while nothing is owed."""
         self._timer: asyncio.TimerHandle | None = None
-        """Left alone when the lane speaks: it looks at the silence when it is due, and not at each message."""
+        """Not moved by each message: when it is due, it is set again for what is left of the bound."""
 
     def has(self, key: Key) -> bool:
         """Returns whether the lane owes this."""
@@ -146,17 +146,17 @@ class _Debt:
                 self._wait()
 
     def remit(self, key: Key) -> None:
-        """Notes that nobody wants this any more; the lane still has to say that it is alive."""
+        """Notes that this was cancelled; the lane still has to send something."""
         self._owed.discard(key)
 
     def settle(self, keys: Collection[Key] = ()) -> None:
-        """Notes that the lane has spoken, and owes these no more."""
+        """Notes a message from the lane, and that it no longer owes these."""
         self._owed.difference_update(keys)
         if self._silent_since is not None:
             self._silent_since = self._timers.time() if self._owed else None
 
     def close(self) -> None:
-        """Forgets all."""
+        """Ends the watch of this lane."""
         self._owed.clear()
         self._silent_since = None
         if self._timer is not None:
@@ -174,7 +174,7 @@ class _Debt:
             return
         now = self._timers.time()
         if now - due > _LATE:
-            # This process stood still, perhaps with the whole machine. The worker may have spoken meanwhile.
+            # This process was stopped or blocked, perhaps with the whole machine: its clock says nothing of the worker.
             self._silent_since = now
         if now < self._silent_since + self._bound:
             self._wait()
