@@ -19,10 +19,15 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a tiny model in `tiny.gguf`, one without a chat template, and files that are no models."""
+    """A directory with tiny models, and files that are no models.
+
+    `plain.gguf` has no chat template. What `steady.gguf` computes for a token does not depend on those before it, so
+    that it is the same to the last bit wherever a request lies in the cache: a seed gives the same text every time.
+    """
     directory = tmp_path_factory.mktemp("models")
     tiny = write_tiny_model(directory / "tiny.gguf")
     write_tiny_model(directory / "plain.gguf", template=None, seed=1)
+    write_tiny_model(directory / "steady.gguf", silent=True, seed=2)
     write_tiny_model(directory / "nan.gguf", value=float("nan"))
     (directory / "empty.gguf").touch()
     (directory / "truncated.gguf").write_bytes(tiny.read_bytes()[: tiny.stat().st_size // 2])
@@ -38,8 +43,8 @@ def tiny_model(model_directory: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory, model_directory: Path) -> Iterator[RunningService]:
-    """One service for all tests that leave it as it was: `tiny`, and models that are broken."""
-    allowed = "tiny=tiny.gguf,plain.gguf,missing.gguf,empty.gguf,truncated.gguf,garbage.gguf,nan.gguf"
+    """One service for all tests that leave it as it was: tiny models, and some that are broken."""
+    allowed = "tiny=tiny.gguf,plain.gguf,missing.gguf,empty.gguf,truncated.gguf,garbage.gguf,nan.gguf,steady.gguf"
     variables = {
         "LLM_ALLOWED_MODELS": allowed,
         "LLM_PRELOAD_MODELS": "tiny",

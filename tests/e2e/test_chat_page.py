@@ -36,7 +36,7 @@ def several(browser: Any, service: RunningService) -> Iterator[Any]:
     """The page of a service with several models, some of them broken."""
     with tab(browser, service.url) as page:
         page.goto("/")
-        expect(page.get_by_label("Model").locator("option")).to_have_count(7)
+        expect(page.get_by_label("Model").locator("option")).to_have_count(8)
         yield page
 
 
@@ -104,7 +104,8 @@ def test_stop_ends_the_answer_on_the_server_too(several: Any, service: RunningSe
 def test_all_models_can_be_chosen_and_say_their_state(several: Any, service: RunningService) -> None:
     """The list is that of the settings; a model that is not in memory is loaded when it is asked."""
     options = several.get_by_label("Model").locator("option")
-    names = [*("tiny", "plain.gguf", "missing.gguf", "empty.gguf"), *("truncated.gguf", "garbage.gguf", "nan.gguf")]
+    broken = ("missing.gguf", "empty.gguf", "truncated.gguf", "garbage.gguf", "nan.gguf")
+    names = ["tiny", "plain.gguf", *broken, "steady.gguf"]
     assert options.all_inner_texts() == names
     several.get_by_label("Model").select_option("tiny")
     expect(several.locator("#model-state")).to_have_text("ready")

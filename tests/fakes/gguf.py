@@ -10,6 +10,13 @@ TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message.role + '|>' + message.content + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
+CLEAR_CALLERS = (4, 6, 8, 9, 14, 15, 16, 18, 20, 21, 23, 25)
+CLEAR_PROMPTS = (
+    *("hello", "<|user|>hello<|end|><|assistant|>", "<|user|>hi<|end|><|assistant|>"),
+    *(f"caller {number}" for number in CLEAR_CALLERS),
+)
+"""After them the best token of `write_tiny_model` is far ahead of the next one, 40 times: the greedy text is the same in
+any batch and any state of the cache, although sums are made in another order there."""
 _BYTE_TOKENS = 256
 _MERGED = ("Ġ", "t")  # llama.cpp loads no byte-level BPE without a merge.
 
