@@ -10,6 +10,7 @@ export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF
 # GCC 12 breaks llama.cpp's AMX kernels without it.
 AMX_CONFIG := tools/llama_build/amx_config.h
 WHEELS := $(CACHE)/wheels/$(LLAMA_VERSION)-$(shell (echo "$(CMAKE_ARGS) $$($(PYTHON) -V) $$(uname -m)"; cat $(AMX_CONFIG)) | cksum | cut -d' ' -f1)
+LLAMA_INSTALLED := $(VENV)/.llama-$(notdir $(WHEELS))
 CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 
 # The contract as it was released last; buf.yaml says when it is renewed.
@@ -76,9 +77,14 @@ $(CPU_VARIANTS)/.installed: pyproject.toml constraints.txt $(CPU_VARIANTS)/.buil
 	$(CPU_VARIANTS)/venv/bin/pip install -q -c constraints.txt $(CPU_VARIANTS)/llama_cpp_python-*.whl -e .
 	@touch $@
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(WHEELS)/.built
+# Another build of llama.cpp, such as one with other CMAKE_ARGS, takes the place of the one that is installed.
+$(LLAMA_INSTALLED): $(WHEELS)/.built
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@rm -f $(VENV)/.llama-*
 	$(BIN)/pip install -q --no-deps --force-reinstall $(WHEELS)/llama_cpp_python-*.whl
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(LLAMA_INSTALLED)
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e .
 	@touch $@
 

@@ -62,7 +62,7 @@ def load_backends(directory: Path = PLUGIN_DIRECTORY) -> None:
             "runs here lies beside it; build it with GGML_CPU_ALL_VARIANTS=ON, or without plugins on this machine"
         )
     C.llama_backend_init()
-    if not _has_working_amx():
+    if not has_working_amx():
         leave_out_buffer_type(_AMX)
 
 
@@ -84,10 +84,10 @@ def leave_out_buffer_type(name: bytes) -> None:
     logger.info("this build of llama.cpp computes without %s: see docs/troubleshooting.md", name.decode())
 
 
-def _has_working_amx() -> bool:
-    """Whether the build has no AMX kernels that GCC's bug 114098 may have broken."""
-    maps = Path("/proc/self/maps").read_text() if Path("/proc/self/maps").exists() else ""
-    libraries = {line.split()[-1] for line in maps.splitlines() if "/libggml-cpu" in line}
+def has_working_amx(maps: Path = Path("/proc/self/maps")) -> bool:
+    """Returns whether the libraries of this process have no AMX kernels that GCC's bug 114098 may have broken."""
+    mapped = maps.read_text().splitlines() if maps.exists() else []
+    libraries = {line.split()[-1] for line in mapped if "/libggml-cpu" in line}
     return all(hasattr(ctypes.CDLL(library), _WORKING_AMX) for library in libraries)
 
 
