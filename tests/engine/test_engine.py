@@ -266,3 +266,50 @@ def test_step_says_how_long_the_oldest_request_waits() -> None:
     waits = [output.stats.oldest_waiting for output in bench.run()]
     assert waits[0] == 3.0
     assert waits[-1] == 0.0
+
+
+def submit_answers(bench: Bench, name: str, prompts: list[list[int]]) -> None:
+    """Puts a request with an answer for each prompt into the queue; in the product the prompts are the same."""
+    request = GenerationRequest(name, "", Sampling(seed=0), Stopping(), n=len(prompts))
+    for index, tokens in enumerate(prompts):
+        sampler = FakeSampler(bench.backend, tokens)
+        bench.engine.submit(Sequence(request, tokens, 4, OutputText(()), sampler, bench.now, index))
+
+
+def test_answers_of_one_request_are_told_apart() -> None:
+    """Each delta says whose it is, and each answer has its own end."""
+    bench = Bench()
+    submit_answers(bench, "a", [[10], [20]])
+    found = deltas(bench.run(), "a")
+    texts = ["".join(delta.text for delta in found if delta.answer == answer) for answer in (0, 1)]
+    assert texts == ["11 12 13 14 ", "21 22 23 24 "]
+    assert sorted(delta.answer for delta in found if delta.finish_reason) == [0, 1]
+
+
+def test_failure_of_one_answer_ends_the_whole_request_once() -> None:
+    """A token that cannot be chosen in one answer ends its siblings too, in whichever order they are sampled."""
+    bench = Bench()
+    bench.backend.script = {10: -1}
+    submit_answers(bench, "a", [[20], [10], [30]])
+    outputs = bench.run()
+    assert [rejection.request_id for output in outputs for rejection in output.rejections] == ["a"]
+    assert not any(delta.finish_reason for delta in deltas(outputs, "a"))
+    assert bench.backend.closed_samplers == 3
+    assert len(bench.backend.forwards) == 1
+
+
+def test_cancel_frees_all_answers_of_a_request() -> None:
+    """Running and waiting ones; another request is not touched."""
+    bench = Bench(slots=2)
+    submit_answers(bench, "a", [[10], [20], [30]])
+    bench.submit("b", [40])
+    bench.engine.step()
+    bench.engine.cancel("a")
+    outputs = bench.run()
+    assert sorted(outputs[0].stats.cancelled, key=lambda stage: stage.value) == [
+        Stage.DECODE,
+        Stage.DECODE,
+        Stage.QUEUED,
+    ]
+    assert deltas(outputs, "a") == []
+    assert text(outputs, "b") == "41 42 43 44 "
