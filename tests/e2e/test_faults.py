@@ -28,7 +28,7 @@ from tests.fakes.ports import free_port
 
 ENDLESS = {"prompt": "hello", "max_tokens": 1900, "ignore_eos": True}
 LONG = {**ENDLESS, "max_tokens": 1500}
-ONE_MODEL = {"LLM_ALLOWED_MODELS": "tiny.gguf", "LLM_THREADS": "1"}
+ONE_MODEL = {"LLM_ALLOWED_MODELS": "tiny.gguf"}
 
 
 def start(**variables: str) -> subprocess.CompletedProcess[str]:
@@ -196,7 +196,7 @@ def test_hung_worker_is_replaced(tmp_path: Path, model_directory: Path) -> None:
 
 def test_fifty_first_requests_make_one_load(tmp_path: Path, model_directory: Path) -> None:
     """Requests that need a model that is not there share its load."""
-    variables = {"LLM_ALLOWED_MODELS": "tiny.gguf,plain.gguf", "LLM_PRELOAD_MODELS": "plain.gguf", "LLM_THREADS": "1"}
+    variables = {"LLM_ALLOWED_MODELS": "tiny.gguf,plain.gguf", "LLM_PRELOAD_MODELS": "plain.gguf"}
     with run_service(tmp_path, model_directory, **variables) as service:
         codes: list[int] = []
 

@@ -21,7 +21,7 @@ from tests.fakes.ports import free_port
 
 ENDLESS = {"prompt": "hello", "max_tokens": 1900, "ignore_eos": True}
 CHAT = {"messages": [{"role": "user", "content": "secret words"}], "max_tokens": 5, "ignore_eos": True}
-ONE_MODEL = {"LLM_ALLOWED_MODELS": "tiny=tiny.gguf", "LLM_THREADS": "1"}
+ONE_MODEL = {"LLM_ALLOWED_MODELS": "tiny=tiny.gguf"}
 CALLERS_SPAN = "b7ad6b7169203331"
 RPC, MODEL = "llm_inference.v1.InferenceService", "text_completion tiny"
 

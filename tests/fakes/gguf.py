@@ -15,8 +15,8 @@ CLEAR_PROMPTS = (
     *("hello", "<|user|>hello<|end|><|assistant|>", "<|user|>hi<|end|><|assistant|>"),
     *(f"caller {number}" for number in CLEAR_CALLERS),
 )
-"""After them the best token of `write_tiny_model` is far ahead of the next one, 40 times: the greedy text is the same in
-any batch and any state of the cache, although sums are made in another order there."""
+"""After them the best token of `write_tiny_model` is far ahead of the next one, 40 times: the greedy text is the same
+in any batch and any state of the cache, although sums are made in another order there."""
 _BYTE_TOKENS = 256
 _MERGED = ("Ġ", "t")  # llama.cpp loads no byte-level BPE without a merge.
 
