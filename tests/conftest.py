@@ -51,7 +51,6 @@ def service(tmp_path_factory: pytest.TempPathFactory, model_directory: Path) -> 
         "LLM_PROGRESS_INTERVAL": "0.2",
         "LLM_MAX_CONCURRENT_REQUESTS": "8",
         "LLM_KV_CACHE_TOKENS": "20000",
-        "LLM_THREADS": "1",
     }
     with run_service(tmp_path_factory.mktemp("service"), model_directory, **variables) as running:
         yield running

@@ -25,11 +25,7 @@ def channel(service: RunningService) -> Iterator[grpc.Channel]:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service without any setting of models.
-
-    One thread computes: llama.cpp's threads wait for each other in loops, so that two take many times as long as one
-    where something else has a processor.
-    """
+    """A service without any setting of models."""
     directory = tmp_path_factory.mktemp("demo")
-    with run_service(directory, directory, LLM_THREADS="1") as service:
+    with run_service(directory, directory) as service:
         yield service

@@ -193,6 +193,7 @@ class Load:
     def __init__(self, front: Front, callers: int) -> None:
         self._front = front
         self.outcomes: list[Outcome] = []
+        self._ended = threading.Condition()
         self._stop = threading.Event()
         self._numbers = count()
         kinds = (self._unary, self._sse, self._grpc)
@@ -212,17 +213,27 @@ class Load:
         """Returns the requests that did not end well."""
         return [outcome for outcome in self.outcomes if outcome.problem]
 
-    def rate(self, start: float, end: float) -> float:
-        """Returns how many requests ended well in a second between these times."""
-        ended = [outcome for outcome in self.outcomes if not outcome.problem and start <= outcome.ended < end]
-        return len(ended) / (end - start)
+    def succeed(self, count: int, seconds: float = 60.0) -> None:
+        """Returns when so many more requests have ended well; fails when that takes too long."""
+        with self._ended:
+            enough = self._succeeded() + count
+            assert self._ended.wait_for(lambda: self._succeeded() >= enough, seconds)
+
+    def _succeeded(self) -> int:
+        return sum(not outcome.problem for outcome in self.outcomes)
+
+    def succeeded(self, start: float, end: float) -> int:
+        """Returns how many requests ended well between these times."""
+        return sum(not outcome.problem and start <= outcome.ended < end for outcome in self.outcomes)
 
     def _run(self, kind: Callable[[str, list[str]], str]) -> None:
         while not self._stop.is_set():
             seen: list[str] = []
             started = time.monotonic()
             problem = kind(f"Write a story, number {next(self._numbers)}.", seen)
-            self.outcomes.append(Outcome(started, time.monotonic(), bool(seen), problem))
+            with self._ended:
+                self.outcomes.append(Outcome(started, time.monotonic(), bool(seen), problem))
+                self._ended.notify_all()
 
     def _unary(self, text: str, seen: list[str]) -> str:
         try:

@@ -24,7 +24,7 @@ def run_secured(
 ) -> Iterator[RunningService]:
     """Yields a service whose model is in memory; that is found out on its port for health checks."""
     health_port = str(free_port())
-    models = {"LLM_ALLOWED_MODELS": "tiny=tiny.gguf", "LLM_THREADS": "1", "LLM_HEALTH_PORT": health_port}
+    models = {"LLM_ALLOWED_MODELS": "tiny=tiny.gguf", "LLM_HEALTH_PORT": health_port}
     with run_service(directory, model_path, wait=False, options=options, **{**models, **variables}) as running:
         _wait(running, f"127.0.0.1:{variables.get('LLM_HEALTH_PORT', health_port)}")
         yield running

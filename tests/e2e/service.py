@@ -147,11 +147,17 @@ def run_service(
     """Yields a service with the variables of the environment; with `wait`, once its preloaded models are active.
 
     It runs in the directory, with the command line's options, and without the variables of `unset`, which a file there
-    may give.
+    may give. One thread computes: those of llama.cpp wait for each other in loops, so that two take many times as long
+    as one where something else has a processor.
     """
     names = ("LLM_INFERENCE_PORT", "LLM_GRPC_PORT", "LLM_METRICS_PORT")
     ports = {name: str(free_port()) for name in names}
-    fixed = {"LLM_MODEL_PATH": str(model_path), "LLM_LAME_DUCK": "0", "LLM_INFERENCE_HOSTNAME": "127.0.0.1"}
+    fixed = {
+        "LLM_MODEL_PATH": str(model_path),
+        "LLM_LAME_DUCK": "0",
+        "LLM_INFERENCE_HOSTNAME": "127.0.0.1",
+        "LLM_THREADS": "1",
+    }
     environment = {**clean_environment(), **ports, **fixed, **variables}
     log_path = directory / f"service-{ports['LLM_INFERENCE_PORT']}.log"
     with log_path.open("wb") as log:
@@ -181,7 +187,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def wait_until_active(service: RunningService, seconds: float = 30.0) -> None:
-    """Returns when no model is unloaded or loading; fails when the service ends or that takes too long."""
+    """Returns when the models that the start loads are loaded; fails when the service ends or that takes too long."""
     deadline = time.monotonic() + seconds
     while True:
         assert service.process.poll() is None, f"the service ended:\n{service.log()}"
@@ -189,8 +195,9 @@ def wait_until_active(service: RunningService, seconds: float = 30.0) -> None:
         try:
             states = [model["state"] for model in httpx.get(f"{service.url}/api/llms", timeout=10).json()["models"]]
         except (httpx.HTTPError, KeyError, ValueError):
-            states = ["LOADING"]
-        if any(state in ("ACTIVE", "FAILED") for state in states):
+            states = []
+        # All of them have left UNLOADED when the first one is loaded.
+        if {"ACTIVE", "FAILED"} & set(states) and set(states) <= {"ACTIVE", "FAILED", "UNLOADED"}:
             return
         time.sleep(0.05)
 

@@ -70,22 +70,38 @@ def test_a_second_turn_uses_the_first(demo: RunningService) -> None:
 
 
 def test_text_does_not_depend_on_the_batch(demo: RunningService) -> None:
-    """At temperature 0 a question has one answer, alone and beside others."""
-    alone = [content(ask(demo, question, temperature=0)) for question in QUESTIONS]
+    """At temperature 0 a question of whose answer the model is sure has one answer, alone and beside others."""
+    fields: dict[str, Any] = {"temperature": 0, "logprobs": True, "top_logprobs": 2}
+    alone = {question: ask(demo, question, **fields) for question in QUESTIONS}
     with ThreadPoolExecutor(len(QUESTIONS)) as pool:
-        together = list(pool.map(lambda question: content(ask(demo, question, temperature=0)), QUESTIONS))
-    assert together == alone
+        answers = list(pool.map(lambda question: ask(demo, question, **fields), QUESTIONS))
+    together = dict(zip(QUESTIONS, answers, strict=True))
+    sure = [question for question in QUESTIONS if margin(alone[question]) > CLEAR]
+    assert len(sure) >= 5
+    assert [content(together[question]) for question in sure] == [content(alone[question]) for question in sure]
+
+
+CLEAR = 0.35
+"""Twice what the order of sums, which batch and cache decide, was seen to change in the demo's log probabilities: its
+weights and, while it computes, its activations have 8 bits."""
+
+
+def margin(answer: dict[str, Any]) -> float:
+    """Returns how far the best token was ahead of the next one where that was least."""
+    pairs = [token["top_logprobs"] for token in answer["logprobs"]["tokens"]]
+    return min(float(best["logprob"] - second["logprob"]) for best, second in pairs)
 
 
 def test_a_seed_gives_its_text_again(tmp_path: Path) -> None:
-    """The same request with the same seed has the same answer.
+    """The same request with the same seed has the same answer, on as many threads as there are by default.
 
     The service is a fresh one: where other tests have filled the cache, the request's cells may lie apart, and sums in
     another order turn a nearly equal choice.
     """
-    with run_service(tmp_path, tmp_path) as demo:
-        ask(demo, "Tell me a short story.")  # The prompt is in the cache for both that follow.
-        texts = {content(ask(demo, "Tell me a short story.", seed=11, temperature=1.2)) for _ in range(2)}
+    with run_service(tmp_path, tmp_path, unset=("LLM_THREADS",)) as demo:
+        fields: dict[str, Any] = {"seed": 11, "temperature": 1.2, "max_tokens": 20}
+        ask(demo, "Tell me a short story.", **fields)  # The prompt is in the cache for both that follow.
+        texts = {content(ask(demo, "Tell me a short story.", **fields)) for _ in range(2)}
     assert len(texts) == 1
 
 

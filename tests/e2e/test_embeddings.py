@@ -1,9 +1,9 @@
 """Embeddings through both wires, and with OpenAI's own client."""
 
 import base64
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -29,10 +29,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     write_tiny_model(directory / "slow.gguf", layers=8, width=512)
     variables = {
         "LLM_ALLOWED_MODELS": "tiny=tiny.gguf,encoder=encoder.gguf,slow=slow.gguf",
-        "LLM_PRELOAD_MODELS": "tiny",
+        "LLM_PRELOAD_MODELS": "tiny,slow",
         "LLM_MAX_CONCURRENT_REQUESTS": "2",
         "LLM_MAX_QUEUED_REQUESTS": "0",
-        "LLM_THREADS": "1",
     }
     with run_service(directory, directory, **variables) as running:
         yield running
@@ -199,15 +198,14 @@ def test_most_that_may_be_asked_comes_back(service: RunningService) -> None:
 
 def test_generation_goes_on_beside_embeddings(service: RunningService) -> None:
     """Chats are answered while a long list of texts is embedded."""
-    body = {"model": "slow", "texts": ["x" * 2000] * 8}
-    with service.http() as http, service.http() as other:
-        thread = threading.Thread(target=lambda: other.post("/api/embed", json=body))
-        thread.start()
-        time.sleep(0.2)
+    request = embeddings_pb2.EmbedRequest(model="slow", texts=["x" * 2000] * 100)
+    with service.http() as http, grpc.insecure_channel(service.address) as channel:
+        embedding = embeddings_pb2_grpc.EmbeddingServiceStub(channel).Embed.future(request)
+        service.wait_for_metric("rpcs_in_flight", 1)
         answer = http.post("/api/generate", json={"model": "slow", "prompt": "x", "max_tokens": 4, "ignore_eos": True})
         assert answer.status_code == 200
-        assert thread.is_alive()
-        thread.join(60)
+        assert not embedding.done()
+        embedding.cancel()
 
 
 def test_caller_that_leaves_frees_the_way(service: RunningService) -> None:
@@ -227,21 +225,18 @@ def test_caller_that_leaves_frees_the_way(service: RunningService) -> None:
 
 def test_too_many_at_once_are_refused(service: RunningService) -> None:
     """Beyond the running and waiting requests that a model may have, callers get 429 and a time to come back."""
-    body = {"model": "slow", "texts": ["x" * 2000] * 8}
-    codes: list[int] = []
 
-    def ask() -> None:
+    def ask(_: int) -> httpx.Response:
         with service.http() as http:
-            answer = http.post("/api/embed", json=body)
-            codes.append(answer.status_code)
-            assert answer.status_code == 200 or "retry-after" in answer.headers
+            return http.post("/api/embed", json={"model": "slow", "texts": ["x" * 2000] * 2})
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(100)
-    assert sorted(codes) == [200, 200, 429, 429]
+    with ThreadPoolExecutor(2) as pool:
+        accepted = pool.map(ask, range(2))
+        service.wait_for_metric("rpcs_in_flight", 2)
+        for refused in map(ask, range(2)):
+            assert refused.status_code == 429
+            assert "retry-after" in refused.headers
+        assert [answer.status_code for answer in accepted] == [200, 200]
 
 
 def test_deadline_ends_the_wait(service: RunningService) -> None:

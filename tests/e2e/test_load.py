@@ -34,7 +34,6 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
         "LLM_MAX_TOKENS_LIMIT": "8192",
         "LLM_BATCH_TOKENS": "64",
         "LLM_PROGRESS_INTERVAL": "0.2",
-        "LLM_THREADS": "1",
     }
     with run_service(directory, directory, **variables) as service:
         yield service

@@ -180,7 +180,7 @@ def test_gauges_of_the_model_server_protocol_are_there_before_any_request(
     They are also on the port that `LLM_METRICS_PORT` names, which answers without Envoy.
     """
     port = free_port()
-    variables = {"LLM_ALLOWED_MODELS": "tiny.gguf", "LLM_THREADS": "1", "LLM_METRICS_PORT": str(port)}
+    variables = {"LLM_ALLOWED_MODELS": "tiny.gguf", "LLM_METRICS_PORT": str(port)}
     with run_service(tmp_path, model_directory, **variables) as service:
         text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
         for name in ("requests_waiting", "requests_running", "kv_cache_usage_ratio"):

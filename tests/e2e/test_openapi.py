@@ -125,7 +125,6 @@ def hurried(tmp_path: Path) -> Iterator[RunningService]:
         "LLM_DEFAULT_MAX_TOKENS": "8",
         "LLM_MAX_TOKENS_LIMIT": "64",
         "LLM_REQUEST_TIMEOUT": "30",
-        "LLM_THREADS": "1",
     }
     with run_service(tmp_path, tmp_path, **short) as service:
         yield service

@@ -10,8 +10,8 @@ import pytest
 from tests.e2e.replicas import Front, Load, Replica, run_front, run_replicas
 
 CALLERS = 12
-FLOOR = 3.0
-"""Requests in a second, without which a test of faults says nothing; idle cores do some 50."""
+SOME = 24
+"""Requests that must succeed in each phase of a fault, or the test says nothing of it: two of each caller."""
 
 
 @pytest.fixture(scope="module")
@@ -29,42 +29,39 @@ def front(tmp_path: Path, replicas: list[Replica]) -> Iterator[Front]:
 def test_killed_replica_costs_the_streams_that_it_had_begun(front: Front, replicas: list[Replica]) -> None:
     """Requests that had no answer yet are answered by others, later ones never notice, and the replica comes back."""
     with Load(front, CALLERS) as load:
-        time.sleep(2.5)
+        load.succeed(SOME)
         killed = time.monotonic()
         replicas[0].kill()
         front.wait_for_healthy(2)
-        time.sleep(1)
+        noticed = time.monotonic()
+        load.succeed(SOME)
         gone = time.monotonic()
         replicas[0].start()
         replicas[0].wait()
         front.wait_for_healthy(3)
         back = time.monotonic()
-        time.sleep(2.5)
-    end = time.monotonic()
+        load.succeed(SOME)
     failures = load.failures()
     assert all(failed.began and failed.started < killed for failed in failures), failures
     assert len(failures) < CALLERS
-    assert gone - killed < 6
-    for start, stop in ((killed - 2, killed), (killed, gone), (gone, back), (back, end)):
-        assert load.rate(start, stop) > FLOOR
+    assert noticed - killed < 5
+    assert load.succeeded(gone, back) > 0
     assert replicas[0].metric("generations_total") > 0, "the replica that came back got no requests"
 
 
 def test_rolling_restart_fails_nothing(front: Front, replicas: list[Replica]) -> None:
     """Each replica says that it stops, ends what it has begun, and is replaced; no caller sees an error."""
     with Load(front, CALLERS) as load:
-        time.sleep(2)
-        started = time.monotonic()
+        load.succeed(SOME)
         for replica in replicas:
+            stopping = time.monotonic()
             assert replica.terminate() == 0
+            assert load.succeeded(stopping, time.monotonic()) > 0
             replica.start()
             replica.wait()
             front.wait_for_healthy(3)
-        ended = time.monotonic()
-        time.sleep(2)
+        load.succeed(SOME)
     assert load.failures() == []
-    for start, stop in ((started - 1.5, started), (started, ended), (ended, ended + 1.5)):
-        assert load.rate(start, stop) > FLOOR
 
 
 def test_conversations_meet_their_cache(front: Front, replicas: list[Replica], tmp_path: Path) -> None:

@@ -90,6 +90,6 @@ def test_best_scores_win() -> None:
 
 def test_long_word_takes_linear_time(model: GgmlModel) -> None:
     """A hundred thousand letters in a row are cut at once; ctransformers would take hours."""
-    started = time.monotonic()
+    started = time.process_time()
     assert len(model.vocabulary.tokenize("x" * 100_000, add_special=True, parse_special=True)) == 100_000
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
