@@ -18,10 +18,10 @@ from llm_inference_api.models.hub import client as hub_client
 from llm_inference_api.models.hub import fetch as subject
 from llm_inference_api.models.hub import process as hub_process
 from llm_inference_api.models.hub.fetch import HubOptions
-from llm_inference_api.models.hub.messages import DownloadJob, LocalFiles
+from llm_inference_api.models.hub.messages import DownloadJob, Fetched, LocalFiles
 from llm_inference_api.processes.child import spawn
 from llm_inference_api.requests.reference import HubOrigin
-from tests.fakes import xet
+from tests.fakes import late_writer, xet
 from tests.fakes.hub import (
     COMMIT,
     FakeHub,
@@ -451,13 +451,16 @@ class TestXet:
     @pytest.mark.parametrize(
         "route", ["http://127.0.0.1:{port}/steal", "https://hub.example/api/models/org/xet/xet-read-token/main"]
     )
-    async def test_tokens_for_xet_come_from_the_hub_alone(self, route: str, place: Place) -> None:
+    async def test_tokens_for_xet_come_from_the_hub_alone(
+        self, route: str, place: Place, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """A hub that sends the caller elsewhere for them does without Xet: hf_xet would take the hub's token there."""
         place.variables["HF_TOKEN"] = TOKEN
         place.hub.xet_route = route.format(port=place.hub.storage.server_port)
         assert (await place.fetch(XET)).model.read_bytes() == CONTENT + b"end"
         assert [request.path.split("/")[1] for request in place.hub.requests("storage")] == ["content"]
         assert place.hub.requests("xet") == []
+        assert caplog.text == ""
 
     async def test_a_redirected_route_loses_the_token(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
         """A hub that redirects questions for such tokens to another host does not give it its own."""
@@ -483,14 +486,13 @@ class TestXet:
         assert place.hub.requests("xet") == []
         assert "org/xet/m.gguf cannot be downloaded by Xet" in caplog.text
 
-    async def test_a_store_out_of_reach_is_tried_once(self, place: Place) -> None:
+    async def test_a_store_out_of_reach_is_tried_once(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
         """A network that reaches the mirror but no store gets all files over HTTP after the first has failed."""
         place.hub.repositories["org/split"].xet = frozenset(place.hub.repositories["org/split"].files)
         place.hub.xet.shutdown()
         place.hub.xet.server_close()
         await place.fetch(HubOrigin("org/split", "s-00001-of-00002.gguf"))
-        tokens = [request for request in place.hub.requests("hub") if "xet-read-token" in request.path]
-        assert len(tokens) == 1
+        assert caplog.text.count("using HTTP instead") == 1
         assert len(place.hub.requests("storage")) == 2
 
     async def test_a_silent_store_gives_way_to_http(self, place: Place) -> None:
@@ -510,6 +512,20 @@ class TestXet:
         (request,) = place.hub.requests("storage")
         assert request.range is not None
         assert int(request.range.removeprefix("bytes=").rstrip("-")) >= xet.CHUNKS * xet.CHUNK
+
+    def test_a_late_writer_spoils_nothing(self, place: Place) -> None:
+        """What hf_xet writes after it has failed ends in no file that is taken for whole."""
+        environment = {"HF_HOME": str(place.home), "HF_ENDPOINT": place.hub.endpoint}
+        process, connection = spawn(late_writer.run, DownloadJob(XET, environment), "hub-download")
+        with connection:
+            messages = iter(connection.recv, None)
+            fetched = next(message for message in messages if isinstance(message, Fetched))
+        process.join(10)
+        assert fetched.files.model.read_bytes() == CONTENT + b"end"
+        assert [request.range for request in place.hub.requests("storage")] == [
+            f"bytes={len(late_writer.BEGINNING)}-",
+            None,
+        ]
 
     async def test_it_can_be_switched_off(self, place: Place) -> None:
         """HF_HUB_DISABLE_XET is huggingface_hub's own switch."""

@@ -200,8 +200,17 @@ class Download:
     def _receive(self, cache: RepositoryCache, file: RemoteFile) -> None:
         path = cache.partial(file.etag)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if self._may_use_xet(path, file):
-            self._receive_by_xet(path, file)
+        xet_failed = self._may_use_xet(path, file) and not self._receive_by_xet(path, file)
+        self._complete(path, file)
+        # A thread of hf_xet may have gone on writing after the failure, while the rest came over HTTP.
+        if xet_failed and not cache.is_sound(path, file.etag, self._report.working):
+            path.unlink()
+            self._complete(path, file)
+        path.replace(cache.blob(file.etag))
+        cache.mark_sound(cache.blob(file.etag), file.etag)
+
+    def _complete(self, path: Path, file: RemoteFile) -> None:
+        """Downloads over HTTP what the partial file lacks. Raises HubError if the result is not what was announced."""
         with Partial(path, file, self._report.working) as partial:
             resumed = partial.size > 0
             self._fill(partial, file)
@@ -212,17 +221,16 @@ class Download:
             if not partial.is_sound:
                 path.unlink()
                 raise _mismatch(file)
-        path.replace(cache.blob(file.etag))
-        cache.mark_sound(cache.blob(file.etag), file.etag)
 
     def _may_use_xet(self, path: Path, file: RemoteFile) -> bool:
         """Returns whether Xet is offered, there is nothing to resume over HTTP, and the result can be verified."""
         return self._uses_xet and file.xet is not None and not _size(path) and Checksum(file.etag, file.size).tells
 
-    def _receive_by_xet(self, path: Path, file: RemoteFile) -> None:
-        """Downloads the file or its beginning; the caller verifies it and downloads the rest over HTTP.
+    def _receive_by_xet(self, path: Path, file: RemoteFile) -> bool:
+        """Downloads the file, or its beginning; the caller verifies it and downloads the rest over HTTP.
 
-        The first failure switches Xet off for all later files: where its store is unreachable, each try takes a while.
+        Returns whether hf_xet reported success. The first failure switches Xet off for all later files: where its store
+        is unreachable, each try takes a while.
         """
         synced = 0
 
@@ -238,6 +246,8 @@ class Download:
         except Exception as error:
             self._uses_xet = False
             self._report.warned(f"{file} cannot be downloaded by Xet ({hub_xet.reason(error)}); using HTTP instead")
+            return False
+        return True
 
     def _fill(self, partial: "Partial", file: RemoteFile) -> None:
         """Receives what the part lacks, in as many tries as bring something."""
