@@ -6,7 +6,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from llm_inference_api.models.hub import process
-from llm_inference_api.models.hub.messages import Job
+from llm_inference_api.models.hub.messages import DownloadJob
 
 BEGINNING = bytes(range(256)) * 4
 """Content of the file before the failure."""
@@ -23,7 +23,7 @@ class Outbox(process.Outbox):
         super().arrived(done, total)
 
 
-def run(connection: Connection, job: Job) -> None:
+def run(connection: Connection, job: DownloadJob) -> None:
     """Takes the place of `process.run`."""
     os.environ.update(job.environment)
     from llm_inference_api.models.hub import xet  # noqa: PLC0415 - huggingface_hub reads the environment.
