@@ -341,12 +341,16 @@ class TestTransfer:
 
     async def test_a_slow_drip_ends_at_the_deadline(self, place: Place) -> None:
         """Bytes that come too slowly do not stall, but the deadline holds; the next try goes on from them."""
-        place.hub.content_fault = first(1, drip(after=500_000))
         place.timeout = 2.5
-        started = time.monotonic()
-        error = await place.refused(UnavailableError)
-        assert time.monotonic() - started < 5
-        assert "LLM_DOWNLOAD_TIMEOUT" in str(error)
+        while True:  # On a busy machine, the process may take as long to begin.
+            place.hub.content_fault = first(1, drip(after=500_000))
+            started = time.monotonic()
+            error = await place.refused(UnavailableError)
+            assert time.monotonic() - started < place.timeout + 2.5
+            assert "LLM_DOWNLOAD_TIMEOUT" in str(error)
+            if place.hub.reached.is_set() and place.progress[-1][0] >= 500_000:
+                break
+            place.timeout *= 2
         place.timeout = 30
         assert (await place.fetch()).model.read_bytes() == CONTENT
         asked = place.hub.requests("storage")[-1].range
