@@ -44,7 +44,7 @@ from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.generation.record import Records
 from llm_inference_api.generation.timeouts import Timeouts
 from llm_inference_api.models.hub.fetch import HubOptions
-from llm_inference_api.models.memory import Room, available_memory
+from llm_inference_api.models.memory_budget import MemoryBudget, available_memory
 from llm_inference_api.models.registry import Policy, Registry, build_registry
 from llm_inference_api.models.source import Sources
 from llm_inference_api.observability.log import fields
@@ -54,8 +54,8 @@ from llm_inference_api.observability.spans import Spans
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig, GpuChoice
 from llm_inference_api.requests.limits import Limits
 from llm_inference_api.requests.model_status import Observers
-from llm_inference_api.rpc.callers import Guard
-from llm_inference_api.rpc.gate import Gate
+from llm_inference_api.rpc.admission import Admission
+from llm_inference_api.rpc.authentication import Authenticator
 from llm_inference_api.rpc.health import Health
 from llm_inference_api.rpc.interceptor import CallInterceptor
 from llm_inference_api.rpc.ports import Ports
@@ -118,7 +118,7 @@ class Service:
     registry: Registry
     health: Health
     metrics: Metrics
-    gate: Gate
+    gate: Admission
     spans: Spans
     ports: Ports
     envoy: EnvoyProcess | None
@@ -191,13 +191,13 @@ class Service:
 def build(settings: Settings, *, with_envoy: bool) -> Service:
     """Returns the service, with nothing started."""
     metrics, health = Metrics(__version__), Health(settings.preload)
-    gate = Gate(settings.max_requests_per_caller)
+    gate = Admission(settings.max_requests_per_caller)
     registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
     spans = build_spans(settings, metrics)
     keys = settings.key_ring()
     for warning in keys.warnings():
         logger.warning("%s", warning)
-    guard = Guard(keys, PAGES if settings.public_pages else ())
+    guard = Authenticator(keys, PAGES if settings.public_pages else ())
     interceptor = CallInterceptor(guard, gate, metrics, spans, WIRES)
     server = build_grpc_server(settings, registry, health, Records(metrics), interceptor)
     envoy = EnvoyProcess(settings) if with_envoy else None
@@ -317,7 +317,7 @@ def model_policy(settings: Settings) -> Policy:
         scoped_prefixes=settings.prefix_cache_per_caller,
     )
     budget = settings.memory_budget or available_memory()
-    room = Room(budget, settings.max_loaded_models, settings.queue_timeout)
+    room = MemoryBudget(budget, settings.max_loaded_models, settings.queue_timeout)
     return Policy(model_sources(settings), room, engine, settings.queue_length, settings.idle_unload)
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_inference_api.errors import ServiceError
-from llm_inference_api.requests.answer import FinishReason
 from llm_inference_api.requests.constraint import Constraint
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
+from llm_inference_api.requests.events import FinishReason
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.worker.parts import build
 from tests.fakes.processor_time import own_time

@@ -9,7 +9,7 @@ from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import ComputationError, OverloadedError, UnavailableError
-from llm_inference_api.requests.answer import FinishReason, Stage, Usage
+from llm_inference_api.requests.events import FinishReason, Stage, Usage
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.requests.step import Delta, StepOutput
 from tests.fakes.backend import END, FakeBackend, FakeSampler

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from llm_inference_api.engine.backend import KEPT, BackendError, Row
 from llm_inference_api.errors import ComputationError
-from llm_inference_api.requests.answer import TokenLogprob
+from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.request import Sampling
 
 END = 0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Protocol, Self
 
 from llm_inference_api.models.registry import ServedModel
-from llm_inference_api.requests.answer import Progress
+from llm_inference_api.requests.events import Progress
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta
 from llm_inference_api.worker.client import WorkerClient

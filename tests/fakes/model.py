@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from llm_inference_api.errors import ModelNotFoundError, ServiceError
-from llm_inference_api.requests.answer import FinishReason, Progress, Usage
+from llm_inference_api.requests.events import FinishReason, Progress, Usage
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.model_status import ModelStatus, State
 from llm_inference_api.requests.request import GenerationRequest

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from llm_inference_api.config.settings import Settings
 from llm_inference_api.observability.metrics import Metrics
-from llm_inference_api.rpc.gate import Gate
+from llm_inference_api.rpc.admission import Admission
 from llm_inference_api.rpc.health import Health
 from llm_inference_api.server import Service
 
@@ -64,7 +64,7 @@ class FakeModels:
         await self._journal.stop_or_hang("models")
 
 
-class FakeGate(Gate):
+class FakeGate(Admission):
     """A gate behind which nobody is."""
 
     def __init__(self, journal: Journal) -> None:

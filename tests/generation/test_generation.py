@@ -12,7 +12,7 @@ from llm_inference_api.errors import DeadlineError, ModelNotFoundError, Overload
 from llm_inference_api.generation.generation import Generation, Generations
 from llm_inference_api.generation.record import Records
 from llm_inference_api.generation.timeouts import Timeouts
-from llm_inference_api.requests.answer import End, Event, FinishReason, Progress, Stage, Text, Usage
+from llm_inference_api.requests.events import End, Event, FinishReason, Progress, Stage, Text, Usage
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.requests.step import Delta, StageEntry
 from llm_inference_api.rpc.call import Call

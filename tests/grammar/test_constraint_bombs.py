@@ -11,8 +11,8 @@ import pytest
 
 import llm_inference_api.demo
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.answer import FinishReason
 from llm_inference_api.requests.constraint import Constraint, Language
+from llm_inference_api.requests.events import FinishReason
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.worker.preparer import Preparer
 from tests.engine.in_process import Answer, InProcess

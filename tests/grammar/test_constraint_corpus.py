@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 import llm_inference_api.demo
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.answer import FinishReason
 from llm_inference_api.requests.constraint import Constraint, Language
+from llm_inference_api.requests.events import FinishReason
 from tests.engine.in_process import InProcess
 from tests.fakes.schemas import Schema, schemas
 

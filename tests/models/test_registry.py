@@ -14,11 +14,11 @@ import pytest
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError, ModelNotFoundError, UnavailableError
 from llm_inference_api.models import registry as subject
 from llm_inference_api.models.hub.fetch import HubOptions
-from llm_inference_api.models.memory import Room
+from llm_inference_api.models.memory_budget import MemoryBudget
 from llm_inference_api.models.registry import Policy, Registry, ServedModel, build_registry
 from llm_inference_api.models.source import Sources
-from llm_inference_api.requests.answer import Progress, Stage
 from llm_inference_api.requests.engine_config import EngineConfig
+from llm_inference_api.requests.events import Progress, Stage
 from llm_inference_api.requests.inquiry import Embed, Input, Tokenize
 from llm_inference_api.requests.model_status import ModelStatus, Observer, State
 from llm_inference_api.requests.reference import parse_references
@@ -50,7 +50,7 @@ class Recorder(Observer):
 def policy(directory: Path, **changes: Any) -> Policy:
     engine = EngineConfig(directory, threads=1, slots=2, default_max_tokens=10, queue_timeout=30.0)
     sources = Sources(directory, directory / "cache", HubOptions({}))
-    return replace(Policy(sources, Room(4 << 30, None, patience=10.0), engine, queue_length=8), **changes)
+    return replace(Policy(sources, MemoryBudget(4 << 30, None, patience=10.0), engine, queue_length=8), **changes)
 
 
 @asynccontextmanager
@@ -151,7 +151,7 @@ async def test_load_that_hangs_fails_and_frees_its_place(tmp_path: Path) -> None
     write_tiny_model(tmp_path / "endless.gguf", template=endless)
     write_tiny_model(tmp_path / "plain.gguf")
     engine = replace(policy(tmp_path).engine, step_timeout=1.0, load_timeout=1.0)
-    room = Room(4 << 30, 1, patience=10.0)
+    room = MemoryBudget(4 << 30, 1, patience=10.0)
     async with registry("endless.gguf,plain.gguf", tmp_path, engine=engine, room=room) as models:
         with pytest.raises(ModelFailedError, match="the loading made no progress"):
             await models.get("endless.gguf").load()

@@ -18,10 +18,10 @@ from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.otlp import OtlpTarget
 from llm_inference_api.observability.spans import Spans
 from llm_inference_api.observability.tracing import TraceChoice, Tracing
+from llm_inference_api.rpc.admission import Admission
+from llm_inference_api.rpc.authentication import Authenticator
 from llm_inference_api.rpc.call import Call
-from llm_inference_api.rpc.callers import Guard
 from llm_inference_api.rpc.error_writer import ErrorWriter
-from llm_inference_api.rpc.gate import Gate
 from llm_inference_api.rpc.interceptor import CallInterceptor
 from llm_inference_api.security.api_keys import KeyRing
 from tests.fakes.collector import Collector
@@ -77,7 +77,7 @@ class Scripted:
 
     channel: grpc.aio.Channel
     metrics: Metrics
-    gate: Gate
+    gate: Admission
     spans: EndedSpans
 
     def stream(self, **options: Any) -> Any:
@@ -117,12 +117,12 @@ async def scripted(
     address: str = "127.0.0.1:0",
 ) -> AsyncIterator[Scripted]:
     """Yields a running server. Its methods do what `behaviour` does; without a collector there are no spans."""
-    metrics, gate, ended = Metrics("test"), Gate(limit), EndedSpans()
+    metrics, gate, ended = Metrics("test"), Admission(limit), EndedSpans()
     spans: Spans = Spans()
     if collector is not None:
         spans = Tracing(TraceChoice(OtlpTarget(collector.endpoint), "test"), metrics.spans_lost)
         spans.provider.add_span_processor(ended)
-    interceptor = CallInterceptor(Guard(KeyRing(keys, None)), gate, metrics, spans, {SERVICE: writer})
+    interceptor = CallInterceptor(Authenticator(KeyRing(keys, None)), gate, metrics, spans, {SERVICE: writer})
     server = grpc.aio.server(interceptors=[interceptor])
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(ScriptedServicer(behaviour), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(EmptyOperations(), server)

@@ -14,8 +14,8 @@ from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc
 from llm_inference_api.api.native.errors import NativeErrors
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.spans import Spans
-from llm_inference_api.rpc.callers import Guard
-from llm_inference_api.rpc.gate import Gate
+from llm_inference_api.rpc.admission import Admission
+from llm_inference_api.rpc.authentication import Authenticator
 from llm_inference_api.rpc.interceptor import CallInterceptor
 from llm_inference_api.security.api_keys import KeyRing
 
@@ -49,7 +49,7 @@ class BrokenHealth(health_pb2_grpc.HealthServicer):
 async def channel() -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a server whose services fail."""
     wires = {"llm_inference.v1.InferenceService": NativeErrors()}
-    interceptor = CallInterceptor(Guard(KeyRing(None, None)), Gate(), Metrics("test"), Spans(), wires)
+    interceptor = CallInterceptor(Authenticator(KeyRing(None, None)), Admission(), Metrics("test"), Spans(), wires)
     server = grpc.aio.server(interceptors=[interceptor])
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(BrokenServicer(), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(operations_pb2_grpc.OperationsServiceServicer(), server)

@@ -22,9 +22,9 @@ from llm_inference_api.errors import (
     OverloadedError,
     UnavailableError,
 )
-from llm_inference_api.requests.answer import FinishReason, Progress, Stage
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
+from llm_inference_api.requests.events import FinishReason, Progress, Stage
 from llm_inference_api.requests.inquiry import Embed, Input, Tokenize
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.requests.step import Delta, StepOutput, StepStats

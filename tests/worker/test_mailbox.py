@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llm_inference_api.errors import OverloadedError
-from llm_inference_api.requests.answer import FinishReason, Progress, Stage, Usage
+from llm_inference_api.requests.events import FinishReason, Progress, Stage, Usage
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.requests.step import Delta, StageEntry
 from llm_inference_api.worker.mailbox import Mailbox

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llm_inference_api.errors import ComputationError
-from llm_inference_api.requests.answer import FinishReason
+from llm_inference_api.requests.events import FinishReason
 from llm_inference_api.requests.inquiry import Embed, Tokenize
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.request import GenerationRequest, Sampling

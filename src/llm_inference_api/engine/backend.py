@@ -3,8 +3,8 @@
 from collections.abc import Sequence as Rows
 from typing import Any, NamedTuple, Protocol
 
-from llm_inference_api.requests.answer import TokenLogprob
 from llm_inference_api.requests.constraint import Constraint
+from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.request import Sampling
 
 

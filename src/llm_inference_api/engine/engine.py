@@ -8,7 +8,7 @@ from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Scheduler, Trun
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import OverloadedError, ServiceError, UnavailableError
-from llm_inference_api.requests.answer import FinishReason, Progress, Stage
+from llm_inference_api.requests.events import FinishReason, Progress, Stage
 from llm_inference_api.requests.step import Delta, Rejection, StageEntry, StepOutput, StepStats
 
 PROGRESS_INTERVAL = 1.0

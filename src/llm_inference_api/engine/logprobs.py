@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from llm_inference_api.requests.answer import TokenLogprob, TopLogprob
+from llm_inference_api.requests.events import TokenLogprob, TopLogprob
 
 
 def token_logprob(scores: npt.NDArray[np.float64], token: int, top: int, piece: Callable[[int], bytes]) -> TokenLogprob:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from llm_inference_api.engine.logprobs import token_logprob
 from llm_inference_api.errors import ComputationError
-from llm_inference_api.requests.answer import TokenLogprob
+from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.request import Sampling
 
 Scores = npt.NDArray[np.float64]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from llm_inference_api.engine.backend import Sampler
 from llm_inference_api.engine.output import OutputText
-from llm_inference_api.requests.answer import FinishReason, Stage, TokenLogprob, Usage
+from llm_inference_api.requests.events import FinishReason, Stage, TokenLogprob, Usage
 from llm_inference_api.requests.request import GenerationRequest
 
 

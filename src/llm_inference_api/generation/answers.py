@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from llm_inference_api.requests.answer import (
+from llm_inference_api.requests.events import (
     CallPart,
     End,
     Event,

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Self
 
+from llm_inference_api.generation.answer_reading import Reading, readings
 from llm_inference_api.generation.answers import Answer, whole_answers
-from llm_inference_api.generation.reading import Reading, readings
 from llm_inference_api.generation.record import GenerationRecord, Records
 from llm_inference_api.generation.timeouts import Timeouts
 from llm_inference_api.models.registry import Registry, ServedModel
 from llm_inference_api.models.stream import ModelStream
-from llm_inference_api.requests.answer import End, Event, Progress, Usage
+from llm_inference_api.requests.events import End, Event, Progress, Usage
 from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta

@@ -16,7 +16,7 @@ from llm_inference_api.errors import (
 )
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.spans import Span
-from llm_inference_api.requests.answer import Stage, Usage
+from llm_inference_api.requests.events import Stage, Usage
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import StageEntry
 from llm_inference_api.rpc.call import Call

@@ -17,7 +17,7 @@ from llm_inference_api.errors import (
     UnsupportedError,
 )
 from llm_inference_api.models.footprint import estimate
-from llm_inference_api.models.memory import Room
+from llm_inference_api.models.memory_budget import MemoryBudget
 from llm_inference_api.models.source import ModelFiles, Preparation, Sources
 from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.requests.engine_config import EngineConfig
@@ -50,7 +50,7 @@ class Policy:
     """What holds for all models alike."""
 
     sources: Sources
-    room: Room
+    room: MemoryBudget
     engine: EngineConfig
     """Of every worker, but for the model's files."""
     queue_length: int

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
-from llm_inference_api.requests.answer import Progress, Stage
+from llm_inference_api.requests.events import Progress, Stage
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta, StageEntry
 from llm_inference_api.worker.client import WorkerClient

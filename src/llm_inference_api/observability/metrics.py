@@ -13,7 +13,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from llm_inference_api.requests.answer import Stage, Usage
+from llm_inference_api.requests.events import Stage, Usage
 from llm_inference_api.requests.model_status import ModelStatus, Observer, State
 from llm_inference_api.requests.step import StepStats
 

@@ -16,8 +16,8 @@ from opentelemetry.trace import Span as Recorded
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 
 from llm_inference_api.observability.spans import Span
-from llm_inference_api.requests.answer import Stage, Usage
 from llm_inference_api.requests.constraint import Language
+from llm_inference_api.requests.events import Stage, Usage
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import StageEntry
 

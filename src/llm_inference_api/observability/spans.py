@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from llm_inference_api.requests.answer import Usage
+from llm_inference_api.requests.events import Usage
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import StageEntry
 

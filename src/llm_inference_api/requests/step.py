@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from llm_inference_api.errors import ServiceError
-from llm_inference_api.requests.answer import FinishReason, Logprobs, Progress, Stage, Usage
+from llm_inference_api.requests.events import FinishReason, Logprobs, Progress, Stage, Usage
 
 
 class Delta(NamedTuple):

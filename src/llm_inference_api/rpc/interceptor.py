@@ -16,10 +16,10 @@ from llm_inference_api.errors import ServiceError, UnauthenticatedError
 from llm_inference_api.observability.log import fields, line_identity
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.spans import Spans
+from llm_inference_api.rpc.admission import Admission
+from llm_inference_api.rpc.authentication import Authenticator, address
 from llm_inference_api.rpc.call import Call, Context
-from llm_inference_api.rpc.callers import Guard, address
 from llm_inference_api.rpc.error_writer import ErrorWriter, StatusOnly
-from llm_inference_api.rpc.gate import Gate
 from llm_inference_api.rpc.shield import decoded, shielded, tolerant
 from llm_inference_api.rpc.statuses import Failure, describe, describe_unexpected
 
@@ -41,7 +41,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the handlers of all methods. Those of the contract's get a `Call` in the place of gRPC's context."""
 
     def __init__(
-        self, guard: Guard, gate: Gate, metrics: Metrics, spans: Spans, wires: Mapping[str, ErrorWriter]
+        self, guard: Authenticator, gate: Admission, metrics: Metrics, spans: Spans, wires: Mapping[str, ErrorWriter]
     ) -> None:
         """Takes each wire's error writer under the full name of its service, such as `llm_inference.v1.OpenAIService`.
 
@@ -146,7 +146,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         call.span.ended(call.code.name, call.code.value[0], call.error)
 
     def _admit(self, call: Call, passage: ExitStack) -> None:
-        """Finds out who calls, and counts the RPC in until `passage` ends. Raises as `Gate.passage`."""
+        """Finds out who calls, and counts the RPC in until `passage` ends. Raises as `Admission.passage`."""
         call.caller = self._guard.caller(call.context)
         passage.enter_context(self._gate.passage(call.caller))
 

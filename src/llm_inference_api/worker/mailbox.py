@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 
 from llm_inference_api.errors import ServiceError
-from llm_inference_api.requests.answer import Progress, Stage
+from llm_inference_api.requests.events import Progress, Stage
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta, StageEntry
 

@@ -20,7 +20,7 @@ from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, Eng
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.text_preparation import TextPreparation
-from llm_inference_api.text.tokenizer_files import load_template, load_tokenizer
+from llm_inference_api.text.tokenizer_override import load_template, load_tokenizer
 from llm_inference_api.worker.inspector import Inspector
 from llm_inference_api.worker.preparer import Preparer
 

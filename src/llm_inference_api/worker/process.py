@@ -22,8 +22,8 @@ from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.errors import ComputationError, ModelFailedError, ServiceError
 from llm_inference_api.processes.parent import Parent
 from llm_inference_api.processes.throttle import Throttle
-from llm_inference_api.requests.answer import Stage
 from llm_inference_api.requests.engine_config import EngineConfig
+from llm_inference_api.requests.events import Stage
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.worker.inspector import Inspector
 from llm_inference_api.worker.messages import (
@@ -46,7 +46,7 @@ from llm_inference_api.worker.messages import (
 from llm_inference_api.worker.parts import build
 from llm_inference_api.worker.preparer import Preparer
 from llm_inference_api.worker.pulse import Pulse
-from llm_inference_api.worker.residency import Residency
+from llm_inference_api.worker.resident_memory import ResidentMemory
 
 STACK_BYTES = 512 << 20
 """Of the threads that call llama.cpp. Its tokenizers recurse on long runs of one character; the system gives memory for
@@ -257,7 +257,7 @@ class EngineLoop:
         self._inbox = inbox
         self._parent = parent
         self._preparing: set[str] = set()
-        self._residency = Residency()
+        self._residency = ResidentMemory()
 
     def run(self) -> None:
         """Makes steps while there is work, and sleeps while there is none. Never returns."""

@@ -7,9 +7,9 @@ import pytest
 from llm_inference.v1 import inference_pb2, models_pb2, tools_pb2
 from llm_inference_api.api.native.translation import logprobs, model, progress, read_chat, read_generate, usage
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.answer import Progress, Stage, TokenLogprob, TopLogprob, Usage
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.constraint import Constraint, Language
+from llm_inference_api.requests.events import Progress, Stage, TokenLogprob, TopLogprob, Usage
 from llm_inference_api.requests.limits import Limits
 from llm_inference_api.requests.model_status import LoadProgress, ModelStatus, State
 from llm_inference_api.requests.request import MAX_SEED, Sampling, Stopping

@@ -7,7 +7,7 @@ from google.protobuf.json_format import MessageToDict
 
 from llm_inference_api.api.native.writers import ChatWriter, GenerateWriter, chat_response, generate_response
 from llm_inference_api.generation.answers import whole_answers
-from llm_inference_api.requests.answer import CallPart, End, Event, FinishReason, Progress, Stage, Text, Thought, Usage
+from llm_inference_api.requests.events import CallPart, End, Event, FinishReason, Progress, Stage, Text, Thought, Usage
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 
 HEADING = {"id": "a", "created": 7, "model": "m", "seed": 4}

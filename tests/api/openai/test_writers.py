@@ -5,7 +5,7 @@ from typing import Any
 
 from llm_inference_api.api.openai.writers import SILENCE, ChatCompletionWriter, CompletionWriter, Header, fingerprint
 from llm_inference_api.generation.answers import whole_answers
-from llm_inference_api.requests.answer import (
+from llm_inference_api.requests.events import (
     CallPart,
     End,
     Event,

@@ -14,9 +14,9 @@ from llm_inference_api.backends.ggml import file as ggml_file
 from llm_inference_api.backends.ggml.backend import GgmlBackend, GgmlModel
 from llm_inference_api.engine.backend import BackendError, Row
 from llm_inference_api.errors import ComputationError, InvalidFieldError, ModelFailedError
-from llm_inference_api.requests.answer import FinishReason
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.engine_config import EngineConfig
+from llm_inference_api.requests.events import FinishReason
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.requests.step import Delta

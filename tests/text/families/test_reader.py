@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from llm_inference_api.requests.answer import CallPart, Piece, Text, Thought
+from llm_inference_api.requests.events import CallPart, Piece, Text, Thought
 from llm_inference_api.requests.tools import Tool, ToolCall, ToolUse
 from llm_inference_api.text.families.reader import reader
 from llm_inference_api.text.families.tool_format import ToolFormat

@@ -4,9 +4,9 @@ from typing import Any
 
 from llm_inference.v1 import generation_pb2, inference_pb2, models_pb2, tools_pb2
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.answer import Logprobs, Progress, Stage, TokenLogprob, Usage
 from llm_inference_api.requests.chat import Message, checked_messages
 from llm_inference_api.requests.constraint import Constraint, read_constraint
+from llm_inference_api.requests.events import Logprobs, Progress, Stage, TokenLogprob, Usage
 from llm_inference_api.requests.limits import Given, Limits, check_size, new_id
 from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.request import GenerationRequest

@@ -9,7 +9,7 @@ from typing import Any
 
 from llm_inference_api import __version__
 from llm_inference_api.generation.answers import Answer
-from llm_inference_api.requests.answer import (
+from llm_inference_api.requests.events import (
     CallPart,
     End,
     Event,

@@ -14,7 +14,7 @@ from llm_inference_api.backends.llama.vocabulary import Vocabulary
 from llm_inference_api.engine.backend import KEPT, Mask
 from llm_inference_api.engine.logprobs import token_logprob
 from llm_inference_api.errors import ComputationError
-from llm_inference_api.requests.answer import TokenLogprob
+from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.request import Sampling
 
 

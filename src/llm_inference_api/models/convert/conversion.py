@@ -11,7 +11,7 @@ from llm_inference_api.models.convert.quantised.sources import sources_of
 from llm_inference_api.models.convert.tensors.element_type import Dtype
 from llm_inference_api.models.convert.tensors.gguf_file import Progress, atomic_output, write_gguf
 from llm_inference_api.models.convert.tensors.plan import PlannedTensor, constant, plan_tensors
-from llm_inference_api.models.convert.tokenizer.tokenizer import TokenizerFiles
+from llm_inference_api.models.convert.tokenizer.tokenizer_files import TokenizerFiles
 
 _FILE_TYPES = {
     GGMLQuantizationType.F32: LlamaFileType.ALL_F32,

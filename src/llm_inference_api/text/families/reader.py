@@ -10,7 +10,7 @@ import string
 from collections.abc import Generator, Iterator
 from typing import Protocol
 
-from llm_inference_api.requests.answer import CallPart, Piece, Text, Thought
+from llm_inference_api.requests.events import CallPart, Piece, Text, Thought
 from llm_inference_api.requests.tools import ToolUse
 from llm_inference_api.text.families.tool_format import (
     ARGS,

@@ -32,7 +32,7 @@ class Tenant(Protocol):
 
 
 @dataclass(eq=False)
-class Room:
+class MemoryBudget:
     """The memory that models share. Claims are served in the order in which they come."""
 
     bytes: int

@@ -11,7 +11,7 @@ _RETRY_AFTER = 1.0
 """Seconds after which a caller at the limit may come again."""
 
 
-class Gate:
+class Admission:
     """Counts the RPCs in flight. Refuses new ones of callers who have enough, and all once the service stops."""
 
     def __init__(self, limit_per_caller: int | None = None) -> None:

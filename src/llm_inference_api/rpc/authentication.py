@@ -22,7 +22,7 @@ _ENVOY = "unix:"
 """How gRPC calls whoever comes through a Unix socket; only Envoy does, and what it says of callers is believed."""
 
 
-class Guard:
+class Authenticator:
     """Lets callers with a key pass, and everybody where there are no keys."""
 
     def __init__(self, keys: KeyRing, public: Iterable[str] = ()) -> None:

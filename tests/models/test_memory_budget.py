@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from llm_inference_api.errors import ModelFailedError, OverloadedError
-from llm_inference_api.models.memory import Room, available_memory
+from llm_inference_api.models.memory_budget import MemoryBudget, available_memory
 
 
 @dataclass(eq=False)
 class FakeTenant:
     """A model that is in memory."""
 
-    room: Room
+    room: MemoryBudget
     last_used: float = 0.0
     idle: bool = True
     gone: bool = False
@@ -30,12 +30,12 @@ class FakeTenant:
         self._drained.set()
 
 
-def room(models: int | None = None, patience: float = 10.0) -> Room:
-    return Room(bytes=100, models=models, patience=patience)
+def room(models: int | None = None, patience: float = 10.0) -> MemoryBudget:
+    return MemoryBudget(bytes=100, models=models, patience=patience)
 
 
 async def test_longest_unused_idle_model_leaves_first() -> None:
-    """Room is made by those whose last use is longest ago, and by no more of them than needed."""
+    """Memory is freed by those whose last use is longest ago, and by no more of them than needed."""
     place = room()
     old, new = FakeTenant(place, last_used=1), FakeTenant(place, last_used=2)
     await place.claim(new, 40)
@@ -77,7 +77,7 @@ async def test_models_that_stay_busy_refuse_the_next() -> None:
 
 async def test_model_larger_than_the_budget_is_refused_with_both_numbers() -> None:
     """What can never fit evicts nobody."""
-    place = Room(bytes=1 << 30, models=None, patience=1)
+    place = MemoryBudget(bytes=1 << 30, models=None, patience=1)
     idle = FakeTenant(place)
     await place.claim(idle, 1 << 29)
     with pytest.raises(ModelFailedError, match=r"needs 3\.00 GiB .* is 1\.00 GiB"):

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from llm_inference_api.errors import UnauthenticatedError
-from llm_inference_api.rpc.callers import Guard, address
+from llm_inference_api.rpc.authentication import Authenticator, address
 from llm_inference_api.security.api_keys import KeyRing
 from tests.fakes.certificates import Authority
 
@@ -32,8 +32,8 @@ class FakeContext:
         return {"x509_pem_cert": [self.certificate]} if self.certificate else {}
 
 
-def guard(keys: str | None = "ann:first-key", public: tuple[str, ...] = ()) -> Guard:
-    return Guard(KeyRing(keys, None), public)
+def guard(keys: str | None = "ann:first-key", public: tuple[str, ...] = ()) -> Authenticator:
+    return Authenticator(KeyRing(keys, None), public)
 
 
 @pytest.mark.parametrize("header", ["Bearer first-key", "bearer first-key", "BEARER  first-key "])

@@ -9,7 +9,7 @@ _INTERVAL = 1.0
 """Seconds between looks; each costs some 20 microseconds."""
 
 
-class Residency:
+class ResidentMemory:
     """Looks now and then."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from llm_inference_api.requests.answer import CallPart, End, FinishReason, Logprobs, Piece, Text, Thought
+from llm_inference_api.requests.events import CallPart, End, FinishReason, Logprobs, Piece, Text, Thought
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta
