@@ -25,10 +25,9 @@ TokenIds = npt.NDArray[np.int32]
 
 _LARGEST_MULTIPLE = 10_000
 """Limit on the sum of all `multipleOf` in a constraint. Each becomes an automaton with that many states, which
-llguidance's fuel does not limit."""
+uses none of llguidance's fuel."""
 _MOST_PATTERNS = 50
-"""Limit on the number of `patternProperties` in a constraint. llguidance compares them pairwise, which its fuel does not
-limit."""
+"""Limit on the number of `patternProperties` in a constraint. llguidance compares them pairwise, without using fuel."""
 _MULTIPLE = re.compile(r'"multipleOf"\s*:\s*([-+.0-9eE]{1,40})')
 _EMBEDDED = re.compile(r"(?:^|%json)\s*(?=\{)")
 """Start of a schema: the whole constraint, or a `%json` in a grammar."""
