@@ -192,7 +192,7 @@ def _up_to_last_content(text: str, content: str) -> str:
     at = text.rfind(content.strip())
     if at < 0:
         raise InvalidFieldError(
-            "messages", "the model's chat template changes the last message, so none can continue it"
+            "messages", "the model's chat template changes the last message, so it cannot be continued"
         )
     return text[: at + len(content.strip())]
 

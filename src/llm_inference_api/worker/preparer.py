@@ -19,7 +19,7 @@ from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import Tokenizer
 
 _ANCHOR = "\U0010fffd"
-"""A private-use character. It is tokenized into single bytes, which no tokenizer merges with the text after it."""
+"""A private-use character, which is tokenized into single bytes that do not merge with the text after it."""
 
 
 class SamplerFactory(Protocol):

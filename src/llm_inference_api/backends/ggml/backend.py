@@ -30,6 +30,7 @@ _GROWING = {"dollyv2", "gpt2", "gptj", "replit"}
 """Architectures with one compute buffer, sized by the memory per token of the first eval (gpt2.cc: mem_per_token)."""
 _FIRST_EVAL_BYTES = 128 << 20
 """Memory budget of the first eval: half of the buffer's initial size."""
+_NO_CONSTRAINTS = "constraints are not supported by legacy GGML models; leave the field out"
 
 
 class GgmlModel:
@@ -106,11 +107,11 @@ class GgmlBackend:
 
     def mask(self, constraint: Constraint) -> Mask:
         """See `Backend.mask`; always raises InvalidFieldError."""
-        raise InvalidFieldError(constraint.field, "a legacy GGML model cannot restrict its text; leave it out")
+        raise InvalidFieldError(constraint.field, _NO_CONSTRAINTS)
 
     def json_schema(self, _schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:  # noqa: ARG002
         """See `Backend.json_schema`; always raises InvalidFieldError."""
-        raise InvalidFieldError(field, "a legacy GGML model cannot restrict its text; leave it out")
+        raise InvalidFieldError(field, _NO_CONSTRAINTS)
 
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> NumpySampler:
         """See `Backend.masked_sampler`; never called, since `mask` raises."""
@@ -183,7 +184,7 @@ class NativeVocabulary:
         """See `GgmlVocabulary.tokenize`."""
         data = text.encode()
         if b"\0" in data:
-            raise InvalidFieldError("prompt", "the model's tokenizer takes no NUL character")
+            raise InvalidFieldError("prompt", "the model's tokenizer does not accept NUL characters")
         tokens = (ctypes.c_int * (len(data) + 2))()
         begins = add_special and self._llm.model_type == "llama"
         return tokens[: self._llm.ctransformers_llm_tokenize(data, begins, tokens)]

@@ -63,8 +63,8 @@ def load_backends(directory: Path = PLUGIN_DIRECTORY) -> None:
         _load_backends(os.fsencode(directory))
     if not _device_of_type(_CPU_TYPE):
         raise ModelFailedError(
-            "llama.cpp has no backend for this processor: it was built with plugins (GGML_BACKEND_DL), and none that "
-            "runs here lies beside it; build it with GGML_CPU_ALL_VARIANTS=ON, or without plugins on this machine"
+            "llama.cpp has no backend for this processor: it was built with plugins (GGML_BACKEND_DL), and no plugin "
+            "supports it; build it with GGML_CPU_ALL_VARIANTS=ON, or without plugins on this machine"
         )
     C.llama_backend_init()
     if not _has_working_amx():
