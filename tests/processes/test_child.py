@@ -17,7 +17,7 @@ from llm_inference_api.processes.child import ChildProcess, Exited, Target, runn
 from tests.fakes import children
 from tests.fakes.children import UP
 
-KILLED = "killed by signal 9, for lack of memory or by hand"
+KILLED = "killed by signal 9, by the out-of-memory killer or a user"
 
 
 class Heard:

@@ -186,5 +186,5 @@ async def test_worker_that_has_paid_owes_nothing(config: EngineConfig) -> None:
             await items.aclose()
         await worker.until_counted(8)
         await worker.client.inquire(Tokenize("Hello", True, False))
-        debts = worker.client._watchdog._lanes.values()
-        assert [(debt._owed, debt._silent_since) for debt in debts] == [(set(), None)] * len(Lane)
+        lanes = worker.client._watchdog._lanes.values()
+        assert [(lane._pending, lane._silent_since) for lane in lanes] == [(set(), None)] * len(Lane)

@@ -1,1 +1,1 @@
-"""The libraries that compute."""
+"""Backends: libraries that run a model's forwards."""

@@ -1,4 +1,4 @@
-"""What the engine needs of a library that computes: llama.cpp in the product, a small fake in its tests."""
+"""Protocol between the engine and a backend: a library that runs a model's forwards."""
 
 from collections.abc import Sequence as Rows
 from typing import Any, NamedTuple, Protocol
@@ -9,97 +9,100 @@ from llm_inference_api.requests.request import Sampling
 
 
 class Row(NamedTuple):
-    """One token of a forward."""
+    """One token of a batch."""
 
     token: int
     position: int
     seat: int
     wants_scores: bool
-    """Whether a token is to be sampled after this one."""
+    """Whether the backend must keep this row's scores (logits), because the next token is sampled from them."""
 
 
 KEPT = -1
-"""In place of a row: the one whose scores the sampler has kept."""
+"""Pseudo row index: the row that `Sampler.keep` has saved."""
 
 
 class Sampler(Protocol):
     """Chooses the tokens of one sequence."""
 
     def is_ready(self) -> bool:
-        """Returns whether `sample` can choose at once; False where it would have to wait for a mask."""
+        """Returns whether `sample` would not block on a mask."""
 
     def keep(self, row: int) -> None:
-        """Keeps the scores of this row, for the row `KEPT`, beyond the next forward."""
+        """Copies the row's scores, so that they are available as row `KEPT` after the next forward."""
 
     def sample(self, row: int) -> int:
-        """Returns the token chosen after this row of the last forward.
+        """Samples and returns the token id that follows a row of the last forward.
 
-        Raises ComputationError where the scores are no numbers, or leave no token to choose; InvalidFieldError where a
-        mask leaves none.
+        Raises:
+            ComputationError: The scores are not finite, or exclude every token.
+            InvalidFieldError: The mask allows no token.
         """
 
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
-        """Returns the log probability of a token after this row, with the `top` most probable ones."""
+        """Returns the log probability of a token after this row, and those of the `top` most probable tokens."""
 
     def close(self) -> None:
-        """Frees what the sampler holds."""
+        """Frees the sampler's resources."""
 
 
 class Mask(Protocol):
-    """Says which tokens may come next in one answer."""
+    """The tokens that a constraint allows next, in one sequence."""
 
     def is_ready(self) -> bool:
-        """Returns whether `allowed` need not wait."""
+        """Returns whether `allowed` would not block."""
 
     def allowed(self) -> Any:
-        """Returns the ids of these tokens, in order, as an array.
+        """Returns the allowed token ids in ascending order, as an int32 array of shape [count].
 
-        Raises InvalidFieldError where the text cannot be continued to one that is allowed.
+        Raises:
+            InvalidFieldError: The text cannot be continued to one that the constraint matches.
         """
 
     def accept(self, token: int) -> None:
-        """Notes the token that was chosen."""
+        """Advances the constraint by the sampled token."""
 
     def matches(self, text: str) -> bool:
-        """Returns whether this would be allowed as the whole answer."""
+        """Returns whether the text matches the constraint as a complete answer."""
 
 
 class Backend(Protocol):
-    """A loaded model and its key-value cache. Owned by one thread."""
+    """A loaded model and its KV cache. Owned by one thread."""
 
     def forward(self, rows: Rows[Row]) -> None:
-        """Computes the rows, and keeps their keys and values in their seats.
+        """Runs the model on a batch and stores the keys and values of its rows in their seats.
 
-        Raises BackendError where the computation failed.
+        Raises:
+            BackendError: The computation failed; the state of the KV cache is undefined.
         """
 
     def sampler(self, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool) -> Sampler:
-        """Returns a new sampler for a sequence with this prompt."""
+        """Returns a new sampler for a sequence with this prompt of token ids."""
 
     def mask(self, constraint: Constraint) -> Mask:
-        """Returns a new mask for an answer. Raises InvalidFieldError where no text can match the constraint."""
+        """Returns a new mask for one sequence. Raises InvalidFieldError if no text can match the constraint."""
 
     def json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
-        """Returns the schema as part of a grammar; see `constraint.Grammars.json_schema`."""
+        """Returns the schema for use inside a grammar; see `constraint.Grammars.json_schema`."""
 
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> Sampler:
-        """Returns a new sampler that chooses among the mask's tokens only."""
+        """Returns a new sampler that only chooses tokens that the mask allows."""
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         """Lets the empty seat `target` share the first `length` positions of the seat `source`."""
 
     def truncate(self, seat: int, length: int) -> None:
-        """Drops what the seat holds from position `length` on."""
+        """Drops the positions of the seat from `length` on."""
 
     def piece(self, token: int) -> bytes:
-        """Returns the bytes of a token's text; none for control tokens."""
+        """Returns the bytes of a token's text; empty for control tokens."""
 
     def is_end(self, token: int) -> bool:
-        """Returns whether the token ends an answer."""
+        """Returns whether the token is an end-of-generation token."""
 
     def clear(self) -> None:
-        """Empties the key-value cache."""
+        """Clears the KV cache."""
 
 
 class BackendError(Exception):
-    """A forward failed; the key-value cache can no longer be trusted."""
+    """A forward failed; the state of the KV cache is undefined."""

@@ -1,4 +1,4 @@
-"""Answers requests for embeddings, one input after the other. Runs on a thread of its own, beside the engine's."""
+"""Computes embeddings, one input after the other. Runs on a thread of its own."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -16,16 +16,19 @@ Vector = npt.NDArray[np.float32]
 
 
 class AbandonedError(ServiceError):
-    """Nobody waits for the answer any more."""
+    """The embedding request was cancelled by its caller."""
 
     reason = "ABANDONED"
 
 
 class Vectors(Protocol):
-    """What computes the vectors."""
+    """Backend that computes an embedding vector."""
 
     def vector(self, tokens: Sequence[int], check: Callable[[], None]) -> Vector:
-        """Returns the vector of the tokens, of any length. Calls `check` now and then, which may raise."""
+        """Returns the pooled, unnormalized vector of the tokens, shape [embedding length].
+
+        Calls `check` regularly; it may raise to stop the computation.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,15 @@ class Embedder:
     context_length: int
 
     def answer(self, embed: Embed, check: Callable[[], None]) -> Embeddings:
-        """Returns the embedding of each input.
+        """Returns the embeddings of the inputs, in order, normalized to unit length.
 
-        Raises InvalidFieldError where one does not fit the model, before any is computed; and what `check` raises,
-        which is called now and then.
+        Args:
+            embed: The inputs; all are validated before the first is computed.
+            check: Called regularly; what it raises ends the computation.
+
+        Raises:
+            InvalidFieldError: An input is empty, too long, or has an unknown token id.
+            ComputationError: The vector cannot be normalized.
         """
         texts = []
         for item in embed.inputs:
@@ -79,12 +87,12 @@ class Embedder:
         vector = self.vectors.vector(tokens, check).astype(np.float64)
         length = float(np.linalg.norm(vector))
         if not np.isfinite(length) or not length:
-            raise ComputationError("the model computed an embedding that has no direction")
+            raise ComputationError("the model computed an embedding whose length is zero or not finite")
         return Embedding((vector / length).astype(VECTOR_TYPE).tobytes(), len(tokens))
 
 
 class Errands:
-    """Requests for embeddings on their way to the thread that computes them. May be used by several threads."""
+    """FIFO of embedding requests; abandoned ones are detected by `check`. Thread-safe."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[tuple[int, Embed]] = SimpleQueue()
@@ -98,16 +106,16 @@ class Errands:
         self._queue.put((errand_id, embed))
 
     def get(self) -> tuple[int, Embed]:
-        """Returns the next request; waits where there is none."""
+        """Waits for and returns the next request with its id."""
         return self._queue.get()
 
     def forget(self, errand_id: int) -> None:
-        """Notes that nobody waits for the request's answer, or that it was given."""
+        """Removes a request that was abandoned or answered."""
         with self._lock:
             self._wanted.discard(errand_id)
 
     def check(self, errand_id: int) -> None:
-        """Raises AbandonedError where nobody waits for the request's answer."""
+        """Raises AbandonedError if the request was abandoned."""
         with self._lock:
             if errand_id not in self._wanted:
                 raise AbandonedError

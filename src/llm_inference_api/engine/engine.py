@@ -1,4 +1,4 @@
-"""The loop that computes: schedule → forward → sample → emit."""
+"""One step of the engine: schedule → forward → sample → emit."""
 
 import time
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from llm_inference_api.requests.events import FinishReason, Progress, Stage
 from llm_inference_api.requests.step import Delta, Rejection, StageEntry, StepOutput, StepStats
 
 PROGRESS_INTERVAL = 1.0
-"""Seconds between reports on requests that have no text yet."""
+"""Seconds between progress reports of requests in queue or prefill."""
 
 
 class Engine:
-    """Computes many sequences together. Owned by one thread; `step` never waits."""
+    """Continuous batching: each step computes a batch with rows of many sequences. Owned by one thread."""
 
     def __init__(
         self,
@@ -33,40 +33,43 @@ class Engine:
         self._clock = clock
         self._next_progress = 0.0
         self._requests: dict[str, list[Sequence]] = {}
-        """The sequences of each request that have not ended."""
+        """Sequences that have not ended, by request id."""
         self._rejections: list[Rejection] = []
         self._cancelled: list[Stage] = []
         self._entries: list[StageEntry] = []
         self._late: list[Sequence] = []
-        """Sequences whose newest row is computed, but not the mask of what may follow it."""
+        """Sequences whose newest token is computed, but whose next mask is not."""
 
     @property
     def busy(self) -> bool:
-        """Whether a step has anything to do or to say."""
+        """Whether a step has anything to compute or to report."""
         return bool(self._requests or self._rejections or self._cancelled)
 
     def submit(self, sequence: Sequence) -> None:
-        """Puts a sequence into the queue."""
+        """Queues a sequence."""
         self._requests.setdefault(sequence.request_id, []).append(sequence)
         self._scheduler.add(sequence)
         self._enter(sequence, Stage.QUEUED, sequence.submitted_at)
 
     def reject(self, request_id: str, error: ServiceError) -> None:
-        """Lets the next step say that a request cannot be computed."""
+        """Reports a request as rejected with the output of the next step."""
         self._rejections.append(Rejection(request_id, error))
 
     def cancel(self, request_id: str) -> None:
-        """Forgets a request, in whatever stage its answers are; one that has ended is none."""
+        """Ends all sequences of a request, in any stage; has no effect on an unknown or ended request."""
         for sequence in list(self._requests.get(request_id, ())):
             self._cancelled.append(sequence.stage)
             self._end(sequence)
 
     def count_cancelled(self, stage: Stage) -> None:
-        """Lets the next step report the end of a request that never reached the engine."""
+        """Counts a request that was cancelled before it reached the engine, for the statistics of the next step."""
         self._cancelled.append(stage)
 
     def step(self) -> StepOutput:
-        """Makes one step of all running sequences, and returns all that it has for the requests."""
+        """Runs one step and returns its deltas, rejections, progress reports and statistics.
+
+        Does not block, except for a mask while no sequence has anything else to compute.
+        """
         started = self._clock()
         self._expire(started)
         plan = self._schedule()
@@ -87,7 +90,7 @@ class Engine:
         return self._scheduler.schedule(self._budget.rows(decoding=decoding))
 
     def _forward(self, plan: Plan) -> list[tuple[Sequence, int]]:
-        """Returns the sequences that need their next token, each with its row of the forward."""
+        """Applies the plan and runs the forward; returns the sequences to sample, each with its row of the batch."""
         for change in plan.memory:
             match change:
                 case Truncate(seat, length):
@@ -107,16 +110,16 @@ class Engine:
         return _last_rows(plan.work)
 
     def _sample(self, scored: list[tuple[Sequence, int]]) -> list[Delta]:
-        """Samples the sequences that can be; those that wait for a mask do so beside the next steps.
+        """Samples the sequences whose mask is ready; the others are tried again in the next steps.
 
-        Only where no other sequence has anything to do is the first of them waited for.
+        Blocks on the first pending mask if no sequence was sampled and none has tokens to compute.
         """
         due = [*((sequence, KEPT) for sequence in self._late), *scored]
         self._late = []
         deltas = [
             delta
             for sequence, row in due
-            if not sequence.ended and self._is_due(sequence, row)  # A sibling's failure ends a sequence meanwhile.
+            if not sequence.ended and self._is_due(sequence, row)  # A failed sibling may have ended it in this loop.
             for delta in self._choose(sequence, row)
         ]
         if self._late and not deltas and all(not sequence.uncomputed for sequence in self._scheduler.running):
@@ -132,7 +135,7 @@ class Engine:
         return False
 
     def _choose(self, sequence: Sequence, row: int) -> list[Delta]:
-        """Returns the delta of the sequence's next token, or nothing where the sequence has failed."""
+        """Samples the sequence's next token; returns its delta, or an empty list if sampling failed."""
         try:
             token = sequence.sampler.sample(row)
         except ServiceError as error:
@@ -221,7 +224,7 @@ class Engine:
         sequence.sampler.close()
 
     def _fail(self, request_id: str, error: ServiceError) -> None:
-        """Ends all answers to a request with an error, unless it has ended already."""
+        """Ends all sequences of a request and rejects it with the error; has no effect on an ended request."""
         sequences = list(self._requests.get(request_id, ()))
         if sequences:
             self.reject(request_id, error)
@@ -229,7 +232,7 @@ class Engine:
             self._end(sequence)
 
     def _fail_all(self, error: BackendError) -> None:
-        """Ends all running requests: what a failed forward leaves in the cache is unknown."""
+        """Fails all running requests and clears the KV cache, whose state after a failed forward is undefined."""
         for sequence in list(self._scheduler.running):
             self._fail(sequence.request_id, UnavailableError("FORWARD_FAILED", str(error)))
         self._scheduler.cache.clear()

@@ -1,4 +1,4 @@
-"""Log probabilities from the scores that a model gives its tokens."""
+"""Log probabilities from a model's scores (logits)."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,14 @@ from llm_inference_api.requests.events import TokenLogprob, TopLogprob
 
 
 def token_logprob(scores: npt.NDArray[np.float64], token: int, top: int, piece: Callable[[int], bytes]) -> TokenLogprob:
-    """Returns the log probability of a token, with the `top` most probable ones."""
+    """Returns the log probability of a token, and those of the `top` most probable tokens.
+
+    Args:
+        scores: Logits of all tokens, shape [vocabulary size].
+        token: Id of the token.
+        top: Number of alternatives, in order of decreasing probability.
+        piece: Returns the bytes of a token's text.
+    """
     peak = scores.max()
     logprobs = scores - (peak + math.log(np.exp(scores - peak).sum()))
     best = np.argpartition(logprobs, -top)[-top:] if top else np.empty(0, np.int64)

@@ -1,6 +1,6 @@
-"""Chooses tokens from scores with NumPy, for backends that bring no sampler of their own.
+"""Sampling with NumPy, for backends without samplers of their own.
 
-The parameters mean what they mean to llama.cpp's samplers, and are applied in the order of `llama.LlamaSampler`.
+The parameters have the semantics of llama.cpp's samplers and are applied in the order of `llama.LlamaSampler`.
 """
 
 import math
@@ -20,20 +20,20 @@ Scores = npt.NDArray[np.float64]
 
 
 class Source(Protocol):
-    """What sampling needs of a backend."""
+    """The part of a backend that sampling needs."""
 
     def scores(self, row: int) -> Scores:
-        """Returns a copy of the score of each token after this row of the last forward."""
+        """Returns a copy of the scores (logits) of a row of the last forward, shape [vocabulary size]."""
 
     def piece(self, token: int) -> bytes:
         """Returns the bytes of a token's text."""
 
     def is_end(self, token: int) -> bool:
-        """Returns whether the token ends an answer."""
+        """Returns whether the token is an end-of-generation token."""
 
 
 class NumpySampler:
-    """An `engine.backend.Sampler`; the same seed chooses the same tokens."""
+    """An `engine.backend.Sampler`; deterministic for a seed."""
 
     def __init__(
         self, source: Source, vocabulary_size: int, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool
@@ -41,8 +41,8 @@ class NumpySampler:
         self._source = source
         self._sampling = sampling
         self._random = np.random.default_rng(sampling.seed)
-        self._said: Counter[int] = Counter()
-        """How often the answer has each token."""
+        self._counts: Counter[int] = Counter()
+        """Occurrences of each token in the answer, for the frequency and presence penalties."""
         self._seen = set(prompt) if sampling.repetition_penalty != 1.0 else set()
         self._bias = dict(sampling.logit_bias)
         if ignore_eos:
@@ -53,7 +53,7 @@ class NumpySampler:
         return True
 
     def keep(self, row: int) -> None:
-        """See `Sampler.keep`; one that is always ready keeps nothing."""
+        """See `Sampler.keep`; never needed, since the sampler is always ready."""
 
     def sample(self, row: int) -> int:
         """See `Sampler.sample`."""
@@ -61,9 +61,9 @@ class NumpySampler:
         self._add_bias(scores)
         self._add_penalties(scores)
         if np.isnan(scores).any() or not math.isfinite(scores.max()):
-            raise ComputationError("the model computed scores that are no numbers; its file may be damaged")
-        token = int(scores.argmax()) if self._sampling.temperature == 0.0 else self._throw(scores)
-        self._said[token] += 1
+            raise ComputationError("the model computed scores that are not finite; its file may be damaged")
+        token = int(scores.argmax()) if self._sampling.temperature == 0.0 else self._draw(scores)
+        self._counts[token] += 1
         self._seen.add(token)
         return token
 
@@ -86,17 +86,17 @@ class NumpySampler:
             penalty = sampling.repetition_penalty
             scores[seen] = np.where(values <= 0, values * penalty, values / penalty)
         if sampling.frequency_penalty or sampling.presence_penalty:
-            for token, count in self._said.items():
+            for token, count in self._counts.items():
                 scores[token] -= count * sampling.frequency_penalty + sampling.presence_penalty
 
-    def _throw(self, scores: Scores) -> int:
+    def _draw(self, scores: Scores) -> int:
         tokens = self._candidates(scores)
         probabilities = _softmax(scores[tokens] / self._sampling.temperature)
         at = np.searchsorted(probabilities.cumsum(), self._random.random(), side="right")
         return int(tokens[min(int(at), len(tokens) - 1)])
 
     def _candidates(self, scores: Scores) -> npt.NDArray[np.int64]:
-        """Returns the tokens that may be chosen, the most probable first."""
+        """Returns the ids of the tokens that pass all filters, in order of decreasing probability."""
         sampling = self._sampling
         tokens = np.argsort(-scores, kind="stable")
         if sampling.top_k:
@@ -117,14 +117,18 @@ def _softmax(scores: Scores) -> Scores:
 
 
 def _count_up_to(probabilities: Scores, total: float) -> int:
-    """Returns how many of the first probabilities add up to the total."""
+    """Returns the smallest number of leading probabilities whose sum reaches the total."""
     return int(np.searchsorted(probabilities.cumsum(), total, side="left")) + 1
 
 
 def _typical(tokens: npt.NDArray[np.int64], scores: Scores, total: float) -> npt.NDArray[np.int64]:
-    """Keeps the tokens whose surprise is nearest to the expected one, until they add up to the total."""
+    """Locally typical sampling (Meister et al. 2022, arXiv:2202.00666).
+
+    Keeps the tokens whose surprisal is nearest to the distribution's entropy, until their probabilities reach the
+    total. Returns them in their order in `tokens`.
+    """
     probabilities = _softmax(scores[tokens])
-    surprise = -np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
-    order = np.argsort(np.abs(surprise - probabilities @ surprise), kind="stable")
+    surprisal = -np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+    order = np.argsort(np.abs(surprisal - probabilities @ surprisal), kind="stable")
     kept = order[: _count_up_to(probabilities[order], total)]
     return tokens[np.sort(kept)]

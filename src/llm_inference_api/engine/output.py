@@ -1,4 +1,4 @@
-"""Turns the bytes of tokens into text that can be sent: whole characters, and nothing of a stop string."""
+"""Incremental detokenization: complete UTF-8 characters, with stop strings withheld."""
 
 import codecs
 from collections.abc import Callable
@@ -8,10 +8,16 @@ from llm_inference_api.text.stop_strings import first_stop, longest_stop_start
 
 
 class OutputText:
-    """The text of one answer, token by token."""
+    """Text of one sequence, built token by token."""
 
     def __init__(self, stop: Texts[str], is_complete: Callable[[str], bool] | None = None) -> None:
-        """Takes what says whether a text is a whole answer, where not every text is; stop strings end no other."""
+        """Creates an empty output.
+
+        Args:
+            stop: Stop strings.
+            is_complete: Returns whether a text is a complete answer under the constraint. A stop string only ends the
+                answer where the text before it is complete. None: any text is.
+        """
         self._is_complete = is_complete
         self._sent = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -21,9 +27,10 @@ class OutputText:
         """Whether a stop string has appeared."""
 
     def add(self, piece: bytes, *, final: bool = False) -> str:
-        """Returns the text that can be sent after this token; with `final`, all that is left.
+        """Adds a token's bytes and returns the text that can be emitted now.
 
-        A character that the tokens never complete becomes U+FFFD.
+        Incomplete characters and possible starts of a stop string are held back; with `final`, nothing is. Invalid
+        UTF-8 becomes U+FFFD.
         """
         if self.stopped:
             return ""

@@ -1,4 +1,4 @@
-"""How the vectors of a text's tokens become one."""
+"""Pooling types of embedding models, and which models are encoders."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -17,32 +17,32 @@ _ENCODERS = frozenset(
         "nomic-bert-moe",
     }
 )
-"""Architectures whose tokens see those after them too."""
+"""Architectures with bidirectional attention."""
 
 
 class Pooling(IntEnum):
-    """`enum llama_pooling_type` (llama.h)."""
+    """How token vectors become one vector; values of `enum llama_pooling_type` (llama.h)."""
 
     NONE = 0
     MEAN = 1
     CLS = 2
-    """The first token's."""
+    """Vector of the first token."""
     LAST = 3
     RANK = 4
-    """No vector: a score of two texts."""
+    """Reranker: a score of two texts instead of a vector."""
 
 
 def pooling_of(metadata: Mapping[str, str]) -> Pooling:
-    """Returns what a model file's metadata says; the mean where it says nothing, or a number that is not known."""
-    said = metadata.get(f"{metadata.get('general.architecture')}.pooling_type", "")
+    """Returns the pooling type in a GGUF file's metadata; MEAN if it is missing, NONE or unknown."""
+    value = metadata.get(f"{metadata.get('general.architecture')}.pooling_type", "")
     known = {str(kind.value): kind for kind in Pooling if kind is not Pooling.NONE}
-    return known.get(said, Pooling.MEAN)
+    return known.get(value, Pooling.MEAN)
 
 
 def is_encoder(metadata: Mapping[str, object]) -> bool:
-    """Returns whether the model reads texts only: its tokens see those after them, so none can be generated.
+    """Returns whether the model has bidirectional attention, so that it cannot generate.
 
-    The metadata may be what llama.cpp says, in texts, or what a file has.
+    The metadata's values may be typed, as in a GGUF file, or strings, as llama.cpp returns them.
     """
     architecture = metadata.get("general.architecture", "")
     causal = str(metadata.get(f"{architecture}.attention.causal", True))

@@ -1,32 +1,33 @@
-"""Which tokens the key-value cache holds, in which seats, and what they cost.
+"""Bookkeeping of the KV cache: the tokens and cells of each seat.
 
-A cell holds the keys and values of one position and may belong to several seats: a prefix that many requests share is
-paid once. llama.cpp's unified cache works this way (`llama_memory_seq_cp` adds an owner to cells and copies nothing).
-This module mirrors its bookkeeping, so that admission can tell what fits before anything is computed.
+A cell holds the keys and values of one position and may belong to several seats, so a shared prefix takes its cells
+once. llama.cpp's unified cache works this way (`llama_memory_seq_cp` adds an owner to cells and copies nothing). This
+module mirrors that bookkeeping, so that admission knows what fits before anything is computed.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 _COMPARE_BLOCK = 256
+"""Tokens compared at a time by a list comparison, which is faster than a loop over tokens."""
 
 
 @dataclass(slots=True, eq=False)
 class Seat:
-    """A sequence id of the key-value cache, and the tokens whose keys and values it holds."""
+    """A sequence id of the KV cache (llama_seq_id), with the tokens and cells that it holds."""
 
     index: int
     tokens: list[int] = field(default_factory=list)
     cells: list[int] = field(default_factory=list)
     scope: str = ""
-    """Only requests of this scope may share the tokens."""
+    """Only sequences of this scope may reuse the tokens."""
     busy: bool = False
     last_used: int = 0
-    """Grows with each use; orders idle seats."""
+    """Logical time of the last use; orders idle seats for eviction."""
 
 
 class PrefixCache:
-    """All seats and cells. Idle seats keep their tokens until the room is needed."""
+    """All seats and cells. Idle seats keep their tokens until they are evicted."""
 
     def __init__(self, seats: int, cells: int) -> None:
         self.seats = [Seat(index) for index in range(seats)]
@@ -34,30 +35,30 @@ class PrefixCache:
         self._owners = [0] * cells
         self._busy_owners = [0] * cells
         self.used_by_busy = 0
-        """Cells that at least one busy seat owns."""
+        """Number of cells owned by at least one busy seat."""
         self._free = list(range(cells - 1, -1, -1))
         self._clock = 0
 
     @property
     def free(self) -> int:
-        """Cells that hold nothing."""
+        """Number of cells without an owner."""
         return len(self._free)
 
     def reclaimable(self, source: Seat | None, length: int) -> int:
-        """Returns the cells that would be free if all idle seats were emptied but for `length` cells of `source`."""
+        """Returns the number of free cells if all idle seats were evicted, except `length` cells of `source`."""
         kept = {cell for seat in self.seats if seat.busy for cell in seat.cells}
         kept.update(source.cells[:length] if source else ())
         return self.cells - len(kept)
 
     def idle_seats(self) -> list[Seat]:
-        """Returns the seats that nobody uses, the longest unused first."""
+        """Returns the idle seats, least recently used first."""
         return sorted((seat for seat in self.seats if not seat.busy), key=lambda seat: seat.last_used)
 
     def longest_prefix(self, tokens: list[int], scope: str = "") -> tuple[Seat | None, int]:
-        """Returns the scope's seat that holds the longest prefix of the tokens, and that prefix's length.
+        """Returns the seat of the scope with the longest common prefix, and the prefix's length in tokens.
 
-        The last token is left out, since it must be computed to have scores after it. Where a busy and an idle seat
-        hold equally much, the idle one is returned: it can be taken over.
+        The prefix excludes the last token, which must be computed to get its scores. Prefers an idle seat to a busy one
+        with the same length, since it can be taken over without sharing. Returns (None, 0) if there is no prefix.
         """
         best, length = None, 0
         for seat in self.seats:
@@ -68,7 +69,7 @@ class PrefixCache:
         return best, length
 
     def occupy(self, seat: Seat, scope: str = "") -> None:
-        """Marks the seat as used by a request of this scope."""
+        """Marks the seat as busy with a sequence of this scope."""
         seat.busy, seat.scope = True, scope
         for cell in seat.cells:
             self._busy_owners[cell] += 1
@@ -84,7 +85,7 @@ class PrefixCache:
         self._touch(seat)
 
     def share(self, source: Seat, target: Seat, length: int) -> None:
-        """Lets the empty target own the source's first `length` cells too."""
+        """Makes the empty target a second owner of the source's first `length` cells."""
         target.tokens = source.tokens[:length]
         target.cells = source.cells[:length]
         for cell in target.cells:
@@ -92,7 +93,7 @@ class PrefixCache:
         self._touch(source)
 
     def truncate(self, seat: Seat, length: int) -> None:
-        """Drops what the idle seat holds from position `length` on."""
+        """Drops the positions of the idle seat from `length` on; cells without an owner become free."""
         for cell in seat.cells[length:]:
             self._owners[cell] -= 1
             if not self._owners[cell]:
@@ -100,7 +101,7 @@ class PrefixCache:
         del seat.tokens[length:], seat.cells[length:]
 
     def extend(self, seat: Seat, tokens: Iterable[int]) -> None:
-        """Gives the busy seat a new cell for each token; there must be that many free ones."""
+        """Allocates a cell of the busy seat for each token. Raises IndexError if there are too few free cells."""
         for token in tokens:
             cell = self._free.pop()
             self._owners[cell] = self._busy_owners[cell] = 1
@@ -109,7 +110,7 @@ class PrefixCache:
             seat.cells.append(cell)
 
     def clear(self) -> None:
-        """Forgets all tokens of all seats, which must be idle."""
+        """Drops all tokens of all seats, which must be idle."""
         for seat in self.seats:
             self.truncate(seat, 0)
 
@@ -119,7 +120,7 @@ class PrefixCache:
 
 
 def common_prefix(left: list[int], right: list[int], limit: int) -> int:
-    """Returns how many leading tokens the lists share, at most `limit`."""
+    """Returns the length of the lists' common prefix, at most `limit`."""
     limit = min(limit, len(left), len(right))
     start = 0
     while start < limit and left[start : start + _COMPARE_BLOCK] == right[start : start + _COMPARE_BLOCK]:

@@ -1,4 +1,4 @@
-"""The sequences that wait for a slot, in the order in which they are served."""
+"""Fair queue of sequences that wait for a slot."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -8,15 +8,15 @@ from llm_inference_api.engine.sequence import Sequence
 
 
 class WaitingQueue:
-    """Serves callers in turn, and each one's sequences in order of arrival.
+    """Round-robin over callers, FIFO per caller.
 
-    So a caller with many of them delays another's first one by a single sequence. Iteration follows the order in which
-    they would be served if no more came.
+    So a caller with many sequences delays another caller's first one by a single sequence. Iteration follows the order
+    of service, without later arrivals.
     """
 
     def __init__(self) -> None:
         self._turns: dict[str, deque[Sequence]] = {}
-        """Each caller's sequences; the caller whose turn is next comes first."""
+        """Sequences by caller; the caller to serve next comes first."""
 
     def __iter__(self) -> Iterator[Sequence]:
         rounds = zip_longest(*self._turns.values())
@@ -26,18 +26,18 @@ class WaitingQueue:
         return sum(map(len, self._turns.values()))
 
     def add(self, sequence: Sequence) -> None:
-        """Puts the sequence behind those of its caller; a caller who had none waits for all others' turns."""
+        """Appends the sequence to its caller's; a new caller is served after all others."""
         self._turns.setdefault(sequence.request.caller, deque()).append(sequence)
 
     def serve(self, sequence: Sequence) -> None:
-        """Takes the sequence out because it is served: the next turn is another caller's."""
+        """Removes an admitted sequence, and moves its caller to the end of the round."""
         self.remove(sequence)
         caller = sequence.request.caller
         if caller in self._turns:
             self._turns[caller] = self._turns.pop(caller)
 
     def remove(self, sequence: Sequence) -> None:
-        """Takes the sequence out; its caller keeps the turn. Raises ValueError where it does not wait."""
+        """Removes a sequence; its caller keeps its place. Raises ValueError if it is not in the queue."""
         caller = sequence.request.caller
         own = self._turns.get(caller, deque())
         own.remove(sequence)

@@ -1,9 +1,9 @@
-"""Decides who is computed in the next step. Pure policy: it touches no model.
+"""Plans the next step: admission, cache changes and rows of the batch. Pure policy without a model.
 
-There are no phases. Each sequence has known tokens and computed tokens; a step gives rows, under one budget, so that
-the computed ones catch up with the known ones. Sequences that only lack their newest token come first, prompts share
-what is left of the budget in order of admission, and waiting sequences are admitted, their callers in turn, when all
-that they may need fits.
+There are no separate prefill and decode phases. Each sequence has known tokens and computed tokens; a step computes
+some of the difference, under a budget of rows. Decoding sequences (one uncomputed token) come first; prefills share the
+rest of the budget in order of admission. Waiting sequences are admitted round-robin by caller, when the cache has room
+for prompt and full answer.
 """
 
 from dataclasses import dataclass, field
@@ -14,18 +14,18 @@ from llm_inference_api.engine.queue import WaitingQueue
 from llm_inference_api.engine.sequence import Sequence
 
 MIN_SHARED_TOKENS = 32
-"""A prefix that another sequence is still computing is waited for when it saves at least this many rows."""
+"""Admission waits for a prefix that a running sequence is still computing if it saves at least this many rows."""
 
 
 class Truncate(NamedTuple):
-    """Drop what a seat of the key-value cache holds from a position on."""
+    """Cache change: drop the positions of a seat from `length` on."""
 
     seat: int
     length: int
 
 
 class CopyPrefix(NamedTuple):
-    """Let an empty seat share the first positions of another one."""
+    """Cache change: let the empty seat `target` share the first `length` positions of `source`."""
 
     source: int
     target: int
@@ -34,22 +34,22 @@ class CopyPrefix(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Known tokens of a sequence that the step computes."""
+    """Contiguous tokens of a sequence that the step computes."""
 
     sequence: Sequence
     start: int
-    """Position of the first one."""
+    """Position of the first token."""
     count: int
 
     @property
     def is_prompt(self) -> bool:
-        """Whether the tokens are the prompt's, not the answer's."""
+        """Whether this is prefill."""
         return self.start < self.sequence.prompt_length
 
 
 @dataclass(slots=True)
 class Plan:
-    """One step: first the changes to the key-value cache, in order, then the rows."""
+    """Plan of one step: the cache changes, to be applied in order, then the rows."""
 
     memory: list[Truncate | CopyPrefix] = field(default_factory=list)
     admitted: list[Sequence] = field(default_factory=list)
@@ -57,10 +57,16 @@ class Plan:
 
 
 class Scheduler:
-    """The waiting and the running sequences, and the seats that they use."""
+    """Holds the waiting and the running sequences, and assigns seats."""
 
     def __init__(self, cache: PrefixCache, slots: int, *, scoped_prefixes: bool = False) -> None:
-        """With `scoped_prefixes`, a sequence shares prefixes with those of its own caller only."""
+        """Creates a scheduler without sequences.
+
+        Args:
+            cache: The KV cache's bookkeeping.
+            slots: Largest number of running sequences.
+            scoped_prefixes: Whether prefixes are shared among sequences of the same caller only.
+        """
         self._scoped = scoped_prefixes
         self.cache = cache
         self.slots = slots
@@ -68,13 +74,13 @@ class Scheduler:
         self.running: list[Sequence] = []
 
     def add(self, sequence: Sequence) -> None:
-        """Puts the sequence into the queue."""
+        """Queues a sequence."""
         self.waiting.add(sequence)
 
     def schedule(self, budget: int) -> Plan:
-        """Returns the next step's plan, with about `budget` rows, and marks them as computed.
+        """Returns the next step's plan, with at most `budget` rows, and marks them as computed.
 
-        Each running sequence that lacks its newest token only has a row even where that exceeds the budget.
+        The budget is exceeded if there are more decoding sequences: each of them always gets its row.
         """
         plan = Plan()
         self._admit(plan)
@@ -85,7 +91,7 @@ class Scheduler:
         return plan
 
     def remove(self, sequence: Sequence) -> None:
-        """Takes the sequence out, wherever it is; what it computed stays as a prefix for others."""
+        """Removes a waiting or running sequence; its seat becomes idle and keeps its tokens as a prefix."""
         if sequence.seat is None:
             self.waiting.remove(sequence)
             return
@@ -123,7 +129,7 @@ class Scheduler:
         return sequence.request.caller if self._scoped else ""
 
     def _is_being_computed(self, sequence: Sequence, length: int) -> bool:
-        """Whether a running sequence is on its way through a longer prefix than the cache holds."""
+        """Whether a running sequence is computing a longer prefix than the one of `length` tokens in the cache."""
         for other in self.running:
             if other.computed < other.prompt_length and self._scope(other) == self._scope(sequence):
                 common = common_prefix(other.tokens, sequence.tokens, sequence.prompt_length - 1)
@@ -132,7 +138,10 @@ class Scheduler:
         return False
 
     def _make_room(self, plan: Plan, sequence: Sequence, source: Seat | None, length: int) -> bool:
-        """Empties idle seats until everything that the sequence may need is free; False where that is not enough."""
+        """Evicts idle seats until the sequence's cells are free, least recently used first.
+
+        Returns False, without evicting any, if that would not free enough.
+        """
         needed = sum(other.outstanding for other in self.running) + sequence.outstanding - length
         if self.cache.free < needed and self.cache.reclaimable(source, length) < needed:
             return False
@@ -160,7 +169,7 @@ class Scheduler:
         plan.admitted.append(sequence)
 
     def _choose_seat(self, source: Seat | None) -> Seat:
-        """Returns an empty seat, else the longest unused one that is not the source, else the source."""
+        """Returns an empty seat, else the least recently used one that is not the source, else the source."""
         idle = self.cache.idle_seats()
         empty = (seat for seat in idle if not seat.tokens)
         other = (seat for seat in idle if seat is not source)

@@ -1,34 +1,35 @@
-"""How many rows a step may have, so that it takes about as long as it should on this machine."""
+"""Row budget of a step, adapted so that a step takes about a target time on this machine."""
 
 _MIN_ROWS = 16
-"""Fewer rows than this waste a pass over the weights."""
+"""Smallest budget: a forward with fewer rows takes as long, since it is bound by reading the weights."""
 _FIRST_GUESS = 64
+"""Rows of a step before any was measured."""
 _STEP_WHILE_DECODING = 0.25
-"""Seconds. A prompt's chunk delays the next token of every running answer by this much."""
+"""Target seconds of a step while sequences decode: a chunk of prefill delays their next tokens by this much."""
 _STEP_ALONE = 1.0
-"""Seconds. A prompt's chunk delays cancellation and admission by this much."""
+"""Target seconds of a step without decoding sequences: a chunk delays cancellation and admission by this much."""
 _SHORTEST = 1e-6
-"""Seconds that a step takes at least, whatever the clock says."""
+"""Lower bound of a measured step in seconds, against clocks of low resolution."""
 _WEIGHT = 0.3
-"""Of the newest step in the moving average."""
+"""Weight of the newest step in the moving average."""
 
 
 class StepBudget:
-    """Learns the seconds that a row takes from the steps that have been made."""
+    """Estimates the seconds per row by an exponential moving average over the steps."""
 
     def __init__(self, batch_tokens: int) -> None:
         self._batch_tokens = batch_tokens
         self._seconds_per_row: float | None = None
 
     def rows(self, *, decoding: bool) -> int:
-        """Returns the rows of the next step; `decoding` says whether answers wait for their next token."""
+        """Returns the row budget of the next step; `decoding` tells whether any sequence is decoding."""
         if self._seconds_per_row is None:
             return min(_FIRST_GUESS, self._batch_tokens)
         target = _STEP_WHILE_DECODING if decoding else _STEP_ALONE
         return max(_MIN_ROWS, min(self._batch_tokens, round(target / self._seconds_per_row)))
 
     def observe(self, rows: int, seconds: float) -> None:
-        """Notes how long a step took. Steps with few rows are left out: they cost a pass over the weights, not rows."""
+        """Records the duration of a step. Steps with few rows are ignored: they are bound by reading the weights."""
         if rows < _MIN_ROWS:
             return
         newest = max(seconds, _SHORTEST) / rows

@@ -1,1 +1,1 @@
-"""Constraints and masks, tried in a process that can be ended."""
+"""Constraints compiled to token masks, after a trial compilation in a child process."""

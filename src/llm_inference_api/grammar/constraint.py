@@ -1,7 +1,7 @@
-"""What the text of an answer must match, compiled for one model's tokens with llguidance.
+"""Constraints compiled with llguidance, and the token masks that they give.
 
-llguidance bounds its own work, and what it does not bound is bounded here: what exceeds a limit is an error of the
-request. Masks are computed beside the engine's thread, so that one that takes long is no slow step for others.
+llguidance limits most of its own work; this module limits the rest. A constraint that exceeds a limit is rejected.
+Masks are computed on a thread pool, so that a slow one does not delay the steps of other sequences.
 """
 
 import json
@@ -24,29 +24,40 @@ from llm_inference_api.requests.constraint import Constraint, Language
 TokenIds = npt.NDArray[np.int32]
 
 _LARGEST_MULTIPLE = 10_000
-"""Of all `multipleOf` of a constraint together. Each becomes an automaton of so many states, which no fuel bounds."""
+"""Limit on the sum of all `multipleOf` in a constraint. Each becomes an automaton with that many states, which
+uses none of llguidance's fuel."""
 _MOST_PATTERNS = 50
-"""In all `patternProperties` of a constraint together. llguidance compares each with each, which no fuel bounds."""
+"""Limit on the number of `patternProperties` in a constraint. llguidance compares them pairwise, without using fuel."""
 _MULTIPLE = re.compile(r'"multipleOf"\s*:\s*([-+.0-9eE]{1,40})')
 _EMBEDDED = re.compile(r"(?:^|%json)\s*(?=\{)")
-"""Before a schema: one that is the whole constraint, or one in a grammar."""
+"""Start of a schema: the whole constraint, or a `%json` in a grammar."""
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _JSON_OPTIONS: dict[str, Any] = {"whitespace_pattern": r"\n?[ ]{0,32}"}
-"""Bounded white space: small models fall into endless indentation."""
+"""White space is limited, because small models tend to generate endless indentation."""
 _LONGEST_REASON = 500
+"""Characters of llguidance's error in a message."""
 _EXCERPT = re.compile(r"\n *\d+ \|")
-"""Where llguidance begins to show the grammar around a problem."""
+"""Start of the grammar excerpt in llguidance's errors."""
 
 
-_beside = ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)) // 2), "mask")
-"""Computes masks while the engine computes scores: llguidance lets other threads run meanwhile."""
+_executor = ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)) // 2), "mask")
+"""Computes masks concurrently with forwards; llguidance releases the GIL."""
 
 
 class TokenMask:
-    """The tokens that may come next in one answer."""
+    """An `engine.backend.Mask`: the tokens that a constraint allows next in one sequence."""
 
     def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer, field: str) -> None:
-        """Raises InvalidFieldError where no text at all can match."""
+        """Computes the first mask.
+
+        Args:
+            matcher: The compiled constraint; owned by this mask.
+            tokenizer: The model's tokenizer.
+            field: Name of the request's field, for errors.
+
+        Raises:
+            InvalidFieldError: No text can match.
+        """
         self._matcher = matcher
         self._field = field
         self._read = _Reader(matcher, tokenizer)
@@ -55,22 +66,25 @@ class TokenMask:
         self._next.set_result(self._compute())
 
     def is_ready(self) -> bool:
-        """Returns whether `allowed` has its answer already."""
+        """See `Mask.is_ready`."""
         return self._next.done()
 
     def allowed(self) -> TokenIds:
-        """Returns the ids of the tokens that may come next, in order; those that end an answer where it is complete.
+        """Returns the allowed token ids in ascending order, shape [count].
 
-        Raises InvalidFieldError where the text cannot be continued to one that matches.
+        End-of-generation tokens are among them if the text is complete. Blocks until the mask is computed.
+
+        Raises:
+            InvalidFieldError: The text cannot be continued to one that matches.
         """
         return self._next.result()
 
     def accept(self, token: int) -> None:
-        """Notes the token that was chosen among the allowed ones, and begins to compute those after it."""
-        self._next = _beside.submit(self._advance, token)
+        """Advances by the sampled token, and starts to compute the next mask in the background."""
+        self._next = _executor.submit(self._advance, token)
 
     def matches(self, text: str) -> bool:
-        """Returns whether this, as a whole answer, matches."""
+        """See `Mask.matches`."""
         return self._read.matches(text)
 
     def _advance(self, token: int) -> TokenIds:
@@ -91,7 +105,7 @@ class TokenMask:
 
 
 class _Reader:
-    """Says of longer and longer beginnings of one text whether they match, and reads each part of it once."""
+    """Checks growing prefixes of one text for a match; each character is consumed once."""
 
     def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer) -> None:
         self._start = matcher.deep_copy()
@@ -104,7 +118,7 @@ class _Reader:
         self._fits = True
 
     def matches(self, text: str) -> bool:
-        """Returns whether the text matches."""
+        """Returns whether the text is a complete match."""
         if not text.startswith(self._text):
             self._begin()
         tokens = self._tokenizer.greedy_tokenize(text[len(self._text) :])
@@ -114,19 +128,20 @@ class _Reader:
 
 
 class Grammars:
-    """Compiles constraints for one model's tokens."""
+    """Compiles constraints for one model's vocabulary."""
 
     def __init__(self, tokenizer: LLTokenizer, trial: Trial) -> None:
         self._tokenizer = tokenizer
         self._trial = trial
 
     def mask(self, constraint: Constraint) -> TokenMask:
-        """Returns the mask for a new answer.
+        """Compiles a constraint and returns the mask of a new sequence.
 
-        Raises InvalidFieldError where nothing can match, for lack of sense, and where compiling costs too much.
+        Raises:
+            InvalidFieldError: The constraint is invalid, matches no text, or is too expensive to compile.
         """
         if constraint.words is not None:
-            self.mask(constraint.words)  # What is wrong with it is said of its own field.
+            self.mask(constraint.words)  # Its errors must name its own field.
         grammar = _checked_grammar(constraint)
         if problem := self._problem(grammar, constraint.field):
             raise InvalidFieldError(constraint.field, _reason(problem))
@@ -136,10 +151,16 @@ class Grammars:
         return TokenMask(matcher, self._tokenizer, constraint.field)
 
     def json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
-        """Returns the schema, which the field of a request has, as part of a grammar.
+        """Returns the schema for use inside a grammar, with llguidance's options under `x-guidance`.
 
-        Where it is not strict, keywords that cannot be followed restrict nothing; neither does a schema without sense.
-        Raises InvalidFieldError where to find that out would cost too much.
+        Args:
+            schema: A JSON schema.
+            field: Name of the request's field that has the schema, for errors.
+            strict: Whether unsupported keywords are errors when the grammar is compiled. Otherwise they are ignored,
+                and an invalid schema is replaced by one that matches any object.
+
+        Raises:
+            InvalidFieldError: The schema exceeds a limit, or is too expensive to compile.
         """
         _check_unbounded(json.dumps(schema), field)
         schema = exact(schema)
@@ -158,7 +179,7 @@ class Grammars:
 
 
 def _checked_grammar(constraint: Constraint) -> str:
-    """Returns the constraint as llguidance wants it. Raises InvalidFieldError where it makes no sense."""
+    """Returns the constraint as an llguidance grammar. Raises InvalidFieldError if it is invalid."""
     _check_unbounded(constraint.source, constraint.field)
     try:
         return _grammar(constraint)
@@ -169,7 +190,7 @@ def _checked_grammar(constraint: Constraint) -> str:
 
 
 def _check_unbounded(source: str, field: str) -> None:
-    """Raises InvalidFieldError where the constraint has too much of what llguidance does not bound itself."""
+    """Raises InvalidFieldError if the constraint exceeds a limit that llguidance does not have itself."""
     if _patterns(source) > _MOST_PATTERNS:
         raise InvalidFieldError(field, f"cannot be followed: it has more than {_MOST_PATTERNS} patternProperties")
     plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), source)
@@ -178,7 +199,7 @@ def _check_unbounded(source: str, field: str) -> None:
 
 
 def _patterns(source: str) -> int:
-    """Returns how many patternProperties the schemas have that begin anywhere in the text."""
+    """Returns the number of patternProperties in all schemas of the source."""
     found = 0
 
     def count(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -191,17 +212,17 @@ def _patterns(source: str) -> int:
         try:
             decoder.raw_decode(source, start.end())
         except (ValueError, RecursionError):
-            continue  # What is wrong with it is said where it is compiled.
+            continue  # Compiling it reports the error.
     return found
 
 
 def _states(number: str) -> int:
-    """Returns the states of an automaton that accepts the multiples of a number."""
+    """Returns the number of states of an automaton that accepts the multiples of a decimal number."""
     try:
         value = abs(Decimal(number)).normalize()
         digits = value.scaleb(-min(0, int(value.as_tuple().exponent)))
     except ArithmeticError:
-        return 0  # What is wrong with it is llguidance's to say.
+        return 0  # llguidance reports the error.
     return int(min(digits, Decimal(2 * _LARGEST_MULTIPLE)))
 
 
@@ -239,6 +260,6 @@ def _own_grammar(constraint: Constraint) -> str:
 
 
 def _reason(text: str) -> str:
-    """Returns what llguidance says of a constraint, without the excerpt that it repeats."""
+    """Returns llguidance's error on one line, without its excerpt of the grammar."""
     lines = [line.strip() for line in _EXCERPT.split(text, maxsplit=1)[0].splitlines()]
     return "cannot be followed: " + " ".join(filter(None, lines))[:_LONGEST_REASON]

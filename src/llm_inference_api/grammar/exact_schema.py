@@ -1,28 +1,28 @@
-"""JSON schemas in words that llguidance follows exactly.
+"""Rewrites JSON schemas to work around inaccuracies of llguidance.
 
-llguidance 1.9 allows a few texts that are not valid: an excluded integer where both bounds have its integer part, and
-29 February of any year. What is said here besides forbids them.
+llguidance 1.9 accepts some invalid texts: the excluded integer of exclusiveMinimum or exclusiveMaximum if both bounds
+have the same integer part, and 29 February in any year. The rewritten schemas exclude them.
 """
 
 from typing import Any
 
 _MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
-"""Keywords with schemas by name."""
+"""Keywords whose value is an object of schemas."""
 _VALUES = frozenset({"const", "enum", "default", "examples"})
-"""Keywords with values, which are no schemas whatever they look like."""
+"""Keywords whose value is data, not a schema, and must not be rewritten."""
 _BESIDE = 1e-9
-"""How far beside an excluded integer the numbers begin."""
+"""Distance by which an excluded integer bound is moved."""
 _MOST = 10**6
-"""Above this, floating-point numbers are less dense."""
+"""Largest bound that is moved: above it, `_BESIDE` comes near the spacing of float64."""
 
 _YEAR = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
 _FOURTH = "(0[48]|[2468][048]|[13579][26])"
 _DAY = f"^({_YEAR}-(0[13-9]|1[0-2]|02-[01]|02-2[0-8])|([0-9]{{2}}{_FOURTH}|{_FOURTH}00)-02-29)"
-"""How a day that exists begins, as far as the format does not see to it."""
+"""Start of a valid date, for what llguidance's `date` format does not check: leap years and year 0."""
 
 
 def exact(schema: Any) -> Any:
-    """Returns the schema so that llguidance allows valid texts only; what is no schema is returned as it is."""
+    """Returns a rewritten copy of the schema; anything but an object or a list is returned unchanged."""
     if isinstance(schema, list):
         return [exact(item) for item in schema]
     if not isinstance(schema, dict):
@@ -46,7 +46,7 @@ def _inner(key: str, value: Any) -> Any:
 
 
 def _exclude(schema: dict[str, Any], keyword: str, sign: int) -> None:
-    """Moves an excluded integer, from which the numbers lead away from 0, a little in that direction."""
+    """Moves an exclusive integer bound by `_BESIDE` in the direction of `sign`, if that is away from 0."""
     bound = schema.get(keyword)
     if isinstance(bound, int | float) and not isinstance(bound, bool) and 0 <= bound * sign <= _MOST and bound % 1 == 0:
         schema[keyword] = bound + sign * _BESIDE

@@ -1,6 +1,6 @@
-"""Grammars for answers that call tools, where the request does not leave that to the model.
+"""Constraints for answers with tool calls.
 
-They are Lark with llguidance's additions (https://github.com/guidance-ai/llguidance, docs/syntax.md).
+Grammars are in llguidance's dialect of Lark (https://github.com/guidance-ai/llguidance, docs/syntax.md).
 """
 
 import json
@@ -29,25 +29,33 @@ class SchemaWriter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How calls are put together. All parts are Lark."""
+    """Syntax of tool calls in a tool format. All strings are Lark."""
 
     trigger: str
-    """What tells calls from words; empty where calls begin at once."""
+    """Marker that starts a call; empty if calls have none."""
     before: str
     between: str
     after: str
     call_start: str
     call_end: str
     repeats_trigger: bool = False
-    """Whether each call has the trigger, or one stands before all."""
+    """Whether each call has the trigger, instead of one before all calls."""
 
 
 def tool_constraint(
     use: ToolUse, form: ToolFormat, terminal: Terminal, write: SchemaWriter, words: Constraint | None = None
 ) -> Constraint:
-    """Returns what restricts an answer to words and calls of these tools, as far as the request leaves it free.
+    """Returns the constraint of an answer that may or must call tools.
 
-    `words` is what restricts an answer that calls none. Raises InvalidFieldError where a schema costs too much.
+    Args:
+        use: The tools, and whether a call is required and parallel calls are allowed.
+        form: The model's tool format.
+        terminal: Returns a marker as a Lark terminal.
+        write: Returns a JSON schema for use in a grammar.
+        words: Constraint of an answer without calls; None if it is free.
+
+    Raises:
+        InvalidFieldError: A tool's schema is too expensive to compile.
     """
     start = _start(use, _form(form, terminal), has_words=words is not None)
     tools = use.callable
@@ -56,7 +64,7 @@ def tool_constraint(
     rules = (_call_rules(index, tool.name, schemas[index], form, terminal) for index, tool in enumerate(tools))
     calls = list(chain.from_iterable(rules))
     source = "\n".join([*start, f"call: {names}", *calls, "TEXT: /(.|\\n)*/"])
-    # Words that no answer can have are left out: a grammar must use what it names.
+    # Only included if the start rule refers to it: llguidance rejects unused grammars.
     needed = words if use.mode is ToolMode.AUTO else None
     return Constraint(Language.LARK, source, "tools", words=needed)
 
@@ -105,12 +113,12 @@ def _calls(use: ToolUse, form: _Form) -> str:
 def _free(use: ToolUse, form: _Form) -> list[str]:
     more = f"({form.between} call)*" if use.parallel else ""
     if not form.trigger:
-        # Words do not begin like a call.
+        # Without a trigger, an answer is text unless it starts like a call.
         return [f"start: words | call {more}", "words: /([^{ \\n](.|\\n)*)?/"]
     head = up_to("head", form.trigger)
     if not form.repeats_trigger:
         return [f"start: TEXT | head {form.before} call {more} {form.after}", head]
-    # Where one call only is wanted it comes last: what follows it could hold the text of a second one.
+    # Without parallel calls, nothing may follow the call: TEXT could match a second one.
     return ["start: (head call)* TEXT" if use.parallel else "start: TEXT | head call", head]
 
 

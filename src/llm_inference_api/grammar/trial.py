@@ -1,6 +1,6 @@
-"""Compiles a grammar on trial, in a process that can be ended: llguidance bounds neither all the time nor the memory.
+"""Trial compilation of grammars in a child process with limited time and memory, which llguidance itself lacks.
 
-A schema of 2 kB, 40 patterns of which a text must match all, keeps llguidance 1.9 busy for minutes and takes gigabytes.
+For example, a 2 kB schema with 40 patterns in `allOf` takes llguidance 1.9 minutes and gigabytes to compile.
 """
 
 import hashlib
@@ -19,37 +19,45 @@ from typing import NamedTuple
 from llm_inference_api.grammar import trial_process
 
 _MOST_SECONDS = 20.0
-"""For an answer, on the wall's clock: the process bounds its processor time itself, which a busy machine gives late."""
+"""Wall-clock timeout of a trial in seconds. The child limits its own CPU time, which takes longer on a busy machine."""
 _START_SECONDS = 60.0
+"""Timeout of the child's start."""
 _REFUSED_SECONDS = 60.0
-"""How long a costly grammar is refused without another try."""
+"""Seconds for which a too expensive grammar is rejected without another trial."""
 _MOST_KNOWN = 1024
+"""Size of the LRU cache of results."""
 
 
 class TooCostlyError(Exception):
-    """A grammar takes too long, or too much memory, to compile."""
+    """Compiling a grammar exceeds the limit of time or memory."""
 
 
 class _Known(NamedTuple):
-    """What a try has found: what is wrong with a grammar, None where it costs too much."""
+    """Cached result of a trial."""
 
     problem: str | None
+    """llguidance's error, empty if the grammar is valid; None if it is too expensive."""
     until: float
-    """When the grammar is worth another try, on the monotonic clock."""
+    """Monotonic time at which the result expires."""
 
 
 class Trial:
-    """Tries grammars for one model's tokens, each once. For one thread at a time."""
+    """Compiles grammars on trial for one model's vocabulary, and caches the results. Not thread-safe."""
 
     def __init__(self, size: int, special: Mapping[int, bytes]) -> None:
-        """`special` has the tokens, among `size`, that grammars may name, and their texts."""
+        """Creates a trial; the child process is started by the first grammar.
+
+        Args:
+            size: Size of the vocabulary.
+            special: Bytes of the special tokens, which grammars can refer to, by token id.
+        """
         self._vocabulary = json.dumps((size, {token: text.decode("latin-1") for token, text in special.items()}))
         self._process: subprocess.Popen[str] | None = None
         self._ending: Callable[[], object] | None = None
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
     def problem(self, grammar: str) -> str:
-        """Returns what is wrong with the grammar, empty where nothing is. Raises TooCostlyError."""
+        """Returns llguidance's error for the grammar, or an empty string. Raises TooCostlyError."""
         key = hashlib.sha256(grammar.encode("utf-8", "surrogatepass")).digest()
         known = self._known.pop(key, None)
         if known is None or known.until < time.monotonic():
@@ -63,17 +71,17 @@ class Trial:
 
     def _try(self, grammar: str) -> _Known:
         problem = self._ask(grammar)
-        # A machine that stood still makes any grammar late.
+        # A timeout expires, because a stalled machine may have caused it.
         return _Known(problem, math.inf if problem is not None else time.monotonic() + _REFUSED_SECONDS)
 
     def close(self) -> None:
-        """Ends the process; the next grammar starts another. It ends by itself when nothing refers to this any more."""
+        """Kills the child process; the next grammar starts a new one. Also happens on garbage collection."""
         if self._ending is not None:
             self._ending()
         self._process = None
 
     def _ask(self, grammar: str) -> str | None:
-        """Returns what is wrong with the grammar; None where the process found no answer in time, or died of it."""
+        """Returns the child's result for the grammar; None if it timed out or the child died."""
         if self._process is None or self._process.poll() is not None:
             self._process = self._start()
         answer = _exchange(self._process, json.dumps(grammar), _MOST_SECONDS)
@@ -89,7 +97,7 @@ class Trial:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            start_new_session=True,  # Ctrl-C reaches the whole terminal; the server decides what it means.
+            start_new_session=True,  # Ctrl-C signals the whole process group; the server handles it.
         )
         if _exchange(process, self._vocabulary, _START_SECONDS) is None:
             _end(process)
@@ -100,12 +108,12 @@ class Trial:
 
 def _end(process: subprocess.Popen[str]) -> None:
     process.kill()
-    with suppress(BrokenPipeError), process:  # What it was not told any more.
+    with suppress(BrokenPipeError), process:  # Closing stdin flushes input that the child did not read.
         process.wait()
 
 
 def _exchange(process: subprocess.Popen[str], line: str, seconds: float) -> str | None:
-    """Returns the answer to a line; None where there is none in time."""
+    """Writes a line to the child and returns its decoded answer; None on timeout or end of file."""
     assert process.stdin is not None
     assert process.stdout is not None
     with suppress(BrokenPipeError):

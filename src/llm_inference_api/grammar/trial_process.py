@@ -1,6 +1,7 @@
-"""The process in which grammars are compiled on trial: what costs too much ends it, and nothing else.
+"""Child process that compiles grammars on trial. Exceeding a limit kills this process only.
 
-It reads a line with the vocabulary, then a line for each grammar, and answers each with a line: all of them JSON.
+Protocol: JSON lines on stdin and stdout. The first line has the vocabulary; each further line has a grammar. Each line
+is answered by one line.
 """
 
 import json
@@ -11,16 +12,17 @@ import sys
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
 LIMITS = LLParserLimits(verbose_errors=False, initial_lexer_fuel=300_000)
-"""The fuel bounds most of what compiling takes, to about 0.2 s; whether patterns have a text in common it does not."""
+"""The lexer fuel limits most of the compilation to about 0.2 s, but not the intersection of patterns."""
 _MOST_MEMORY = 1 << 30
+"""Bytes of address space."""
 _MOST_SECONDS = 1.0
-"""Of processor time for a grammar: on a busy machine the same grammars are refused as on an idle one."""
+"""CPU time per grammar. Unlike wall-clock time, it does not depend on the machine's load."""
 
 
 class _Vocabulary:
-    """As many tokens as the model has, those with a meaning of their own at their places.
+    """Reduced vocabulary of the model's size: special tokens at their ids, and one token per byte.
 
-    Of the others, all but the single bytes are empty: how long a grammar takes to compile does not depend on them.
+    All other tokens are empty, since the time to compile a grammar does not depend on them.
     """
 
     bos_token_id = None
@@ -34,30 +36,30 @@ class _Vocabulary:
         self.eos_token_id = next(iter(special), 0)
 
     def __call__(self, text: str) -> list[int]:
-        """Returns the tokens of the text, each a byte."""
+        """Returns the token ids of the text, one per byte."""
         return [self.tokens.index(bytes([byte])) for byte in text.encode()]
 
 
 def main() -> None:
-    """Serves until the other side closes the input."""
+    """Compiles grammars until stdin is closed."""
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     size, special = json.loads(sys.stdin.readline())
     vocabulary = _Vocabulary(size, {int(token): text.encode("latin-1") for token, text in special.items()})
     tokenizer = LLTokenizer(TokenizerWrapper(vocabulary), slices=[])
-    _say("ready")
+    _write("ready")
     for line in sys.stdin:
         _limit_time()
         matcher = LLMatcher(tokenizer, json.loads(line), log_level=0, limits=LIMITS)
-        _say(matcher.get_error() if matcher.is_error() else "")
+        _write(matcher.get_error() if matcher.is_error() else "")
 
 
 def _limit_time() -> None:
-    """Lets SIGPROF, whose default is to end the process, come after so much more processor time of all its threads."""
+    """Restarts the CPU time limit of all threads; SIGPROF, whose default action ends the process, fires at its end."""
     signal.setitimer(signal.ITIMER_PROF, _MOST_SECONDS)
 
 
-def _say(text: str) -> None:
+def _write(text: str) -> None:
     sys.stdout.write(json.dumps(text) + "\n")
     sys.stdout.flush()
 

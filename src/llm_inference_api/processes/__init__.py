@@ -1,1 +1,1 @@
-"""Child processes: the handle on one, and the child's side of the pipe."""
+"""Child processes: the parent's handle, and the child's side of the pipe."""

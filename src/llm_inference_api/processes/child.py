@@ -1,6 +1,6 @@
 """The service's handle on a child process: start it, exchange messages over a pipe, kill it.
 
-End of file is a message too: for the child that the service is gone, for the service that the child is.
+End of file on the pipe means that the other process has exited.
 """
 
 import asyncio
@@ -17,40 +17,45 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 Target = Callable[[Connection, Any], None]
-"""Runs in the child, with its side of the pipe and the job."""
+"""Entry point of the child; called with its side of the pipe and the job."""
 Messages = asyncio.Queue[Any]
-"""What the child says, in order; `Exited` at the end."""
+"""The child's messages in order; the last item is `Exited`."""
 
 _EXIT_WAIT = 5.0
-"""Seconds that a child may take to exit after it has closed its pipe."""
+"""Seconds between the end of the pipe and a kill, if the child has not exited by itself."""
 _KILL_WAIT = 5.0
-"""Seconds that the system may take to end a killed process; one in a hung system call takes longer."""
+"""Seconds to wait for a killed process; one in an uninterruptible system call takes longer."""
 _END = object()
-"""In the outbox: nothing more is written."""
+"""Sentinel in the outbox that stops the writer thread."""
 
 logger = logging.getLogger(__name__)
 
 
 class Exited(NamedTuple):
-    """In place of a message, as the last one: the child has exited."""
+    """Last item of `Messages`: the child has exited."""
 
     how: str
-    """For people, such as `exit code 1`."""
+    """Human-readable, such as `exit code 1`."""
 
 
 class ChildProcess:
-    """One spawned process and both directions of its pipe. All methods belong to the event loop's thread.
+    """One spawned process and its duplex pipe. Not thread-safe: call all methods on the event loop's thread.
 
-    One thread starts the process, reads its messages and waits for its exit; another one writes. So the loop waits
-    neither for a child that does not read nor for one that does not exit, and wakes once for each message.
+    One thread starts the process, reads its messages and waits for its exit; another one writes. So the loop never
+    blocks on a child that does not read or does not exit.
     """
 
     def __init__(
         self, target: Target, job: object, name: str, on_message: Callable[[Any], None], on_exit: Callable[[str], None]
     ) -> None:
-        """Takes callbacks for each message, in order, and then for the exit, described for people.
+        """Creates the handle; the process is started by `start`. Both callbacks run in the event loop.
 
-        The loop calls both. A process that could not be started has no exit.
+        Args:
+            target: Entry point of the child.
+            job: Picklable argument of the target.
+            name: Name of the process and its threads, for logs.
+            on_message: Called with each message of the child, in order.
+            on_exit: Called last, with a human-readable cause; not called if the process could not be started.
         """
         self.gone = asyncio.Event()
         """Set when the process has exited, just before `on_exit` is called."""
@@ -67,30 +72,35 @@ class ChildProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process id, once there is one."""
+        """Process id; None before the process is started."""
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
-        """Starts the process; may be called once. Raises OSError or RuntimeError where the system has no room."""
+        """Starts the process; may be called once.
+
+        Raises:
+            OSError: The system cannot create the process or the pipe.
+            RuntimeError: The system cannot create a thread.
+        """
         self._started = self._loop.create_future()
         threading.Thread(target=self._follow, name=f"{self._name}-reader", daemon=True).start()
         await asyncio.shield(self._started)
 
     def send(self, message: object) -> None:
-        """Sends the message after those before it; one to a process that is gone is lost, as the exit says."""
+        """Queues a message; it is dropped if the process has exited."""
         self._outbox.put(message)
 
     def kill(self, cause: str = "") -> None:
-        """Ends the process at once, or as soon as it is started. The first cause that is given describes its exit."""
+        """Kills the process now, or as soon as it is started. `on_exit` gets the first non-empty cause."""
         self._killed = True
         self._cause = self._cause or cause
         if self._process is not None:
             self._process.kill()
 
     async def close(self) -> None:
-        """Kills the process, if it was started, and returns when it has exited.
+        """Kills the process, if it was started, and waits for its exit.
 
-        Returns too, and logs an error, where the system cannot end it within `_KILL_WAIT` seconds.
+        Logs an error and returns if it has not exited within `_KILL_WAIT` seconds.
         """
         if self._started is None:
             return
@@ -102,10 +112,10 @@ class ChildProcess:
             async with asyncio.timeout(_KILL_WAIT):
                 await self.gone.wait()
         except TimeoutError:
-            logger.error("%s (process %s) was killed %g s ago and is still there", self._name, self.pid, _KILL_WAIT)  # noqa: TRY400 - where the loop waited says nothing
+            logger.error("%s (process %s) has not exited %g s after it was killed", self._name, self.pid, _KILL_WAIT)  # noqa: TRY400 - the traceback only shows this wait
 
     def _follow(self) -> None:
-        """Runs in a thread of its own, from the start of the process to its exit."""
+        """Body of the reader thread: from the start of the process to its exit."""
         assert self._started is not None
         try:
             process, connection = self._launch()
@@ -120,29 +130,29 @@ class ChildProcess:
     def _launch(self) -> tuple[SpawnProcess, Connection]:
         process, connection = self._spawn()
         self._process = process
-        if self._killed:  # By a call that saw no process yet.
+        if self._killed:  # `kill` was called before the process existed.
             process.kill()
         writer = (connection, self._outbox)
         try:
             threading.Thread(target=_write, args=writer, name=f"{self._name}-writer", daemon=True).start()
-        except RuntimeError:  # The system has no room for a thread.
+        except RuntimeError:  # The system cannot create a thread.
             process.kill()
             process.join()
             raise
         return process, connection
 
     def _read(self, connection: Connection) -> None:
-        """Returns when the child has closed the pipe, or the loop has ended."""
+        """Forwards messages until the child closes the pipe or the event loop is closed."""
         try:
             while self._tell(self._on_message, connection.recv()):
                 pass
         except (EOFError, OSError):
             return
         except Exception:
-            logger.exception("%s sent what cannot be read; its process ends", self._name)
+            logger.exception("%s sent a message that cannot be unpickled; its process is stopped", self._name)
 
     def _tell(self, callback: Callable[..., object], *arguments: object) -> bool:
-        """Lets the loop call back; returns False where it has ended, so that nobody is left to be told."""
+        """Schedules a callback in the event loop; returns False if the loop is closed."""
         try:
             self._loop.call_soon_threadsafe(callback, *arguments)
         except RuntimeError:
@@ -154,17 +164,17 @@ class ChildProcess:
     def _refuse_start(self, error: Exception) -> None:
         assert self._started is not None
         self._started.set_exception(error)
-        self._started.exception()  # Nobody may be left to be told: asyncio would complain of that.
+        self._started.exception()  # Marks it as retrieved: without an awaiter, asyncio would log it as unhandled.
 
     def _end(self, exit_code: int | None) -> None:
         self.gone.set()
-        ours = bool(self._cause) and exit_code == -signal.SIGKILL
-        self._on_exit(self._cause if ours else _describe_exit(exit_code))
+        killed_by_us = bool(self._cause) and exit_code == -signal.SIGKILL
+        self._on_exit(self._cause if killed_by_us else _describe_exit(exit_code))
 
 
 @asynccontextmanager
 async def running(target: Target, job: object, name: str) -> AsyncIterator[Messages]:
-    """Runs a child that gets nothing but its job, and kills it at the end of the block. Yields its messages."""
+    """Runs a child within the block, without messages to it, and kills it at the end. Yields the child's messages."""
     messages = Messages()
     child = ChildProcess(target, job, name, messages.put_nowait, lambda how: messages.put_nowait(Exited(how)))
     try:
@@ -175,7 +185,7 @@ async def running(target: Target, job: object, name: str) -> AsyncIterator[Messa
 
 
 def spawn(target: Target, job: object, name: str) -> tuple[SpawnProcess, Connection]:
-    """Starts the child, and returns it with the service's side of the pipe."""
+    """Spawns the child; returns its process and the parent's side of the pipe."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     with theirs:
@@ -185,15 +195,15 @@ def spawn(target: Target, job: object, name: str) -> tuple[SpawnProcess, Connect
 
 
 def _write(connection: Connection, outbox: SimpleQueue[Any]) -> None:
-    """Runs in a thread of its own until `_END`, then closes the pipe, which nobody reads any more."""
+    """Body of the writer thread: writes messages until `_END`, then closes the pipe."""
     with connection:
         while (message := outbox.get()) is not _END:
-            with suppress(OSError):  # The reader sees the end of the child too, and says so.
+            with suppress(OSError):  # The reader thread sees the end of the pipe too and reports it.
                 connection.send(message)
 
 
 def _reap(process: SpawnProcess) -> int | None:
-    """Returns the exit code of a child whose pipe is at its end; one that does not exit by itself is killed."""
+    """Waits for the exit of a child that has closed its pipe, kills it after `_EXIT_WAIT`; returns the exit code."""
     process.join(_EXIT_WAIT)
     if process.exitcode is None:
         process.kill()
@@ -202,6 +212,8 @@ def _reap(process: SpawnProcess) -> int | None:
 
 
 def _describe_exit(code: int | None) -> str:
+    if code == -signal.SIGKILL:
+        return f"killed by signal {-code}, by the out-of-memory killer or a user"
     if code is not None and code < 0:
-        return f"killed by signal {-code}" + (", for lack of memory or by hand" if code == -signal.SIGKILL else "")
+        return f"killed by signal {-code}"
     return f"exit code {code}"

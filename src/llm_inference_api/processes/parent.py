@@ -1,4 +1,4 @@
-"""A child process's side of its pipe to the service that started it."""
+"""A child process's side of the pipe to its parent."""
 
 import os
 import signal
@@ -8,19 +8,18 @@ from typing import Any
 
 
 class Parent:
-    """The service. Its end is this process's end too: nobody is left for what it computes.
+    """Connection to the parent process. If the parent exits, so does this process.
 
-    That end is `os._exit`: another thread may be inside C code, where nothing can interrupt it. `send` may be called by
-    several threads.
+    It exits by `os._exit`, since another thread may be in C code that cannot be interrupted. `send` is thread-safe.
     """
 
     def __init__(self, connection: Connection) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the server decides about it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C signals the whole process group; the parent handles it.
         self._connection = connection
         self._lock = threading.Lock()
 
     def send(self, message: object) -> None:
-        """Sends the message."""
+        """Sends a message; ends this process if the parent has exited."""
         try:
             with self._lock:
                 self._connection.send(message)
@@ -28,14 +27,14 @@ class Parent:
             os._exit(0)
 
     def receive(self) -> Any:
-        """Returns the next message; waits where there is none."""
+        """Waits for and returns the next message; ends this process if the parent has exited."""
         try:
             return self._connection.recv()
         except (EOFError, OSError):
             os._exit(0)
 
     def watch(self) -> None:
-        """Lets the process end with the service although it receives nothing; for children that get only their job."""
+        """Starts a thread that ends this process when the parent exits; for children that never call `receive`."""
         threading.Thread(target=self._wait_for_end, name="parent-watch", daemon=True).start()
 
     def _wait_for_end(self) -> None:

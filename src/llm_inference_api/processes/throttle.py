@@ -1,11 +1,11 @@
-"""Limits how often something is reported."""
+"""Rate limit for reports."""
 
 import time
 from collections.abc import Callable
 
 
 class Throttle:
-    """Passes once an interval, of whatever length in seconds. For one thread."""
+    """Passes at most once per interval, given in seconds. Not thread-safe."""
 
     def __init__(self, interval: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = interval
@@ -13,7 +13,7 @@ class Throttle:
         self._passed_at = float("-inf")
 
     def passes(self) -> bool:
-        """Returns whether the interval is over since the last call that returned True."""
+        """Returns whether the interval has elapsed since the last call that returned True."""
         now = self._clock()
         if now - self._passed_at < self._interval:
             return False

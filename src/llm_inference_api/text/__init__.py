@@ -1,1 +1,1 @@
-"""Chat templates and tokens."""
+"""Chat templates, tokenizers and stop strings."""

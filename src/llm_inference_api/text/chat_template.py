@@ -1,6 +1,6 @@
-"""Renders a chat with the model's own template, and keeps what people say from being taken for structure.
+"""Renders chats with the model's Jinja template, and escapes control tokens in the messages.
 
-A template is code from the model file: it runs in Jinja's immutable sandbox.
+A template is code from the model file, so it runs in Jinja's immutable sandbox.
 """
 
 import json
@@ -28,21 +28,28 @@ Messages = Sequence[Message]
 
 
 class TemplateRefusalError(Exception):
-    """What a template says with `raise_exception`, for example of the order of roles."""
+    """Raised by a template's `raise_exception`, for example for an invalid order of roles."""
 
 
 class ChatTemplate:
-    """The template of one model."""
+    """Chat template of one model."""
 
     def __init__(self, source: str | None, bos: str, eos: str, control_texts: Sequence[str]) -> None:
-        """Takes None for a model without a template; its chats become `role: content` lines.
+        """Compiles the template.
 
-        Raises ModelFailedError where the source is no valid template.
+        Args:
+            source: Jinja source; None for a model without a template, whose chats become `role: content` lines.
+            bos: Text of the BOS token, for the template.
+            eos: Text of the EOS token, for the template.
+            control_texts: Texts of the control tokens, which are escaped in messages.
+
+        Raises:
+            ModelFailedError: The source is not a valid template.
         """
         self.is_own = source is not None
-        """Whether the model brought the template."""
+        """Whether the model has a template of its own."""
         self.tool_format = format_of(source)
-        """How the model writes the calls of tools."""
+        """Syntax of the model's tool calls."""
         self._tokens = {"bos_token": bos, "eos_token": eos}
         self._controls = _any_of(control_texts)
         self._control_starts = {text[:size] for text in control_texts for size in range(1, len(text))}
@@ -54,12 +61,12 @@ class ChatTemplate:
 
     @cached_property
     def opens_thoughts(self) -> bool:
-        """Whether the template itself begins each answer with thoughts."""
+        """Whether the generation prompt ends with `<think>`, so that answers start inside the thoughts."""
         return (self._try("user") or "").rstrip().endswith(THINK)
 
     @cached_property
     def _has_system(self) -> bool:
-        """Whether the template takes a message of the system."""
+        """Whether the template accepts a system message."""
         return self._try("system", "user") is not None
 
     def _try(self, *roles: str) -> str | None:
@@ -69,11 +76,13 @@ class ChatTemplate:
             return None
 
     def render(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[str]:
-        """Returns the chat as text, cut wherever a text of a control token inside a message must stay text.
+        """Renders the chat, and returns it split inside each control token's text that a message contains.
 
-        Each part is to be tokenised by itself, with control tokens parsed. A chat that ends with the assistant's
-        message is left open there, so that the model continues it. Raises InvalidFieldError where the template refuses
-        the messages.
+        The parts are to be tokenized separately, with control tokens parsed; so the split texts stay plain text. A chat
+        that ends with an assistant message has no generation prompt and no end of turn: the model continues it.
+
+        Raises:
+            InvalidFieldError: The template rejects the messages or fails on them.
         """
         cut = f"\ufdd0{secrets.token_hex(8)}\ufdd0"
         if self.tool_format is ToolFormat.GENERIC:
@@ -108,7 +117,10 @@ class ChatTemplate:
             raise InvalidFieldError("messages", f"the model's chat template fails on them: {error}") from error
 
     def _defuse(self, content: str, cut: str) -> str:
-        """Cuts every control token's text in the content in two, also one that only the next message would complete."""
+        """Inserts `cut` after the first character of each control token's text.
+
+        Also inserts it after a suffix that starts a control token's text, which the template might complete.
+        """
         if self._controls is None:
             return content
         content = self._controls.sub(lambda found: found[0][0] + cut + found[0][1:], content)
@@ -122,7 +134,7 @@ class ChatTemplate:
 
 
 def _as_json(message: Message) -> dict[str, object]:
-    """Returns the message as templates expect it; a call's arguments are an object there."""
+    """Returns the message in OpenAI's format, as templates expect it, but with a call's arguments as an object."""
     given: dict[str, object] = {"role": message.role, "content": message.content}
     if message.tool_calls:
         given["tool_calls"] = [
@@ -138,7 +150,7 @@ def _as_json(message: Message) -> dict[str, object]:
 
 
 def _each_text(message: Message, change: Callable[[str], str]) -> Message:
-    """Returns the message with all texts changed that a caller, or what the caller has read, may have written."""
+    """Applies `change` to all untrusted texts of the message: content, tool calls, call id and name."""
     calls = tuple(
         replace(call, id=change(call.id), name=change(call.name), arguments=_each_json_text(call.arguments, change))
         for call in message.tool_calls
@@ -173,17 +185,20 @@ def _as_lines(messages: Messages, *, continues: bool) -> str:
 
 
 def _up_to_last_content(text: str, content: str) -> str:
-    """Drops what the template puts after the last message, which the model is to continue."""
+    """Truncates the text after the last message's content, so that the model continues it.
+
+    Raises InvalidFieldError if the template does not reproduce the content.
+    """
     at = text.rfind(content.strip())
     if at < 0:
         raise InvalidFieldError(
-            "messages", "the model's chat template changes the last message, so none can continue it"
+            "messages", "the model's chat template changes the last message, so it cannot be continued"
         )
     return text[: at + len(content.strip())]
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    """Returns what templates of Hugging Face's collection expect (transformers, utils/chat_template_utils.py)."""
+    """Returns an environment with transformers' filters, globals and tags (utils/chat_template_utils.py)."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, GenerationTag]
     )
@@ -204,12 +219,12 @@ def _to_json(
 
 
 class GenerationTag(Extension):
-    """`{% generation %}` marks what the assistant said, for training; the text is the same."""
+    """Ignores `{% generation %}` blocks, which only mark the assistant's tokens for training."""
 
     tags = {"generation"}  # noqa: RUF012 - jinja2's name
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
-        """Returns what stands between the tag and its end."""
+        """Returns the nodes of the block's body."""
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 

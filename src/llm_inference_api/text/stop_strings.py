@@ -1,16 +1,16 @@
-"""Where stop strings begin in a text, and where one may be about to begin."""
+"""Search for complete and partial stop strings."""
 
 from collections.abc import Sequence
 
 
 def first_stop(text: str, stop: Sequence[str]) -> int | None:
-    """Returns where the first stop string begins in the text, or None."""
+    """Returns the index of the first stop string in the text, or None."""
     found = [at for at in (text.find(word) for word in stop) if at >= 0]
     return min(found, default=None)
 
 
 def longest_stop_start(text: str, stop: Sequence[str]) -> int:
-    """Returns how many characters at the text's end may be the beginning of a stop string."""
+    """Returns the length of the text's longest suffix that is a proper prefix of a stop string."""
     return max((_overlap(text, word) for word in stop), default=0)
 
 

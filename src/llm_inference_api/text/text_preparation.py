@@ -1,4 +1,4 @@
-"""What a tokenizer does to text before llama.cpp's part of it, for the things that llama.cpp leaves out."""
+"""Normalization of text before tokenization, for the parts of a Hugging Face tokenizer that llama.cpp lacks."""
 
 import json
 import re
@@ -8,30 +8,32 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 _PREFIX = "llm_inference_api.tokenizer."
+"""Prefix of the GGUF metadata keys."""
 
-# White_Space of Unicode, which Python's \s exceeds by four separators.
+# Unicode's White_Space property. Python's \s also matches the separators U+001C to U+001F.
 _SPACE = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*"
 
 
 @dataclass(frozen=True, slots=True)
 class TextPreparation:
-    """Travels in the GGUF file's metadata; apply it to a whole text, before tokenising.
-
-    `space`: "first" puts a space before a text, "each" also before text that follows an added token, unless
-    there is one. `strips_left`, `strips_right`: added tokens that take white space before or after them away.
-    `controls`, `plain`: the added tokens that only a prompt parses, and those that content parses too.
-    """
+    """Normalization of a whole text, to be applied before tokenizing. Stored in the GGUF file's metadata."""
 
     nfc: bool = False
+    """Whether to normalize to Unicode NFC."""
     space: str = ""
+    """Where to insert a space if there is none: "first": before the text; "each": also after added tokens."""
     strips_left: tuple[str, ...] = ()
+    """Added tokens that remove the white space before them."""
     strips_right: tuple[str, ...] = ()
+    """Added tokens that remove the white space after them."""
     controls: tuple[str, ...] = ()
+    """Added tokens that are parsed in prompts only."""
     plain: tuple[str, ...] = ()
+    """Added tokens that are parsed in prompts and in content."""
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> "TextPreparation":
-        """`metadata` as llama.cpp gives it."""
+        """Returns the preparation in GGUF metadata whose values are strings, as from llama.cpp."""
         values: dict[str, Any] = {}
         for field in fields(cls):
             if _PREFIX + field.name in metadata:
@@ -40,12 +42,12 @@ class TextPreparation:
         return cls(**values)
 
     def metadata(self) -> dict[str, str]:
-        """What differs from the defaults, as JSON."""
+        """Returns the fields that are not empty as GGUF metadata, with JSON values."""
         values = {_PREFIX + field.name: getattr(self, field.name) for field in fields(self)}
         return {key: json.dumps(value, ensure_ascii=False) for key, value in values.items() if value}
 
     def apply(self, text: str) -> str:
-        """For a prompt, in which special tokens are parsed."""
+        """Returns the normalized text of a prompt, in which control tokens are parsed."""
         if self.strips_left:
             text = re.sub(f"{_SPACE}({_any_of(self.strips_left)})", r"\1", text)
         if self.strips_right:
@@ -53,7 +55,7 @@ class TextPreparation:
         return self._spaced(self._composed(text), (*self.controls, *self.plain))
 
     def apply_to_content(self, text: str) -> str:
-        """For a text in which control tokens stay text."""
+        """Returns the normalized text of content, in which control tokens are plain text."""
         return self._spaced(self._composed(text), self.plain)
 
     def _composed(self, text: str) -> str:

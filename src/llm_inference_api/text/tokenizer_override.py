@@ -1,4 +1,4 @@
-"""Chat template and tokenizer of another repository, in the place of the model file's own."""
+"""Tokenizer and chat template from a directory, which replace those of the model file."""
 
 import json
 from pathlib import Path
@@ -9,47 +9,54 @@ from llm_inference_api.text.tokenizer import Tokenizer
 
 
 class ModelVocabulary(Protocol):
-    """What a tokenizer from elsewhere must agree with: the model's own tokens."""
+    """The model file's own vocabulary, which another tokenizer must be compatible with."""
 
     size: int
     longest_piece: int
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Returns the tokens of the text."""
+        """See `Tokenizer.tokenize`."""
 
 
 class FileTokenizer:
-    """A `tokenizer.json`, by the `tokenizers` library."""
+    """Tokenizer of a `tokenizer.json`, run by the `tokenizers` library."""
 
     def __init__(self, path: Path, vocabulary: ModelVocabulary) -> None:
-        """Raises ModelFailedError where the file is no tokenizer, or has tokens that the model does not know."""
+        """Loads the file. Raises ModelFailedError if it is invalid or has more tokens than the model."""
         from tokenizers import Tokenizer as LibraryTokenizer  # noqa: PLC0415 - few models need it
 
         try:
             self._tokenizer: Any = LibraryTokenizer.from_file(str(path))
         except Exception as error:  # The library raises nothing more specific.
-            raise ModelFailedError(f"{path.name} is no tokenizer: {error}") from error
+            raise ModelFailedError(f"{path.name} is not a valid tokenizer: {error}") from error
         tokens = self._tokenizer.get_vocab_size()
         if tokens > vocabulary.size:
             raise ModelFailedError(
-                f"the tokenizer has {tokens} tokens and the model knows {vocabulary.size}; they do not belong together"
+                f"the tokenizer has {tokens} tokens and the model {vocabulary.size}; they do not belong together"
             )
         self.size = vocabulary.size
         self.longest_piece = vocabulary.longest_piece
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:  # noqa: ARG002
-        """Returns the tokens of the text; control tokens are always parsed."""
+        """See `Tokenizer.tokenize`; control tokens are always parsed."""
         return list(self._tokenizer.encode(text, add_special_tokens=add_special).ids)
 
 
 def load_tokenizer(directory: Path | None, vocabulary: ModelVocabulary) -> Tokenizer:
-    """Returns the directory's tokenizer, or the model's own. Raises ModelFailedError where it cannot be used."""
+    """Returns the tokenizer in the directory, or the model's own if there is none.
+
+    Raises ModelFailedError if the directory's tokenizer is invalid or does not fit the model.
+    """
     path = directory and directory / "tokenizer.json"
     return FileTokenizer(path, vocabulary) if path and path.is_file() else vocabulary
 
 
 def load_template(directory: Path | None) -> str | None:
-    """Returns the directory's chat template, or None. Raises ModelFailedError where its file is damaged."""
+    """Returns the Jinja source of the chat template in the directory, or None.
+
+    Looks in chat_template.jinja, chat_template.json and tokenizer_config.json, in this order. Raises ModelFailedError
+    if a file is not valid JSON.
+    """
     if directory is None:
         return None
     own = directory / "chat_template.jinja"
@@ -68,11 +75,11 @@ def _field(path: Path, name: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8")).get(name)
     except (ValueError, AttributeError) as error:
-        raise ModelFailedError(f"{path.name} is no JSON object") from error
+        raise ModelFailedError(f"{path.name} is not a JSON object") from error
 
 
 def _default_template(value: Any) -> str | None:
-    """Returns the template itself; where there are several, the one named `default`."""
+    """Returns the template; of a list of named templates, the one named `default`, or None."""
     if isinstance(value, list):
         named = {entry.get("name"): entry.get("template") for entry in value if isinstance(entry, dict)}
         value = named.get("default")

@@ -1,1 +1,1 @@
-"""One model's process, and the parent's handle on it."""
+"""Worker processes, one for each loaded model, and the server's client of a worker."""

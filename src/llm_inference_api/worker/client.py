@@ -1,4 +1,4 @@
-"""The server's side of one worker process: start it, send it requests, hand its answers to whoever waits for them."""
+"""Client of one worker process: starts it, sends it requests and routes its messages to the requests' mailboxes."""
 
 import asyncio
 import logging
@@ -32,15 +32,15 @@ from llm_inference_api.worker.messages import (
 from llm_inference_api.worker.watchdog import Watchdog
 
 _DURATION_WEIGHT = 0.2
-"""Of the newest request in the moving average of durations."""
+"""Weight of the newest request in the moving average of request durations."""
 _LONGEST_RETRY = 30.0
-"""Seconds."""
+"""Upper bound, in seconds, of the retry delay that an OverloadedError suggests."""
 
 worker_logger = logging.getLogger("llm_inference_api.worker")
 
 
 class WorkerClient:
-    """One worker process with one model. All methods belong to the event loop's thread."""
+    """Handle on one worker process with one model. Not thread-safe: call all methods on the event loop's thread."""
 
     def __init__(  # noqa: PLR0913 - tests alone name another target
         self,
@@ -52,10 +52,15 @@ class WorkerClient:
         *,
         target: Target = worker_start.run,
     ) -> None:
-        """Takes callbacks for the part of the weights that is loaded, each step's figures, and the process's death.
+        """Creates the client; the process is started by `start`.
 
-        The last is told the cause; it is called after `start` has returned, and not where the client closed the process
-        itself.
+        Args:
+            config: Settings of the worker's engine.
+            queue_length: Answers that may wait beyond those that run in slots.
+            on_progress: Called while loading, with the loaded fraction of the weights, 0 to 1.
+            on_stats: Called with the statistics of each step.
+            on_exit: Called with the cause if the process exits after `start` has returned, unless `close` was called.
+            target: Entry point of the process.
         """
         self._config = config
         self._capacity = config.slots + queue_length
@@ -77,19 +82,20 @@ class WorkerClient:
 
     @property
     def pid(self) -> int | None:
-        """The worker's process id, once it has one."""
+        """Process id of the worker; None before it is started."""
         return self._child.pid
 
     @property
     def open_requests(self) -> tuple[GenerationRequest, ...]:
-        """The requests that have not ended."""
+        """Requests that were submitted and not released."""
         return tuple(mailbox.request for mailbox in self._mailboxes.values())
 
     async def start(self) -> ModelInfo:
-        """Starts the process, and returns what is known of the model once it is loaded.
+        """Starts the process, waits until the model is loaded and returns the model's properties.
 
-        Raises ModelFailedError where the model cannot be loaded, or the process died of it or hung; UnavailableError
-        where the process died just after it.
+        Raises:
+            ModelFailedError: The model cannot be loaded, or the process exited or hung during the load.
+            UnavailableError: The process exited right after the load.
         """
         self._watchdog.started()
         await self._child.start()
@@ -100,9 +106,15 @@ class WorkerClient:
         return info
 
     def submit(self, request: GenerationRequest, identity: Mapping[str, object]) -> Mailbox:
-        """Returns the mailbox of the request's answers; `identity` has the named values of log lines about it.
+        """Sends a request to the worker and returns the mailbox that receives its deltas.
 
-        Raises OverloadedError where too many answers are open, UnavailableError where the process has ended.
+        Args:
+            request: The request; its id must not be in use.
+            identity: Fields added to log records about the request.
+
+        Raises:
+            OverloadedError: The request's answers would exceed the slots and the queue.
+            UnavailableError: The process has exited.
         """
         if self._gone.is_set():
             raise self._describe_end("just now")
@@ -117,7 +129,7 @@ class WorkerClient:
         return mailbox
 
     def release(self, mailbox: Mailbox) -> None:
-        """Forgets a request, and cancels it where it has not ended."""
+        """Removes a request; cancels it in the worker if it has not ended."""
         if mailbox.is_whole:
             self._observe_duration(time.monotonic() - mailbox.started_at)
         if not mailbox.ended and not self._gone.is_set():
@@ -131,16 +143,27 @@ class WorkerClient:
 
     @property
     def idle(self) -> bool:
-        """Whether the worker has nothing to do."""
+        """Whether no request, inquiry or embedding is open."""
         return self._idle.is_set()
 
     async def inquire(self, inquiry: Inquiry) -> Findings:
-        """Returns what the worker finds. Raises what it says of an inquiry without sense, or UnavailableError."""
+        """Returns the worker's answer to an inquiry.
+
+        Raises:
+            ServiceError: The worker refused the inquiry.
+            UnavailableError: The process has exited.
+        """
         with self._busy():
             return await self._inquiries.find(inquiry)
 
     async def embed(self, embed: Embed) -> Embeddings:
-        """As `inquire`, for embeddings. Raises OverloadedError where too many such requests are open."""
+        """Returns the embeddings of the inputs.
+
+        Raises:
+            OverloadedError: Too many requests for embeddings are open.
+            ServiceError: The worker refused the inputs.
+            UnavailableError: The process has exited.
+        """
         if self._inquiries.embedding >= self._capacity:
             problem = f"{self._inquiries.embedding} requests for embeddings are open for this model, which is its limit"
             raise OverloadedError(problem, self._retry_after())
@@ -149,7 +172,7 @@ class WorkerClient:
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
-        """Lets the worker count as busy. Raises UnavailableError where it is gone."""
+        """Marks the worker as busy within the block. Raises UnavailableError if the process has exited."""
         if self._gone.is_set():
             raise UnavailableError("WORKER_DIED", "the model's process ended; it is being restarted")
         self._idle.clear()
@@ -159,11 +182,11 @@ class WorkerClient:
             self._note_idle()
 
     async def drain(self) -> None:
-        """Returns when no request or inquiry is open."""
+        """Waits until no request, inquiry or embedding is open."""
         await self._idle.wait()
 
     async def close(self) -> None:
-        """Ends the process, if there is one; open requests fail."""
+        """Kills the process, if it was started; open requests fail with UnavailableError."""
         self._closing = True
         self._watchdog.close()
         await self._child.close()
@@ -220,7 +243,7 @@ class WorkerClient:
 
     def _cannot_load(self, reason: str) -> None:
         self._ready.set_exception(ModelFailedError(_joined(reason, self._last_words)))
-        self._ready.exception()  # Nobody may be left to be told: asyncio would complain of that.
+        self._ready.exception()  # Marks it as retrieved: without an awaiter, asyncio would log an unhandled exception.
 
     def _describe_end(self, ending: str) -> UnavailableError:
         if self._closing:
@@ -235,7 +258,7 @@ class WorkerClient:
         self._request_seconds += _DURATION_WEIGHT * (seconds - self._request_seconds)
 
     def _retry_after(self) -> float:
-        """Returns the seconds after which one of the running requests has probably ended."""
+        """Returns the expected seconds until a slot is free, clamped to 1 … `_LONGEST_RETRY`."""
         return min(max(self._request_seconds / self._config.slots, 1.0), _LONGEST_RETRY)
 
     def _without_path(self, text: str) -> str:
@@ -247,11 +270,11 @@ class WorkerClient:
 
 
 def _bounds(config: EngineConfig) -> Mapping[Lane, float]:
-    """Returns the seconds for which each lane may be silent while it owes something."""
+    """Returns the watchdog's timeout of each lane, in seconds."""
     bounds = dict.fromkeys(Lane, config.step_timeout)
     bounds[Lane.LOADING] = max(config.load_timeout, config.step_timeout)
     return bounds
 
 
 def _joined(what: str, detail: str) -> str:
-    return f"{what}; last said: {detail}" if detail else what
+    return f"{what}; last message: {detail}" if detail else what

@@ -1,4 +1,4 @@
-"""Inquiries and embeddings that a worker has not answered yet."""
+"""Table of a worker's open inquiries and embedding requests."""
 
 import asyncio
 import itertools
@@ -11,26 +11,29 @@ from llm_inference_api.worker.messages import Abandon, Answered, Compute, Inquir
 
 
 class OpenInquiries:
-    """Those of one worker, by number. All methods belong to the event loop's thread."""
+    """Open inquiries and embedding requests of one worker, by id. Not thread-safe: for the event loop's thread."""
 
     def __init__(self, send: Callable[[ToWorker], None]) -> None:
         self._send = send
         self._open: dict[int, asyncio.Future[Any]] = {}
         self._next_id = itertools.count()
         self.embedding = 0
-        """How many of them are for embeddings."""
+        """Number of open embedding requests."""
 
     def __len__(self) -> int:
         return len(self._open)
 
     async def find(self, inquiry: Inquiry) -> Findings:
-        """Returns what the worker finds. Raises what it says of an inquiry without sense, and what `fail` is given."""
+        """Sends an inquiry and returns the worker's answer. Raises the worker's error, or the one passed to `fail`."""
         inquiry_id = next(self._next_id)
         findings: Findings = await self._ask(inquiry_id, Inquire(inquiry_id, inquiry))
         return findings
 
     async def embed(self, embed: Embed) -> Embeddings:
-        """As `find`, for embeddings. The worker hears of a caller who leaves, and computes no more for it."""
+        """Sends an embedding request and returns the embeddings; raises as `find` does.
+
+        If the caller is cancelled, the worker is told to abandon the request.
+        """
         inquiry_id = next(self._next_id)
         self.embedding += 1
         try:
@@ -51,7 +54,7 @@ class OpenInquiries:
             del self._open[inquiry_id]
 
     def settle(self, answer: Answered) -> None:
-        """Hands the answer to whoever waits for it."""
+        """Completes the inquiry's future with the answer; an answer to a closed inquiry is ignored."""
         future = self._open.get(answer.inquiry_id)
         if future is None or future.done():
             return
@@ -61,6 +64,6 @@ class OpenInquiries:
             future.set_result(answer.findings)
 
     def fail(self, error: ServiceError) -> None:
-        """Ends all of them with the error."""
+        """Fails all open inquiries with the error."""
         for inquiry_id in list(self._open):
             self.settle(Answered(inquiry_id, error))

@@ -1,4 +1,4 @@
-"""Says what a model makes of texts: their tokens, and the prompt of a chat. Runs where requests are prepared."""
+"""Answers inquiries: tokenize, detokenize, render a chat. Runs on the preparer's thread."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,7 +9,7 @@ from llm_inference_api.worker.preparer import Preparer
 
 
 class Texts(Protocol):
-    """What inspecting needs of a vocabulary."""
+    """The part of a vocabulary that the inspector needs."""
 
     size: int
 
@@ -25,9 +25,11 @@ class Inspector:
         self._vocabulary = vocabulary
 
     def answer(self, inquiry: Inquiry) -> Findings:
-        """Returns the tokens that the inquiry is about; all of its answer follows from them.
+        """Returns the inquiry's tokens, each with its bytes.
 
-        Raises InvalidFieldError and ContextLengthError as preparing does.
+        Raises:
+            InvalidFieldError: A token id is not in the vocabulary, or the chat template rejects the messages.
+            ContextLengthError: The text is longer than the context.
         """
         return tuple(Token(token, self._vocabulary.text(token)) for token in self._tokens(inquiry))
 

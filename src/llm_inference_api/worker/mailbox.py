@@ -1,4 +1,4 @@
-"""What a worker has for one request, until its reader takes it."""
+"""Buffer for the deltas of one request, between the worker's reader and the request's consumer."""
 
 import asyncio
 import time
@@ -11,45 +11,45 @@ from llm_inference_api.requests.step import Delta, StageEntry
 
 
 class Mailbox:
-    """Holds the deltas of one request's answers. Belongs to the event loop's thread, with one reader."""
+    """Buffers the deltas of one request's answers. Not thread-safe: for the event loop's thread, with one reader."""
 
     def __init__(self, request: GenerationRequest, identity: Mapping[str, object]) -> None:
         self.request = request
         self.identity = identity
-        """Named values of log lines about the request."""
+        """Fields added to log records about the request."""
         self.progress = Progress(Stage.QUEUED)
-        """Where the request stood at the worker's last report."""
+        """The worker's last progress report."""
         self.started_at = time.monotonic()
         self._entries: list[StageEntry] = []
         self._deltas: dict[int, list[Delta]] = {}
         self._running = request.n
-        """Answers that have not ended."""
+        """Number of answers without a finish reason."""
         self._error: ServiceError | None = None
         self._reader: asyncio.Future[None] | None = None
         self._is_patient = False
-        """Whether the reader waits for the end, not for the next delta."""
+        """Whether the reader waits in `end`, so that deltas need not wake it."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will arrive."""
+        """Whether all answers have finished or the request has failed."""
         return not self._running or self._error is not None
 
     @property
     def is_whole(self) -> bool:
-        """Whether all answers have arrived to their ends."""
+        """Whether all answers have a finish reason."""
         return not self._running
 
     def enter(self, entry: StageEntry) -> None:
-        """Notes that an answer came to a stage."""
+        """Records that an answer entered a stage."""
         self._entries.append(entry)
 
     def take_entries(self) -> list[StageEntry]:
-        """Returns the stages that answers came to since the last call, in order."""
+        """Returns the stage entries since the last call, in order, and clears them."""
         entries, self._entries = self._entries, []
         return entries
 
     def put(self, delta: Delta) -> None:
-        """Adds what a step computed."""
+        """Adds a delta."""
         self._deltas.setdefault(delta.answer, []).append(delta)
         if delta.finish_reason is not None:
             self._running -= 1
@@ -57,16 +57,16 @@ class Mailbox:
             self._wake()
 
     def fail(self, error: ServiceError) -> None:
-        """Ends the request with an error, after the deltas that have arrived."""
+        """Fails the request; the reader gets the buffered deltas first, then the error."""
         if not self.ended:
             self._error = error
             self._wake()
 
     async def next(self, interval: float | None) -> tuple[Delta, ...] | Progress:
-        """Returns all that has arrived since the last call, joined to one delta for each answer.
+        """Waits for deltas and returns all that are buffered, joined to one per answer.
 
-        Waits where that is nothing, and returns where the request stands after `interval` seconds. Raises the error
-        that ended the request.
+        If none arrives within `interval` seconds, returns the request's progress; None waits without a limit. Raises
+        the error that the request failed with, once no delta is buffered.
         """
         if not self._deltas and self._error is None:
             await self._news(interval)
@@ -79,7 +79,7 @@ class Mailbox:
         return self.progress
 
     async def end(self) -> None:
-        """Returns when nothing more will arrive. A reader that needs no parts is woken once, not at each step."""
+        """Waits for the end of the request. Deltas do not wake the reader, unlike in `next`."""
         self._is_patient = True
         while not self.ended:
             await self._news(None)

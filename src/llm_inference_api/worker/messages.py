@@ -1,6 +1,6 @@
-"""What server and worker say to each other over their pipe: small, typed, one message a step.
+"""Messages between server and worker. They are pickled over a pipe; a step is reported by a single message.
 
-End of file is a message too: for the worker that the server is gone, for the server that the worker is.
+End of file on the pipe means that the other process has exited.
 """
 
 import logging
@@ -15,7 +15,7 @@ from llm_inference_api.requests.step import StepOutput
 
 
 class Lane(Enum):
-    """A thread of the worker that can hang while the others go on; the value says what it failed to do."""
+    """A part of the worker's work that can hang independently; the value is the watchdog's error text for it."""
 
     LOADING = "the loading made no progress"
     PREPARING = "no request was prepared and no text tokenized"
@@ -24,85 +24,88 @@ class Lane(Enum):
 
 
 class Submit(NamedTuple):
-    """To the worker: compute this request."""
+    """To the worker: queue a request."""
 
     request: GenerationRequest
 
 
 class Cancel(NamedTuple):
-    """To the worker: forget this request, in whatever stage it is."""
+    """To the worker: cancel a request in any stage."""
 
     request_id: str
 
 
 class Inquire(NamedTuple):
-    """To the worker: say this of the model."""
+    """To the worker: answer an inquiry about the model."""
 
     inquiry_id: int
     inquiry: Inquiry
 
 
 class Compute(NamedTuple):
-    """To the worker: compute these embeddings."""
+    """To the worker: compute embeddings."""
 
     inquiry_id: int
     embed: Embed
 
 
 class Abandon(NamedTuple):
-    """To the worker: nobody waits for these embeddings any more."""
+    """To the worker: cancel an embedding request."""
 
     inquiry_id: int
 
 
 class Answered(NamedTuple):
-    """From the worker: what an inquiry found, or why it found nothing."""
+    """From the worker: result or error of an inquiry or an embedding request."""
 
     inquiry_id: int
     findings: Findings | Embeddings | ServiceError
 
 
 class Prepared(NamedTuple):
-    """From the worker: the preparer is done with this request, or has skipped it; a step says what becomes of it."""
+    """From the worker: the request left the preparer's queue: prepared, rejected, or skipped because it was cancelled.
+
+    A rejection itself arrives with the output of a step.
+    """
 
     request_id: str
 
 
 class Alive(NamedTuple):
-    """From the worker: this lane goes on with work that takes long."""
+    """From the worker: heartbeat of a lane during long work."""
 
     lane: Lane
 
 
 class Loading(NamedTuple):
-    """From the worker: this part of the model's weights is in memory."""
+    """From the worker: load progress; the loaded fraction of the weights, 0 to 1."""
 
     fraction: float
 
 
 class Ready(NamedTuple):
-    """From the worker: requests may come."""
+    """From the worker: the model is loaded and requests are accepted."""
 
     info: ModelInfo
 
 
 class LoadFailed(NamedTuple):
-    """From the worker, which exits after it: why the model cannot be loaded."""
+    """From the worker, last message before it exits: the model cannot be loaded."""
 
     reason: str
 
 
 class LogLine(NamedTuple):
-    """From the worker: a line for the service's log."""
+    """From the worker: a log record, logged by the server."""
 
     level: int
     text: str
     request_id: str = ""
-    """Of the request that it is about, if it is about one."""
+    """Id of the request that the record is about; empty if there is none."""
 
 
 class LastWords(NamedTuple):
-    """From the worker, which aborts after it: what llama.cpp says of the failed check."""
+    """From the worker, last message before it aborts: a failed assertion in llama.cpp, or an unhandled exception."""
 
     text: str
 
@@ -111,4 +114,4 @@ ToWorker = Submit | Cancel | Inquire | Compute | Abandon
 FromWorker = Loading | Prepared | Answered | Alive | Ready | LoadFailed | LogLine | LastWords | StepOutput
 
 LOG_LEVELS = {3: logging.WARNING, 4: logging.ERROR}
-"""Python's level for each `ggml_log_level` (ggml.h). Its information is about llama.cpp's inside: for debugging."""
+"""Python's level for each `ggml_log_level` (ggml.h); all others, GGML_LOG_LEVEL_INFO included, are logged as DEBUG."""

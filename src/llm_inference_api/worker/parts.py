@@ -1,4 +1,4 @@
-"""What serves one model, put together from its file."""
+"""Composition root of a worker: builds the engine, preparer and embedder for a model file."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -25,27 +25,32 @@ from llm_inference_api.worker.inspector import Inspector
 from llm_inference_api.worker.preparer import Preparer
 
 SEATS_PER_SLOT = 4
-"""Seats for each slot, so that the prefixes of ended requests outlive the next requests."""
+"""Seats per slot. Seats beyond the running sequences keep the prefixes of ended requests."""
 
 logger = logging.getLogger(__name__)
 
 
 class Parts(NamedTuple):
-    """What serves a model, and what is known of it."""
+    """The components that serve one model, and the model's properties."""
 
     engine: Engine | None
-    """None where the model computes embeddings only."""
+    """None for a model that only computes embeddings."""
     preparer: Preparer
     inspector: Inspector
     embedder: Embedder | None
-    """None where the model computes no embeddings."""
+    """None for a model that computes no embeddings."""
     info: ModelInfo
 
 
 def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
-    """Returns what serves the model file.
+    """Loads the model file and returns the components that serve it.
 
-    Raises ModelFailedError where the file or the settings do not allow it.
+    Args:
+        config: Settings of the worker's engine.
+        on_progress: Called with the loaded fraction of the weights, 0 to 1.
+
+    Raises:
+        ModelFailedError: The file cannot be loaded, or the settings do not fit it.
     """
     if ggml_file.is_legacy(config.model_path):
         return _build_legacy(config)
@@ -59,7 +64,7 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
     context_length, cells = config.context.sizes(model.trained_context_length)
     cells = _cells_within_rope(model.metadata, context_length, cells)
     if config.context.length is not None and config.context.length > context_length:
-        logger.warning("the model was trained on a context of %d tokens, so it gets no more", context_length)
+        logger.warning("the context length is limited to %d tokens, which the model was trained on", context_length)
     seats = min(SEATS_PER_SLOT * config.slots, llama.MAX_SEATS)
     backend = llama.LlamaBackend(model, llama.ContextSizes(cells, seats, config.batch_tokens, config.threads))
     scheduler = Scheduler(PrefixCache(seats, backend.cells), config.slots, scoped_prefixes=config.scoped_prefixes)
@@ -73,13 +78,13 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
 
 
 def _build_encoder(config: EngineConfig, model: llama.Model) -> Parts:
-    """As `build`, for a model that computes embeddings only."""
+    """Same as `build`, for an encoder, which only computes embeddings."""
     vocabulary = model.vocabulary
     template = ChatTemplate(None, "", "", vocabulary.control_texts())
     context_length, _ = config.context.sizes(model.trained_context_length)
     preparation = TextPreparation.from_metadata(model.metadata)
     preparer = Preparer(vocabulary, template, _NoSamplers(), preparation, context_length, config.default_max_tokens)
-    # Not the preparer's way: here a token may stand for a word of any length, so bytes say nothing of the tokens.
+    # Without the preparer's length estimate: an encoder's token may stand for a word of any length.
     embedder = _embedder(config, model, context_length, _plainly(vocabulary.tokenize))
     info = _info(model, template, context_length, config.slots, 0)
     info = info._replace(generates=False, embedding_length=model.embedding_length)
@@ -96,12 +101,12 @@ def _embedder(
 
 
 def _plainly(tokenize: Callable[..., list[int]]) -> Callable[[str], list[int]]:
-    """Returns what takes a text's tokens for an embedding: with those around every text, control texts as text."""
+    """Returns a tokenizer for embeddings: adds the BOS/EOS tokens, and does not parse control tokens in the text."""
     return partial(tokenize, add_special=True, parse_special=False)
 
 
 class _NoSamplers:
-    """Refuses to sample: the registry lets no request through to a model without scores."""
+    """Sampler factory of an encoder. Never called by a request: the registry rejects generation for such models."""
 
     def sampler(self, *_: Any, **__: Any) -> Any:
         """Raises UnsupportedError."""
@@ -111,9 +116,10 @@ class _NoSamplers:
 
 
 def _cells_within_rope(metadata: Mapping[str, str], context_length: int, cells: int) -> int:
-    """Returns the cells that the cache may have so that the model rotates positions as its context length wants.
+    """Returns the size of the KV cache in cells, limited for longrope models within their original context.
 
-    llama.cpp takes a longrope model's long factors when the whole cache, not a request, exceeds the original length.
+    llama.cpp applies the long RoPE factors if the cache of all sequences exceeds the original context length, although
+    the context of each sequence may not.
     """
     prefix = f"{metadata.get('general.architecture')}.rope.scaling"
     original = int(metadata.get(f"{prefix}.original_context_length", 0))
@@ -122,7 +128,7 @@ def _cells_within_rope(metadata: Mapping[str, str], context_length: int, cells: 
 
 
 def _build_legacy(config: EngineConfig) -> Parts:
-    """As `build`, for a file of before GGUF: one sequence at a time."""
+    """Same as `build`, for a legacy GGML file, which serves one sequence at a time."""
     model = ggml.GgmlModel(config.model_path, ggml_file.read(config.model_path), config.context.length)
     backend = ggml.GgmlBackend(model, config.threads)
     _warn_of_legacy(config)
@@ -137,7 +143,7 @@ def _build_legacy(config: EngineConfig) -> Parts:
 
 
 def _warn_of_legacy(config: EngineConfig) -> None:
-    logger.info("a legacy GGML model computes one request at a time, whatever LLM_MAX_CONCURRENT_REQUESTS says")
+    logger.info("a legacy GGML model computes one request at a time; LLM_MAX_CONCURRENT_REQUESTS has no effect on it")
     if config.context.cache_tokens is not None:
         logger.warning("LLM_KV_CACHE_TOKENS has no effect on a legacy GGML model: its cache holds one context")
     if config.gpu.layers > 0:

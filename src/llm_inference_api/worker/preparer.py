@@ -1,4 +1,4 @@
-"""Turns a request into a sequence: template, tokens, limits, sampler. Runs beside the engine, never on its thread."""
+"""Prepares requests for the engine: chat template, tokens, limits, sampler. Runs on a thread of its own."""
 
 import json
 import math
@@ -19,23 +19,23 @@ from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import Tokenizer
 
 _ANCHOR = "\U0010fffd"
-"""Of a private plane: tokens of single bytes, which join with nothing that follows."""
+"""A private-use character, which is tokenized into single bytes that do not merge with the text after it."""
 
 
 class SamplerFactory(Protocol):
-    """What preparing needs of a backend."""
+    """The part of a backend that the preparer needs."""
 
     def sampler(self, sampling: Sampling, prompt: list[int], *, ignore_eos: bool) -> Sampler:
-        """Returns a new sampler for a sequence with this prompt."""
+        """Returns a new sampler for a sequence with this prompt of token ids."""
 
     def mask(self, constraint: Constraint) -> Mask:
-        """Returns a new mask for an answer. Raises InvalidFieldError where no text can match the constraint."""
+        """Returns a new mask for one sequence. Raises InvalidFieldError if no text can match the constraint."""
 
     def json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
-        """Returns the schema as part of a grammar; see `constraint.Grammars.json_schema`."""
+        """Returns the schema for use inside a grammar; see `constraint.Grammars.json_schema`."""
 
     def masked_sampler(self, sampling: Sampling, prompt: list[int], mask: Mask) -> Sampler:
-        """Returns a new sampler that chooses among the mask's tokens only."""
+        """Returns a new sampler that only chooses tokens that the mask allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,11 @@ class Preparer:
     default_max_tokens: int
 
     def prepare(self, request: GenerationRequest) -> tuple[Sequence, ...]:
-        """Returns a sequence for each answer that the request wants; their prompt is prepared once.
+        """Returns the request's `n` sequences; the prompt is rendered and tokenized once.
 
-        Raises InvalidFieldError and ContextLengthError where the request does not fit the model.
+        Raises:
+            InvalidFieldError: A field does not fit the model, or the constraint cannot be compiled.
+            ContextLengthError: Prompt and answer exceed the context.
         """
         submitted_at = time.monotonic()
         self._check_logit_bias(request.sampling)
@@ -95,12 +97,17 @@ class Preparer:
         return replace(constraint, before=thoughts_rules(self._terminal, opened=self.template.opens_thoughts))
 
     def _terminal(self, marker: str) -> str:
-        """Returns how llguidance's grammars spell a marker: as its token where it is one, else as its text."""
+        """Returns a marker as a Lark terminal: `<[id]>` if it is a single token, else a quoted string."""
         tokens = self.tokenizer.tokenize(marker, add_special=False, parse_special=True)
         return f"<[{tokens[0]}]>" if len(tokens) == 1 else json.dumps(marker)
 
     def tokens(self, request: GenerationRequest) -> list[int]:
-        """Returns the tokens of the request's prompt. Raises InvalidFieldError and ContextLengthError."""
+        """Returns the token ids of the request's prompt.
+
+        Raises:
+            InvalidFieldError: The chat template rejects the messages, or the prompt has no tokens.
+            ContextLengthError: The prompt is longer than the context.
+        """
         if isinstance(request.prompt, str):
             tokens = self.tokenize(request.prompt, add_special=True)
         else:
@@ -113,16 +120,21 @@ class Preparer:
         return tokens
 
     def _continue(self, part: str) -> list[int]:
-        """Returns the tokens of a part as they are inside a text, without the space that some tokenizers begin with."""
+        """Tokenizes a part as a continuation, without the leading space that some tokenizers add to a text."""
         return self.tokenize(_ANCHOR + part, add_special=False)[len(self.tokenize(_ANCHOR, add_special=False)) :]
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> list[int]:
-        """Returns the tokens of a text. Raises ContextLengthError where the context surely holds fewer."""
+        """Returns the token ids of a text.
+
+        Raises:
+            ContextLengthError: The text has more tokens than the context, by a lower bound: its bytes divided by
+                those of the longest token.
+        """
         prepare = self.preparation.apply if parse_special else self.preparation.apply_to_content
         text = prepare(text)
         at_least = math.ceil(len(text.encode()) / self.tokenizer.longest_piece)
         if at_least > self.context_length:
-            # Tokenising may take quadratic time: text that cannot fit is not worth it.
+            # Tokenizing may take quadratic time, so reject the text before.
             raise ContextLengthError(at_least, 1, self.context_length, False)
         return self.tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
 

@@ -1,7 +1,7 @@
-"""The process that runs one model.
+"""Worker process: loads one model and serves it over a pipe.
 
-The main thread receives, one prepares requests, one computes, and one computes embeddings beside it. What goes from
-one to the next goes through a queue, so that an idle engine sleeps in a `get` and a busy one never waits. The engine's
+Four threads, connected by queues: the main thread receives messages, the preparer tokenizes, the engine computes, and
+the embedder computes embeddings. An idle engine blocks in `Queue.get`; a busy one polls without waiting. The engine's
 state belongs to its thread.
 """
 
@@ -49,13 +49,14 @@ from llm_inference_api.worker.pulse import Pulse
 from llm_inference_api.worker.resident_memory import ResidentMemory
 
 STACK_BYTES = 512 << 20
-"""Of the threads that call llama.cpp. Its tokenizers recurse on long runs of one character; the system gives memory for
-the pages that are touched only."""
+"""Stack size of the threads that call llama.cpp, whose tokenizers recurse on long runs of one character. The kernel
+allocates pages on first use only."""
 _LOADING_STEP = 0.01
+"""Load progress is reported whenever it grows by this fraction …"""
 _LOADING_INTERVAL = 1.0
-"""What is loaded is reported after so much of it, or after so many seconds, whichever is sooner."""
+"""… or after this many seconds, whichever comes first."""
 REQUEST_ID = "request_id"
-"""Name of the record attribute with the id of the request that a log line is about."""
+"""Attribute of log records: id of the request that the record is about."""
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -70,7 +71,7 @@ class Announced:
 
 @dataclass(frozen=True, slots=True)
 class Admissible:
-    """To the engine: a request can be computed, one sequence for each of its answers."""
+    """To the engine: a request was prepared, one sequence per answer."""
 
     request_id: str
     sequences: tuple[Sequence, ...]
@@ -88,7 +89,7 @@ class Requests:
     """FIFO of requests and inquiries to prepare; cancelled requests are skipped."""
 
     def __init__(self, on_skip: Callable[[str], None]) -> None:
-        """Takes what is to be told the id of each request that is skipped."""
+        """Takes a callback that gets the id of each skipped request."""
         self._on_skip = on_skip
         self._queue: SimpleQueue[GenerationRequest | Inquire] = SimpleQueue()
         self._waiting: set[str] = set()
@@ -100,11 +101,11 @@ class Requests:
         self._queue.put(message)
 
     def cancel(self, request_id: str) -> None:
-        """Lets the request be skipped; one that was handed out or never added is none."""
+        """Marks the request as cancelled; has no effect if it is not in the queue."""
         self._waiting.discard(request_id)
 
     def get(self) -> GenerationRequest | Inquire:
-        """Returns the next one that is not cancelled; waits where there is none."""
+        """Waits for and returns the next inquiry or request that is not cancelled."""
         while True:
             message = self._queue.get()
             if isinstance(message, Inquire):
@@ -119,7 +120,7 @@ Inbox = SimpleQueue[Announced | Admissible | Inadmissible | Cancel]
 
 
 def run(connection: Connection, config: EngineConfig) -> None:
-    """Loads the model and serves it until the other side of the connection closes, which ends the process."""
+    """Loads the model and serves it. The process exits when the server closes the connection."""
     parent = Parent(connection)
     os.environ["GGML_NO_BACKTRACE"] = "1"  # On a failed check, do not fork a debugger.
     threading.stack_size(STACK_BYTES)
@@ -154,7 +155,7 @@ def _report_log(parent: Parent) -> None:
 
 
 def _log_level(level: int, text: str) -> int:
-    # The cache holds several requests' contexts together, so it may be longer than the context of the training.
+    # Harmless: the KV cache is shared by all sequences, so it may be larger than the training context.
     return logging.DEBUG if "possible training context overflow" in text else LOG_LEVELS.get(level, logging.DEBUG)
 
 
@@ -217,7 +218,7 @@ def _prepare(preparer: Preparer, inspector: Inspector, requests: Requests, inbox
                 parent.send(Answered(inquiry_id, _attempt(inspector.answer, inquiry, "an inquiry")))
             case request:
                 outcome = _attempt(preparer.prepare, request, f"request {request.id}", request.id)
-                parent.send(Prepared(request.id))  # Before the engine can say anything of it.
+                parent.send(Prepared(request.id))  # Must precede any step output that has this request.
                 if isinstance(outcome, ServiceError):
                     inbox.put(Inadmissible(request.id, outcome))
                 else:
@@ -233,13 +234,13 @@ def _embed(embedder: Embedder, errands: Errands, pulse: Pulse, parent: Parent) -
 
 
 def _go_on(errands: Errands, errand_id: int, pulse: Pulse) -> None:
-    """Says that the embedder is alive. Raises AbandonedError where nobody waits for what it computes."""
+    """Sends a heartbeat of the embedder. Raises AbandonedError if the request was abandoned."""
     pulse.beat()
     errands.check(errand_id)
 
 
 def _attempt(work: Callable[[Item], Outcome], item: Item, what: str, request_id: str = "") -> Outcome | ServiceError:
-    """Returns what the work makes of the item, or the error that says why it cannot."""
+    """Returns the result of `work(item)`, or its ServiceError; any other exception becomes a ComputationError."""
     try:
         return work(item)
     except ServiceError as error:
@@ -250,7 +251,7 @@ def _attempt(work: Callable[[Item], Outcome], item: Item, what: str, request_id:
 
 
 class EngineLoop:
-    """Feeds the engine from its inbox and sends what each step has."""
+    """Main loop of the engine's thread: takes messages from the inbox, runs steps and sends their output."""
 
     def __init__(self, engine: Engine, inbox: Inbox, parent: Parent) -> None:
         self._engine = engine
@@ -260,7 +261,7 @@ class EngineLoop:
         self._residency = ResidentMemory()
 
     def run(self) -> None:
-        """Makes steps while there is work, and sleeps while there is none. Never returns."""
+        """Runs steps while there is work, and blocks on the inbox while there is none. Never returns."""
         while True:
             self._drain()
             output = self._engine.step()
@@ -294,7 +295,7 @@ class EngineLoop:
                     submit(sequence)
 
     def _arrives(self, request_id: str) -> bool:
-        """Whether the request still wants to be computed; False where it was cancelled while being prepared."""
+        """Ends the preparation of a request; returns False if it was cancelled meanwhile."""
         wanted = request_id in self._preparing
         self._preparing.discard(request_id)
         return wanted

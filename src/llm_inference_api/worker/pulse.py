@@ -1,4 +1,4 @@
-"""Says that a lane of the worker is alive."""
+"""Heartbeats of a worker's lane during long work, for the watchdog."""
 
 from collections.abc import Callable
 
@@ -6,21 +6,21 @@ from llm_inference_api.processes.throttle import Throttle
 from llm_inference_api.worker.messages import Alive, Lane
 
 _LONGEST_INTERVAL = 1.0
-"""Seconds between two reports of one lane."""
+"""Longest interval between two heartbeats, in seconds."""
 _REPORTS_PER_BOUND = 4
-"""Reports within the time after which a silent lane is taken for hung, so that a late one does no harm."""
+"""Heartbeats per watchdog timeout; more than one, so that a single late heartbeat is harmless."""
 
 
 class Pulse:
-    """Reports of one lane whose work takes long. For the lane's thread."""
+    """Rate-limited heartbeat of one lane. Not thread-safe: for the lane's thread."""
 
     def __init__(self, lane: Lane, bound: float, send: Callable[[Alive], None]) -> None:
-        """Takes the seconds of silence after which the lane is taken for hung."""
+        """Takes the lane, its watchdog timeout in seconds, and the function that sends a heartbeat."""
         self._report = Alive(lane)
         self._send = send
         self._throttle = Throttle(min(_LONGEST_INTERVAL, bound / _REPORTS_PER_BOUND))
 
     def beat(self) -> None:
-        """Sends a report where the last one is old enough; meant to be called often."""
+        """Sends a heartbeat if the interval since the last one has passed. Cheap: may be called often."""
         if self._throttle.passes():
             self._send(self._report)

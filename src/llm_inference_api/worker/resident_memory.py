@@ -1,4 +1,4 @@
-"""How much memory this process has."""
+"""Resident set size of the current process."""
 
 import os
 import time
@@ -6,22 +6,22 @@ from contextlib import suppress
 from pathlib import Path
 
 _INTERVAL = 1.0
-"""Seconds between looks; each costs some 20 microseconds."""
+"""Seconds between two readings; one takes about 20 µs."""
 
 
 class ResidentMemory:
-    """Looks now and then."""
+    """Cached resident set size."""
 
     def __init__(self) -> None:
         self._page = os.sysconf("SC_PAGE_SIZE")
-        self._looked_at = float("-inf")
+        self._read_at = float("-inf")
         self._bytes = 0
 
     def bytes(self) -> int:
-        """Returns the bytes that were in memory a moment ago; 0 where the system does not say."""
+        """Returns the resident set size in bytes, at most `_INTERVAL` seconds old; 0 if /proc/self/statm is missing."""
         now = time.monotonic()
-        if now - self._looked_at >= _INTERVAL:
-            self._looked_at = now
+        if now - self._read_at >= _INTERVAL:
+            self._read_at = now
             with suppress(OSError):
                 self._bytes = int(Path("/proc/self/statm").read_text().split()[1]) * self._page
         return self._bytes

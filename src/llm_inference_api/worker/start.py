@@ -1,4 +1,4 @@
-"""The first step of a worker's process. The server that starts it loads nothing of llama.cpp itself."""
+"""Entry point of a worker process. Imports the worker lazily, so that the server process never loads llama.cpp."""
 
 from multiprocessing.connection import Connection
 
@@ -6,7 +6,7 @@ from llm_inference_api.requests.engine_config import EngineConfig
 
 
 def run(connection: Connection, config: EngineConfig) -> None:
-    """See `worker.run`."""
+    """Runs the worker; see `process.run`."""
     from llm_inference_api.worker import process as worker  # noqa: PLC0415 - only here, in the process that needs it
 
     worker.run(connection, config)

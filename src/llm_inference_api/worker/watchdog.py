@@ -1,7 +1,7 @@
-"""Detects a hung worker: one of its lanes owes something and has sent nothing for longer than its bound.
+"""Detects a hung worker: a lane with pending work that has sent nothing for longer than its timeout.
 
-What is owed follows from the messages to and from the worker. Each lane has its own timer, so a busy lane does not hide
-a hung one.
+Pending work is derived from the messages to and from the worker. Each lane has its own timer, so a busy lane does not
+hide a hung one.
 """
 
 import asyncio
@@ -30,53 +30,57 @@ _LATE = 1.0
 """Seconds of delay of a timer above which this process is assumed to have been stopped or blocked."""
 
 Key = str | int
-"""A request's id, or an inquiry's."""
+"""Id of a request or of an inquiry."""
 
 
 class Timers(Protocol):
-    """What a watchdog needs of an event loop."""
+    """The part of an event loop that the watchdog needs."""
 
     def time(self) -> float:
-        """Returns the seconds on the loop's clock."""
+        """Returns the loop's time in seconds."""
 
     def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        """Lets the callback be called at that time."""
+        """Schedules the callback for that time."""
 
 
 class Watchdog:
-    """Guards one worker. All methods belong to the event loop's thread."""
+    """Watches one worker. Not thread-safe: for the event loop's thread."""
 
     def __init__(self, bounds: Mapping[Lane, float], on_hang: Callable[[str], None], timers: Timers) -> None:
-        """Takes the seconds for which each lane may be silent while it owes something, and a callback for a hang.
+        """Creates the watchdog; no timer runs until a lane has pending work.
 
-        The callback gets the cause for an error message, such as `no step ended within 60 s`.
+        Args:
+            bounds: Timeout of each lane in seconds.
+            on_hang: Called with the cause, such as `no step ended within 60 s`, if a lane times out.
+            timers: Clock and timers; the event loop.
         """
         self._lanes = {
-            lane: _Debt(bound, f"{lane.value} within {bound:g} s", on_hang, timers) for lane, bound in bounds.items()
+            lane: _LaneWatch(bound, f"{lane.value} within {bound:g} s", on_hang, timers)
+            for lane, bound in bounds.items()
         }
         self._answers: dict[str, int] = {}
-        """Answers that each submitted request still owes, by request id; cancelled requests are left out."""
+        """Number of unfinished answers by request id, without cancelled requests."""
 
     def started(self) -> None:
-        """Notes that the worker's process was started: it owes a model."""
-        self._lanes[Lane.LOADING].owe("")
+        """Records that the worker's process was started; the load is pending."""
+        self._lanes[Lane.LOADING].add("")
 
     def sent(self, message: ToWorker) -> None:
-        """Notes what the worker owes for a message."""
+        """Records the work that a message to the worker causes."""
         match message:
             case Submit(request):
                 self._answers[request.id] = request.n
-                self._lanes[Lane.PREPARING].owe(request.id)
+                self._lanes[Lane.PREPARING].add(request.id)
             case Cancel(request_id):
                 self._answers.pop(request_id, None)
-                self._lanes[Lane.STEPS].remit(request_id)
+                self._lanes[Lane.STEPS].discard(request_id)
             case Inquire(inquiry_id):
-                self._lanes[Lane.PREPARING].owe(inquiry_id)
+                self._lanes[Lane.PREPARING].add(inquiry_id)
             case Compute(inquiry_id):
-                self._lanes[Lane.EMBEDDINGS].owe(inquiry_id)
+                self._lanes[Lane.EMBEDDINGS].add(inquiry_id)
 
     def received(self, message: FromWorker) -> None:
-        """Notes what a message says of the lane that sent it."""
+        """Records a message from the worker: restarts the lane's timer and removes completed work."""
         match message:
             case StepOutput():
                 self._lanes[Lane.STEPS].settle(self._ended(message))
@@ -95,10 +99,10 @@ class Watchdog:
     def _pass_on(self, request_id: str) -> None:
         self._lanes[Lane.PREPARING].settle((request_id,))
         if request_id in self._answers:
-            self._lanes[Lane.STEPS].owe(request_id)
+            self._lanes[Lane.STEPS].add(request_id)
 
     def _ended(self, output: StepOutput) -> list[Key]:
-        """Returns the requests whose last answer has ended with the step."""
+        """Returns the ids of the requests that ended with the step: rejected, or all answers finished."""
         ended: list[Key] = [rejection.request_id for rejection in output.rejections]
         for delta in output.deltas:
             if delta.finish_reason and delta.request_id in self._answers:
@@ -110,16 +114,16 @@ class Watchdog:
         return ended
 
     def close(self) -> None:
-        """Ends the watch; the worker is gone."""
-        for debt in self._lanes.values():
-            debt.close()
+        """Stops all timers."""
+        for lane in self._lanes.values():
+            lane.close()
 
 
-class _Debt:
-    """What one lane owes, and since when it has been silent.
+class _LaneWatch:
+    """Pending work and timer of one lane.
 
-    Only a message from the lane itself resets the silence or ends the watch. So a series of requests that are cancelled
-    early does not hide a hung lane.
+    Only a message from the lane itself restarts or stops the timer, so a series of requests that are cancelled early
+    does not hide a hung lane.
     """
 
     def __init__(self, bound: float, cause: str, on_hang: Callable[[str], None], timers: Timers) -> None:
@@ -127,37 +131,37 @@ class _Debt:
         self._cause = cause
         self._on_hang = on_hang
         self._timers = timers
-        self._owed: set[Key] = set()
+        self._pending: set[Key] = set()
         self._silent_since: float | None = None
-        """None while nothing is owed."""
+        """Time of the lane's last message, or of the first pending work; None while no work is pending."""
         self._timer: asyncio.TimerHandle | None = None
-        """Not moved by each message: when it is due, it is set again for what is left of the bound."""
+        """Not rescheduled by each message: when it fires, it is set again for the rest of the timeout."""
 
     def has(self, key: Key) -> bool:
-        """Returns whether the lane owes this."""
-        return key in self._owed
+        """Returns whether this work is pending."""
+        return key in self._pending
 
-    def owe(self, key: Key) -> None:
-        """Notes that the lane owes this from now on."""
-        self._owed.add(key)
+    def add(self, key: Key) -> None:
+        """Adds pending work; starts the timer if it is the first."""
+        self._pending.add(key)
         if self._silent_since is None:
             self._silent_since = self._timers.time()
             if self._timer is None:
                 self._wait()
 
-    def remit(self, key: Key) -> None:
-        """Notes that this was cancelled; the lane still has to send something."""
-        self._owed.discard(key)
+    def discard(self, key: Key) -> None:
+        """Removes cancelled work; the timer runs on until the lane sends a message."""
+        self._pending.discard(key)
 
     def settle(self, keys: Collection[Key] = ()) -> None:
-        """Notes a message from the lane, and that it no longer owes these."""
-        self._owed.difference_update(keys)
+        """Records a message from the lane, which completes the given work."""
+        self._pending.difference_update(keys)
         if self._silent_since is not None:
-            self._silent_since = self._timers.time() if self._owed else None
+            self._silent_since = self._timers.time() if self._pending else None
 
     def close(self) -> None:
-        """Ends the watch of this lane."""
-        self._owed.clear()
+        """Stops the timer and clears the pending work."""
+        self._pending.clear()
         self._silent_since = None
         if self._timer is not None:
             self._timer.cancel()
@@ -165,16 +169,16 @@ class _Debt:
 
     def _wait(self) -> None:
         assert self._silent_since is not None
-        self._timer = self._timers.call_at(self._silent_since + self._bound, self._look)
+        self._timer = self._timers.call_at(self._silent_since + self._bound, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         assert self._timer is not None
         due, self._timer = self._timer.when(), None
         if self._silent_since is None:
             return
         now = self._timers.time()
         if now - due > _LATE:
-            # This process was stopped or blocked, perhaps with the whole machine: its clock says nothing of the worker.
+            # This process was stopped or blocked, perhaps with the whole machine, so the worker may be healthy.
             self._silent_since = now
         if now < self._silent_since + self._bound:
             self._wait()

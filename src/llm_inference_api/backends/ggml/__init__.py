@@ -1,1 +1,1 @@
-"""Legacy GGML files; only this package imports ctransformers."""
+"""Backend for legacy GGML files: ctransformers. Only this package imports it."""

@@ -1,7 +1,7 @@
-"""Legacy GGML models through ctransformers: the only module that imports it.
+"""Legacy GGML models through ctransformers, one sequence at a time. Only this module imports ctransformers.
 
-It computes one sequence at a time. Its library is not built for long contexts of large models, and aborts or worse
-where its buffer is too small: the first evals make the buffer large enough.
+The library may abort or overrun its compute buffer with long contexts of large models, so the first evals make the
+buffer large enough.
 """
 
 import ctypes
@@ -21,21 +21,32 @@ from llm_inference_api.requests.constraint import Constraint
 from llm_inference_api.requests.request import Sampling
 
 SEATS = 1
+"""The library's KV cache holds a single sequence."""
 DEFAULT_CONTEXT_LENGTH = 2048
-"""Where neither the file nor the settings name one: what Falcon and LLaMA were trained on."""
+"""Context length if neither the file nor the settings have one: the training context of Falcon and LLaMA."""
 _BATCH = 8
-"""Tokens that the library computes at a time; its scratch buffers have a fixed size."""
+"""Tokens per batch of the library, whose scratch buffers have a fixed size."""
 _GROWING = {"dollyv2", "gpt2", "gptj", "replit"}
-"""Architectures that compute in one buffer, which grows with what the first eval took (gpt2.cc: mem_per_token)."""
+"""Architectures with one compute buffer, sized by the memory per token of the first eval (gpt2.cc: mem_per_token)."""
 _FIRST_EVAL_BYTES = 128 << 20
-"""Half of the buffer's first size."""
+"""Memory budget of the first eval: half of the buffer's initial size."""
+_NO_CONSTRAINTS = "constraints are not supported by legacy GGML models; leave the field out"
 
 
 class GgmlModel:
-    """A legacy model, loaded."""
+    """A loaded legacy model."""
 
     def __init__(self, path: Path, file: LegacyFile, context_length: int | None) -> None:
-        """Raises ModelFailedError where ctransformers is not installed or cannot load the file."""
+        """Loads the file.
+
+        Args:
+            path: The model file.
+            file: Its parsed header and vocabulary.
+            context_length: Context length in tokens for files that have none; None for the default.
+
+        Raises:
+            ModelFailedError: ctransformers is not installed or cannot load the file.
+        """
         self.file = file
         self.llm = _load(path, file.architecture, context_length or DEFAULT_CONTEXT_LENGTH)
         self.trained_context_length = int(self.llm.context_length)
@@ -46,7 +57,7 @@ class GgmlModel:
 
     @property
     def description(self) -> str:
-        """The model's architecture in words."""
+        """Architecture and format, such as `gpt2, legacy GGML`."""
         return f"{self.file.architecture}, legacy GGML"
 
 
@@ -55,7 +66,7 @@ def _load(path: Path, architecture: str, context_length: int) -> Any:
         from ctransformers.llm import LLM, Config
     except ImportError:
         raise ModelFailedError(
-            "it is a legacy GGML file, and ctransformers is not installed: pip install 'llm-inference-api[ggml]'"
+            "legacy GGML files need ctransformers, which is not installed: pip install 'llm-inference-api[ggml]'"
         ) from None
     try:
         return LLM(str(path), architecture, config=Config(context_length=context_length))
@@ -66,7 +77,7 @@ def _load(path: Path, architecture: str, context_length: int) -> Any:
 
 
 class GgmlBackend:
-    """One sequence at a time; an `engine.backend.Backend` with one seat."""
+    """An `engine.backend.Backend` with one seat."""
 
     def __init__(self, model: GgmlModel, threads: int) -> None:
         self._llm = model.llm
@@ -74,13 +85,13 @@ class GgmlBackend:
         self.cells = model.trained_context_length
         self.vocabulary = model.vocabulary
         self._held = 0
-        """Positions whose keys and values are known."""
+        """Number of leading positions in the KV cache."""
         self._last_row = -1
         if model.file.shape is not None and model.file.architecture in _GROWING:
             self._make_room(model.file.shape)
 
     def forward(self, rows: Rows[Row]) -> None:
-        """See `Backend.forward`; the rows continue the one sequence."""
+        """See `Backend.forward`. Raises BackendError also if the rows do not continue the sequence in seat 0."""
         start = rows[0].position
         if start > self._held or any(row[1:3] != (start + at, 0) for at, row in enumerate(rows)):
             raise BackendError("the rows do not continue the sequence")
@@ -96,22 +107,22 @@ class GgmlBackend:
 
     def mask(self, constraint: Constraint) -> Mask:
         """See `Backend.mask`; always raises InvalidFieldError."""
-        raise InvalidFieldError(constraint.field, "a legacy GGML model cannot restrict its text; leave it out")
+        raise InvalidFieldError(constraint.field, _NO_CONSTRAINTS)
 
     def json_schema(self, _schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:  # noqa: ARG002
         """See `Backend.json_schema`; always raises InvalidFieldError."""
-        raise InvalidFieldError(field, "a legacy GGML model cannot restrict its text; leave it out")
+        raise InvalidFieldError(field, _NO_CONSTRAINTS)
 
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> NumpySampler:
-        """See `Backend.masked_sampler`; there are no masks."""
+        """See `Backend.masked_sampler`; never called, since `mask` raises."""
         raise NotImplementedError
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
-        """See `Backend.copy_prefix`; with one seat there is no other to share with."""
+        """See `Backend.copy_prefix`; never called, since there is only one seat."""
         raise NotImplementedError
 
     def truncate(self, seat: int, length: int) -> None:  # noqa: ARG002 - there is one seat
-        """See `Backend.truncate`; the next eval overwrites what is there."""
+        """See `Backend.truncate`; the next eval overwrites the dropped positions."""
         self._held = min(self._held, length)
 
     def piece(self, token: int) -> bytes:
@@ -127,7 +138,10 @@ class GgmlBackend:
         self._held = 0
 
     def scores(self, row: int) -> npt.NDArray[np.float64]:
-        """Returns a copy of the score of each token after the last row of the last forward."""
+        """Returns a copy of the scores (logits) of the last row of the last forward, shape [vocabulary size].
+
+        Raises BackendError for any other row: the library keeps no scores of it.
+        """
         if row != self._last_row:
             raise BackendError(f"there are scores after row {self._last_row} only, not after {row}")
         if self._llm.ctransformers_llm_logits_size() < self.vocabulary.size:
@@ -141,12 +155,12 @@ class GgmlBackend:
             raise BackendError(f"ctransformers could not compute {len(tokens)} tokens")
 
     def _make_room(self, shape: Shape) -> None:
-        """Makes the library's buffer large enough for `_BATCH` tokens at the end of the context.
+        """Grows the library's compute buffer to fit `_BATCH` tokens at the end of the context.
 
-        The library sizes it by the tokens of an eval and the bytes a token of the very first eval. What an eval really
-        takes grows with the context too, so the first prompt decides whether a later one crashes the process. Here the
-        first eval stands as deep in the context as the buffer surely allows, and the second is so wide that the
-        buffer becomes large enough for all that may follow.
+        The library sizes the buffer as the tokens of an eval times the bytes per token of its very first eval. The
+        memory that an eval needs also grows with its position, so after a short first prompt a later eval would
+        overrun the buffer. Therefore the first eval is at the highest position that the initial buffer allows, and the
+        second has enough tokens to grow the buffer to its final size.
         """
         deep = min(self.cells - 1, _FIRST_EVAL_BYTES // (shape.layers * shape.width * 4))
         wide = min(_BATCH + 2 * -(-self.cells // (deep + 1)), self.cells)
@@ -157,7 +171,7 @@ class GgmlBackend:
 
 
 class NativeVocabulary:
-    """The tokens of a model whose tokenizer is ctransformers' own: Falcon and LLaMA."""
+    """Vocabulary of a model that is tokenized by ctransformers itself: Falcon and LLaMA."""
 
     def __init__(self, llm: Any) -> None:
         self._llm = llm
@@ -170,7 +184,7 @@ class NativeVocabulary:
         """See `GgmlVocabulary.tokenize`."""
         data = text.encode()
         if b"\0" in data:
-            raise InvalidFieldError("prompt", "the model's tokenizer takes no NUL character")
+            raise InvalidFieldError("prompt", "the model's tokenizer does not accept NUL characters")
         tokens = (ctypes.c_int * (len(data) + 2))()
         begins = add_special and self._llm.model_type == "llama"
         return tokens[: self._llm.ctransformers_llm_tokenize(data, begins, tokens)]
@@ -188,5 +202,5 @@ class NativeVocabulary:
         return token == self._end
 
     def control_texts(self) -> list[str]:
-        """See `GgmlVocabulary.control_texts`; the tokenizer does not parse them apart."""
+        """See `GgmlVocabulary.control_texts`; the tokenizer does not parse control tokens."""
         return []

@@ -1,7 +1,7 @@
-"""Legacy GGML files, the `.bin` of before GGUF: whose they are, what they hold, and whether they are whole.
+"""Parser and validator of legacy GGML files, the `.bin` format before GGUF.
 
-ctransformers trusts what it reads: a wrong size overruns its memory, and the weights that a truncated file lacks stay
-whatever the memory held. So a file passes through here first.
+ctransformers does not validate its input: a wrong size overruns its memory, and a truncated file leaves weights
+uninitialized. So each file is validated here before it is loaded.
 """
 
 import json
@@ -18,7 +18,7 @@ GGUF = b"GGUF"
 _GGML = b"lmgg"
 _ADAPTER = b"algg"
 _LEGACY = {_GGML, b"fmgg", b"tjgg", b"ccgg", _ADAPTER}
-"""The words ggml, ggmf, ggjt, ggcc and ggla, as little-endian numbers."""
+"""Magic numbers ggml, ggmf, ggjt, ggcc and ggla, stored as little-endian integers."""
 
 _ARCHITECTURES = {
     "dollyv2": "dollyv2",
@@ -32,19 +32,19 @@ _ARCHITECTURES = {
     "replit": "replit",
     "starcoder": "starcoder",
 }
-"""ctransformers' name for each `model_type`, without what is neither letter nor digit."""
+"""ctransformers' architecture by `model_type`, in lower case and without punctuation."""
 _KNOWN = "dolly-v2, falcon, gpt2, gpt_bigcode, gptj, gpt_neox, llama, mpt, replit, starcoder"
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How the files of an architecture begin."""
+    """Header layout of an architecture's files."""
 
     numbers: tuple[str, ...]
-    """Of four bytes each, after the magic."""
+    """Names of the int32 fields after the magic number."""
     repeats_vocabulary_size: bool = False
     has_scores: bool = False
-    """Whether each token is followed by a number."""
+    """Whether each token is followed by a float32 score."""
 
 
 _GPT = ("vocabulary", "context", "width", "heads", "layers")
@@ -58,6 +58,7 @@ _LAYOUTS = {
     "replit": _Layout((*_MOSAIC, "type"), has_scores=True),
     "starcoder": _Layout((*_GPT, "type"), repeats_vocabulary_size=True),
 }
+"""Layouts of ctransformers' loaders (models/llms/*.cc). Falcon and LLaMA are missing: their loaders validate."""
 _LARGEST = {"vocabulary": 1 << 20, "context": 1 << 20, "width": 1 << 16, "heads": 1 << 10, "layers": 1 << 10}
 
 _BLOCKS = {
@@ -75,12 +76,12 @@ _BLOCKS = {
     13: (256, 176),
     14: (256, 210),
 }
-"""Weights and bytes of a block, by `ggml_type`, as ctransformers' ggml has them (quantisation version 2)."""
+"""Weights and bytes per block by `ggml_type`, as in ctransformers' ggml (quantization version 2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The sizes that a file names."""
+    """Sizes from a file's header."""
 
     context_length: int
     width: int
@@ -90,24 +91,24 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class LegacyFile:
-    """What a file says of its model. Those of Falcon and LLaMA say nothing here: their loaders check them."""
+    """A parsed file without its weights. Files of Falcon and LLaMA are not parsed: their loaders validate them."""
 
     architecture: str
     shape: Shape | None = None
     pieces: tuple[bytes, ...] = ()
-    """The text of each token, as the file spells it."""
+    """Bytes of each token, as stored in the file."""
     scores: tuple[float, ...] = ()
-    """Of each token, where its tokenizer weighs them."""
+    """Unigram score of each token; empty if the tokenizer has none."""
 
 
 class _DamagedError(Exception):
-    """The file is not what it should be."""
+    """The file does not match its architecture's format."""
 
 
 def is_legacy(path: Path) -> bool:
-    """Returns whether the file is one of before GGUF; False where it cannot be read.
+    """Returns whether the file has a legacy magic number; False if it cannot be read.
 
-    Raises ModelFailedError where it is an adapter, or a `.bin` of another kind.
+    Raises ModelFailedError for a LoRA adapter, and for a `.bin` file with an unknown magic number.
     """
     try:
         with path.open("rb") as file:
@@ -115,17 +116,17 @@ def is_legacy(path: Path) -> bool:
     except OSError:
         return False
     if magic == _ADAPTER:
-        raise ModelFailedError("the file is a LoRA adapter, which is no model by itself")
+        raise ModelFailedError("the file is a LoRA adapter, not a model")
     if magic not in _LEGACY and magic != GGUF and path.suffix == ".bin":
-        raise ModelFailedError("the file begins like neither a GGUF nor a legacy GGML file")
+        raise ModelFailedError("the file has neither the magic number of GGUF nor one of legacy GGML")
     return magic in _LEGACY
 
 
 def read(path: Path) -> LegacyFile:
-    """Reads a legacy file but for its weights.
+    """Parses and validates a legacy file; its weights are skipped.
 
-    Raises ModelFailedError where its architecture is not known, or the file is not one of that architecture, or not
-    whole.
+    Raises:
+        ModelFailedError: The architecture is unknown, or the file is truncated or does not match it.
     """
     architecture = _architecture(path)
     layout = _LAYOUTS.get(architecture)
@@ -135,11 +136,11 @@ def read(path: Path) -> LegacyFile:
         with path.open("rb") as file:
             return _read(_FileReader(file, path.stat().st_size), architecture, layout)
     except _DamagedError as error:
-        raise ModelFailedError(f"the file is damaged, or is no {architecture} model: {error}") from error
+        raise ModelFailedError(f"the file is damaged, or is not a {architecture} model: {error}") from error
 
 
 def _architecture(path: Path) -> str:
-    """Returns what `config.json` beside the file names: legacy files do not say it themselves."""
+    """Returns the architecture named by `config.json` beside the file; legacy files have no such field."""
     wanted = f'a config.json beside it must hold {{"model_type": …}}, one of {_KNOWN}'
     try:
         config = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
@@ -155,7 +156,7 @@ def _architecture(path: Path) -> str:
 
 
 class _FileReader:
-    """Reads a file of known size, and never beyond it."""
+    """Bounds-checked reader; raises _DamagedError at the end of the file."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
@@ -178,19 +179,19 @@ class _FileReader:
 
     def _take(self, count: int) -> None:
         if not 0 <= count <= self.left:
-            raise _DamagedError("it ends too early")
+            raise _DamagedError("it is truncated")
         self.left -= count
 
 
 def _read(reader: _FileReader, architecture: str, layout: _Layout) -> LegacyFile:
     if reader.bytes(4) != _GGML:
-        raise _DamagedError("it begins like one of another architecture")
+        raise _DamagedError("its header is that of another architecture")
     numbers = {name: reader.integer() for name in layout.numbers}
     for name, largest in _LARGEST.items():
         if not 0 < numbers[name] <= largest:
-            raise _DamagedError(f"{numbers[name]} is no number of {name}")
+            raise _DamagedError(f"its header has the invalid value {numbers[name]} for {name}")
     if layout.repeats_vocabulary_size and reader.integer() != numbers["vocabulary"]:
-        raise _DamagedError("it names two sizes of its vocabulary")
+        raise _DamagedError("its header has two different vocabulary sizes")
     pieces, scores = _read_vocabulary(reader, numbers["vocabulary"], has_scores=layout.has_scores)
     if architecture == "mpt":
         pieces = tuple(map(_byte_of_each_character, pieces))
@@ -211,7 +212,7 @@ def _read_vocabulary(
 
 
 def _byte_of_each_character(piece: bytes) -> bytes:
-    """MPT's converter wrote each byte of a token as the UTF-8 of the character with its number."""
+    """Decodes a token of MPT, whose converter stored each byte as the UTF-8 of the code point of the same value."""
     try:
         return bytes(ord(character) & 0xFF for character in piece.decode())
     except UnicodeDecodeError:
@@ -219,7 +220,7 @@ def _byte_of_each_character(piece: bytes) -> bytes:
 
 
 def _check_tensors(reader: _FileReader, layers: int) -> int:
-    """Walks to the end of the file, and returns how many weights it holds."""
+    """Skips all tensors and returns the number of weights. Raises _DamagedError if a layer lacks tensors."""
     parameters, per_layer = 0, Counter[int]()
     while reader.left:
         name, weights = _skip_tensor(reader)
@@ -234,12 +235,12 @@ def _check_tensors(reader: _FileReader, layers: int) -> int:
 def _skip_tensor(reader: _FileReader) -> tuple[bytes, int]:
     dimensions, name_length, kind = reader.integer(), reader.integer(), reader.integer()
     if dimensions not in (1, 2) or kind not in _BLOCKS:
-        raise _DamagedError("it holds a tensor of unknown form")
+        raise _DamagedError("it has a tensor of unknown type")
     sizes = [reader.integer() for _ in range(dimensions)]
     name = reader.bytes(name_length)
     block, block_bytes = _BLOCKS[kind]
     if min(sizes) < 1 or sizes[0] % block:
-        raise _DamagedError("it holds a tensor of impossible size")
+        raise _DamagedError("it has a tensor of invalid size")
     weights = sizes[0] * (sizes[1] if dimensions == 2 else 1)
     reader.skip(weights // block * block_bytes)
     return name, weights

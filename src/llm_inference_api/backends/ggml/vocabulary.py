@@ -1,7 +1,7 @@
-"""Tokens and texts of legacy GGML models.
+"""Vocabularies and tokenizers of legacy GGML models.
 
-The tokenizers of ctransformers take cubic time on long words, drop bytes that they do not know and print them to the
-log; these give the same tokens in linear time, and refuse such bytes.
+ctransformers' tokenizers take cubic time on long words, and drop and log bytes that are not in the vocabulary. These
+return the same tokens in linear time, and reject such bytes.
 """
 
 import re
@@ -27,46 +27,46 @@ _SPECIAL = {
         b"<|end_of_turn|>",
     ),
 }
-"""Texts that stand for one token each, by architecture, where the vocabulary has them (dolly.cc, starcoder.cc)."""
+"""Special tokens by architecture, if the vocabulary has them (ctransformers: dolly.cc, starcoder.cc)."""
 _WORD = re.compile(
     rb"'s|'t|'re|'ve|'m|'ll|'d| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+"  # As in ctransformers' common.h.
 )
 _SPACE = "▁".encode()
-"""What SentencePiece writes for a space."""
+"""SentencePiece's replacement for a space."""
 
 
 class GgmlVocabulary(Protocol):
-    """Tokens and their texts; its methods may be called from any thread."""
+    """Vocabulary of a model. Implementations are thread-safe."""
 
     size: int
     longest_piece: int
-    """Bytes of the longest text that one token may stand for."""
+    """Length in bytes of the longest token."""
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Returns the tokens of the text. Raises InvalidFieldError where the vocabulary cannot spell it."""
+        """Returns the token ids of the text. Raises InvalidFieldError for a byte that is not in the vocabulary."""
 
     def piece(self, token: int) -> bytes:
-        """Returns the bytes of a token's text; none for control tokens."""
+        """Returns the bytes of a token's text; empty for control tokens."""
 
     def text(self, token: int) -> bytes:
-        """Returns the bytes that spell the token, control tokens included."""
+        """Returns the bytes of a token's text, also for control tokens."""
 
     def is_end(self, token: int) -> bool:
-        """Returns whether the token ends an answer."""
+        """Returns whether the token is an end-of-generation token."""
 
     def control_texts(self) -> list[str]:
-        """Returns the texts that `parse_special` takes for control tokens."""
+        """Returns the texts of the control tokens that `parse_special` parses."""
 
 
 def vocabulary_of(file: LegacyFile) -> GgmlVocabulary:
-    """Returns the vocabulary that the file holds."""
+    """Returns the file's vocabulary: unigram if its tokens have scores, else greedy."""
     if file.scores:
         return WeighedVocabulary(file.pieces, file.scores)
     return GreedyVocabulary(file.pieces, _SPECIAL.get(file.architecture, ()))
 
 
 class GreedyVocabulary:
-    """Cuts a text into words, and each word into the longest tokens from its start."""
+    """Splits a text into words, and each word into tokens by greedy longest match."""
 
     def __init__(self, pieces: Sequence[bytes], special: Sequence[bytes]) -> None:
         self._pieces, self._texts = list(pieces), list(pieces)
@@ -80,7 +80,7 @@ class GreedyVocabulary:
         for token in controls:
             self._pieces[token] = b""
 
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:  # noqa: ARG002 - these models want nothing around a text
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:  # noqa: ARG002 - these models have no BOS or EOS
         """See `GgmlVocabulary.tokenize`."""
         data = text.encode()
         parts = self._any_special.split(data) if parse_special and self._special else [data]
@@ -120,7 +120,7 @@ class GreedyVocabulary:
 
 
 class WeighedVocabulary:
-    """Cuts a text so that the scores of its tokens are the best together: Replit's SentencePiece."""
+    """SentencePiece unigram tokenizer, used by Replit: the segmentation with the highest total score (Viterbi)."""
 
     def __init__(self, pieces: Sequence[bytes], scores: Sequence[float]) -> None:
         self._texts = [piece.replace(_SPACE, b" ") for piece in pieces]
@@ -159,7 +159,7 @@ class WeighedVocabulary:
         return []
 
     def _best_tokens(self, data: bytes) -> dict[int, tuple[int, int]]:
-        """Returns the last token of the best way to each position, and where that token starts."""
+        """Returns, by end position in bytes, the last token of the best segmentation and that token's start."""
         costs = {0: 0.0}
         best: dict[int, tuple[int, int]] = {}
         for start in range(len(data)):

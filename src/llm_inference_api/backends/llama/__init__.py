@@ -1,1 +1,1 @@
-"""llama.cpp; only this package imports llama_cpp."""
+"""Backend for GGUF models: llama.cpp. Only this package imports llama_cpp."""

@@ -1,6 +1,6 @@
-"""llama.cpp through llama-cpp-python's low-level bindings. Only this module and its parts import it.
+"""Model and context of llama.cpp, through llama-cpp-python's low-level bindings.
 
-Every call that gets something wrong may abort the process (an assertion in C++), so what goes in is checked here.
+An invalid argument may abort the process (a C++ assertion), so arguments are checked here.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ MAX_SEATS = 256
 _SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
 """enum llama_split_mode (llama.h)."""
 _QUANTISE_BUFFER = 512 << 20
-"""Bytes of a tensor that are quantised at a time."""
+"""Bytes of a tensor that are quantized at a time."""
 _CONTINUES_LINE = 5
 """GGML_LOG_LEVEL_CONT (ggml.h)."""
 
@@ -41,7 +41,7 @@ _kept_for_c: list[Any] = []
 
 
 def route_log(on_line: Callable[[int, str], None]) -> None:
-    """Calls `on_line` with the ggml log level and the text of each line that llama.cpp logs, from any thread."""
+    """Sets llama.cpp's log callback: `on_line` gets the ggml log level and text of each line, on any thread."""
     level, text = 0, ""
 
     @C.llama_log_callback  # type: ignore[untyped-decorator]
@@ -58,7 +58,7 @@ def route_log(on_line: Callable[[int, str], None]) -> None:
 
 
 def on_abort(callback: Callable[[str], None]) -> None:
-    """Calls back with the message of a failed check, just before llama.cpp aborts the process."""
+    """Sets ggml's abort callback, which gets the message of a failed assertion just before the process aborts."""
 
     @ctypes.CFUNCTYPE(None, ctypes.c_char_p)  # type: ignore[untyped-decorator]
     def relay(message: bytes) -> None:
@@ -69,10 +69,16 @@ def on_abort(callback: Callable[[str], None]) -> None:
 
 
 def quantise_model(source: Path, output: Path, file_type: int, log: Callable[[str], None]) -> bool:
-    """Returns whether llama.cpp wrote the source as `output` in a type of `llama_ftype`.
+    """Quantizes a GGUF file. May abort the process on an unexpected file, so call it in a child process.
 
-    `log` hears what it says meanwhile, in pieces of lines. A file that llama.cpp did not expect can end the process:
-    call this in one that may die.
+    Args:
+        source: The file to read.
+        output: The file to write.
+        file_type: A value of `enum llama_ftype` (llama.h).
+        log: Gets llama.cpp's log output, in fragments of lines.
+
+    Returns:
+        Whether llama.cpp succeeded.
     """
     parameters = C.llama_model_quantize_default_params()
     parameters.ftype = file_type
@@ -90,10 +96,19 @@ def quantise_model(source: Path, output: Path, file_type: int, log: Callable[[st
 
 
 class Model:
-    """The weights of one model file, loaded once."""
+    """A loaded model file: weights, vocabulary and metadata."""
 
     def __init__(self, path: Path, gpu: GpuChoice, on_progress: Callable[[float], None]) -> None:
-        """Raises ModelFailedError where llama.cpp cannot load the file, or this service cannot serve the model."""
+        """Loads the file.
+
+        Args:
+            path: A GGUF file.
+            gpu: Layers, devices and split to offload.
+            on_progress: Called with the loaded fraction of the weights, 0 to 1.
+
+        Raises:
+            ModelFailedError: llama.cpp cannot load the file, or the kind of model is not supported.
+        """
         load_backends()
         params = C.llama_model_default_params()
         params.n_gpu_layers = gpu.layers
@@ -113,9 +128,9 @@ class Model:
             raise ModelFailedError("llama.cpp cannot load the file")
         metadata = self.metadata
         self.is_encoder = is_encoder(metadata)
-        """Whether the model computes embeddings only."""
+        """Whether the model only computes embeddings."""
         self.pooling = pooling_of(metadata)
-        """How the vectors of an embedding's tokens become one."""
+        """How the token vectors of an embedding become one."""
         self._refuse_unsupported()
         self.vocabulary = Vocabulary(C.llama_model_get_vocab(self.handle))
         self.trained_context_length = int(C.llama_model_n_ctx_train(self.handle))
@@ -123,24 +138,24 @@ class Model:
         self.parameters = int(C.llama_model_n_params(self.handle))
         self.size_bytes = int(C.llama_model_size(self.handle))
         self.devices = (gpu_names() if gpu.layers else ()) or ("CPU",)
-        """Names of the devices that compute the model."""
+        """Names of the devices that run the model."""
 
     @property
     def description(self) -> str:
-        """The model's architecture, size and quantisation in words."""
+        """Architecture, size and quantization, such as `llama 1B Q4_K - Medium`."""
         buffer = ctypes.create_string_buffer(256)
         C.llama_model_desc(self.handle, buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace")
 
     @property
     def chat_template(self) -> str | None:
-        """The Jinja source that the file brings, or None."""
+        """Jinja source of the chat template in the file's metadata, or None."""
         source = C.llama_model_chat_template(self.handle, None)
         return source.decode("utf-8", "replace") if source else None
 
     @property
     def metadata(self) -> dict[str, str]:
-        """The file's metadata as texts."""
+        """The file's metadata, with values as strings."""
         return dict(self._entry(index) for index in range(C.llama_model_meta_count(self.handle)))
 
     def _entry(self, index: int) -> tuple[str, str]:
@@ -157,7 +172,7 @@ class Model:
 
 
 def _tensor_split(parts: tuple[float, ...]) -> Any:
-    """Returns a value for each device that llama.cpp can have, as it wants."""
+    """Returns the parts as a C array of `llama_max_devices` floats, padded with 0; None for llama.cpp's default."""
     devices = int(C.llama_max_devices())
     if len(parts) > devices:
         raise ModelFailedError(f"LLM_TENSOR_SPLIT has {len(parts)} parts; this build of llama.cpp takes {devices}")
@@ -165,7 +180,10 @@ def _tensor_split(parts: tuple[float, ...]) -> Any:
 
 
 def _text(write: Callable[[Any, int], int]) -> str:
-    """Returns what a function of llama.cpp writes into a buffer; it says how long that is, or is below 0."""
+    """Calls a function of llama.cpp that fills a buffer and returns the text's length, or a negative error.
+
+    The buffer grows until the text fits. Returns an empty string on error.
+    """
     room = 256
     while True:
         buffer = ctypes.create_string_buffer(room)
@@ -176,20 +194,20 @@ def _text(write: Callable[[Any, int], int]) -> str:
 
 
 class ContextSizes(NamedTuple):
-    """How large a context is."""
+    """Sizes of a llama.cpp context."""
 
     cells: int
-    """Of the key-value cache, for all sequences together."""
+    """Size of the KV cache in tokens, for all seats together."""
     seats: int
     batch_tokens: int
     threads: int
 
 
 class LlamaBackend:
-    """A context of llama.cpp with one key-value cache for all seats; an `engine.backend.Backend`."""
+    """A llama.cpp context with a unified KV cache for all seats; an `engine.backend.Backend`."""
 
     def __init__(self, model: Model, sizes: ContextSizes) -> None:
-        """Raises ModelFailedError where llama.cpp cannot make the context, such as for lack of memory."""
+        """Creates the context. Raises ModelFailedError if llama.cpp cannot, for example out of memory."""
         self._model = model
         self.vocabulary = model.vocabulary
         params = C.llama_context_default_params()
@@ -207,7 +225,7 @@ class LlamaBackend:
 
     @property
     def cells(self) -> int:
-        """Cells that the key-value cache really has; llama.cpp rounds the number up."""
+        """Actual size of the KV cache in cells; llama.cpp rounds the requested size up."""
         return int(C.llama_n_ctx(self._context))
 
     def forward(self, rows: Rows[Row]) -> None:
@@ -258,7 +276,7 @@ class LlamaBackend:
 
 
 class Batch:
-    """The arrays of a `llama_batch`, allocated once and filled through NumPy."""
+    """A reusable `llama_batch` whose arrays are NumPy's."""
 
     def __init__(self, size: int) -> None:
         self._token = np.zeros(size, np.int32)
@@ -277,7 +295,10 @@ class Batch:
         )
 
     def fill(self, rows: Rows[Row]) -> Any:
-        """Returns a `llama_batch` of the rows, valid until the next call."""
+        """Returns a `llama_batch` of the rows, valid until the next call.
+
+        Raises BackendError if there are no rows or more than the batch's size.
+        """
         count = len(rows)
         if not 0 < count <= len(self._token):
             raise BackendError(f"a batch has 1 to {len(self._token)} rows, not {count}")

@@ -1,7 +1,7 @@
-"""What llama.cpp computes with: its backends, compiled in or loaded as plugins, and their devices.
+"""llama.cpp's compute backends, compiled in or loaded as plugins, and their devices.
 
-A build with GGML_BACKEND_DL has its backends as libraries beside libllama, one for each kind of processor where it was
-built with GGML_CPU_ALL_VARIANTS too. llama.cpp itself would look for them beside the executable, which is Python's.
+A build with GGML_BACKEND_DL has its backends as shared libraries beside libllama; with GGML_CPU_ALL_VARIANTS, one per
+CPU variant. By default, llama.cpp looks for them beside the executable, which is Python's.
 """
 
 import ctypes
@@ -18,9 +18,9 @@ PLUGIN_DIRECTORY = Path(C.__file__).parent / "lib"
 _CPU_TYPE = 0
 """GGML_BACKEND_DEVICE_TYPE_CPU (ggml-backend.h)."""
 _AMX = b"AMX"
-"""Name of the buffer type whose matrices the AMX kernels multiply (ggml-cpu/amx/amx.cpp)."""
+"""Name of the buffer type that selects the AMX kernels (ggml-cpu/amx/amx.cpp)."""
 _WORKING_AMX = "llm_inference_api_amx_works"
-"""Symbol in builds whose AMX kernels were compiled right (tools/llama_build/amx_config.h)."""
+"""Symbol exported by builds with correctly compiled AMX kernels (tools/llama_build/amx_config.h)."""
 _GPU_TYPES = (1, 2)
 """GGML_BACKEND_DEVICE_TYPE_GPU and _IGPU (ggml-backend.h)."""
 
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 
 def _function(name: str, result: Any, *arguments: Any) -> Any:
-    # Through libllama: a wheel has no links, so the libggml.so that llama_cpp._ggml opens is another file than the
-    # libggml.so.0 of libllama. Each has devices of its own, and only those of the latter compute models.
+    # Resolved through libllama: a wheel has no symlinks, so the libggml.so that llama_cpp._ggml opens is a second copy
+    # of the libggml.so.0 that libllama is linked to. Each has a device registry of its own; models use the latter's.
     function = getattr(C._lib, name)  # noqa: SLF001
     function.restype, function.argtypes = result, list(arguments)
     return function
@@ -49,17 +49,22 @@ _device_type = _function("ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)
 
 
 def load_backends(directory: Path = PLUGIN_DIRECTORY) -> None:
-    """Makes llama.cpp ready to compute: loads its plugins, of which it takes the best one for this processor.
+    """Initializes llama.cpp, and loads its backend plugins unless backends are compiled in.
 
-    A build that has its backends compiled in loads none. Raises ModelFailedError where nothing computes on the CPU,
-    which every model needs.
+    llama.cpp loads the best CPU variant for this processor.
+
+    Args:
+        directory: Directory of the plugins.
+
+    Raises:
+        ModelFailedError: There is no CPU backend, which every model needs.
     """
     if not _backend_count():
         _load_backends(os.fsencode(directory))
     if not _device_of_type(_CPU_TYPE):
         raise ModelFailedError(
-            "llama.cpp has no backend for this processor: it was built with plugins (GGML_BACKEND_DL), and none that "
-            "runs here lies beside it; build it with GGML_CPU_ALL_VARIANTS=ON, or without plugins on this machine"
+            "llama.cpp has no backend for this processor: it was built with plugins (GGML_BACKEND_DL), and no plugin "
+            "supports it; build it with GGML_CPU_ALL_VARIANTS=ON, or without plugins on this machine"
         )
     C.llama_backend_init()
     if not has_working_amx():
@@ -67,13 +72,13 @@ def load_backends(directory: Path = PLUGIN_DIRECTORY) -> None:
 
 
 def gpu_names() -> tuple[str, ...]:
-    """Returns the names of the GPUs that llama.cpp sees."""
+    """Returns the names of llama.cpp's GPU devices, such as `CUDA0`."""
     devices = [_device(index) for index in range(_device_count())]
     return tuple(_device_name(device).decode() for device in devices if _device_type(device) in _GPU_TYPES)
 
 
 def leave_out_buffer_type(name: bytes) -> None:
-    """Keeps models that are loaded from now on from using a buffer type of the CPU, where the CPU offers it."""
+    """Removes a buffer type from the CPU's extra ones, for models loaded after this call; logs it if it was there."""
     types = _extra_buffer_types()
     kept = [kind for kind in types if _buffer_type_name(kind) != name]
     if len(kept) == len(types):
@@ -85,14 +90,17 @@ def leave_out_buffer_type(name: bytes) -> None:
 
 
 def has_working_amx(maps: Path = Path("/proc/self/maps")) -> bool:
-    """Returns whether the libraries of this process have no AMX kernels that GCC's bug 114098 may have broken."""
+    """Returns whether all CPU backends in memory have the symbol of correctly compiled AMX kernels.
+
+    GCC bug 114098 miscompiles the kernels of other builds.
+    """
     mapped = maps.read_text().splitlines() if maps.exists() else []
     libraries = {line.split()[-1] for line in mapped if "/libggml-cpu" in line}
     return all(hasattr(ctypes.CDLL(library), _WORKING_AMX) for library in libraries)
 
 
 def _extra_buffer_types() -> list[int]:
-    """Returns the CPU's buffer types that llama.cpp prefers to the plain one, as pointers."""
+    """Returns pointers to the CPU's extra buffer types, which llama.cpp prefers to the default one."""
     array = _extra_buffer_array()
     types: list[int] = []
     while array and array[len(types)]:
@@ -101,7 +109,7 @@ def _extra_buffer_types() -> list[int]:
 
 
 def _extra_buffer_array() -> Any:
-    """Returns llama.cpp's own array of these types, which ends with a null pointer; it is read at each load."""
+    """Returns llama.cpp's null-terminated array of extra buffer types, or None. llama.cpp reads it at each load."""
     device = _device_of_type(_CPU_TYPE)
     address = _registry_function(_device_registry(device), b"ggml_backend_dev_get_extra_bufts")
     if not address:

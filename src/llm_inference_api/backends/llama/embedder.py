@@ -1,4 +1,4 @@
-"""Embeddings by llama.cpp, in a context beside the one that generates."""
+"""Embeddings with llama.cpp, in a context separate from the engine's."""
 
 import ctypes
 from collections.abc import Callable, Sequence
@@ -15,18 +15,18 @@ from llm_inference_api.engine.pooling import Pooling
 from llm_inference_api.errors import ComputationError, ModelFailedError
 
 CHUNK = 128
-"""Rows of one forward of a decoder. llama.cpp keeps the scores of all of them, each as large as the vocabulary.
+"""Rows per forward of a decoder: llama.cpp allocates scores of the vocabulary's size for each row.
 
-Forwards of more rows, which encoders alone make, may take minutes, so they say meanwhile that they go on.
+Larger forwards, which only encoders make, may take minutes, so they call `check` while they run.
 """
 _NO_CALLBACK = C.ggml_abort_callback()
 
 
 class LlamaEmbedder:
-    """Computes vectors, an `engine.embedder.Vectors`. Its context is made by the first call.
+    """Computes vectors; an `engine.embedder.Vectors`. The context is created by the first call.
 
-    A decoder reads a text in chunks, so its rows are pooled here: llama.cpp pools what is in one forward. An encoder's
-    rows see each other, so its text is one forward, and llama.cpp pools it.
+    A decoder computes a text in chunks, so its rows are pooled here: llama.cpp only pools the rows of one forward. An
+    encoder has bidirectional attention, so its text is computed in one forward and pooled by llama.cpp.
     """
 
     def __init__(self, model: Model, context_length: int, threads: int) -> None:
@@ -38,7 +38,12 @@ class LlamaEmbedder:
         self._context: Any = None
 
     def vector(self, tokens: Sequence[int], check: Callable[[], None]) -> Vector:
-        """See `Vectors.vector`. Raises ModelFailedError where the context cannot be made."""
+        """See `Vectors.vector`.
+
+        Raises:
+            ModelFailedError: llama.cpp cannot create the context.
+            ComputationError: A forward failed.
+        """
         if self._context is None:
             self._open()
         if (memory := C.llama_get_memory(self._context)) is not None:
@@ -69,18 +74,19 @@ class LlamaEmbedder:
                 return (total / len(tokens)).astype(np.float32)
 
     def _forward_whole(self, tokens: Sequence[int], check: Callable[[], None]) -> None:
-        """As `_forward`, for a text of any length. Calls `check` within a long one, but what that raises ends nothing.
+        """Computes a text in a single forward, and calls `check` regularly during a long one.
 
-        llama.cpp asks between two operations of a graph whether to go on, where a CPU computes them; GPUs are fast.
+        `check` is called from llama.cpp's abort callback, which the CPU backend calls between the graph's operations.
+        An AbandonedError is ignored: the forward runs to its end.
         """
 
         @C.ggml_abort_callback  # type: ignore[untyped-decorator]
         def stops(_: ctypes.c_void_p) -> bool:
-            with suppress(AbandonedError):  # llama.cpp would log a forward that is left as three errors.
+            with suppress(AbandonedError):  # An aborted forward would be logged by llama.cpp as three errors.
                 check()
             return False
 
-        is_long = len(tokens) > CHUNK  # Some hundred calls cost a short forward more than it takes.
+        is_long = len(tokens) > CHUNK  # In a short forward, the hundreds of callbacks take longer than the forward.
         C.llama_set_abort_callback(self._context, stops if is_long else _NO_CALLBACK, None)
         self._forward(tokens, 0)
 
@@ -90,7 +96,7 @@ class LlamaEmbedder:
             raise ComputationError(f"llama.cpp could not compute {len(tokens)} rows (llama_decode: {status})")
 
     def _read(self, numbers: Any, count: int) -> Vector:
-        """Returns a copy of numbers that llama.cpp keeps until the next forward."""
+        """Returns a copy of a float array of llama.cpp, which is only valid until the next forward."""
         if not numbers:
             raise ComputationError("llama.cpp computed no embedding")
         return np.array(np.ctypeslib.as_array(numbers, (count,)), np.float32)

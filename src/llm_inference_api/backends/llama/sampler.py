@@ -1,4 +1,4 @@
-"""Chooses tokens with llama.cpp's samplers."""
+"""Sampling with llama.cpp's sampler chain."""
 
 import ctypes
 import math
@@ -19,7 +19,7 @@ from llm_inference_api.requests.request import Sampling
 
 
 class LlamaSampler:
-    """A chain of llama.cpp's samplers; an `engine.backend.Sampler`."""
+    """A llama.cpp sampler chain; an `engine.backend.Sampler`."""
 
     def __init__(
         self, context: Any, vocabulary: Vocabulary, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool
@@ -39,7 +39,7 @@ class LlamaSampler:
         return True
 
     def keep(self, row: int) -> None:
-        """See `Sampler.keep`; one that is always ready keeps nothing."""
+        """See `Sampler.keep`; never needed, since the sampler is always ready."""
 
     def sample(self, row: int) -> int:
         """See `Sampler.sample`."""
@@ -102,7 +102,7 @@ _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32
 
 
 class MaskedSampler(LlamaSampler):
-    """A sampler that is only shown the tokens that a mask allows."""
+    """A sampler whose candidates are only the tokens that a mask allows."""
 
     def __init__(self, context: Any, vocabulary: Vocabulary, sampling: Sampling, prompt: Rows[int], mask: Mask) -> None:
         super().__init__(context, vocabulary, sampling, prompt, ignore_eos=False)
@@ -140,4 +140,4 @@ class MaskedSampler(LlamaSampler):
 
 def _check_score(score: float) -> None:
     if not math.isfinite(score):
-        raise ComputationError("the model computed scores that are no numbers; its file may be damaged")
+        raise ComputationError("the model computed scores that are not finite; its file may be damaged")

@@ -1,4 +1,4 @@
-"""The tokens of a model that llama.cpp has loaded."""
+"""Vocabulary and tokenizer of a model loaded by llama.cpp."""
 
 import ctypes
 from functools import cached_property
@@ -15,28 +15,30 @@ _MARKERS = frozenset(marker.encode() for marker in MARKERS)
 
 
 class Vocabulary:
-    """Tokens and their texts. Its methods may be called from any thread."""
+    """Vocabulary of a loaded model. Thread-safe."""
 
     def __init__(self, vocab: Any) -> None:
         self._vocab = vocab
         self.size = int(C.llama_vocab_n_tokens(vocab))
         self._pieces: dict[int, bytes] = {}
         self.longest_piece = max(len(self.text(token)) for token in range(self.size))
-        """Bytes of the longest text that one token may stand for."""
+        """Length in bytes of the longest token."""
 
     @cached_property
     def grammars(self) -> Grammars:
-        """What compiles constraints for these tokens. Made when first asked for: that takes up to a second."""
+        """Compiler of constraints for this vocabulary. Created lazily, since that takes up to a second."""
         ends = [token for token in range(self.size) if self.is_end(token)]
         tokenizer = lltokenizer_from_vocab(self._vocab, eos_token=ends)
         special = (token for token in range(self.size) if tokenizer.is_special_token(token))
         return Grammars(tokenizer, Trial(self.size, {token: self.text(token) for token in special}))
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Returns the tokens of the text.
+        """Returns the token ids of the text.
 
-        `add_special` adds those that the model wants around every text; `parse_special` takes texts of control tokens
-        for these tokens.
+        Args:
+            text: The text.
+            add_special: Whether to add the BOS and EOS tokens that the model is configured for.
+            parse_special: Whether control tokens in the text are parsed instead of tokenized as plain text.
         """
         data = text.encode()
         room = len(data) + 16
@@ -48,14 +50,14 @@ class Vocabulary:
             room = -count
 
     def piece(self, token: int) -> bytes:
-        """Returns the bytes of a token's text; none for control tokens, but for those that structure an answer."""
+        """Returns the bytes of a token's text; empty for control tokens, except markers such as `<tool_call>`."""
         if token not in self._pieces:
             text = self._render(token, special=True)
             self._pieces[token] = text if text in _MARKERS else self._render(token, special=False)
         return self._pieces[token]
 
     def text(self, token: int) -> bytes:
-        """Returns the bytes that spell the token, control tokens included."""
+        """Returns the bytes of a token's text, also for control tokens."""
         return self._render(token, special=True)
 
     def control_texts(self) -> list[str]:
@@ -64,15 +66,15 @@ class Vocabulary:
         return [text for text in (self.text(token).decode("utf-8", "replace") for token in controls) if text]
 
     def is_end(self, token: int) -> bool:
-        """Returns whether the token ends an answer."""
+        """Returns whether the token is an end-of-generation token."""
         return bool(C.llama_vocab_is_eog(self._vocab, token))
 
     def bos_text(self) -> str:
-        """Returns the text of the token that begins a text; empty where there is none."""
+        """Returns the text of the BOS token; empty if the model has none."""
         return self._special_text(C.llama_vocab_bos(self._vocab))
 
     def eos_text(self) -> str:
-        """Returns the text of the token that ends a text; empty where there is none."""
+        """Returns the text of the EOS token; empty if the model has none."""
         return self._special_text(C.llama_vocab_eos(self._vocab))
 
     def _special_text(self, token: int) -> str:

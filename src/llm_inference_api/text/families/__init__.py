@@ -1,1 +1,1 @@
-"""Tool and thinking forms, with their readers."""
+"""Tool call and thinking formats of model families, and their parsers."""

@@ -1,6 +1,6 @@
-"""Reads an answer as it comes: what the model thinks, what it says, and which tools it calls.
+"""Incremental parsers of an answer's text: thoughts, content and tool calls.
 
-Nothing is lost: text that looks like a call and is none is handed on as content.
+No text is lost: what looks like a tool call but is not a valid one becomes content.
 """
 
 import itertools
@@ -26,18 +26,24 @@ from llm_inference_api.text.stop_strings import longest_stop_start
 
 _ID_ALPHABET = string.ascii_letters + string.digits
 _ID_LENGTH = 9
-"""Mistral's templates refuse ids of any other length."""
+"""Length that Mistral's templates require."""
 
 
 class Reader(Protocol):
-    """Takes an answer's text apart. A call comes without its arguments, which follow as the model writes them."""
+    """Incremental parser of one answer. The arguments of a tool call are streamed as parts after its name."""
 
     def add(self, text: str, *, final: bool) -> list[Piece]:
-        """Returns what is known once this text has come; with `final`, all that is left."""
+        """Adds text and returns the pieces that are complete; with `final`, flushes all held text."""
 
 
 def reader(form: ToolFormat, use: ToolUse | None, *, opens_thoughts: bool) -> Reader:
-    """Returns a reader for the answer of a model with this format to a request with these tools."""
+    """Returns a reader for one answer.
+
+    Args:
+        form: The model's tool format.
+        use: The request's tools; None if it has none.
+        opens_thoughts: Whether the answer starts inside the thoughts.
+    """
     return ThoughtReader(_tool_reader(form, use), thinking=opens_thoughts)
 
 
@@ -57,7 +63,7 @@ def _tool_reader(form: ToolFormat, use: ToolUse | None) -> Reader:
 
 
 class PlainReader:
-    """Takes all text for content."""
+    """Reads all text as content."""
 
     def add(self, text: str, *, final: bool) -> list[Piece]:  # noqa: ARG002 - nothing is ever held back
         """See `Reader.add`."""
@@ -65,18 +71,18 @@ class PlainReader:
 
 
 class ThoughtReader:
-    """Takes what stands between `<think>` and `</think>` at the beginning for thoughts; another reader has the rest.
+    """Reads a leading `<think>…</think>` as thoughts, and passes the rest to another reader.
 
-    The line breaks around the markers belong to them.
+    Line breaks around the markers are dropped.
     """
 
     def __init__(self, rest: Reader, *, thinking: bool) -> None:
-        """Takes whether the answer begins inside the thoughts."""
+        """Takes the reader of the rest, and whether the answer starts inside the thoughts."""
         self._rest = rest
         self._step = self._think if thinking else self._begin
         self._held = ""
         self._at_start = True
-        """Whether line breaks still belong to the marker before."""
+        """Whether nothing but line breaks has followed the last marker."""
 
     def add(self, text: str, *, final: bool) -> list[Piece]:
         """See `Reader.add`."""
@@ -117,22 +123,30 @@ class ThoughtReader:
 
 
 class MarkedReader:
-    """Finds calls between two markers, or after one."""
+    """Reads calls between two markers, or after one marker up to the end."""
 
     def __init__(
         self, names: frozenset[str], opening: str, closing: str | None, call: re.Pattern[str], *, inside: bool = False
     ) -> None:
-        """Takes what a call looks like up to its arguments, and whether the answer begins behind the marker."""
+        """Creates a reader for one answer.
+
+        Args:
+            names: Names of the tools that may be called.
+            opening: Marker before calls.
+            closing: Marker after calls; None if calls extend to the end of the answer.
+            call: Pattern of a call up to its arguments, with the group `name`.
+            inside: Whether the answer starts after the opening marker.
+        """
         self._names = names
         self._opening = opening
         self._closing = closing
         self._call = call
         self._numbers = itertools.count()
-        """Of the calls."""
+        """Indexes of the calls."""
         self._section: Section | None = self._new_section() if inside else None
         self._held = ""
         self._space = ""
-        """White space that is only said if words follow."""
+        """Trailing white space, emitted only if text follows."""
         self._called = False
 
     def add(self, text: str, *, final: bool) -> list[Piece]:
@@ -152,18 +166,19 @@ class MarkedReader:
                 going = yield from self._inside(self._section, final=final)
 
     def _outside(self, *, final: bool) -> Generator[Piece, None, bool]:
-        """Returns whether there is more to read now; what is yielded is said."""
+        """Yields the text before the next opening marker; returns whether there is more to parse."""
         words, opened, after = self._held.partition(self._opening)
         if opened:
-            yield from self._say(words)
+            yield from self._emit(words)
             self._section, self._held = self._new_section(), after
             return True
         cut = len(self._held) - (0 if final else longest_stop_start(self._held, (self._opening,)))
         words, self._held = self._held[:cut], self._held[cut:]
-        yield from self._say(words)
+        yield from self._emit(words)
         return False
 
     def _inside(self, section: "Section", *, final: bool) -> Generator[Piece, None, bool]:
+        """Yields the section's calls, or its text if it has none; returns whether there is more to parse."""
         pieces, self._held = section.read(self._held)
         self._called = self._called or section.called
         yield from pieces
@@ -183,7 +198,7 @@ class MarkedReader:
     def _new_section(self) -> "Section":
         return Section(self._names, self._call, self._numbers)
 
-    def _say(self, words: str) -> Iterator[Piece]:
+    def _emit(self, words: str) -> Iterator[Piece]:
         words = self._space + words
         kept = words.rstrip()
         self._space = words[len(kept) :]
@@ -192,25 +207,25 @@ class MarkedReader:
 
 
 class Section:
-    """The calls of one marked text."""
+    """Parser of the calls after one opening marker."""
 
     def __init__(self, names: frozenset[str], call: re.Pattern[str], numbers: Iterator[int]) -> None:
         self._names = names
         self._call = call
         self._numbers = numbers
         self._number = 0
-        """Of the call that has begun last."""
+        """Index of the last call that has started."""
         self._end: ObjectEnd | None = None
         self.called = False
-        """Whether a call has begun."""
+        """Whether a call has started."""
 
     @property
     def in_arguments(self) -> bool:
-        """Whether the arguments of a call have begun and not ended."""
+        """Whether the arguments of a call are incomplete."""
         return self._end is not None
 
     def read(self, text: str) -> tuple[list[Piece], str]:
-        """Returns the pieces that the text holds for sure, and the rest of the text."""
+        """Returns the parsed pieces of the text, and the rest that is not part of a call yet."""
         pieces: list[Piece] = []
         while text:
             if self._end is None:
@@ -229,7 +244,7 @@ class Section:
 
 
 class ObjectEnd:
-    """Finds the end of a JSON object that comes in parts, by its braces outside texts."""
+    """Finds the end of a JSON object that arrives in parts, by counting braces outside strings."""
 
     def __init__(self) -> None:
         self.found = False
@@ -238,7 +253,7 @@ class ObjectEnd:
         self._escaped = False
 
     def find(self, part: str) -> int:
-        """Returns how many characters of the part belong to the object."""
+        """Returns the number of the part's characters that belong to the object; sets `found` at its end."""
         for at, character in enumerate(part):
             if self._escaped:
                 self._escaped = False
@@ -255,7 +270,7 @@ class ObjectEnd:
 
 
 class BareReader:
-    """Finds calls that stand alone, without a marker: an answer that begins like one is calls to its end."""
+    """Reads calls without a marker: an answer that starts with `{` or `<|python_tag|>` consists of calls."""
 
     def __init__(self, names: frozenset[str]) -> None:
         self._names = names
@@ -279,7 +294,7 @@ class BareReader:
 
 
 _BETWEEN = " \t\r\n,;[]}"
-"""What stands between calls and after the last one."""
+"""Separators between and after calls."""
 _JSON_CALL = re.compile(
     r'[\s,;\[\]}]*\{\s*"name"\s*:\s*"(?P<name>[^"\\]*)"\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\{)'
 )

@@ -1,17 +1,19 @@
-"""Leaves models their thoughts where what they say is restricted."""
+"""Grammar rules that allow thoughts before a constrained text."""
 
 from collections.abc import Callable
 
 from llm_inference_api.text.families.tool_format import THINK, THINK_END
 
 Terminal = Callable[[str], str]
-"""Returns how a grammar spells a marker: as its token, `<[id]>`, where it is one, else as its text."""
+"""Returns a marker as a Lark terminal: `<[id]>` if it is a single token, else a quoted string."""
 
 
 def thoughts_rules(terminal: Terminal, *, opened: bool) -> str:
-    """Returns Lark rules for `before`, what may stand before a restricted text; empty where nothing may.
+    """Returns Lark rules that define `before`, the text allowed before a constrained text; empty if none is.
 
-    `opened` is for models whose answers begin inside their thoughts. Others may think where `<think>` is a token.
+    Args:
+        terminal: Returns a marker as a Lark terminal.
+        opened: Whether answers start inside the thoughts. Otherwise thoughts are allowed if `<think>` is a token.
     """
     end = f"{up_to('thoughts', terminal(THINK_END))}\nLINES: /\\n*/\nTHOUGHT: /(.|\\n)*/".replace("TEXT", "THOUGHT")
     if opened:
@@ -21,10 +23,10 @@ def thoughts_rules(terminal: Terminal, *, opened: bool) -> str:
 
 
 def up_to(rule: str, terminal: str) -> str:
-    """Returns a rule for any text up to the terminal: a token, or the first place of a text."""
+    """Returns a Lark rule that matches text up to and including the terminal: a token, or a string's first match."""
     return f"{rule}: TEXT {terminal}" if is_token(terminal) else f"{rule}[lazy]: TEXT {terminal}"
 
 
 def is_token(terminal: str) -> bool:
-    """Returns whether the terminal is a token."""
+    """Returns whether the terminal is a token, not a string."""
     return terminal.startswith("<[")

@@ -1,12 +1,12 @@
-"""How models write the calls of tools in their text: each family in its own way.
+"""Formats in which model families write tool calls.
 
-| format | an answer with two calls | where it is from |
+| format | an answer with two calls | used by |
 |---|---|---|
 | hermes | `<tool_call>{"name": "f", "arguments": {}}</tool_call>` for each, on lines | Hermes, Qwen |
 | llama | `{"name": "f", "parameters": {}}; {…}`, perhaps after `<|python_tag|>` | Llama 3.1 and later |
 | mistral | `[TOOL_CALLS][{"name": "f", "arguments": {}}, {…}]` | Mistral |
 | mistral_args | `[TOOL_CALLS]f[ARGS]{}` for each | Mistral since 2025 |
-| generic | as hermes, after an instruction of ours in the system's message | all others |
+| generic | as hermes, with the service's own instruction in the system message | all others |
 """
 
 import json
@@ -20,11 +20,11 @@ TOOL_CALLS, ARGS = "[TOOL_CALLS]", "[ARGS]"
 PYTHON_TAG = "<|python_tag|>"
 THINK, THINK_END = "<think>", "</think>"
 MARKERS = frozenset({TOOL_CALL, TOOL_CALL_END, TOOL_CALLS, ARGS, PYTHON_TAG, THINK, THINK_END})
-"""Texts that structure an answer. Where they are control tokens, they are part of the text nevertheless."""
+"""Markers that readers parse. They are kept in an answer's text even if they are control tokens."""
 
 
 class ToolFormat(Enum):
-    """A family's way."""
+    """Syntax of tool calls; see the module's table."""
 
     HERMES = "hermes"
     LLAMA = "llama"
@@ -34,11 +34,11 @@ class ToolFormat(Enum):
 
 
 _OTHER_FORMS = ("<function=", "<parameter", "<arg_key>", "<invoke", "<tool_calls>", "<tool_sep>")
-"""What templates spell out that teach a form that is not JSON, or is put together otherwise."""
+"""Markers of unsupported formats in templates: not JSON, or with another structure."""
 
 
 def format_of(template: str | None) -> ToolFormat:
-    """Returns the format that a model's template teaches, by what the template spells out."""
+    """Returns the tool format of a chat template, detected by the markers in its source."""
     if template is None or "tools" not in template or any(text in template for text in _OTHER_FORMS):
         return ToolFormat.GENERIC
     if TOOL_CALLS in template:
@@ -49,7 +49,7 @@ def format_of(template: str | None) -> ToolFormat:
 
 
 def instruction(tools: Sequence[Tool]) -> str:
-    """Returns what tells a model of tools whose template cannot."""
+    """Returns the instruction that describes the tools, for a model whose template has no tools."""
     known = "\n".join(json.dumps(as_json(tool), ensure_ascii=False) for tool in tools)
     return (
         "You may call functions. They are described here, one on each line:\n"
@@ -63,6 +63,6 @@ def instruction(tools: Sequence[Tool]) -> str:
 
 
 def as_json(tool: Tool) -> dict[str, object]:
-    """Returns the tool as templates and OpenAI write it."""
+    """Returns the tool in OpenAI's format, which templates expect."""
     function = {"name": tool.name, "description": tool.description, "parameters": json.loads(tool.parameters)}
     return {"type": "function", "function": function}

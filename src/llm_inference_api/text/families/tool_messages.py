@@ -1,4 +1,4 @@
-"""Says in words what a chat has of tools, for models whose template knows none."""
+"""Rewrites tools and tool messages as plain text, for models whose template has no tools."""
 
 import json
 from collections.abc import Sequence
@@ -10,9 +10,13 @@ from llm_inference_api.text.families.tool_format import TOOL_CALL, TOOL_CALL_END
 
 
 def explained(messages: Sequence[Message], tools: Sequence[Tool], *, has_system: bool) -> list[Message]:
-    """Returns the messages with roles that every template knows, and the tools described in the first one.
+    """Returns messages without tool roles and tool calls, and with an instruction that describes the tools.
 
-    That is the system's where the template has such a message.
+    Args:
+        messages: The chat.
+        tools: The request's tools; if empty, there is no instruction.
+        has_system: Whether the template accepts a system message. If not, the instruction is added to the first
+            message.
     """
     plain = [_plain(message) for message in messages]
     if not tools:
