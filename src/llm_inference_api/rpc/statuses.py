@@ -49,7 +49,7 @@ class Failure:
     reason: str
     """An UPPER_SNAKE name of the cause."""
     retry_after: float | None = None
-    """Seconds after which a new try makes sense."""
+    """Seconds to wait before a retry."""
     elsewhere: bool = False
     """Whether another replica may take the request at once, for it has harmed nobody here."""
 
