@@ -272,7 +272,7 @@ WIRES = {
 """Error writers by service, for services whose streams reach REST clients, which do not see the gRPC status."""
 
 PAGES = ("/llm_inference.web.v1.PageService/",)
-"""Method prefixes of the services that serve pages about the API."""
+"""Method prefixes of the service that serves the web pages."""
 
 GRPC_OPTIONS = (
     # With SO_REUSEPORT, a second server on the port would silently take a share of its connections.

@@ -32,7 +32,7 @@ class Constraint:
     field: str
     """Name of the request's field that set the constraint, for error messages."""
     before: str = ""
-    """Lark rules that define `before`, an optional text in front of the constrained text; empty: none."""
+    """Lark rules that define `before`, the text in front of the constrained text; empty: none."""
     words: "Constraint | None" = None
     """The constraint that `@words` refers to in Lark rules."""
 

@@ -38,7 +38,7 @@ class ModelStatus:
     source: str
     state: State = State.UNLOADED
     reason: str = ""
-    """Why the model is in this state; empty if there is nothing to tell."""
+    """Error message in the state FAILED; empty in other states."""
     progress: LoadProgress | None = None
     info: ModelInfo | None = None
     memory: int = 0

@@ -167,7 +167,7 @@ Choice = Annotated[ToolChoiceParam, BeforeValidator(_named, json_schema_input_ty
 
 
 class JsonSchemaFormat(_Strict):
-    """The schema of `response_format`. The answer always matches it, whatever `strict` says."""
+    """The schema of `response_format`. The answer always matches it, with or without `strict`."""
 
     name: str
     description: str | None = None
@@ -190,9 +190,9 @@ class StreamOptions(_Strict):
 
 
 UNSUPPORTED = {
-    "audio": "audio output is not supported; leave it out",
-    "dimensions": "embeddings always have the model's dimension; leave it out",
-    "echo": "returning the prompt with the answer is not supported; leave it out",
+    "audio": "only text can be generated; leave it out",
+    "dimensions": "embeddings have the model's own dimension; leave it out",
+    "echo": "answers never include the prompt; leave it out",
     "function_call": "it is deprecated; use tool_choice",
     "functions": "they are deprecated; use tools",
     "reasoning_effort": "it cannot be set; leave it out",

@@ -1,4 +1,4 @@
-"""PageService: API documentation pages."""
+"""PageService: the web pages."""
 
 import asyncio
 
