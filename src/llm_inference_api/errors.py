@@ -1,28 +1,28 @@
-"""What can go wrong in ways that a caller should read about. `rpc/statuses.py` gives each class its gRPC status.
+"""Errors that are reported to callers. `rpc/statuses.py` maps each class to its gRPC status.
 
-The classes take positional arguments only: they cross the pipe between server and worker, and exceptions are pickled as
-their class and `args`.
+The classes take positional arguments only: they are sent through the pipe between worker and server, and pickle stores
+an exception as its class and `args`.
 """
 
 
 class StartError(Exception):
-    """The service cannot start, for a reason that a person can mend."""
+    """The service cannot start because of its settings or environment. The text tells the operator what to fix."""
 
 
 class ServiceError(Exception):
-    """An error whose text is written for the caller: it names no path, class or address of the service."""
+    """Base class. The text is sent to the caller: it contains no path, class or address of the service."""
 
     reason: str = "INTERNAL"
-    """The cause, for programs: an UPPER_SNAKE name that later versions keep. Some classes take it as an argument."""
+    """ErrorInfo.reason: a stable UPPER_SNAKE_CASE name of the cause. Some classes take it as an argument."""
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What else programs may want to know of the cause."""
+        """ErrorInfo.metadata: machine-readable details of the cause."""
         return {}
 
 
 class InvalidFieldError(ServiceError):
-    """A field of a request has a value that cannot be honoured."""
+    """A field of a request has an invalid or unsupported value."""
 
     reason = "INVALID_FIELD"
 
@@ -36,7 +36,10 @@ class InvalidFieldError(ServiceError):
 
 
 class ContextLengthError(ServiceError):
-    """Prompt and answer do not fit the model's context together."""
+    """The prompt, or the prompt with max_tokens, does not fit the model's context. All sizes are in tokens.
+
+    `exact` is False if `prompt_tokens` is only a lower bound.
+    """
 
     reason = "CONTEXT_LENGTH_EXCEEDED"
 
@@ -55,12 +58,12 @@ class ContextLengthError(ServiceError):
 
     @property
     def metadata(self) -> dict[str, str]:
-        """The numbers of tokens, in decimal digits."""
+        """The token counts, as decimal strings."""
         return {"prompt_tokens": str(self.prompt_tokens), "context_length": str(self.context_length)}
 
     def __str__(self) -> str:
         has = f"has {'' if self.exact else 'at least '}{self.prompt_tokens} tokens"
-        # LiteLLM knows the case by these words, LangChain by "prompt is too long".
+        # LiteLLM recognises the error by this text, LangChain by "prompt is too long".
         context = f"this model's maximum context length is {self.context_length} tokens"
         if self.prompt_tokens >= self.context_length:
             return f"the prompt is too long: it {has}, and {context}, the answer included"
@@ -68,7 +71,7 @@ class ContextLengthError(ServiceError):
 
 
 class ModelNotFoundError(ServiceError):
-    """A request names a model that is not on the allow-list."""
+    """A request names a model that is not in `LLM_ALLOWED_MODELS`."""
 
     reason = "MODEL_NOT_FOUND"
 
@@ -82,7 +85,7 @@ class ModelNotFoundError(ServiceError):
 
 
 class PageNotFoundError(ServiceError):
-    """There is no page at a path."""
+    """No page exists at the requested path."""
 
     reason = "PAGE_NOT_FOUND"
 
@@ -95,13 +98,13 @@ class PageNotFoundError(ServiceError):
 
 
 class ModelFailedError(ServiceError):
-    """A model cannot be loaded, for a reason that lies in its file or its settings."""
+    """A model cannot be loaded because of its files or its settings; retrying does not help."""
 
     reason = "MODEL_FAILED"
 
 
 class UnsupportedError(ServiceError):
-    """A model cannot do what a request asks for, whatever its fields."""
+    """The model does not support the requested operation."""
 
     def __init__(self, reason: str, problem: str) -> None:
         super().__init__(reason, problem)
@@ -113,7 +116,7 @@ class UnsupportedError(ServiceError):
 
 
 class HubError(ServiceError):
-    """A model cannot be had from the hub, and a new try alone changes nothing."""
+    """A model cannot be downloaded from the hub; retrying does not help."""
 
     def __init__(self, reason: str, problem: str) -> None:
         super().__init__(reason, problem)
@@ -125,21 +128,21 @@ class HubError(ServiceError):
 
 
 class HubAccessError(HubError):
-    """The hub does not let this service read a repository."""
+    """The hub denies this service access to a repository."""
 
 
 class DiskFullError(HubError):
-    """There is no room for a model's files."""
+    """The disk has too little free space for a model's files."""
 
 
 class PoisonRequestError(ServiceError):
-    """A request was being computed at several crashes of its model's process, and is not tried again."""
+    """The request was running in several crashes of its model's worker; it is refused."""
 
     reason = "POISON_REQUEST"
 
 
 class OverloadedError(ServiceError):
-    """There is no room for the request now."""
+    """The service has no capacity for the request now; it may be retried."""
 
     reason = "OVERLOADED"
 
@@ -147,45 +150,45 @@ class OverloadedError(ServiceError):
         super().__init__(problem, retry_after)
         self.problem = problem
         self.retry_after = retry_after
-        """Seconds after which a new try makes sense."""
+        """Seconds to wait before a retry."""
 
     def __str__(self) -> str:
         return self.problem
 
 
 class CallerLimitError(OverloadedError):
-    """The caller has as many requests open as one may have."""
+    """The caller has reached its limit of requests in flight."""
 
     reason = "CALLER_LIMIT"
 
 
 class UnavailableError(ServiceError):
-    """The service, or the model's process, cannot take the request, or has lost it; a new try may succeed."""
+    """The service or the model's worker cannot take the request, or has lost it; a retry may succeed."""
 
     def __init__(self, reason: str, problem: str, retry_after: float = 1.0) -> None:
         super().__init__(reason, problem, retry_after)
         self.reason = reason
         self.problem = problem
         self.retry_after = retry_after
-        """Seconds after which a new try makes sense."""
+        """Seconds to wait before a retry."""
 
     def __str__(self) -> str:
         return self.problem
 
 
 class UnauthenticatedError(ServiceError):
-    """A caller shows no key, or a wrong one."""
+    """The API key is missing or invalid."""
 
     reason = "INVALID_API_KEY"
 
 
 class DeadlineError(ServiceError):
-    """The request took longer than it may."""
+    """The request exceeded its time limit."""
 
     reason = "DEADLINE_EXCEEDED"
 
 
 class ComputationError(ServiceError):
-    """The model computed something that is no answer, such as scores that are not numbers."""
+    """The model's output is unusable, for example because its logits are NaN."""
 
     reason = "COMPUTATION_FAILED"

@@ -1,4 +1,4 @@
-"""The composition root: everything is built, started, waited for, drained and stopped here."""
+"""Composition root: builds, starts, drains and stops the service."""
 
 import asyncio
 import logging
@@ -62,21 +62,23 @@ from llm_inference_api.rpc.ports import Ports
 from llm_inference_api.shutdown import Shutdown
 
 _LAST_MESSAGES = 1.0
-"""Seconds that cancelled streams have to tell their callers why."""
+"""Seconds that cancelled streams have to send their final error message."""
 _OPEN_WATCHES = 0.5
-"""Seconds that streams which never end by themselves, such as health watches, keep the server open."""
+"""Grace period, in seconds, for streams that never end by themselves, such as health watches."""
 
 _STOP_LIMIT = 6.0
-"""Seconds that each part may take to stop. A worker and Envoy have 5 s to end before they are given up or killed, and
-the deployments leave 12 s after the drain: enough for one part that hangs and all others."""
+"""Stop timeout of each part, in seconds. Workers and Envoy get 5 s to exit before they are killed, and the deployments
+allow 12 s after the drain: enough for one hanging part and all others."""
 
 logger = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings, *, with_envoy: bool) -> None:
-    """Runs the service until a signal ends it: build → start → wait → drain → stop.
+    """Runs the service until SIGTERM or SIGINT: build → start → wait → drain → stop.
 
-    Raises StartError where a port cannot be had or Envoy cannot start, and the first failure of the stop.
+    Raises:
+        StartError: A port cannot be bound, or Envoy cannot start.
+        Exception: The first failure of a part's stop.
     """
     signals = Signals()
     service = build(settings, with_envoy=with_envoy)
@@ -86,7 +88,7 @@ async def serve(settings: Settings, *, with_envoy: bool) -> None:
 
 
 class Signals:
-    """SIGTERM and SIGINT: the first asks for a drain, the second for an end at once."""
+    """SIGTERM and SIGINT: the first one starts the drain, the second one aborts it."""
 
     def __init__(self) -> None:
         self._received: asyncio.Queue[signal.Signals] = asyncio.Queue()
@@ -94,11 +96,11 @@ class Signals:
             asyncio.get_running_loop().add_signal_handler(number, self._received.put_nowait, number)
 
     async def first(self) -> signal.Signals:
-        """Returns the next signal."""
+        """Waits for the next signal and returns it."""
         return await self._received.get()
 
     async def unless_second(self, drain: Coroutine[Any, Any, None]) -> None:
-        """Waits for the drain, or for the next signal, which cancels it. Raises what the drain raises."""
+        """Runs the drain; the next signal cancels it. Raises the drain's exception, if any."""
         draining, second = asyncio.ensure_future(drain), asyncio.ensure_future(self._received.get())
         try:
             await asyncio.wait({draining, second}, return_when=asyncio.FIRST_COMPLETED)
@@ -112,7 +114,7 @@ class Signals:
 
 @dataclass(slots=True)
 class Service:
-    """The parts that live as long as the process."""
+    """The long-lived parts of the process, with their start, drain and stop."""
 
     settings: Settings
     registry: Registry
@@ -129,9 +131,13 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Runs the service while the block does, and stops all of it at the end, whatever it does.
+        """Starts the service; stops all its parts when the block exits, normally or with an exception.
 
-        Where the start fails, what was started is stopped. Raises StartError then, and what `Shutdown` says.
+        If the start fails, the parts that were started are stopped.
+
+        Raises:
+            StartError: The service cannot start.
+            Exception: The first failure of a part's stop; see `Shutdown`.
         """
         async with Shutdown(self.stop_limit) as shutdown:
             try:
@@ -142,20 +148,20 @@ class Service:
         logger.info("stopped")
 
     async def _start(self, shutdown: Shutdown) -> None:
-        """Opens the ports, then loads the models that the settings name. Returns before these are loaded.
+        """Opens the ports, then starts loading the preloaded models. Returns before these are loaded.
 
-        Each part is added before it starts, for one that starts half has something to stop too.
+        Each part is registered for shutdown before it starts, so that one whose start fails halfway is stopped too.
         """
         shutdown.add_blocking("spans", self.spans.close)
         if self.metrics_port is not None:
             shutdown.add_blocking("metrics port", self.metrics_port.stop)
             self.metrics_port.start()
         if self.envoy is not None:
-            # It starts after the ports that it leads to, and stops after them: it passes their last messages on.
+            # Envoy starts after its upstream ports, and stops after them because it forwards their last messages.
             shutdown.add("Envoy", self.envoy.stop)
         shutdown.add("gRPC ports", partial(self.ports.close, _OPEN_WATCHES))
-        envoys = (self.envoy.socket if self.envoy else None, self.settings.grpc_socket)
-        self.grpc_port = await self.ports.open(filter(None, envoys))
+        sockets = (self.envoy.socket if self.envoy else None, self.settings.grpc_socket)
+        self.grpc_port = await self.ports.open(filter(None, sockets))
         shutdown.add("last messages", partial(self.gate.empty, _LAST_MESSAGES))
         shutdown.add("models", self.registry.close)
         await self.health.start()
@@ -165,18 +171,22 @@ class Service:
             self._preload(model)
         if not self.settings.allowed_models:
             logger.info("LLM_ALLOWED_MODELS is unset: the bundled demo model is served")
-        where = fields(grpc_port=self.grpc_port, rest_port=self.settings.port if self.envoy else None)
-        logger.info("serving", extra=where)
+        bound = fields(grpc_port=self.grpc_port, rest_port=self.settings.port if self.envoy else None)
+        logger.info("serving", extra=bound)
 
     async def drain(self, lame_duck: float) -> None:
-        """Lets the running requests end; new ones are refused once the lame duck's time is over."""
+        """Waits for the requests in flight to end, at most `settings.drain_timeout` seconds.
+
+        Args:
+            lame_duck: Seconds for which new requests are still admitted while health already says NOT_SERVING.
+        """
         logger.info("draining")
         self.metrics.draining()
         await self.health.stop()
         await asyncio.sleep(lame_duck)
         self.gate.close()
         if not await self.gate.empty(self.settings.drain_timeout):
-            logger.warning("requests were still running after LLM_DRAIN_TIMEOUT; they are cut off")
+            logger.warning("requests are still running after LLM_DRAIN_TIMEOUT; cancelling them")
 
     def _preload(self, model: str) -> None:
         task = asyncio.ensure_future(self._load(model))
@@ -184,12 +194,12 @@ class Service:
         task.add_done_callback(self._tasks.discard)
 
     async def _load(self, model: str) -> None:
-        with suppress(ServiceError):  # The model's state and the log say why.
+        with suppress(ServiceError):  # The failure is logged and kept in the model's status.
             await self.registry.get(model).load()
 
 
 def build(settings: Settings, *, with_envoy: bool) -> Service:
-    """Returns the service, with nothing started."""
+    """Returns the service with all parts built and none started."""
     metrics, health = Metrics(__version__), Health(settings.preload)
     gate = Admission(settings.max_requests_per_caller)
     registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
@@ -207,7 +217,7 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
 
 
 def build_spans(settings: Settings, metrics: Metrics) -> Spans:
-    """Returns what makes the spans; where they go nowhere, nothing of OpenTelemetry is even loaded."""
+    """Returns the span factory; a no-op one if no OTLP target is set, so that OpenTelemetry is not imported."""
     if settings.otlp_target is None:
         return Spans()
     from llm_inference_api.observability.tracing import TraceChoice, Tracing  # noqa: PLC0415
@@ -223,7 +233,7 @@ def build_grpc_server(
     records: Records,
     interceptor: grpc.aio.ServerInterceptor,
 ) -> grpc.aio.Server:
-    """Returns a server with all services of the contract, bound to no port."""
+    """Returns a server with all services of the contract, not bound to any port."""
     server = grpc.aio.server(interceptors=[interceptor], options=GRPC_OPTIONS)
     limits = Limits(
         settings.default_temperature,
@@ -249,7 +259,7 @@ def build_grpc_server(
 
 
 def build_health_server(health: Health, interceptor: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
-    """Returns a server that answers health checks and nothing else, bound to no port."""
+    """Returns a server with the health service alone, not bound to any port."""
     server = grpc.aio.server(interceptors=[interceptor], options=GRPC_OPTIONS)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     return server
@@ -259,27 +269,27 @@ WIRES = {
     inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name: NativeErrors(),
     openai_pb2.DESCRIPTOR.services_by_name["OpenAIService"].full_name: OpenAIErrors(),
 }
-"""How the services write errors whose callers may see no status: those with streams for REST."""
+"""Error writers by service, for services whose streams reach REST clients, which do not see the gRPC status."""
 
 PAGES = ("/llm_inference.web.v1.PageService/",)
-"""How the methods begin that serve pages about the API."""
+"""Method prefixes of the service that serves the web pages."""
 
 GRPC_OPTIONS = (
-    # Two servers on one port would share its connections, unseen.
+    # With SO_REUSEPORT, a second server on the port would silently take a share of its connections.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 8 << 20),
     ("grpc.max_send_message_length", 16 << 20),
     ("grpc.max_concurrent_streams", 1000),
-    # Both, or what is between them is refused now and then. What Envoy lets through must fit.
+    # Soft and hard limit are equal: gRPC rejects sizes between the two at random. Not below Envoy's header limit.
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.absolute_max_metadata_size", 16 << 10),
-    # Connections without a call are closed; who is slow to begin is not waited for.
+    # Close idle connections and slow handshakes.
     ("grpc.max_connection_idle_ms", 300_000),
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # Envoy pings while a call is silent; gRPC would take that for abuse and close the connection.
+    # Envoy pings while a call is silent; by default gRPC closes the connection for too many pings.
     ("grpc.http2.max_ping_strikes", 0),
 )
 
@@ -303,7 +313,7 @@ SERVICE_NAMES = (
 
 
 def model_policy(settings: Settings) -> Policy:
-    """Returns what the settings say of all models."""
+    """Returns the registry's policy from the settings: sources, memory budget, engine configuration and limits."""
     engine = EngineConfig(
         model_path=settings.model_path,
         threads=settings.compute_threads,
@@ -322,7 +332,7 @@ def model_policy(settings: Settings) -> Policy:
 
 
 def model_sources(settings: Settings) -> Sources:
-    """Returns where the settings say that models come from."""
+    """Returns the model sources from the settings: local directory, hub and cache, with dtype and quantisation."""
     hub = HubOptions(settings.hub_environment, settings.download_timeout, settings.download_stall_timeout)
     quantisation = settings.isq_type if settings.enable_isq else None
     return Sources(settings.model_path, settings.cache_path, hub, settings.model_dtype, quantisation)

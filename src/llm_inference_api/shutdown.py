@@ -1,4 +1,4 @@
-"""The end of what was started: each part is stopped, whatever becomes of the others."""
+"""Shutdown of the service's parts: each one is stopped, even if others fail or hang."""
 
 import asyncio
 import logging
@@ -16,14 +16,19 @@ logger = logging.getLogger(__name__)
 
 
 class Shutdown:
-    """Stops the parts that were added to it when its block ends, the last one first.
+    """Async context manager that stops the added parts in reverse order when its block exits.
 
-    A part that fails, or takes too long, keeps no other from being stopped. Each failure is logged with its traceback;
-    the first one is raised at the end, unless the block has raised already.
+    A part that fails or times out does not prevent the others from being stopped. Each failure is logged with its
+    traceback; the first one is raised at the end, unless the block itself has raised.
     """
 
     def __init__(self, limit: float) -> None:
-        """Takes the seconds that each part may take, after which it is cancelled: it fails with TimeoutError."""
+        """Creates an empty shutdown.
+
+        Args:
+            limit: Stop timeout of each part, in seconds. A part that exceeds it is cancelled and fails with
+                TimeoutError.
+        """
         self._limit = limit
         self._stops = AsyncExitStack()
         self._failures: list[BaseException] = []
@@ -40,11 +45,11 @@ class Shutdown:
             raise self._failures[0]
 
     def add(self, name: str, stop: Stop) -> None:
-        """Adds a part. The name is for the log."""
+        """Adds a part. `name` identifies it in the log."""
         self._stops.push_async_callback(self._stop, name, stop)
 
     def add_blocking(self, name: str, stop: Callable[[], object]) -> None:
-        """As `add`, for a call that blocks its thread. One that never returns keeps the process from nothing."""
+        """Adds a part whose stop blocks. It runs in a daemon thread, so a hanging one does not block process exit."""
         self.add(name, partial(_in_daemon_thread, stop, name))
 
     async def _stop(self, name: str, stop: Stop) -> None:
@@ -52,7 +57,7 @@ class Shutdown:
             await self._bounded(name, stop)
         except asyncio.CancelledError as error:
             if _is_cancelled():
-                raise  # By whoever runs the block; the others are stopped all the same.
+                raise  # Cancelled from outside; AsyncExitStack still stops the remaining parts.
             self._note(name, error)
         except Exception as error:
             self._note(name, error)
@@ -73,7 +78,7 @@ class Shutdown:
 
 
 async def all_stopped(*stops: Coroutine[Any, Any, object]) -> None:
-    """Stops several parts at the same time. Raises an ExceptionGroup of the failures once all of them have ended."""
+    """Stops several parts concurrently. Once all have ended, raises the failures, if any, as a BaseExceptionGroup."""
     results = await asyncio.gather(*stops, return_exceptions=True)
     failures = [result for result in results if isinstance(result, BaseException)]
     if failures:
@@ -81,13 +86,13 @@ async def all_stopped(*stops: Coroutine[Any, Any, object]) -> None:
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody has cancelled the task that runs now."""
+    """Returns whether the current task has been cancelled, as opposed to something that it awaits."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 async def _in_daemon_thread(work: Callable[[], object], name: str) -> None:
-    """Returns when the call does. Python's end waits for the threads of `asyncio.to_thread`, but for none of these."""
+    """Runs a blocking call in a daemon thread. Unlike those of `asyncio.to_thread`, it is not joined at exit."""
     done: Future[None] = Future()
     done.set_running_or_notify_cancel()
     threading.Thread(target=_settle, args=(done, work), name=f"stop {name}", daemon=True).start()

@@ -19,7 +19,7 @@ from llm_inference_api.rpc.statuses import describe
         (OverloadedError("the queue is full", 1.0), True),
         (UnavailableError("DRAINING", "the service is stopping"), True),
         (UnavailableError("MODEL_UNLOADING", "the model is being unloaded"), True),
-        (CallerLimitError("8 of your requests are open", 1.0), False),
+        (CallerLimitError("8 of your requests are in flight", 1.0), False),
         (UnavailableError("WORKER_DIED", "the model's process ended"), False),
         (InvalidFieldError("prompt", "is empty"), False),
     ],

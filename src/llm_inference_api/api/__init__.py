@@ -1,1 +1,1 @@
-"""The gRPC surface: servicers translate, and think nothing."""
+"""gRPC servicers, one package per wire format. They translate messages and contain no other logic."""

@@ -1,1 +1,1 @@
-"""A request to a model, from the door to the decode."""
+"""One request to a model: opened from an RPC, read as events, recorded when it ends."""

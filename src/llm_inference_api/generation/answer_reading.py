@@ -1,4 +1,4 @@
-"""Reads one answer: the worker's deltas become events."""
+"""Converts the worker's deltas of one answer into events."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,10 @@ from llm_inference_api.text.families.tool_format import ToolFormat
 
 
 def readings(request: GenerationRequest, info: ModelInfo | None) -> list["Reading"]:
-    """Returns a reading for each answer; None for a model whose process has died since: the answers end with it."""
+    """Returns one reading per answer, by index.
+
+    `info` is None if the worker has died since it sent the deltas; the generic tool format is used then.
+    """
     return [Reading(_reader(request, info), index) for index in range(request.n)]
 
 
@@ -24,25 +27,25 @@ def _reader(request: GenerationRequest, info: ModelInfo | None) -> Reader:
 
 
 class Reading:
-    """One answer on its way through its reader."""
+    """Reader state of one answer: separates text, thoughts and tool calls, and assigns log probabilities to them."""
 
     def __init__(self, reader: Reader, index: int) -> None:
         self._reader = reader
         self._index = index
         self._logprobs: Logprobs = ()
-        """Of tokens whose text the reader holds back."""
+        """Log probabilities of tokens whose text the reader still holds back."""
         self._has_calls = False
 
     def read(self, delta: Delta) -> Iterator[Piece | End]:
-        """Yields what the delta adds to the answer, and its end where it is there."""
+        """Yields the events of a delta; the last delta's end with an End."""
         self._logprobs += delta.logprobs
         for piece in self._reader.add(delta.text, final=delta.finish_reason is not None):
-            yield self._placed(piece)
+            yield self._completed(piece)
         if delta.finish_reason is not None:
             yield End(self._reason(delta.finish_reason), self._index, None, self._take_logprobs())
 
-    def _placed(self, piece: Piece) -> Piece:
-        """Returns the piece as this answer's, with the log probabilities of the tokens so far."""
+    def _completed(self, piece: Piece) -> Piece:
+        """Returns the piece with this answer's index and the pending log probabilities."""
         logprobs = self._take_logprobs()
         match piece:
             case Text(text):

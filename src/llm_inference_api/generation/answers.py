@@ -1,4 +1,4 @@
-"""Whole answers, put together from their events."""
+"""Assembles whole answers from events."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from llm_inference_api.requests.tools import ToolCall
 
 @dataclass(slots=True)
 class Answer:
-    """One of a request's answers, as far as its events have come."""
+    """One answer of a request, accumulated from its events."""
 
     index: int
     text: str = ""
@@ -30,7 +30,7 @@ class Answer:
     """None until the answer ends."""
 
     def add(self, event: Text | Thought | CallPart | End) -> None:
-        """Adds an event of this answer."""
+        """Appends an event of this answer."""
         self.logprobs += event.logprobs
         match event:
             case Text(text):
@@ -51,7 +51,7 @@ class Answer:
 
 
 def whole_answers(events: Iterable[Event]) -> tuple[list[Answer], Usage]:
-    """Returns all answers to a request, in the order of their indices, and what they cost together."""
+    """Returns all answers of a request, ordered by index, and their total usage."""
     answers: dict[int, Answer] = {}
     usage = None
     for event in events:

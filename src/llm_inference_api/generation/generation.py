@@ -1,4 +1,4 @@
-"""The life of a request for text, from the door to the decode."""
+"""`Generation`: one request for text, from admission to its last event."""
 
 from collections import deque
 from collections.abc import AsyncGenerator
@@ -20,7 +20,7 @@ from llm_inference_api.rpc.call import Call
 
 
 class Generations:
-    """Opens generations: asks models, within the service's times, and records what became of it."""
+    """Opens generations: submits requests to models, enforces the time limits and records the outcome."""
 
     def __init__(self, registry: Registry, timeouts: Timeouts, records: Records) -> None:
         self._registry = registry
@@ -29,10 +29,19 @@ class Generations:
 
     @asynccontextmanager
     async def open(self, request: GenerationRequest, call: Call, *, streamed: bool) -> AsyncGenerator["Generation"]:
-        """Yields the request's generation; leaving the block cancels what has not ended.
+        """Submits a request and yields its generation. Leaving the block cancels answers that have not ended.
 
-        Raises ModelNotFoundError and PoisonRequestError at once; the block raises DeadlineError where it takes too
-        long, and its end is recorded.
+        The outcome is recorded once, when the block exits.
+
+        Args:
+            request: The request; an empty model id stands for the only served model.
+            call: The RPC that makes the request; its deadline and caller apply.
+            streamed: Whether the answer is streamed, for the span.
+
+        Raises:
+            ModelNotFoundError: The model is not served. Raised on entry.
+            PoisonRequestError: The request was running in several crashes. Raised on entry.
+            DeadlineError: The block exceeded the time limit.
         """
         model = self._registry.get(request.model)
         request = replace(request, model=model.status.id, caller=call.caller)
@@ -48,9 +57,9 @@ class Generations:
 
 
 class Generation:
-    """The events of one request's answers, in the order in which they come.
+    """Async iterator over the events of one request; events of its answers are interleaved as they arrive.
 
-    Iteration raises what ends the request early: the load's errors, OverloadedError, the worker's errors.
+    Iteration raises the error that ends the request early: a failed load, OverloadedError or an error of the worker.
     """
 
     def __init__(
@@ -62,7 +71,7 @@ class Generation:
         interval: float,
     ) -> None:
         self.request = request
-        """With the id of the model that answers."""
+        """The request, with the resolved model id and the caller's name."""
         self._model = model
         self._stream = stream
         self._record = record
@@ -74,14 +83,14 @@ class Generation:
 
     @property
     def status(self) -> ModelStatus:
-        """The model that answers, as it stands now."""
+        """Current status of the model that serves the request."""
         return self._model.status
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        """Returns the next event; Progress where there was none for the service's interval."""
+        """Returns the next event; Progress if none arrived within the progress interval."""
         while not self._events:
             if self._is_over:
                 raise StopAsyncIteration
@@ -89,7 +98,7 @@ class Generation:
         return self._events.popleft()
 
     async def whole(self) -> tuple[list[Answer], Usage]:
-        """Returns all answers and what they cost, once they have ended. Raises as iteration does."""
+        """Waits for the end and returns all answers and their total usage. Raises as iteration does."""
         while not self._is_over:
             self._read(await self._stream.next(None))
             if not self._is_over:
@@ -101,7 +110,7 @@ class Generation:
         return len(self._ended) == self.request.n
 
     def _read(self, arrived: tuple[Delta, ...] | Progress) -> None:
-        """Turns what arrived into events."""
+        """Converts deltas or progress from the worker into events."""
         if isinstance(arrived, Progress):
             self._events.append(arrived)
             return
@@ -115,7 +124,7 @@ class Generation:
                 self._events.append(self._ending(event, delta) if isinstance(event, End) else event)
 
     def _ending(self, end: End, delta: Delta) -> End:
-        """Returns an answer's end; the last one has the usage of all, and is recorded."""
+        """Returns an answer's End; the last one carries the total usage and is recorded."""
         assert delta.usage is not None
         self._ended.append(delta.usage)
         self._finish_reasons.append(end.reason.value)
@@ -127,6 +136,6 @@ class Generation:
 
 
 def _sum(ended: list[Usage]) -> Usage:
-    """Returns what all answers cost: the prompt once, whatever the cache has spared the further ones."""
+    """Returns the total usage: prompt tokens count once; cached tokens are those that every answer reused."""
     completion = sum(usage.completion_tokens for usage in ended)
     return Usage(ended[0].prompt_tokens, completion, min(usage.cached_tokens for usage in ended))

@@ -1,4 +1,4 @@
-"""What models are asked beside text: what they make of texts, and embeddings."""
+"""Requests to models other than generation: tokenize, detokenize, render, embed."""
 
 from llm_inference_api.generation.record import Records
 from llm_inference_api.generation.timeouts import Timeouts
@@ -8,7 +8,7 @@ from llm_inference_api.rpc.call import Call
 
 
 class Inquiries:
-    """Asks models, within the service's times."""
+    """Sends inquiries and embedding requests to models and enforces the time limits."""
 
     def __init__(self, registry: Registry, timeouts: Timeouts, records: Records) -> None:
         self._registry = registry
@@ -16,14 +16,20 @@ class Inquiries:
         self._records = records
 
     async def inquire(self, model: str, inquiry: Inquiry, call: Call) -> Findings:
-        """Returns what the model's worker finds. Raises ModelNotFoundError, what the worker says, or DeadlineError."""
+        """Returns the tokens that answer the inquiry.
+
+        Raises:
+            ModelNotFoundError: The model is not served.
+            DeadlineError: The time limit was exceeded.
+            ServiceError: The model cannot be loaded, or its worker refuses or fails the inquiry.
+        """
         served = self._registry.get(model)
         call.facts["model"] = served.status.id
         async with self._timeouts.within(call):
             return await served.inquire(inquiry)
 
     async def embed(self, model: str, embed: Embed, call: Call) -> tuple[str, Embeddings]:
-        """Returns the model's id, and the embeddings that its worker computes. Raises as `inquire`."""
+        """Returns the resolved model id and one embedding per input, in order. Raises as `inquire`."""
         served = self._registry.get(model)
         with self._records.embedding(served.status.id, call) as record:
             async with self._timeouts.within(call):

@@ -1,4 +1,4 @@
-"""Records what becomes of requests to models: once for the log, the metrics and the traces."""
+"""Records the outcome of requests to models, once each, in the access log, the metrics and the span."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ from llm_inference_api.rpc.statuses import code_of
 
 
 class GenerationRecord:
-    """What becomes of one request for text."""
+    """Stage times, first token and outcome of one generation."""
 
     def __init__(self, metrics: Metrics, span: Span, call: Call, model: str) -> None:
         self._metrics = metrics
@@ -35,16 +35,16 @@ class GenerationRecord:
         self._entries: dict[tuple[int, Stage], float] = {}
 
     def entered(self, entry: StageEntry) -> None:
-        """Records that an answer came to a stage; of several answers the log has the first one's times."""
+        """Records that an answer entered a stage. The access log has the times of the first answer to enter it."""
         self._span.entered(entry)
         self._entries[entry.answer, entry.stage] = entry.at
-        for stage, before, name in _WAITS:
-            began = self._entries.get((entry.answer, before))
+        for stage, previous, name in _DURATIONS:
+            began = self._entries.get((entry.answer, previous))
             if entry.stage is stage and began is not None:
                 self._call.facts.setdefault(name, _milliseconds(entry.at - began))
 
     def text_arrived(self) -> None:
-        """Records the time to the first text, at the first call."""
+        """Records the time to first token (TTFT); calls after the first one have no effect."""
         if self._first_at is None:
             self._first_at = time.monotonic()
             seconds = self._first_at - self._call.started_at
@@ -53,7 +53,12 @@ class GenerationRecord:
             self._call.facts["ttft_ms"] = _milliseconds(seconds)
 
     def ended(self, usage: Usage, finish_reasons: Sequence[str]) -> None:
-        """Records that all answers are there; they ended for these reasons, the last one's last."""
+        """Records that all answers have ended.
+
+        Args:
+            usage: Total usage of the request.
+            finish_reasons: One per answer, in the order in which they ended. Log and metrics have the last one.
+        """
         assert self._first_at is not None
         now = time.monotonic()
         seconds = now - self._call.started_at
@@ -67,19 +72,19 @@ class GenerationRecord:
         }
 
 
-_WAITS = ((Stage.PREFILL, Stage.QUEUED, "queue_ms"), (Stage.DECODE, Stage.PREFILL, "prefill_ms"))
-"""What ends with the entry to a stage: the stage before, and its name in the log."""
+_DURATIONS = ((Stage.PREFILL, Stage.QUEUED, "queue_ms"), (Stage.DECODE, Stage.PREFILL, "prefill_ms"))
+"""Durations for the access log: (stage entered, stage from whose entry it is measured, log field)."""
 
 
 class Records:
-    """Makes the records of all requests to models."""
+    """Creates the records of requests to models."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
 
     @contextmanager
     def generation(self, request: GenerationRequest, call: Call, *, streamed: bool) -> Iterator[GenerationRecord]:
-        """Yields the record of a request for text; records how it failed where the block raises."""
+        """Opens the span and yields the record of a generation. If the block raises, records the failure."""
         call.facts |= {"model": request.model, "answer_id": request.id}
         span = call.span.generation(request, streamed=streamed)
         with span, self._failure(span, request.model, call, request):
@@ -87,7 +92,7 @@ class Records:
 
     @contextmanager
     def embedding(self, model: str, call: Call) -> Iterator["EmbeddingRecord"]:
-        """Yields the record of a request for embeddings; records how it failed where the block raises."""
+        """Opens the span and yields the record of an embedding request. If the block raises, records the failure."""
         call.facts["model"] = model
         with call.span.embedding(model) as span, self._failure(span, model, call):
             yield EmbeddingRecord(self.metrics, span, call, model)
@@ -101,7 +106,7 @@ class Records:
             raise
         except ServiceError as error:
             self._failed(span, model, code_of(error))
-            if reason := _refusal(error, request):
+            if reason := _rejection(error, request):
                 self.metrics.rejected(model, reason)
             raise
         except Exception:
@@ -114,7 +119,7 @@ class Records:
 
 
 class EmbeddingRecord:
-    """What becomes of one request for embeddings."""
+    """Outcome of one embedding request."""
 
     def __init__(self, metrics: Metrics, span: Span, call: Call, model: str) -> None:
         self._metrics = metrics
@@ -123,14 +128,14 @@ class EmbeddingRecord:
         self._model = model
 
     def ended(self, tokens: int) -> None:
-        """Records that the embeddings are there, and how many tokens their texts have."""
+        """Records success, with the number of input tokens."""
         self._metrics.embedded(self._model, tokens)
         self._span.embedded(tokens)
         self._call.facts["input_tokens"] = tokens
 
 
-def _refusal(error: ServiceError, request: GenerationRequest | None) -> str | None:
-    """Returns why the request was refused by the model's limits; None where it broke otherwise."""
+def _rejection(error: ServiceError, request: GenerationRequest | None) -> str | None:
+    """Returns the reason label of the rejections metric; None if the error is not a rejection."""
     constraint = request.constraint if request else None
     match error:
         case OverloadedError():

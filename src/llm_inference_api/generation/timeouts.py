@@ -1,4 +1,4 @@
-"""How long requests may take, and how long streams may be silent."""
+"""Time limits of requests and the progress interval of streams."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -11,17 +11,22 @@ from llm_inference_api.rpc.call import Call
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """The settings' times, in seconds."""
+    """Time limits from the settings, in seconds."""
 
     default: float
-    """Of requests without a deadline."""
+    """Limit of requests whose caller sets no deadline."""
     longest: float
+    """Limit of all requests."""
     progress_interval: float
-    """Between two messages of a stream that has no text yet."""
+    """Interval between progress messages of a stream that has no text to send."""
 
     @asynccontextmanager
     async def within(self, call: Call) -> AsyncGenerator[None]:
-        """Raises DeadlineError when the block has taken too long. A caller's own deadline is gRPC's to enforce."""
+        """Limits the duration of the block. The caller's own deadline is enforced by gRPC.
+
+        Raises:
+            DeadlineError: The block exceeded the limit.
+        """
         limit = self.longest if call.time_remaining() is not None else min(self.default, self.longest)
         try:
             async with asyncio.timeout(limit) as timer:

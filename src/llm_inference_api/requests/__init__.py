@@ -1,1 +1,1 @@
-"""What is asked, answered and reported, free of wire, process and library."""
+"""Data types of requests, answers and model status; independent of wire format, process and engine library."""

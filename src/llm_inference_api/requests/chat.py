@@ -1,4 +1,4 @@
-"""The messages of a chat."""
+"""Chat messages and their validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,25 +18,25 @@ class Message:
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
-    """In a tool's result: the call's id."""
+    """Id of the tool call that a message of the role tool answers."""
     name: str | None = None
 
     @property
     def size(self) -> int:
-        """Bytes of all its texts."""
+        """Size of all texts of the message, in bytes of UTF-8."""
         calls = (text for call in self.tool_calls for text in (call.id, call.name, call.arguments))
         texts = (self.role, self.content, self.tool_call_id or "", self.name or "", *calls)
         return sum(len(text.encode()) for text in texts)
 
 
 def checked_messages(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Returns the messages. Raises InvalidFieldError where they are no chat that a model can answer."""
+    """Validates the messages of a request and returns them. Raises InvalidFieldError."""
     if not 1 <= len(messages) <= MAX_MESSAGES:
         raise InvalidFieldError("messages", f"there must be 1 to {MAX_MESSAGES} messages, not {len(messages)}")
     for index, message in enumerate(messages):
         _check(f"messages[{index}]", message)
     if messages[-1].tool_calls:
-        raise InvalidFieldError("messages", "the last one calls tools; their results must follow it")
+        raise InvalidFieldError("messages", "the last message has tool calls; add their results")
     return tuple(messages)
 
 
@@ -46,8 +46,8 @@ def _check(field: str, message: Message) -> None:
     if not message.content and message.role == "user":
         raise InvalidFieldError(f"{field}.content", "is missing or empty")
     if message.tool_calls and message.role != "assistant":
-        raise InvalidFieldError(f"{field}.tool_calls", "only the assistant calls tools")
+        raise InvalidFieldError(f"{field}.tool_calls", "is allowed for the role assistant only")
     if bool(message.tool_call_id) != (message.role == "tool"):
-        raise InvalidFieldError(f"{field}.tool_call_id", "belongs to messages of the role tool, and to each of them")
+        raise InvalidFieldError(f"{field}.tool_call_id", "is required for the role tool, and allowed for no other")
     for index, call in enumerate(message.tool_calls):
         call.check(f"{field}.tool_calls[{index}]")

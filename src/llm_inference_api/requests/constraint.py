@@ -1,4 +1,4 @@
-"""What the text of an answer is restricted to."""
+"""Constraints for structured output."""
 
 import json
 from collections.abc import Iterable
@@ -9,39 +9,44 @@ from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.json_object import MAX_BYTES, check_object
 
 MAX_TEXTS = 1000
-"""To choose from."""
+"""Maximum number of texts of a choice constraint."""
 _OBJECT = '{"type": "object"}'
 
 
 class Language(Enum):
-    """How a constraint is written."""
+    """Language of a constraint's source."""
 
     JSON_SCHEMA = "json_schema"
     REGEX = "regex"
     CHOICE = "choice"
-    """A JSON list of texts."""
+    """A JSON array of the allowed texts."""
     LARK = "lark"
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """What the whole text of an answer must match."""
+    """A grammar that the whole text of an answer must match."""
 
     language: Language
     source: str
     field: str
-    """The field of the request that asks for it."""
+    """Name of the request's field that set the constraint, for error messages."""
     before: str = ""
-    """Lark rules for `before`, which may stand before the text that matches; empty for nothing."""
+    """Lark rules that define `before`, the text in front of the constrained text; empty: none."""
     words: "Constraint | None" = None
-    """What `@words` stands for in Lark rules that use it."""
+    """The constraint that `@words` refers to in Lark rules."""
 
 
 def read_constraint(field: str, value: object, *, ignore_eos: bool) -> Constraint | None:
-    """Returns the constraint that a field asks for; None for a `json_object` of false.
+    """Returns the constraint that a request's field sets; None for a `json_object` of false.
 
-    The field's name is a language, or `json_object`; its value is a text, for `choice` the texts. Raises
-    InvalidFieldError where no text can match it.
+    Args:
+        field: Name of the field: a `Language` value or `json_object`.
+        value: The field's value: a bool for `json_object`, an iterable of texts for `choice`, else a text.
+        ignore_eos: Whether the request sets `ignore_eos`, which cannot be combined with a constraint.
+
+    Raises:
+        InvalidFieldError: The value is malformed or too large, or `ignore_eos` is set.
     """
     if value is False:
         return None
@@ -57,7 +62,7 @@ def read_constraint(field: str, value: object, *, ignore_eos: bool) -> Constrain
         case _, Iterable() as texts:
             found = Constraint(Language.CHOICE, _choice(list(texts)), field)
         case _:
-            raise TypeError(f"{field} is no constraint")
+            raise TypeError(f"{field} is not a constraint field")
     if len(found.source.encode()) > MAX_BYTES:
         raise InvalidFieldError(field, f"has more than {MAX_BYTES} bytes")
     return found

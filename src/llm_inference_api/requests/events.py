@@ -1,26 +1,27 @@
-"""What is answered: events, each of one of a request's answers (`answer` says which, from 0), and what they cost."""
+"""Events of a request's answers, and usage. `answer` is the 0-based index of the answer that an event belongs to."""
 
 from enum import Enum
 from typing import NamedTuple
 
 
 class FinishReason(Enum):
-    """Why a generation ended."""
+    """Why an answer ended."""
 
     STOP = "STOP"
-    """The model ended its answer, or a stop string appeared."""
+    """The model generated its end token, or a stop string matched."""
     LENGTH = "LENGTH"
-    """`max_tokens` were generated."""
+    """The limit of tokens was reached."""
     TOOL_CALLS = "TOOL_CALLS"
-    """The model calls tools."""
+    """The answer ended with tool calls."""
 
 
 class Usage(NamedTuple):
-    """The tokens that a request cost."""
+    """Token counts of a request."""
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
+    """Prompt tokens that were reused from a cached prefix."""
 
 
 class TopLogprob(NamedTuple):
@@ -32,7 +33,7 @@ class TopLogprob(NamedTuple):
 
 
 class TokenLogprob(NamedTuple):
-    """The log probability of a generated token, and the most probable ones in its place."""
+    """The log probability of a generated token, and the most probable tokens at its position."""
 
     token_id: int
     token_bytes: bytes
@@ -41,11 +42,11 @@ class TokenLogprob(NamedTuple):
 
 
 Logprobs = tuple[TokenLogprob, ...]
-"""Of the tokens that an event is made of, in order; empty where the request asked for none."""
+"""One entry per token of an event, in order; empty if the request did not ask for log probabilities."""
 
 
 class Text(NamedTuple):
-    """Text that continues an answer."""
+    """Text to append to an answer."""
 
     text: str
     answer: int = 0
@@ -53,7 +54,7 @@ class Text(NamedTuple):
 
 
 class Thought(NamedTuple):
-    """Text that continues what the model thinks before it answers."""
+    """Text to append to an answer's reasoning content."""
 
     text: str
     answer: int = 0
@@ -61,31 +62,31 @@ class Thought(NamedTuple):
 
 
 class CallPart(NamedTuple):
-    """A call of a tool begins, or its arguments go on."""
+    """A tool call begins, or its arguments continue."""
 
     call: int
-    """Which of the answer's calls, from 0."""
+    """0-based index of the call in its answer."""
     id: str = ""
-    """At the beginning of the call only, as the name."""
+    """Id and name are set in the first part of a call only."""
     name: str = ""
     arguments: str = ""
-    """Text that continues the arguments so far."""
+    """Text to append to the call's arguments."""
     answer: int = 0
     logprobs: Logprobs = ()
 
 
 class End(NamedTuple):
-    """An answer ends; the last one of a request has the usage of all."""
+    """An answer ends. The last End of a request carries the total usage."""
 
     reason: FinishReason
     answer: int = 0
     usage: Usage | None = None
     logprobs: Logprobs = ()
-    """Of tokens without text, such as the end token."""
+    """Log probabilities of tokens without text, such as the end token."""
 
 
 class Stage(Enum):
-    """What a request without text waits for, in the order in which it passes them."""
+    """Stages of a request, in the order in which it enters them."""
 
     LOADING = "LOADING"
     QUEUED = "QUEUED"
@@ -94,7 +95,7 @@ class Stage(Enum):
 
 
 class Progress(NamedTuple):
-    """Where a request stands that has no text to show."""
+    """Progress of a request that has no text to send yet. Counts are set in the stages that they apply to."""
 
     stage: Stage
     requests_ahead: int = 0
@@ -103,5 +104,5 @@ class Progress(NamedTuple):
 
 
 Piece = Text | Thought | CallPart
-"""What adds to an answer."""
+"""Events that append to an answer."""
 Event = Piece | End | Progress

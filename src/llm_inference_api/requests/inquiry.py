@@ -1,4 +1,4 @@
-"""What can be asked of a model beside answers: what it makes of texts, and their embeddings."""
+"""Requests to a model other than generation: tokenize, detokenize, render, embed."""
 
 import sys
 from array import array
@@ -11,11 +11,15 @@ from llm_inference_api.requests.request import GenerationRequest
 
 MAX_INPUTS = 128
 MAX_TOKENS = 100_000
-"""Of all token lists of a request together."""
+"""Maximum number of tokens in all token lists of a request together."""
 
 
 class Tokenize(NamedTuple):
-    """Asks for the tokens of a text."""
+    """Asks for the tokens of a text.
+
+    `add_special` adds the tokens that the model puts around every text, such as BOS; `parse_special` maps the text of a
+    special token to that token.
+    """
 
     text: str
     add_special: bool
@@ -29,13 +33,13 @@ class Detokenize(NamedTuple):
 
 
 class Render(NamedTuple):
-    """Asks for the prompt of a request."""
+    """Asks for the prompt that a chat request is rendered to."""
 
     request: GenerationRequest
 
 
 class Token(NamedTuple):
-    """An entry of the vocabulary."""
+    """A token of a text, with its bytes, which need not be valid UTF-8."""
 
     id: int
     text: bytes
@@ -45,9 +49,9 @@ class Input(NamedTuple):
     """A text to embed."""
 
     field: str
-    """The field of the request that has it."""
+    """Name of the request's field, for error messages."""
     content: str | tuple[int, ...]
-    """The text, or its tokens."""
+    """The text, or its token ids."""
 
 
 class Embed(NamedTuple):
@@ -57,16 +61,16 @@ class Embed(NamedTuple):
 
 
 class Embedding(NamedTuple):
-    """What a text is about, as a vector of length 1."""
+    """Embedding of a text: a vector of Euclidean norm 1."""
 
     vector: bytes
-    """Its numbers as `VECTOR_TYPE`."""
+    """The components in the NumPy format `VECTOR_TYPE`."""
     tokens: int
-    """Of the text, with those that the model wants around every text."""
+    """Number of input tokens, special tokens included."""
 
     @property
     def numbers(self) -> Sequence[float]:
-        """The vector's numbers. As fast as NumPy's way, which the server's process does not load."""
+        """The vector's components. Uses `array`, as fast as NumPy here, which the server process does not import."""
         numbers = array("f", self.vector)
         if sys.byteorder == "big":
             numbers.byteswap()
@@ -74,7 +78,7 @@ class Embedding(NamedTuple):
 
 
 VECTOR_TYPE = "<f4"
-"""How NumPy calls the type of a vector's numbers: F32, the lowest byte first."""
+"""NumPy dtype of the components: little-endian float32."""
 
 Inquiry = Tokenize | Detokenize | Render
 Findings = tuple[Token, ...]
@@ -82,7 +86,11 @@ Embeddings = tuple[Embedding, ...]
 
 
 def checked_inputs(field: str, inputs: Sequence[Input]) -> Embed:
-    """Returns the question for the field's inputs. Raises InvalidFieldError where one is empty or they are too many."""
+    """Returns the embedding request for a field's inputs.
+
+    Raises:
+        InvalidFieldError: There are too few or too many inputs, one is empty, or they are too large together.
+    """
     if not 1 <= len(inputs) <= MAX_INPUTS:
         raise InvalidFieldError(field, f"must have 1 to {MAX_INPUTS} items, not {len(inputs)}")
     for item in inputs:
@@ -94,6 +102,6 @@ def checked_inputs(field: str, inputs: Sequence[Input]) -> Embed:
 
 
 def check_tokens(field: str, count: int) -> None:
-    """Raises InvalidFieldError where a field has too many tokens."""
+    """Raises InvalidFieldError if `count` exceeds `MAX_TOKENS`."""
     if count > MAX_TOKENS:
         raise InvalidFieldError(field, f"has {count} tokens; at most {MAX_TOKENS} are allowed")

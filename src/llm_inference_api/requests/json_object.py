@@ -1,17 +1,17 @@
-"""JSON objects that requests carry as text."""
+"""Validation of JSON objects that requests carry as text."""
 
 import json
 
 from llm_inference_api.errors import InvalidFieldError
 
 MAX_BYTES = 64 << 10
-"""Of a constraint, and of a tool's description with its parameters."""
+"""Maximum size of a constraint, and of a tool's description with its parameters."""
 MAX_DEPTH = 64
-"""Levels of a JSON object."""
+"""Maximum nesting depth of a JSON object."""
 
 
 def check_object(text: str, field: str) -> str:
-    """Returns the text. Raises InvalidFieldError, with the field, where it is no JSON object or one too deep."""
+    """Returns the text. Raises InvalidFieldError for `field` if it is not a JSON object or is nested too deeply."""
     try:
         value = json.loads(text)
     except ValueError as error:
@@ -26,7 +26,7 @@ def check_object(text: str, field: str) -> str:
 
 
 def _depth(value: object) -> int:
-    """Returns the levels of a JSON value, counted level by level: recursion is what it guards against."""
+    """Returns the nesting depth of a JSON value. Iterative, because deep values would exceed the recursion limit."""
     level, depth = [value], 0
     while level:
         depth += 1

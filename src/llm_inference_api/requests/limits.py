@@ -1,4 +1,4 @@
-"""The values that the fields of requests may have, whichever wire they come by. Errors name the field."""
+"""Ranges and limits of request fields, common to all wires. Errors name the field."""
 
 import math
 import uuid
@@ -16,18 +16,18 @@ MAX_LOGIT_BIAS = 300
 MAX_TOP_LOGPROBS = 20
 
 Given = Mapping[str, Any]
-"""The fields that a request gives, by the names of the typed API."""
+"""The fields that a request sets, by their names in the typed API."""
 
 
 class Range(NamedTuple):
-    """The values that a field may have."""
+    """Allowed range of a field; closed, unless `low_is_open`."""
 
     low: float
     high: float
     low_is_open: bool = False
 
     def check(self, field: str, value: float) -> None:
-        """Raises InvalidFieldError where the value is outside, or is no number."""
+        """Raises InvalidFieldError if the value is out of range or not finite."""
         too_low = value <= self.low if self.low_is_open else value < self.low
         if not math.isfinite(value) or too_low or value > self.high:
             low = f"above {self.low:g}" if self.low_is_open else f"{self.low:.10g}"
@@ -51,16 +51,16 @@ BIAS_RANGE = Range(-100, 100)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request means that leaves a field out, and the service's own limits."""
+    """Default values of request fields, and the service's limits."""
 
     temperature: float
     top_p: float
     max_tokens: int
     answers: int = 1
-    """Answers that one request may ask for."""
+    """Maximum `n` of a request."""
 
     def sampling(self, given: Given) -> Sampling:
-        """Returns how the request is sampled. Raises InvalidFieldError where a field is out of its range."""
+        """Returns the sampling parameters. Raises InvalidFieldError if a field is out of range."""
         for field, allowed in RANGES.items():
             if field in given:
                 allowed.check(field, given[field])
@@ -81,7 +81,7 @@ class Limits:
         )
 
     def stopping(self, given: Given) -> Stopping:
-        """Returns when the request ends. Raises InvalidFieldError as `sampling`."""
+        """Returns the stop conditions. Raises InvalidFieldError if a field is out of range."""
         stop = tuple(given.get("stop", ()))
         if len(stop) > MAX_STOP:
             raise InvalidFieldError("stop", f"has {len(stop)} texts; at most {MAX_STOP} are allowed")
@@ -94,20 +94,20 @@ class Limits:
         return Stopping(given.get("max_tokens"), stop, given.get("ignore_eos", False))
 
     def count(self, given: Given) -> int:
-        """Returns how many answers the request asks for. Raises InvalidFieldError as `sampling`."""
+        """Returns the number of answers. Raises InvalidFieldError if it is out of range."""
         if "n" in given:
             Range(1, self.answers).check("n", given["n"])
         return int(given.get("n", 1))
 
 
 def check_size(field: str, size: int) -> None:
-    """Raises InvalidFieldError where a text of this many bytes is too long."""
+    """Raises InvalidFieldError if `size`, in bytes, exceeds `MAX_PROMPT_BYTES`."""
     if size > MAX_PROMPT_BYTES:
         raise InvalidFieldError(field, f"has {size} bytes; at most {MAX_PROMPT_BYTES} are allowed")
 
 
 def new_id(kind: str) -> str:
-    """Returns an id that no other answer has."""
+    """Returns a new unique id of the form `<kind>-<32 hex digits>`."""
     return f"{kind}-{uuid.uuid4().hex}"
 
 

@@ -1,10 +1,10 @@
-"""What is known of a loaded model."""
+"""`ModelInfo`: properties of a loaded model."""
 
 from typing import NamedTuple
 
 
 class ModelInfo(NamedTuple):
-    """What is known of a loaded model."""
+    """Properties of a loaded model, reported by its worker."""
 
     description: str
     parameters: int
@@ -17,10 +17,10 @@ class ModelInfo(NamedTuple):
     has_chat_template: bool
     devices: tuple[str, ...]
     tool_format: str = "generic"
-    """Name of the `ToolFormat` in which the model writes calls; empty where it has no template."""
+    """Value of the `ToolFormat` of the model's tool calls; empty if it has no chat template."""
     opens_thoughts: bool = False
-    """Whether the model's template begins each answer with thoughts."""
+    """Whether the chat template opens a thinking section at the start of each answer."""
     generates: bool = True
-    """Whether the model generates text; others compute embeddings only."""
+    """Whether the model generates text; otherwise it computes embeddings only."""
     embedding_length: int = 0
-    """Numbers of an embedding; 0 where the model computes none."""
+    """Dimension of the embeddings; 0 if the model computes none."""

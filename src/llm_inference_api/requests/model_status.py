@@ -1,4 +1,4 @@
-"""Where a model stands, and who is told of it."""
+"""Status of a model, and observers of status changes."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -9,7 +9,7 @@ from llm_inference_api.requests.step import StepStats
 
 
 class State(Enum):
-    """Where a model stands in its life."""
+    """Lifecycle state of a model."""
 
     UNLOADED = "UNLOADED"
     DOWNLOADING = "DOWNLOADING"
@@ -22,7 +22,7 @@ class State(Enum):
 
 
 class LoadProgress(NamedTuple):
-    """How far a passing state is."""
+    """Progress of a transient state, such as DOWNLOADING."""
 
     done: float
     total: float
@@ -32,36 +32,37 @@ class LoadProgress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """A model as it stands now."""
+    """Snapshot of a model's state."""
 
     id: str
     source: str
     state: State = State.UNLOADED
     reason: str = ""
+    """Error message in the state FAILED; empty in other states."""
     progress: LoadProgress | None = None
     info: ModelInfo | None = None
     memory: int = 0
-    """Bytes that are counted for the model while it is in memory."""
+    """Bytes charged to the memory budget while the model is loaded."""
 
 
 class Observer:
-    """What the registry tells others. Its methods do nothing here."""
+    """Receives notifications from the registry. The methods of this base class do nothing."""
 
     def status_changed(self, status: ModelStatus) -> None:
-        """A model's state or progress is another."""
+        """A model's state or progress has changed."""
 
     def stepped(self, model: str, stats: StepStats) -> None:
-        """A model's worker made a step."""
+        """A model's worker has completed a step."""
 
     def loaded(self, model: str, seconds: float) -> None:
-        """A model was loaded in this time."""
+        """A model has been loaded; `seconds` is the duration."""
 
     def crashed(self, model: str) -> None:
-        """A model's worker died."""
+        """A model's worker has exited unexpectedly."""
 
 
 class Observers(Observer):
-    """Tells several observers."""
+    """Forwards notifications to several observers."""
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers

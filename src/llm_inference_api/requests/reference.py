@@ -1,4 +1,4 @@
-"""What `LLM_ALLOWED_MODELS` says of a model: its id and where it comes from."""
+"""References: the entries of `LLM_ALLOWED_MODELS`, each a model's id and its origin."""
 
 import re
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ DEMO = "demo"
 _MAX_LENGTH = 200
 _LOCAL_SUFFIXES = (".gguf", ".ggml", ".bin")
 _LOCAL_PREFIX = "./"
-"""Marks a path below `LLM_MODEL_PATH` that has no such suffix, such as a directory."""
+"""Marks a path below `LLM_MODEL_PATH` without one of these suffixes, such as a directory."""
 
 _REPOSITORY = re.compile(r"(?:[A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_][\w.-]*", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9_][\w./+-]*", re.ASCII)
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.ASCII)
-"""The name of one part of a split GGUF file, as llama.cpp writes and reads it."""
+"""File name of one part of a split GGUF model, in llama.cpp's format (`llama_split_path`)."""
 _MOST_PARTS = 1000
 
 
@@ -39,11 +39,11 @@ class HubOrigin:
 
     repo: str
     file: str | None = None
-    """The GGUF file, the first part of a split one; None: the repository's checkpoint in safetensors."""
+    """The GGUF file, for a split model its first part; None: the repository's safetensors checkpoint."""
     revision: str | None = None
     """A branch, tag or commit; None: the default branch."""
     tokenizer_repo: str | None = None
-    """Whose chat template and tokenizer take the place of the file's own."""
+    """Repository of the chat template and tokenizer that replace those of the model file."""
 
 
 Origin = DemoOrigin | LocalOrigin | HubOrigin
@@ -51,19 +51,19 @@ Origin = DemoOrigin | LocalOrigin | HubOrigin
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A model that requests may name. The id is a key and nothing else: it never becomes part of a path."""
+    """A model that requests may name. The id is only a lookup key; it never becomes part of a path."""
 
     id: str
     source: str
-    """Where the model comes from, as the settings write it."""
+    """The origin as written in the settings."""
 
     @property
     def origin(self) -> Origin:
-        """Where the model comes from. Raises ValueError where the source is none."""
+        """The parsed source. Raises ValueError if it is malformed."""
         return parse_origin(self.source)
 
     def path(self, model_path: Path) -> Path:
-        """Returns the model's file, or its checkpoint's directory. Raises ModelFailedError where there is none."""
+        """Returns the path of the model file or checkpoint directory. Raises ModelFailedError if it does not exist."""
         match self.origin:
             case DemoOrigin():
                 return DEMO_PATH
@@ -74,25 +74,26 @@ class Reference:
 
 
 def parse_references(text: str) -> tuple[Reference, ...]:
-    """Returns the models of a comma-separated list; entries are `reference` or `alias=reference`.
+    """Parses a comma-separated list of `reference` or `alias=reference` entries.
 
-    Raises ValueError where an entry is not a reference or an id stands twice.
+    Raises:
+        ValueError: An entry is malformed, or an id is listed twice.
     """
     references = tuple(_parse(entry.strip()) for entry in text.split(",") if entry.strip())
     ids = [reference.id for reference in references]
-    twice = sorted({model for model in ids if ids.count(model) > 1})
-    if twice:
+    duplicates = sorted({model for model in ids if ids.count(model) > 1})
+    if duplicates:
         raise ValueError(
-            f"{', '.join(twice)} stands there more than once; give one of them another name: alias=reference"
+            f"{', '.join(duplicates)} is listed more than once; give one of them another name: alias=reference"
         )
     return references
 
 
 def parse_origin(source: str) -> Origin:
-    """Returns what a reference without alias means. Raises ValueError where that is nothing.
+    """Parses a reference without alias. Raises ValueError if it is malformed.
 
-    What names a file's suffix or starts with `./` and has no colon is a path below `LLM_MODEL_PATH`; all else is
-    `repo[:file.gguf][@tokenizer-repo][#revision]`, and the revision is that of the model's repository.
+    A source that starts with `./`, or has a model file's suffix and no colon, is a path below `LLM_MODEL_PATH`.
+    Any other has the form `repo[:file.gguf][@tokenizer-repo][#revision]`; the revision applies to `repo`.
     """
     if source == DEMO:
         return DemoOrigin()
@@ -110,7 +111,7 @@ def parse_origin(source: str) -> Origin:
 
 
 def parts(file: str) -> tuple[str, ...]:
-    """Returns the names of all parts of a split GGUF file, given any of them; the name alone where it is not split."""
+    """Returns the file names of all parts of a split GGUF model, given any of them; `(file,)` if it is not split."""
     match = _PART.fullmatch(file)
     if match is None or not 1 <= int(match["count"]) <= _MOST_PARTS:
         return (file,)
@@ -137,9 +138,9 @@ def _checked_path(source: str, what: str) -> PurePosixPath:
 
 
 def _checked_repository(source: str, repo: str) -> str:
-    """The hub's own rules (huggingface_hub's `validate_repo_id`), without loading it."""
-    wrong = len(repo) > 96 or repo.endswith((".git", ".", "-")) or "--" in repo or ".." in repo
-    if wrong or not _REPOSITORY.fullmatch(repo):
+    """Applies the rules of huggingface_hub's `validate_repo_id`, without importing it."""
+    invalid = len(repo) > 96 or repo.endswith((".git", ".", "-")) or "--" in repo or ".." in repo
+    if invalid or not _REPOSITORY.fullmatch(repo):
         raise ValueError(
             f"{source!r}: {repo!r} is neither {DEMO!r}, nor a .gguf file below LLM_MODEL_PATH, nor the name of a "
             "repository (owner/name)"
@@ -168,9 +169,9 @@ def _find(path: PurePosixPath, model_path: Path) -> Path:
 def _inside(path: PurePosixPath, model_path: Path) -> Path:
     found = (model_path / path).resolve()
     if not found.is_relative_to(model_path.resolve()):
-        raise ModelFailedError(f"{path} leads out of LLM_MODEL_PATH")
+        raise ModelFailedError(f"{path} is outside LLM_MODEL_PATH")
     if not found.exists():
         raise ModelFailedError(f"the file {path} below LLM_MODEL_PATH does not exist")
     if found.is_dir() and not (found / "config.json").is_file():
-        raise ModelFailedError(f"the directory {path} below LLM_MODEL_PATH has no config.json; it is no checkpoint")
+        raise ModelFailedError(f"the directory {path} below LLM_MODEL_PATH has no config.json; it is not a checkpoint")
     return found

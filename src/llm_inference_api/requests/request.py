@@ -1,4 +1,4 @@
-"""What is asked of a model: a prompt to continue, or a chat to answer."""
+"""`GenerationRequest`: a prompt or a chat, with its sampling parameters and stop conditions."""
 
 import secrets
 import time
@@ -10,13 +10,13 @@ from llm_inference_api.requests.constraint import Constraint
 from llm_inference_api.requests.tools import ToolUse
 
 MAX_SEED = 2**32 - 2
-"""llama.cpp takes 2^32 - 1 for "no seed" (LLAMA_DEFAULT_SEED)."""
+"""llama.cpp reserves 2^32 - 1 for a random seed (LLAMA_DEFAULT_SEED)."""
 _SEEDS = MAX_SEED + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a token is chosen among those that the model thinks likely; ranges are those of the proto."""
+    """Sampling parameters. Meanings and ranges are those of the proto's fields of the same names."""
 
     seed: int
     temperature: float = 0.7
@@ -29,22 +29,22 @@ class Sampling:
     repetition_penalty: float = 1.0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     logprobs: int | None = None
-    """Most probable tokens to list at each position; None for no log probabilities at all."""
+    """Number of most probable tokens to return at each position; None: no log probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """When a generation ends."""
+    """Stop conditions."""
 
     max_tokens: int | None = None
-    """None: the service's default, or what the context leaves."""
+    """None: the service's default, or the rest of the context if that is less."""
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A prompt to continue, or a chat to answer, once or several times."""
+    """A request for `n` answers to a prompt (text) or a chat (messages)."""
 
     id: str
     prompt: str | tuple[Message, ...]
@@ -53,23 +53,23 @@ class GenerationRequest:
     constraint: Constraint | None = None
     tools: ToolUse | None = None
     caller: str = ""
-    """Who asks; waiting requests of different callers are served in turn."""
+    """The caller's name; the queue admits callers round-robin."""
     model: str = ""
-    """Id of the model; empty for the only one that is served."""
+    """Model id; empty: the only model that is served."""
     n: int = 1
-    """Answers that are wanted."""
+    """Number of answers."""
     created: int = field(default_factory=lambda: int(time.time()))
-    """Seconds since 1970-01-01 UTC."""
+    """Unix time in seconds."""
 
     def sampling_of(self, index: int) -> Sampling:
-        """Returns how the answer with this index is sampled: each one has a seed of its own."""
+        """Returns the sampling parameters of the answer with this index; they differ in the seed."""
         return replace(self.sampling, seed=self.seed_of(index)) if index else self.sampling
 
     def seed_of(self, index: int) -> int:
-        """Returns the seed of the answer with this index: the request's for the first, then the next ones."""
+        """Returns the seed of the answer with this index: the request's seed plus the index, modulo 2^32 - 1."""
         return (self.sampling.seed + index) % _SEEDS
 
 
 def random_seed() -> int:
-    """Returns a seed for a request that names none."""
+    """Returns a random seed, for requests that set none."""
     return secrets.randbelow(_SEEDS)

@@ -1,4 +1,4 @@
-"""What one step of the engine reports."""
+"""Output of one engine step: deltas, rejections, progress and statistics."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from llm_inference_api.requests.events import FinishReason, Logprobs, Progress, 
 
 
 class Delta(NamedTuple):
-    """What one step adds to one of a request's answers. The last one has a finish reason and the answer's usage."""
+    """The text that one step adds to one answer. An answer's last delta has the finish reason and the usage."""
 
     request_id: str
     text: str
@@ -15,58 +15,58 @@ class Delta(NamedTuple):
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     answer: int = 0
-    """Which of the request's answers this continues."""
+    """0-based index of the answer in its request."""
 
 
 class StageEntry(NamedTuple):
-    """The moment at which one of a request's answers came to a stage."""
+    """The time at which an answer entered a stage."""
 
     request_id: str
     stage: Stage
     at: float
-    """Seconds on the monotonic clock, which all processes of the machine share."""
+    """Seconds of the monotonic clock, which is common to all processes of a machine."""
     answer: int = 0
 
 
 class Rejection(NamedTuple):
-    """A request that the worker does not (go on to) compute, with none of its answers."""
+    """A request that the worker refuses or aborts; all its answers end with the error."""
 
     request_id: str
     error: ServiceError
 
 
 class StepStats(NamedTuple):
-    """What one step did, and how things stand after it."""
+    """Counters of one step, and gauges taken after it."""
 
     seconds: float = 0.0
     prompt_tokens: int = 0
-    """Rows of prompts that were computed."""
+    """Prompt tokens that were computed."""
     cached_tokens: int = 0
-    """Rows of prompts that were found in the cache."""
+    """Prompt tokens that were reused from cached prefixes."""
     completion_tokens: int = 0
-    """Tokens that were sampled."""
+    """Sampled tokens."""
     queue_seconds: tuple[float, ...] = ()
-    """Of each request that left the queue for a slot."""
+    """Queue time of each request that was admitted."""
     cancelled: tuple[Stage, ...] = ()
-    """The stage of each request that was cancelled before this step."""
+    """Stage of each request that was cancelled before this step."""
     running: int = 0
     waiting: int = 0
     kv_used: int = 0
-    """Cells of the key-value cache that running requests hold."""
+    """KV cache cells held by running requests."""
     kv_cached: int = 0
-    """Cells that hold prefixes of ended requests, free to be taken."""
+    """KV cache cells that hold prefixes of ended requests; they can be evicted."""
     oldest_waiting: float = 0.0
-    """Seconds that the request has waited which waits longest."""
+    """Queue time of the request that has waited longest, in seconds."""
     resident_bytes: int = 0
-    """Of the worker's process."""
+    """Resident memory of the worker process."""
 
 
 class StepOutput(NamedTuple):
-    """From the worker: all that one step has for the requests."""
+    """Message from the worker: the output of one step for all requests."""
 
     deltas: tuple[Delta, ...] = ()
     rejections: tuple[Rejection, ...] = ()
     progress: tuple[tuple[str, Progress], ...] = ()
     entries: tuple[StageEntry, ...] = ()
-    """The stages that requests came to since the last step's end."""
+    """Stage entries since the end of the previous step."""
     stats: StepStats = StepStats()

@@ -1,4 +1,4 @@
-"""Functions of the caller that a model may call."""
+"""Tools: functions of the caller that a model may call."""
 
 import re
 from collections.abc import Sequence
@@ -11,21 +11,21 @@ from llm_inference_api.requests.json_object import MAX_BYTES, check_object
 MAX_TOOLS = 128
 TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NO_ARGUMENTS = '{"type": "object", "properties": {}, "additionalProperties": false}'
-"""Schema of a function that takes none."""
+"""JSON Schema of the arguments of a function without parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call."""
+    """Definition of a function that the model may call."""
 
     name: str
     description: str
     parameters: str
-    """A JSON Schema of the arguments, as text."""
+    """JSON Schema of the arguments, as text."""
     strict: bool = False
 
     def check(self, field: str) -> None:
-        """Raises InvalidFieldError where models cannot be told of the tool."""
+        """Raises InvalidFieldError, for a field below `field`, if the name, schema or size is invalid."""
         if not TOOL_NAME.fullmatch(self.name):
             problem = f"must be 1 to 64 letters, digits, '_' and '-', not {self.name[:64]!r}"
             raise InvalidFieldError(f"{field}.name", problem)
@@ -36,20 +36,20 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call that the model made."""
+    """A function call made by the model."""
 
     id: str
     name: str
     arguments: str
-    """A JSON object, as text."""
+    """The arguments: a JSON object, as text."""
 
     def check(self, field: str) -> None:
-        """Raises InvalidFieldError where the arguments are none."""
+        """Raises InvalidFieldError if the arguments are not a JSON object."""
         check_object(self.arguments, f"{field}.arguments")
 
 
 class ToolMode(Enum):
-    """How free a model with tools is."""
+    """Whether the model may call tools (AUTO) or must (REQUIRED)."""
 
     AUTO = "auto"
     REQUIRED = "required"
@@ -57,7 +57,7 @@ class ToolMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """The tools of a request."""
+    """The tools of a request, and which of them may or must be called."""
 
     tools: tuple[Tool, ...]
     mode: ToolMode = ToolMode.AUTO
@@ -68,13 +68,13 @@ class ToolUse:
 
     @property
     def callable(self) -> tuple[Tool, ...]:
-        """The tools that may be called; the model is told of all."""
+        """The tools that may be called. The prompt lists all tools, also the others."""
         return tuple(tool for tool in self.tools if self.function in (None, tool.name))
 
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """What a request says of whether its tools may or must be called; None where it says nothing."""
+    """Tool choice as set by the request; None for fields that it does not set."""
 
     mode: str | None = None
     """`AUTO`, `NONE` or `REQUIRED`."""
@@ -84,14 +84,15 @@ class ToolChoice:
 
     @property
     def is_given(self) -> bool:
-        """Whether the request says anything of the choice."""
+        """Whether the request sets a mode or a function."""
         return self.mode is not None or self.function is not None
 
 
 def tool_use(tools: Sequence[Tool], choice: ToolChoice, *, ignore_eos: bool) -> ToolUse | None:
-    """Returns the tools that the model is told of; None where there are none.
+    """Validates tools and tool choice, and returns them as a `ToolUse`; None if no tools apply.
 
-    Raises InvalidFieldError where what is asked of the tools cannot be honoured.
+    Raises:
+        InvalidFieldError: A tool or the choice is invalid, or `ignore_eos` is set with tools.
     """
     for index, tool in enumerate(tools):
         tool.check(f"tools[{index}]")
@@ -107,13 +108,13 @@ def _check(tools: Sequence[Tool], choice: ToolChoice, *, ignore_eos: bool) -> No
     if len(tools) > MAX_TOOLS:
         raise InvalidFieldError("tools", f"there are {len(tools)}; at most {MAX_TOOLS} are allowed")
     names = [tool.name for tool in tools]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InvalidFieldError("tools", f"{', '.join(twice)} stands there more than once")
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
+        raise InvalidFieldError("tools", f"{', '.join(duplicates)} is listed more than once")
     if not tools and choice.is_given:
         raise InvalidFieldError("tool_choice", "needs tools")
     if not tools and choice.parallel is not None:
         raise InvalidFieldError("parallel_tool_calls", "needs tools")
     if choice.function is not None and choice.function not in names:
-        raise InvalidFieldError("tool_choice", f"{choice.function[:64]!r} is none of the tools")
+        raise InvalidFieldError("tool_choice", f"{choice.function[:64]!r} is not one of the tools")
     if tools and ignore_eos:
         raise InvalidFieldError("ignore_eos", "cannot be combined with tools: an answer ends with its calls")

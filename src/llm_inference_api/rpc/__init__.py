@@ -1,1 +1,1 @@
-"""What surrounds every call."""
+"""Common handling of all RPCs: interceptor, authentication, admission, error mapping and health."""

@@ -1,4 +1,4 @@
-"""Admission of RPCs: each caller has a limit, and a service that stops admits none."""
+"""Admission of RPCs: limit per caller, and refusal while the service drains."""
 
 import asyncio
 from collections import Counter
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from llm_inference_api.errors import CallerLimitError, UnavailableError
 
 _RETRY_AFTER = 1.0
-"""Seconds after which a caller at the limit may come again."""
+"""Retry delay for a caller at its limit, in seconds."""
 
 
 class Admission:
-    """Counts the RPCs in flight. Refuses new ones of callers who have enough, and all once the service stops."""
+    """Counts RPCs in flight. Refuses those above the limit per caller, and all once closed."""
 
     def __init__(self, limit_per_caller: int | None = None) -> None:
         self._in_flight: Counter[str] = Counter()
@@ -23,11 +23,16 @@ class Admission:
 
     @contextmanager
     def passage(self, caller: str) -> Iterator[None]:
-        """Counts an RPC in, and out at its end. Raises UnavailableError or CallerLimitError where it is refused."""
+        """Counts an RPC as in flight while the block runs.
+
+        Raises:
+            UnavailableError: The gate is closed.
+            CallerLimitError: The caller has reached its limit.
+        """
         if self._closed:
-            raise UnavailableError("DRAINING", "the service is stopping; try another replica, or again later")
+            raise UnavailableError("DRAINING", "the service is stopping; try another replica, or retry later")
         if self._limit is not None and self._in_flight[caller] >= self._limit:
-            problem = f"{self._limit} of your requests are open, which is each caller's limit"
+            problem = f"{self._limit} of your requests are in flight, which is the limit per caller"
             raise CallerLimitError(problem, _RETRY_AFTER)
         self._in_flight[caller] += 1
         self._empty.clear()
@@ -37,11 +42,11 @@ class Admission:
             self._leave(caller)
 
     def close(self) -> None:
-        """Refuses all further RPCs."""
+        """Refuses all new RPCs."""
         self._closed = True
 
     async def empty(self, timeout: float) -> bool:
-        """Returns whether all RPCs have ended, as soon as they have, or after `timeout` seconds."""
+        """Waits until no RPC is in flight, at most `timeout` seconds. Returns whether that is so."""
         try:
             await asyncio.wait_for(self._empty.wait(), timeout)
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""Who calls, and whether they may."""
+"""Authentication and identification of callers."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -16,40 +16,45 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Metadata = Iterable[tuple[str, str | bytes]]
 
 HEALTH = "/grpc.health.v1.Health/"
-"""How the methods begin that never need a key: probes have none."""
+"""Prefix of the health methods, which need no key because probes cannot send one."""
 _SCHEME = "bearer"
 _ENVOY = "unix:"
-"""How gRPC calls whoever comes through a Unix socket; only Envoy does, and what it says of callers is believed."""
+"""Prefix of gRPC's peer name for Unix sockets. Only Envoy connects through one; its forwarded headers are trusted."""
 
 
 class Authenticator:
-    """Lets callers with a key pass, and everybody where there are no keys."""
+    """Checks API keys. Without configured keys, all callers are admitted."""
 
     def __init__(self, keys: KeyRing, public: Iterable[str] = ()) -> None:
-        """Takes how the full names of methods begin that need no key, as those of health do not."""
+        """Creates an authenticator.
+
+        Args:
+            keys: The valid API keys.
+            public: Method prefixes that need no key, in addition to the health service.
+        """
         self._keys = keys
         self._public = (HEALTH, *public)
 
     def check(self, method: str, metadata: Metadata | None) -> None:
-        """Raises UnauthenticatedError where the method needs a key and the metadata hold none that is valid."""
+        """Raises UnauthenticatedError if the method needs a key and the metadata contain no valid one."""
         if self._keys.is_empty or method.startswith(self._public):
             return
-        shown = _bearer_token(metadata)
-        if shown is None:
+        token = _bearer_token(metadata)
+        if token is None:
             raise UnauthenticatedError("an API key is needed: send it as Authorization: Bearer <key>")
-        if self._keys.name_of(shown) is None:
+        if self._keys.name_of(token) is None:
             raise UnauthenticatedError("the API key is not valid")
 
     def caller(self, context: Context) -> str:
-        """Returns who calls: a key's name, else a client certificate's subject, else an address without its port."""
+        """Returns the API key's name, else the client certificate's subject, else the address without its port."""
         metadata: Metadata = context.invocation_metadata() or ()
-        shown = _bearer_token(metadata)
-        name = self._keys.name_of(shown) if shown and not self._keys.is_empty else None
+        token = _bearer_token(metadata)
+        name = self._keys.name_of(token) if token and not self._keys.is_empty else None
         return name or _subject(context, metadata) or address(context)
 
 
 def address(context: Context) -> str:
-    """Returns the caller's address without its port, as Envoy saw it where the call came through Envoy."""
+    """Returns the caller's address without its port; for calls through Envoy, the address that Envoy reports."""
     peer = context.peer()
     if peer.startswith(_ENVOY):
         return _value(context.invocation_metadata() or (), headers.CALLER_ADDRESS) or "envoy"

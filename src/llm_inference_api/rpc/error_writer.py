@@ -1,4 +1,4 @@
-"""How a wire says errors, beside the status that gRPC itself carries."""
+"""Wire-specific representation of errors, in addition to the gRPC status."""
 
 from typing import Protocol
 
@@ -10,25 +10,29 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 class ErrorWriter(Protocol):
-    """Writes the errors of a wire's methods. Each wire brings its own; the interceptor asks the method's."""
+    """Writes errors of a wire's methods. The interceptor looks it up by the method's service."""
 
     def trailing_metadata(self, failure: Failure) -> Metadata:
-        """Returns what the trailing metadata hold beside the status's details."""
+        """Returns trailing metadata to send in addition to the status details."""
 
     def message(self, sent_type: type[Message], failure: Failure) -> Message | None:
-        """Returns the last message of a stream that has begun, of the same type as those before; None for none.
+        """Returns the message that ends a started stream with the error; None to send none.
 
-        Callers through REST see neither status nor trailing metadata once a stream has begun.
+        REST clients see neither status nor trailing metadata once a stream has started.
+
+        Args:
+            sent_type: Type of the stream's messages, and of the returned one.
+            failure: The error.
         """
 
 
 class StatusOnly(ErrorWriter):
-    """For methods whose errors are gRPC statuses and nothing else."""
+    """Error writer of methods that report errors by the gRPC status alone."""
 
     def trailing_metadata(self, failure: Failure) -> Metadata:
-        """Returns nothing: the status has all."""
+        """Returns no metadata."""
         return ()
 
     def message(self, sent_type: type[Message], failure: Failure) -> Message | None:
-        """Returns None: the status has all."""
+        """Returns None."""
         return None

@@ -1,4 +1,4 @@
-"""What the service says of its health, by the names of the gRPC health protocol."""
+"""Health statuses of the process and of each model, by service name of the gRPC health protocol."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -12,20 +12,20 @@ from llm_inference_api.requests.model_status import ModelStatus, Observer, State
 Status = health_pb2.HealthCheckResponse.ServingStatus
 SERVICE: str = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name
 READY = ("", SERVICE)
-"""Whether requests are taken. A model that is being loaded changes nothing here."""
+"""Readiness: SERVING while requests are accepted, whether or not models are loaded."""
 PRELOADED = "preloaded"
-"""Whether requests are taken, and the models that the start loads have been in memory. For balancers of replicas."""
+"""Readiness for load balancers: as `READY`, and each preloaded model has been loaded once."""
 LIVE = "live"
-"""Whether the event loop turns; always SERVING, for whoever gets an answer at all."""
+"""Liveness: always SERVING; a check that gets no answer means that the event loop is blocked."""
 
 
 def model_name(model: str) -> str:
-    """Returns the name under which a model's own health stands."""
+    """Returns the health service name of a model."""
     return f"{SERVICE}/{model}"
 
 
 class Health(Observer):
-    """Keeps the statuses of the process and of each model."""
+    """Keeps the health statuses up to date. `servicer` serves them."""
 
     def __init__(self, preload: Iterable[str] = ()) -> None:
         self.servicer = health.aio.HealthServicer()
@@ -34,20 +34,20 @@ class Health(Observer):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Says that requests are taken."""
+        """Sets readiness and liveness to SERVING."""
         for name in (*READY, LIVE):
             await self.servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
         await self._set_preloaded()
 
     async def stop(self) -> None:
-        """Says that no further requests should come."""
+        """Sets readiness to NOT_SERVING."""
         self._stopped = True
         for name in READY:
             await self.servicer.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._set_preloaded()
 
     def status_changed(self, status: ModelStatus) -> None:
-        """A model's health is SERVING while it is active."""
+        """Sets a model's health: SERVING in the state ACTIVE, else NOT_SERVING."""
         serving = status.state is State.ACTIVE
         value = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         self._run(self.servicer.set(model_name(status.id), value))

@@ -1,4 +1,4 @@
-"""What surrounds every RPC: admission, the mapping of its errors, and its ending in the log, metrics and traces."""
+"""Server interceptor: authentication, admission, error mapping, and the log, metrics and span of each RPC."""
 
 import asyncio
 import logging
@@ -27,9 +27,9 @@ Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 Unary = Callable[[Any, Call], Awaitable[Any]]
 Stream = Callable[[Any, Call], AsyncGenerator[Any]]
 OURS = "/llm_inference."
-"""How the contract's methods begin. Health checks and reflection are left alone: a drain does not wait for them."""
+"""Method prefix of the contract. Health and reflection RPCs are not counted or logged; a drain ignores them."""
 UNKNOWN = "unknown"
-"""What methods are called that there are not."""
+"""Method name for the metrics of RPCs to methods that do not exist."""
 _MAX_REQUEST_ID = 128
 _STATUS_ONLY = StatusOnly()
 
@@ -38,14 +38,20 @@ logger = logging.getLogger(__name__)
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of all methods. Those of the contract's get a `Call` in the place of gRPC's context."""
+    """Wraps the handlers of all methods. Handlers of the contract get a `Call` instead of gRPC's context."""
 
     def __init__(
         self, guard: Authenticator, gate: Admission, metrics: Metrics, spans: Spans, wires: Mapping[str, ErrorWriter]
     ) -> None:
-        """Takes each wire's error writer under the full name of its service, such as `llm_inference.v1.OpenAIService`.
+        """Creates an interceptor.
 
-        Errors of other services are gRPC statuses and nothing else.
+        Args:
+            guard: Authenticates and identifies callers.
+            gate: Admits RPCs.
+            metrics: Receives start and end of each RPC.
+            spans: Creates the span of each RPC.
+            wires: Error writers by full service name, such as `llm_inference.v1.OpenAIService`. Services without one
+                report errors by the gRPC status alone.
         """
         self._guard = guard
         self._gate = gate
@@ -54,13 +60,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._wires = wires
 
     async def intercept_service(self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Returns the method's handler with everything around it."""
+        """Returns the wrapped handler of the method; None if the method does not exist."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         try:
             self._guard.check(method, handler_call_details.invocation_metadata)
         except UnauthenticatedError as error:
-            # Names that nobody here has given would fill the metrics.
+            # Unknown method names come from callers and would create unbounded metric labels.
             return self._refusal(method if handler else UNKNOWN, error)
         if handler is None or not method.startswith(OURS):
             return handler and shielded(handler, _end_unobserved)
@@ -72,7 +78,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(unary, decode, handler.response_serializer)
 
     def _refusal(self, method: str, error: ServiceError) -> Any:
-        """Returns a handler for whatever the method takes and gives, which reads nothing of it."""
+        """Returns a handler that raises the error without reading requests; it fits methods of every kind."""
 
         async def refuse(_requests: Any, _call: Call) -> AsyncGenerator[Any]:
             raise error
@@ -101,7 +107,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             with self._observed(method, context) as call, ExitStack() as passage:
                 try:
                     self._admit(call, passage)
-                    # Closed here and now when the caller leaves during a `yield`.
+                    # aclosing: the handler is closed at once, not by the garbage collector, if the caller cancels.
                     async with aclosing(behaviour(decoded(request), call)) as messages:
                         async for sent in messages:
                             yield sent
@@ -115,7 +121,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     @contextmanager
     def _observed(self, method: str, context: Context) -> Iterator[Call]:
-        """Yields the RPC's record, and writes it once, whichever way the RPC ends."""
+        """Yields the RPC's Call, and records its end exactly once, whether it succeeds, fails or is cancelled."""
         call = self._begin(method, context)
         try:
             yield call
@@ -123,7 +129,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             call.code = call.cut_off_code()
             raise
         except Exception:
-            # What is not an abort is UNKNOWN to gRPC, and to the caller.
+            # gRPC reports exceptions other than AbortError as UNKNOWN.
             call.code = grpc.StatusCode.UNKNOWN if call.code is grpc.StatusCode.OK else call.code
             raise
         finally:
@@ -139,14 +145,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return call
 
     def _end(self, call: Call) -> None:
-        """Writes the record: the only place that does."""
+        """Records the end of the RPC in the metrics, the access log and the span."""
         seconds = time.monotonic() - call.started_at
         self._metrics.rpc_ended(call.method, call.code.name, seconds)
         _log_access(call, seconds)
         call.span.ended(call.code.name, call.code.value[0], call.error)
 
     def _admit(self, call: Call, passage: ExitStack) -> None:
-        """Finds out who calls, and counts the RPC in until `passage` ends. Raises as `Admission.passage`."""
+        """Identifies the caller and counts the RPC as in flight until `passage` closes. Raises as `Admission.passage`."""
         call.caller = self._guard.caller(call.context)
         passage.enter_context(self._gate.passage(call.caller))
 
@@ -156,7 +162,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 
 async def _end_unobserved(context: Context, error: Exception) -> None:
-    """Ends an RPC that is not ours."""
+    """Aborts an RPC of a service outside the contract, with the status for the error."""
     if isinstance(error, NotImplementedError):
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method is not implemented")
     failure = _failure(error)
@@ -172,14 +178,14 @@ def _failure(error: Exception) -> Failure:
 
 
 async def _abort(call: Call, failure: Failure, writer: ErrorWriter) -> None:
-    """Ends the RPC with the failure's status. Raises gRPC's AbortError, which must not be caught."""
+    """Aborts the RPC with the failure's status. Raises gRPC's AbortError, which must not be caught."""
     call.code, call.error = failure.code, failure.status.message
     metadata = (*failure.trailing_metadata, *writer.trailing_metadata(failure))
     await call.context.abort(failure.code, failure.status.message, metadata)
 
 
 def _texts(context: Context) -> dict[str, str]:
-    """Returns the metadata that are text, by name; of those with the same name the last."""
+    """Returns the text metadata by key; the last value of repeated keys."""
     return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 
 

@@ -1,4 +1,4 @@
-"""What the gRPC server listens on: its port, with or without TLS, a socket for Envoy, and a port for health checks."""
+"""Listening addresses of the gRPC servers: the gRPC port with or without TLS, Unix sockets, and the health port."""
 
 import asyncio
 from collections.abc import Iterable
@@ -16,12 +16,18 @@ from llm_inference_api.shutdown import all_stopped
 
 
 class Ports:
-    """Opens and closes them."""
+    """Opens and closes the listening ports and sockets."""
 
     def __init__(self, settings: Settings, server: grpc.aio.Server, health_server: grpc.aio.Server) -> None:
-        """Takes the server of all services and one of health alone.
+        """Loads the TLS certificates, if configured.
 
-        Raises StartError where the certificate cannot be used.
+        Args:
+            settings: The service's settings.
+            server: Server with all services.
+            health_server: Server with the health service alone, for `settings.health_port`.
+
+        Raises:
+            StartError: The certificate is unusable.
         """
         self.certificates = Certificates(settings.tls_files) if settings.tls_files else None
         self._settings = settings
@@ -30,10 +36,10 @@ class Ports:
         self._following: asyncio.Task[None] | None = None
 
     async def open(self, sockets: Iterable[Path]) -> int:
-        """Returns the gRPC port once the server answers on it and on the sockets. Raises StartError."""
+        """Starts the servers and returns the bound gRPC port. Raises StartError if a port or socket cannot be bound."""
         settings, certificates = self._settings, self.certificates
-        safety = credentials(certificates) if certificates else None
-        port = open_port(self._server, settings.hostname, settings.grpc_port, "LLM_GRPC_PORT", safety)
+        tls = credentials(certificates) if certificates else None
+        port = open_port(self._server, settings.hostname, settings.grpc_port, "LLM_GRPC_PORT", tls)
         for path in sockets:
             open_socket(self._server, path)
         await self._server.start()
@@ -45,38 +51,38 @@ class Ports:
         return port
 
     async def close(self, grace: float) -> None:
-        """Ends the server; RPCs that are still open have `grace` seconds."""
+        """Stops the servers; RPCs in flight are cancelled after `grace` seconds."""
         if self._following is not None:
             self._following.cancel()
         await all_stopped(self._server.stop(grace), self._health_server.stop(grace))
 
 
 def open_port(
-    server: grpc.aio.Server, hostname: str, port: int, variable: str, safety: grpc.ServerCredentials | None = None
+    server: grpc.aio.Server, hostname: str, port: int, variable: str, tls: grpc.ServerCredentials | None = None
 ) -> int:
-    """Returns the port that the server listens on. Raises StartError where it cannot be had."""
+    """Binds a port and returns its number. Raises StartError, which names the setting `variable`, if that fails."""
     address = f"[{hostname}]:{port}" if ":" in hostname else f"{hostname}:{port}"
     try:
-        return server.add_secure_port(address, safety) if safety else server.add_insecure_port(address)
+        return server.add_secure_port(address, tls) if tls else server.add_insecure_port(address)
     except RuntimeError as error:
         raise StartError(f"{variable}: {address} cannot be listened on; is it in use?") from error
 
 
 def open_socket(server: grpc.aio.Server, path: Path) -> None:
-    """Lets the server listen on a Unix socket, for this user and group only. Raises StartError."""
+    """Binds a Unix socket, accessible to this user and group only. Raises StartError if that fails."""
     try:
         server.add_insecure_port(f"unix:{path.absolute()}")
         path.chmod(0o660)
     except (RuntimeError, OSError) as error:
-        hint = "LLM_GRPC_SOCKET, or TMPDIR for the Envoy that is started here, must lead to a short path to write to"
+        hint = "set LLM_GRPC_SOCKET, or TMPDIR for the Envoy sidecar, to a short and writable path"
         raise StartError(f"the socket {path} cannot be listened on; {hint}") from error
 
 
 def credentials(certificates: Certificates) -> grpc.ServerCredentials:
-    """Returns credentials that take the newest certificate at each handshake; open connections go on as they are."""
+    """Returns credentials that use the latest certificate for each new handshake; open connections are kept."""
     served = certificates.renewals
 
-    def newest() -> Any:
+    def renewed() -> Any:
         nonlocal served
         if served == certificates.renewals:
             return None
@@ -84,7 +90,7 @@ def credentials(certificates: Certificates) -> grpc.ServerCredentials:
         return _configuration(certificates.current)
 
     needs_client = certificates.files.client_ca is not None
-    return grpc.dynamic_ssl_server_credentials(_configuration(certificates.current), newest, needs_client)
+    return grpc.dynamic_ssl_server_credentials(_configuration(certificates.current), renewed, needs_client)
 
 
 def _configuration(tls: TlsBytes) -> Any:

@@ -1,4 +1,4 @@
-"""Keeps exceptions' texts from callers of other people's services: gRPC's own health and reflection."""
+"""Hides exception texts from callers: gRPC and its health and reflection services would put them in the status."""
 
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -13,11 +13,14 @@ from llm_inference_api.errors import InvalidFieldError
 
 Context = grpc.aio.ServicerContext[Any, Any]
 End = Callable[[Context, Exception], Any]
-"""Ends the RPC with a status for the exception."""
+"""Aborts the RPC with a status for the exception."""
 
 
 def tolerant(decode: Callable[[bytes], Message]) -> Callable[[bytes], Message | DecodeError]:
-    """Hands a message that cannot be decoded to the handler, as the exception: gRPC would show the caller its text."""
+    """Returns a deserializer that returns the DecodeError instead of raising it.
+
+    gRPC would send the text of a raised error to the caller. `decoded` raises it in the handler.
+    """
 
     def decode_or_error(data: bytes) -> Message | DecodeError:
         try:
@@ -29,14 +32,14 @@ def tolerant(decode: Callable[[bytes], Message]) -> Callable[[bytes], Message | 
 
 
 def decoded(request: Any) -> Any:
-    """Returns the request. Raises InvalidFieldError where `tolerant` could not decode it."""
+    """Returns the request. Raises InvalidFieldError if `tolerant` could not decode it."""
     if isinstance(request, DecodeError):
-        raise InvalidFieldError("request", "is no valid message of its type; texts must be UTF-8")
+        raise InvalidFieldError("request", "is not a valid message of its type; texts must be UTF-8")
     return request
 
 
 def shielded(handler: Any, end: End) -> Any:
-    """Returns the handler, which ends with `end` whatever it raises."""
+    """Returns the handler, wrapped so that `end` handles every exception except gRPC's AbortError."""
     decode, encode = tolerant(handler.request_deserializer), handler.response_serializer
     if handler.request_streaming:
         return grpc.stream_stream_rpc_method_handler(_shielded(handler.stream_stream, _each, end), decode, encode)
@@ -52,7 +55,7 @@ def _shielded(behaviour: Callable[..., Any], checked: Callable[[Any], Any], end:
             async for message in behaviour(checked(request), context):
                 yield message
         except grpc.aio.AbortError:
-            raise  # The service has said what is wrong.
+            raise  # The handler has already set the status.
         except Exception as error:
             await end(context, error)
 

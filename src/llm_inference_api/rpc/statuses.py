@@ -1,4 +1,4 @@
-"""The only place where errors become gRPC statuses, with google.rpc details (AIP-193)."""
+"""Maps errors to gRPC statuses with google.rpc details (AIP-193). No other module does."""
 
 import math
 import uuid
@@ -34,28 +34,30 @@ from llm_inference_api.errors import (
 
 DOMAIN = "llm-inference-api"
 _ELSEWHERE_REASONS = ("DRAINING", "MODEL_UNLOADING")
-"""Of UNAVAILABLE. A request whose model's process died is not among them: it may kill the next one too."""
+"""Reasons of UNAVAILABLE that allow a retry on another replica. A crashed worker is not among them: the request may
+have caused the crash, and would repeat it there."""
 _LONGEST_TEXT = 1000
-"""Bytes of a message and of what details quote. They travel in headers, thrice as long where they are not ASCII:
-clients refuse headers beyond 8 kB, and Envoy drops the connection, with all its streams, beyond 60 kB."""
+"""Maximum size of a message, and of texts in the details, in bytes. They are sent in headers, where non-ASCII bytes
+take three times the size. Clients reject headers over 8 kB; over 60 kB Envoy closes the connection with all its
+streams."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How an error looks on the wire."""
+    """An error as it is sent: the status with its details, and hints for retries."""
 
     status: status_pb2.Status
     code: grpc.StatusCode
     reason: str
-    """An UPPER_SNAKE name of the cause."""
+    """ErrorInfo.reason, in UPPER_SNAKE_CASE."""
     retry_after: float | None = None
-    """Seconds after which a new try makes sense."""
+    """Seconds to wait before a retry."""
     elsewhere: bool = False
-    """Whether another replica may take the request at once, for it has harmed nobody here."""
+    """Whether the request may be retried on another replica at once."""
 
     @property
     def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        """The status's details, and what Envoy turns into headers of the same names."""
+        """The serialized status, and entries that Envoy copies to HTTP headers of the same names."""
         metadata: list[tuple[str, str | bytes]] = [(headers.GRPC_STATUS_DETAILS, self.status.SerializeToString())]
         if self.retry_after is not None:
             metadata.append((headers.RETRY_AFTER, str(math.ceil(self.retry_after))))
@@ -67,7 +69,7 @@ class Failure:
 
 
 def describe(error: ServiceError) -> Failure:
-    """Returns how the error looks on the wire."""
+    """Returns the failure for an error whose text may be sent to the caller."""
     retry_after = error.retry_after if isinstance(error, (OverloadedError, UnavailableError)) else None
     info = _error_info(error.reason, error.metadata)
     status = _status(code_of(error), str(error), [info, *_details(error)])
@@ -75,7 +77,7 @@ def describe(error: ServiceError) -> Failure:
 
 
 def describe_unexpected() -> tuple[Failure, str]:
-    """Returns how an error looks that callers must not read, and the id under which the log has it."""
+    """Returns the failure for an internal error, whose text is not sent, and the incident id to log it with."""
     incident = uuid.uuid4().hex
     code, reason = grpc.StatusCode.INTERNAL, ServiceError.reason
     info = _error_info(reason, {"incident_id": incident})
@@ -97,7 +99,7 @@ def _status(code: grpc.StatusCode, text: str, details: Sequence[Message]) -> sta
 
 
 def code_of(error: ServiceError) -> grpc.StatusCode:
-    """Returns the status that the caller of the RPC sees."""
+    """Returns the status code of an error: that of its most specific class in `_CODES`."""
     return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
 
 
@@ -122,7 +124,7 @@ _CODES: dict[type, grpc.StatusCode] = {
 
 
 def _details(error: ServiceError) -> list[Message]:
-    """Returns what an error has beside its ErrorInfo."""
+    """Returns the error's google.rpc details other than ErrorInfo."""
     match error:
         case InvalidFieldError():
             violation = error_details_pb2.BadRequest.FieldViolation(

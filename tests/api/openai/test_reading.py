@@ -106,7 +106,7 @@ def test_one_prompt_may_stand_in_a_list() -> None:
     """A list of one prompt is that prompt; several are refused, not cut."""
     one = parse(CompletionParams, b'{"prompt": ["a"]}')
     assert read_completion(one, LIMITS).prompt == "a"
-    with pytest.raises(InvalidFieldError, match="prompt: one prompt"):
+    with pytest.raises(InvalidFieldError, match="prompt: must have exactly one prompt"):
         read_completion(parse(CompletionParams, b'{"prompt": ["a", "b"]}'), LIMITS)
 
 

@@ -1,1 +1,1 @@
-"""The typed contract: Generate, Chat, embeddings, tokens, models."""
+"""Servicers of the typed API: Generate, Chat, embeddings, tokens, models."""

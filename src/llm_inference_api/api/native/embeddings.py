@@ -1,4 +1,4 @@
-"""Embeddings of texts."""
+"""EmbeddingService: embeddings of texts or token lists."""
 
 import asyncio
 
@@ -10,13 +10,13 @@ from llm_inference_api.rpc.call import Call
 
 
 class EmbeddingServicer(embeddings_pb2_grpc.EmbeddingServiceServicer):  # type: ignore[misc]
-    """Translates between RPCs and embeddings."""
+    """Translates between RPCs and embedding requests."""
 
     def __init__(self, inquiries: Inquiries) -> None:
         self._inquiries = inquiries
 
     async def Embed(self, request: embeddings_pb2.EmbedRequest, call: Call) -> embeddings_pb2.EmbedResponse:
-        """Returns a vector for each text."""
+        """Returns one vector per text or token list, in order."""
         model, found = await self._inquiries.embed(request.model, _embed(request), call)
         return await asyncio.to_thread(_response, model, found)
 

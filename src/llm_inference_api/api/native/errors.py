@@ -1,4 +1,4 @@
-"""How the typed API says errors."""
+"""Error writer of the typed API."""
 
 from google.protobuf.message import Message
 
@@ -7,7 +7,7 @@ from llm_inference_api.rpc.statuses import Failure
 
 
 class NativeErrors(StatusOnly):
-    """Ends a stream that has begun with a message whose field `error` is the status, where its type has one."""
+    """Ends a started stream with a message that has the status in its `error` field, if its type has that field."""
 
     def message(self, sent_type: type[Message], failure: Failure) -> Message | None:
         """See `ErrorWriter`."""

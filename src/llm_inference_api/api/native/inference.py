@@ -1,4 +1,4 @@
-"""Generate and Chat, whole and streamed."""
+"""InferenceService: Generate and Chat, unary and streaming."""
 
 from collections.abc import AsyncGenerator
 
@@ -11,14 +11,14 @@ from llm_inference_api.rpc.call import Call
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):  # type: ignore[misc]
-    """Translates between RPCs and generations."""
+    """Translates between RPCs and generations. Methods raise ServiceErrors, which the interceptor maps to statuses."""
 
     def __init__(self, generations: Generations, limits: Limits) -> None:
         self._generations = generations
         self._limits = limits
 
     async def Generate(self, request: inference_pb2.GenerateRequest, call: Call) -> inference_pb2.GenerateResponse:
-        """Continues a prompt."""
+        """Returns the completions of a prompt."""
         ask = read_generate(request, self._limits)
         async with self._generations.open(ask, call, streamed=False) as generation:
             return generate_response(generation.request, *await generation.whole())
@@ -26,7 +26,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):  # type: i
     async def GenerateStream(
         self, request: inference_pb2.GenerateRequest, call: Call
     ) -> AsyncGenerator[inference_pb2.GenerateStreamResponse]:
-        """Continues a prompt, event by event."""
+        """Yields a message for each event of the completions of a prompt."""
         ask = read_generate(request, self._limits)
         async with self._generations.open(ask, call, streamed=True) as generation:
             writer = GenerateWriter(generation.request)
@@ -34,7 +34,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):  # type: i
                 yield writer.part(event)
 
     async def Chat(self, request: inference_pb2.ChatRequest, call: Call) -> inference_pb2.ChatResponse:
-        """Answers a chat."""
+        """Returns the answers to a chat."""
         ask = read_chat(request, self._limits)
         async with self._generations.open(ask, call, streamed=False) as generation:
             return chat_response(generation.request, *await generation.whole())
@@ -42,7 +42,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):  # type: i
     async def ChatStream(
         self, request: inference_pb2.ChatRequest, call: Call
     ) -> AsyncGenerator[inference_pb2.ChatStreamResponse]:
-        """Answers a chat, event by event."""
+        """Yields a message for each event of the answers to a chat."""
         ask = read_chat(request, self._limits)
         async with self._generations.open(ask, call, streamed=True) as generation:
             writer = ChatWriter(generation.request)

@@ -1,4 +1,4 @@
-"""The models' list and life."""
+"""ModelService: list, load, unload and watch models."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -16,21 +16,21 @@ class ModelServicer(models_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
         self._registry = registry
 
     async def ListModels(self, request: models_pb2.ListModelsRequest, call: Call) -> models_pb2.ListModelsResponse:
-        """Lists all models."""
+        """Returns the status of all models."""
         return models_pb2.ListModelsResponse(models=map(translation.model, self._registry.statuses()))
 
     async def GetModel(self, request: models_pb2.GetModelRequest, call: Call) -> models_pb2.GetModelResponse:
-        """Returns one model."""
+        """Returns the status of one model."""
         return models_pb2.GetModelResponse(model=translation.model(self._registry.get(request.model).status))
 
     async def LoadModel(self, request: models_pb2.LoadModelRequest, call: Call) -> models_pb2.LoadModelResponse:
-        """Loads a model."""
+        """Loads a model and returns its status once it is ACTIVE."""
         model = self._registry.get(request.model)
         await model.load()
         return models_pb2.LoadModelResponse(model=translation.model(model.status))
 
     async def UnloadModel(self, request: models_pb2.UnloadModelRequest, call: Call) -> models_pb2.UnloadModelResponse:
-        """Unloads a model."""
+        """Unloads a model and returns its status."""
         model = self._registry.get(request.model)
         await model.unload()
         return models_pb2.UnloadModelResponse(model=translation.model(model.status))
@@ -38,7 +38,7 @@ class ModelServicer(models_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
     async def WatchModel(
         self, request: models_pb2.WatchModelRequest, call: Call
     ) -> AsyncGenerator[models_pb2.WatchModelResponse]:
-        """Yields a model whenever it changes."""
+        """Yields a model's status now and at each change."""
         async with aclosing(self._registry.get(request.model).watch()) as statuses:
             async for status in statuses:
                 yield models_pb2.WatchModelResponse(model=translation.model(status))

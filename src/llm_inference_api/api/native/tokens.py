@@ -1,4 +1,4 @@
-"""What models make of texts."""
+"""TokenService: tokenize, detokenize and render chats."""
 
 from llm_inference.v1 import inference_pb2, tokens_pb2, tokens_pb2_grpc
 from llm_inference_api.api.native.translation import read_chat
@@ -16,7 +16,7 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):  # type: ignore[misc]
         self._limits = limits
 
     async def Tokenize(self, request: tokens_pb2.TokenizeRequest, call: Call) -> tokens_pb2.TokenizeResponse:
-        """Returns the tokens of a text."""
+        """Returns the tokens of a text. Special tokens are added and parsed by default."""
         check_size("text", len(request.text.encode()))
         inquiry = Tokenize(
             request.text,
@@ -34,7 +34,7 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):  # type: ignore[misc]
         return tokens_pb2.DetokenizeResponse(text=_text(found))
 
     async def RenderChat(self, request: inference_pb2.ChatRequest, call: Call) -> tokens_pb2.RenderChatResponse:
-        """Returns the prompt of a chat."""
+        """Returns the prompt that a chat is rendered to, as text and tokens, without generating."""
         found = await self._inquiries.inquire(request.model, Render(read_chat(request, self._limits)), call)
         return tokens_pb2.RenderChatResponse(prompt=_text(found), tokens=map(_token, found))
 

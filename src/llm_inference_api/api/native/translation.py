@@ -1,4 +1,4 @@
-"""The typed contract's messages that several services share, and how requests are read from them."""
+"""Conversion between the typed API's messages and domain types."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ WireRequest = inference_pb2.GenerateRequest | inference_pb2.ChatRequest
 
 
 def read_generate(wire: inference_pb2.GenerateRequest, limits: Limits) -> GenerationRequest:
-    """Returns what the message asks for. Raises InvalidFieldError where that cannot be honoured."""
+    """Returns the request of a Generate message. Raises InvalidFieldError."""
     if not wire.prompt:
         raise InvalidFieldError("prompt", "is missing or empty; it is the text to continue")
     check_size("prompt", len(wire.prompt.encode()))
@@ -24,7 +24,7 @@ def read_generate(wire: inference_pb2.GenerateRequest, limits: Limits) -> Genera
 
 
 def read_chat(wire: inference_pb2.ChatRequest, limits: Limits) -> GenerationRequest:
-    """Returns what the message asks for. Raises InvalidFieldError where that cannot be honoured."""
+    """Returns the request of a Chat message. Raises InvalidFieldError."""
     messages = checked_messages([_message(message) for message in wire.messages])
     check_size("messages", sum(message.size for message in messages))
     shared = _shared(wire, limits)
@@ -33,7 +33,7 @@ def read_chat(wire: inference_pb2.ChatRequest, limits: Limits) -> GenerationRequ
 
 
 def _shared(wire: WireRequest, limits: Limits) -> dict[str, Any]:
-    """Returns what Generate and Chat have in common, as the fields of a request."""
+    """Returns the fields of GenerationRequest that Generate and Chat have in common."""
     given: Given = {field.name: value for field, value in wire.ListFields()}
     sampling, n, stopping = limits.sampling(given), limits.count(given), limits.stopping(given)
     return {
@@ -71,7 +71,7 @@ def _tool_choice(wire: inference_pb2.ChatRequest) -> ToolChoice:
 
 
 def usage(domain: Usage) -> generation_pb2.Usage:
-    """Returns the message for what a request cost."""
+    """Returns the Usage message."""
     return generation_pb2.Usage(
         prompt_tokens=domain.prompt_tokens,
         completion_tokens=domain.completion_tokens,
@@ -81,7 +81,7 @@ def usage(domain: Usage) -> generation_pb2.Usage:
 
 
 def logprobs(domain: Logprobs) -> generation_pb2.Logprobs | None:
-    """Returns the message for tokens' log probabilities; None where there are none."""
+    """Returns the Logprobs message; None if there are no entries."""
     return generation_pb2.Logprobs(tokens=[_token_logprob(entry) for entry in domain]) if domain else None
 
 
@@ -104,8 +104,8 @@ def _token_logprob(entry: TokenLogprob) -> generation_pb2.TokenLogprob:
 
 
 def progress(domain: Progress) -> generation_pb2.Progress:
-    """Returns the message for where a request stands."""
-    # A request that decodes but has no text to send yet has a computed prompt.
+    """Returns the Progress message, with the counts that apply to its stage."""
+    # The contract has no DECODE stage: a request that decodes without text to send reports a complete prefill.
     stage = Stage.PREFILL if domain.stage is Stage.DECODE else domain.stage
     message = generation_pb2.Progress(stage=stage.value)
     if stage is Stage.QUEUED:
@@ -116,7 +116,7 @@ def progress(domain: Progress) -> generation_pb2.Progress:
 
 
 def model(status: ModelStatus) -> models_pb2.Model:
-    """Returns the message for a model as it stands."""
+    """Returns the Model message of a status."""
     return models_pb2.Model(
         id=status.id,
         state=status.state.value,

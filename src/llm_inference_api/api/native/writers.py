@@ -1,4 +1,4 @@
-"""The answers of Generate and Chat as messages of the typed contract."""
+"""Writes answers and events as the response messages of Generate and Chat."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ Fields = dict[str, Any]
 
 
 def generate_response(request: GenerationRequest, answers: list[Answer], cost: Usage) -> inference_pb2.GenerateResponse:
-    """Returns the response that has all answers to a request to Generate."""
+    """Returns the unary response of Generate: the first answer, and the others as alternatives."""
     first, *others = answers
     alternatives = [
         inference_pb2.GenerateAlternative(**_place(request, answer), text=answer.text, **_ending(answer))
@@ -28,7 +28,7 @@ def generate_response(request: GenerationRequest, answers: list[Answer], cost: U
 
 
 def chat_response(request: GenerationRequest, answers: list[Answer], cost: Usage) -> inference_pb2.ChatResponse:
-    """Returns the response that has all answers to a request to Chat."""
+    """Returns the unary response of Chat: the first answer, and the others as alternatives."""
     first, *others = answers
     alternatives = [
         inference_pb2.ChatAlternative(**_place(request, answer), message=_message(answer), **_ending(answer))
@@ -44,14 +44,14 @@ def chat_response(request: GenerationRequest, answers: list[Answer], cost: Usage
 
 
 class StreamWriter:
-    """Writes the events of one generation as a stream's messages; the first that answers has the heading."""
+    """Base of the stream writers. The first message that is not progress carries the heading: id, model, seed."""
 
     def __init__(self, request: GenerationRequest) -> None:
         self._request = request
         self._heading: Fields | None = _heading(request)
 
     def _fields(self, event: Piece | End) -> Fields:
-        """Returns what the messages of all streams say of an event."""
+        """Returns the fields that the messages of both streams have in common."""
         heading, self._heading = self._heading or {}, None
         fields = {
             **heading,
@@ -65,7 +65,7 @@ class StreamWriter:
 
 
 class GenerateWriter(StreamWriter):
-    """Writes the stream of GenerateStream."""
+    """Writes the messages of GenerateStream."""
 
     def part(self, event: Event) -> inference_pb2.GenerateStreamResponse:
         """Returns the message for an event."""
@@ -76,7 +76,7 @@ class GenerateWriter(StreamWriter):
 
 
 class ChatWriter(StreamWriter):
-    """Writes the stream of ChatStream."""
+    """Writes the messages of ChatStream."""
 
     def part(self, event: Event) -> inference_pb2.ChatStreamResponse:
         """Returns the message for an event."""

@@ -1,1 +1,1 @@
-"""OpenAI's HTTP API: its JSON in, its JSON and server-sent events out; the rest is the typed API's."""
+"""OpenAI-compatible HTTP API: JSON requests; JSON and server-sent event (SSE) responses."""

@@ -1,4 +1,4 @@
-"""The service's errors as OpenAI's error objects."""
+"""Error writer of the OpenAI API."""
 
 import json
 from typing import NamedTuple
@@ -16,7 +16,7 @@ _LONGEST_HEADER = 200
 
 
 class ErrorFields(NamedTuple):
-    """What OpenAI's error object says beside the message."""
+    """Fields of OpenAI's error object other than the message."""
 
     type: str
     param: str | None = None
@@ -24,27 +24,27 @@ class ErrorFields(NamedTuple):
 
 
 def error_fields(failure: Failure) -> ErrorFields:
-    """Returns how OpenAI classifies the failure: by its status, the field that it names and its reason."""
+    """Returns type, param and code of OpenAI's error object, from the failure's status code, field and reason."""
     kind = _KINDS.get(failure.code, "server_error")
     code = _CODES.get(failure.reason, failure.reason.lower())
     return ErrorFields(kind, _param(failure), code)
 
 
 def error_object(failure: Failure) -> bytes:
-    """Returns the JSON that OpenAI's clients read an error from."""
+    """Returns OpenAI's error response as JSON."""
     return json.dumps({"error": {"message": failure.status.message, **error_fields(failure)._asdict()}}).encode()
 
 
 class OpenAIErrors(ErrorWriter):
-    """Writes errors as OpenAI's clients read them."""
+    """Writes errors in OpenAI's format."""
 
     def trailing_metadata(self, failure: Failure) -> Metadata:
-        """Returns that from which Envoy makes the error object (envoy/openai.py)."""
+        """Returns the fields that Envoy builds the error response from (envoy/openai.py)."""
         values = error_fields(failure)._asdict().items()
         return tuple((headers.OPENAI_ERROR[name], _header(value)) for name, value in values if value is not None)
 
     def message(self, sent_type: type[Message], failure: Failure) -> Message:
-        """Returns the server-sent event that ends a stream with an error."""
+        """Returns the SSE event that ends a stream with an error."""
         data = b"data: " + error_object(failure) + b"\n\n"
         return sent_type(http_body=HttpBody(content_type="text/event-stream", data=data))
 
@@ -57,7 +57,7 @@ def _param(failure: Failure) -> str | None:
 
 
 def _header(value: str) -> str:
-    """Returns the value as HTTP allows it in a header."""
+    """Returns the value as printable ASCII of limited length, for an HTTP header."""
     return ascii(value)[1:-1][:_LONGEST_HEADER]
 
 
@@ -77,7 +77,7 @@ _CODES = {
     "CALLER_LIMIT": "rate_limit_exceeded",
     "DEADLINE_EXCEEDED": "timeout",
 }
-"""OpenAI's code for each reason that is not the reason in lower case."""
+"""OpenAI's codes of reasons; the code of any other reason is its name in lower case."""
 
 _PARAMS = {"CONTEXT_LENGTH_EXCEEDED": "messages", "MODEL_NOT_FOUND": "model"}
-"""The field that a reason is about."""
+"""OpenAI's `param` of reasons without a field violation."""

@@ -1,6 +1,6 @@
-"""What clients may send to `/v1`, field by field.
+"""Request parameters of the endpoints below `/v1`, as pydantic models.
 
-Every field is honoured, or refused with its name. Those that may be ignored are listed, with the reason.
+Unknown and unsupported fields are rejected by name. Fields without effect here are accepted if listed in `_Ignored`.
 """
 
 from typing import Annotated, Any, Literal, TypeVar
@@ -11,7 +11,7 @@ from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.inquiry import Input
 
 _SHOWN = 100
-"""Characters of a wrong value that an error repeats."""
+"""Maximum length, in characters, of an invalid value quoted in an error."""
 
 
 class _Strict(BaseModel):
@@ -19,17 +19,17 @@ class _Strict(BaseModel):
 
 
 class TextPart(_Strict):
-    """A part of a message's content; the parts' texts are joined."""
+    """A part of a message's content; the texts of all parts are concatenated."""
 
     type: Literal["text"]
     text: str
-    # Hints for caches mean nothing here: every prefix is cached.
+    # Cache hints have no effect: all prefixes are cached.
     cache_control: Any = None
     prompt_cache_breakpoint: Any = None
 
 
 def _text_of(value: object) -> object:
-    """Returns the text of a message's content: one text, a list of text parts, or null."""
+    """Returns the content as one text, from a list of text parts; other values unchanged."""
     if not isinstance(value, list):
         return value
     return "".join(_text_of_part(index, part) for index, part in enumerate(value))
@@ -38,20 +38,20 @@ def _text_of(value: object) -> object:
 def _text_of_part(index: int, part: object) -> str:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind != "text" or not isinstance(part, dict):
-        raise ValueError(f"part {index} is of type {kind!r}; only text is understood (no images, audio or files)")
+        raise ValueError(f"part {index} is of type {kind!r}; only text is supported (no images, audio or files)")
     if unknown := sorted(part.keys() - TextPart.model_fields.keys()):
-        raise ValueError(f"part {index} has {unknown[0]!r}, which this service does not know; leave it out")
+        raise ValueError(f"part {index} has {unknown[0]!r}, which is not supported; leave it out")
     if not isinstance(part.get("text"), str):
         raise ValueError(f"part {index} has no text")  # noqa: TRY004 - pydantic reports ValueErrors
     return str(part["text"])
 
 
 def _inputs(value: object) -> object:
-    """Returns what to embed as a list of texts and token lists: one of either, or a list of one kind."""
+    """Returns the inputs as a list of `Input`, from a text, a token list, or a list of texts or of token lists."""
     items = value if isinstance(value, list) and not (value and _is_token(value[0])) else [value]
     for index, item in enumerate(items):
         if type(item) is not type(items[0]):
-            raise ValueError("has texts and token lists; send a request for each kind")
+            raise ValueError("mixes texts and token lists; send a request for each kind")
         if not isinstance(item, str) and not (isinstance(item, list) and all(map(_is_token, item))):
             raise ValueError(f"must be a text, a list of texts, token ids or a list of those; see item {index}")
     return [Input(f"input[{index}]" if items is value else "input", _content(item)) for index, item in enumerate(items)]
@@ -66,7 +66,7 @@ def _content(item: str | list[int]) -> str | tuple[int, ...]:
 
 
 def _no(value: object) -> object:
-    """Returns false. JSON's 0 is no false, though Python says that they are equal."""
+    """Returns False. Raises ValueError for any other value, also for 0, which equals False in Python."""
     if value is not False:
         raise ValueError("must be false, or left out")
     return value
@@ -76,7 +76,7 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-# What is read beside the plain form is said to those who make a schema of it.
+# json_schema_input_type: the alternative input forms, for the OpenAPI document.
 Text = Annotated[str, BeforeValidator(_text_of, json_schema_input_type=str | list[TextPart])]
 No = Annotated[Literal[False], BeforeValidator(_no)]
 Stop = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
@@ -86,20 +86,20 @@ Inputs = Annotated[
 
 
 class CalledFunction(_Strict):
-    """What a call calls."""
+    """Function name and arguments of a tool call."""
 
     name: str
     arguments: str
 
 
 class ToolCallParam(_Strict):
-    """A call that the assistant made."""
+    """A tool call made by the assistant."""
 
     id: str
     type: Literal["function"] = "function"
     function: CalledFunction
     index: Any = None
-    """Clients that put an answer together from a stream send its parts' numbers back."""
+    """Ignored. Clients that assemble an answer from a stream send the chunks' index back."""
 
 
 class ChatMessageParam(_Strict):
@@ -110,14 +110,14 @@ class ChatMessageParam(_Strict):
     name: str | None = None
     tool_calls: list[ToolCallParam] | None = None
     tool_call_id: str | None = None
-    # Of answers, which clients send back as they came. Thoughts are not for the next answer.
+    # Fields of answers, which clients send back in the next request. Reasoning content is not added to the prompt.
     refusal: None = None
     audio: None = None
     function_call: None = None
     annotations: Any = None
     reasoning_content: Any = None
     provider_specific_fields: Any = None
-    """LiteLLM's, which it adds to each answer."""
+    """Added to each answer by LiteLLM."""
 
 
 class FunctionParam(_Strict):
@@ -130,25 +130,25 @@ class FunctionParam(_Strict):
 
 
 class ToolParam(_Strict):
-    """A tool; functions are the only kind."""
+    """A tool; only functions are supported."""
 
     type: Literal["function"]
     function: FunctionParam
 
 
 class FunctionName(_Strict):
-    """Names a function."""
+    """Name of a function."""
 
     name: str
 
 
 def _named(value: object) -> object:
-    """Returns the object form of a choice that is a word, so that an error names the field and no alternative."""
+    """Returns the object form of a mode, so that errors name the field instead of a member of a union."""
     return {"mode": value} if isinstance(value, str) else value
 
 
 class ToolChoiceParam(_Strict):
-    """Whether tools may or must be called: a mode, or the tool."""
+    """Tool choice: a mode, or the function to call."""
 
     mode: Literal["none", "auto", "required"] | None = None
     type: Literal["function"] | None = None
@@ -156,7 +156,7 @@ class ToolChoiceParam(_Strict):
 
 
 class NamedTool(_Strict):
-    """The tool that must be called."""
+    """Tool choice that forces the call of one function."""
 
     type: Literal["function"]
     function: FunctionName
@@ -167,7 +167,7 @@ Choice = Annotated[ToolChoiceParam, BeforeValidator(_named, json_schema_input_ty
 
 
 class JsonSchemaFormat(_Strict):
-    """The schema of `response_format`. With `strict` or without, the answer matches it."""
+    """The schema of `response_format`. The answer always matches it, with or without `strict`."""
 
     name: str
     description: str | None = None
@@ -176,34 +176,34 @@ class JsonSchemaFormat(_Strict):
 
 
 class ResponseFormat(_Strict):
-    """What the answer's text is to be."""
+    """Constraint of the answer's text: none, any JSON object, or a JSON Schema."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaFormat | None = None
 
 
 class StreamOptions(_Strict):
-    """What a stream carries beside the answer."""
+    """Options of a stream."""
 
     include_usage: bool | None = None
     include_obfuscation: No | None = None
 
 
 UNSUPPORTED = {
-    "audio": "sound cannot be generated; leave it out",
-    "dimensions": "vectors have the model's own length; leave it out",
-    "echo": "the prompt cannot be repeated in the answer; leave it out",
+    "audio": "only text can be generated; leave it out",
+    "dimensions": "embeddings have the model's own dimension; leave it out",
+    "echo": "answers never include the prompt; leave it out",
     "function_call": "it is deprecated; use tool_choice",
     "functions": "they are deprecated; use tools",
     "reasoning_effort": "it cannot be set; leave it out",
     "suffix": "inserting text before a suffix is not supported; leave it out",
     "web_search_options": "the service does not search the web; leave it out",
 }
-"""Fields that other services know, and what to do without them."""
+"""Error messages for known fields of OpenAI's API that are not supported."""
 
 
 class _Unsupported(_Strict):
-    """The same fields: null is as if left out."""
+    """The unsupported fields; null, or false where listed, is accepted."""
 
     audio: None = None
     echo: No | None = None
@@ -215,7 +215,7 @@ class _Unsupported(_Strict):
 
 
 class _Ignored(_Unsupported):
-    """Fields without a meaning for a service on one's own machine: who asks, and what OpenAI keeps or charges."""
+    """Fields that are accepted and ignored: they concern OpenAI's accounts, storage, billing and hosted features."""
 
     user: Any = None
     metadata: Any = None
@@ -223,7 +223,7 @@ class _Ignored(_Unsupported):
     service_tier: Any = None
     safety_identifier: Any = None
     prompt_cache_key: Any = None
-    """An Envoy in front of several replicas reads it (envoy/affinity.lua)."""
+    """Used by Envoy to route requests to replicas (envoy/affinity.lua)."""
     prompt_cache_options: Any = None
     prompt_cache_retention: Any = None
     verbosity: Any = None
@@ -232,7 +232,7 @@ class _Ignored(_Unsupported):
 
 
 IGNORED = tuple(_Ignored.__annotations__)
-"""Names of these fields."""
+"""Names of the ignored fields."""
 
 
 class _Common(_Ignored):
@@ -248,7 +248,7 @@ class _Common(_Ignored):
     n: int | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    # Not OpenAI's, but the names that clients of other servers send.
+    # Extensions to OpenAI's API, with the names that other servers use.
     top_k: int | None = None
     min_p: float | None = None
     typical_p: float | None = None
@@ -257,7 +257,7 @@ class _Common(_Ignored):
 
     @property
     def wants_usage(self) -> bool:
-        """Whether a stream is to end with the usage."""
+        """Whether the stream ends with a usage chunk."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
 
@@ -288,7 +288,7 @@ class EmbeddingParams(_Strict):
 
     model: str = ""
     input: Inputs
-    """An `Input` each."""
+    """A list of `Input`, see `_inputs`."""
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: None = None
     user: Any = None
@@ -298,7 +298,7 @@ Params = TypeVar("Params", bound=_Strict)
 
 
 def parse(kind: type[Params], body: bytes) -> Params:
-    """Returns the request of an HTTP body. Raises InvalidFieldError with the first of its problems."""
+    """Parses and validates an HTTP body. Raises InvalidFieldError for the first invalid field."""
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
@@ -308,7 +308,7 @@ def parse(kind: type[Params], body: bytes) -> Params:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    """Returns a field's path as in `messages[0].content`, without the names that pydantic gives alternatives."""
+    """Returns a field's path, such as `messages[0].content`, without pydantic's names of union members."""
     path = ""
     for step in location:
         if isinstance(step, int):

@@ -1,4 +1,7 @@
-"""Reads requests of OpenAI's clients: the typed API's rules and limits hold, errors name the fields that were sent."""
+"""Converts OpenAI request parameters into GenerationRequests.
+
+Limits are those of the typed API; errors name the fields as the caller sent them.
+"""
 
 import json
 import re
@@ -38,14 +41,14 @@ _SAME = (
     "ignore_eos",
     "stop",
 )
-"""Fields that both APIs call by one name."""
+"""Fields with the same name in both APIs."""
 _FUNCTION_FIELD = re.compile(r"((?:tools|tool_calls)\[\d+\])\.(name|parameters|arguments)")
-"""What OpenAI has one level deeper."""
+"""Fields that OpenAI nests one level deeper, in `function`."""
 _TOKEN_IDS = 1 << 32
 
 
 def read_chat(params: ChatCompletionParams, limits: Limits) -> GenerationRequest:
-    """Returns the chat that the parameters ask for. Raises InvalidFieldError, by the names that the caller sent."""
+    """Returns the request of a chat completion. Raises InvalidFieldError with OpenAI's field name."""
     with _openai_names(params):
         given = _given(params)
         if params.max_completion_tokens is not None:
@@ -69,14 +72,14 @@ def read_chat(params: ChatCompletionParams, limits: Limits) -> GenerationRequest
 
 
 def read_completion(params: CompletionParams, limits: Limits) -> GenerationRequest:
-    """Returns the prompt that the parameters ask to continue. Raises InvalidFieldError as `read_chat`."""
+    """Returns the request of a completion. Raises InvalidFieldError with OpenAI's field name."""
     with _openai_names(params):
         prompts = [params.prompt] if isinstance(params.prompt, str) else params.prompt
         if len(prompts) != 1:
-            problem = f"one prompt can be continued, not {len(prompts)}; send a request for each"
+            problem = f"must have exactly one prompt, not {len(prompts)}; send a request for each"
             raise InvalidFieldError("prompt", problem)
         if params.best_of not in (None, params.n or 1):
-            raise InvalidFieldError("best_of", "answers are not ranked; leave it out, or set it to n")
+            raise InvalidFieldError("best_of", "is not supported; leave it out, or set it to n")
         if not prompts[0]:
             raise InvalidFieldError("prompt", "is missing or empty; it is the text to continue")
         check_size("prompt", len(prompts[0].encode()))
@@ -88,7 +91,7 @@ def read_completion(params: CompletionParams, limits: Limits) -> GenerationReque
 
 @contextmanager
 def _openai_names(params: Params) -> Iterator[None]:
-    """Lets errors name the fields that the caller sent."""
+    """Translates field names in InvalidFieldErrors to those that the caller sent."""
     names = {"json_schema": "response_format", "json_object": "response_format"}
     if isinstance(params, CompletionParams):
         names["top_logprobs"] = "logprobs"
@@ -115,7 +118,7 @@ def _not_none(**fields: Any) -> dict[str, Any]:
 
 
 def _shared(params: Params, given: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    """Returns what chats and completions have in common, as the fields of a request."""
+    """Returns the fields of GenerationRequest that chats and completions have in common."""
     sampling, n, stopping = limits.sampling(given), limits.count(given), limits.stopping(given)
     return {"sampling": sampling, "stopping": stopping, "model": params.model, "n": n}
 
@@ -128,7 +131,7 @@ def _logit_bias(bias: dict[str, float] | None) -> dict[int, float]:
 
 
 def _message(message: ChatMessageParam) -> Message:
-    # What OpenAI calls developer is the system to models, whose templates know that role.
+    # OpenAI's newer models have the role developer; chat templates know it as system.
     role = "system" if message.role == "developer" else message.role
     calls = tuple(
         ToolCall(call.id, call.function.name, call.function.arguments or "{}") for call in message.tool_calls or ()
@@ -159,7 +162,8 @@ def _constraint(wanted: ResponseFormat | None, *, ignore_eos: bool) -> Constrain
     if wanted is None:
         return None
     if (wanted.type == "json_schema") != (wanted.json_schema is not None):
-        raise InvalidFieldError("response_format", "type json_schema and json_schema belong together")
+        problem = "json_schema is required for the type json_schema, and allowed for no other"
+        raise InvalidFieldError("response_format", problem)
     if wanted.json_schema is not None:
         schema = wanted.json_schema.schema_
         return read_constraint("json_schema", json.dumps(schema or {}), ignore_eos=ignore_eos)

@@ -1,4 +1,4 @@
-"""Serves `/v1`: OpenAI's JSON is translated, and answered as the typed API would."""
+"""OpenAIService: the endpoints below `/v1`."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ EVENTS = "text/event-stream"
 
 
 class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[misc]
-    """Translates between HTTP bodies and models."""
+    """Translates between HTTP bodies and generations, inquiries and model statuses."""
 
     def __init__(self, generations: Generations, inquiries: Inquiries, registry: Registry, limits: Limits) -> None:
         self._generations = generations
@@ -43,7 +43,7 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
     async def CreateChatCompletion(
         self, request: openai_pb2.CreateChatCompletionRequest, call: Call
     ) -> AsyncGenerator[openai_pb2.CreateChatCompletionResponse]:
-        """Answers a chat."""
+        """Yields the HTTP body of `POST /v1/chat/completions`: one JSON document, or SSE parts with `stream`."""
         params = parse(ChatCompletionParams, request.http_body.data)
         streamed = bool(params.stream)
         async with self._generations.open(read_chat(params, self._limits), call, streamed=streamed) as generation:
@@ -57,7 +57,7 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
     async def CreateCompletion(
         self, request: openai_pb2.CreateCompletionRequest, call: Call
     ) -> AsyncGenerator[openai_pb2.CreateCompletionResponse]:
-        """Continues a prompt."""
+        """Yields the HTTP body of `POST /v1/completions`: one JSON document, or SSE parts with `stream`."""
         params = parse(CompletionParams, request.http_body.data)
         streamed = bool(params.stream)
         async with self._generations.open(read_completion(params, self._limits), call, streamed=streamed) as generation:
@@ -71,7 +71,7 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
     async def CreateEmbedding(
         self, request: openai_pb2.CreateEmbeddingRequest, call: Call
     ) -> openai_pb2.CreateEmbeddingResponse:
-        """Returns vectors for texts."""
+        """Returns the HTTP body of `POST /v1/embeddings`."""
         params = parse(EmbeddingParams, request.http_body.data)
         model, found = await self._inquiries.embed(params.model, checked_inputs("input", params.input), call)
         in_base64 = params.encoding_format == "base64"
@@ -81,14 +81,14 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
     async def ListOpenAIModels(
         self, request: openai_pb2.ListOpenAIModelsRequest, call: Call
     ) -> openai_pb2.ListOpenAIModelsResponse:
-        """Lists all models."""
+        """Returns the HTTP body of `GET /v1/models`."""
         models = [self._model(status) for status in self._registry.statuses()]
         return openai_pb2.ListOpenAIModelsResponse(http_body=_json({"object": "list", "data": models}))
 
     async def GetOpenAIModel(
         self, request: openai_pb2.GetOpenAIModelRequest, call: Call
     ) -> openai_pb2.GetOpenAIModelResponse:
-        """Returns one model."""
+        """Returns the HTTP body of `GET /v1/models/{id}`."""
         model = self._registry.get(request.model)
         return openai_pb2.GetOpenAIModelResponse(http_body=_json(self._model(model.status)))
 

@@ -1,4 +1,4 @@
-"""Answers as OpenAI's JSON objects, and the frames of its server-sent events."""
+"""Writes answers and events as OpenAI's JSON objects and SSE events."""
 
 import hashlib
 import json
@@ -30,23 +30,23 @@ Json = dict[str, Any]
 
 DONE = b"data: [DONE]\n\n"
 SILENCE = b": waiting\n\n"
-"""A comment: keeps proxies from cutting a silent stream, and clients skip it."""
+"""An SSE comment, which clients ignore. Keeps proxies from closing an idle stream."""
 
 _FINISH = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.TOOL_CALLS: "tool_calls"}
 
 
 def sse_event(value: Json) -> bytes:
-    """Returns the event that carries an object."""
+    """Returns an SSE event with the object as its data."""
     return b"data: " + document(value) + b"\n\n"
 
 
 def document(value: Json) -> bytes:
-    """Returns the object as JSON."""
+    """Returns the object as compact JSON in UTF-8."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def usage_object(usage: Usage) -> Json:
-    """Returns what a request cost."""
+    """Returns OpenAI's usage object."""
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -56,16 +56,22 @@ def usage_object(usage: Usage) -> Json:
 
 
 class Header:
-    """What all objects of one request begin with."""
+    """Common fields of all objects of one request."""
 
     def __init__(self, request: GenerationRequest, status: Callable[[], ModelStatus]) -> None:
-        """Takes what tells of the model as it stands: before its load, what it computes is not known."""
+        """Creates a header.
+
+        Args:
+            request: The request.
+            status: Returns the model's current status. Called when the first object is written, because the fingerprint
+                needs the loaded model's description.
+        """
         self._request = request
         self._status = status
         self._fingerprint = ""
 
     def object(self, kind: str) -> Json:
-        """Returns the fields of an object of this kind."""
+        """Returns the common fields of an object of this kind, such as `chat.completion`."""
         self._fingerprint = self._fingerprint or fingerprint(self._status())
         return {
             "id": self._request.id,
@@ -77,14 +83,14 @@ class Header:
 
 
 def fingerprint(status: ModelStatus) -> str:
-    """Returns the same text as long as the same software computes the same model."""
+    """Returns OpenAI's `system_fingerprint`: a hash of the service's version and the model."""
     what = f"{__version__} {status.id} {status.source} {status.info.description if status.info else ''}"
     return "fp_" + hashlib.sha256(what.encode()).hexdigest()[:12]
 
 
 @dataclass(slots=True)
 class ChatCompletionWriter:
-    """Writes one generation as the objects of `/v1/chat/completions`."""
+    """Writes one generation as objects of `/v1/chat/completions`."""
 
     header: Header
     with_usage: bool = False
@@ -122,7 +128,7 @@ class ChatCompletionWriter:
 
 @dataclass(slots=True)
 class CompletionWriter:
-    """Writes one generation as the objects of `/v1/completions`; chunks count characters."""
+    """Writes one generation as objects of `/v1/completions`. Tracks the text offset of each answer for logprobs."""
 
     header: Header
     with_usage: bool = False
@@ -162,8 +168,8 @@ Writer = ChatCompletionWriter | CompletionWriter
 
 
 def _stream(base: Json, choices: Sequence[Json], event: Event, *, with_usage: bool) -> bytes:
-    """Returns an event for each choice, and behind the last answer's end what ends the stream."""
-    # With the usage wanted at the end, OpenAI's other chunks say that they have none.
+    """Returns one SSE event per choice; after the last answer's End also the usage, if wanted, and `[DONE]`."""
+    # OpenAI sends "usage": null in all chunks but the last if the usage is requested.
     more: Json = {"usage": None} if with_usage else {}
     data = b"".join(sse_event({**base, "choices": [choice], **more}) for choice in choices)
     if not isinstance(event, End) or event.usage is None:
@@ -173,7 +179,7 @@ def _stream(base: Json, choices: Sequence[Json], event: Event, *, with_usage: bo
 
 
 def chat_logprobs(tokens: Iterable[TokenLogprob]) -> Json | None:
-    """Returns the tokens' log probabilities as chats have them; None where there are none."""
+    """Returns the logprobs object of chat completions; None if there are no entries with text."""
     entries = _with_text(tokens)
     if not entries:
         return None
@@ -185,7 +191,12 @@ def chat_logprobs(tokens: Iterable[TokenLogprob]) -> Json | None:
 
 
 def completion_logprobs(tokens: Iterable[TokenLogprob], offset: int) -> Json | None:
-    """Returns the tokens' log probabilities as completions have them, where the text begins at `offset`."""
+    """Returns the logprobs object of completions; None if there are no entries with text.
+
+    Args:
+        tokens: The tokens' log probabilities.
+        offset: Position of the first token in the answer's text, in characters.
+    """
     entries = _with_text(tokens)
     if not entries:
         return None
@@ -199,9 +210,9 @@ def completion_logprobs(tokens: Iterable[TokenLogprob], offset: int) -> Json | N
 
 
 def embedding_document(model: str, embeddings: Embeddings, *, in_base64: bool) -> bytes:
-    """Returns the JSON of `/v1/embeddings`; vectors in base64 are F32, the lowest byte first.
+    """Returns the JSON document of `/v1/embeddings`; vectors in base64 are little-endian float32.
 
-    May take a second. It gives way to other threads after each vector.
+    May take a second for large responses, so call it in a thread; it is split by vector so that other threads can run.
     """
     written = _base64 if in_base64 else _numbers
     data = ",".join(
@@ -218,7 +229,7 @@ def _base64(embedding: Embedding) -> str:
 
 
 def _numbers(embedding: Embedding) -> str:
-    """Returns the numbers with as many digits as an F32 has, half as many as JSON's writer would give them."""
+    """Returns a JSON array with 9 significant digits, exact for float32 and half the size of `json.dumps`."""
     return f"[{','.join(map('%.9g'.__mod__, embedding.numbers))}]"
 
 
@@ -234,7 +245,7 @@ def _message(answer: Answer) -> Json:
 
 
 def _content(event: Piece | End) -> Json:
-    """Returns what a chunk's delta says; nothing where all that it has is an end."""
+    """Returns a chunk's delta; empty for an End without log probabilities."""
     match event:
         case CallPart():
             return {"tool_calls": [{"index": event.call, **_call_part(event)}]}
@@ -269,7 +280,7 @@ def _choice(event: Piece | End, content: Json, logprobs: Json | None = None) -> 
 
 
 def _with_text(entries: Iterable[TokenLogprob]) -> list[TokenLogprob]:
-    """Returns those of the tokens that have a text: joined, their texts are the answer's."""
+    """Returns the entries of tokens with text; joined, their texts are the answer's text."""
     return [entry for entry in entries if entry.token_bytes]
 
 

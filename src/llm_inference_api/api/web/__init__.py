@@ -1,1 +1,1 @@
-"""Pages and metrics."""
+"""Servicers of web pages and Prometheus metrics."""

@@ -1,4 +1,4 @@
-"""Documents about the service, as bytes."""
+"""OperationsService: metrics."""
 
 from google.api.httpbody_pb2 import HttpBody
 
@@ -8,7 +8,7 @@ from llm_inference_api.rpc.call import Call
 
 
 class OperationsServicer(operations_pb2_grpc.OperationsServiceServicer):  # type: ignore[misc]
-    """Serves the documents."""
+    """Serves the metrics of the process."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -16,6 +16,6 @@ class OperationsServicer(operations_pb2_grpc.OperationsServiceServicer):  # type
     async def GetMetrics(
         self, request: operations_pb2.GetMetricsRequest, call: Call
     ) -> operations_pb2.GetMetricsResponse:
-        """Returns the metrics."""
+        """Returns the metrics in the Prometheus text format."""
         body = HttpBody(content_type=self._metrics.content_type, data=self._metrics.text())
         return operations_pb2.GetMetricsResponse(http_body=body)

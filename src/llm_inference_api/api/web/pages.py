@@ -1,4 +1,4 @@
-"""Pages, as bytes."""
+"""PageService: the web pages."""
 
 import asyncio
 
@@ -11,10 +11,10 @@ from llm_inference_api.rpc.call import Call
 
 
 class PageServicer(pages_pb2_grpc.PageServiceServicer):  # type: ignore[misc]
-    """Serves the pages."""
+    """Serves the pages of `llm_inference_api.pages`."""
 
     async def GetPage(self, request: pages_pb2.GetPageRequest, call: Call) -> pages_pb2.GetPageResponse:
-        """Returns a page. Raises PageNotFoundError."""
+        """Returns a page's content, and sends its HTTP headers. Raises PageNotFoundError."""
         page = PAGES.get(request.path)
         if page is None:
             raise PageNotFoundError(request.path)
