@@ -39,8 +39,8 @@ async def test_parts_stop_in_their_order(journal: Journal) -> None:
     async with service.running():
         assert sorted(journal.started) == ["Envoy", "gRPC ports", "metrics port"]
         assert journal.stopped == []
-        assert not service.gate.closed  # type: ignore[attr-defined]
-    assert service.gate.closed  # type: ignore[attr-defined]
+        assert not service.admission.closed  # type: ignore[attr-defined]
+    assert service.admission.closed  # type: ignore[attr-defined]
     assert tuple(journal.stopped) == PARTS
 
 

@@ -120,7 +120,7 @@ class Service:
     registry: Registry
     health: Health
     metrics: Metrics
-    gate: Admission
+    admission: Admission
     spans: Spans
     ports: Ports
     envoy: EnvoyProcess | None
@@ -144,7 +144,7 @@ class Service:
                 await self._start(shutdown)
                 yield
             finally:
-                self.gate.close()
+                self.admission.close()
         logger.info("stopped")
 
     async def _start(self, shutdown: Shutdown) -> None:
@@ -162,7 +162,7 @@ class Service:
         shutdown.add("gRPC ports", partial(self.ports.close, _OPEN_WATCHES))
         sockets = (self.envoy.socket if self.envoy else None, self.settings.grpc_socket)
         self.grpc_port = await self.ports.open(filter(None, sockets))
-        shutdown.add("last messages", partial(self.gate.empty, _LAST_MESSAGES))
+        shutdown.add("last messages", partial(self.admission.empty, _LAST_MESSAGES))
         shutdown.add("models", self.registry.close)
         await self.health.start()
         if self.envoy is not None:
@@ -184,8 +184,8 @@ class Service:
         self.metrics.draining()
         await self.health.stop()
         await asyncio.sleep(lame_duck)
-        self.gate.close()
-        if not await self.gate.empty(self.settings.drain_timeout):
+        self.admission.close()
+        if not await self.admission.empty(self.settings.drain_timeout):
             logger.warning("requests are still running after LLM_DRAIN_TIMEOUT; cancelling them")
 
     def _preload(self, model: str) -> None:
@@ -201,19 +201,19 @@ class Service:
 def build(settings: Settings, *, with_envoy: bool) -> Service:
     """Returns the service with all parts built and none started."""
     metrics, health = Metrics(__version__), Health(settings.preload)
-    gate = Admission(settings.max_requests_per_caller)
+    admission = Admission(settings.max_requests_per_caller)
     registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
     spans = build_spans(settings, metrics)
     keys = settings.key_ring()
     for warning in keys.warnings():
         logger.warning("%s", warning)
-    guard = Authenticator(keys, PAGES if settings.public_pages else ())
-    interceptor = CallInterceptor(guard, gate, metrics, spans, WIRES)
+    authenticator = Authenticator(keys, PAGES if settings.public_pages else ())
+    interceptor = CallInterceptor(authenticator, admission, metrics, spans, WIRES)
     server = build_grpc_server(settings, registry, health, Records(metrics), interceptor)
     envoy = EnvoyProcess(settings) if with_envoy else None
     ports = Ports(settings, server, build_health_server(health, interceptor))
     metrics_port = MetricsPort(metrics, settings.hostname, settings.metrics_port) if settings.metrics_port else None
-    return Service(settings, registry, health, metrics, gate, spans, ports, envoy, metrics_port)
+    return Service(settings, registry, health, metrics, admission, spans, ports, envoy, metrics_port)
 
 
 def build_spans(settings: Settings, metrics: Metrics) -> Spans:

@@ -54,7 +54,7 @@ class Items:
 def of_client(client: WorkerClient, request: GenerationRequest, interval: float | None = None) -> Items:
     """Submits the request to a worker."""
     mailbox = client.submit(request, {})
-    return Items(mailbox, lambda: client.release(mailbox), request.n, interval)
+    return Items(mailbox, lambda: client.close_request(mailbox), request.n, interval)
 
 
 def of_model(model: ServedModel, request: GenerationRequest, interval: float | None = None) -> Items:

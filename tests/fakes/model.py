@@ -42,7 +42,7 @@ class FakeStream:
             raise arrival
         return arrival
 
-    async def end(self) -> None:
+    async def wait_ended(self) -> None:
         """Joins all that is left, as a mailbox does for a patient reader."""
         left = [delta for arrival in self._arrivals if isinstance(arrival, tuple) for delta in arrival]
         if left and not any(isinstance(arrival, ServiceError) for arrival in self._arrivals):

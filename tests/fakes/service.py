@@ -64,8 +64,8 @@ class FakeModels:
         await self._journal.stop_or_hang("models")
 
 
-class FakeGate(Admission):
-    """A gate behind which nobody is."""
+class FakeAdmission(Admission):
+    """Admission with no RPC in flight."""
 
     def __init__(self, journal: Journal) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ def fake_service(journal: Journal, stop_limit: float) -> Service:
     """Returns a service of such parts; health and metrics are real, for there is nothing to stop about them."""
     parts: dict[str, Any] = {
         "registry": FakeModels(journal),
-        "gate": FakeGate(journal),
+        "admission": FakeAdmission(journal),
         "spans": FakeSpans(journal),
         "ports": FakePorts(journal),
         "envoy": FakeEnvoy(journal),

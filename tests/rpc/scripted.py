@@ -77,7 +77,7 @@ class Scripted:
 
     channel: grpc.aio.Channel
     metrics: Metrics
-    gate: Admission
+    admission: Admission
     spans: EndedSpans
 
     def stream(self, **options: Any) -> Any:
@@ -117,18 +117,18 @@ async def scripted(
     address: str = "127.0.0.1:0",
 ) -> AsyncIterator[Scripted]:
     """Yields a running server. Its methods do what `behaviour` does; without a collector there are no spans."""
-    metrics, gate, ended = Metrics("test"), Admission(limit), EndedSpans()
+    metrics, admission, ended = Metrics("test"), Admission(limit), EndedSpans()
     spans: Spans = Spans()
     if collector is not None:
         spans = Tracing(TraceChoice(OtlpTarget(collector.endpoint), "test"), metrics.spans_lost)
         spans.provider.add_span_processor(ended)
-    interceptor = CallInterceptor(Authenticator(KeyRing(keys, None)), gate, metrics, spans, {SERVICE: writer})
+    interceptor = CallInterceptor(Authenticator(KeyRing(keys, None)), admission, metrics, spans, {SERVICE: writer})
     server = grpc.aio.server(interceptors=[interceptor])
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(ScriptedServicer(behaviour), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(EmptyOperations(), server)
     port = server.add_insecure_port(address)
     await server.start()
     async with grpc.aio.insecure_channel(address.replace(":0", f":{port}")) as channel:
-        yield Scripted(channel, metrics, gate, ended)
+        yield Scripted(channel, metrics, admission, ended)
     await server.stop(5)
     spans.close()

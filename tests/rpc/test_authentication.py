@@ -32,14 +32,14 @@ class FakeContext:
         return {"x509_pem_cert": [self.certificate]} if self.certificate else {}
 
 
-def guard(keys: str | None = "ann:first-key", public: tuple[str, ...] = ()) -> Authenticator:
+def authenticator(keys: str | None = "ann:first-key", public: tuple[str, ...] = ()) -> Authenticator:
     return Authenticator(KeyRing(keys, None), public)
 
 
 @pytest.mark.parametrize("header", ["Bearer first-key", "bearer first-key", "BEARER  first-key "])
 def test_valid_key_opens_every_method(header: str) -> None:
     """The scheme's case and the spaces around the key mean nothing (RFC 9110, 11.1)."""
-    guard().check(CHAT, [("authorization", header)])
+    authenticator().check(CHAT, [("authorization", header)])
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic first-key", "first-key"])
@@ -51,25 +51,25 @@ def test_everything_else_is_refused(header: str | None, method: str) -> None:
     """Without a valid key nothing opens: not the metrics, not reflection, not what does not exist."""
     metadata = [] if header is None else [("authorization", header)]
     with pytest.raises(UnauthenticatedError):
-        guard().check(method, metadata)
+        authenticator().check(method, metadata)
 
 
 def test_health_never_needs_a_key() -> None:
     """Kubernetes' probes cannot show one."""
     for method in ("Check", "Watch", "List"):
-        guard().check(f"/grpc.health.v1.Health/{method}", [])
+        authenticator().check(f"/grpc.health.v1.Health/{method}", [])
 
 
 def test_pages_need_no_key_where_they_are_public() -> None:
     """A list of names decides, not the method."""
-    guard(public=(PAGES,)).check(f"{PAGES}GetPage", [])
+    authenticator(public=(PAGES,)).check(f"{PAGES}GetPage", [])
     with pytest.raises(UnauthenticatedError):
-        guard().check(f"{PAGES}GetPage", [])
+        authenticator().check(f"{PAGES}GetPage", [])
 
 
 def test_without_keys_everybody_may_call() -> None:
     """A key that somebody sends all the same, as OpenAI's clients must, is passed over."""
-    guard(None).check(CHAT, [("authorization", "Bearer none")])
+    authenticator(None).check(CHAT, [("authorization", "Bearer none")])
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_address_is_the_peers_without_its_port(peer: str, expected: str) -> None
 def test_what_envoy_says_is_believed_of_envoy_only() -> None:
     """A caller on the gRPC port cannot pass for another one."""
     forged = {"x-caller-address": "6.6.6.6", "x-forwarded-client-cert": 'Cert="x"'}
-    assert guard(None).caller(FakeContext(metadata=forged)) == "10.1.2.3"  # type: ignore[arg-type]
-    assert guard(None).caller(FakeContext(ENVOY, {"x-caller-address": "10.9.9.9"})) == "10.9.9.9"  # type: ignore[arg-type]
+    assert authenticator(None).caller(FakeContext(metadata=forged)) == "10.1.2.3"  # type: ignore[arg-type]
+    assert authenticator(None).caller(FakeContext(ENVOY, {"x-caller-address": "10.9.9.9"})) == "10.9.9.9"  # type: ignore[arg-type]
 
 
 def test_caller_is_named_by_the_certificate_at_both_doors(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_caller_is_named_by_the_certificate_at_both_doors(tmp_path: Path) -> Non
     pem = Authority(tmp_path).client("ann").certificate.read_bytes()
     direct = FakeContext(certificate=pem)
     forwarded = FakeContext(ENVOY, {"x-forwarded-client-cert": f'Cert="{quote(pem.decode(), safe="")}"'})
-    names = {guard(None).caller(context) for context in (direct, forwarded)}  # type: ignore[arg-type]
+    names = {authenticator(None).caller(context) for context in (direct, forwarded)}  # type: ignore[arg-type]
     assert len(names) == 1
     assert "CN=ann" in names.pop()
 
@@ -102,4 +102,4 @@ def test_caller_is_named_by_the_key_first(tmp_path: Path) -> None:
     """A key says more than the machine that it comes from."""
     pem = Authority(tmp_path).client("bob").certificate.read_bytes()
     context = FakeContext(metadata={"authorization": "Bearer first-key"}, certificate=pem)
-    assert guard().caller(context) == "ann"  # type: ignore[arg-type]
+    assert authenticator().caller(context) == "ann"  # type: ignore[arg-type]

@@ -176,7 +176,7 @@ async def test_handler_is_closed_before_its_call_ends() -> None:
         await call.read()
         await second.wait()
         call.cancel()
-        assert await running.gate.empty(10)
+        assert await running.admission.empty(10)
         seen += [code for _, code in running.counted()]
     assert seen == ["closed while OK", "CANCELLED"]
 
@@ -186,7 +186,7 @@ async def test_certificate_that_cannot_be_read_is_an_incident(tmp_path: Path, ca
     forwarded = (("x-forwarded-client-cert", 'Cert="none"'),)
     async with scripted(answer, None, address=f"unix:{tmp_path}/socket") as running:
         assert await whole(running.unary(metadata=forwarded)) is grpc.StatusCode.INTERNAL
-        assert await running.gate.empty(10)
+        assert await running.admission.empty(10)
     (line,) = access_lines(caplog)
     assert line["code"] == "INTERNAL"
     assert line["error"].startswith("internal error; incident ")

@@ -111,7 +111,7 @@ async def test_concurrent_streams_keep_their_own_spans(collector: Collector) -> 
 
         traces = [trace_of(), trace_of()]
         await asyncio.gather(*(read(metadata) for _, metadata in traces))
-        assert await running.gate.empty(10)
+        assert await running.admission.empty(10)
     families = {span.context.trace_id: set() for span in running.spans.all}  # type: ignore[var-annotated]
     for span in running.spans.all:
         families[span.context.trace_id].add(span.name)
@@ -126,7 +126,7 @@ async def test_caller_that_does_not_sample_is_in_the_log_only(
     trace, metadata = trace_of(flags="00")
     async with scripted(asks_a_model, collector) as running:
         await running.unary(metadata=metadata)
-        assert await running.gate.empty(10)
+        assert await running.admission.empty(10)
     assert running.spans.all == []
     assert [line["trace_id"] for line in access_lines(caplog)] == [trace]
 
@@ -137,7 +137,7 @@ async def test_reading_the_metrics_has_no_span(collector: Collector, caplog: pyt
     async with scripted(answer, collector) as running:
         stub = operations_pb2_grpc.OperationsServiceStub(running.channel)
         await stub.GetMetrics(operations_pb2.GetMetricsRequest(), metadata=metadata)
-        assert await running.gate.empty(10)
+        assert await running.admission.empty(10)
     assert running.spans.all == []
     assert [line["trace_id"] for line in access_lines(caplog)] == [trace]
 
@@ -147,7 +147,7 @@ async def test_without_a_collector_the_log_has_the_callers_trace(caplog: pytest.
     trace, metadata = trace_of()
     async with scripted(answer, None) as running:
         await running.unary(metadata=metadata)
-        assert await running.gate.empty(10)
+        assert await running.admission.empty(10)
     (line,) = access_lines(caplog)
     assert line["trace_id"] == trace
     assert "span_id" not in line

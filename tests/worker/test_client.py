@@ -137,9 +137,9 @@ async def test_reader_that_is_late_gets_one_joined_delta(config: EngineConfig) -
     async with running(config) as worker:
         expected = text(await worker.complete(request("first", max_tokens=20, temperature=0.0)))
         mailbox = worker.client.submit(request("late", max_tokens=20, temperature=0.0), {})
-        await mailbox.end()
+        await mailbox.wait_ended()
         (delta,) = await mailbox.next(None)
-        worker.client.release(mailbox)
+        worker.client.close_request(mailbox)
     assert isinstance(delta, Delta)
     assert (delta.text, delta.finish_reason) == (expected, FinishReason.LENGTH)
 
@@ -354,10 +354,10 @@ async def test_worker_reports_the_stages_of_a_request(config: EngineConfig) -> N
     async with running(config) as worker:
         before = time.monotonic()
         mailbox = worker.client.submit(request("a"), {})
-        await mailbox.end()
+        await mailbox.wait_ended()
         after = time.monotonic()
         entries = mailbox.take_entries()
-        worker.client.release(mailbox)
+        worker.client.close_request(mailbox)
     assert [(entry.request_id, entry.stage) for entry in entries] == [
         ("a", Stage.QUEUED),
         ("a", Stage.PREFILL),
@@ -405,7 +405,7 @@ async def test_workers_line_about_a_request_says_whose_it_is(config: EngineConfi
             mailbox = worker.client.submit(request("a", max_tokens=500), {"request_id": "somebody's"})
             worker.client._handle(LogLine(logging.WARNING, "about it", "a"))
             worker.client._handle(LogLine(logging.WARNING, "about something else"))
-            worker.client.release(mailbox)
+            worker.client.close_request(mailbox)
     finally:
         logger.removeHandler(hearing)
     assert heard[-2:] == [("about it", {"request_id": "somebody's"}), ("about something else", None)]

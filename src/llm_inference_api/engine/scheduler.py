@@ -84,8 +84,8 @@ class Scheduler:
         """
         plan = Plan()
         self._admit(plan)
-        budget -= self._give(plan, [seq for seq in self.running if seq.uncomputed == 1], budget=len(self.running))
-        self._give(plan, [seq for seq in self.running if seq.uncomputed > 1], budget=budget)
+        budget -= self._allot_rows(plan, [seq for seq in self.running if seq.uncomputed == 1], budget=len(self.running))
+        self._allot_rows(plan, [seq for seq in self.running if seq.uncomputed > 1], budget=budget)
         for work in plan.work:
             self._advance(work.sequence, work.count)
         return plan
@@ -98,7 +98,7 @@ class Scheduler:
         self.running.remove(sequence)
         self.cache.release(self.cache.seats[sequence.seat])
 
-    def _give(self, plan: Plan, sequences: list[Sequence], budget: int) -> int:
+    def _allot_rows(self, plan: Plan, sequences: list[Sequence], budget: int) -> int:
         given = 0
         for sequence in sequences:
             count = min(sequence.uncomputed, budget - given)

@@ -102,7 +102,7 @@ class Generation:
         while not self._is_over:
             self._read(await self._stream.next(None))
             if not self._is_over:
-                await self._stream.end()
+                await self._stream.wait_ended()
         return whole_answers(self._events)
 
     @property

@@ -47,10 +47,10 @@ class ModelStream:
             self._mailbox = self._submit(self._load.result())
         return await self._mailbox.next(interval)
 
-    async def end(self) -> None:
+    async def wait_ended(self) -> None:
         """Returns when the request has ended in the worker: `next` then returns all the rest at once."""
         assert self._mailbox is not None
-        await self._mailbox.end()
+        await self._mailbox.wait_ended()
 
     def take_entries(self) -> list[StageEntry]:
         """Returns the stages that the request's answers came to since the last call, in order."""
@@ -61,7 +61,7 @@ class ModelStream:
         if not self._load.cancel() and not self._load.cancelled():
             self._load.exception()  # Retrieved, or asyncio would complain of it: the reader may never have asked.
         if self._client is not None and self._mailbox is not None:
-            self._client.release(self._mailbox)
+            self._client.close_request(self._mailbox)
             self._model.note_end(self._request, whole=self._mailbox.is_whole)
 
     def _submit(self, client: WorkerClient) -> Mailbox:

@@ -26,7 +26,7 @@ class Admission:
         """Counts an RPC as in flight while the block runs.
 
         Raises:
-            UnavailableError: The gate is closed.
+            UnavailableError: Admission is closed.
             CallerLimitError: The caller has reached its limit.
         """
         if self._closed:

@@ -41,20 +41,25 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the handlers of all methods. Handlers of the contract get a `Call` instead of gRPC's context."""
 
     def __init__(
-        self, guard: Authenticator, gate: Admission, metrics: Metrics, spans: Spans, wires: Mapping[str, ErrorWriter]
+        self,
+        authenticator: Authenticator,
+        admission: Admission,
+        metrics: Metrics,
+        spans: Spans,
+        wires: Mapping[str, ErrorWriter],
     ) -> None:
         """Creates an interceptor.
 
         Args:
-            guard: Authenticates and identifies callers.
-            gate: Admits RPCs.
+            authenticator: Authenticates and identifies callers.
+            admission: Admits RPCs.
             metrics: Receives start and end of each RPC.
             spans: Creates the span of each RPC.
             wires: Error writers by full service name, such as `llm_inference.v1.OpenAIService`. Services without one
                 report errors by the gRPC status alone.
         """
-        self._guard = guard
-        self._gate = gate
+        self._authenticator = authenticator
+        self._admission = admission
         self._metrics = metrics
         self._spans = spans
         self._wires = wires
@@ -64,7 +69,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         try:
-            self._guard.check(method, handler_call_details.invocation_metadata)
+            self._authenticator.check(method, handler_call_details.invocation_metadata)
         except UnauthenticatedError as error:
             # Unknown method names come from callers and would create unbounded metric labels.
             return self._refusal(method if handler else UNKNOWN, error)
@@ -153,8 +158,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _admit(self, call: Call, passage: ExitStack) -> None:
         """Identifies the caller and counts the RPC as in flight until `passage` closes. Raises as `Admission.passage`."""
-        call.caller = self._guard.caller(call.context)
-        passage.enter_context(self._gate.passage(call.caller))
+        call.caller = self._authenticator.caller(call.context)
+        passage.enter_context(self._admission.passage(call.caller))
 
     def _writer(self, method: str) -> ErrorWriter:
         service = method.strip("/").partition("/")[0]

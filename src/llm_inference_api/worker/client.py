@@ -128,7 +128,7 @@ class WorkerClient:
         self._send(Submit(request))
         return mailbox
 
-    def release(self, mailbox: Mailbox) -> None:
+    def close_request(self, mailbox: Mailbox) -> None:
         """Removes a request; cancels it in the worker if it has not ended."""
         if mailbox.is_whole:
             self._observe_duration(time.monotonic() - mailbox.started_at)

@@ -78,7 +78,7 @@ class Mailbox:
             raise self._error
         return self.progress
 
-    async def end(self) -> None:
+    async def wait_ended(self) -> None:
         """Waits for the end of the request. Deltas do not wake the reader, unlike in `next`."""
         self._is_patient = True
         while not self.ended:

@@ -258,14 +258,14 @@ class EngineLoop:
         self._inbox = inbox
         self._parent = parent
         self._preparing: set[str] = set()
-        self._residency = ResidentMemory()
+        self._resident_memory = ResidentMemory()
 
     def run(self) -> None:
         """Runs steps while there is work, and blocks on the inbox while there is none. Never returns."""
         while True:
             self._drain()
             output = self._engine.step()
-            stats = output.stats._replace(resident_bytes=self._residency.bytes())
+            stats = output.stats._replace(resident_bytes=self._resident_memory.bytes())
             self._parent.send(output._replace(stats=stats))
 
     def _drain(self) -> None:
