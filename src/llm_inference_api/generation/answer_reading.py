@@ -6,7 +6,8 @@ from llm_inference_api.requests.events import CallPart, End, FinishReason, Logpr
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta
-from llm_inference_api.text.families.reader import PlainReader, Reader, reader
+from llm_inference_api.text.families.answer_reader import answer_reader
+from llm_inference_api.text.families.reader import PlainReader, Reader
 from llm_inference_api.text.families.tool_format import ToolFormat
 
 
@@ -22,8 +23,8 @@ def _reader(request: GenerationRequest, info: ModelInfo | None) -> Reader:
     if isinstance(request.prompt, str):
         return PlainReader()
     if info is None:
-        return reader(ToolFormat.GENERIC, request.tools, opens_thoughts=False)
-    return reader(ToolFormat(info.tool_format), request.tools, opens_thoughts=info.opens_thoughts)
+        return answer_reader(ToolFormat.GENERIC, request.tools, opens_thoughts=False)
+    return answer_reader(ToolFormat(info.tool_format), request.tools, opens_thoughts=info.opens_thoughts)
 
 
 class Reading:

@@ -157,7 +157,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         call.span.ended(call.code.name, call.code.value[0], call.error)
 
     def _admit(self, call: Call, passage: ExitStack) -> None:
-        """Identifies the caller and counts the RPC as in flight until `passage` closes. Raises as `Admission.passage`."""
+        """Identifies the caller, and counts the RPC as in flight until `passage` closes. See `Admission.passage`."""
         call.caller = self._authenticator.caller(call.context)
         passage.enter_context(self._admission.passage(call.caller))
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 
 from llm_inference.v1 import inference_pb2, inference_pb2_grpc
-from llm_inference_api.api.native.translation import read_chat, read_generate
+from llm_inference_api.api.native.reading import read_chat, read_generate
 from llm_inference_api.api.native.writers import ChatWriter, GenerateWriter, chat_response, generate_response
 from llm_inference_api.generation.generation import Generations
 from llm_inference_api.requests.limits import Limits

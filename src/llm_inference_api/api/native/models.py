@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from llm_inference.v1 import models_pb2, models_pb2_grpc
-from llm_inference_api.api.native import translation
+from llm_inference_api.api.native.messages import model_message
 from llm_inference_api.models.registry import Registry
 from llm_inference_api.rpc.call import Call
 
@@ -17,23 +17,23 @@ class ModelServicer(models_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
 
     async def ListModels(self, request: models_pb2.ListModelsRequest, call: Call) -> models_pb2.ListModelsResponse:
         """Returns the status of all models."""
-        return models_pb2.ListModelsResponse(models=map(translation.model, self._registry.statuses()))
+        return models_pb2.ListModelsResponse(models=map(model_message, self._registry.statuses()))
 
     async def GetModel(self, request: models_pb2.GetModelRequest, call: Call) -> models_pb2.GetModelResponse:
         """Returns the status of one model."""
-        return models_pb2.GetModelResponse(model=translation.model(self._registry.get(request.model).status))
+        return models_pb2.GetModelResponse(model=model_message(self._registry.get(request.model).status))
 
     async def LoadModel(self, request: models_pb2.LoadModelRequest, call: Call) -> models_pb2.LoadModelResponse:
         """Loads a model and returns its status once it is ACTIVE."""
         model = self._registry.get(request.model)
         await model.load()
-        return models_pb2.LoadModelResponse(model=translation.model(model.status))
+        return models_pb2.LoadModelResponse(model=model_message(model.status))
 
     async def UnloadModel(self, request: models_pb2.UnloadModelRequest, call: Call) -> models_pb2.UnloadModelResponse:
         """Unloads a model and returns its status."""
         model = self._registry.get(request.model)
         await model.unload()
-        return models_pb2.UnloadModelResponse(model=translation.model(model.status))
+        return models_pb2.UnloadModelResponse(model=model_message(model.status))
 
     async def WatchModel(
         self, request: models_pb2.WatchModelRequest, call: Call
@@ -41,4 +41,4 @@ class ModelServicer(models_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
         """Yields a model's status now and at each change."""
         async with aclosing(self._registry.get(request.model).watch()) as statuses:
             async for status in statuses:
-                yield models_pb2.WatchModelResponse(model=translation.model(status))
+                yield models_pb2.WatchModelResponse(model=model_message(status))

@@ -1,7 +1,7 @@
 """TokenService: tokenize, detokenize and render chats."""
 
 from llm_inference.v1 import inference_pb2, tokens_pb2, tokens_pb2_grpc
-from llm_inference_api.api.native.translation import read_chat
+from llm_inference_api.api.native.reading import read_chat
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.requests.inquiry import Detokenize, Findings, Render, Token, Tokenize, check_tokens
 from llm_inference_api.requests.limits import Limits, check_size

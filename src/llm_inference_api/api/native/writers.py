@@ -3,7 +3,7 @@
 from typing import Any
 
 from llm_inference.v1 import inference_pb2, tools_pb2
-from llm_inference_api.api.native.translation import logprobs, progress, usage
+from llm_inference_api.api.native.messages import logprobs, progress, usage
 from llm_inference_api.generation.answers import Answer
 from llm_inference_api.requests.events import CallPart, End, Event, Piece, Progress, Text, Thought, Usage
 from llm_inference_api.requests.request import GenerationRequest

@@ -1,7 +1,7 @@
 from llm_inference_api.requests.inquiry import Tokenize
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.worker.messages import Inquire
-from llm_inference_api.worker.process import Requests
+from llm_inference_api.worker.preparation_queue import PreparationQueue
 
 
 def request(name: str) -> GenerationRequest:
@@ -11,7 +11,7 @@ def request(name: str) -> GenerationRequest:
 def test_request_that_nobody_waits_for_is_not_prepared() -> None:
     """Callers who leave cost those behind them nothing: not the time of their constraints, for one."""
     skipped: list[str] = []
-    requests = Requests(skipped.append)
+    requests = PreparationQueue(skipped.append)
     for name in ("left", "waits", "left too"):
         requests.put(request(name))
     inquiry = Inquire(1, Tokenize("Hello", True, False))

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from llm_inference.v1 import inference_pb2, models_pb2, tools_pb2
-from llm_inference_api.api.native.translation import logprobs, model, progress, read_chat, read_generate, usage
+from llm_inference_api.api.native.messages import logprobs, model_message, progress, usage
+from llm_inference_api.api.native.reading import read_chat, read_generate
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.constraint import Constraint, Language
@@ -265,9 +266,9 @@ def test_logprobs_have_texts_and_bytes() -> None:
 
 def test_model_says_what_is_known_of_it() -> None:
     """Progress while it passes, and its figures once it is loaded."""
-    loading = model(ModelStatus("m", "m.gguf", State.LOADING, progress=LoadProgress(0.5, 1.0, "FRACTION")))
+    loading = model_message(ModelStatus("m", "m.gguf", State.LOADING, progress=LoadProgress(0.5, 1.0, "FRACTION")))
     assert (loading.id, loading.reference, loading.state) == ("m", "m.gguf", models_pb2.Model.State.LOADING)
     assert loading.progress.done == 0.5
     assert not loading.HasField("info")
-    active = model(ModelStatus("m", "m.gguf", State.ACTIVE, info=INFO, memory=7))
+    active = model_message(ModelStatus("m", "m.gguf", State.ACTIVE, info=INFO, memory=7))
     assert (active.info.context_length, active.info.memory_bytes) == (100, 7)

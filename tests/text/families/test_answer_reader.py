@@ -5,7 +5,7 @@ import pytest
 
 from llm_inference_api.requests.events import CallPart, Piece, Text, Thought
 from llm_inference_api.requests.tools import Tool, ToolCall, ToolUse
-from llm_inference_api.text.families.reader import reader
+from llm_inference_api.text.families.answer_reader import answer_reader
 from llm_inference_api.text.families.tool_format import ToolFormat
 
 TOOLS = ToolUse((Tool("f", "", "{}"), Tool("g", "", "{}")))
@@ -24,7 +24,7 @@ def read(
     text: str, size: int, form: ToolFormat = ToolFormat.HERMES, use: ToolUse | None = TOOLS, *, thinking: bool = False
 ) -> list[Piece | ToolCall]:
     """Returns the pieces of an answer that comes in parts of this size, with texts of one kind joined."""
-    found = reader(form, use, opens_thoughts=thinking)
+    found = answer_reader(form, use, opens_thoughts=thinking)
     parts = [text[at : at + size] for at in range(0, len(text), size)]
     pieces = [piece for part in parts for piece in found.add(part, final=False)] + found.add("", final=True)
     joined: list[Piece | ToolCall] = []
@@ -141,7 +141,7 @@ def test_arguments_are_json_text() -> None:
 
 def test_arguments_stream_while_the_model_writes_them() -> None:
     """A long call is not silent until it ends."""
-    found = reader(ToolFormat.HERMES, TOOLS, opens_thoughts=False)
+    found = answer_reader(ToolFormat.HERMES, TOOLS, opens_thoughts=False)
     (call,) = found.add('<tool_call>{"name": "f", "arguments": ', final=False) or found.add("{", final=False)[:1]
     assert isinstance(call, CallPart)
     assert found.add('"a": "x', final=False) == [CallPart(0, arguments='"a": "x')]

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-from llm_inference.v1 import generation_pb2, inference_pb2, models_pb2, tools_pb2
+from llm_inference.v1 import inference_pb2, tools_pb2
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.chat import Message, checked_messages
 from llm_inference_api.requests.constraint import Constraint, read_constraint
-from llm_inference_api.requests.events import Logprobs, Progress, Stage, TokenLogprob, Usage
 from llm_inference_api.requests.limits import Given, Limits, check_size, new_id
-from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall, ToolChoice, tool_use
 
@@ -68,60 +66,3 @@ def _tool_choice(wire: inference_pb2.ChatRequest) -> ToolChoice:
         return ToolChoice(parallel=parallel)
     mode = tools_pb2.ToolChoice.Mode.Name(wire.tool_choice.mode)
     return ToolChoice(mode, wire.tool_choice.function or None, parallel)
-
-
-def usage(domain: Usage) -> generation_pb2.Usage:
-    """Returns the Usage message."""
-    return generation_pb2.Usage(
-        prompt_tokens=domain.prompt_tokens,
-        completion_tokens=domain.completion_tokens,
-        total_tokens=domain.prompt_tokens + domain.completion_tokens,
-        cached_tokens=domain.cached_tokens,
-    )
-
-
-def logprobs(domain: Logprobs) -> generation_pb2.Logprobs | None:
-    """Returns the Logprobs message; None if there are no entries."""
-    return generation_pb2.Logprobs(tokens=[_token_logprob(entry) for entry in domain]) if domain else None
-
-
-def _token_logprob(entry: TokenLogprob) -> generation_pb2.TokenLogprob:
-    return generation_pb2.TokenLogprob(
-        token_id=entry.token_id,
-        token=entry.token_bytes.decode("utf-8", "replace"),
-        token_bytes=entry.token_bytes,
-        logprob=entry.logprob,
-        top_logprobs=[
-            generation_pb2.TopLogprob(
-                token_id=top.token_id,
-                token=top.token_bytes.decode("utf-8", "replace"),
-                token_bytes=top.token_bytes,
-                logprob=top.logprob,
-            )
-            for top in entry.top_logprobs
-        ],
-    )
-
-
-def progress(domain: Progress) -> generation_pb2.Progress:
-    """Returns the Progress message, with the counts that apply to its stage."""
-    # The contract has no DECODE stage: a request that decodes without text to send reports a complete prefill.
-    stage = Stage.PREFILL if domain.stage is Stage.DECODE else domain.stage
-    message = generation_pb2.Progress(stage=stage.value)
-    if stage is Stage.QUEUED:
-        message.requests_ahead = domain.requests_ahead
-    if stage is Stage.PREFILL:
-        message.prompt_tokens, message.computed_tokens = domain.prompt_tokens, domain.computed_tokens
-    return message
-
-
-def model(status: ModelStatus) -> models_pb2.Model:
-    """Returns the Model message of a status."""
-    return models_pb2.Model(
-        id=status.id,
-        state=status.state.value,
-        reason=status.reason,
-        progress=models_pb2.LoadProgress(**status.progress._asdict()) if status.progress else None,
-        reference=status.source,
-        info=models_pb2.ModelInfo(**status.info._asdict(), memory_bytes=status.memory) if status.info else None,
-    )
