@@ -1,4 +1,4 @@
-"""Where Envoy finds the service: `host:port`, as people write it."""
+"""Parses upstream addresses of the form `host:port`."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -10,23 +10,27 @@ _PORTS = range(1, 65536)
 
 
 class UpstreamError(ValueError):
-    """What was given is no address of a service."""
+    """An upstream address is invalid."""
 
 
 class Upstream(NamedTuple):
-    """The gRPC address of one replica, or a name that stands for several."""
+    """gRPC address of one replica, or a DNS name of several."""
 
     host: str
     port: int
 
     @property
     def is_name(self) -> bool:
-        """Whether the host must be resolved."""
+        """Whether the host is a name rather than an IP address."""
         return not is_ip(self.host)
 
 
 def parse_upstreams(texts: Sequence[str]) -> tuple[Upstream, ...]:
-    """Returns the addresses. Raises UpstreamError, with a sentence for each that is none and each that is repeated."""
+    """Returns the addresses.
+
+    Raises:
+        UpstreamError: An address is invalid or given twice; the text lists all problems.
+    """
     problems, upstreams = [], list[Upstream]()
     for text in texts:
         try:

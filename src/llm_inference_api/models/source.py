@@ -101,7 +101,7 @@ class Sources:
                         raise ModelFailedError(reason)
                     case ConversionCrashed(traceback):
                         logger.error("making a GGUF file of %s failed: %s", job.checkpoint.name, traceback)
-                        raise ModelFailedError("the checkpoint could not be converted; the service's log says why")
+                        raise ModelFailedError("the checkpoint could not be converted; see the service's log")
                     case Exited(how):
                         problem = f"the process that converted the checkpoint ended ({how})"
                         raise UnavailableError("CONVERSION_DIED", problem, 10.0)
