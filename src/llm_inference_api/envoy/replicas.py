@@ -63,7 +63,7 @@ def front_bootstrap(front: Sidecar, *, affinity: bool) -> str:
 def _of_many(route: Json) -> Json:
     """Returns the route, changed if it is meaningful for a single process only."""
     if route["name"] == "metrics":
-        text = "metrics are per replica, at its LLM_METRICS_PORT"
+        text = "each replica serves its own metrics, at its LLM_METRICS_PORT"
         return {key: route[key] for key in ("name", "match")} | {
             "direct_response": {"status": 404, "body": {"inline_string": text}}
         }
