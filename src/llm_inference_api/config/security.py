@@ -94,7 +94,7 @@ class SecuritySettings(BaseSettings):
         paths = {CERTIFICATE: self.tls_cert_path, KEY: self.tls_key_path, CLIENT_CA: self.tls_client_ca_path}
         if self.ssl_enabled:
             missing = [name for name in (CERTIFICATE, KEY) if paths[name] is None]
-            yield from (f"{name}: it is needed where SERVER_SSL_ENABLED is true" for name in missing)
+            yield from (f"{name}: required if SERVER_SSL_ENABLED is true" for name in missing)
         elif "ssl_enabled" not in self.model_fields_set:
             # A named certificate shows that the operator expects TLS.
             given = [name for name, path in paths.items() if path is not None]
@@ -105,7 +105,7 @@ class SecuritySettings(BaseSettings):
     def _key_problems(self) -> Iterator[str]:
         if os.environ.get(API_KEYS) == "":
             # An unfilled secret must not disable authentication.
-            yield f"{API_KEYS}: it is empty; unset it to ask for no key"
+            yield f"{API_KEYS}: it is empty; unset it to disable authentication"
         text = self.api_keys.get_secret_value() if self.api_keys else None
         for source in ((text, None), (None, self.api_keys_file if self.uses_files else None)):
             try:
@@ -119,11 +119,11 @@ class SecuritySettings(BaseSettings):
         if len(bytes(self.grpc_socket.absolute())) > _LONGEST_SOCKET_PATH:
             yield f"LLM_GRPC_SOCKET: its absolute path has more than {_LONGEST_SOCKET_PATH} bytes; choose a shorter one"
         if self.uses_files and not self.grpc_socket.absolute().parent.is_dir():
-            yield f"LLM_GRPC_SOCKET: {self.grpc_socket.absolute().parent} is no directory"
+            yield f"LLM_GRPC_SOCKET: {self.grpc_socket.absolute().parent} is not a directory"
 
 
 def origin_problems(origins: tuple[str, ...]) -> Iterator[str]:
     """Yields one message per item that is not a valid origin."""
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
-            yield f"CORS_ALLOWED_ORIGINS: {origin!r} is no origin; write https://host, with :port if need be, or *"
+            yield f"CORS_ALLOWED_ORIGINS: {origin!r} is not an origin; write https://host, optionally with :port, or *"

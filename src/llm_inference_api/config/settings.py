@@ -239,18 +239,18 @@ class Settings(SecuritySettings, TelemetrySettings):
         if self.default_max_tokens > self.max_tokens_limit:
             yield f"LLM_DEFAULT_MAX_TOKENS: {self.default_max_tokens} exceeds LLM_MAX_TOKENS_LIMIT"
         if self.port == self.grpc_port:
-            yield f"LLM_GRPC_PORT: {self.grpc_port} is LLM_INFERENCE_PORT too; they must differ"
+            yield f"LLM_GRPC_PORT: {self.grpc_port} equals LLM_INFERENCE_PORT; the ports must differ"
         if self.health_port in (self.port, self.grpc_port):
-            yield f"LLM_HEALTH_PORT: {self.health_port} is another of the service's ports too; they must differ"
+            yield f"LLM_HEALTH_PORT: {self.health_port} equals another port of the service; the ports must differ"
         if self.metrics_port is not None and self.metrics_port in (self.port, self.grpc_port, self.health_port):
-            yield f"LLM_METRICS_PORT: {self.metrics_port} is another port of the service too; they must differ"
+            yield f"LLM_METRICS_PORT: {self.metrics_port} equals another port of the service; the ports must differ"
         unknown = sorted(set(self.preload_models or ()) - {model.id for model in self.models})
         if unknown:
             yield f"LLM_PRELOAD_MODELS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
 
     def _quantisation_problems(self) -> Iterator[str]:
         if self.enable_isq and self.isq_type is None:
-            yield "LLM_ISQ_TYPE: it is needed where LLM_ENABLE_ISQ is true; Q4_K_M is a usual choice"
+            yield "LLM_ISQ_TYPE: required if LLM_ENABLE_ISQ is true; Q4_K_M is a usual choice"
         if self.isq_type is not None and self.isq_type.upper() not in QUANTISATION_TYPES:
             yield f"LLM_ISQ_TYPE: it must be one of {', '.join(QUANTISATION_TYPES)} (it is {self.isq_type!r})"
 
@@ -263,7 +263,7 @@ class Settings(SecuritySettings, TelemetrySettings):
         elif "@" in address.netloc:
             yield "HF_ENDPOINT: it must not hold a password; set HF_TOKEN instead"
         elif self.hf_token is not None and address.scheme == "http" and not is_loopback(address.hostname):
-            yield "HF_ENDPOINT: it must start with https://, or HF_TOKEN would cross the network for all to read"
+            yield "HF_ENDPOINT: it must start with https://, or HF_TOKEN would be sent in clear text"
 
     @property
     def hub_environment(self) -> dict[str, str]:

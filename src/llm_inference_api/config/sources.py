@@ -56,7 +56,7 @@ def find(environment: Mapping[str, str], variables: AbstractSet[str], path: Path
     keys = _from_file(document, name, problems) | _from_environment(environment, problems)
     found = {key: Found(value, name) for key, value in document.items() if key in variables}
     unknown = sorted(document.keys() - found.keys() - _SECTIONS)
-    problems += [f"{name}: {key} is no setting" for key in unknown]
+    problems += [f"{name}: {key} is not a setting" for key in unknown]
     if problems:
         raise ValueError("\n".join(problems))
     return found | _translated(keys)
@@ -74,7 +74,7 @@ def _read(path: Path | None) -> tuple[dict[str, object], str]:
         raise ValueError(f"{file} cannot be read: {error}") from error
     is_ours = isinstance(document, dict) and (path is not None or bool(_SECTIONS & document.keys()))
     if not is_ours and path is not None:
-        raise ValueError(f"{path} is no JSON object")
+        raise ValueError(f"{path} is not a JSON object")
     # Without a path, any other program's config.json is ignored, such as that of a model's directory.
     return (document if is_ours else {}), str(file)
 
@@ -84,11 +84,11 @@ def _from_file(document: Mapping[str, object], name: str, problems: list[str]) -
     for section in sorted(_SECTIONS & document.keys()):
         values = document[section]
         if not isinstance(values, dict):
-            problems.append(f"{name}: {section} is no JSON object")
+            problems.append(f"{name}: {section} is not a JSON object")
             continue
         for key, value in values.items():
             if (section, key) not in KEYS:
-                problems.append(f"{name}: {section}.{key} is no setting")
+                problems.append(f"{name}: {section}.{key} is not a setting")
             elif value is not None:
                 found[section, key] = Found(value, f"{name}: {section}.{key}")
     return found
@@ -102,7 +102,7 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
             if (section, key) in KEYS:
                 found[section, key] = Found(value, variable)
             else:
-                problems.append(f"{variable}: is no setting")
+                problems.append(f"{variable}: is not a setting")
     return found
 
 

@@ -23,7 +23,7 @@ class TelemetrySettings(BaseSettings):
         min_length=1,
     )
     log_format: Literal["json", "pretty"] | None = _variable(
-        "LOG_FORMAT", None, "`json`, or `pretty` for people. Unset: `pretty` on a terminal, else `json`."
+        "LOG_FORMAT", None, "`json`, or `pretty` for human-readable lines. Unset: `pretty` on a terminal, else `json`."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _variable(
         "LOG_LEVEL", "INFO", "Minimum level of log lines."
@@ -65,7 +65,7 @@ class TelemetrySettings(BaseSettings):
         elif "@" in address.netloc:
             yield "OTEL_EXPORTER_OTLP_ENDPOINT: it must not hold a password; set OTEL_EXPORTER_OTLP_HEADERS instead"
         elif address.path.strip("/") and self.otlp_protocol == "grpc":
-            yield "OTEL_EXPORTER_OTLP_ENDPOINT: it must have no path where OTEL_EXPORTER_OTLP_PROTOCOL is grpc"
+            yield "OTEL_EXPORTER_OTLP_ENDPOINT: it must have no path if OTEL_EXPORTER_OTLP_PROTOCOL is grpc"
         try:
             parse_headers(self.otlp_headers.get_secret_value() if self.otlp_headers else "")
         except ValueError as error:

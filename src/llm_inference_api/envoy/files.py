@@ -37,9 +37,9 @@ def upstream_of(settings: Settings, addresses: Sequence[str], authority: str | N
 def _upstream_tls(settings: Settings, hosts: set[str], authority: str | None) -> UpstreamTls:
     better = "or set LLM_GRPC_SOCKET, and --upstream to unix: and its path"
     if settings.tls_client_ca_path is not None:
-        raise ValueError(f"--upstream: Envoy has no client certificate to show to a gRPC port that wants one; {better}")
+        raise ValueError(f"--upstream: the gRPC port requires a client certificate, which Envoy lacks; {better}")
     if authority is None:
-        raise ValueError(f"--upstream-ca: it is needed, as the gRPC port speaks TLS; {better}")
+        raise ValueError(f"--upstream-ca: required, as the gRPC port uses TLS; {better}")
     return UpstreamTls(authority, tuple(sorted(hosts)))
 
 

@@ -48,9 +48,9 @@ def parse_upstreams(texts: Sequence[str]) -> tuple[Upstream, ...]:
 
 def _parse(text: str) -> Upstream:
     if text.startswith("unix:"):
-        raise UpstreamError(f"{text!r} is one service's socket; replicas are host:port each")
+        raise UpstreamError(f"{text!r} is a socket of one service; replicas must each be host:port")
     if "://" in text:
-        raise UpstreamError(f"{text!r} is a URL; leave out {text.partition('://')[0]}://, such as host:50051")
+        raise UpstreamError(f"{text!r} is a URL; write host:port without {text.partition('://')[0]}://")
     host, colon, port = text.rpartition(":")
     if not colon or not host:
         raise UpstreamError(f"{text!r} has no port; write host:port, such as {host or text or 'host'}:50051")
@@ -66,7 +66,7 @@ def _host(host: str, text: str) -> str:
         except ValueError as error:
             raise UpstreamError(f"{text!r} has no IPv6 address between its brackets") from error
     if ":" in host:
-        raise UpstreamError(f"{text!r} is ambiguous; an IPv6 address stands in brackets: [{host}]:50051")
+        raise UpstreamError(f"{text!r} is ambiguous; put an IPv6 address in brackets: [{host}]:50051")
     labels = host.removesuffix(".").split(".")
     if not all(label.isascii() and label.replace("-", "").replace("_", "").isalnum() for label in labels):
         raise UpstreamError(f"{text!r} has {host!r}, which is neither an address nor a host name")

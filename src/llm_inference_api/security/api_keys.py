@@ -89,7 +89,7 @@ def _read(file: Path) -> tuple[_Key, ...]:
     except OSError as error:
         raise ValueError(f"{FILE_VARIABLE}: {file} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"{FILE_VARIABLE}: {file} is no text in UTF-8") from error
+        raise ValueError(f"{FILE_VARIABLE}: {file} is not UTF-8 text") from error
     entries = ((number, line) for number, line in lines if line.strip() and not line.lstrip().startswith("#"))
     return _parse(entries, f"{FILE_VARIABLE}: line")
 
@@ -103,7 +103,7 @@ def _parse(entries: Iterable[tuple[int, str]], place: str) -> tuple[_Key, ...]:
             problems.append(f"{place} {number} {problem}")
         keys.append(_Key(name or f"key-{number}", _digest(key), len(key) < _SHORTEST_SAFE_KEY))
     if not keys:
-        problems.append(f"{place.partition(':')[0]}: it holds no key; unset it to let everybody in")
+        problems.append(f"{place.partition(':')[0]}: it has no key; unset it to disable authentication")
     if problems:
         raise ValueError("\n".join(problems))
     return tuple(keys)
