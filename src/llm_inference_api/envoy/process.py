@@ -51,7 +51,7 @@ class EnvoyProcess:
         self._directory = tempfile.TemporaryDirectory(prefix="llm-inference-api-")
         self._process: Process | None = None
         self._log: asyncio.Task[None] | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
 
     @property
     def socket(self) -> Path:
@@ -67,7 +67,7 @@ class EnvoyProcess:
         settings = self._settings
         check_port(settings.hostname, settings.port)
         sidecar = Sidecar(
-            listen=_numeric(settings.hostname),
+            listen=_resolve(settings.hostname),
             port=settings.port,
             upstream_socket=str(self.socket),
             tls=self._tls(certificates) if certificates else None,
@@ -79,8 +79,8 @@ class EnvoyProcess:
         path = Path(self._directory.name) / "bootstrap.json"
         path.write_text(bootstrap(sidecar))
         arguments = ("-c", str(path), "--use-dynamic-base-id", "--log-format", "%l\t%v", *_LOG_LEVELS)
-        await self._listening(await self._launch(*arguments))
-        self._keeper = asyncio.create_task(self._keep(*arguments))
+        await self._wait_until_listening(await self._launch(*arguments))
+        self._supervisor = asyncio.create_task(self._supervise(*arguments))
 
     async def _launch(self, *arguments: str) -> Process:
         process = await asyncio.create_subprocess_exec(
@@ -90,7 +90,7 @@ class EnvoyProcess:
         self._log = asyncio.create_task(self._relay_log(process))
         return process
 
-    async def _keep(self, *arguments: str) -> None:
+    async def _supervise(self, *arguments: str) -> None:
         """Restarts Envoy whenever it exits, until cancelled."""
         while self._process is not None:
             code = await self._process.wait()
@@ -114,8 +114,8 @@ class EnvoyProcess:
 
     async def stop(self) -> None:
         """Stops Envoy and waits for its exit."""
-        if self._keeper is not None:
-            self._keeper.cancel()
+        if self._supervisor is not None:
+            self._supervisor.cancel()
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
             try:
@@ -127,7 +127,7 @@ class EnvoyProcess:
             await self._log
         self._directory.cleanup()
 
-    async def _listening(self, process: Process) -> None:
+    async def _wait_until_listening(self, process: Process) -> None:
         address = (_loopback(self._settings.hostname), self._settings.port)
         try:
             async with asyncio.timeout(_START_TIME):
@@ -171,11 +171,11 @@ async def _accepts(host: str, port: int) -> bool:
     return False
 
 
-def _numeric(hostname: str) -> str:
+def _resolve(hostname: str) -> str:
     return str(socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)[0][4][0])
 
 
 def _loopback(hostname: str) -> str:
     """Returns the local address to connect to for a server that listens on `hostname`."""
-    address = _numeric(hostname)
+    address = _resolve(hostname)
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)

@@ -57,8 +57,8 @@ class Room:
         """
         if size > self.bytes:
             raise ModelFailedError(
-                f"the model needs {_shown(size)} of memory with its cache, and the budget (LLM_MEMORY_BUDGET) is "
-                f"{_shown(self.bytes)}; use a smaller model, LLM_CONTEXT_LENGTH or LLM_KV_CACHE_TOKENS"
+                f"the model needs {_gib(size)} of memory with its cache, and the budget (LLM_MEMORY_BUDGET) is "
+                f"{_gib(self.bytes)}; use a smaller model, LLM_CONTEXT_LENGTH or LLM_KV_CACHE_TOKENS"
             )
         try:
             async with asyncio.timeout(self.patience), self._turn:
@@ -104,5 +104,5 @@ def _machine_memory() -> int:
     raise OSError("/proc/meminfo has no MemTotal")
 
 
-def _shown(size: int) -> str:
+def _gib(size: int) -> str:
     return f"{size / (1 << 30):.2f} GiB"

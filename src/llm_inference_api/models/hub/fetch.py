@@ -61,7 +61,7 @@ async def fetch(origin: HubOrigin, options: HubOptions, on_progress: Callable[[i
             return await _follow(messages, name, options.stall_timeout, on_progress)
     except TimeoutError:
         problem = f"the download of {name} did not end within LLM_DOWNLOAD_TIMEOUT ({options.timeout:g} s)"
-        raise _given_up("DOWNLOAD_TIMEOUT", problem) from None
+        raise _stopped("DOWNLOAD_TIMEOUT", problem) from None
 
 
 async def _follow(
@@ -83,7 +83,7 @@ async def _follow(
                 logger.error("the download of %s failed unexpectedly: %s", name, traceback)
                 raise HubError("DOWNLOAD_FAILED", f"the download of {name} failed; see the service's log")
             case Exited(how):
-                raise _given_up("DOWNLOAD_DIED", f"the download process of {name} was ended from outside ({how})")
+                raise _stopped("DOWNLOAD_DIED", f"the download process of {name} was ended from outside ({how})")
 
 
 async def _next(messages: Messages, name: str, stall_timeout: float) -> Message | Exited:
@@ -93,8 +93,8 @@ async def _next(messages: Messages, name: str, stall_timeout: float) -> Message 
             return message
     except TimeoutError:
         problem = f"the download of {name} got no data within LLM_DOWNLOAD_STALL_TIMEOUT ({stall_timeout:g} s)"
-        raise _given_up("DOWNLOAD_STALLED", problem) from None
+        raise _stopped("DOWNLOAD_STALLED", problem) from None
 
 
-def _given_up(reason: str, problem: str) -> UnavailableError:
+def _stopped(reason: str, problem: str) -> UnavailableError:
     return UnavailableError(reason, f"{problem}; partial files are kept, try again", _RETRY_AFTER)
