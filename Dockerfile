@@ -1,16 +1,16 @@
 # syntax=docker/dockerfile:1
 # Targets:
-#   cpu    the service, for any x86-64 or arm64 processor: llama.cpp picks its code at run time (the default)
-#   cuda   the same with NVIDIA GPUs; without one it computes on the processor
+#   cpu    the service for any x86-64 or arm64 CPU; llama.cpp selects its CPU variant at run time (the default)
+#   cuda   the same with support for NVIDIA GPUs; falls back to the CPU
 #   envoy  the sidecar: the official Envoy with our bootstrap
-# The service's images hold the demo model and no other. They run as user 10001 and write below /cache and /tmp only.
+# The service's images contain the demo model only. They run as user 10001 and write to /cache and /tmp only.
 
 ARG DEBIAN_IMAGE=debian:trixie-slim
 ARG CUDA_VERSION=12.9.1
 ARG CUDA_SYSTEM=ubuntu24.04
 ARG ENVOY_IMAGE=envoyproxy/envoy:distroless-v1.40.0
 
-# What the service needs of the system: Python, and what its compiled parts are linked with.
+# Run-time system packages: Python, and shared libraries of compiled dependencies.
 FROM ${DEBIAN_IMAGE} AS system-cpu
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libgomp1 libstdc++6 python3 tini \
@@ -31,7 +31,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
-# The wheel of llama.cpp takes long, so it depends on llama-cpp-python's version and on how it is built, and on no more.
+# llama.cpp takes long to compile; this stage limits its cache key to llama-cpp-python's version and the build script.
 FROM compiler-cpu AS llama-version
 COPY pyproject.toml /project/
 RUN grep llama-cpp-python== /project/pyproject.toml > /pyproject.toml
@@ -50,7 +50,7 @@ COPY tools/llama_build/amx_config.h tools/llama_build/
 COPY --from=llama-version /pyproject.toml ./
 RUN tools/cpu_variants/build_wheel.sh /wheels -DGGML_CUDA=ON
 
-# The service with all that it imports, in one directory.
+# The service and its Python dependencies, in one directory.
 FROM compiler-cpu AS installed-cpu
 WORKDIR /build
 COPY --from=llama-cpu /wheels /wheels
@@ -72,7 +72,7 @@ RUN python3 -m venv /opt/llm-inference-api \
     && /opt/llm-inference-api/bin/pip uninstall -y pip
 
 FROM ${ENVOY_IMAGE} AS envoy
-# As in a pod: the service listens on the socket /run/llm-inference-api/grpc.sock.
+# Bootstrap of a pod's sidecar: the service listens on /run/llm-inference-api/grpc.sock.
 COPY deploy/kubernetes/base/envoy /etc/envoy
 USER 10001:10001
 EXPOSE 8091
@@ -112,7 +112,7 @@ LABEL org.opencontainers.image.title="llm-inference-api" \
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /cache service \
     && install -d -o 10001 -g 10001 /cache /models
 COPY --from=installed-cpu /opt/llm-inference-api /opt/llm-inference-api
-# NumPy's OpenBLAS asks for AVX while it looks for the best code of its own, of which we use nothing that counts.
+# OPENBLAS_CORETYPE: the CPU detection of NumPy's OpenBLAS requires AVX; its speed does not matter here.
 ENV PATH=/opt/llm-inference-api/bin:$PATH \
     HOME=/cache HF_HOME=/cache/huggingface LLM_CACHE_PATH=/cache/models LLM_MODEL_PATH=/models \
     OPENBLAS_CORETYPE=Nehalem PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1

@@ -1,19 +1,19 @@
-# `make run` and `make test` install what they need into .venv. Needed beforehand: Python 3.11+, a C++ compiler, make.
+# `make run` and `make test` install their dependencies into .venv. Prerequisites: Python 3.11+, a C++ compiler, make.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# llama.cpp is compiled once for each set of options, and kept outside the checkout.
+# llama.cpp wheels are compiled once per set of options and cached outside the checkout.
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/llm-inference-api
 LLAMA_VERSION := $(shell sed -n 's/.*"llama-cpp-python==\([0-9.]*\)".*/\1/p' pyproject.toml)
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF
-# GCC 12 breaks llama.cpp's AMX kernels without it.
+# Works around GCC 12, which miscompiles llama.cpp's AMX kernels.
 AMX_CONFIG := tools/llama_build/amx_config.h
 WHEELS := $(CACHE)/wheels/$(LLAMA_VERSION)-$(shell (echo "$(CMAKE_ARGS) $$($(PYTHON) -V) $$(uname -m)"; cat $(AMX_CONFIG)) | cksum | cut -d' ' -f1)
 LLAMA_INSTALLED := $(VENV)/.llama-$(notdir $(WHEELS))
 CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 
-# The contract as it was released last; buf.yaml says when it is renewed.
+# The contract of the last release; see buf.yaml.
 RELEASED_CONTRACT = $(wildcard proto/released/*.binpb)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
@@ -22,10 +22,10 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 help:
 	@echo "make run       serve the demo model: REST on 8091, gRPC on 50051"
 	@echo "make test      lint, type check and test"
-	@echo "make fuzz      send thousands of requests that the OpenAPI document allows or forbids; some minutes"
-	@echo "make generate  write the stubs and the Envoy bootstrap again after a change of proto/"
-	@echo "make released-contract  when a version is released: keep its contract, which later ones are compared with"
-	@echo "make cpu-variants  compile llama.cpp as the container image has it, and try it on emulated processors"
+	@echo "make fuzz      send thousands of valid and invalid requests generated from the OpenAPI document; takes minutes"
+	@echo "make generate  regenerate stubs, OpenAPI document, Envoy bootstraps and docs/settings.md"
+	@echo "make released-contract  at a release: store its contract, which buf breaking compares later ones with"
+	@echo "make cpu-variants  compile llama.cpp as in the container image, and test it on emulated processors"
 
 run: $(VENV)/.installed
 	@exec $(BIN)/llm-inference-api serve
@@ -59,7 +59,7 @@ clean:
 	rm -rf $(VENV)
 
 $(WHEELS)/.built:
-	@echo "compiling llama.cpp once; this takes some minutes"
+	@echo "compiling llama.cpp; this takes a few minutes, once"
 	@mkdir -p $(WHEELS)
 	$(PYTHON) -m venv $(WHEELS)/.venv
 	CXXFLAGS="$(CXXFLAGS) -include $(CURDIR)/$(AMX_CONFIG)" $(WHEELS)/.venv/bin/pip wheel -q --no-cache-dir --no-deps -w $(WHEELS) "llama-cpp-python==$(LLAMA_VERSION)" \

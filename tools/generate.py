@@ -1,6 +1,6 @@
-"""Writes what is generated from the protos and the code: stubs, descriptor set, OpenAPI, Envoy's bootstrap, settings.
+"""Generates stubs, descriptor set, OpenAPI document, Envoy bootstraps and settings page from the protos and the code.
 
-Run as `python -m tools.generate [DIRECTORY]`; the directory holds the project, or a copy to compare with.
+Usage: `python -m tools.generate [DIRECTORY]`; the output directory defaults to the project.
 """
 
 import os
@@ -16,16 +16,16 @@ from grpc_tools import protoc
 PROJECT = Path(__file__).resolve().parent.parent
 PROTOS = sorted((PROJECT / "proto").rglob("*.proto"))
 SIDECAR_SOCKET = "/run/llm-inference-api/grpc.sock"
-"""Where an Envoy in a container of its own finds the service of the same pod."""
+"""Socket on which a sidecar container reaches the service of its pod."""
 
 
 def generate(target: Path) -> None:
-    """Writes all generated files below the target directory. Raises RuntimeError where a proto is not valid."""
+    """Writes the stubs and the descriptor set below the target directory. Raises RuntimeError if a proto is invalid."""
     generated = target / "generated"
     generated.mkdir(parents=True, exist_ok=True)
     python = [f"--python_out={generated}", f"--pyi_out={generated}", f"--grpc_python_out={generated}"]
     _protoc(*python, *map(str, PROTOS))
-    # Envoy needs the types of error details, which no proto of ours imports.
+    # Envoy needs the types of error details, which our protos do not import.
     descriptor = generated / "llm_inference/v1/descriptor.pb"
     details = PROJECT / "third_party/googleapis/google/rpc/error_details.proto"
     _protoc("--include_imports", f"--descriptor_set_out={descriptor}", *map(str, PROTOS), str(details))
@@ -33,7 +33,7 @@ def generate(target: Path) -> None:
 
 def write_openapi(target: Path) -> None:
     """Writes the OpenAPI document below the target directory."""
-    from tools.openapi.document import text  # It needs the package, which needs the stubs.
+    from tools.openapi.document import text  # Imports the package, which needs the generated stubs.
 
     path = target / "generated/llm_inference/v1/openapi.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def write_openapi(target: Path) -> None:
 
 
 def descriptors() -> bytes:
-    """Returns the descriptor set of all protos and their imports, with source information: comments are part of it."""
+    """Returns the serialised descriptor set of all protos and their imports, with source information (comments)."""
     with tempfile.NamedTemporaryFile() as file:
         _protoc("--include_imports", "--include_source_info", f"--descriptor_set_out={file.name}", *map(str, PROTOS))
         return file.read()
@@ -49,7 +49,7 @@ def descriptors() -> bytes:
 
 def write_envoy_bootstrap(target: Path) -> None:
     """Writes the bootstrap of a sidecar with default settings below the target directory."""
-    from llm_inference_api.envoy import default_bootstrap  # The package needs the stubs, which may not be there yet.
+    from llm_inference_api.envoy import default_bootstrap  # Imports the package, which needs the generated stubs.
 
     path = target / "envoy/bootstrap.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,16 +57,16 @@ def write_envoy_bootstrap(target: Path) -> None:
 
 
 def write_settings(target: Path) -> None:
-    """Writes the page about the settings below the target directory."""
-    from tools.settings_page import write_settings_page  # It needs the package, which needs the stubs.
+    """Writes docs/settings.md below the target directory."""
+    from tools.settings_page import write_settings_page  # Imports the package, which needs the generated stubs.
 
     write_settings_page(target)
 
 
 def write_kubernetes_files(target: Path) -> None:
-    """Writes the files that the manifests hold copies of: two bootstraps and the descriptor set.
+    """Writes the generated files of the Kubernetes manifests: two bootstraps and the descriptor set.
 
-    The bootstraps, of the sidecar and of the fleet's front, are what the command line prints where nothing is set.
+    The bootstraps, of the sidecar and the fleet's front proxy, are the output of `envoy-config` with default settings.
     """
     manifests = target / "deploy/kubernetes"
     sidecar, front = manifests / "base/envoy", manifests / "overlays/fleet"
@@ -80,9 +80,9 @@ def write_kubernetes_files(target: Path) -> None:
 
 def _envoy_config(*arguments: str) -> str:
     command = [sys.executable, "-c", "from llm_inference_api.cli.main import main; main()", "envoy-config", *arguments]
-    # No settings, and the package that this process imports.
+    # An environment without settings; imports the same package as this process.
     variables = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
-    with TemporaryDirectory() as empty:  # No config.json is there.
+    with TemporaryDirectory() as empty:  # A working directory without config.json.
         return subprocess.run(command, env=variables, cwd=empty, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
@@ -90,7 +90,7 @@ def _protoc(*arguments: str) -> None:
     well_known = str(files("grpc_tools") / "_proto")
     include = [f"-I{PROJECT / 'proto'}", f"-I{PROJECT / 'third_party/googleapis'}", f"-I{well_known}"]
     if protoc.main(["protoc", *include, *arguments]) != 0:
-        raise RuntimeError("protoc failed; it says why above")
+        raise RuntimeError("protoc failed; see its output above")
 
 
 if __name__ == "__main__":

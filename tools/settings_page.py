@@ -1,6 +1,6 @@
-"""Renders docs/settings.md: every setting of the service, as the code declares it.
+"""Renders docs/settings.md from the declarations of the settings.
 
-`python -m tools.settings_page [DIRECTORY]` writes the page below the project's directory, or below the given one.
+Usage: `python -m tools.settings_page [DIRECTORY]`; the output directory defaults to the project.
 """
 
 import sys
@@ -49,7 +49,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("traces_sampler", "traces_sampler_arg", "otel_disabled"),
     ),
 }
-"""The page's tables, with their settings by field name."""
+"""Tables of the page: title and field names of the settings."""
 
 _TYPES = {"boolean": "`true`, `false`", "integer": "whole number", "number": "number", "array": "list"}
 _HEAD = """\
@@ -57,23 +57,23 @@ _HEAD = """\
 
 This page is generated from the code by `python -m tools.settings_page`; a test compares the two.
 
-A setting is taken from the first of these places that has it:
+Sources of settings, in order of precedence:
 
 1. the command line: `llm-inference-api serve --help` lists the options
 2. the environment variable; an empty one counts as unset
-3. the `INFRS_…` variable of the replaced service, where the setting has one
+3. the `INFRS_…` variable of the replaced service, if the setting has one
 4. the settings file: `LLM_CONFIG_FILE`, else `config.json` in the working directory if it has a section `server` or
    `model`
 5. the default
 
-`llm-inference-api settings` prints every effective value with the place that it comes from, and checks them all. A
-start with unusable settings prints all problems and ends with exit code 2.
+`llm-inference-api settings` prints every effective value with its source, and validates them all. With invalid
+settings, `serve` prints all problems and exits with code 2.
 
-Truth values may also be written `1`, `yes`, `on` and `0`, `no`, `off`. Lists are comma-separated. Times are seconds.
+Booleans may also be written `1`, `yes`, `on` and `0`, `no`, `off`. Lists are comma-separated. Times are in seconds.
 
 ## The settings file
 
-The file may name any setting by its variable, and has the two sections of the replaced service (infrs):
+The file may contain any setting by its variable, and the two sections of the replaced service (infrs):
 
 ```json
 {"server": {"host": "127.0.0.1", "port": 3000},
@@ -81,19 +81,19 @@ The file may name any setting by its variable, and has the two sections of the r
  "LLM_MAX_CONCURRENT_REQUESTS": 4}
 ```
 
-A key that is no setting is an error. `model.model_id` serves one model, which requests name by this id;
-`model.revision` is the branch, tag or commit of it.
+An unknown key is an error. `model.model_id` is the one model to serve, and its id in requests; `model.revision` is its
+branch, tag or commit.
 """
 _FOOT = """\
-## What is checked between settings
+## Checks across settings
 
 - The REST, gRPC, health and metrics ports differ.
 - `LLM_DEFAULT_MAX_TOKENS` does not exceed `LLM_MAX_TOKENS_LIMIT`.
 - `LLM_PRELOAD_MODELS` names allowed models only.
 - `LLM_ENABLE_ISQ` needs `LLM_ISQ_TYPE`.
-- `SERVER_SSL_ENABLED` needs a certificate and a key. A certificate without `SERVER_SSL_ENABLED` is refused: whoever
-  names one expects encryption.
-- `LLM_API_KEYS` set to nothing is refused: a secret that was not filled in would open the service.
+- `SERVER_SSL_ENABLED` needs a certificate and a key. A certificate without `SERVER_SSL_ENABLED` is refused, since it
+  shows that TLS is expected.
+- An empty `LLM_API_KEYS` is refused: an unfilled secret must not disable authentication.
 - `HF_ENDPOINT` and `OTEL_EXPORTER_OTLP_ENDPOINT` hold no password. With `HF_TOKEN`, `HF_ENDPOINT` is `https://` unless
   it is on this machine. Over `grpc`, `OTEL_EXPORTER_OTLP_ENDPOINT` has no path.
 - The absolute path of `LLM_GRPC_SOCKET` has at most 107 bytes, and its directory exists.
@@ -103,19 +103,19 @@ timeouts, compression and certificates.
 
 ## The command line as a client
 
-`chat`, `generate`, `health` and `models list`, `load`, `unload` ask a running service, and read these variables:
+`chat`, `generate`, `health` and `models list`, `load`, `unload` connect to a running service, and read these variables:
 
 | variable | default | meaning |
 |---|---|---|
-| `LLM_ADDRESS` | `localhost:50051` | The service's gRPC `host:port`, for TLS after `https://`. Option: `--address`. |
+| `LLM_ADDRESS` | `localhost:50051` | The service's gRPC `host:port`, after `https://` for TLS. Option: `--address`. |
 | `LLM_API_KEY` |  | The API key to send. |
-| `LLM_TLS_CA` |  | PEM file of the authority that signed the service's certificate. |
-| `LLM_TLS_CERT`, `LLM_TLS_KEY` |  | PEM files of the client's own certificate and its key (mTLS). |
+| `LLM_TLS_CA` |  | PEM file of the CA of the service's certificate. |
+| `LLM_TLS_CERT`, `LLM_TLS_KEY` |  | PEM files of the client certificate and its key (mTLS). |
 """
 
 
 def text() -> str:
-    """Returns the page. Raises ValueError where a setting is in no table, or in several."""
+    """Returns the page in Markdown. Raises ValueError unless each setting is in exactly one table."""
     listed = [name for names in SECTIONS.values() for name in names]
     if wrong := set(Settings.model_fields) ^ set(listed) or {name for name in listed if listed.count(name) > 1}:
         raise ValueError(f"SECTIONS must name each setting once: {', '.join(sorted(wrong))}")
@@ -150,10 +150,10 @@ def _default(schema: Schema) -> str:
 
 
 def _values(name: str, schema: Schema) -> str:
-    """Returns what the setting may be: its range, its words, or its kind."""
+    """Returns the allowed values of a setting: its range, its choices, or its type."""
     schema = schema.get("anyOf", [schema])[0]
-    if words := QUANTISATION_TYPES if name == "isq_type" else schema.get("enum"):
-        return ", ".join(f"`{word}`" for word in words)
+    if choices := QUANTISATION_TYPES if name == "isq_type" else schema.get("enum"):
+        return ", ".join(f"`{choice}`" for choice in choices)
     if name == "memory_budget":
         return "bytes, with a unit"
     return _range(schema) or _TYPES.get(schema["type"]) or ("path" if schema.get("format") == "path" else "text")
@@ -169,7 +169,7 @@ def _range(schema: Schema) -> str:
 
 
 def _also(name: str) -> str:
-    """Returns the other places that may hold the setting."""
+    """Returns the other names of the setting: options, variables and keys of the settings file."""
     return ", ".join(f"`{place}`" for place in (*_options(name), *_other_variables(name), *_keys(variable_of(name))))
 
 

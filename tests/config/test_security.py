@@ -31,7 +31,7 @@ def problems(environment: pytest.MonkeyPatch, *, uses_files: bool = True, **vari
 def test_tls_needs_certificate_and_key(environment: pytest.MonkeyPatch) -> None:
     """The switch alone encrypts nothing."""
     assert problems(environment, SERVER_SSL_ENABLED="true") == [
-        f"{name}: it is needed where SERVER_SSL_ENABLED is true" for name in (CERTIFICATE, KEY)
+        f"{name}: required if SERVER_SSL_ENABLED is true" for name in (CERTIFICATE, KEY)
     ]
 
 
@@ -63,7 +63,7 @@ def test_key_is_never_shown(environment: pytest.MonkeyPatch) -> None:
 def test_origin_that_no_page_has_is_refused(environment: pytest.MonkeyPatch, origin: str) -> None:
     """A browser compares origins as texts; one with a path would allow nobody, unseen."""
     (found,) = problems(environment, CORS_ALLOWED_ORIGINS=f"https://good.example:8443,{origin}")
-    assert found.startswith(f"CORS_ALLOWED_ORIGINS: '{origin}' is no origin")
+    assert found.startswith(f"CORS_ALLOWED_ORIGINS: '{origin}' is not an origin")
 
 
 def test_health_port_is_another_one(environment: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ def test_wrong_configuration_stops_the_start_with_all_errors(tmp_path: Path) -> 
         f"TLS_CLIENT_CA_PATH: {tmp_path / 'missing'} cannot be read",
         "LLM_API_KEYS: key 1 must be",
         "LLM_API_KEYS_FILE: line 2 must be",
-        "CORS_ALLOWED_ORIGINS: 'example.com' is no origin",
+        "CORS_ALLOWED_ORIGINS: 'example.com' is not an origin",
     ):
         assert expected in done.stderr
     assert "good-key" not in done.stderr

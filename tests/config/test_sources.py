@@ -97,10 +97,10 @@ def test_all_that_means_nothing_is_said(environment: pytest.MonkeyPatch) -> None
     write({"server": {"prt": 1}, "model": 3, "extra": 1})
     environment.setenv("INFRS_SERVER__PRT", "1")
     assert problems().splitlines() == [
-        "config.json: model is no JSON object",
-        "config.json: server.prt is no setting",
-        "INFRS_SERVER__PRT: is no setting",
-        "config.json: extra is no setting",
+        "config.json: model is not a JSON object",
+        "config.json: server.prt is not a setting",
+        "INFRS_SERVER__PRT: is not a setting",
+        "config.json: extra is not a setting",
     ]
 
 

@@ -32,7 +32,7 @@ def test_header_has_the_scalars(tiny_model: Path) -> None:
 @pytest.mark.parametrize("name", ["empty", "garbage"])
 def test_file_without_a_header_is_refused(model_directory: Path, name: str) -> None:
     """What is no GGUF file is an error."""
-    with pytest.raises(ModelFailedError, match="no GGUF file"):
+    with pytest.raises(ModelFailedError, match="not a GGUF file"):
         read_header(model_directory / f"{name}.gguf")
 
 

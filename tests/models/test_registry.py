@@ -176,10 +176,10 @@ async def test_failed_load_backs_off(model_directory: Path) -> None:
     async with registry("garbage.gguf", model_directory, recorder) as models:
         model = models.get("garbage.gguf")
         for _ in range(4):
-            with pytest.raises(ModelFailedError, match="is no GGUF file"):
+            with pytest.raises(ModelFailedError, match="is not a GGUF file"):
                 await model.load()
     assert recorder.states.count(State.LOADING) == 2
-    assert "is no GGUF file" in model.status.reason
+    assert "is not a GGUF file" in model.status.reason
 
 
 async def cut_off(model: ServedModel, pid: int | None) -> None:

@@ -88,7 +88,7 @@ def test_certificate_of_an_unknown_kind_is_refused(authority: Authority, tmp_pat
     strange.write_text(SECP160R1)
     (first, *_) = problems(strange, authority.server().key)
     assert first[0] == CERTIFICATE
-    assert "no known kind" in first[1]
+    assert "an unsupported type" in first[1]
 
 
 SECP160R1 = """-----BEGIN CERTIFICATE-----

@@ -1,4 +1,4 @@
-"""The contract as its descriptors say it, with the comments of the protos."""
+"""Reads the contract from its descriptor set, including the protos' comments."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from google.protobuf.descriptor_pb2 import (
 PACKAGE = "llm_inference.v1"
 _PACKAGES = (PACKAGE, "llm_inference.web.v1", "google.rpc")
 
-# Field numbers of descriptor.proto, of which a comment's path consists.
+# Field numbers of descriptor.proto, which make up SourceCodeInfo.Location.path.
 _MESSAGES, _ENUMS, _SERVICES = 4, 5, 6
 _FIELDS, _NESTED, _NESTED_ENUMS, _ONEOFS = 2, 3, 4, 8
 _METHODS, _VALUES = 2, 2
 
 
 class Method(NamedTuple):
-    """An RPC that REST callers reach."""
+    """An RPC with an HTTP binding (google.api.http)."""
 
     service: str
     descriptor: MethodDescriptorProto
@@ -36,7 +36,7 @@ class Method(NamedTuple):
 
 @dataclass(slots=True)
 class Contract:
-    """Messages, enums and methods by their names, and the comment of each element."""
+    """Messages and enums by full name, methods in order, and the comment of each element."""
 
     messages: dict[str, DescriptorProto] = field(default_factory=dict)
     enums: dict[str, EnumDescriptorProto] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Contract:
 
 
 def read_contract(descriptors: bytes) -> Contract:
-    """Returns the contract of a descriptor set that was written with source information."""
+    """Returns the contract of a serialised descriptor set with source information."""
     contract = Contract()
     for file in FileDescriptorSet.FromString(descriptors).file:
         if file.package in _PACKAGES:

@@ -1,4 +1,4 @@
-"""The document as a whole."""
+"""Assembles the OpenAPI document."""
 
 import json
 from typing import Any
@@ -12,25 +12,25 @@ from tools.openapi.schemas import STATUS, Schemas
 Json = dict[str, Any]
 
 _DESCRIPTION = """\
-Language models on your own machine: typed JSON below `/api`, the same for OpenAI's clients below `/v1`.
+Local inference of language models: typed JSON below `/api`, an OpenAI-compatible API below `/v1`.
 
-Streams are server-sent events (`text/event-stream`). A stream that breaks after it began ends with an event that
-carries only `error`; one that ends with neither a finish reason nor an `error` was cut on the way.
+Streams are server-sent events (`text/event-stream`). A stream that fails after its start ends with an event that has
+`error` only; one that ends with neither a finish reason nor an `error` was cut by a lost connection.
 
-Fields of `/api` that are not known are not seen; unknown query parameters, and unknown fields of `/v1`, are refused.
-Sizes are limits in characters here and in bytes of UTF-8 in the service. `max_tokens` and `n` have further limits,
-which are settings of the service (`LLM_MAX_TOKENS_LIMIT`, `LLM_MAX_CONCURRENT_REQUESTS`). `/api` reads JSON as
-protobuf does: null is as if left out, and a number may be written as text.
+Unknown fields of `/api` are ignored; unknown query parameters, and unknown fields of `/v1`, are refused. Length limits
+are in characters here, but in bytes of UTF-8 in the service. `max_tokens` and `n` are further limited by the service's
+settings (`LLM_MAX_TOKENS_LIMIT`, `LLM_MAX_CONCURRENT_REQUESTS`). `/api` reads JSON as protobuf does: null is the same
+as an absent field, and a number may be a string.
 """
 _KEY = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An API key, for services that ask for one (OpenAI's clients send theirs the same way).",
+    "description": "The API key, if the service requires one; OpenAI's clients send theirs in the same way.",
 }
 
 
 def document(descriptors: bytes) -> Json:
-    """Returns the OpenAPI document of a descriptor set that was written with source information."""
+    """Returns the OpenAPI document of a serialised descriptor set with source information."""
     contract = read_contract(descriptors)
     schemas = Schemas(contract)
     found = paths(contract, schemas)
@@ -56,5 +56,5 @@ def document(descriptors: bytes) -> Json:
 
 
 def text(descriptors: bytes) -> str:
-    """Returns the document as the file has it."""
+    """Returns the document as JSON text."""
     return json.dumps(document(descriptors), indent=1, ensure_ascii=False) + "\n"

@@ -1,22 +1,22 @@
-"""The errors that callers meet, in the two shapes that they have."""
+"""Error responses, as google.rpc.Status and as OpenAI's error object."""
 
 from typing import Any
 
 Json = dict[str, Any]
 
 _WORDS = {
-    "400": "The request cannot be honoured; `message` names the field and says what would be right.",
-    "401": "The service asks for an API key, and the request has none that it knows.",
-    "403": "The key, or the hub, does not allow this.",
-    "404": "No such model, or no such path.",
-    "405": "Another method belongs to this path; `Allow` names it.",
-    "408": "The request's body did not come in time.",
+    "400": "Invalid request; `message` names the field and the allowed values.",
+    "401": "The API key is missing or unknown.",
+    "403": "The key, or the hub, does not permit this.",
+    "404": "Unknown model or path.",
+    "405": "The method is not allowed; see `Allow`.",
+    "408": "The request's body did not arrive in time.",
     "413": "The body is larger than 4 MiB.",
-    "429": "There is no room for the request now; `Retry-After` says when to come back.",
-    "499": "The caller has left.",
-    "500": "An error of the service; its log has the incident that `message` names.",
-    "503": "The service or the model cannot take the request now.",
-    "504": "The request took longer than it may.",
+    "429": "Too many requests; see `Retry-After`.",
+    "499": "The client cancelled the request.",
+    "500": "Internal error; `message` has the id of the incident in the service's log.",
+    "503": "The service or the model is unavailable.",
+    "504": "The request exceeded its time limit.",
 }
 _EXAMPLES = {
     "400": (3, "temperature: must be a number from 0 to 2, not 3"),
@@ -36,14 +36,14 @@ _OPENAI_TYPES = {"429": "rate_limit_error", "500": "server_error", "503": "serve
 
 OPENAI_ERROR: Json = {
     "type": "object",
-    "description": "An error, as OpenAI's clients read it.",
+    "description": "An error in OpenAI's format.",
     "properties": {
         "error": {
             "type": "object",
             "properties": {
-                "message": {"type": "string", "description": "What is wrong, in a sentence."},
+                "message": {"type": "string", "description": "Human-readable description."},
                 "type": {"type": "string", "description": "Such as `invalid_request_error`."},
-                "param": {"type": ["string", "null"], "description": "The parameter that is wrong."},
+                "param": {"type": ["string", "null"], "description": "The invalid parameter."},
                 "code": {"type": ["string", "null"], "description": "Such as `model_not_found`."},
             },
             "required": ["message", "type", "param", "code"],
@@ -53,19 +53,19 @@ OPENAI_ERROR: Json = {
 }
 
 _RETRY_AFTER = {
-    "description": "Seconds after which a new try makes sense.",
+    "description": "Seconds to wait before a retry.",
     "schema": {"type": "string", "pattern": "^[0-9]+$"},
 }
 
 
 def responses(codes: tuple[str, ...], *, is_openai: bool) -> dict[str, Json]:
-    """Returns references to the errors with these statuses."""
+    """Returns references to the error responses with these HTTP statuses."""
     kind = "OpenAIError" if is_openai else "Error"
     return {code: {"$ref": f"#/components/responses/{kind}{code}"} for code in codes}
 
 
 def components() -> dict[str, Json]:
-    """Returns all errors in both shapes."""
+    """Returns the error responses of all statuses in both formats, by component name."""
     return {
         f"{kind}{code}": _response(code, kind, example)
         for code in _WORDS

@@ -1,4 +1,4 @@
-"""Requests to try, and what streams look like. All of them are for the bundled demo model."""
+"""Example requests and streams, for the bundled demo model."""
 
 import json
 from typing import Any
@@ -45,7 +45,7 @@ EXAMPLES: dict[str, Json] = {
     ),
     "CreateEmbedding": _named(a_text={"model": "demo", "input": "What is 2+2?"}),
 }
-"""For each method with a body, by name."""
+"""Examples by method, for methods with a request body."""
 
 
 def _events(*values: Json, end: str = "") -> str:
@@ -89,4 +89,4 @@ STREAMS = {
         end="data: [DONE]\n\n",
     ),
 }
-"""For each method that streams, by name."""
+"""Example streams by method, for methods that stream."""

@@ -1,4 +1,4 @@
-"""What values fields may have: the numbers of the code that checks requests, as JSON Schema."""
+"""Limits of request fields as JSON Schema, from the constants that the service validates with."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ Json = dict[str, Any]
 
 
 def of_range(allowed: Range) -> Json:
-    """Returns the keywords for a number that must be in the range."""
+    """Returns the JSON Schema keywords of a range."""
     low = _number(allowed.low)
     return {("exclusiveMinimum" if allowed.low_is_open else "minimum"): low, "maximum": _number(allowed.high)}
 
@@ -36,7 +36,7 @@ SAMPLING: dict[str, Json] = {
         "additionalProperties": of_range(limits.BIAS_RANGE),
     },
 }
-"""Of the fields that shape an answer, whichever API names them."""
+"""Limits of the sampling parameters, by field name; shared by all APIs."""
 
 _CONSTRAINTS: dict[str, Json] = {
     name: {"minLength": 1, "maxLength": json_object.MAX_BYTES} for name in ("json_schema", "regex", "lark")
@@ -65,7 +65,7 @@ LIMITS: dict[str, dict[str, Json]] = {
     "TokenizeRequest": {"text": {"maxLength": limits.MAX_PROMPT_BYTES}},
     "DetokenizeRequest": {"token_ids": _items(inquiry.MAX_TOKENS)},
 }
-"""Of the fields of each request's message. Those that a setting moves are said in words."""
+"""Limits by message and field. Limits that depend on settings are described in the comments instead."""
 
 REQUIRED = {
     "GenerateRequest": ["prompt"],
@@ -76,4 +76,4 @@ REQUIRED = {
     "TokenList": ["token_ids"],
     "EmbedRequest": [],  # One of its two fields.
 }
-"""Fields without which a request is refused; proto3 has no word for that."""
+"""Required fields by message, which proto3 cannot express."""

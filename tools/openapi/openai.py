@@ -1,4 +1,4 @@
-"""What `/v1` takes and gives: requests from the models that read them, answers as they are written."""
+"""Schemas of `/v1`: requests from their pydantic models, responses from `openai_answers`."""
 
 from typing import Any
 
@@ -52,21 +52,24 @@ _INPUT = {
         {"type": "array", "minItems": 1, "maxItems": MAX_INPUTS, "items": _TOKENS},
     ]
 }
-"""What to embed: four forms, of which pydantic knows the types but not the limits."""
+"""Schema of `input` of embeddings: pydantic has its four types, but not their limits."""
 
 
 class _Plain(GenerateJsonSchema):
-    """Without the titles that pydantic makes of names."""
+    """Generates schemas without titles, which pydantic derives from the names."""
 
     def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's
-        """Returns that none is."""
+        """Returns False: no field has a title."""
         return False
 
 
 def request(method: str, made: dict[str, Json], comments: dict[str, str]) -> Json:
-    """Returns a reference to what a method takes, whose schemas are added to those that are made.
+    """Returns a reference to a method's request schema.
 
-    `comments` are those of the protos: fields that both APIs have mean the same in both.
+    Args:
+        method: Name of the method.
+        made: Schemas of the document; those of the request are added.
+        comments: Comments of the protos, which describe the fields that both APIs share.
     """
     model = _REQUESTS[method]
     template = "#/components/schemas/OpenAI{model}"
@@ -78,13 +81,13 @@ def request(method: str, made: dict[str, Json], comments: dict[str, str]) -> Jso
 
 
 def response(method: str, made: dict[str, Json]) -> Json:
-    """Returns a reference to the JSON that a method answers with."""
+    """Returns a reference to a method's response schema; adds the schemas of responses to `made`."""
     made.update(ANSWER_PARTS)
     return _refer(ANSWERS[method])
 
 
 def events(method: str, made: dict[str, Json]) -> Json | None:
-    """Returns a reference to the JSON of the events that a method streams; None where it never does."""
+    """Returns a reference to the schema of a method's stream events; None if it does not stream."""
     made.update(ANSWER_PARTS)
     return _refer(EVENTS[method]) if method in EVENTS else None
 
@@ -114,29 +117,29 @@ def _description(name: str, field: str, comments: dict[str, str]) -> str:
     if field in UNSUPPORTED:
         return f"Not supported: {UNSUPPORTED[field]}."
     if field in IGNORED:
-        return _WORDS.get(field) or "Accepted, and without effect here."
+        return _WORDS.get(field) or "Accepted, but ignored."
     typed = "GenerateRequest" if name == "CompletionParams" else "ChatRequest"
     return _WORDS.get(f"{name}.{field}") or _WORDS.get(field) or comments.get(f"{PACKAGE}.{typed}.{field}", "")
 
 
 _WORDS = {
-    "best_of": "Only what `n` is: answers are not ranked.",
-    "encoding_format": "How vectors are written. Default: `float`.",
+    "best_of": "Must equal `n`: answers are not ranked.",
+    "encoding_format": "Encoding of vectors. Default: `float`.",
     "input": "The texts, or their token ids.",
     "max_completion_tokens": "The same as `max_tokens`.",
-    "modalities": "Text is all there is.",
-    "prompt_cache_key": "Where there are several replicas, requests with the same key go to one; else without effect.",
-    "response_format": "What the text is to be: any, a JSON object, or JSON of a schema.",
-    "stop": "Text, or texts, that end the answer when they appear.",
-    "stream": "Whether the answer comes as server-sent events. Default: false.",
-    "stream_options": "What a stream carries beside the answer.",
-    "CompletionParams.logprobs": "How many of the most probable tokens are listed at each position.",
+    "modalities": "Only `text` is supported.",
+    "prompt_cache_key": "With several replicas, requests with the same key are routed to the same one; else ignored.",
+    "response_format": "Format of the answer: text, a JSON object, or JSON by a schema.",
+    "stop": "Stop sequence, or a list of them; generation ends where one occurs.",
+    "stream": "Whether the answer is streamed as server-sent events. Default: false.",
+    "stream_options": "Options of a stream.",
+    "CompletionParams.logprobs": "Number of most probable tokens to list at each position.",
 }
-"""Of fields that the typed API does not have, or has otherwise."""
+"""Descriptions of fields that the typed API lacks or defines differently."""
 
 
 def _plain(schema: Json) -> Json:
-    """Returns the schema; "something or null" in the shorter of its two forms."""
+    """Returns the schema; a nullable type in the short form `"type": [kind, "null"]`."""
     match schema:
         case {"anyOf": [{"type": str(kind), **rest}, {"type": "null"}]} if "const" not in rest and "enum" not in rest:
             return {"type": [kind, "null"], **rest}
@@ -154,7 +157,7 @@ _KINDS = {
 
 
 def _limit(schema: Json, keyword: str, value: Any) -> None:
-    """Adds a keyword to those alternatives of a schema that it is about."""
+    """Adds a keyword to those alternatives of a schema whose type it applies to."""
     for alternative in schema.get("anyOf", [schema]):
         if keyword in _KINDS.get(str(alternative.get("type")), ()):
             is_schema = isinstance(value, dict)

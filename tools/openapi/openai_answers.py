@@ -1,4 +1,4 @@
-"""OpenAI's objects as `api/openai/writers.py` writes them; the fuzz test holds the two against each other."""
+"""Schemas of OpenAI's response objects as `api/openai/writers.py` writes them; the fuzz test compares the two."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ _USAGE = _object(
         "total_tokens": _COUNT,
         "prompt_tokens_details": _object({"cached_tokens": _COUNT}),
     },
-    description="The tokens that the request cost.",
+    description="Token usage of the request.",
 )
 _TOKEN = {"token": _TEXT, "logprob": {"type": "number"}, "bytes": _list({"type": "integer", "maximum": 255})}
 _CHAT_LOGPROBS = _object(
@@ -56,7 +56,7 @@ _COMPLETION_LOGPROBS = _object(
 )
 _CALL = _object(
     {"id": _TEXT, "type": {"const": "function"}, "function": _object({"name": _TEXT, "arguments": _TEXT})},
-    description="A tool's call by the model.",
+    description="A tool call.",
 )
 _CALL_PART = _object(
     {
@@ -66,7 +66,7 @@ _CALL_PART = _object(
         "function": _object({"name": _TEXT, "arguments": _TEXT}, optional=("name",)),
     },
     optional=("id", "type"),
-    description="A part of a tool's call; only its first part has an id and a name.",
+    description="A delta of a tool call; only the first one has an id and a name.",
 )
 _MESSAGE = _object(
     {
@@ -87,7 +87,7 @@ _DELTA = _object(
         "tool_calls": _list(_refer("OpenAICallPart")),
     },
     optional=("role", "content", "reasoning_content", "tool_calls"),
-    description="What continues the answer so far.",
+    description="Delta of the answer.",
 )
 
 
@@ -103,14 +103,14 @@ def _choice(**fields: Json) -> Json:
 _COMPLETION_CHOICE = _choice(text=_TEXT, logprobs=_or_null(_COMPLETION_LOGPROBS))
 _MODEL = _object(
     {"id": _TEXT, "object": {"const": "model"}, "created": _COUNT, "owned_by": _TEXT},
-    description="A model that requests may name.",
+    description="A served model.",
 )
 _EMBEDDING = _object(
     {
         "object": {"const": "embedding"},
         "index": _COUNT,
         "embedding": {
-            "description": "The vector's numbers, or their F32 bytes in base64, the lowest byte first.",
+            "description": "The vector as numbers, or as base64 of its little-endian F32 bytes.",
             "anyOf": [_list({"type": "number"}), {"type": "string", "contentEncoding": "base64"}],
         },
     }
@@ -144,7 +144,7 @@ ANSWER_PARTS: dict[str, Json] = {
         }
     ),
 }
-"""The objects by their names."""
+"""Schemas by component name."""
 
 ANSWERS = {
     "CreateChatCompletion": "OpenAIChatCompletion",
@@ -153,6 +153,6 @@ ANSWERS = {
     "GetOpenAIModel": "OpenAIModel",
     "ListOpenAIModels": "OpenAIModelList",
 }
-"""What each method answers with."""
+"""Schema of each method's response."""
 EVENTS = {"CreateChatCompletion": "OpenAIChatCompletionChunk", "CreateCompletion": "OpenAICompletionChunk"}
-"""What the events of each method that streams hold."""
+"""Schema of the stream events of methods that stream."""

@@ -1,4 +1,4 @@
-"""The operations: the methods of the contract as REST callers see them."""
+"""OpenAPI paths and operations of the contract's methods."""
 
 import re
 from typing import Any
@@ -19,10 +19,10 @@ TAGS = {
     "ModelService": "Models",
     "OperationsService": "Operations",
 }
-"""Services that the document shows, in its order, and what it calls them."""
+"""Documented services and their tags, in the document's order."""
 _EVERYWHERE = ("400", "401", "404", "408", "429", "500", "503", "504")
 _WITH_BODY = ("413",)
-_PROBES = {"/health/live": "Whether the process lives.", "/health/ready": "Whether the service takes requests."}
+_PROBES = {"/health/live": "Whether the process is live.", "/health/ready": "Whether the service accepts requests."}
 
 
 def paths(contract: Contract, schemas: Schemas) -> dict[str, Json]:
@@ -53,7 +53,7 @@ def _operation(contract: Contract, method: Method, schemas: Schemas) -> Json:
     is_openai = method.service == "OpenAIService"
     codes = _EVERYWHERE + (_WITH_BODY if method.body else ())
     if method.service == "ModelService":
-        codes += ("403",)  # What the hub says of a model that is to be loaded.
+        codes += ("403",)  # The hub may deny access to a model.
     operation["responses"] = {
         "200": {"description": "The answer.", "content": _answers(method, schemas)},
         **errors.responses(tuple(sorted(codes)), is_openai=is_openai),
@@ -102,7 +102,7 @@ def _answers(method: Method, schemas: Schemas) -> Json:
 
 
 def _stream(event: Json, example: str) -> Json:
-    """Returns a stream: the schema is that of one event, as OpenAPI 3.2 has it (there it is called `itemSchema`)."""
+    """Returns the content of a stream; the schema is that of one event, like `itemSchema` of OpenAPI 3.2."""
     data: Json = {"type": "string", "contentMediaType": "application/json", "contentSchema": event}
     words = "One of the server-sent events: a line `data: ` with JSON, and an empty line."
     if "[DONE]" in example:
@@ -124,5 +124,5 @@ def _probe(path: str, words: str) -> Json:
 
 
 def tags(contract: Contract) -> list[Json]:
-    """Returns the tags with what the protos say of the services."""
+    """Returns the tags, with the services' comments as descriptions."""
     return [{"name": tag, "description": contract.services[service]} for service, tag in TAGS.items()]

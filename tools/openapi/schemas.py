@@ -1,4 +1,4 @@
-"""Messages as JSON Schemas, as Envoy's transcoder reads and prints them."""
+"""JSON Schemas of the messages, in the JSON form of Envoy's transcoder."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,11 +31,11 @@ _ALWAYS = {
     "UnloadModelResponse": ["model"],
     "WatchModelResponse": ["model"],
 }
-"""Messages that answers always carry; proto3 has no word for that."""
+"""Submessages that are always present in responses, which proto3 cannot express."""
 
 
 class Schemas:
-    """The schemas that the document needs, each made when it is first referred to."""
+    """The document's schemas; each is created when it is first referenced."""
 
     def __init__(self, contract: Contract) -> None:
         self.made: dict[str, Json] = {}
@@ -43,11 +43,11 @@ class Schemas:
         self._requested: set[str] = set()
 
     def request(self, message: str) -> Json:
-        """Returns a reference to what callers send."""
+        """Returns a reference to the schema of a request message."""
         return self._refer(message, is_request=True)
 
     def response(self, message: str) -> Json:
-        """Returns a reference to what the service sends."""
+        """Returns a reference to the schema of a response message."""
         return self._refer(message, is_request=False)
 
     def _refer(self, full_name: str, *, is_request: bool) -> Json:
@@ -55,9 +55,9 @@ class Schemas:
         if is_request:
             self._requested.add(name)
         elif name in self._requested:
-            name += "Output"  # More of its fields are always there than callers must send.
+            name += "Output"  # A response has more required fields than a request.
         if name not in self.made:
-            self.made[name] = {}  # Ends the recursion of messages that hold themselves.
+            self.made[name] = {}  # Ends the recursion of recursive messages.
             self.made[name] = self._schema(full_name.strip("."), is_request=is_request)
         return {"$ref": f"#/components/schemas/{name}"}
 
@@ -101,7 +101,7 @@ class Schemas:
         return self._value(entry.field[1], is_request=True)
 
     def _oneofs(self, owner: str, message: DescriptorProto) -> Iterator[Json]:
-        """Yields, for each oneof, that at most one of its fields is there."""
+        """Yields, for each oneof, the schema that at most one of its fields is set."""
         for index, oneof in enumerate(message.oneof_decl):
             names = [
                 field.name
@@ -122,7 +122,7 @@ def _map_entry(owner: str, message: DescriptorProto, field: Field) -> Descriptor
 
 
 def _printed(message: DescriptorProto) -> Iterator[str]:
-    """Yields the fields that Envoy prints whatever their value: lists, and what cannot be unset."""
+    """Yields the fields that Envoy always prints: lists, and scalars without presence."""
     for field in message.field:
         is_list = field.label == Field.LABEL_REPEATED
         if is_list or not (field.HasField("oneof_index") or field.type == Field.TYPE_MESSAGE):
@@ -134,12 +134,12 @@ STATUS: Json = {
     "description": "An error (google.rpc.Status).",
     "properties": {
         "code": {"type": "integer", "description": "Its google.rpc.Code."},
-        "message": {"type": "string", "description": "What is wrong, in a sentence."},
+        "message": {"type": "string", "description": "Human-readable description."},
         "details": {
             "type": "array",
-            "description": "More, for programs. The first of an error of the service is google.rpc.ErrorInfo: the "
-            "cause, as a `reason` that stays. BadRequest names the field, RetryInfo the time to come back. Envoy's own "
-            "errors have none.",
+            "description": "Machine-readable details. Errors of the service begin with google.rpc.ErrorInfo, whose "
+            "`reason` is stable. BadRequest names the field, RetryInfo the delay before a retry. Envoy's own errors "
+            "have no details.",
             "items": {
                 "type": "object",
                 "properties": {"@type": {"type": "string"}},

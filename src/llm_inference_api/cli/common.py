@@ -1,4 +1,4 @@
-"""What the commands share."""
+"""Options and helpers shared by the commands."""
 
 import asyncio
 import sys
@@ -24,13 +24,16 @@ address_option = click.option(
     default="localhost:50051",
     envvar="LLM_ADDRESS",
     show_default=True,
-    help="The service's gRPC host:port, with https:// before it for TLS. LLM_API_KEY is the key to show; LLM_TLS_CA, "
-    "LLM_TLS_CERT and LLM_TLS_KEY are PEM files: who signed the service's certificate, one's own and its key.",
+    help="The service's gRPC host:port, after https:// for TLS. LLM_API_KEY is the API key to send; LLM_TLS_CA, "
+    "LLM_TLS_CERT and LLM_TLS_KEY are PEM files: the CA of the service's certificate, the client certificate, its key.",
 )
 
 
 def calls_service(command: Callable[..., Coroutine[Any, Any, Result]]) -> Callable[..., Result]:
-    """Runs a coroutine that talks to the service; says in a sentence what goes wrong, and ends with exit code 1."""
+    """Wraps a command's coroutine as a synchronous command.
+
+    RPC errors become a one-line message and exit code 1, StartError a usage error (exit code 2).
+    """
 
     @wraps(command)
     def run(*args: Any, **options: Any) -> Result:
@@ -39,7 +42,7 @@ def calls_service(command: Callable[..., Coroutine[Any, Any, Result]]) -> Callab
         except grpc.aio.AioRpcError as error:
             text = error.details() or ""
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                text += "; LLM_API_KEY is the key that this command shows"
+                text += "; set LLM_API_KEY to the key that this command is to send"
             if error.code() is grpc.StatusCode.UNAVAILABLE and "connect" in text.lower():
                 text = f"no service answers at {options['address']}; is it running? With TLS, write https://"
             raise click.ClickException(f"{text} ({error.code().name})") from error
@@ -52,7 +55,7 @@ def calls_service(command: Callable[..., Coroutine[Any, Any, Result]]) -> Callab
 
 
 async def beside(main: Awaitable[Result], background: Coroutine[Any, Any, None]) -> Result:
-    """Returns what `main` returns; `background` runs as long."""
+    """Runs both concurrently; cancels `background` when `main` ends. Returns the result of `main`."""
     task = asyncio.create_task(background)
     try:
         return await main
@@ -62,7 +65,7 @@ async def beside(main: Awaitable[Result], background: Coroutine[Any, Any, None])
 
 
 def settings_or_exit(**overrides: Any) -> Settings:
-    """Returns the settings; where they cannot be used, says why and ends the process with exit code 2."""
+    """Returns the settings; prints the problems and exits with code 2 if they are invalid."""
     try:
         return load_settings(**overrides)
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""A client of the gRPC surface, for the command line."""
+"""The command line's gRPC client."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +16,7 @@ Part = inference_pb2.GenerateStreamResponse | inference_pb2.ChatStreamResponse
 
 
 class Client:
-    """Talks to one service."""
+    """Client of one service. All methods raise grpc.aio.AioRpcError if the RPC fails."""
 
     def __init__(self, channel: grpc.aio.Channel, metadata: Sequence[tuple[str, str]] = ()) -> None:
         self._metadata = metadata
@@ -25,52 +25,52 @@ class Client:
         self._health: Any = health_pb2_grpc.HealthStub(channel)
 
     def generate(self, prompt: str, parameters: dict[str, Any]) -> AsyncIterator[Part]:
-        """Returns the parts of a prompt's continuation; raises grpc.aio.AioRpcError as it is read."""
+        """Returns the stream of a prompt's continuation; errors are raised while it is read."""
         request = inference_pb2.GenerateRequest(prompt=prompt, **parameters)
         return self._inference.GenerateStream(request, metadata=self._metadata)  # type: ignore[no-any-return]
 
     def chat(self, messages: Sequence[tuple[str, str]], parameters: dict[str, Any]) -> AsyncIterator[Part]:
-        """Returns the parts of the answer to (role, content) messages; raises grpc.aio.AioRpcError as it is read."""
+        """Returns the stream of the answer to (role, content) messages; errors are raised while it is read."""
         wire = [inference_pb2.ChatMessage(role=role, content=content) for role, content in messages]
         request = inference_pb2.ChatRequest(messages=wire, **parameters)
         return self._inference.ChatStream(request, metadata=self._metadata)  # type: ignore[no-any-return]
 
     async def models(self) -> list[models_pb2.Model]:
-        """Returns all models. Raises grpc.aio.AioRpcError."""
+        """Returns all models."""
         return list((await self._models.ListModels(models_pb2.ListModelsRequest(), metadata=self._metadata)).models)
 
     async def watch(self, model: str) -> AsyncIterator[models_pb2.Model]:
-        """Yields the model whenever it changes. Raises grpc.aio.AioRpcError."""
+        """Yields the model's current state, then each change."""
         request = models_pb2.WatchModelRequest(model=model)
         async for response in self._models.WatchModel(request, metadata=self._metadata):
             yield response.model
 
     async def load(self, model: str) -> models_pb2.Model:
-        """Loads the model. Raises grpc.aio.AioRpcError."""
+        """Loads the model and returns it once it is active."""
         request = models_pb2.LoadModelRequest(model=model)
         response: models_pb2.LoadModelResponse = await self._models.LoadModel(request, metadata=self._metadata)
         return response.model
 
     async def unload(self, model: str) -> models_pb2.Model:
-        """Unloads the model. Raises grpc.aio.AioRpcError."""
+        """Unloads the model and returns it once its memory is free."""
         request = models_pb2.UnloadModelRequest(model=model)
         response: models_pb2.UnloadModelResponse = await self._models.UnloadModel(request, metadata=self._metadata)
         return response.model
 
     async def is_serving(self, model: str | None) -> bool:
-        """Returns whether the service, or the model, says SERVING. Raises grpc.aio.AioRpcError."""
+        """Returns whether the health of the service, or of the model, is SERVING."""
         request = health_pb2.HealthCheckRequest(service=model_name(model) if model else "")
         answer = await self._health.Check(request, timeout=5.0)
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def text_of(part: Part) -> str:
-    """Returns the text that the part adds to the answer."""
+    """Returns the part's text."""
     return part.text if isinstance(part, inference_pb2.GenerateStreamResponse) else part.delta.content
 
 
 def is_cut(part: Part) -> bool:
-    """Returns whether the part ends an answer that is not complete."""
+    """Returns whether the answer was cut at max_tokens."""
     return part.finish_reason == generation_pb2.Finish.LENGTH
 
 
@@ -81,9 +81,10 @@ def state_of(model: models_pb2.Model) -> str:
 
 @asynccontextmanager
 async def connect(address: str, *, traced: bool = True) -> AsyncIterator[Client]:
-    """Yields a client of the service at `host:port`, with what the environment says of keys, certificates and traces.
+    """Yields a client of the service at `host:port`; keys, certificates and tracing come from the environment.
 
-    Raises StartError where a certificate cannot be read, or a variable about traces cannot be used.
+    Raises:
+        StartError: A certificate cannot be read, or a variable for tracing is invalid.
     """
     access = Access.from_environment()
     async with AsyncExitStack() as stack:

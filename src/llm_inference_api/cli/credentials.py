@@ -1,4 +1,4 @@
-"""How a client connects, and what it shows."""
+"""Credentials of the command line's client: API key, TLS and client certificate."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -16,30 +16,32 @@ KEY, AUTHORITY, CERTIFICATE, CERTIFICATE_KEY = "LLM_API_KEY", "LLM_TLS_CA", "LLM
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a service may ask for: an API key, TLS, a certificate."""
+    """API key and certificates for one service."""
 
     key: str | None = None
     authority: str | None = None
-    """Path of the PEM file with who signed the service's certificate; None for those that the system trusts."""
+    """Path of the PEM file with the CA of the service's certificate; None for gRPC's default roots."""
     certificate: str | None = None
-    """Path of the client's own certificate, in PEM form."""
+    """Path of the client certificate, in PEM form."""
     certificate_key: str | None = None
+    """Path of the client certificate's key, in PEM form."""
 
     @staticmethod
     def from_environment(environment: Mapping[str, str] = os.environ) -> "Access":
-        """Returns what LLM_API_KEY, LLM_TLS_CA, LLM_TLS_CERT and LLM_TLS_KEY say: a command line is for all to read."""
+        """Reads LLM_API_KEY, LLM_TLS_CA, LLM_TLS_CERT and LLM_TLS_KEY; options would show the key to other users."""
         names = (KEY, AUTHORITY, CERTIFICATE, CERTIFICATE_KEY)
         return Access(*(environment.get(name) or None for name in names))
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with every call."""
+        """Metadata of every call."""
         return (("authorization", f"Bearer {self.key}"),) if self.key else ()
 
     def channel(self, address: str, interceptors: Sequence[grpc.aio.ClientInterceptor] = ()) -> grpc.aio.Channel:
-        """Returns a channel to `host:port`: with TLS where `https://` stands before it, or an authority is named.
+        """Returns a channel to `host:port`; with TLS if the address has `https://` before it, or an authority is set.
 
-        Raises StartError where a file cannot be read.
+        Raises:
+            StartError: A file cannot be read.
         """
         if self.authority is None and not address.startswith(_TLS):
             return grpc.aio.insecure_channel(address, interceptors=interceptors)

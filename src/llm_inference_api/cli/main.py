@@ -1,4 +1,4 @@
-"""The command line `llm-inference-api`."""
+"""Entry point and commands of `llm-inference-api`."""
 
 import asyncio
 import sys
@@ -17,7 +17,7 @@ from llm_inference_api.cli.models import models
 from llm_inference_api.config.security import SecuritySettings
 from llm_inference_api.config.settings import Settings, hide_secrets, place_of, variable_of
 
-model_option = click.option("--model", "-m", default="", help="Id of the model; not needed where there is one only.")
+model_option = click.option("--model", "-m", default="", help="Id of the model; not needed if only one is served.")
 
 
 def main() -> None:
@@ -26,12 +26,12 @@ def main() -> None:
 
 
 def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that shape an answer."""
+    """Adds the sampling options to a command."""
     options = (
-        click.option("--max-tokens", type=int, help="Tokens to generate at most."),
-        click.option("--temperature", type=float, help="Randomness, 0 to 2."),
-        click.option("--top-p", type=float, help="Probability mass to choose from, above 0 to 1."),
-        click.option("--seed", type=int, help="Seed of the random choice."),
+        click.option("--max-tokens", type=int, help="Maximum number of generated tokens."),
+        click.option("--temperature", type=float, help="Sampling temperature, 0 to 2."),
+        click.option("--top-p", type=float, help="Nucleus sampling: probability mass, above 0 to 1."),
+        click.option("--seed", type=int, help="Seed of the random number generator."),
         click.option("--stop", multiple=True, help="Text that ends the answer; may be given up to 4 times."),
     )
     for option in reversed(options):
@@ -54,11 +54,12 @@ def cli() -> None:
 @click.option("--model-path", help="Directory of the model files (LLM_MODEL_PATH).")
 @click.option("--config", "config_file", help="JSON file with settings (LLM_CONFIG_FILE).")
 def serve(*, envoy: bool, **overrides: Any) -> None:
-    """Run the service until SIGTERM or Ctrl-C; a second one ends it at once.
+    """Run the service until SIGTERM or Ctrl-C; a second signal stops it at once.
 
-    Options go before variables, variables before config.json; `llm-inference-api settings` lists all.
+    Options take precedence over environment variables, and these over config.json; `llm-inference-api settings` lists
+    all settings.
     """
-    from llm_inference_api import server  # Loading it takes longer than the other commands run.
+    from llm_inference_api import server  # Slow to import: other commands do without.
     from llm_inference_api.errors import StartError
     from llm_inference_api.observability.log import set_up_log
 
@@ -88,17 +89,20 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
     show_default=True,
     help="Send the requests of a conversation to the same replica.",
 )
-@click.option("--upstream-ca", help="PEM file of who signed the service's certificate, for host:port with TLS.")
+@click.option("--upstream-ca", help="PEM file of the CA of the service's certificate, for host:port with TLS.")
 @click.option(
-    "--descriptor", default="/etc/envoy/descriptor.pb", show_default=True, help="Descriptor set, as Envoy sees it."
+    "--descriptor",
+    default="/etc/envoy/descriptor.pb",
+    show_default=True,
+    help="Path of the descriptor set on Envoy's machine.",
 )
-@click.option("--admin-port", type=int, default=9901, show_default=True, help="Envoy's administration, on 127.0.0.1.")
-@click.option("--access-log/--no-access-log", default=True, show_default=True, help="A line for each request.")
-@click.option("--print-descriptor-path", is_flag=True, help="Only print where the descriptor set is installed.")
+@click.option("--admin-port", type=int, default=9901, show_default=True, help="Envoy's admin port, on 127.0.0.1.")
+@click.option("--access-log/--no-access-log", default=True, show_default=True, help="Log each request.")
+@click.option("--print-descriptor-path", is_flag=True, help="Only print the path of the installed descriptor set.")
 @click.option(
     "--write-to",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write all files that Envoy needs into this directory instead, which Envoy must see under the same path.",
+    help="Write all files that Envoy needs to this directory instead; it must have the same path on Envoy's machine.",
 )
 def envoy_config(  # noqa: PLR0913
     *,
@@ -112,7 +116,7 @@ def envoy_config(  # noqa: PLR0913
     print_descriptor_path: bool,
     write_to: Path | None,
 ) -> None:
-    """Print the bootstrap for an Envoy that runs elsewhere: in a sidecar container, or in front of several replicas."""
+    """Print the bootstrap of an external Envoy: a sidecar container, or a front proxy of several replicas."""
     from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
     from llm_inference_api.envoy.files import tls_of, upstream_of, write_files
     from llm_inference_api.envoy.replicas import are_replicas, front_bootstrap
@@ -148,24 +152,24 @@ def envoy_config(  # noqa: PLR0913
 
 @cli.command("settings")
 def show_settings() -> None:
-    """Print every setting with its value, and check them all."""
+    """Print every setting with its value and source, and validate them."""
     settings = settings_or_exit(uses_files=True)
     table = Table("variable", "value", "set by", "meaning", box=None, padding=(0, 2, 0, 0))
-    # Those about models come first, those about who may connect after all others.
+    # Security settings come last.
     for name, info in sorted(Settings.model_fields.items(), key=lambda item: item[0] in SecuritySettings.model_fields):
         table.add_row(variable_of(name), shown(getattr(settings, name)), place_of(name), info.description)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 @cli.command()
-@click.option("--model", help="Ask for this model's health instead of the service's.")
+@click.option("--model", help="Check this model's health instead of the service's.")
 @address_option
 @calls_service
 async def health(model: str | None, address: str) -> None:
-    """Say whether the service takes requests; exit code 0 if it does, 1 if not."""
+    """Check whether the service accepts requests; exit code 0 if it does, 1 if not."""
     from llm_inference_api.cli.connection import connect
 
-    # Probes ask every few seconds, from a new process each time.
+    # Not traced: probes run this command every few seconds.
     async with connect(address, traced=False) as client:
         serving = await client.is_serving(model)
     click.echo("SERVING" if serving else "NOT_SERVING")
@@ -190,7 +194,7 @@ async def generate(prompt: str, address: str, **parameters: Any) -> None:
 @cli.command()
 @click.argument("message", required=False)
 @model_option
-@click.option("--system", help="How the model is to behave.")
+@click.option("--system", help="System prompt.")
 @sampling_options
 @address_option
 @calls_service
@@ -207,7 +211,7 @@ async def chat(message: str | None, system: str | None, address: str, **paramete
 
 
 async def lines(message: str | None) -> AsyncIterator[str]:
-    """Yields the one message, or what a person types until end of file."""
+    """Yields the message if given, else each non-empty line of standard input."""
     if message is not None:
         yield message
         return
@@ -222,13 +226,13 @@ async def lines(message: str | None) -> AsyncIterator[str]:
 
 
 async def show_answer(parts: AsyncIterator[Any]) -> str:
-    """Prints the answer as it comes, and returns it. A cut answer is said to be one, on standard error."""
+    """Prints the answer while it streams, and returns it; reports a cut at max_tokens on standard error."""
     from llm_inference_api.cli.connection import is_cut, text_of
 
     answer, cut = "", False
     async for part in parts:
         if part.HasField("error"):
-            break  # The call's status, which comes next, says the same.
+            break  # The call's status, which follows, repeats the error.
         text = text_of(part)
         answer += text
         cut = cut or is_cut(part)
@@ -241,13 +245,13 @@ async def show_answer(parts: AsyncIterator[Any]) -> str:
 
 
 async def status_of(parts: Any) -> None:
-    """Raises the error that ended a stream."""
+    """Reads the stream to its end. Raises grpc.aio.AioRpcError if it failed."""
     async for _ in parts:
         pass
 
 
 def given(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Returns the parameters that have a value."""
+    """Returns the parameters that were set."""
     return {name: value for name, value in parameters.items() if value not in (None, ())}
 
 
@@ -255,7 +259,7 @@ cli.add_command(models)
 
 
 def shown(value: object) -> str:
-    """Returns a setting's value for people; secrets are masked."""
+    """Returns a setting's value as text; secrets are masked."""
     if isinstance(value, SecretStr):
         return "***"
     if isinstance(value, tuple):

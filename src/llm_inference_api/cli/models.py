@@ -1,4 +1,4 @@
-"""The commands `llm-inference-api models …`: of a running service, and of the files on this machine."""
+"""The commands `llm-inference-api models …`, for a running service and for local model files."""
 
 import asyncio
 import sys
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @click.group()
 def models() -> None:
-    """List, load and unload the models of a running service."""
+    """Manage the models of a running service, and local model files."""
 
 
 @models.command("list")
 @address_option
 @calls_service
 async def list_models(address: str) -> None:
-    """List the models and their states."""
+    """List the models of a running service and their states."""
     from llm_inference_api.cli.connection import connect, state_of
 
     table = Table("id", "state", "description", "context", "reason", box=None, padding=(0, 2, 0, 0))
@@ -47,7 +47,7 @@ async def list_models(address: str) -> None:
 @address_option
 @calls_service
 async def load_model(model: str, address: str) -> None:
-    """Load a model and wait until it serves."""
+    """Load a model and wait until it is active."""
     from llm_inference_api.cli.connection import connect, state_of
 
     async def follow(client: "Client", bar: Progress) -> None:
@@ -71,7 +71,7 @@ async def load_model(model: str, address: str) -> None:
 @address_option
 @calls_service
 async def unload_model(model: str, address: str) -> None:
-    """Let a model's requests end and free its memory."""
+    """Drain a model's requests, then unload it."""
     from llm_inference_api.cli.connection import connect
 
     async with connect(address) as client:
@@ -82,23 +82,23 @@ async def unload_model(model: str, address: str) -> None:
 @models.command("pull")
 @click.argument("reference")
 def pull(reference: str) -> None:
-    """Download REFERENCE, such as `repo:file.gguf`, and convert it where need be; prints the file's path."""
+    """Download REFERENCE, such as `repo:file.gguf`, and convert it if necessary; prints the file's path."""
     sys.stdout.write(f"{provided(reference)}\n")
 
 
 @models.command("convert")
 @click.argument("reference")
-@click.option("--type", "quantisation", help="Quantise to this type, such as Q4_K_M.")
-@click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]), help="Type of the weights otherwise.")
+@click.option("--type", "quantisation", help="Quantisation type, such as Q4_K_M.")
+@click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]), help="Data type if not quantised.")
 def convert(reference: str, quantisation: str | None, dtype: str | None) -> None:
-    """Make a GGUF file of the checkpoint REFERENCE, such as `repo` or `./directory`; prints the file's path."""
+    """Convert the checkpoint REFERENCE, such as `repo` or `./directory`, to GGUF; prints the file's path."""
     sys.stdout.write(f"{provided(reference, quantisation, dtype)}\n")
 
 
 @models.command("show")
 @click.argument("reference")
 def show(reference: str) -> None:
-    """Print what the header of REFERENCE's file says, and the memory that it needs."""
+    """Print the metadata in the header of REFERENCE's file, and the memory that the model needs."""
     from llm_inference_api.models.footprint import estimate, read_header
     from llm_inference_api.requests.engine_config import ContextChoice
 
@@ -117,7 +117,7 @@ def show(reference: str) -> None:
 
 @models.command("cached")
 def cached() -> None:
-    """List the GGUF files that were made of checkpoints."""
+    """List the GGUF files that were converted from checkpoints."""
     table = Table("file", "MiB", box=None, padding=(0, 2, 0, 0))
     directory = settings_or_exit().cache_path
     for path in sorted(directory.glob("*.gguf")):
@@ -128,7 +128,7 @@ def cached() -> None:
 @models.command("rm")
 @click.argument("file")
 def remove(file: str) -> None:
-    """Remove FILE, one that `models cached` lists. What comes from the hub stays in the hub's own cache."""
+    """Remove FILE, one listed by `models cached`. Downloads stay in the hub's cache."""
     path = settings_or_exit().cache_path / Path(file).name
     if path.name != file or path.suffix != ".gguf" or not path.is_file():
         raise click.ClickException(f"{file} is not among the files that `models cached` lists")
@@ -140,7 +140,7 @@ _LONGEST_VALUE = 100
 
 
 def provided(text: str, quantisation: str | None = None, dtype: str | None = None) -> Path:
-    """Returns the file of a reference, made where it is not there; shows a bar meanwhile."""
+    """Returns the file of a reference; downloads and converts it if necessary, with a progress bar."""
     from llm_inference_api.server import model_sources
 
     sources = model_sources(settings_or_exit())
@@ -163,7 +163,7 @@ async def _provide(sources: "Sources", text: str, bar: Progress) -> Path:
 
 @contextmanager
 def progress_bar(text: str) -> Iterator[Progress]:
-    """Yields a bar on standard error with one task."""
+    """Yields a progress bar on standard error, with one task."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         bar.add_task(text, total=None)

@@ -1,4 +1,4 @@
-"""Spans of the commands' calls, so that a trace begins at the terminal."""
+"""Tracing of the command line's calls."""
 
 import asyncio
 import os
@@ -16,17 +16,20 @@ Interceptors = Sequence[grpc.aio.ClientInterceptor]
 
 
 class _Environment(TelemetrySettings):
-    """What the environment alone says of traces."""
+    """Settings for tracing, from the environment only."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
 
 @asynccontextmanager
 async def call_tracing() -> AsyncIterator[Interceptors]:
-    """Yields what makes a span for each call, and sends its ids along as `traceparent`; then sends the spans.
+    """Yields client interceptors that record a span per call and propagate it as `traceparent`; then exports the spans.
 
-    Yields nothing, and loads nothing of OpenTelemetry, where the environment names no collector. The spans have the
-    service's name and `-cli`. Raises StartError where a variable about traces cannot be used.
+    Yields none, and does not import OpenTelemetry, unless the environment names a collector. The spans' service name is
+    the configured one with the suffix `-cli`.
+
+    Raises:
+        StartError: A variable for tracing is invalid.
     """
     settings = _settings() if os.environ.get(ENDPOINT) else None
     if settings is None or settings.otlp_target is None:
@@ -37,7 +40,7 @@ async def call_tracing() -> AsyncIterator[Interceptors]:
     from llm_inference_api.observability.tracing import TraceChoice, Tracing
 
     choice = TraceChoice(settings.otlp_target, f"{settings.service_name}-cli", settings.sampled)
-    tracing = Tracing(choice, on_lost=lambda _count: None)  # The log says it.
+    tracing = Tracing(choice, on_lost=lambda _count: None)  # Losses are logged.
     try:
         yield aio_client_interceptors(tracing.provider)  # type: ignore[no-untyped-call]
     finally:
@@ -49,7 +52,7 @@ def _settings() -> TelemetrySettings:
         settings = _Environment()
         problems = list(settings.trace_problems())
     except ValidationError as error:
-        # Without the values: OTEL_EXPORTER_OTLP_HEADERS may be among them.
+        # Without values, as OTEL_EXPORTER_OTLP_HEADERS may contain a secret.
         problems = [f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors()]
     if problems:
         raise StartError("\n".join(problems))

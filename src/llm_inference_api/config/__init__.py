@@ -1,1 +1,1 @@
-"""Settings, their sources and checks."""
+"""The service's settings: declaration, sources and validation."""

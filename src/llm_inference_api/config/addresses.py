@@ -1,10 +1,10 @@
-"""What a host's name says of where bytes go."""
+"""Classifies host names and addresses."""
 
 from ipaddress import ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """Whether what is sent to the host stays on this machine."""
+    """Whether the host is `localhost` or a loopback address."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -12,7 +12,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_ip(host: str) -> bool:
-    """Whether the host is an address and no name."""
+    """Whether the host is an IP address rather than a name."""
     try:
         ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How settings are declared."""
+"""Helpers to declare settings."""
 
 from typing import Annotated, Any
 
@@ -11,5 +11,5 @@ Items = Annotated[tuple[str, ...], NoDecode]
 
 
 def variable(name: str, default: Any, description: str, **constraints: Any) -> Any:
-    """Returns the field of a setting that the environment variable says."""
+    """Returns a field that is read from the environment variable `name`."""
     return Field(default, validation_alias=AliasChoices(name), description=description, **constraints)

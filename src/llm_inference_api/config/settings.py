@@ -1,7 +1,7 @@
-"""Every setting of the service: its variable, default, range and meaning.
+"""All settings of the service: variable, default, range and description.
 
-One frozen object, made once at the start. What a variable may hold is checked here; whether files and ports can be used
-is checked by those that use them.
+`load_settings` returns one frozen object. Values are validated here; whether files and ports are usable is checked
+where they are used, except for certificates and keys.
 """
 
 import math
@@ -29,94 +29,95 @@ QUANTISATION_TYPES = (
     *("Q5_0", "Q5_1", "Q5_K_S", "Q5_K_M", "Q6_K", "Q8_0"),
     *("IQ3_S", "IQ3_M", "IQ4_XS", "IQ4_NL"),
 )
-"""Those of llama.cpp that need no importance matrix; `models.convert.quantise` has the same, with their numbers."""
+"""llama.cpp's types that need no importance matrix; keep in step with `models.convert.quantise`."""
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 UNSHOWN = ("HF_ENDPOINT", ENDPOINT)
-"""Variables whose value no message shows: an address may hold a password."""
+"""Variables whose values are left out of error messages, as a URL may contain a password."""
 _SECRET_VARIABLES = (*TOKEN_VARIABLES, API_KEYS, HEADERS)
 
 
 class SettingsError(Exception):
-    """The settings cannot be used; its text has a line for each problem."""
+    """The settings are invalid; the text has one line per problem."""
 
 
 class Settings(SecuritySettings, TelemetrySettings):
-    """The settings: what the command line says, else the environment, else a file."""
+    """All settings, from the command line, the environment or a file, in this order of precedence."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, populate_by_name=True, extra="ignore")
 
     allowed_models: Annotated[tuple[Reference, ...], NoDecode] = _variable(
         "LLM_ALLOWED_MODELS",
         (),
-        "Models that requests may name, comma-separated: `repo`, `repo:file.gguf`, `repo:file.gguf@tokenizer-repo`, "
-        "each with `#revision` if need be, `file.gguf`, `file.bin` or `./directory` below LLM_MODEL_PATH, `demo`, "
-        "`alias=` and any of these. "
+        "Models to serve, comma-separated: `repo`, `repo:file.gguf`, `repo:file.gguf@tokenizer-repo`, each optionally "
+        "with `#revision`; `file.gguf`, `file.bin` or `./directory` below LLM_MODEL_PATH; `demo`; any of these after "
+        "`alias=`. "
         "Unset: the bundled demo model.",
     )
     model_path: Path = _variable("LLM_MODEL_PATH", Path("models"), "Directory of the model files.")
     preload_models: Items | None = _variable(
         "LLM_PRELOAD_MODELS",
         None,
-        "Ids of the models to load at the start, comma-separated. Unset: the allowed model if there is only one.",
+        "Ids of the models to load at startup, comma-separated. Unset: the allowed model if there is only one.",
     )
     model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
         "LLM_MODEL_DTYPE",
         None,
-        "Type of the weights that a checkpoint in safetensors is converted to; GGUF files keep theirs. Unset: the "
+        "Data type that the weights of safetensors checkpoints are converted to; GGUF files keep theirs. Unset: the "
         "checkpoint's own.",
     )
     config_file: Path | None = _variable(
         FILE_VARIABLE,
         None,
-        "JSON file with settings; variables go before it. Unset: `config.json` in the working directory, where it has "
-        "a section `server` or `model`.",
+        "JSON file with settings; environment variables take precedence. Unset: `config.json` in the working "
+        "directory, if it has a section `server` or `model`.",
     )
     hostname: str = _variable("LLM_INFERENCE_HOSTNAME", "0.0.0.0", "Address to listen on.", min_length=1)
     port: int = _variable("LLM_INFERENCE_PORT", 8091, "Port for REST, and for gRPC through Envoy.", ge=1, le=65535)
-    grpc_port: int = _variable("LLM_GRPC_PORT", 50051, "Port for gRPC; 0 takes a free one.", ge=0, le=65535)
+    grpc_port: int = _variable("LLM_GRPC_PORT", 50051, "Port for gRPC; 0 selects a free one.", ge=0, le=65535)
     cors_allowed_origins: Items = _variable(
-        "CORS_ALLOWED_ORIGINS", ("*",), "Origins whose pages may call the REST API, comma-separated; `*` is all."
+        "CORS_ALLOWED_ORIGINS", ("*",), "Origins that may call the REST API (CORS), comma-separated; `*` allows all."
     )
 
     default_temperature: float = _variable(
-        "LLM_DEFAULT_TEMPERATURE", 0.7, "Temperature of requests that name none.", ge=0, le=2, allow_inf_nan=False
+        "LLM_DEFAULT_TEMPERATURE", 0.7, "Default temperature of a request.", ge=0, le=2, allow_inf_nan=False
     )
     default_top_p: float = _variable(
-        "LLM_DEFAULT_TOP_P", 0.9, "top_p of requests that name none.", gt=0, le=1, allow_inf_nan=False
+        "LLM_DEFAULT_TOP_P", 0.9, "Default top_p of a request.", gt=0, le=1, allow_inf_nan=False
     )
-    default_max_tokens: int = _variable("LLM_DEFAULT_MAX_TOKENS", 512, "max_tokens of requests that name none.", ge=1)
-    max_tokens_limit: int = _variable("LLM_MAX_TOKENS_LIMIT", 4096, "The largest max_tokens of a request.", ge=1)
+    default_max_tokens: int = _variable("LLM_DEFAULT_MAX_TOKENS", 512, "Default max_tokens of a request.", ge=1)
+    max_tokens_limit: int = _variable("LLM_MAX_TOKENS_LIMIT", 4096, "Maximum max_tokens of a request.", ge=1)
 
     max_concurrent_requests: int = _variable(
-        "LLM_MAX_CONCURRENT_REQUESTS", 10, "Requests that a model computes at the same time.", ge=1, le=64
+        "LLM_MAX_CONCURRENT_REQUESTS", 10, "Maximum number of requests that a model computes at once.", ge=1, le=64
     )
     max_queued_requests: int | None = _variable(
         "LLM_MAX_QUEUED_REQUESTS",
         None,
-        "Requests that wait for a model before more are refused. Unset: 4 × LLM_MAX_CONCURRENT_REQUESTS.",
+        "Maximum number of queued requests per model; others are refused. Unset: 4 × LLM_MAX_CONCURRENT_REQUESTS.",
         ge=0,
         le=100_000,
     )
-    queue_timeout: Seconds = _variable("LLM_QUEUE_TIMEOUT", 30.0, "Seconds that a request waits for a slot at most.")
+    queue_timeout: Seconds = _variable("LLM_QUEUE_TIMEOUT", 30.0, "Maximum time of a request in the queue.")
     request_timeout: Seconds = _variable(
-        "LLM_REQUEST_TIMEOUT", 300.0, "Seconds that a request without a deadline of its own may take."
+        "LLM_REQUEST_TIMEOUT", 300.0, "Time limit of a request that has no deadline of its own."
     )
     max_request_timeout: Seconds = _variable(
-        "LLM_MAX_REQUEST_TIMEOUT", 3600.0, "Seconds that any request may take, whatever its deadline."
+        "LLM_MAX_REQUEST_TIMEOUT", 3600.0, "Time limit of any request, whatever its deadline."
     )
     step_timeout: Seconds = _variable(
-        "LLM_STEP_TIMEOUT", 60.0, "Seconds after which a model's process that says nothing is restarted."
+        "LLM_STEP_TIMEOUT", 60.0, "Seconds without a response after which a model's process is restarted."
     )
     progress_interval: Seconds = _variable(
-        "LLM_PROGRESS_INTERVAL", 5.0, "Seconds of silence after which a stream says where it stands."
+        "LLM_PROGRESS_INTERVAL", 5.0, "Seconds without output after which a stream sends a progress event."
     )
     drain_timeout: Seconds = _variable(
-        "LLM_DRAIN_TIMEOUT", 300.0, "Seconds that running requests have to end when the service stops."
+        "LLM_DRAIN_TIMEOUT", 300.0, "Seconds that running requests have to finish when the service stops."
     )
     lame_duck: float = _variable(
         "LLM_LAME_DUCK",
         2.5,
-        "Seconds after SIGTERM in which the service says NOT_SERVING but still takes requests; balancers notice then.",
+        "Seconds after SIGTERM in which health is NOT_SERVING but requests are still accepted, so that load balancers "
+        "can react.",
         ge=0,
         le=600,
     )
@@ -124,72 +125,70 @@ class Settings(SecuritySettings, TelemetrySettings):
     context_length: int | None = _variable(
         "LLM_CONTEXT_LENGTH",
         None,
-        "Tokens of a request's prompt and answer together. Unset: what the model was trained on, at most 4096.",
+        "Maximum tokens of a request's prompt and answer together. Unset: the model's trained length, at most 4096.",
         ge=16,
         le=1 << 22,
     )
     kv_cache_tokens: int | None = _variable(
         "LLM_KV_CACHE_TOKENS",
         None,
-        "Tokens that a model's key-value cache holds for all requests together. Unset: 4 × the context length.",
+        "Capacity, in tokens, of a model's key-value cache, shared by all requests. Unset: 4 × the context length.",
         ge=16,
         le=1 << 24,
     )
     threads: int | None = _variable(
-        "LLM_THREADS", None, "Threads that compute. Unset: the processors that this process may use.", ge=1, le=1024
+        "LLM_THREADS", None, "Compute threads. Unset: the number of processors available.", ge=1, le=1024
     )
-    batch_tokens: int = _variable("LLM_BATCH_TOKENS", 512, "Tokens that one step computes at most.", ge=64, le=16384)
+    batch_tokens: int = _variable("LLM_BATCH_TOKENS", 512, "Maximum number of tokens per step.", ge=64, le=16384)
     gpu_layers: int = _variable(
-        "LLM_GPU_LAYERS", -1, "Layers to keep on GPUs, where llama.cpp was built for them; -1 is all.", ge=-1
+        "LLM_GPU_LAYERS", -1, "Layers to offload to GPUs, if llama.cpp was built for them; -1 is all.", ge=-1
     )
-    main_gpu: int = _variable("LLM_MAIN_GPU", 0, "The GPU that has the whole model where it is not split.", ge=0)
+    main_gpu: int = _variable("LLM_MAIN_GPU", 0, "Index of the GPU that holds a model that is not split.", ge=0)
     split_mode: Literal["none", "layer", "row"] = _variable(
-        "LLM_SPLIT_MODE", "layer", "How a model is spread over several GPUs: `none`, `layer` or `row`."
+        "LLM_SPLIT_MODE", "layer", "How a model is split over several GPUs: `none`, `layer` or `row`."
     )
     tensor_split: Annotated[tuple[float, ...], NoDecode] = _variable(
-        "LLM_TENSOR_SPLIT", (), "The part of the model that each GPU has, such as `3,1`. Unset: as their memory allows."
+        "LLM_TENSOR_SPLIT", (), "Proportions of a model per GPU, such as `3,1`. Unset: by the GPUs' free memory."
     )
 
     max_loaded_models: int | None = _variable(
-        "LLM_MAX_LOADED_MODELS", None, "Models in memory at most; idle ones leave for those that are needed.", ge=1
+        "LLM_MAX_LOADED_MODELS", None, "Maximum number of loaded models; idle ones are evicted for others.", ge=1
     )
     memory_budget: ByteSize | None = _variable(
         "LLM_MEMORY_BUDGET",
         None,
-        "Memory that all models may take together, such as `8GiB`. Unset: 90 % of what the machine or container has.",
+        "Maximum memory of all models together, such as `8GiB`. Unset: 90 % of the machine's or container's memory.",
     )
     idle_unload: Seconds | None = _variable(
-        "LLM_IDLE_UNLOAD", None, "Seconds without a request after which a model leaves the memory. Unset: it stays."
+        "LLM_IDLE_UNLOAD", None, "Seconds without a request after which a model is unloaded. Unset: never."
     )
     cache_path: Path = _variable(
         "LLM_CACHE_PATH",
         Path("~/.cache/llm-inference-api/models"),
-        "Directory of the GGUF files that are made of checkpoints.",
+        "Directory of the GGUF files that are converted from checkpoints.",
     )
-    enable_isq: bool = _variable(
-        "LLM_ENABLE_ISQ", False, "Whether checkpoints are quantised when they are made into GGUF files."
-    )
-    isq_type: str | None = _variable("LLM_ISQ_TYPE", None, "The quantisation's type, such as `Q4_K_M`.")
+    enable_isq: bool = _variable("LLM_ENABLE_ISQ", False, "Whether checkpoints are quantised when they are converted.")
+    isq_type: str | None = _variable("LLM_ISQ_TYPE", None, "Quantisation type, such as `Q4_K_M`.")
 
-    reflection: bool = _variable("LLM_GRPC_REFLECTION", True, "Whether gRPC clients may ask for the API's definition.")
+    reflection: bool = _variable("LLM_GRPC_REFLECTION", True, "Whether gRPC server reflection is enabled.")
 
     hf_home: Path | None = _variable(
-        "HF_HOME", None, "Directory of the hub's cache. Unset: huggingface_hub's own, ~/.cache/huggingface."
+        "HF_HOME", None, "Directory of the hub's cache. Unset: huggingface_hub's default, ~/.cache/huggingface."
     )
-    hf_endpoint: str | None = _variable("HF_ENDPOINT", None, "Address of a mirror to use instead of the public hub.")
+    hf_endpoint: str | None = _variable("HF_ENDPOINT", None, "URL of a mirror to use instead of the public hub.")
     hf_token: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices(*TOKEN_VARIABLES),
-        description="Token for private and gated repositories; it goes to HF_ENDPOINT and to no other host.",
+        description="Token for private and gated repositories; sent to HF_ENDPOINT only.",
     )
     hf_hub_offline: bool = Field(
         default=False,
         validation_alias=AliasChoices("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"),
-        description="Whether models come from the hub's cache alone, without any use of the network.",
+        description="Whether to use the hub's cache only, without network access.",
     )
-    download_timeout: Seconds = _variable("LLM_DOWNLOAD_TIMEOUT", 3600.0, "Seconds that a download may take.")
+    download_timeout: Seconds = _variable("LLM_DOWNLOAD_TIMEOUT", 3600.0, "Time limit of a download.")
     download_stall_timeout: Seconds = _variable(
-        "LLM_DOWNLOAD_STALL_TIMEOUT", 60.0, "Seconds without a byte after which a download is given up."
+        "LLM_DOWNLOAD_STALL_TIMEOUT", 60.0, "Seconds without data after which a download is stopped."
     )
 
     @classmethod
@@ -201,7 +200,7 @@ class Settings(SecuritySettings, TelemetrySettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Returns where settings come from, the first that has one first."""
+        """Returns the sources of settings, in order of precedence."""
         return init_settings, env_settings, _OtherSources(settings_cls)
 
     @field_validator("allowed_models", mode="before")
@@ -240,18 +239,18 @@ class Settings(SecuritySettings, TelemetrySettings):
         if self.default_max_tokens > self.max_tokens_limit:
             yield f"LLM_DEFAULT_MAX_TOKENS: {self.default_max_tokens} exceeds LLM_MAX_TOKENS_LIMIT"
         if self.port == self.grpc_port:
-            yield f"LLM_GRPC_PORT: {self.grpc_port} is LLM_INFERENCE_PORT too; they must differ"
+            yield f"LLM_GRPC_PORT: {self.grpc_port} equals LLM_INFERENCE_PORT; the ports must differ"
         if self.health_port in (self.port, self.grpc_port):
-            yield f"LLM_HEALTH_PORT: {self.health_port} is another of the service's ports too; they must differ"
+            yield f"LLM_HEALTH_PORT: {self.health_port} equals another port of the service; the ports must differ"
         if self.metrics_port is not None and self.metrics_port in (self.port, self.grpc_port, self.health_port):
-            yield f"LLM_METRICS_PORT: {self.metrics_port} is another port of the service too; they must differ"
+            yield f"LLM_METRICS_PORT: {self.metrics_port} equals another port of the service; the ports must differ"
         unknown = sorted(set(self.preload_models or ()) - {model.id for model in self.models})
         if unknown:
             yield f"LLM_PRELOAD_MODELS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
 
     def _quantisation_problems(self) -> Iterator[str]:
         if self.enable_isq and self.isq_type is None:
-            yield "LLM_ISQ_TYPE: it is needed where LLM_ENABLE_ISQ is true; Q4_K_M is a usual choice"
+            yield "LLM_ISQ_TYPE: required if LLM_ENABLE_ISQ is true; Q4_K_M is a usual choice"
         if self.isq_type is not None and self.isq_type.upper() not in QUANTISATION_TYPES:
             yield f"LLM_ISQ_TYPE: it must be one of {', '.join(QUANTISATION_TYPES)} (it is {self.isq_type!r})"
 
@@ -264,11 +263,11 @@ class Settings(SecuritySettings, TelemetrySettings):
         elif "@" in address.netloc:
             yield "HF_ENDPOINT: it must not hold a password; set HF_TOKEN instead"
         elif self.hf_token is not None and address.scheme == "http" and not is_loopback(address.hostname):
-            yield "HF_ENDPOINT: it must start with https://, or HF_TOKEN would cross the network for all to read"
+            yield "HF_ENDPOINT: it must start with https://, or HF_TOKEN would be sent in clear text"
 
     @property
     def hub_environment(self) -> dict[str, str]:
-        """Variables of huggingface_hub for the process that downloads, and only for it: one is the token."""
+        """huggingface_hub's variables, including the token; for the download process only."""
         variables = {
             "HF_HOME": self.hf_home and str(self.hf_home),
             "HF_ENDPOINT": self.hf_endpoint,
@@ -279,42 +278,42 @@ class Settings(SecuritySettings, TelemetrySettings):
 
     @property
     def models(self) -> tuple[Reference, ...]:
-        """The models that requests may name: the allowed ones, or the demo model."""
+        """The models to serve: the allowed ones, or the demo model if none are set."""
         return self.allowed_models or (Reference(DEMO, DEMO),)
 
     @property
     def preload(self) -> tuple[str, ...]:
-        """Ids of the models that the start loads."""
+        """Ids of the models to load at startup."""
         if self.preload_models is not None:
             return self.preload_models
         return (self.models[0].id,) if len(self.models) == 1 else ()
 
     @property
     def queue_length(self) -> int:
-        """Requests that wait for a model before more are refused."""
+        """Maximum number of requests queued per model."""
         return 4 * self.max_concurrent_requests if self.max_queued_requests is None else self.max_queued_requests
 
     @cached_property
     def compute_threads(self) -> int:
-        """Threads that compute a model."""
+        """Compute threads per model."""
         return self.threads or available_processors()
 
 
 class _SettingsOfHere(Settings):
-    """The settings of a service that is to run here: the files that they name must be usable."""
+    """Settings of a service that runs on this machine: the named files are checked too."""
 
     uses_files: ClassVar[bool] = True
 
 
 class _OtherSources(PydanticBaseSettingsSource):
-    """The file and the replaced service's variables."""
+    """Source for the settings file and the variables of infrs, see `config.sources`."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Returns nothing: all fields are had at once."""
+        """Abstract in the base class, but never called: `__call__` returns all values at once."""
         raise NotImplementedError
 
     def __call__(self) -> dict[str, Any]:
-        """Returns the values by variable."""
+        """Returns the values, by variable."""
         state = self.current_state
         found = _others(state.get(FILE_VARIABLE) or state.get("config_file"))
         return {variable: value for variable, (value, _) in found.items()}
@@ -327,9 +326,14 @@ def _others(config_file: object = None) -> dict[str, Found]:
 
 
 def load_settings(*, uses_files: bool = False, **overrides: object) -> Settings:
-    """Returns the settings; overrides, by field name, go before all other sources.
+    """Returns the settings.
 
-    Raises SettingsError with all problems; with `uses_files`, those of certificates and keys are among them.
+    Args:
+        uses_files: Whether to check the files of certificates and keys too.
+        overrides: Values by field name, which take precedence over all other sources; None is ignored.
+
+    Raises:
+        SettingsError: Settings are invalid; the text has one line per problem.
     """
     kind = _SettingsOfHere if uses_files else Settings
     given = {name: value for name, value in overrides.items() if value is not None}
@@ -351,9 +355,9 @@ def _lines(places: dict[str, Found], error: ValidationError) -> list[str]:
 def _lines_besides(
     kind: type["Settings"], given: dict[str, object], places: dict[str, Found], error: ValidationError
 ) -> list[str]:
-    """Returns what is wrong with several settings together, which is found only where each alone is right.
+    """Returns the problems between settings, which pydantic checks only once every single value is valid.
 
-    Those that are wrong alone are left at their defaults, and what is said of them then is left out.
+    Validates again with the defaults of the invalid settings; problems that mention those settings are dropped.
     """
     wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
     fields = {name for name in Settings.model_fields if name in wrong or _names(name) & wrong}
@@ -362,8 +366,8 @@ def _lines_besides(
     try:
         kind(**given | {name: Settings.model_fields[name].default for name in fields})  # type: ignore[arg-type]
     except ValidationError as more:
-        said = set().union(*map(_names, fields))
-        return [line for line in _lines(places, more) if not any(name in line for name in said)]
+        reported = set().union(*map(_names, fields))
+        return [line for line in _lines(places, more) if not any(name in line for name in reported)]
     return []
 
 
@@ -374,7 +378,7 @@ def _names(field: str) -> set[str]:
 
 
 def place_of(field: str) -> str:
-    """Returns what says a field's value, for fields that the command line does not say."""
+    """Returns the source of a field's value, command line aside: `environment`, `default`, or a place in the file."""
     if any(os.environ.get(name) for name in _names(field)):
         return "environment"
     found = _others().get(variable_of(field))
@@ -382,20 +386,20 @@ def place_of(field: str) -> str:
 
 
 def hide_secrets() -> None:
-    """Takes secrets from this process's environment, which the processes that it starts get a copy of."""
+    """Removes secrets from the environment, so that child processes do not inherit them."""
     for name in [name for name in os.environ if name.upper() in _SECRET_VARIABLES]:  # Settings ignore the case.
         del os.environ[name]
 
 
 def variable_of(field: str) -> str:
-    """Returns the environment variable of a field of the settings."""
+    """Returns the environment variable of a settings field."""
     alias = Settings.model_fields[field].validation_alias
     assert isinstance(alias, AliasChoices)
     return str(alias.choices[0])
 
 
 def available_processors() -> int:
-    """Returns the processors that this process may use: its affinity, and the quota of its container (cgroup v2)."""
+    """Returns the processors that this process may use: its CPU affinity, capped by the quota of its cgroup (v2)."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()

@@ -1,13 +1,13 @@
-"""Settings that do not come from variables of their own: `config.json`, and the variables of a replaced service.
+"""Settings from `config.json` and from the environment variables of infrs, the service that this one replaces.
 
-That service (infrs) has a `config.json` of two sections, and variables such as `INFRS_SERVER__PORT` that go before it:
+infrs has a `config.json` with two sections, and variables such as `INFRS_SERVER__PORT` that take precedence over it:
 
 ```json
 {"server": {"host": "127.0.0.1", "port": 3000},
  "model": {"model_id": "TinyLlama/TinyLlama-1.1B-Chat-v1.0", "revision": "main", "dtype": "float32"}}
 ```
 
-Beside the sections, the file may name any setting by its variable: `{"LLM_MAX_CONCURRENT_REQUESTS": 4}`.
+The file may also contain any setting by its variable's name: `{"LLM_MAX_CONCURRENT_REQUESTS": 4}`.
 """
 
 import json
@@ -26,7 +26,7 @@ KEYS = {
     ("model", "revision"): None,
     ("model", "dtype"): "LLM_MODEL_DTYPE",
 }
-"""Our variable for each of that service's keys; the revision is part of what LLM_ALLOWED_MODELS says."""
+"""Our variable for each key of infrs; `revision` has none, as it becomes part of LLM_ALLOWED_MODELS."""
 _SECTIONS = frozenset(section for section, _ in KEYS)
 _MODEL_ID, _REVISION = ("model", "model_id"), ("model", "revision")
 
@@ -34,24 +34,29 @@ Key = tuple[str, str]
 
 
 class Found(NamedTuple):
-    """A setting's value, and where it stands."""
+    """A setting's value and its place, such as `config.json: server.port`."""
 
     value: object
     place: str
 
 
 def find(environment: Mapping[str, str], variables: AbstractSet[str], path: Path | None) -> dict[str, Found]:
-    """Returns what the file and that service's variables say, by our variables.
+    """Returns the settings of the file and of infrs's variables, by our variable names.
 
-    Without a path, `config.json` of the working directory is read if it is one of ours. Raises ValueError with a line
-    for each thing in them that means nothing.
+    Args:
+        environment: Environment variables.
+        variables: Names of all our variables.
+        path: The file; None for `config.json` in the working directory, if it has one of infrs's sections.
+
+    Raises:
+        ValueError: The file cannot be read, or a key is unknown; the text has one line per problem.
     """
     document, name = _read(path)
     problems: list[str] = []
     keys = _from_file(document, name, problems) | _from_environment(environment, problems)
     found = {key: Found(value, name) for key, value in document.items() if key in variables}
     unknown = sorted(document.keys() - found.keys() - _SECTIONS)
-    problems += [f"{name}: {key} is no setting" for key in unknown]
+    problems += [f"{name}: {key} is not a setting" for key in unknown]
     if problems:
         raise ValueError("\n".join(problems))
     return found | _translated(keys)
@@ -69,8 +74,8 @@ def _read(path: Path | None) -> tuple[dict[str, object], str]:
         raise ValueError(f"{file} cannot be read: {error}") from error
     is_ours = isinstance(document, dict) and (path is not None or bool(_SECTIONS & document.keys()))
     if not is_ours and path is not None:
-        raise ValueError(f"{path} is no JSON object")
-    # Other programs have a config.json too: a model's directory, for one.
+        raise ValueError(f"{path} is not a JSON object")
+    # Without a path, any other program's config.json is ignored, such as that of a model's directory.
     return (document if is_ours else {}), str(file)
 
 
@@ -79,11 +84,11 @@ def _from_file(document: Mapping[str, object], name: str, problems: list[str]) -
     for section in sorted(_SECTIONS & document.keys()):
         values = document[section]
         if not isinstance(values, dict):
-            problems.append(f"{name}: {section} is no JSON object")
+            problems.append(f"{name}: {section} is not a JSON object")
             continue
         for key, value in values.items():
             if (section, key) not in KEYS:
-                problems.append(f"{name}: {section}.{key} is no setting")
+                problems.append(f"{name}: {section}.{key} is not a setting")
             elif value is not None:
                 found[section, key] = Found(value, f"{name}: {section}.{key}")
     return found
@@ -97,7 +102,7 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
             if (section, key) in KEYS:
                 found[section, key] = Found(value, variable)
             else:
-                problems.append(f"{variable}: is no setting")
+                problems.append(f"{variable}: is not a setting")
     return found
 
 
@@ -105,7 +110,7 @@ def _translated(keys: Mapping[Key, Found]) -> dict[str, Found]:
     found = {variable: keys[key] for key, variable in KEYS.items() if variable and key in keys}
     if _MODEL_ID in keys:
         model, place = keys[_MODEL_ID]
-        # Requests name the model by this id; the revision is not part of it.
+        # Requests name the model by its id without the revision.
         source = f"{model}#{keys[_REVISION].value}" if _REVISION in keys else model
         found["LLM_ALLOWED_MODELS"] = Found(f"{model}={source}", place)
     return found

@@ -1,4 +1,4 @@
-"""The settings that say what operators see of the service: its log, its metrics and its traces."""
+"""Settings for logs, metrics and traces."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -14,7 +14,7 @@ ENDPOINT, HEADERS = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"
 
 
 class TelemetrySettings(BaseSettings):
-    """These settings, and what follows from them."""
+    """Logs, metrics and traces."""
 
     service_name: str = Field(
         default="llm-inference-api",
@@ -23,49 +23,49 @@ class TelemetrySettings(BaseSettings):
         min_length=1,
     )
     log_format: Literal["json", "pretty"] | None = _variable(
-        "LOG_FORMAT", None, "`json`, or `pretty` for people. Unset: `pretty` on a terminal, else `json`."
+        "LOG_FORMAT", None, "`json`, or `pretty` for human-readable lines. Unset: `pretty` on a terminal, else `json`."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _variable(
-        "LOG_LEVEL", "INFO", "Lowest level of the lines that are logged."
+        "LOG_LEVEL", "INFO", "Minimum level of log lines."
     )
     metrics_port: int | None = _variable(
         "LLM_METRICS_PORT",
         None,
-        "Port for `/metrics` without Envoy, TLS and key. Unset: it is at LLM_INFERENCE_PORT only.",
+        "Port for `/metrics` without Envoy, TLS and API key. Unset: metrics are served on LLM_INFERENCE_PORT only.",
         ge=1,
         le=65535,
     )
     otlp_endpoint: str | None = _variable(
         ENDPOINT,
         None,
-        "Where traces are sent, such as `http://localhost:4317`. Unset: there are none.",
+        "OTLP collector that traces are sent to, such as `http://localhost:4317`. Unset: no tracing.",
     )
     otlp_protocol: Protocol = _variable(
-        "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "How they are sent: `grpc`, or `http/protobuf` (port 4318 as a rule)."
+        "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTLP transport: `grpc`, or `http/protobuf` (usually port 4318)."
     )
     otlp_headers: SecretStr | None = _variable(
-        HEADERS, None, "Headers for the collector, such as `api-key=secret,tenant=7`."
+        HEADERS, None, "Headers sent to the collector, such as `api-key=secret,tenant=7`."
     )
     traces_sampler: Literal["parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"] = _variable(
         "OTEL_TRACES_SAMPLER",
         "parentbased_always_on",
-        "Which requests are traced that come without a trace: all, none (`parentbased_always_off`) or a part of them "
-        "(`parentbased_traceidratio`). Others are as their caller decided.",
+        "Sampling of requests without a trace context: all, none (`parentbased_always_off`) or a fraction "
+        "(`parentbased_traceidratio`). Requests with one follow their caller's decision.",
     )
     traces_sampler_arg: float = _variable(
-        "OTEL_TRACES_SAMPLER_ARG", 1.0, "That part, 0 to 1.", ge=0, le=1, allow_inf_nan=False
+        "OTEL_TRACES_SAMPLER_ARG", 1.0, "Sampled fraction, 0 to 1.", ge=0, le=1, allow_inf_nan=False
     )
-    otel_disabled: bool = _variable("OTEL_SDK_DISABLED", False, "Whether to send no traces, whatever else is set.")
+    otel_disabled: bool = _variable("OTEL_SDK_DISABLED", False, "Whether tracing is off, regardless of other settings.")
 
     def trace_problems(self) -> Iterator[str]:
-        """Yields what is wrong with the settings for traces."""
+        """Yields one message per problem of the settings for traces, each beginning with the variable's name."""
         address = urlsplit(self.otlp_endpoint or "http://unset")
         if address.scheme not in ("http", "https") or not address.hostname or not _has_good_port(address):
             yield "OTEL_EXPORTER_OTLP_ENDPOINT: it must be an address such as http://localhost:4317"
         elif "@" in address.netloc:
             yield "OTEL_EXPORTER_OTLP_ENDPOINT: it must not hold a password; set OTEL_EXPORTER_OTLP_HEADERS instead"
         elif address.path.strip("/") and self.otlp_protocol == "grpc":
-            yield "OTEL_EXPORTER_OTLP_ENDPOINT: it must have no path where OTEL_EXPORTER_OTLP_PROTOCOL is grpc"
+            yield "OTEL_EXPORTER_OTLP_ENDPOINT: it must have no path if OTEL_EXPORTER_OTLP_PROTOCOL is grpc"
         try:
             parse_headers(self.otlp_headers.get_secret_value() if self.otlp_headers else "")
         except ValueError as error:
@@ -73,7 +73,7 @@ class TelemetrySettings(BaseSettings):
 
     @property
     def otlp_target(self) -> OtlpTarget | None:
-        """Where traces are sent; None for nowhere."""
+        """The collector that traces are sent to; None without tracing."""
         if self.otlp_endpoint is None or self.otel_disabled:
             return None
         headers = parse_headers(self.otlp_headers.get_secret_value() if self.otlp_headers else "")
@@ -81,7 +81,7 @@ class TelemetrySettings(BaseSettings):
 
     @property
     def sampled(self) -> float:
-        """Part of the traces that begin here."""
+        """Sampled fraction of traces that begin in this service, 0 to 1."""
         parts = {"parentbased_always_on": 1.0, "parentbased_always_off": 0.0}
         return parts.get(self.traces_sampler, self.traces_sampler_arg)
 

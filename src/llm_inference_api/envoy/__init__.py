@@ -1,4 +1,4 @@
-"""Envoy, beside the service or in front of several: its bootstrap, and its process where the service starts it."""
+"""Envoy as a sidecar or as a front proxy of replicas: renders its bootstrap, and runs it as a child process."""
 
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, default_bootstrap
 from llm_inference_api.envoy.process import EnvoyProcess

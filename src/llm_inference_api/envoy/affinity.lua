@@ -1,14 +1,15 @@
--- Gives each conversation a key, by which the front Envoy sends all its requests to the replica that has its prefix.
+-- Sets an affinity key per conversation; the front proxy hashes it to route all requests of a conversation to the replica
+-- that has its prefix cached.
 --
--- The key is, of these, the first that there is: the header x-session-id; prompt_cache_key of OpenAI's clients; the
--- messages up to the first of the user, which every later request of the conversation repeats; the beginning of a prompt.
--- Texts are not decoded: a client writes the same conversation the same way.
+-- The key is derived from the first of these that is present: the header x-session-id; OpenAI's prompt_cache_key; the
+-- messages up to and including the first user message, which later requests of the conversation repeat; the beginning of
+-- a prompt. Strings are not decoded: a client encodes the same conversation in the same way.
 
 local SESSION, KEY = "x-session-id", "x-llm-affinity"
-local PROMPT_BYTES = 512 -- Of a prompt, which has no first message; it grows from request to request.
+local PROMPT_BYTES = 512 -- Prefix of a prompt that is hashed; prompts grow from request to request.
 local HASHED_BYTES = 65536
 local QUOTE, OPEN_BRACE, OPEN_BRACKET = 34, 123, 91
-local USER = "\10\4user" -- How a ChatMessage of the user begins: field 1, of 4 bytes.
+local USER = "\10\4user" -- First bytes of a user's ChatMessage: field 1 (role), length 4.
 
 local function end_of_string(json, from)
   local at = json:find('["\\]', from)
@@ -18,7 +19,7 @@ local function end_of_string(json, from)
   return at or #json
 end
 
--- Returns where the object ends that `from` lies in, outside its strings.
+-- Returns the position of the end of the object that contains `from`, which must be outside strings.
 local function end_of_object(json, from)
   local depth, at = 0, json:find('["{}%[%]]', from)
   while at do
@@ -37,8 +38,8 @@ local function end_of_object(json, from)
   return #json
 end
 
--- Returns where the first value of this key ends that the pattern matches, and what the pattern captures. A text that looks
--- like a key is none: the quotes within it have backslashes, and no colon follows it.
+-- Returns the end of the key's first value that matches the pattern, and the pattern's capture. A key inside a string does
+-- not match: its quotes are escaped.
 local function value_of(json, key, pattern, from)
   local _, at = json:find(key, from, true) -- Plain: much faster than a pattern in a large body.
   while at do
@@ -61,7 +62,7 @@ local function json_prefix(json)
     local role = value_of(messages, '"role"', '"user"', 1)
     return messages:sub(1, role and end_of_object(messages, role + 1))
   end
-  -- Two patterns: an optional bracket between two runs of white space takes time in the square of their length.
+  -- Two patterns, because an optional bracket between two runs of white space backtracks in quadratic time.
   local quote = value_of(json, '"prompt"', '"', 1) or value_of(json, '"prompt"', '%[%s*"', 1)
   local prompt = quote and json:sub(quote, quote + PROMPT_BYTES)
   return prompt and prompt:sub(1, end_of_string(prompt, 2))
@@ -77,9 +78,9 @@ local function varint(bytes, at)
   return byte and value + byte * scale, at + 1
 end
 
--- Field 1 is the prompt of a GenerateRequest and a message of a ChatRequest. Fields come in the order of their numbers.
+-- Field 1 is the prompt of a GenerateRequest, and the messages of a ChatRequest. Fields are serialised in numeric order.
 local function grpc_prefix(frame, is_chat)
-  local at, first = 6, 6 -- Behind the frame's flag and length.
+  local at, first = 6, 6 -- After the gRPC frame's compression flag (1 byte) and length (4 bytes).
   while frame:byte(1) == 0 and frame:byte(at) == 10 do
     local length, from = varint(frame, at + 1)
     if not length then
@@ -111,7 +112,7 @@ local function prefix(handle, path)
   return json_prefix(bytes)
 end
 
--- Polynomial, modulo the largest prime below 2^32: exact in Lua's doubles. Envoy hashes it again.
+-- Polynomial hash modulo the largest prime below 2^32, exact in Lua's doubles. Envoy hashes the result again.
 local function digest(text)
   local hash = #text
   for at = 1, math.min(#text, HASHED_BYTES) do
@@ -122,11 +123,11 @@ end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  headers:remove(KEY) -- Nobody outside says it.
+  headers:remove(KEY) -- Clients must not set it.
   local session = headers:get(SESSION)
   local key = session ~= "" and session or prefix(handle, headers:get(":path"))
   if key then
     handle:headers():replace(KEY, digest(key))
   end
-  handle:clearRouteCache() -- The route depends on whether there is a key.
+  handle:clearRouteCache() -- Routes match on the presence of the key.
 end

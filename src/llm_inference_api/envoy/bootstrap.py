@@ -1,6 +1,6 @@
 """Renders Envoy's bootstrap (https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3): listener, filters and clusters.
 
-Envoy takes JSON and substitutes no variables, so it is rendered.
+It is rendered because Envoy does not substitute variables in its configuration.
 """
 
 import json
@@ -35,9 +35,9 @@ SERVICES = (
     *(f"llm_inference.v1.{name}Service" for name in ("Embedding", "Inference", "Model", "OpenAI", "Token")),
     *(f"llm_inference.web.v1.{name}Service" for name in ("Operations", "Page")),
 )
-"""Services that the transcoder offers over REST."""
+"""gRPC services that the transcoder exposes as REST."""
 _BUFFER_BYTES = 16 << 20
-"""Of a response; documents such as a page's scripts exceed Envoy's 1 MiB."""
+"""Maximum size of a buffered response; a page's scripts exceed Envoy's default of 1 MiB."""
 _REQUEST_HEADERS = (
     "content-type",
     headers.AUTHORIZATION,
@@ -49,7 +49,7 @@ _REQUEST_HEADERS = (
     "x-user-agent",
     headers.SESSION_ID,
 )
-"""Headers that pages of other origins may send, beside those of OpenAI's client."""
+"""Request headers allowed by CORS, besides those of OpenAI's client."""
 _RESPONSE_HEADERS = (
     headers.REQUEST_ID,
     headers.RETRY_AFTER,
@@ -57,51 +57,51 @@ _RESPONSE_HEADERS = (
     headers.GRPC_MESSAGE,
     headers.GRPC_STATUS_DETAILS,
 )
-"""Headers that pages of other origins may read."""
+"""Response headers exposed by CORS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What a bootstrap depends on."""
+    """Parameters of a bootstrap."""
 
     listen: str = "0.0.0.0"
     port: int = 8091
     upstreams: Sequence[Upstream] = (Upstream("127.0.0.1", 50051),)
-    """The service's gRPC address; several are for `replicas.py`."""
+    """The service's gRPC address; several for a front proxy, see `replicas.py`."""
     upstream_socket: str | None = None
-    """Path of a Unix socket on which the service listens, in place of the address."""
+    """Path of the service's Unix socket, used instead of `upstreams`."""
     upstream_tls: UpstreamTls | None = None
     tls: EdgeTls | None = None
     descriptor: str = "/etc/envoy/descriptor.pb"
-    """Path of the descriptor set, as Envoy sees it."""
+    """Path of the descriptor set on Envoy's machine."""
     allowed_origins: Sequence[str] = ("*",)
     longest_request: float = 3600.0
-    """Seconds that a request may be silent."""
+    """Maximum duration of a request in seconds, from which the idle timeout of streams is derived."""
     admin_port: int | None = None
-    """Port of Envoy's own administration, on the loopback address; None for none."""
+    """Port of Envoy's admin interface, on the loopback address; None for none."""
     access_log: bool = False
     tracer: TracerChoice | None = None
 
 
 def descriptor_path() -> Path:
-    """Returns the descriptor set that is installed with the stubs."""
+    """Returns the path of the descriptor set installed with the stubs."""
     return Path(str(files("llm_inference.v1").joinpath("descriptor.pb")))
 
 
 def default_bootstrap() -> str:
-    """Returns the bootstrap of a sidecar container beside a service with default settings."""
+    """Returns the bootstrap, as JSON, of a sidecar container for a service with default settings."""
     return bootstrap(replace(Sidecar(), admin_port=9901, access_log=True))
 
 
 def bootstrap(sidecar: Sidecar) -> str:
-    """Returns Envoy's configuration as JSON."""
+    """Returns Envoy's bootstrap as JSON text."""
     return json.dumps(configuration(sidecar), indent=2) + "\n"
 
 
 def configuration(sidecar: Sidecar) -> Json:
-    """Returns Envoy's configuration."""
+    """Returns Envoy's bootstrap as a JSON object."""
     config: Json = {
-        "node": {"id": "sidecar", "cluster": "llm-inference-api"},  # Certificates need to know for whom they are.
+        "node": {"id": "sidecar", "cluster": "llm-inference-api"},  # Required by SDS.
         "overload_manager": overload_manager(),
         "layered_runtime": runtime(),
         "static_resources": {
@@ -128,7 +128,7 @@ def _listener(sidecar: Sidecar) -> Json:
     return {
         "name": "rest",
         "address": _address(sidecar.listen, sidecar.port),
-        "enable_reuse_port": False,  # Two Envoys on one port would share its connections, unseen.
+        "enable_reuse_port": False,  # With it, two Envoys on one port would silently share connections.
         "per_connection_buffer_limit_bytes": MAX_BODY_BYTES + (1 << 20),
         "filter_chains": [chain],
     }
@@ -144,15 +144,15 @@ def _connection_manager(sidecar: Sidecar) -> Json:
         use_remote_address=True,
         preserve_external_request_id=True,
         always_set_request_id_in_response=True,
-        # The service names callers by it; what clients send of it is dropped.
+        # The service identifies callers by this header (XFCC); a client's own value is dropped.
         forward_client_cert_details="SANITIZE_SET",
         set_current_client_cert_details={"cert": True},
         normalize_path=True,
         merge_slashes=True,
-        path_with_escaped_slashes_action="KEEP_UNCHANGED",  # Model ids hold slashes, which clients escape.
+        path_with_escaped_slashes_action="KEEP_UNCHANGED",  # Clients may escape the slashes in model ids.
         stream_idle_timeout=silence,
         request_headers_timeout="10s",
-        request_timeout="60s",  # Of the upload.
+        request_timeout="60s",  # Limits the upload of the body.
         common_http_protocol_options={
             "idle_timeout": IDLE_CONNECTION,
             "headers_with_underscores_action": "REJECT_REQUEST",
@@ -180,7 +180,7 @@ def _connection_manager(sidecar: Sidecar) -> Json:
 
 
 def _caller_address() -> Json:
-    """Says who calls, whatever the caller says; `x-forwarded-for` has this machine's name for its own callers."""
+    """Overwrites the caller's address; not `x-forwarded-for`, which has this machine's address for loopback callers."""
     header = {"key": headers.CALLER_ADDRESS, "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
     return {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
@@ -220,7 +220,7 @@ def _cors_policy(origins: Sequence[str]) -> Json:
 
 
 def _filters(sidecar: Sidecar) -> list[Json]:
-    """Returns the HTTP filters: requests pass them top down, responses bottom up."""
+    """Returns the HTTP filters; requests pass them in this order, responses in reverse."""
     http = "extensions.filters.http"
     return [
         {"name": "envoy.filters.http.cors", "typed_config": typed(f"{http}.cors.v3.Cors")},
@@ -300,7 +300,7 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
         "interval": "1s",
         "no_traffic_interval": "1s",
         "unhealthy_interval": "0.5s",
-        "unhealthy_threshold": 2,  # A check without an answer may mean a busy machine; NOT_SERVING counts at once.
+        "unhealthy_threshold": 2,  # Tolerates one timed-out check on a busy machine; NOT_SERVING takes effect at once.
         "healthy_threshold": 1,
         "grpc_health_check": {"service_name": health_name},
     }
@@ -315,9 +315,7 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
         "type": "STRICT_DNS" if has_name else "STATIC",
         "connect_timeout": "1s",
         "per_connection_buffer_limit_bytes": _BUFFER_BYTES,
-        "common_lb_config": {
-            "healthy_panic_threshold": {"value": 0}
-        },  # Never send to a service that says it is not ready.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},  # Never route to an unhealthy service.
         "circuit_breakers": {"thresholds": [{"max_pending_requests": 4096, "max_requests": 4096}]},
         "health_checks": [check],
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},

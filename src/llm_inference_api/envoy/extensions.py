@@ -1,8 +1,8 @@
-"""How Envoy's configuration names the types of its extensions."""
+"""Typed configuration of Envoy's extensions."""
 
 from typing import Any
 
 
 def typed(kind: str, **fields: Any) -> dict[str, Any]:
-    """Returns an extension's configuration with its type."""
+    """Returns an extension's configuration with its type URL, as JSON of a protobuf Any."""
     return {"@type": f"type.googleapis.com/envoy.{kind}", **fields}

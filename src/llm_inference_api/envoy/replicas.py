@@ -1,6 +1,6 @@
-"""What a front Envoy before several replicas has beyond a sidecar: affinity, ejection, retries, names that are many.
+"""Bootstrap of a front proxy of several replicas: a sidecar's with affinity, outlier ejection, retries and DNS.
 
-The figures are measured: benchmarks/README.md has them.
+The constants were chosen by measurement, see benchmarks/README.md.
 """
 
 import json
@@ -15,23 +15,23 @@ from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER
 Json = dict[str, Any]
 
 AFFINE_CLUSTER = "service-affine"
-"""The same replicas as the service's cluster, chosen by the key of a request."""
+"""Cluster of the same replicas as the service's, balanced by a request's affinity key."""
 HEALTH_NAME = "preloaded"
-"""The service's health name for "takes requests, and has its models in memory" (api/health.py)."""
+"""The service's health name for "ready, and all preloaded models are active" (rpc/health.py)."""
 _AFFINITY = "affinity"
 _GENERATING = ("grpc", "grpc-web", "generate", "openai-generate")
-"""Names of the routes whose requests may have a prefix in a cache."""
+"""Names of the routes whose requests may reuse a cached prefix."""
 _BALANCE = 150
-"""Per cent of the mean load beyond which a replica's keys go to the next one."""
+"""Per cent of the mean load above which a replica's keys go to the next one (bounded-load consistent hashing)."""
 _DRAWS = 64
-"""Of a replica that was not asked yet. Each is a new hash of the key: with 10, one request in a hundred met the same
-two of three replicas again and again."""
+"""Attempts of a retry to select a replica that has not been tried. Each rehashes the key: with 10, one request in a
+hundred selected the same two of three replicas only."""
 _BUFFER_BYTES = 9 << 20
-"""Of a request, which is kept for retries and for the key: what gRPC receives, and its framing."""
+"""Maximum size of a request, buffered for retries and for its key: the gRPC message limit and framing."""
 
 
 def are_replicas(sidecar: Sidecar) -> bool:
-    """Returns whether there may be several services: more than one address, or a name that another machine has."""
+    """Returns whether there may be several replicas: several upstreams, or a host name other than localhost."""
     if sidecar.upstream_socket is not None:
         return False
     (first, *more) = sidecar.upstreams
@@ -39,7 +39,7 @@ def are_replicas(sidecar: Sidecar) -> bool:
 
 
 def front_bootstrap(front: Sidecar, *, affinity: bool) -> str:
-    """Returns the configuration, as JSON, of an Envoy before the replicas at the upstreams."""
+    """Returns the bootstrap, as JSON text, of a front proxy of the replicas at the upstreams."""
     config = configuration(front)
     (listener,) = config["static_resources"]["listeners"]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
@@ -47,7 +47,7 @@ def front_bootstrap(front: Sidecar, *, affinity: bool) -> str:
     host |= {
         "retry_policy": _retry_policy(),
         "include_attempt_count_in_response": True,
-        "request_body_buffer_limit": _BUFFER_BYTES,  # Over HTTP/2 the limit were a stream's window.
+        "request_body_buffer_limit": _BUFFER_BYTES,  # Else the limit over HTTP/2 would be the stream's window.
     }
     host["routes"] = [_of_many(route) for route in host["routes"]]
     clusters = {cluster["name"]: cluster for cluster in config["static_resources"]["clusters"]}
@@ -61,22 +61,22 @@ def front_bootstrap(front: Sidecar, *, affinity: bool) -> str:
 
 
 def _of_many(route: Json) -> Json:
-    """Changes the routes that make sense for one process only."""
+    """Returns the route, changed if it is meaningful for a single process only."""
     if route["name"] == "metrics":
-        text = "each replica has metrics of its own, at its LLM_METRICS_PORT"
+        text = "each replica serves its own metrics, at its LLM_METRICS_PORT"
         return {key: route[key] for key in ("name", "match")} | {
             "direct_response": {"status": 404, "body": {"inline_string": text}}
         }
     if route["name"] == "grpc-infrastructure":
-        # A replica that stops would say NOT_SERVING for all of them.
+        # Of the operations cluster, a stopping replica would answer NOT_SERVING for all of them.
         return route | {"route": route["route"] | {"cluster": SERVICE_CLUSTER}}
     return route
 
 
 def _retry_policy() -> Json:
-    """Tries again elsewhere what no replica has answered yet; Envoy never repeats a stream that has begun.
+    """Returns the policy that retries unanswered requests on another replica; Envoy never retries a started response.
 
-    A status UNAVAILABLE alone is no reason: where a request crashed its model's process, the next one would crash too.
+    The status UNAVAILABLE alone is not retried: a request that crashed one worker may crash the next one too.
     """
     previous = typed("extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")
     return {
@@ -90,14 +90,14 @@ def _retry_policy() -> Json:
 
 
 def _tuned(cluster: Json) -> Json:
-    """Makes a cluster one of replicas that come and go."""
+    """Returns the cluster with load balancing, health checks and ejection for a changing set of replicas."""
     (thresholds,) = cluster["circuit_breakers"]["thresholds"]
     tuned = {
         "lb_policy": "LEAST_REQUEST",
-        # Envoy's default of 3 retries at a time loses most of what a dead replica had.
+        # With Envoy's default of 3 concurrent retries, most requests of a dead replica would fail.
         "circuit_breakers": {"thresholds": [thresholds | {"max_retries": 1000}]},
         "outlier_detection": _outlier_detection(),
-        # Envoy would hold changes of health back for up to a second, to tell of several at once.
+        # By default, Envoy batches health changes for up to a second.
         "common_lb_config": cluster["common_lb_config"] | {"update_merge_window": "0s"},
     }
     if cluster["name"] == SERVICE_CLUSTER:
@@ -107,7 +107,7 @@ def _tuned(cluster: Json) -> Json:
 
 
 def _resolved(cluster: Json) -> Json:
-    """Makes every address of a name a replica, looked up again when the answer's time to live is over."""
+    """Returns the cluster with DNS discovery: one replica per address of a name, resolved again after the TTL."""
     if cluster["type"] == "STATIC":
         return cluster
     dns = typed("extensions.clusters.dns.v3.DnsCluster", respect_dns_ttl=True, dns_lookup_family="V4_PREFERRED")
@@ -116,9 +116,9 @@ def _resolved(cluster: Json) -> Json:
 
 
 def _outlier_detection() -> Json:
-    """Ejects a replica that cannot be reached, at its first failure; its next good health check brings it back.
+    """Returns the policy that ejects a replica at its first connection failure, until its next passing health check.
 
-    Answers eject nobody: a client with short deadlines would have its replicas ejected one after the other.
+    Responses never eject: a client with short deadlines would cause one replica after the other to be ejected.
     """
     return {
         "split_external_local_origin_errors": True,
@@ -131,7 +131,7 @@ def _outlier_detection() -> Json:
 
 
 def _affine(cluster: Json) -> Json:
-    """Returns a cluster that chooses by the key, as long as the replica has not too much to do."""
+    """Returns a cluster that balances by the affinity key, with bounded load."""
     balance = {"consistent_hashing_lb_config": {"hash_balance_factor": _BALANCE}}
     return cluster | {
         "name": AFFINE_CLUSTER,
@@ -142,7 +142,7 @@ def _affine(cluster: Json) -> Json:
 
 
 def _with_affinity(route: Json) -> list[Json]:
-    """Returns the route; where it generates, behind a twin for the requests that have a key."""
+    """Returns the route; for routes that generate, after a twin that matches requests with an affinity key."""
     if route["name"] not in _GENERATING:
         return [route]
     enabled = {_AFFINITY: typed("config.route.v3.FilterConfig", config={})}

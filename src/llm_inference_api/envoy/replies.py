@@ -1,19 +1,16 @@
-"""Gives the errors that Envoy itself answers with the shape of the service's own.
-
-That is google.rpc.Status as JSON, and OpenAI's error object below `/v1`.
-"""
+"""Formats Envoy's own error responses like the service's: google.rpc.Status as JSON, OpenAI's errors below `/v1`."""
 
 from typing import Any
 
 Json = dict[str, Any]
 
 _CODES = {404: 5, 405: 12, 413: 3, 429: 8, 504: 4}
-"""google.rpc.Code for each HTTP status that has one of its own here."""
+"""google.rpc.Code by HTTP status, for statuses that do not use their class's code."""
 _INVALID_ARGUMENT, _UNAVAILABLE = 3, 14
 
 
 def local_replies() -> Json:
-    """Returns the mappers; the first that matches is taken."""
+    """Returns the `local_reply_config`; the first matching mapper applies."""
     return {
         "mappers": [
             _openai_mapper([_status("EQ", 429)], "rate_limit_error"),
@@ -48,7 +45,7 @@ def _status(op: str, value: int) -> Json:
 
 
 def _is_rest() -> Json:
-    """Leaves native gRPC calls as they are. The transcoder rewrites the content type, but leaves the path's trace."""
+    """Matches requests other than native gRPC. Transcoded ones have gRPC's content type, but an original path too."""
     not_grpc = {
         "name": "content-type",
         "string_match": {"prefix": "application/grpc"},

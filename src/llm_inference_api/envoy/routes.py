@@ -1,4 +1,4 @@
-"""Which request goes where."""
+"""Routes of the REST listener: path and method → cluster and filters."""
 
 from typing import Any
 
@@ -9,24 +9,24 @@ from llm_inference_api.envoy.openai import OPENAI_ERRORS
 Json = dict[str, Any]
 
 SERVICE_CLUSTER = "service"
-"""The service, while it is ready."""
+"""The service, healthy while it is ready."""
 OPS_CLUSTER = "operations"
-"""The same service, while it lives: health, reflection, metrics and pages also answer while it is not ready."""
+"""The same service, healthy while it is live: for health, reflection, metrics and pages."""
 
 _GENERATE = "/api/(generate|chat)(/stream)?"
 _OPENAI_POST = "/v1/((chat/)?completions|embeddings)"
 
 _STEER = "/api/llms/.+:(load|unload)"
 _PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
-# Several, since Envoy limits the size of each expression.
+# Several expressions, because Envoy limits the size of each.
 _POST_ONLY = (_GENERATE, _OPENAI_POST, "/api/(tokenize|detokenize|embed|chat/render)", _STEER)
 _GET_ONLY = (_PAGES, "/metrics|/health/(live|ready)", "/(api/llms|v1/models)(/.*)?")
 
 
 def routes() -> list[Json]:
-    """Returns all routes; the first that matches is taken.
+    """Returns all routes; the first matching one applies.
 
-    All of them lead to a cluster, also those that are refused before: the CORS filter passes over the others.
+    Refused requests have a route to a cluster too, as the CORS filter skips direct responses.
     """
     return [
         {
@@ -96,13 +96,13 @@ def routes() -> list[Json]:
         {
             "name": "not-found",
             "match": {"prefix": "/"},
-            "route": _to(OPS_CLUSTER),  # The transcoder knows no such path.
+            "route": _to(OPS_CLUSTER),  # The transcoder rejects the unknown path.
         },
     ]
 
 
 _UNTRACED = {"overall_sampling": {"numerator": 0}}
-"""For what probes and Prometheus ask all day."""
+"""For requests of probes and Prometheus."""
 _OFF = typed("config.route.v3.FilterConfig", disabled=True)
 
 
@@ -114,7 +114,7 @@ end"""
 
 
 def _stripped(*more: str) -> Json:
-    """Removes what is for Envoy only; unary answers would show gRPC's status as headers too."""
+    """Returns the filter configuration that removes internal response headers, gRPC's status among them."""
     names = (headers.GRPC_STATUS, headers.GRPC_MESSAGE, headers.RETRY_ELSEWHERE, *more)
     removed = [{"remove": name} for name in names]
     config = typed(
@@ -128,7 +128,7 @@ _OPENAI = {**_stripped(*headers.OPENAI_ERROR.values()), OPENAI_ERRORS: typed("co
 
 
 def _only(method: str, paths: str) -> Json:
-    """Returns the route that answers all other methods on the paths; those with this method must not come here."""
+    """Returns the route that answers 405 for all methods other than this one and OPTIONS on the paths."""
     return {
         "name": f"only-{method.lower()}",
         "match": {"safe_regex": {"regex": paths}, "headers": [_method(f"{method}|OPTIONS", invert=True)]},
@@ -138,7 +138,7 @@ def _only(method: str, paths: str) -> Json:
 
 
 def _to(cluster: str) -> Json:
-    # The service bounds the time of a request itself; Envoy's default would cut streams after 15 s.
+    # The service enforces deadlines itself; Envoy's default timeout of 15 s would cut streams.
     return {"cluster": cluster, "timeout": "0s"}
 
 

@@ -1,7 +1,6 @@
-"""Envoy's TLS: towards clients, and towards a service of another pod.
+"""Envoy's TLS: downstream to clients, and upstream to a service in another pod.
 
-The certificate is a secret in a file of its own (SDS), and so are the clients' authorities: Envoy reads only such again
-when they change.
+The certificate and the client CA are SDS secrets in files of their own, because Envoy reloads only those on change.
 """
 
 import json
@@ -23,28 +22,30 @@ _OLDEST = {"tls_minimum_protocol_version": "TLSv1_2"}
 
 @dataclass(frozen=True, slots=True)
 class EdgeTls:
-    """How clients connect."""
+    """TLS of the listener."""
 
     directory: str = "/etc/envoy"
-    """Where the files of `secrets` are, as Envoy sees it."""
+    """Directory of the files of `secrets`, on Envoy's machine."""
     needs_client_certificate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamTls:
-    """How Envoy connects to a service whose gRPC port speaks TLS."""
+    """TLS of connections to the service's gRPC port."""
 
     authority: str
-    """Path of the PEM file with the authorities that may have signed the service's certificate, as Envoy sees it."""
+    """Path of the PEM file with the CAs of the service's certificate, on Envoy's machine."""
     names: tuple[str, ...]
-    """Host names and addresses, for one of which the certificate must be."""
+    """Host names and addresses; the certificate must be valid for one of them."""
 
 
 def secrets(files: TlsFiles, watched: str | None = None) -> dict[str, str]:
-    """Returns the content of the files of secrets, by their names.
+    """Returns the contents of the SDS secret files, by file name.
 
-    Envoy reads the certificate again when something is moved into the watched directory: where none is given into that
-    of the certificate, as Kubernetes replaces secrets.
+    Args:
+        files: The PEM files.
+        watched: Directory that Envoy watches: it reloads the secrets when a file is moved into it. None for the PEM
+            files' own directories, which is how Kubernetes updates secrets.
     """
     certificate = {
         "certificate_chain": {"filename": str(files.certificate)},
@@ -79,7 +80,7 @@ def downstream_transport(tls: EdgeTls) -> Json:
 
 
 def upstream_transport(tls: UpstreamTls) -> Json:
-    """Returns the transport socket of the clusters."""
+    """Returns the transport socket of the clusters that connect to the service."""
     names = [{"san_type": "IP_ADDRESS" if is_ip(name) else "DNS", "matcher": {"exact": name}} for name in tls.names]
     only_name = {"sni": tls.names[0]} if len(tls.names) == 1 and not is_ip(tls.names[0]) else {}
     context = typed(

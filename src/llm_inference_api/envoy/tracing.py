@@ -1,4 +1,4 @@
-"""Envoy's own span of each request: the parent of the service's, sent to the same collector."""
+"""Envoy's tracing: a span per request, the parent of the service's span, exported to the same collector."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,26 +14,26 @@ Json = dict[str, Any]
 COLLECTOR_CLUSTER = "collector"
 _TIMEOUT = "5s"
 _WAITING_SPANS = 2048
-"""As many as the service keeps for a collector that is away."""
+"""Maximum number of buffered spans; the default of the service's BatchSpanProcessor."""
 RUNTIME = {"tracing.opentelemetry.min_flush_spans": 512, "tracing.opentelemetry.flush_interval_ms": 1000}
-"""When Envoy sends spans; by itself it does whenever it has five."""
+"""Batching of exports; by default Envoy exports every five spans."""
 _PORTS = {"http": 80, "https": 443}
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
-"""Of the authorities that are trusted, where Debian's `ca-certificates` puts them; Envoy's image has them too."""
+"""CA bundle of Debian's `ca-certificates`; also in Envoy's image."""
 
 
 @dataclass(frozen=True, slots=True)
 class TracerChoice:
-    """What the settings say of Envoy's traces."""
+    """Options of Envoy's tracing."""
 
     target: OtlpTarget
     service_name: str
     sampled: float
-    """Part of the traces that begin here, 0 to 1."""
+    """Sampled fraction of traces that begin in Envoy, 0 to 1."""
 
 
 def tracer_choice(settings: Settings) -> TracerChoice | None:
-    """Returns what the settings say; None where traces go nowhere."""
+    """Returns the tracing options of the settings; None without tracing."""
     target = settings.otlp_target
     if target is None:
         return None
@@ -57,9 +57,9 @@ def tracing(choice: TracerChoice) -> Json:
 
 
 def _sampler(sampled: float) -> Json:
-    """Returns what decides as the service does: as the caller has, else by chance.
+    """Returns the service's sampler: the caller's decision if there is one, else a random fraction.
 
-    Envoy's own `random_sampling` would overrule the caller.
+    Envoy's own `random_sampling` would override the caller's decision.
     """
     part = {"numerator": round(sampled * 1_000_000), "denominator": "MILLION"}
     chance = _extension("trace_id_ratio_based", "TraceIdRatioBased", sampling_percentage=part)

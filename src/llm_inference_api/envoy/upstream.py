@@ -1,4 +1,4 @@
-"""Where Envoy finds the service: `host:port`, as people write it."""
+"""Parses upstream addresses of the form `host:port`."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -10,23 +10,27 @@ _PORTS = range(1, 65536)
 
 
 class UpstreamError(ValueError):
-    """What was given is no address of a service."""
+    """An upstream address is invalid."""
 
 
 class Upstream(NamedTuple):
-    """The gRPC address of one replica, or a name that stands for several."""
+    """gRPC address of one replica, or a DNS name of several."""
 
     host: str
     port: int
 
     @property
     def is_name(self) -> bool:
-        """Whether the host must be resolved."""
+        """Whether the host is a name rather than an IP address."""
         return not is_ip(self.host)
 
 
 def parse_upstreams(texts: Sequence[str]) -> tuple[Upstream, ...]:
-    """Returns the addresses. Raises UpstreamError, with a sentence for each that is none and each that is repeated."""
+    """Returns the addresses.
+
+    Raises:
+        UpstreamError: An address is invalid or given twice; the text lists all problems.
+    """
     problems, upstreams = [], list[Upstream]()
     for text in texts:
         try:
@@ -44,9 +48,9 @@ def parse_upstreams(texts: Sequence[str]) -> tuple[Upstream, ...]:
 
 def _parse(text: str) -> Upstream:
     if text.startswith("unix:"):
-        raise UpstreamError(f"{text!r} is one service's socket; replicas are host:port each")
+        raise UpstreamError(f"{text!r} is a socket of one service; replicas must each be host:port")
     if "://" in text:
-        raise UpstreamError(f"{text!r} is a URL; leave out {text.partition('://')[0]}://, such as host:50051")
+        raise UpstreamError(f"{text!r} is a URL; write host:port without {text.partition('://')[0]}://")
     host, colon, port = text.rpartition(":")
     if not colon or not host:
         raise UpstreamError(f"{text!r} has no port; write host:port, such as {host or text or 'host'}:50051")
@@ -62,7 +66,7 @@ def _host(host: str, text: str) -> str:
         except ValueError as error:
             raise UpstreamError(f"{text!r} has no IPv6 address between its brackets") from error
     if ":" in host:
-        raise UpstreamError(f"{text!r} is ambiguous; an IPv6 address stands in brackets: [{host}]:50051")
+        raise UpstreamError(f"{text!r} is ambiguous; put an IPv6 address in brackets: [{host}]:50051")
     labels = host.removesuffix(".").split(".")
     if not all(label.isascii() and label.replace("-", "").replace("_", "").isalnum() for label in labels):
         raise UpstreamError(f"{text!r} has {host!r}, which is neither an address nor a host name")

@@ -1,1 +1,1 @@
-"""Which models there are, where they come from, and whether they are in memory."""
+"""The served models: registry, lifecycle, memory budget, and the files that they are loaded from."""

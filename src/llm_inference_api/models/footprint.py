@@ -1,6 +1,6 @@
-"""How much memory a model takes, told from its file's header before anything of it is loaded.
+"""Estimates the memory that a model needs from its GGUF header, before it is loaded.
 
-The header is read here and not by a library: the server must survive any file, and needs a few numbers of it only.
+The header is parsed here rather than by a library: the server process must survive any file, and needs few values.
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
@@ -26,46 +26,47 @@ _MAX_KEYS = 1 << 16
 _BYTES_PER_CACHED_NUMBER = 2
 """Keys and values are cached as F16."""
 _WORKING_BYTES = 192 << 20
-"""Of a worker: Python, llama.cpp's compute buffers at 512 rows, and its tokenizer."""
+"""Overhead of a worker process: Python, llama.cpp's compute buffers at 512 rows, and the tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes of a model in memory."""
+    """Memory of a loaded model, in bytes."""
 
     weights: int
     cache: int
-    """Of the key-value cache, which holds prefixes of ended requests too."""
+    """The key-value cache, including cached prefixes of ended requests."""
     embeddings: int = 0
-    """Of the context that computes embeddings; it is made when they are first asked for."""
+    """The context that computes embeddings; created by the first request for them."""
 
     @property
     def total(self) -> int:
-        """All that a worker with this model takes."""
+        """Bytes that a worker with this model needs in all."""
         return self.weights + self.cache + self.embeddings + _WORKING_BYTES
 
 
 def estimate(files: Sequence[Path], context: ContextChoice) -> Footprint:
-    """Returns what a model takes; its first file holds the header.
+    """Returns the memory that a model needs. The header is read from the first file.
 
-    Raises ModelFailedError where the header cannot be read.
+    Raises:
+        ModelFailedError: The header cannot be read.
     """
     weights = sum(file.stat().st_size for file in files)
     if is_legacy(files[0]):
-        return Footprint(weights, weights)  # Its library keeps keys and values in F32, and says nothing beforehand.
+        return Footprint(weights, weights)  # ctransformers caches F32 and reports no size in advance: an upper guess.
     header = read_header(files[0])
     architecture = str(header.get("general.architecture", ""))
     trained = _number(header, f"{architecture}.context_length", 0)
     length, cells = context.sizes(trained)
     if is_encoder(header):
-        # It keeps nothing; a text's tokens are scored against each other at once, in F32.
+        # No key-value cache; the attention scores of a whole text are held at once, in F32.
         return Footprint(weights, 0, _number(header, f"{architecture}.attention.head_count", 1) * length**2 * 4)
     cell = _cached_numbers(header, architecture) * _BYTES_PER_CACHED_NUMBER
     return Footprint(weights, cells * cell, length * cell)
 
 
 def _cached_numbers(header: Mapping[str, Value], architecture: str) -> int:
-    """Returns the numbers that one cell holds: a key and a value for each key-value head of each layer."""
+    """Returns the values per cache cell: a key and a value for each key-value head of each layer."""
     layers = _number(header, f"{architecture}.block_count", 0)
     heads = _number(header, f"{architecture}.attention.head_count", 1)
     kv_heads = _number(header, f"{architecture}.attention.head_count_kv", heads)
@@ -81,12 +82,16 @@ def _number(header: Mapping[str, Value], key: str, default: int) -> int:
 
 
 def read_header(path: Path) -> dict[str, Value]:
-    """Returns a GGUF file's scalar metadata; arrays are passed over. Raises ModelFailedError where there is none."""
+    """Returns the scalar metadata of a GGUF file, by key; arrays are skipped.
+
+    Raises:
+        ModelFailedError: The file is not GGUF, or its header is damaged.
+    """
     try:
         with path.open("rb") as file:
             return _read(file)
     except (OSError, struct.error, UnicodeDecodeError, ValueError) as error:
-        raise ModelFailedError(f"{path.name} is no GGUF file, or its header is damaged") from error
+        raise ModelFailedError(f"{path.name} is not a GGUF file, or its header is damaged") from error
 
 
 def _read(file: BinaryIO) -> dict[str, Value]:
@@ -113,11 +118,11 @@ def _value(file: BinaryIO, kind: int) -> Value | None:
         return _string(file)
     if kind != _ARRAY:
         raise ValueError
-    _pass_array(file)
+    _skip_array(file)
     return None
 
 
-def _pass_array(file: BinaryIO) -> None:
+def _skip_array(file: BinaryIO) -> None:
     kind, items = struct.unpack("<IQ", _exactly(file, 12))
     if items > _MAX_ITEMS:
         raise ValueError

@@ -1,4 +1,4 @@
-"""Who may be in memory: at most so many models, within a budget of bytes. Idle ones leave for those that are needed."""
+"""The memory budget that loaded models share, in bytes and in number; idle models are evicted, least recent first."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -11,33 +11,33 @@ from llm_inference_api.errors import ModelFailedError, OverloadedError
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _SHARE = 0.9
-"""Of the machine's memory, where the settings name no budget: the system and the service need some too."""
+"""Fraction of the machine's memory that is the default budget; the rest is for the system and the server process."""
 
 
 class Tenant(Protocol):
-    """A model that may be in memory."""
+    """A model that can be loaded and evicted."""
 
     last_used: float
     """Seconds on the monotonic clock."""
 
     @property
     def idle(self) -> bool:
-        """Whether the model is in memory and nobody uses it."""
+        """Whether the model is loaded and serves no request."""
 
     async def unload(self) -> None:
-        """Leaves the memory."""
+        """Unloads the model. Returns when its memory is free."""
 
     def drained(self) -> Awaitable[None]:
-        """Returns when nobody uses the model."""
+        """Returns when the model serves no request."""
 
 
 @dataclass(eq=False)
 class MemoryBudget:
-    """The memory that models share. Claims are served in the order in which they come."""
+    """The memory budget of all models. Claims are served first come, first served."""
 
     bytes: int
     models: int | None
-    """Models in memory at most; None for any number."""
+    """Maximum number of loaded models; None for no limit."""
     patience: float
     """Seconds that a claim waits for a busy model to become idle."""
     _tenants: dict[Tenant, int] = field(default_factory=dict)
@@ -45,18 +45,20 @@ class MemoryBudget:
 
     @property
     def used(self) -> int:
-        """Bytes that are claimed."""
+        """Bytes that loaded models have claimed."""
         return sum(self._tenants.values())
 
     async def claim(self, tenant: Tenant, size: int) -> None:
-        """Makes room for a model, by unloading those whose last use is longest ago and that nobody uses now.
+        """Claims `size` bytes for a model; evicts idle models, least recently used first, until it fits.
 
-        Raises ModelFailedError where the model would not fit alone, OverloadedError where all others stay busy.
+        Raises:
+            ModelFailedError: The model exceeds the whole budget.
+            OverloadedError: The loaded models stayed busy for `patience` seconds.
         """
         if size > self.bytes:
             raise ModelFailedError(
-                f"the model needs {_shown(size)} of memory with its cache, and the budget (LLM_MEMORY_BUDGET) is "
-                f"{_shown(self.bytes)}; use a smaller model, LLM_CONTEXT_LENGTH or LLM_KV_CACHE_TOKENS"
+                f"the model needs {_gib(size)} of memory with its cache, and the budget (LLM_MEMORY_BUDGET) is "
+                f"{_gib(self.bytes)}; use a smaller model, LLM_CONTEXT_LENGTH or LLM_KV_CACHE_TOKENS"
             )
         try:
             async with asyncio.timeout(self.patience), self._turn:
@@ -68,7 +70,7 @@ class MemoryBudget:
             raise OverloadedError(problem, self.patience) from None
 
     def leave(self, tenant: Tenant) -> None:
-        """Gives back what the model claimed, if it did."""
+        """Releases the model's claim, if it has one."""
         self._tenants.pop(tenant, None)
 
     def _fits(self, size: int) -> bool:
@@ -88,7 +90,7 @@ class MemoryBudget:
 
 
 def available_memory() -> int:
-    """Returns the bytes that models may take where the settings name no budget."""
+    """Returns the default budget in bytes: 90 % of the machine's memory or the container's limit (cgroup v2)."""
     limits = [_machine_memory()]
     with suppress(OSError, ValueError):
         limits.append(int(_CGROUP_LIMIT.read_text()))
@@ -102,5 +104,5 @@ def _machine_memory() -> int:
     raise OSError("/proc/meminfo has no MemTotal")
 
 
-def _shown(size: int) -> str:
+def _gib(size: int) -> str:
     return f"{size / (1 << 30):.2f} GiB"

@@ -1,4 +1,7 @@
-"""The life of the models: unloaded → (download → conversion →) loading → active → unloading, or failed."""
+"""The allow-list of models and their lifecycle.
+
+States: unloaded → (downloading → converting →) loading → active → unloading → unloaded; or failed.
+"""
 
 import asyncio
 import logging
@@ -32,35 +35,35 @@ from llm_inference_api.worker.client import WorkerClient
 
 _FIRST_BACK_OFF = 1.0
 _LONGEST_BACK_OFF = 60.0
-"""Seconds between a failure and the next try; the first doubles with each failure up to the second."""
+"""Seconds of back-off after a failed load; doubles with each failure, from the first value up to the second."""
 _STABLE_AFTER = 60.0
-"""Seconds of service after which earlier crashes no longer count."""
+"""Seconds without a crash after which the failure count is reset."""
 _CRASHES_ALLOWED = 1
-"""Crashes that a request may have been part of before it is refused."""
+"""A request that was running in more worker crashes than this is refused."""
 _REMEMBERED_SUSPECTS = 1000
 _SLOWEST_READ = 20e6
-"""Bytes per second of the slowest disk to load from. llama.cpp reads a file that it maps (MAP_POPULATE, llama-mmap.cpp)
-before it reports any progress."""
+"""Bytes per second of the slowest supported disk; extends the load timeout by the file's size. llama.cpp reads a mapped
+file completely (MAP_POPULATE, llama-mmap.cpp) before it reports progress."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What holds for all models alike."""
+    """Settings that all models share."""
 
     sources: Sources
     room: MemoryBudget
     engine: EngineConfig
-    """Of every worker, but for the model's files."""
+    """Template for each worker; the model's files and load timeout are filled in per model."""
     queue_length: int
-    """Requests that wait for a model before more are refused."""
+    """Maximum number of requests that wait for one model; further ones are refused."""
     idle_unload: float | None = None
-    """Seconds without a request after which a model leaves the memory; None: it stays."""
+    """Seconds without a request after which a model is unloaded; None for never."""
 
 
 class ServedModel:
-    """One model of the allow-list, and its worker while it has one."""
+    """One model of the allow-list, and its worker while it is loaded."""
 
     def __init__(self, reference: Reference, policy: Policy, observer: Observer) -> None:
         self.status = ModelStatus(reference.id, reference.source)
@@ -82,23 +85,28 @@ class ServedModel:
         observer.status_changed(self.status)
 
     def open(self, request: GenerationRequest, identity: Mapping[str, object]) -> ModelStream:
-        """Returns the stream of the request's answers; loads the model where it is not loaded.
+        """Returns the stream of the request's answers; loads the model first if necessary.
 
-        `identity` has the named values of log lines about the request. Raises PoisonRequestError.
+        Args:
+            request: The request.
+            identity: Structured fields of the request's log lines.
+
+        Raises:
+            PoisonRequestError: The request was running in repeated crashes of the worker.
         """
         if self._suspects.get(_fingerprint(request), 0) > _CRASHES_ALLOWED:
             raise PoisonRequestError("this request was being computed each time the model's process crashed")
         return ModelStream(self, request, identity)
 
     def note_end(self, request: GenerationRequest, *, whole: bool) -> None:
-        """Notes the use; a request that was answered to its end is not why the process crashed earlier."""
+        """Records the end of a request; a completely answered one is cleared of the crashes that it was present in."""
         if whole:
             self._suspects.pop(_fingerprint(request), None)
         self._used()
 
     @property
     def idle(self) -> bool:
-        """Whether the model is in memory and serves no request."""
+        """Whether the model is loaded and serves no request."""
         return self.status.state is State.ACTIVE and self._client is not None and self._client.idle
 
     async def drained(self) -> None:
@@ -109,13 +117,14 @@ class ServedModel:
             await self._client.drain()
 
     async def inquire(self, inquiry: Inquiry) -> Findings:
-        """As `WorkerClient.inquire`; loads the model where it is not loaded."""
+        """See `WorkerClient.inquire`; loads the model first if necessary."""
         return await (await self.load()).inquire(inquiry)
 
     async def embed(self, embed: Embed) -> Embeddings:
-        """As `WorkerClient.embed`; loads the model where it is not loaded.
+        """See `WorkerClient.embed`; loads the model first if necessary.
 
-        Raises UnsupportedError where the model computes no embeddings.
+        Raises:
+            UnsupportedError: The model does not compute embeddings.
         """
         client = await self.load()
         if self.status.info is not None and not self.status.info.embedding_length:
@@ -126,15 +135,19 @@ class ServedModel:
             self._used()
 
     def refuse_what_embeds_only(self) -> None:
-        """Raises UnsupportedError where the model generates no text."""
+        """Raises UnsupportedError if the model computes embeddings only."""
         if self.status.info is not None and not self.status.info.generates:
             problem = f"model {self.status.id!r} computes embeddings only (POST /v1/embeddings, /api/embed)"
             raise UnsupportedError("GENERATION_UNSUPPORTED", f"{problem}; it generates no text")
 
     async def load(self) -> WorkerClient:
-        """Returns the worker's client, started where there is none. All callers share one load; none can cancel it.
+        """Returns the worker's client; starts a worker if there is none.
 
-        Raises ModelFailedError, or UnavailableError while a failure is so recent that no new try is made.
+        Concurrent callers share one load, which their cancellation does not stop.
+
+        Raises:
+            UnavailableError: The model is being unloaded, or its worker died.
+            ServiceError: The load failed. During back-off, the last failure is raised again.
         """
         if self._client is not None and self.status.state is State.ACTIVE:
             return self._client
@@ -147,9 +160,9 @@ class ServedModel:
         return await asyncio.shield(self._load)
 
     async def unload(self) -> None:
-        """Lets open requests end, then ends the worker. Returns when the memory is free.
+        """Drains open requests, then stops the worker. Returns when the memory is free.
 
-        It goes on where its caller is cancelled, as a claim is that has waited too long: half of it would last.
+        Shielded from the caller's cancellation (such as a claim that times out), which would leave the model UNLOADING.
         """
         await asyncio.shield(self._background(self._unload()))
 
@@ -169,7 +182,7 @@ class ServedModel:
             self._set(State.UNLOADED)
 
     async def close(self) -> None:
-        """Ends the worker, whatever it does."""
+        """Stops the worker at once, without draining."""
         if self._load is not None:
             self._load.cancel()
             await asyncio.wait({self._load})
@@ -178,14 +191,14 @@ class ServedModel:
         self._cancel_idle_timer()
 
     async def watch(self) -> AsyncGenerator[ModelStatus]:
-        """Yields the status now and whenever it changes; never ends."""
+        """Yields the current status, then each change; never ends."""
         while True:
             changed = self._changed
             yield self.status
             await changed.wait()
 
     async def _start(self) -> WorkerClient:
-        """Files → room in memory → worker."""
+        """Provides the files, claims memory, and starts the worker."""
         started = time.monotonic()
         self._set(State.LOADING)
         files = await self._policy.sources.provide(self._reference, self._on_preparation)
@@ -204,7 +217,7 @@ class ServedModel:
         return client
 
     async def _start_worker(self, files: ModelFiles, size: int) -> tuple[WorkerClient, ModelInfo]:
-        """Takes the bytes of the files, and returns the worker's client with what the worker says of the model."""
+        """Returns the client of a started worker, and the model's properties. `size`: bytes of the weights."""
         load_timeout = self._policy.engine.load_timeout + size // _SLOWEST_READ
         config = replace(
             self._policy.engine, model_path=files.paths[0], tokenizer=files.tokenizer, load_timeout=load_timeout
@@ -227,7 +240,7 @@ class ServedModel:
             self._fail(error)
         elif error is not None:
             logger.error("model %s cannot be loaded", self.status.id, exc_info=error)
-            self._fail(ModelFailedError("an internal error; the service's log has it"))
+            self._fail(ModelFailedError("internal error; see the service's log"))
 
     def _on_preparation(self, preparation: Preparation, done: int, total: int) -> None:
         unit = "BYTES" if preparation is Preparation.DOWNLOADING else "TENSORS"
@@ -238,7 +251,7 @@ class ServedModel:
             self._set(State.LOADING, progress=LoadProgress(fraction, 1.0, "FRACTION"))
 
     def _used(self) -> None:
-        """Notes the use, and lets the model leave the memory when no other follows for long enough."""
+        """Records the time of use and restarts the idle timer."""
         self.last_used = time.monotonic()
         self._cancel_idle_timer()
         if self._policy.idle_unload is not None:
@@ -264,7 +277,7 @@ class ServedModel:
         self._observer.stepped(self.status.id, stats)
 
     def _on_exit(self, cause: str) -> None:
-        """The worker died while it served: remember what it computed, and start another one."""
+        """Handles the death of the active worker: records its open requests as suspects and schedules a restart."""
         assert self._client is not None
         logger.error("model %s: %s", self.status.id, cause)
         self._suspect(self._client.open_requests)
@@ -335,13 +348,15 @@ class Registry:
         self._models = dict(models)
 
     def statuses(self) -> list[ModelStatus]:
-        """Returns all models as they stand now, in the order of the settings."""
+        """Returns the current status of all models, in the order of the allow-list."""
         return [model.status for model in self._models.values()]
 
     def get(self, model: str) -> ServedModel:
-        """Returns the model with exactly this id; the only one for an empty id.
+        """Returns the model with this id; the empty id selects the only model.
 
-        Raises ModelNotFoundError where there is none, InvalidFieldError for an empty id where there are several.
+        Raises:
+            ModelNotFoundError: No model has this id.
+            InvalidFieldError: The id is empty and there are several models.
         """
         if not model:
             if len(self._models) > 1:
@@ -352,15 +367,15 @@ class Registry:
         return self._models[model]
 
     async def close(self) -> None:
-        """Ends all workers."""
+        """Stops all workers."""
         await all_stopped(*(model.close() for model in self._models.values()))
 
 
 def build_registry(references: Sequence[Reference], policy: Policy, observer: Observer) -> Registry:
-    """Returns a registry with a model for each reference; nothing is loaded."""
+    """Returns a registry with one unloaded model per reference."""
     return Registry({reference.id: ServedModel(reference, policy, observer) for reference in references})
 
 
 def _fingerprint(request: GenerationRequest) -> int:
-    """Returns the same number for a request and its repetition, whatever their ids and random seeds."""
+    """Returns a hash that a request shares with its retries: ids and random seeds are left out."""
     return hash((request.prompt, request.stopping))

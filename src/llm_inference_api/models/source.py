@@ -1,4 +1,4 @@
-"""From a reference to files that a worker can load: found, downloaded, converted and quantised, each once."""
+"""Resolves a model reference to files that a worker can load: downloads, converts and quantises, each at most once."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Preparation(Enum):
-    """What is done to a model's files before they can be loaded, and the unit in which that is counted."""
+    """A stage of preparing a model's files; the value is unique and names the unit of its progress."""
 
     DOWNLOADING = "BYTES"
     CONVERTING = "TENSORS"
@@ -30,26 +30,26 @@ def _is_quantised(checkpoint: Path) -> bool:
     try:
         config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False  # The conversion says what is wrong with it.
+        return False  # The conversion reports the broken config.
     return isinstance(config, dict) and "quantization_config" in config
 
 
 class ModelFiles(NamedTuple):
-    """What a worker loads."""
+    """The local files that a worker loads."""
 
     paths: tuple[Path, ...]
-    """The GGUF file, or all parts of a split one, the first first."""
+    """The GGUF file, or all parts of a split one in order."""
     tokenizer: Path | None = None
-    """The directory with the chat template and tokenizer that take the place of the file's own."""
+    """Directory of the chat template and tokenizer that override those in the file."""
 
 
 OnProgress = Callable[[Preparation, int, int], None]
-"""Told how much is done of how much."""
+"""Called with the stage and its progress: units done, units in total."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where models come from, and what is made of checkpoints."""
+    """Where models are found, and how checkpoints are converted."""
 
     model_path: Path
     cache: Path
@@ -58,7 +58,11 @@ class Sources:
     quantisation: str | None = None
 
     async def provide(self, reference: Reference, on_progress: OnProgress) -> ModelFiles:
-        """Returns the model's files, made where they are not there. Raises ServiceError where they cannot be had."""
+        """Returns the model's files; downloads and converts them if necessary.
+
+        Raises:
+            ServiceError: The download or the conversion failed.
+        """
         path, tokenizer = await self._find(reference, on_progress)
         quantisation = self._quantisation(reference, path)
         if path.is_dir():
@@ -66,12 +70,12 @@ class Sources:
         return ModelFiles(tuple(path.with_name(name) for name in parts(path.name)), tokenizer)
 
     def _quantisation(self, reference: Reference, path: Path) -> str | None:
-        """Returns the type to quantise to; None where the settings name none or the weights are quantised already."""
+        """Returns the type to quantise to; None if not configured, or if the weights are already quantised."""
         if self.quantisation is None:
             return None
         if path.is_dir() and not _is_quantised(path):
             return self.quantisation
-        logger.info("model %s stays as its files are: LLM_ENABLE_ISQ is for checkpoints of floats", reference.id)
+        logger.info("model %s is not quantised: LLM_ENABLE_ISQ applies to unquantised checkpoints only", reference.id)
         return None
 
     async def _find(self, reference: Reference, on_progress: OnProgress) -> tuple[Path, Path | None]:
@@ -97,7 +101,7 @@ class Sources:
                         raise ModelFailedError(reason)
                     case ConversionCrashed(traceback):
                         logger.error("making a GGUF file of %s failed: %s", job.checkpoint.name, traceback)
-                        raise ModelFailedError("the checkpoint could not be converted; the service's log says why")
+                        raise ModelFailedError("the checkpoint could not be converted; see the service's log")
                     case Exited(how):
                         problem = f"the process that converted the checkpoint ended ({how})"
                         raise UnavailableError("CONVERSION_DIED", problem, 10.0)

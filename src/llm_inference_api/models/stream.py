@@ -1,4 +1,4 @@
-"""What a model has for one request: first its load, then what its worker sends."""
+"""Stream of one request: waits for the model's load, submits the request, and reads the worker's deltas."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ class Host(Protocol):
     """The model that a stream belongs to."""
 
     async def load(self) -> WorkerClient:
-        """Returns the worker's client, started where there is none."""
+        """Returns the worker's client; starts a worker if there is none."""
 
     def refuse_what_embeds_only(self) -> None:
-        """Raises UnsupportedError where the model generates no text."""
+        """Raises UnsupportedError if the model computes embeddings only."""
 
     def note_end(self, request: GenerationRequest, *, whole: bool) -> None:
-        """Notes that a request has ended; `whole` where all its answers came to their ends."""
+        """Records the end of a request; `whole` if all its answers were complete."""
 
 
 class ModelStream:
-    """One request to one model, from its submission to its end. Closing it cancels what has not ended."""
+    """One request to one model, from the load to the end. Closing it cancels unfinished answers."""
 
     def __init__(self, model: Host, request: GenerationRequest, identity: Mapping[str, object]) -> None:
         self._model = model
@@ -36,10 +36,11 @@ class ModelStream:
         self._mailbox: Mailbox | None = None
 
     async def next(self, interval: float | None) -> tuple[Delta, ...] | Progress:
-        """Returns what has arrived since the last call, or where the request stands after `interval` seconds.
+        """Returns the deltas since the last call, or the request's stage if none arrive within `interval` seconds.
 
-        Raises what ends the request: whatever the load raises, OverloadedError where too many requests are open, and
-        the worker's errors.
+        Raises:
+            OverloadedError: The model's queue is full.
+            ServiceError: The load failed, or the worker ended the request.
         """
         if self._mailbox is None:
             if not (await asyncio.wait({self._load}, timeout=interval))[0]:
@@ -48,18 +49,18 @@ class ModelStream:
         return await self._mailbox.next(interval)
 
     async def wait_ended(self) -> None:
-        """Returns when the request has ended in the worker: `next` then returns all the rest at once."""
+        """Waits until the request has ended in the worker; `next` then returns all remaining deltas at once."""
         assert self._mailbox is not None
         await self._mailbox.wait_ended()
 
     def take_entries(self) -> list[StageEntry]:
-        """Returns the stages that the request's answers came to since the last call, in order."""
+        """Returns the stages that the request's answers entered since the last call, in order."""
         return self._mailbox.take_entries() if self._mailbox is not None else []
 
     def close(self) -> None:
-        """Ends the request, whatever stage it is in."""
+        """Ends the request, in any stage."""
         if not self._load.cancel() and not self._load.cancelled():
-            self._load.exception()  # Retrieved, or asyncio would complain of it: the reader may never have asked.
+            self._load.exception()  # Retrieves it, or asyncio would log it as never retrieved.
         if self._client is not None and self._mailbox is not None:
             self._client.close_request(self._mailbox)
             self._model.note_end(self._request, whole=self._mailbox.is_whole)

@@ -1,1 +1,1 @@
-"""What operators see of the service: log lines and metrics."""
+"""Logs, metrics and traces."""

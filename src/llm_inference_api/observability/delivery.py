@@ -1,4 +1,4 @@
-"""The way of spans to a collector that may be away: it is said once that it is, and once that it is back."""
+"""Exports spans to a collector; logs once when exports begin to fail, and once when they succeed again."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -13,14 +13,14 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from llm_inference_api.observability.otlp import TRACES_PATH, OtlpTarget
 
-_TALKATIVE = tuple(logging.getLogger(module.__name__) for module in (grpc_exporter, http_exporter, processor))
-"""They log each try that fails, and spans that find the queue full."""
+_NOISY = tuple(logging.getLogger(module.__name__) for module in (grpc_exporter, http_exporter, processor))
+"""OpenTelemetry's loggers that log every failed attempt, and every span dropped from a full queue."""
 
 logger = logging.getLogger(__name__)
 
 
 def exporter_for(target: OtlpTarget) -> SpanExporter:
-    """Returns what sends spans; timeout, compression and certificates are OpenTelemetry's own variables."""
+    """Returns the exporter to a collector; it reads timeout, compression and certificates from OTEL_* variables."""
     headers = dict(target.headers)
     if target.protocol == "grpc":
         return GrpcExporter(endpoint=target.endpoint, insecure=target.endpoint.startswith("http://"), headers=headers)
@@ -28,22 +28,28 @@ def exporter_for(target: OtlpTarget) -> SpanExporter:
 
 
 class Delivery(SpanExporter):
-    """Hands spans to an exporter, and tells the log when that begins and ceases to fail."""
+    """Wraps an exporter; replaces its log lines by one for each change between failure and success."""
 
     def __init__(self, exporter: SpanExporter, endpoint: str, on_lost: Callable[[int], None]) -> None:
-        """Calls `on_lost` with the number of spans that could not be delivered."""
+        """Wraps the exporter.
+
+        Args:
+            exporter: The exporter.
+            endpoint: The collector's address, for the log.
+            on_lost: Called with the number of spans of each failed export.
+        """
         self._exporter = exporter
         self._endpoint = endpoint
         self._on_lost = on_lost
         self._lost = 0
-        """Spans since the collector took the last ones."""
+        """Spans lost since the last successful export."""
         self._reason = ""
         self._closed = False
-        for talkative in _TALKATIVE:
-            talkative.addFilter(self._listen)
+        for noisy in _NOISY:
+            noisy.addFilter(self._filter)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Returns whether the collector has taken the spans; tries for some seconds."""
+        """Exports the spans. Blocks for the exporter's timeout at most; returns SUCCESS or FAILURE."""
         self._reason = ""
         result = self._exporter.export(spans)
         if result is SpanExportResult.SUCCESS:
@@ -54,17 +60,17 @@ class Delivery(SpanExporter):
 
     @property
     def failing(self) -> bool:
-        """Whether the collector did not take the last spans."""
+        """Whether the last export failed."""
         return self._lost > 0
 
     def shutdown(self) -> None:
-        """Breaks off what is under way."""
+        """Aborts a running export and closes the exporter."""
         if not self._closed:
             self._closed = True
             self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - OpenTelemetry passes it
-        """Returns True: nothing is kept here."""
+        """Returns True: nothing is buffered here."""
         return True
 
     def _note_success(self) -> None:
@@ -78,9 +84,9 @@ class Delivery(SpanExporter):
         self._lost += spans
         self._on_lost(spans)
 
-    def _listen(self, record: logging.LogRecord) -> bool:
-        """Keeps the exporter's lines from the log; the first of each export is the reason, others say what it tried."""
+    def _filter(self, record: logging.LogRecord) -> bool:
+        """Drops the exporter's log lines; keeps the first one of each export as the reason of its failure."""
         if record.name == processor.__name__ and not self._lost:
-            return True  # The queue is full although the collector answers: there are too many spans.
+            return True  # The queue is full although exports succeed: too many spans.
         self._reason = self._reason or record.getMessage()
         return False

@@ -1,4 +1,4 @@
-"""The service's log: one JSON object a line, or lines for people."""
+"""Log output: one JSON object per line, or human-readable lines."""
 
 import json
 import logging
@@ -14,13 +14,13 @@ from rich.text import Text
 _SEVERITY = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 """OpenTelemetry's severity names where Python's differ (logs data model, SeverityText)."""
 FIELDS = "fields"
-"""Name of the record attribute that holds a line's named values."""
+"""Attribute of a log record with its structured fields."""
 line_identity: ContextVar[Mapping[str, object]] = ContextVar("line_identity")
-"""Named values of all lines that are logged in this context: the request that they are about."""
+"""Structured fields of all lines logged in this context; they identify the request."""
 
 
 def fields(**values: object) -> dict[str, dict[str, object]]:
-    """Returns the `extra` argument that gives a log line named values; those that are None are left out."""
+    """Returns the `extra` argument that adds structured fields to a log line; those that are None are left out."""
     return {FIELDS: {name: value for name, value in values.items() if value is not None}}
 
 
@@ -37,7 +37,7 @@ class JsonFormatter(logging.Formatter):
         self._resource = {"service.name": service_name, "service.version": version}
 
     def format(self, record: logging.LogRecord) -> str:
-        """Returns the line."""
+        """Returns the line, without a line break."""
         line: dict[str, Any] = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "severity": _SEVERITY.get(record.levelname, record.levelname),
@@ -52,14 +52,14 @@ class JsonFormatter(logging.Formatter):
 
 
 class PrettyHandler(logging.Handler):
-    """Writes a record for a person: time, level, message, then the named values."""
+    """Writes human-readable lines: time, level, message, then the structured fields."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._console = Console(file=stream, soft_wrap=True)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Writes the line, and the traceback where there is one."""
+        """Writes the line, and the traceback if the record has one."""
         line = Text(f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S} ", style="dim")
         line.append(f"{record.levelname:<7} ", style=_STYLES.get(record.levelname, ""))
         line.append(record.getMessage(), style="not dim")
@@ -81,7 +81,15 @@ _STYLES = {
 def set_up_log(
     form: Literal["json", "pretty"] | None, level: str, service_name: str, version: str, stream: TextIO = sys.stderr
 ) -> None:
-    """Sends all log records to the stream; `form` None is `pretty` on a terminal and `json` elsewhere."""
+    """Configures the root logger.
+
+    Args:
+        form: Format of the lines; None for `pretty` if the stream is a terminal, else `json`.
+        level: Minimum level.
+        service_name: Field `service.name` of JSON lines.
+        version: Field `service.version` of JSON lines.
+        stream: Where lines are written.
+    """
     handler: logging.Handler
     if form == "pretty" or (form is None and stream.isatty()):
         handler = PrettyHandler(stream)

@@ -1,4 +1,4 @@
-"""What Prometheus reads: requests, tokens, steps and the state of the models."""
+"""Prometheus metrics: RPCs, requests, tokens, steps and the state of the models."""
 
 from typing import Any, NamedTuple
 
@@ -19,13 +19,13 @@ from llm_inference_api.requests.step import StepStats
 
 PREFIX = "llm_inference"
 _REQUEST_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
-"""OpenTelemetry's buckets for gen_ai.server.request.duration."""
+"""Histogram buckets in seconds, those of OpenTelemetry's gen_ai.server.request.duration."""
 _TOKEN_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 6.0, 10.0)
-"""Seconds to the first token and between tokens, after OpenTelemetry's gen_ai.server.* histograms."""
+"""Histogram buckets in seconds to the first token and between tokens, after OpenTelemetry's gen_ai.server.*."""
 
 
 class _StepSeries(NamedTuple):
-    """One model's children of the metrics that each step changes."""
+    """One model's label children of the metrics that each step updates."""
 
     prompt_tokens: Counter
     cached_tokens: Counter
@@ -42,18 +42,18 @@ class _StepSeries(NamedTuple):
 
 
 class Metrics(Observer):
-    """The metrics of one process."""
+    """All metrics of the service, in a registry of their own."""
 
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self, version: str) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # A series more for each; nobody reads them.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # Omits the unused `_created` series.
         self.registry = CollectorRegistry()
         ProcessCollector(namespace=PREFIX, registry=self.registry)
-        self._build_info = self._gauge("build_info", "Always 1; the label says which version runs.", "version")
+        self._build_info = self._gauge("build_info", "Always 1; the label is the running version.", "version")
         self._build_info.labels(version).set(1)
         self._draining = self._gauge("draining", "Whether the service is stopping.")
-        self._in_flight = self._gauge("rpcs_in_flight", "RPCs that have not ended, health checks left out.")
+        self._in_flight = self._gauge("rpcs_in_flight", "RPCs in flight, without health checks.")
         self._spans_lost = self._counter("spans_lost", "Spans that did not reach the collector.")
         self._define_requests()
         self._define_models()
@@ -64,23 +64,28 @@ class Metrics(Observer):
         return generate_latest(self.registry)
 
     def rpc_started(self) -> None:
-        """Counts an RPC as running."""
+        """Counts an RPC as in flight."""
         self._in_flight.inc()
 
     def rpc_ended(self, method: str, code: str, seconds: float) -> None:
-        """Counts an RPC by the status that its caller sees."""
+        """Counts an ended RPC by the gRPC status that its caller receives."""
         self._in_flight.dec()
         self._rpcs.labels(method, code).inc()
         self._rpc_seconds.labels(method).observe(seconds)
 
     def first_token(self, model: str, seconds: float) -> None:
-        """Notes the time from a request's arrival to its first text."""
+        """Observes the time from a request's arrival to its first text."""
         self._first_token.labels(model).observe(seconds)
 
     def generated(self, model: str, finish_reason: str, usage: Usage, seconds: float, decode_seconds: float) -> None:
-        """Counts a generation that ended by itself.
+        """Counts a generation that ended with a finish reason.
 
-        It took `seconds`, of which `decode_seconds` from its first text to its last.
+        Args:
+            model: Id of the model.
+            finish_reason: Why the generation ended.
+            usage: Its tokens.
+            seconds: Time from its arrival to its end.
+            decode_seconds: Time from its first text to its last.
         """
         self._generations.labels(model, finish_reason).inc()
         self._generation_seconds.labels(model).observe(seconds)
@@ -90,16 +95,16 @@ class Metrics(Observer):
             self._token_seconds.labels(model).observe(decode_seconds / (usage.completion_tokens - 1))
 
     def failed(self, model: str, code: str) -> None:
-        """Counts a generation, or a request for embeddings, that ended with this gRPC status instead of an answer."""
+        """Counts a generation, or a request for embeddings, that failed with this gRPC status."""
         self._failures.labels(model, code).inc()
 
     def embedded(self, model: str, tokens: int) -> None:
-        """Counts a request for embeddings, and its texts' tokens."""
+        """Counts an answered request for embeddings, and its tokens."""
         self._embeddings.labels(model).inc()
         self._embedding_tokens.labels(model).inc(tokens)
 
     def rejected(self, model: str, reason: str) -> None:
-        """Counts a request that was refused."""
+        """Counts a refused request."""
         self._rejected.labels(model, reason).inc()
 
     def spans_lost(self, count: int) -> None:
@@ -107,7 +112,7 @@ class Metrics(Observer):
         self._spans_lost.inc(count)
 
     def draining(self) -> None:
-        """Notes that the service is stopping."""
+        """Marks the service as stopping."""
         self._draining.set(1)
 
     def status_changed(self, status: ModelStatus) -> None:
@@ -115,7 +120,7 @@ class Metrics(Observer):
         for state in State:
             self._state.labels(status.id, state.value).set(state is status.state)
         self._memory.labels(status.id).set(status.memory)
-        # Prometheus sees an increase only where there was a 0 before.
+        # Created at 0, as `increase()` misses the first increment of a series that appears with it.
         self._crashes.labels(status.id)
         self._rejected.labels(status.id, "overloaded")
         self._note_download(status)
@@ -124,12 +129,12 @@ class Metrics(Observer):
             self._kv_cells.labels(status.id).set(status.info.cache_tokens)
             self._cells[status.id] = status.info.cache_tokens
             for gauge in (self._running, self._waiting, self._kv_usage):
-                gauge.labels(status.id)  # Balancers look for them before the first request comes.
+                gauge.labels(status.id)  # Created at 0, as load balancers read them before the first request.
         else:
             self._resident.labels(status.id).set(0)
 
     def _note_download(self, status: ModelStatus) -> None:
-        """Counts what came since the last look; what an earlier download left is not counted again."""
+        """Counts the bytes since the last update; bytes that an earlier download left are not counted."""
         if status.state is not State.DOWNLOADING or status.progress is None:
             self._downloaded.pop(status.id, None)
             return
@@ -146,7 +151,7 @@ class Metrics(Observer):
         self._crashes.labels(model).inc()
 
     def stepped(self, model: str, stats: StepStats) -> None:
-        """See `Observer`. Called for each step: children are looked up once, since `labels` takes a lock each time."""
+        """See `Observer`. Called for each step, so children are cached: `labels` takes a lock each time."""
         series = self._steps.get(model) or self._new_step_series(model)
         series.prompt_tokens.inc(stats.prompt_tokens + stats.cached_tokens)
         series.cached_tokens.inc(stats.cached_tokens)
@@ -187,23 +192,27 @@ class Metrics(Observer):
         return found
 
     def _define_requests(self) -> None:
-        self._rpcs = self._counter("rpcs", "RPCs that ended, by the status that the caller sees.", "method", "code")
-        self._rpc_seconds = self._histogram("rpc_seconds", "Time of an RPC.", _REQUEST_SECONDS, "method")
-        self._generations = self._counter("generations", "Generations that ended.", "model", "finish_reason")
+        self._rpcs = self._counter("rpcs", "Ended RPCs, by gRPC status.", "method", "code")
+        self._rpc_seconds = self._histogram("rpc_seconds", "Duration of an RPC.", _REQUEST_SECONDS, "method")
+        self._generations = self._counter(
+            "generations", "Generations that ended with a finish reason.", "model", "finish_reason"
+        )
         self._generation_seconds = self._histogram(
             "generation_seconds", "From a request's arrival to the end of its answer.", _REQUEST_SECONDS, "model"
         )
         self._failures = self._counter(
-            "failures", "Generations and embeddings that ended without an answer.", "model", "code"
+            "failures", "Generations and requests for embeddings that failed, by gRPC status.", "model", "code"
         )
         self._rejected = self._counter(
-            "rejected", "Requests refused: for lack of room, or as too long, too complex or deadly.", "model", "reason"
+            "rejected", "Refused requests: queue full, too long, too complex, or present in crashes.", "model", "reason"
         )
-        self._cancelled = self._counter("cancelled", "Requests whose callers left, by stage.", "model", "stage")
+        self._cancelled = self._counter("cancelled", "Cancelled requests, by stage.", "model", "stage")
         tokens = tuple(4.0**power for power in range(9))
-        self._embeddings = self._counter("embeddings", "Requests for embeddings that were answered.", "model")
-        self._embedding_tokens = self._counter("embedding_tokens", "Tokens of texts that were embedded.", "model")
-        self._request_prompt_tokens = self._histogram("request_prompt_tokens", "Prompt's tokens.", tokens, "model")
+        self._embeddings = self._counter("embeddings", "Answered requests for embeddings.", "model")
+        self._embedding_tokens = self._counter("embedding_tokens", "Tokens of embedded texts.", "model")
+        self._request_prompt_tokens = self._histogram(
+            "request_prompt_tokens", "Prompt tokens of a request.", tokens, "model"
+        )
         self._request_completion_tokens = self._histogram(
             "request_completion_tokens", "Generated tokens of a request.", tokens, "model"
         )
@@ -211,43 +220,43 @@ class Metrics(Observer):
             "time_to_first_token_seconds", "From a request's arrival to its first text.", _TOKEN_SECONDS, "model"
         )
         self._token_seconds = self._histogram(
-            "time_per_output_token_seconds", "Between the tokens of an answer, on average.", _TOKEN_SECONDS, "model"
+            "time_per_output_token_seconds", "Mean time between tokens of an answer.", _TOKEN_SECONDS, "model"
         )
         self._queue_seconds = self._histogram(
             "queue_seconds", "From a request's arrival to its slot.", _REQUEST_SECONDS, "model"
         )
 
     def _define_models(self) -> None:
-        self._state = self._gauge("model_state", "1 for the state that the model is in.", "model", "state")
-        self._slots = self._gauge("slots", "Requests that are computed at the same time at most.", "model")
-        self._kv_cells = self._gauge("kv_cells", "Tokens that the key-value cache holds.", "model")
-        self._memory = self._gauge("model_memory_bytes", "Memory that the model was given room for.", "model")
-        self._resident = self._gauge("worker_resident_bytes", "Memory that the model's process has.", "model")
-        self._download_bytes = self._counter("download_bytes", "Bytes that came from the hub.", "model")
+        self._state = self._gauge("model_state", "1 for the model's current state, else 0.", "model", "state")
+        self._slots = self._gauge("slots", "Maximum number of requests computed at once.", "model")
+        self._kv_cells = self._gauge("kv_cells", "Capacity of the key-value cache in tokens.", "model")
+        self._memory = self._gauge("model_memory_bytes", "Memory claimed for the model.", "model")
+        self._resident = self._gauge("worker_resident_bytes", "Resident memory of the model's process.", "model")
+        self._download_bytes = self._counter("download_bytes", "Bytes downloaded from the hub.", "model")
         self._downloaded: dict[str, float] = {}
-        """Bytes of each download under way at the last look."""
+        """Bytes of each running download at its last update."""
         self._cells: dict[str, int] = {}
-        self._crashes = self._counter("worker_crashes", "Deaths of the model's process.", "model")
-        self._load_seconds = self._histogram("load_seconds", "Time of a load.", _REQUEST_SECONDS, "model")
+        self._crashes = self._counter("worker_crashes", "Crashes of the model's process.", "model")
+        self._load_seconds = self._histogram("load_seconds", "Duration of a load.", _REQUEST_SECONDS, "model")
 
     def _define_steps(self) -> None:
         self._steps: dict[str, _StepSeries] = {}
         self._running = self._gauge("requests_running", "Requests that have a slot.", "model")
         self._waiting = self._gauge("requests_waiting", "Requests that wait for a slot.", "model")
         self._oldest_waiting = self._gauge(
-            "queue_oldest_seconds", "What the request has waited for a slot that waits longest.", "model"
+            "queue_oldest_seconds", "Time that the oldest queued request has waited for a slot.", "model"
         )
         self._kv_usage = self._gauge(
-            "kv_cache_usage_ratio", "Part of the cache that running requests hold, 0 to 1.", "model"
+            "kv_cache_usage_ratio", "Fraction of the cache that running requests hold, 0 to 1.", "model"
         )
         self._kv_used = self._gauge("kv_cells_used", "Tokens in the cache that running requests hold.", "model")
-        self._kv_cached = self._gauge("kv_cells_cached", "Tokens in the cache kept for later requests.", "model")
-        self._prompt_tokens = self._counter("prompt_tokens", "Tokens of prompts, cached ones included.", "model")
-        self._cached_tokens = self._counter("cached_tokens", "Tokens of prompts found in the cache.", "model")
-        self._completion_tokens = self._counter("completion_tokens", "Tokens that were generated.", "model")
-        self._step_seconds = self._histogram("step_seconds", "Time of a step.", _TOKEN_SECONDS, "model")
+        self._kv_cached = self._gauge("kv_cells_cached", "Tokens in the cache retained for prefix reuse.", "model")
+        self._prompt_tokens = self._counter("prompt_tokens", "Prompt tokens, including cached ones.", "model")
+        self._cached_tokens = self._counter("cached_tokens", "Prompt tokens found in the cache.", "model")
+        self._completion_tokens = self._counter("completion_tokens", "Generated tokens.", "model")
+        self._step_seconds = self._histogram("step_seconds", "Duration of a step.", _TOKEN_SECONDS, "model")
         self._step_tokens = self._histogram(
-            "step_tokens", "Tokens that a step computes.", tuple(2.0**power for power in range(11)), "model"
+            "step_tokens", "Tokens computed in a step.", tuple(2.0**power for power in range(11)), "model"
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -1,4 +1,4 @@
-"""`/metrics` on a port of its own, for a Prometheus that shall not go through Envoy."""
+"""`/metrics` on a separate HTTP port, for scraping without Envoy."""
 
 import socket
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class MetricsPort:
-    """A server that a thread of its own runs: it answers also while the event loop does not."""
+    """An HTTP server in its own thread, which answers even if the event loop is blocked."""
 
     def __init__(self, metrics: Metrics, hostname: str, port: int) -> None:
         self._metrics = metrics
@@ -22,7 +22,7 @@ class MetricsPort:
         self._running: tuple[WSGIServer, Thread] | None = None
 
     def start(self) -> None:
-        """Listens. Raises StartError where the port cannot be had."""
+        """Starts listening. Raises StartError if the port cannot be bound."""
         hostname, port = self._address
         try:
             address = str(socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)[0][4][0])
@@ -32,7 +32,7 @@ class MetricsPort:
             raise StartError(problem) from error
 
     def stop(self) -> None:
-        """Closes the port; one that is not open stays so."""
+        """Closes the port and joins the thread; does nothing if it is not open."""
         if self._running is not None:
             server, thread = self._running
             server.shutdown()

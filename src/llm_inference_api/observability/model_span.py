@@ -1,7 +1,6 @@
-"""Spans of requests to models, by OpenTelemetry's conventions for generative AI.
+"""Spans of requests to models, by OpenTelemetry's semantic conventions for generative AI.
 
-The conventions are at https://github.com/open-telemetry/semantic-conventions-genai; the contents of prompts and answers
-are not part of the spans.
+Source: https://github.com/open-telemetry/semantic-conventions-genai. Spans never contain text of prompts or answers.
 """
 
 import time
@@ -23,22 +22,22 @@ from llm_inference_api.requests.step import StageEntry
 
 _PROVIDER = "llama_cpp"
 _EVENTS = {Stage.QUEUED: "queue", Stage.PREFILL: "prefill", Stage.DECODE: "decode"}
-"""Name of the event at which a request comes to a stage."""
+"""Name of the span event when a request enters a stage."""
 _ANSWER = "llm_inference.answer"
-"""Attribute of these events: which of the request's answers came to the stage."""
+"""Attribute of these events: index of the request's answer."""
 _FAILURES = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
-"""gRPC statuses that are the server's failures (OpenTelemetry's conventions for gRPC); others are the caller's."""
+"""gRPC statuses that are server errors by OpenTelemetry's conventions for gRPC."""
 
 Value = str | int | float | bool | Sequence[str]
 
 
 @dataclass(slots=True)
 class ModelSpan(Span):
-    """A span that is recorded."""
+    """A recorded span."""
 
     recorded: Recorded
     _epoch: int = field(default_factory=lambda: time.time_ns() - time.monotonic_ns())
-    """Nanoseconds from 1970-01-01 UTC to the monotonic clock's start."""
+    """Unix time of the monotonic clock's zero, in nanoseconds."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """See `Span`."""
@@ -75,18 +74,18 @@ class ModelSpan(Span):
 
 
 def generation_span(tracer: Tracer, parent: Context, request: GenerationRequest, *, streamed: bool) -> Span:
-    """Returns the span of a request for text, which begins now, as a child of the parent's span."""
+    """Starts and returns the span of a request for text, a child of `parent`."""
     operation = "text_completion" if isinstance(request.prompt, str) else "chat"
     return _model_span(tracer, parent, operation, request.model, _parameters(request, streamed=streamed))
 
 
 def embedding_span(tracer: Tracer, parent: Context, model: str) -> Span:
-    """Returns the span of a request for embeddings, which begins now, as a child of the parent's span."""
+    """Starts and returns the span of a request for embeddings, a child of `parent`."""
     return _model_span(tracer, parent, "embeddings", model, {})
 
 
 def note_failure(span: Recorded, code: str, text: str | None = None) -> None:
-    """Says the gRPC status of what ended badly; the span fails where that is the server's failure."""
+    """Sets the gRPC status as `error.type`; marks the span as failed if the status is a server error."""
     span.set_attribute(ERROR_TYPE, code)
     if code in _FAILURES:
         span.set_status(Status(StatusCode.ERROR, text or code))

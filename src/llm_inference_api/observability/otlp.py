@@ -1,4 +1,4 @@
-"""Where telemetry goes, and by which of OTLP's two protocols."""
+"""The OTLP collector: endpoint, transport and headers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,22 +7,26 @@ from urllib.parse import unquote
 
 Protocol = Literal["grpc", "http/protobuf"]
 TRACES_PATH = "/v1/traces"
-"""Below the endpoint, for HTTP (OTLP specification)."""
+"""Path of traces below the endpoint for OTLP/HTTP (OTLP specification)."""
 
 
 @dataclass(frozen=True, slots=True)
 class OtlpTarget:
-    """A collector."""
+    """An OTLP collector."""
 
     endpoint: str
-    """`http://` or `https://`, host and port."""
+    """URL: `http://` or `https://`, host and port."""
     protocol: Protocol = "grpc"
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Sent with each export, such as a key of the collector's."""
+    """Sent with each export, such as the collector's API key."""
 
 
 def parse_headers(text: str) -> dict[str, str]:
-    """Returns the headers of a list such as `a=1,b=%20`. Raises ValueError where an item has no name or no `=`."""
+    """Parses OTEL_EXPORTER_OTLP_HEADERS, such as `a=1,b=%20`, into headers by lower-case name.
+
+    Raises:
+        ValueError: An item has no name or no `=`.
+    """
     headers = {}
     for item in filter(None, map(str.strip, text.split(","))):
         name, equals, value = item.partition("=")

@@ -1,11 +1,13 @@
-"""Spans of RPCs, by OpenTelemetry's conventions for RPC systems.
+"""Spans of RPCs, by OpenTelemetry's semantic conventions for RPC systems.
 
-The names of the attributes are those of the opentelemetry-instrumentation-grpc package, so that its servers and ours
-are found by the same queries. Its server interceptor does not suffice. Version 0.66b2 reports calls that were
-cancelled, came too late or ended in an exception as OK, for it sets a status in `abort` alone. The span of a stream
-whose caller leaves ends before the handler has: the handler's generator is left to the garbage collector, and the
-context is detached in another task than the one that attached it, which OpenTelemetry logs as an error. `abort` becomes
-two exception events, and handlers that write to the context instead of yielding fail.
+Attribute names are those of opentelemetry-instrumentation-grpc, so that the same queries find its servers and ours. Its
+server interceptor (version 0.66b2) is not used, because it
+
+- reports calls that were cancelled, timed out or raised as OK: only `abort` sets a status;
+- ends the span of a cancelled stream before the handler ends: the generator is left to the garbage collector, and the
+  context is detached in a task other than the one that attached it, which OpenTelemetry logs as an error;
+- records `abort` as two exception events;
+- breaks handlers that write to the context instead of yielding.
 """
 
 from collections.abc import Mapping
@@ -29,10 +31,10 @@ _LOCAL = ("127.0.0.1", "[::1]")
 
 
 class RecordedRpcSpan(RpcSpan):
-    """A span that is recorded, where the trace is.
+    """A recorded span of an RPC.
 
-    Its children get it as their parent from here, never from the current context: a stream whose caller leaves while it
-    is sent to is closed in a task of its own.
+    Child spans get their parent explicitly rather than from the current context, because a cancelled stream is closed
+    in a different task.
     """
 
     def __init__(self, tracer: Tracer, recorded: Recorded) -> None:
@@ -61,7 +63,7 @@ class RecordedRpcSpan(RpcSpan):
 
 
 def begin(tracer: Tracer, method: str, metadata: Mapping[str, str], peer: str, request_id: str) -> RecordedRpcSpan:
-    """Returns the span of an RPC, which begins now, in its caller's trace where there is one. See `Spans.rpc`."""
+    """Starts and returns the span of an RPC, in the caller's trace if the metadata has one. See `Spans.rpc`."""
     service, _, name = method.lstrip("/").partition("/")
     attributes = {
         rpc.RPC_SYSTEM: "grpc",
@@ -71,13 +73,13 @@ def begin(tracer: Tracer, method: str, metadata: Mapping[str, str], peer: str, r
         **({_USER_AGENT: metadata["user-agent"]} if "user-agent" in metadata else {}),
         **_address(peer),
     }
-    # W3C's headers, unless OTEL_PROPAGATORS names others.
+    # `extract` reads W3C trace context unless OTEL_PROPAGATORS selects another format.
     recorded = tracer.start_span(method, extract(metadata), SpanKind.SERVER, attributes)
     return RecordedRpcSpan(tracer, recorded)
 
 
 def _address(peer: str) -> dict[str, str]:
-    """Returns the attributes of `ipv4:127.0.0.1:57284` or `ipv6:%5B::1%5D:57284`; none of a Unix socket."""
+    """Returns the attributes of a peer such as `ipv4:127.0.0.1:57284` or `ipv6:%5B::1%5D:57284`; none for `unix:`."""
     if peer.startswith(_UNIX):
         return {}
     address, _, port = peer.partition(":")[2].rpartition(":")

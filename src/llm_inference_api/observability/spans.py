@@ -1,7 +1,7 @@
-"""The spans of an RPC and of its requests to models, as the service sees them.
+"""Interface of the spans of an RPC and of its requests to models.
 
-The classes here record nothing: they serve where no traces are wanted, without OpenTelemetry. `observability.tracing`
-has those that record.
+The classes here are no-ops, used without tracing; they do not import OpenTelemetry. `observability.tracing` has the
+recording ones.
 """
 
 import re
@@ -18,74 +18,80 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-.*")
 
 
 class Trace(NamedTuple):
-    """The ids of an RPC in tracing systems, in hexadecimal digits."""
+    """Trace and span id of an RPC, in hexadecimal digits."""
 
     trace_id: str
     span_id: str | None = None
-    """None where only the caller traces."""
+    """None if the caller's trace is known but this service records no span."""
 
 
 class Span:
-    """One request to a model. It ends with its `with` block."""
+    """Span of one request to a model; a context manager that ends the span on exit."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Ends the span; what has not `failed` before went well."""
+        """Ends the span, as successful unless `failed` was called."""
 
     def entered(self, entry: StageEntry) -> None:
-        """A request to the worker came to a stage."""
+        """Records that one of the request's answers entered a stage."""
 
     def first_text(self, seconds: float) -> None:
-        """The first text came so many seconds after the RPC."""
+        """Records the time from the start of the RPC to the first text."""
 
     def ended(self, usage: Usage, finish_reasons: Sequence[str]) -> None:
-        """All answers are there; they ended for these reasons."""
+        """Records the usage and the finish reasons of all answers."""
 
     def embedded(self, tokens: int) -> None:
-        """The embeddings of texts with so many tokens are there."""
+        """Records the number of embedded tokens."""
 
     def failed(self, code: str) -> None:
-        """The request ends with this gRPC status."""
+        """Records the gRPC status of a failed request."""
 
 
 class RpcSpan:
-    """One RPC, and the parent of the spans of its requests to models."""
+    """Span of one RPC; creates the child spans of its requests to models."""
 
     def __init__(self, trace: Trace | None = None) -> None:
         self.trace = trace
-        """The ids of the RPC in its trace; None where neither side traces."""
+        """Ids of the RPC in its trace; None if neither the caller nor this service traces."""
 
     def generation(self, request: GenerationRequest, *, streamed: bool) -> Span:  # noqa: ARG002 - it does nothing
-        """Returns the span of a request for text, which begins now."""
+        """Starts and returns the span of a request for text."""
         return _NOTHING
 
     def embedding(self, model: str) -> Span:  # noqa: ARG002 - it does nothing
-        """Returns the span of a request for embeddings, which begins now."""
+        """Starts and returns the span of a request for embeddings."""
         return _NOTHING
 
     def ended(self, code: str, number: int, error: str | None) -> None:
-        """Ends the span with the status that the caller sees: its name, its number and, where it is bad, its text."""
+        """Ends the span with the gRPC status sent to the caller.
+
+        Args:
+            code: Name of the status, such as `OK`.
+            number: Number of the status.
+            error: Text of the status unless it is OK.
+        """
 
 
 class Spans:
-    """Begins the spans of RPCs."""
+    """Factory of RPC spans."""
 
     def rpc(self, method: str, metadata: Mapping[str, str], peer: str, request_id: str) -> RpcSpan:  # noqa: ARG002
-        """Returns the span of an RPC, which begins now.
+        """Starts and returns the span of an RPC.
 
         Args:
             method: Full name, such as `/llm_inference.v1.InferenceService/Chat`.
-            metadata: What came with the RPC; names in lower case.
-            peer: Who called, as gRPC writes addresses, such as `ipv4:10.1.2.3:4567`.
-            request_id: What the access log calls the RPC.
+            metadata: The RPC's metadata; names in lower case.
+            peer: The caller's address in gRPC's form, such as `ipv4:10.1.2.3:4567`.
+            request_id: Id of the RPC in the access log.
         """
         match = _TRACEPARENT.fullmatch(metadata.get("traceparent", ""))
         return RpcSpan(Trace(match[1]) if match else None)
 
     def close(self) -> None:
-        """Sends what is not sent yet; gives up after some seconds. May block that long."""
+        """Exports pending spans; blocks for a few seconds at most."""
 
 
 _NOTHING = Span()

@@ -1,4 +1,4 @@
-"""The recording of spans, and their way to a collector."""
+"""Records spans and exports them to an OTLP collector."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -15,28 +15,28 @@ from llm_inference_api.observability.otlp import OtlpTarget
 from llm_inference_api.observability.spans import RpcSpan, Spans
 
 _LAST_EXPORT = 2.0
-"""Seconds that the last spans may take when the service stops."""
+"""Time limit, in seconds, of the last export when the service stops."""
 _TRACED = "/llm_inference."
-"""How the contract's methods begin. Health checks and reflection have no spans."""
+"""Prefix of the methods that are traced. Health checks and reflection are not."""
 _NOT_TRACED = frozenset({"/llm_inference.web.v1.OperationsService/GetMetrics"})
-"""Prometheus calls it all day."""
+"""Prometheus polls it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TraceChoice:
-    """What the settings say of traces."""
+    """Tracing options."""
 
     target: OtlpTarget
     service_name: str
     sampled: float = 1.0
-    """Part of the traces that begin here; those that a caller began are as the caller decided."""
+    """Sampled fraction of traces that begin here, 0 to 1; for others the caller's decision applies."""
 
 
 class Tracing(Spans):
-    """Records spans, and sends them from a thread of its own: requests never wait for a collector."""
+    """Records spans; a background thread exports them, so requests never wait for the collector."""
 
     def __init__(self, choice: TraceChoice, on_lost: Callable[[int], None]) -> None:
-        """Calls `on_lost` with the number of spans that could not be delivered."""
+        """Sets up the exporter. `on_lost` is called with the number of spans of each failed export."""
         self._delivery = Delivery(exporter_for(choice.target), choice.target.endpoint, on_lost)
         resource = Resource.create({SERVICE_NAME: choice.service_name, SERVICE_VERSION: __version__})
         sampler = sampling.ParentBased(sampling.TraceIdRatioBased(choice.sampled))

@@ -1,4 +1,4 @@
-"""The pages that browsers show, each with the headers that it is sent with."""
+"""Static web pages and their response headers."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,17 +7,17 @@ from importlib.resources import files
 _HTML, _CSS, _SCRIPT = "text/html; charset=utf-8", "text/css; charset=utf-8", "text/javascript; charset=utf-8"
 _FRESH = "no-cache"
 _KEPT = "public, max-age=86400"
-"""For files that change with a new version of Swagger UI only."""
+"""For files of Swagger UI, which change with its version only."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Nothing is loaded from elsewhere, and no script or style that stands in a page is run."""
+"""Content-Security-Policy: same-origin resources only, no inline scripts or styles."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A file that is served."""
+    """A served file."""
 
     file: str
     content_type: str
@@ -30,7 +30,7 @@ class Page:
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """What is sent with the file, beside its content type."""
+        """Response headers of the file, without the content type."""
         return (
             ("cache-control", self.cache_control),
             ("content-security-policy", _POLICY),

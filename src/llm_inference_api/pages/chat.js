@@ -1,5 +1,5 @@
 // The chat page: a conversation with one of the service's models, over POST /api/chat/stream.
-// What a model says is only ever put into the page as text.
+// Model output is inserted as text only, never as HTML.
 
 const $ = (id) => document.getElementById(id);
 const PARAMETERS = ["temperature", "top_p", "max_tokens", "seed"];
@@ -13,12 +13,12 @@ const STATES = {
   UNLOADING: "unloading",
   FAILED: "failed",
 };
-const RETRY_AFTER = 2000; // Milliseconds between looks at a service that is not ready.
+const RETRY_AFTER = 2000; // Milliseconds between polls of a service that is not ready.
 const COMPLETE = "The answer is complete.";
 
 let models = [];
-let turns = JSON.parse(sessionStorage.getItem("turns") ?? "[]"); // As the API wants them: {role, content}.
-let running = null; // The AbortController of the answer that is being written.
+let turns = JSON.parse(sessionStorage.getItem("turns") ?? "[]"); // Messages of the API: {role, content}.
+let running = null; // AbortController of the answer that is being streamed.
 
 // ---- The service
 
@@ -65,7 +65,7 @@ async function next(reader) {
     return await reader.read();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    return { done: true }; // The connection broke. What is missing is said where the answer ends.
+    return { done: true }; // Connection lost; reported by the caller as an incomplete answer.
   }
 }
 
@@ -163,7 +163,7 @@ async function answerAgain() {
 
 async function answer() {
   const turn = addTurn({ role: "assistant", content: "" });
-  const conversation = turns; // A new chat may begin before this answer has ended.
+  const conversation = turns; // A new chat may start before this answer ends.
   begin(turn);
   const said = { content: "", thoughts: "", finish: null, usage: null, begun: performance.now() };
   try {
@@ -192,7 +192,7 @@ function add(turn, said, delta) {
   said.content += delta.content ?? "";
   said.thoughts += delta.reasoning_content ?? "";
   if (said.frame || !(said.content || said.thoughts)) return;
-  // Not more often than the screen is drawn.
+  // At most once per animation frame.
   said.frame = requestAnimationFrame(() => {
     said.frame = 0;
     draw(turn, said);
@@ -211,7 +211,7 @@ function draw(turn, said) {
 function begin(turn) {
   running = new AbortController();
   $("conversation").querySelectorAll(".failure").forEach((failure) => failure.remove());
-  turn.ariaBusy = "true"; // It is read out when it is whole.
+  turn.ariaBusy = "true"; // Screen readers read it once it is complete.
   wait(turn, "Waiting for the model…");
   $("send").hidden = true;
   $("stop").hidden = false;
@@ -289,12 +289,12 @@ async function copy(text, button) {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
-    button.textContent = "Not allowed"; // Browsers give the clipboard to https and localhost only.
+    button.textContent = "Not allowed"; // Browsers allow clipboard access on https and localhost only.
   }
   setTimeout(() => (button.textContent = "Copy"), 1500);
 }
 
-// ---- Markdown, as far as models write it in chats
+// ---- The subset of Markdown that models use in chats
 
 const LINE_KINDS = [
   [/^#{1,6} +(.*)/, "h3", null],
@@ -385,11 +385,11 @@ function openSettings(field) {
 function keepSettings() {
   for (const name of ["system", ...PARAMETERS]) localStorage.setItem(name, $(name).value.trim());
   sessionStorage.setItem("key", $("key").value.trim());
-  if (!turns.length) showAll(); // Without what was said of a missing key.
+  if (!turns.length) showAll(); // Removes the error about a missing key.
   showModels();
 }
 
-// ---- What people do
+// ---- Event handlers
 
 function fit() {
   $("prompt").style.height = "auto";

@@ -1,4 +1,4 @@
-// Starts Swagger UI on this service's own description.
+// Starts Swagger UI with this service's OpenAPI document.
 "use strict";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -12,6 +12,6 @@ SwaggerUIBundle({
   deepLinking: true,
   displayRequestDuration: true,
   tryItOutEnabled: true,
-  validatorUrl: null, // It would send the description to a service elsewhere.
+  validatorUrl: null, // The validator is an external service.
   defaultModelsExpandDepth: 0,
 });

@@ -1,1 +1,1 @@
-"""API keys, TLS files, certificates in use."""
+"""API keys, TLS files, and reloading of certificates."""

@@ -1,4 +1,4 @@
-"""The keys that callers show, and whose they are."""
+"""API keys of callers, each with a name; kept as digests."""
 
 import hashlib
 import hmac
@@ -14,7 +14,7 @@ from llm_inference_api.security.tls import file_state
 VARIABLE, FILE_VARIABLE = "LLM_API_KEYS", "LLM_API_KEYS_FILE"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-"""What may stand behind `Bearer` (RFC 6750, b64token)."""
+"""Syntax of a bearer token (RFC 6750, b64token)."""
 _SHORTEST_SAFE_KEY = 16
 
 logger = logging.getLogger(__name__)
@@ -23,15 +23,23 @@ logger = logging.getLogger(__name__)
 class _Key(NamedTuple):
     name: str
     digest: bytes
-    """The key itself is not kept."""
+    """SHA-256 of the key; the key itself is not stored."""
     is_short: bool
 
 
 class KeyRing:
-    """The keys of the variable and of the file, which is read again when it has changed."""
+    """The keys of LLM_API_KEYS and of the key file, which is reloaded when it changes."""
 
     def __init__(self, text: str | None, file: Path | None) -> None:
-        """Raises ValueError with a line for each entry that is no key; the lines show no key."""
+        """Reads the keys.
+
+        Args:
+            text: Value of LLM_API_KEYS; None if unset.
+            file: The key file; None for none.
+
+        Raises:
+            ValueError: An entry is invalid, or the file cannot be read; one line per problem, without the keys.
+        """
         self._fixed = () if text is None else _parse(enumerate(text.split(","), 1), f"{VARIABLE}: key")
         self._file = file
         self._seen = file_state(file) if file else ()
@@ -39,11 +47,11 @@ class KeyRing:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no key is asked for."""
+        """Whether there are no keys: authentication is off."""
         return not self._keys
 
     def warnings(self) -> Iterator[str]:
-        """Yields what is unwise in keys that can be used."""
+        """Yields a warning for each weakness of the valid keys."""
         for key in self._keys:
             if key.is_short:
                 yield f"the API key of {key.name} has fewer than {_SHORTEST_SAFE_KEY} characters and may be guessed"
@@ -51,7 +59,7 @@ class KeyRing:
             yield f"{FILE_VARIABLE}: {self._file} can be read by every user of this machine; chmod o-rwx it"
 
     def name_of(self, shown: str) -> str | None:
-        """Returns whose key this is, or None; takes the same time for every wrong key."""
+        """Returns the name of the key, or None if it is unknown; compares in constant time."""
         self._refresh()
         digest, name = _digest(shown), None
         for key in self._keys:
@@ -70,9 +78,9 @@ class KeyRing:
         try:
             self._of_file = _read(self._file)
         except ValueError as error:
-            logger.error("the API keys of before remain: %s", error)  # noqa: TRY400 - the text says it all
+            logger.error("API keys not reloaded, the previous ones stay in use: %s", error)  # noqa: TRY400 - no traceback
         else:
-            logger.info("the API keys were read again")
+            logger.info("API keys reloaded")
 
 
 def _read(file: Path) -> tuple[_Key, ...]:
@@ -81,7 +89,7 @@ def _read(file: Path) -> tuple[_Key, ...]:
     except OSError as error:
         raise ValueError(f"{FILE_VARIABLE}: {file} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"{FILE_VARIABLE}: {file} is no text in UTF-8") from error
+        raise ValueError(f"{FILE_VARIABLE}: {file} is not UTF-8 text") from error
     entries = ((number, line) for number, line in lines if line.strip() and not line.lstrip().startswith("#"))
     return _parse(entries, f"{FILE_VARIABLE}: line")
 
@@ -95,7 +103,7 @@ def _parse(entries: Iterable[tuple[int, str]], place: str) -> tuple[_Key, ...]:
             problems.append(f"{place} {number} {problem}")
         keys.append(_Key(name or f"key-{number}", _digest(key), len(key) < _SHORTEST_SAFE_KEY))
     if not keys:
-        problems.append(f"{place.partition(':')[0]}: it holds no key; unset it to let everybody in")
+        problems.append(f"{place.partition(':')[0]}: it has no key; unset it to disable authentication")
     if problems:
         raise ValueError("\n".join(problems))
     return tuple(keys)

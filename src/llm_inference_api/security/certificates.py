@@ -1,4 +1,4 @@
-"""The certificate in use, which follows its files."""
+"""The certificate in use, reloaded when its files change."""
 
 import asyncio
 import logging
@@ -7,16 +7,16 @@ from collections.abc import Callable
 from llm_inference_api.security.tls import TlsBytes, TlsError, TlsFiles
 
 INTERVAL = 2.0
-"""Seconds between looks at the files."""
+"""Seconds between checks of the files."""
 
 logger = logging.getLogger(__name__)
 
 
 class Certificates:
-    """What the files held when they last could be used together."""
+    """The last valid content of the TLS files."""
 
     def __init__(self, files: TlsFiles) -> None:
-        """Raises TlsError where the files cannot be used now."""
+        """Reads the files. Raises TlsError if they are invalid."""
         self.files = files
         self.renewals = 0
         self._seen = files.state()
@@ -26,17 +26,17 @@ class Certificates:
             logger.warning("%s", warning)
 
     def on_renewal(self, callback: Callable[[], None]) -> None:
-        """Lets the callback be called whenever there is a new certificate."""
+        """Registers a callback for each reload of the certificate."""
         self._on_renewal.append(callback)
 
     async def follow(self) -> None:
-        """Looks at the files again and again, until it is cancelled."""
+        """Checks the files every `INTERVAL` seconds; runs until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
             self.look()
 
     def look(self) -> None:
-        """Takes the files over where they have changed. Unusable ones change nothing: they may be half written."""
+        """Reloads the files if they have changed. Invalid ones are ignored, as they may be half written."""
         seen = self.files.state()
         if seen == self._seen:
             return
@@ -44,9 +44,9 @@ class Certificates:
         try:
             self.current = self.files.read()
         except (TlsError, OSError) as error:
-            logger.error("the certificate of before remains: %s", error)  # noqa: TRY400 - the text says it all
+            logger.error("certificate not reloaded, the previous one stays in use: %s", error)  # noqa: TRY400 - no traceback
             return
         self.renewals += 1
-        logger.info("the certificate was read again")
+        logger.info("certificate reloaded")
         for callback in self._on_renewal:
             callback()

@@ -1,4 +1,4 @@
-"""The service's certificate, its key, and the authority that clients' certificates must come from."""
+"""PEM files of the service's certificate, its key and the CA of client certificates; reading and validation."""
 
 import stat
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ State = tuple[tuple[int, int, int] | None, ...]
 
 
 class TlsBytes(NamedTuple):
-    """What the files hold."""
+    """Contents of the PEM files."""
 
     certificate: bytes
     key: bytes
@@ -32,7 +32,7 @@ class TlsBytes(NamedTuple):
 
 
 class TlsProblem(NamedTuple):
-    """What is wrong with a file, and the variable that names it."""
+    """A problem of a file, and the variable that names the file."""
 
     variable: str
     path: Path
@@ -43,25 +43,25 @@ class TlsProblem(NamedTuple):
 
 
 class TlsError(StartError):
-    """The files cannot be used; its text has a line for each problem."""
+    """The files are invalid; the text has one line per problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Where the PEM files are."""
+    """Paths of the PEM files."""
 
     certificate: Path
     key: Path
     client_ca: Path | None = None
-    """Where it is named, clients must show a certificate that this authority has signed."""
+    """CA that must have signed clients' certificates; None if clients need no certificate."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """All the files."""
+        """Paths of all the files."""
         return (self.certificate, self.key, *((self.client_ca,) if self.client_ca else ()))
 
     def read(self) -> TlsBytes:
-        """Returns what the files hold. Raises TlsError where they cannot be used, or not together."""
+        """Returns the files' contents. Raises TlsError if a file is invalid, or if key and certificate do not match."""
         problems = list(self.problems())
         if problems:
             raise TlsError("\n".join(map(str, problems)))
@@ -69,7 +69,7 @@ class TlsFiles:
         return TlsBytes(self.certificate.read_bytes(), self.key.read_bytes(), client_ca)
 
     def problems(self) -> Iterator[TlsProblem]:
-        """Yields what keeps the files from being used."""
+        """Yields the problems that make the files unusable."""
         certificate = _FileCheck(CERTIFICATE, self.certificate)
         key = _FileCheck(KEY, self.key)
         public_keys = (certificate.check_certificate(), key.check_key())
@@ -82,7 +82,7 @@ class TlsFiles:
             yield from authority.found
 
     def warnings(self) -> Iterator[TlsProblem]:
-        """Yields what is unwise in files that can be used."""
+        """Yields a warning for each weakness of valid files."""
         if self.key.stat().st_mode & stat.S_IRWXO:
             yield TlsProblem(KEY, self.key, "can be read by every user of this machine; chmod o-rwx it")
         certificate = x509.load_pem_x509_certificates(self.certificate.read_bytes())[0]
@@ -92,12 +92,12 @@ class TlsFiles:
             yield TlsProblem(CERTIFICATE, self.certificate, "names no host (subjectAltName); clients will refuse it")
 
     def state(self) -> State:
-        """Returns what differs once a file has been written or replaced."""
+        """See `file_state`."""
         return file_state(*self.paths)
 
 
 class _FileCheck:
-    """What was found of one file."""
+    """Validates one file and collects its problems."""
 
     def __init__(self, variable: str, path: Path) -> None:
         self.found: list[TlsProblem] = []
@@ -108,7 +108,7 @@ class _FileCheck:
         self.found.append(TlsProblem(self._variable, self._path, problem))
 
     def check_certificate(self) -> object | None:
-        """Returns the public key of the file's first certificate, or None where there is none."""
+        """Returns the public key of the file's first certificate; None if the file is invalid."""
         data = self._read()
         try:
             certificate = x509.load_pem_x509_certificates(data)[0] if data is not None else None
@@ -121,19 +121,19 @@ class _FileCheck:
         try:
             public_key = certificate.public_key()
         except (ValueError, UnsupportedAlgorithm) as error:
-            self.add(f"holds a certificate whose key is of no known kind ({error})")
+            self.add(f"holds a certificate whose key is of an unsupported type ({error})")
             return None
         if self._variable == CERTIFICATE:
             self._check_kind(public_key)
         return public_key
 
     def check_key(self) -> object | None:
-        """Returns the public part of the file's key, or None where there is none."""
+        """Returns the public part of the file's key; None if the file is invalid."""
         data = self._read()
         try:
             return load_pem_private_key(data, password=None).public_key() if data is not None else None
         except TypeError:
-            self.add("is encrypted, and nobody is there to be asked for its password; decrypt it")
+            self.add("is encrypted, which is not supported; decrypt it")
         except (ValueError, UnsupportedAlgorithm):
             self.add("holds no private key in PEM form")
         return None
@@ -150,18 +150,18 @@ class _FileCheck:
         if certificate.not_valid_after_utc < now:
             self.add(f"holds a certificate that expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
         elif certificate.not_valid_before_utc > now:
-            self.add(f"holds a certificate that begins at {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
+            self.add(f"holds a certificate that is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
 
     def _check_kind(self, key: object) -> None:
         fits = (isinstance(key, RSAPublicKey) and key.key_size >= _SMALLEST_RSA_KEY) or (
             isinstance(key, EllipticCurvePublicKey) and key.curve.name in _CURVES
         )
         if not fits:
-            self.add("has a key of another kind than RSA of 2048 bits or more, or ECDSA on P-256, P-384 or P-521")
+            self.add("has an unsupported key; use RSA of 2048 bits or more, or ECDSA on P-256, P-384 or P-521")
 
 
 def file_state(*paths: Path) -> State:
-    """Returns what differs once one of the files has been written or replaced."""
+    """Returns mtime (ns), size and inode of each file, which change when it is written or replaced; None if missing."""
     return tuple(map(_state, paths))
 
 

@@ -736,7 +736,7 @@ class TestEnds:
             patch.setenv("AUDIT_KILL", phase)
             assert "ended from outside" in str(await place.refused(UnavailableError))
         place.offline()
-        with pytest.raises(HubError, match="not whole"):
+        with pytest.raises(HubError, match="not complete"):
             await place.fetch()
         place.variables.clear()
         assert (await place.fetch()).model.read_bytes() == CONTENT
@@ -755,5 +755,5 @@ class TestEnds:
             patch.setenv("AUDIT_KILL", f"os.rename:{file}")
             await place.refused(UnavailableError, CHECKPOINT)
         place.offline()
-        with pytest.raises(HubError, match="not whole"):
+        with pytest.raises(HubError, match="not complete"):
             await place.fetch(CHECKPOINT)

@@ -1,8 +1,8 @@
-"""The hub's cache on this machine, in huggingface_hub's own layout, and what may be trusted of it.
+"""The local hub cache, in huggingface_hub's layout, with verification of its blobs.
 
-A blob gets its name when it is complete and checked, a file of a snapshot is a link to a blob, and the reference from a
-branch to its commit is written when all wanted files are there: whatever ends the process, nothing half done is found
-by the next one. What was checked once is remembered beside the blob, with the blob's size and time.
+Writes are crash-safe: a blob is renamed to its final name once complete and verified, a snapshot's file is a link to a
+blob, and the ref from a branch to its commit is written after all wanted files. A marker beside each verified blob
+records the blob's size and mtime, so that it is hashed once only.
 """
 
 import hashlib
@@ -38,18 +38,18 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PARTIAL_SUFFIX = ".incomplete"
 _CHECKED_SUFFIX = ".verified"
 _SWEPT_AFTER = 3600.0
-"""Seconds without a new byte after which a part of a file that nobody wants now is deleted."""
+"""Seconds since the last write after which an unwanted partial file is deleted."""
 _CHUNK = 1 << 20
 
 Working = Callable[[], None]
-"""Told from time to time that the process is at work, though no byte arrives."""
+"""Heartbeat: called repeatedly while the process hashes or waits for a lock, when no bytes arrive."""
 
 
 class Checksum:
-    """Compares a file's content with the digest that the hub gives in its etag.
+    """Compares a file's content with the digest in the hub's etag.
 
-    That is sha256 for large files and git's sha1 of the others; mirrors that are no git servers give the plain sha1.
-    An etag of another form says nothing of the content.
+    The etag is the SHA-256 of an LFS file and the git blob SHA-1 of others; mirrors without git send the plain SHA-1.
+    An etag of any other form cannot be checked.
     """
 
     def __init__(self, etag: str, size: int) -> None:
@@ -66,17 +66,17 @@ class Checksum:
 
     @property
     def tells(self) -> bool:
-        """Whether the etag says anything of the content."""
+        """Whether the etag is a digest of the content."""
         return bool(self._digests)
 
     @property
     def matches(self) -> bool:
-        """Whether the content so far is what the hub announced."""
+        """Whether the content so far has the etag's digest; True if the etag is not a digest."""
         return not self.tells or any(digest.hexdigest() == self._etag for digest in self._digests)
 
 
 class RepositoryCache:
-    """What the cache holds of one repository."""
+    """The cached files of one repository."""
 
     def __init__(self, repo: str) -> None:
         self.repo = repo
@@ -84,7 +84,7 @@ class RepositoryCache:
         self._root = self._cache / f"models--{repo.replace('/', '--')}"
 
     def commit_of(self, revision: str | None) -> str | None:
-        """Returns the commit that the revision was when it was last fetched; None where it never was."""
+        """Returns the commit of the revision as of its last fetch; None if it was never fetched."""
         if is_commit(revision):
             return revision
         try:
@@ -94,31 +94,31 @@ class RepositoryCache:
         return commit if is_commit(commit) else None
 
     def remember(self, revision: str | None, commit: str) -> None:
-        """Makes the files of this commit those of the revision."""
+        """Writes the ref from the revision to this commit."""
         if not is_commit(revision) and self.commit_of(revision) != commit:
-            with suppress(OSError):  # A cache that cannot be written serves; the hub says the commit again next time.
+            with suppress(OSError):  # A read-only cache is usable; the hub is asked for the commit again next time.
                 self._write(self._ref(revision), commit)
 
     def snapshot(self, commit: str) -> Path:
-        """Returns the directory with the files of the commit."""
+        """Returns the directory of the commit's files."""
         return self._root / "snapshots" / commit
 
     def names(self, commit: str) -> set[str]:
-        """Returns the names of the commit's files that are there."""
+        """Returns the names of the commit's cached files, as POSIX paths below the snapshot."""
         snapshot = self.snapshot(commit)
         return {path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file()}
 
     def blob(self, etag: str) -> Path:
-        """Returns where the content with this etag lies when it is complete and checked."""
+        """Returns the path of the complete, verified content with this etag."""
         return self._root / "blobs" / etag
 
     def partial(self, etag: str) -> Path:
-        """Returns where it lies until then. Belongs to whoever has the lock."""
+        """Returns the path of the incomplete content with this etag. Only the holder of `lock` may write it."""
         return self._root / "blobs" / (etag + _PARTIAL_SUFFIX)
 
     @contextmanager
     def lock(self, etag: str, working: Working) -> Iterator[None]:
-        """Waits for the lock that all programs of the cache take when they download this content."""
+        """Holds huggingface_hub's inter-process lock for downloads of this content; calls `working` while it waits."""
         path = self._cache / ".locks" / self._root.name / f"{etag}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
@@ -130,7 +130,7 @@ class RepositoryCache:
             yield
 
     def link(self, name: str, commit: str, etag: str) -> None:
-        """Makes the blob a file of the commit's snapshot."""
+        """Links the blob into the commit's snapshot under the file's name."""
         pointer, blob = self.snapshot(commit) / name, self.blob(etag)
         pointer.parent.mkdir(parents=True, exist_ok=True)
         if constants.HF_HUB_DISABLE_SYMLINKS:
@@ -141,7 +141,7 @@ class RepositoryCache:
         temporary.replace(pointer)
 
     def is_sound(self, path: Path, etag: str, working: Working) -> bool:
-        """Whether the file holds what the etag says; reads it if that was not checked before."""
+        """Whether the file's content matches the etag; hashes the file unless its marker is current."""
         with suppress(OSError):
             if self._marker(etag).read_text() == _state(path):
                 return True
@@ -152,22 +152,22 @@ class RepositoryCache:
         return checksum.matches
 
     def mark_sound(self, path: Path, etag: str) -> None:
-        """Remembers that the file holds what the etag says."""
-        with suppress(OSError):  # A cache that cannot be written is checked again at the next start.
+        """Writes the marker that the file was verified."""
+        with suppress(OSError):  # In a read-only cache, files are verified again at the next start.
             self._write(self._marker(etag), _state(path))
 
     def discard(self, pointer: Path, etag: str) -> None:
-        """Deletes a damaged file."""
+        """Deletes a damaged file: link, blob and marker."""
         for path in (pointer, self.blob(etag), self._marker(etag)):
             path.unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
-        """Returns the bytes that the cache's file system has left for this process."""
-        there = next(path for path in (self._root, *self._root.parents) if path.exists())
-        return shutil.disk_usage(there).free
+        """Returns the bytes free on the cache's file system."""
+        existing = next(path for path in (self._root, *self._root.parents) if path.exists())
+        return shutil.disk_usage(existing).free
 
     def sweep(self, wanted: Collection[str]) -> None:
-        """Deletes what ended downloads left behind and no etag of the wanted ones can go on from."""
+        """Deletes stale partial files, except those that a download of a wanted etag can resume."""
         keep = {self.partial(etag) for etag in wanted}
         for path in (self._root / "blobs").glob(f"*{_PARTIAL_SUFFIX}"):
             with suppress(OSError):
@@ -175,7 +175,7 @@ class RepositoryCache:
                     path.unlink()
 
     def _write(self, path: Path, text: str) -> None:
-        """Writes the file whole or not at all."""
+        """Writes the file atomically."""
         temporary = self._temporary()
         for each in (path, temporary):
             each.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +183,7 @@ class RepositoryCache:
         temporary.replace(path)
 
     def _temporary(self) -> Path:
-        """Returns a new name, which is swept like any part of a file if it is left behind."""
+        """Returns a new path; `sweep` deletes a file left there, as it does partial files."""
         return self.partial(uuid.uuid4().hex)
 
     def _marker(self, etag: str) -> Path:
@@ -194,12 +194,12 @@ class RepositoryCache:
 
 
 def is_offline() -> bool:
-    """Whether HF_HUB_OFFLINE forbids to use the network."""
+    """Whether HF_HUB_OFFLINE forbids network access."""
     return constants.is_offline_mode()
 
 
 def is_commit(revision: str | None) -> bool:
-    """Whether the revision is a commit's full hash, which never means other files."""
+    """Whether the revision is a full commit hash, which is immutable."""
     return revision is not None and _COMMIT.fullmatch(revision) is not None
 
 
@@ -212,12 +212,16 @@ def read_into(checksum: Checksum, path: Path, working: Working) -> None:
 
 
 def selection(origin: HubOrigin) -> Select:
-    """Returns what selects the files of the model."""
+    """Returns the function that selects the model's files."""
     return select_checkpoint if origin.file is None else select_gguf(origin.file)
 
 
 def find(origin: HubOrigin, working: Working) -> LocalFiles:
-    """Returns the model's files from the cache alone. Raises HubError where they are not there whole."""
+    """Returns the model's files from the cache, without network access.
+
+    Raises:
+        HubError: A file is missing or damaged.
+    """
     model = RepositoryCache(origin.repo)
     commit, files = _find(model, origin.revision, selection(origin), working)
     tokenizer = None
@@ -228,7 +232,11 @@ def find(origin: HubOrigin, working: Working) -> LocalFiles:
 
 
 def local_files(origin: HubOrigin, snapshot: Path, names: Collection[str], tokenizer: Path | None) -> LocalFiles:
-    """Returns the files of a snapshot, once they are all there. Raises HubError where an index names others."""
+    """Returns the files of a complete snapshot.
+
+    Raises:
+        HubError: An index of safetensors files is damaged, or names a file that is not among `names`.
+    """
     files = tuple(snapshot / name for name in names)
     for name in names:
         if name.endswith(INDEX_SUFFIX):
@@ -262,7 +270,7 @@ def _not_cached(repo: str, revision: str | None) -> HubError:
     where = f" at {revision}" if revision else ""
     return HubError(
         "HUB_OFFLINE",
-        f"{repo}{where} is not whole in the hub's cache (HF_HOME) and cannot be downloaded offline; {_FILL_CACHE}",
+        f"{repo}{where} is not complete in the hub's cache (HF_HOME) and cannot be downloaded offline; {_FILL_CACHE}",
     )
 
 
@@ -278,6 +286,6 @@ def _check_index(repo: str, index: Path, names: Collection[str]) -> None:
 
 
 def _state(path: Path) -> str:
-    """Returns what changes when a file's content does."""
+    """Returns the file's size and mtime, which change with its content."""
     state = path.stat()
     return f"{state.st_size} {state.st_mtime_ns}"

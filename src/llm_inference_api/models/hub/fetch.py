@@ -1,4 +1,4 @@
-"""Models from the hub: the service's side of the process that downloads one."""
+"""Fetches a model from the hub through a download process: the server process's side."""
 
 import asyncio
 import logging
@@ -22,28 +22,35 @@ from llm_inference_api.processes.child import Exited, Messages, running
 from llm_inference_api.requests.reference import HubOrigin
 
 _RETRY_AFTER = 10.0
-"""Seconds after which a download that was ended from here may be tried again."""
+"""Retry delay in seconds, reported to callers when a download times out, stalls or dies."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class HubOptions:
-    """How models come from the hub."""
+    """Options of downloads from the hub."""
 
     environment: Mapping[str, str] = field(repr=False)
-    """Variables of huggingface_hub; the token is one, and only the download's process has it."""
+    """huggingface_hub's variables, including the token; passed to the download process only."""
     timeout: float = 3600.0
-    """Seconds that a download may take."""
+    """Maximum duration of a download, in seconds."""
     stall_timeout: float = 60.0
-    """Seconds without a byte after which it is given up."""
+    """Seconds without a message from the download process after which it is stopped."""
 
 
 async def fetch(origin: HubOrigin, options: HubOptions, on_progress: Callable[[int, int], None]) -> LocalFiles:
-    """Returns the model's files, after downloading what the cache lacks of them.
+    """Returns the model's files; downloads those missing from the cache.
 
-    Tells how many bytes are there of how many. What has arrived when the call fails or is cancelled is gone on from by
-    the next one. Raises ServiceError, whose text says what to do.
+    A failed or cancelled download keeps its partial files, and the next call resumes it.
+
+    Args:
+        origin: The model's repository and file.
+        options: Environment and timeouts.
+        on_progress: Called with the bytes present and the bytes in total.
+
+    Raises:
+        ServiceError: The model cannot be downloaded; the text says what to do.
     """
     name = f"{origin.repo}:{origin.file}" if origin.file else origin.repo
     try:
@@ -54,7 +61,7 @@ async def fetch(origin: HubOrigin, options: HubOptions, on_progress: Callable[[i
             return await _follow(messages, name, options.stall_timeout, on_progress)
     except TimeoutError:
         problem = f"the download of {name} did not end within LLM_DOWNLOAD_TIMEOUT ({options.timeout:g} s)"
-        raise _given_up("DOWNLOAD_TIMEOUT", problem) from None
+        raise _stopped("DOWNLOAD_TIMEOUT", problem) from None
 
 
 async def _follow(
@@ -74,9 +81,9 @@ async def _follow(
                 raise error
             case DownloadCrashed(traceback):
                 logger.error("the download of %s failed unexpectedly: %s", name, traceback)
-                raise HubError("DOWNLOAD_FAILED", f"the download of {name} failed; the service's log says why")
+                raise HubError("DOWNLOAD_FAILED", f"the download of {name} failed; see the service's log")
             case Exited(how):
-                raise _given_up("DOWNLOAD_DIED", f"the process that downloaded {name} was ended from outside ({how})")
+                raise _stopped("DOWNLOAD_DIED", f"the download process of {name} was ended from outside ({how})")
 
 
 async def _next(messages: Messages, name: str, stall_timeout: float) -> Message | Exited:
@@ -85,9 +92,9 @@ async def _next(messages: Messages, name: str, stall_timeout: float) -> Message 
             message: Message | Exited = await messages.get()
             return message
     except TimeoutError:
-        problem = f"the download of {name} brought nothing within LLM_DOWNLOAD_STALL_TIMEOUT ({stall_timeout:g} s)"
-        raise _given_up("DOWNLOAD_STALLED", problem) from None
+        problem = f"the download of {name} got no data within LLM_DOWNLOAD_STALL_TIMEOUT ({stall_timeout:g} s)"
+        raise _stopped("DOWNLOAD_STALLED", problem) from None
 
 
-def _given_up(reason: str, problem: str) -> UnavailableError:
-    return UnavailableError(reason, f"{problem}; what has arrived is kept, try again", _RETRY_AFTER)
+def _stopped(reason: str, problem: str) -> UnavailableError:
+    return UnavailableError(reason, f"{problem}; partial files are kept, try again", _RETRY_AFTER)

@@ -1,6 +1,6 @@
-"""What the service and the process that downloads from the hub say to each other over their pipe.
+"""Messages between the server process and a download process, sent over their pipe.
 
-End of file is a message too: for the download that the service is gone, for the service that the download is.
+End of file means that the other process has ended.
 """
 
 from collections.abc import Mapping
@@ -14,58 +14,58 @@ from llm_inference_api.requests.reference import HubOrigin
 
 @dataclass(frozen=True, slots=True)
 class LocalFiles:
-    """Where the files of one model lie, all of them complete and checked."""
+    """The local files of one model, complete and verified."""
 
     model: Path
-    """The GGUF file, the first part of a split one; or the directory of a checkpoint."""
+    """The GGUF file (the first part of a split one), or the directory of a checkpoint."""
     files: tuple[Path, ...]
-    """All files of the model. Its directory may hold others, which are neither wanted nor checked."""
+    """All files of the model. Other files in the directory are not verified."""
     commit: str
-    """The commit of the repository that the files are of."""
+    """Commit of the repository that the files belong to."""
     tokenizer: Path | None = None
-    """The directory with the chat template and tokenizer that take the place of the model's own."""
+    """Directory of the chat template and tokenizer that override the model's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadJob:
-    """What the download's process needs to know."""
+    """Input of a download process."""
 
     origin: HubOrigin
     environment: Mapping[str, str] = field(repr=False)
-    """Variables to set before huggingface_hub is loaded, which reads them when it is imported; one is the token."""
+    """Variables, including the token; set before huggingface_hub is imported, which reads them at import."""
 
 
 class Arrived(NamedTuple):
-    """To the service: this much of the model is on the disk."""
+    """To the server: download progress, in bytes."""
 
     done: int
     total: int
 
 
 class Working(NamedTuple):
-    """To the service: no byte came, but none was due; a file is checked, or another process downloads it."""
+    """To the server: heartbeat while a file is verified or another process downloads it; defers the stall timeout."""
 
 
 class Warned(NamedTuple):
-    """To the service: a line for its log."""
+    """To the server: a warning for its log."""
 
     text: str
 
 
 class Fetched(NamedTuple):
-    """To the service, as the last message: the model is there."""
+    """To the server, as the last message: the model is complete."""
 
     files: LocalFiles
 
 
 class Failed(NamedTuple):
-    """To the service, as the last message: why the model cannot be had."""
+    """To the server, as the last message: the download failed."""
 
     error: ServiceError
 
 
 class DownloadCrashed(NamedTuple):
-    """To the service, as the last message: an error that nobody foresaw, for its log."""
+    """To the server, as the last message: traceback of an unexpected error, for its log."""
 
     traceback: str
 

@@ -1,6 +1,6 @@
-"""The process that downloads one model from the hub.
+"""Entry point of the process that downloads one model from the hub.
 
-It has the token, and nothing else of the service's: what goes wrong in it, and what is left hanging, ends with it.
+Of all processes, only this one has the hub token. Its crashes and hanging connections end with it.
 """
 
 import os
@@ -24,7 +24,7 @@ from llm_inference_api.processes.parent import Parent
 from llm_inference_api.processes.throttle import Throttle
 
 _INTERVAL = 0.2
-"""Seconds between two messages that say how far it is."""
+"""Minimum seconds between two progress messages or heartbeats."""
 _QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -42,13 +42,13 @@ _XET = {
 }
 """Defaults for hf_xet, which the environment may override.
 
-hf_xet 1.8 itself would retry an unreachable store for longer than LLM_DOWNLOAD_STALL_TIMEOUT, so that HTTP never got
-its turn; buffer up to 6 GB, which no memory budget counts; and write log files.
+By default, hf_xet 1.8 retries an unreachable store for longer than LLM_DOWNLOAD_STALL_TIMEOUT, which prevents the
+fallback to HTTP; buffers up to 6 GB, which no memory budget accounts for; and writes log files.
 """
 
 
 def run(connection: Connection, job: DownloadJob) -> None:
-    """Downloads the model, says so, and ends; ends at once where the other side of the connection closes."""
+    """Downloads the model and sends the result; the process exits at once when the connection closes."""
     parent = Parent(connection)
     parent.watch()
     os.environ.update(_XET | dict(os.environ) | _QUIET | dict(job.environment))
@@ -62,7 +62,7 @@ def run(connection: Connection, job: DownloadJob) -> None:
 
 
 class Outbox:
-    """The way to the service: a `hub_download.Report` that says no more than a few things a second."""
+    """Sends messages to the server; rate-limits progress and heartbeats. Implements `download.Report`."""
 
     def __init__(self, parent: Parent) -> None:
         self._parent = parent
@@ -75,23 +75,22 @@ class Outbox:
         self._parent.send(message)
 
     def arrived(self, done: int, total: int) -> None:
-        """This much of the model is on the disk."""
+        """Sends the progress in bytes; the final progress is always sent."""
         if self._progress.passes() or done == total:
             self.send(Arrived(done, total))
 
     def working(self) -> None:
-        """No byte came, but none was due."""
+        """Sends a heartbeat."""
         if time.monotonic() - self._message_at >= _INTERVAL:
             self.send(Working())
 
     def warned(self, text: str) -> None:
-        """Something that the service's log should have."""
+        """Sends a warning for the server's log."""
         self.send(Warned(text))
 
 
 def _fetch(job: DownloadJob, outbox: Outbox) -> LocalFiles:
-    # huggingface_hub reads the environment when it is imported, so these come after it is set; and what talks to the
-    # network is not even loaded where it must not be used.
+    # Imported here because huggingface_hub reads the environment at import. Offline, network code is not even imported.
     from llm_inference_api.models.hub import cache as hub_cache  # noqa: PLC0415
 
     if hub_cache.is_offline():

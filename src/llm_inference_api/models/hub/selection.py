@@ -1,4 +1,4 @@
-"""Which files of a repository make a model. Nothing that runs code when it is loaded is ever among them: no pickles."""
+"""Selects the files of a repository that make up a model. Pickles are never selected: loading one runs code."""
 
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -31,12 +31,14 @@ _PART = re.compile(r"model-\d{5}-of-\d{5}\.safetensors", re.ASCII)
 _NAMES_SHOWN = 30
 
 Select = Callable[[str, Collection[str]], tuple[str, ...]]
-"""Takes a repository and the names of its files, and returns those that are wanted: the one without which the others
-are not taken for complete is the last. Raises HubError where they cannot make what is asked for."""
+"""Takes a repository's name and its file names; returns the wanted ones.
+
+The last of them is fetched last: its presence marks the set as complete. Raises HubError if a needed file is missing.
+"""
 
 
 def select_gguf(file: str) -> Select:
-    """Returns what selects a GGUF file, or all parts of a split one."""
+    """Returns a function that selects a GGUF file, or all parts of a split one."""
 
     def select(repo: str, names: Collection[str]) -> tuple[str, ...]:
         missing = sorted(set(parts(file)) - (present := set(names)))
@@ -48,7 +50,7 @@ def select_gguf(file: str) -> Select:
 
 
 def select_checkpoint(repo: str, names: Collection[str]) -> tuple[str, ...]:
-    """Selects the files of a checkpoint in safetensors."""
+    """Selects the files of a safetensors checkpoint. See `Select`."""
     top = sorted(name for name in set(names) if "/" not in name)
     if gguf := _models(names):
         raise HubError(FILE_NOT_NAMED, f"repository {repo} holds GGUF files; name one of them: {_listed(repo, gguf)}")
@@ -56,13 +58,13 @@ def select_checkpoint(repo: str, names: Collection[str]) -> tuple[str, ...]:
     if not weights:
         raise HubError("HUB_NO_WEIGHTS", f"repository {repo} holds neither GGUF nor safetensors files{_hint(top)}")
     if CONFIG not in top:
-        raise HubError(FILE_NOT_FOUND, f"repository {repo} has no {CONFIG}; it is not a whole model")
+        raise HubError(FILE_NOT_FOUND, f"repository {repo} has no {CONFIG}; it is not a complete model")
     others = [name for name in top if _matches(name, (TOKENIZER_CONFIG, *_TOKENIZER_FILES, *_QUANTISATION_CONFIGS))]
     return (*weights, *others, CONFIG)
 
 
 def select_tokenizer(repo: str, names: Collection[str]) -> tuple[str, ...]:
-    """Selects the files of a chat template and tokenizer."""
+    """Selects the files of a chat template and tokenizer. See `Select`."""
     top = sorted(name for name in set(names) if "/" not in name)
     if not any(_matches(name, _VOCABULARIES) for name in top):
         raise HubError("HUB_NO_TOKENIZER", f"repository {repo} holds no tokenizer; name another one after @")
@@ -71,19 +73,19 @@ def select_tokenizer(repo: str, names: Collection[str]) -> tuple[str, ...]:
 
 
 def _no_such_file(repo: str, file: str, names: Iterable[str]) -> HubError:
-    """Returns the error for a file that a repository does not hold."""
+    """Returns the error for a file that is not in the repository."""
     gguf = _models(names)
     others = f"name one of {_listed(repo, gguf)}" if gguf else "it has no GGUF files"
     return HubError(FILE_NOT_FOUND, f"repository {repo} has no file {file}; {others}")
 
 
 def _models(names: Iterable[str]) -> list[str]:
-    """Returns the GGUF files; of a split one its first part."""
+    """Returns the GGUF files; for split ones the first part."""
     return sorted(name for name in names if name.endswith(".gguf") and parts(name)[0] == name)
 
 
 def _weights(top: list[str]) -> list[str]:
-    """As transformers prefers them: one file, else numbered parts, else whatever there is."""
+    """Returns the weights in transformers' order of preference: a single file, numbered parts, any safetensors."""
     if "model.safetensors" in top:
         return ["model.safetensors"]
     if "model" + INDEX_SUFFIX in top:
@@ -97,7 +99,7 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 def _hint(top: list[str]) -> str:
     pickles = any(name.endswith((".bin", ".pt", ".pth", ".ckpt")) for name in top)
-    return "; pickles (.bin, .pt) run code when they are loaded and are not read" if pickles else ""
+    return "; pickles (.bin, .pt) run code when they are loaded and are not supported" if pickles else ""
 
 
 def _listed(repo: str, files: list[str]) -> str:
