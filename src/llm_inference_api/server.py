@@ -45,7 +45,8 @@ from llm_inference_api.generation.record import Records
 from llm_inference_api.generation.timeouts import Timeouts
 from llm_inference_api.models.hub.fetch import HubOptions
 from llm_inference_api.models.memory_budget import MemoryBudget, available_memory
-from llm_inference_api.models.registry import Policy, Registry, build_registry
+from llm_inference_api.models.registry import Registry, build_registry
+from llm_inference_api.models.served_model import Policy
 from llm_inference_api.models.source import Sources
 from llm_inference_api.observability.log import fields
 from llm_inference_api.observability.metrics import Metrics
@@ -327,8 +328,8 @@ def model_policy(settings: Settings) -> Policy:
         scoped_prefixes=settings.prefix_cache_per_caller,
     )
     budget = settings.memory_budget or available_memory()
-    room = MemoryBudget(budget, settings.max_loaded_models, settings.queue_timeout)
-    return Policy(model_sources(settings), room, engine, settings.queue_length, settings.idle_unload)
+    memory = MemoryBudget(budget, settings.max_loaded_models, settings.queue_timeout)
+    return Policy(model_sources(settings), memory, engine, settings.queue_length, settings.idle_unload)
 
 
 def model_sources(settings: Settings) -> Sources:

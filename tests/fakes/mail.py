@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, Self
 
-from llm_inference_api.models.registry import ServedModel
+from llm_inference_api.models.served_model import ServedModel
 from llm_inference_api.requests.events import Progress
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError, ModelNotFoundError, UnavailableError
-from llm_inference_api.models import registry as subject
+from llm_inference_api.models import served_model as subject
 from llm_inference_api.models.hub.fetch import HubOptions
 from llm_inference_api.models.memory_budget import MemoryBudget
-from llm_inference_api.models.registry import Policy, Registry, ServedModel, build_registry
+from llm_inference_api.models.registry import Registry, build_registry
+from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.models.source import Sources
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.events import Progress, Stage
@@ -151,13 +152,13 @@ async def test_load_that_hangs_fails_and_frees_its_place(tmp_path: Path) -> None
     write_tiny_model(tmp_path / "endless.gguf", template=endless)
     write_tiny_model(tmp_path / "plain.gguf")
     engine = replace(policy(tmp_path).engine, step_timeout=1.0, load_timeout=1.0)
-    room = MemoryBudget(4 << 30, 1, patience=10.0)
-    async with registry("endless.gguf,plain.gguf", tmp_path, engine=engine, room=room) as models:
+    memory = MemoryBudget(4 << 30, 1, patience=10.0)
+    async with registry("endless.gguf,plain.gguf", tmp_path, engine=engine, memory=memory) as models:
         with pytest.raises(ModelFailedError, match="the loading made no progress"):
             await models.get("endless.gguf").load()
         await models.get("endless.gguf").unload()
         # A real load takes longer than a second on a busy machine.
-        models.get("plain.gguf")._policy = policy(tmp_path, room=room)
+        models.get("plain.gguf")._policy = policy(tmp_path, memory=memory)
         assert await complete(models.get("plain.gguf"), request())
 
 

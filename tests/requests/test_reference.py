@@ -5,7 +5,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from llm_inference_api.errors import ModelFailedError, ModelNotFoundError
-from llm_inference_api.models.registry import Policy, build_registry
+from llm_inference_api.models.registry import build_registry
+from llm_inference_api.models.served_model import Policy
 from llm_inference_api.requests.model_status import Observer
 from llm_inference_api.requests.reference import (
     DemoOrigin,

@@ -10,7 +10,8 @@ from llm_inference_api.generation.answer_reading import Reading, readings
 from llm_inference_api.generation.answers import Answer, whole_answers
 from llm_inference_api.generation.record import GenerationRecord, Records
 from llm_inference_api.generation.timeouts import Timeouts
-from llm_inference_api.models.registry import Registry, ServedModel
+from llm_inference_api.models.registry import Registry
+from llm_inference_api.models.served_model import ServedModel
 from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.requests.events import End, Event, Progress, Usage
 from llm_inference_api.requests.model_status import ModelStatus
