@@ -57,7 +57,7 @@ class SecuritySettings(BaseSettings):
     prefix_cache_per_caller: bool = _variable(
         "LLM_PREFIX_CACHE_PER_CALLER",
         False,
-        "Whether cached prefixes are kept apart per caller, so that response times reveal nothing of others' prompts.",
+        "Whether cached prefixes are separate per caller, so that no caller can find out what others have sent.",
     )
     health_port: int | None = _variable(
         "LLM_HEALTH_PORT",

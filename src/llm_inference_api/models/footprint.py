@@ -53,7 +53,7 @@ def estimate(files: Sequence[Path], context: ContextChoice) -> Footprint:
     """
     weights = sum(file.stat().st_size for file in files)
     if is_legacy(files[0]):
-        return Footprint(weights, weights)  # ctransformers caches F32 and reports no size in advance: an upper guess.
+        return Footprint(weights, weights)  # A rough guess: ctransformers caches F32 and reports no size.
     header = read_header(files[0])
     architecture = str(header.get("general.architecture", ""))
     trained = _number(header, f"{architecture}.context_length", 0)

@@ -1,6 +1,6 @@
 """Entry point of the process that downloads one model from the hub.
 
-Of all processes, only this one has the hub token. Its crashes and hanging connections end with it.
+It gets the hub token and nothing else of the server's. Its crashes and hanging connections do not affect the server.
 """
 
 import os
