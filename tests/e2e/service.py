@@ -113,6 +113,15 @@ class RunningService:
         (pid,) = (pid for pid in self.children() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes())
         return pid
 
+    @contextmanager
+    def stopped_worker(self) -> Iterator[None]:
+        """Stops the only model's worker for the block: what it computes does not end meanwhile."""
+        pid = self.worker_pid()
+        os.kill(pid, signal.SIGSTOP)
+        yield
+        if is_alive(pid):
+            os.kill(pid, signal.SIGCONT)
+
     def log(self) -> str:
         """Returns what the service has logged so far."""
         return self.log_path.read_text()

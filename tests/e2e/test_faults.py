@@ -146,8 +146,9 @@ def test_streams_beyond_the_drain_timeout_are_told_so(tmp_path: Path, model_dire
     with run_service(tmp_path, model_directory, **ONE_MODEL, LLM_DRAIN_TIMEOUT="0.1") as service:
         with service.http() as http, stream(http, "/api/generate/stream", ENDLESS) as (_, events):
             next(events)
-            service.process.send_signal(signal.SIGTERM)
-            rest = list(events)
+            with service.stopped_worker():
+                service.process.send_signal(signal.SIGTERM)
+                rest = list(events)
         assert rest[-1]["error"]["code"] == 14
         assert "stopping" in rest[-1]["error"]["message"]
         assert service.process.wait(10) == 0
@@ -160,10 +161,11 @@ def test_second_signal_ends_at_once(tmp_path: Path, model_directory: Path) -> No
             call = inference(channel).GenerateStream(inference_pb2.GenerateRequest(**ENDLESS))
             next(call)
             children = service.children()
-            service.process.send_signal(signal.SIGINT)
-            service.wait_for_metric("draining", 1)  # Two signals of a kind that wait together are one.
-            service.process.send_signal(signal.SIGINT)
-            assert service.process.wait(4) == 0
+            with service.stopped_worker():
+                service.process.send_signal(signal.SIGINT)
+                service.wait_for_metric("draining", 1)  # Two signals of a kind that wait together are one.
+                service.process.send_signal(signal.SIGINT)
+                assert service.process.wait(4) == 0
             with pytest.raises(grpc.RpcError):
                 list(call)
         gone_within(5, children)

@@ -98,6 +98,7 @@ def test_health_of_an_unknown_name(either: grpc.Channel) -> None:
 
 def test_health_watch_follows_a_model(either: grpc.Channel) -> None:
     """A watcher sees a model come and go."""
+    models(either).UnloadModel(models_pb2.UnloadModelRequest(model="plain.gguf"))
     watch = health_pb2_grpc.HealthStub(either).Watch(health_pb2.HealthCheckRequest(service=f"{SERVICE}/plain.gguf"))
     seen = [next(watch).status]
     models(either).LoadModel(models_pb2.LoadModelRequest(model="plain.gguf"))

@@ -3,8 +3,8 @@
 import json
 import os
 import signal
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import jsonschema
 import openai
 import pytest
 
+from tests.e2e.secured import wait_until
 from tests.e2e.service import RunningService, run_service
 
 SAID: Any = [{"role": "user", "content": "hello"}]
@@ -242,13 +243,13 @@ def test_client_comes_back_by_itself_when_the_queue_is_full(model_directory: Pat
     ):
         chat(client)
         body = {"prompt": "hello", "max_tokens": 600, "ignore_eos": True}
-        with http.stream("POST", "/api/generate/stream", json=body) as response:
+        with http.stream("POST", "/api/generate/stream", json=body) as response, ThreadPoolExecutor() as pool:
             lines = response.iter_lines()
             next(lines)
-            with pytest.raises(openai.RateLimitError):
-                chat(client)
-            reader = threading.Thread(target=lambda: list(lines))
-            reader.start()
-            assert chat(client.with_options(max_retries=30)).choices
-            reader.join(30)
-        assert service.metric("rejected_total") >= 2
+            with service.stopped_worker():
+                with pytest.raises(openai.RateLimitError):
+                    chat(client)
+                patient = pool.submit(chat, client.with_options(max_retries=30))
+                wait_until(lambda: service.metric("rejected_total") >= 2)
+            assert list(lines)
+            assert patient.result().choices

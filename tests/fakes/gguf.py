@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from gguf import GGUFWriter, PoolingType, TokenType
+from gguf import GGUFReader, GGUFWriter, PoolingType, TokenType
 
 SPECIAL = ("<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 TEMPLATE = (
@@ -32,13 +32,13 @@ def write_tiny_model(
     value: float | None = None,
     pooling: PoolingType | None = None,
     silent: bool = False,
+    vocabulary_of: Path | None = None,
 ) -> Path:
     """Writes a model and returns its path; `value` stands in the place of every weight where it is given.
 
-    The layers of a `silent` one add nothing.
+    The layers of a `silent` one add nothing. The vocabulary is of bytes, or that of another GGUF file.
     """
     generator = np.random.default_rng(seed)
-    vocabulary = _BYTE_TOKENS + 1 + len(SPECIAL)
     hidden = 2 * width
     quiet = np.float32(0.0 if silent else 1.0)
 
@@ -59,15 +59,8 @@ def write_tiny_model(
     writer.add_layer_norm_rms_eps(1e-5)
     if pooling is not None:
         writer.add_pooling_type(pooling)
+    vocabulary = _add_byte_vocabulary(writer) if vocabulary_of is None else _copy_vocabulary(writer, vocabulary_of)
     writer.add_vocab_size(vocabulary)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list([*_byte_texts(), "".join(_MERGED), *SPECIAL])
-    writer.add_token_types([TokenType.NORMAL] * (_BYTE_TOKENS + 1) + [TokenType.CONTROL] * len(SPECIAL))
-    writer.add_token_merges([" ".join(_MERGED)])
-    writer.add_eos_token_id(_BYTE_TOKENS + 1)
-    writer.add_bos_token_id(_BYTE_TOKENS + 1)
-    writer.add_add_bos_token(False)
     if template is not None:
         writer.add_chat_template(template)
     writer.add_tensor("token_embd.weight", tensor(vocabulary, width))
@@ -88,6 +81,27 @@ def write_tiny_model(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _add_byte_vocabulary(writer: GGUFWriter) -> int:
+    """Returns the vocabulary's size."""
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([*_byte_texts(), "".join(_MERGED), *SPECIAL])
+    writer.add_token_types([TokenType.NORMAL] * (_BYTE_TOKENS + 1) + [TokenType.CONTROL] * len(SPECIAL))
+    writer.add_token_merges([" ".join(_MERGED)])
+    writer.add_eos_token_id(_BYTE_TOKENS + 1)
+    writer.add_bos_token_id(_BYTE_TOKENS + 1)
+    writer.add_add_bos_token(False)
+    return _BYTE_TOKENS + 1 + len(SPECIAL)
+
+
+def _copy_vocabulary(writer: GGUFWriter, source: Path) -> int:
+    """Returns the vocabulary's size."""
+    fields = {name: field for name, field in GGUFReader(source).fields.items() if name.startswith("tokenizer.ggml.")}
+    for name, field in fields.items():
+        writer.add_key_value(name, field.contents(), field.types[0], field.types[1] if len(field.types) > 1 else None)
+    return len(fields["tokenizer.ggml.tokens"].data)
 
 
 WORDS = ("a", "cat", "dog", "sat", "ran", "the", "on", "mat")
