@@ -11,7 +11,7 @@ from llm_inference_api.requests.tools import Tool, ToolMode, ToolUse
 from llm_inference_api.text.families.thoughts import thoughts_rules
 from llm_inference_api.text.families.tool_format import ToolFormat
 from tests.grammar.grammars import BYTES
-from tests.text.families.test_reader import CALLS
+from tests.text.families.test_answer_reader import CALLS
 
 SCHEMA = {
     "type": "object",
