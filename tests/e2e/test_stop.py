@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import service as launcher
+from tests.e2e.secured import wait_until
 from tests.e2e.service import is_alive, run_service
 
 SERVER = """
@@ -40,7 +41,7 @@ def test_stop_ends_whatever_its_parts_do(
         children = running.children()
         assert len(children) >= 2, "a worker and an Envoy"
         assert running.stop() == 1
-        assert not any(map(is_alive, children))
+        wait_until(lambda: not any(map(is_alive, children)))  # Their pipes' ends are all that ends some of them.
         log = running.log()
     assert "Envoy: could not be stopped" in log
     assert "spans: could not be stopped" in log

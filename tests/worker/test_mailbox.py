@@ -96,7 +96,7 @@ async def test_failure_wakes_the_reader() -> None:
 async def test_patient_reader_is_woken_once() -> None:
     """Deltas do not wake who needs the whole answer only."""
     box = mailbox()
-    waiting = await started(box.end())
+    waiting = await started(box.wait_ended())
     box.put(Delta("a", "x"))
     await asyncio.sleep(0)
     assert not waiting.done()
