@@ -30,8 +30,9 @@ help:
 run: $(VENV)/.installed
 	@exec $(BIN)/llm-inference-api serve
 
+# Two processes: most tests wait for a service of their own. A file's tests run in one of them, since they share it.
 test: lint
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 2 --dist loadfile --cov --cov-report=
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/pytest -q -m fuzz
