@@ -101,7 +101,7 @@ class Generation:
     async def whole(self) -> tuple[list[Answer], Usage]:
         """Waits for the end and returns all answers and their total usage. Raises as iteration does."""
         while not self._is_over:
-            self._read(await self._stream.next(None))
+            self._read(await self._stream.next(None))  # The first deltas alone: they record the time to first token.
             if not self._is_over:
                 await self._stream.wait_ended()
         return whole_answers(self._events)

@@ -87,7 +87,7 @@ class WorkerClient:
 
     @property
     def open_requests(self) -> tuple[GenerationRequest, ...]:
-        """Requests that were submitted and not released."""
+        """Requests that were submitted and not closed."""
         return tuple(mailbox.request for mailbox in self._mailboxes.values())
 
     async def start(self) -> ModelInfo:

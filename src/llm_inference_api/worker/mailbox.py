@@ -27,7 +27,7 @@ class Mailbox:
         self._error: ServiceError | None = None
         self._reader: asyncio.Future[None] | None = None
         self._is_patient = False
-        """Whether the reader waits in `end`, so that deltas need not wake it."""
+        """Whether the reader waits in `wait_ended`, so that deltas need not wake it."""
 
     @property
     def ended(self) -> bool:
