@@ -186,8 +186,11 @@ async def test_failed_load_backs_off(model_directory: Path) -> None:
 async def cut_off(model: ServedModel, pid: int | None) -> None:
     """Kills the worker while it computes the request."""
     assert pid is not None
-    async for _ in of_model(model, request(max_tokens=100)):
-        os.kill(pid, signal.SIGKILL)
+    items = of_model(model, request(max_tokens=100))
+    await anext(items)
+    os.kill(pid, signal.SIGKILL)
+    async for _ in items:
+        pass
 
 
 async def test_answered_request_is_no_suspect(model_directory: Path) -> None:
