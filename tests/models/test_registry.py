@@ -184,10 +184,12 @@ async def test_failed_load_backs_off(model_directory: Path) -> None:
 
 
 async def cut_off(model: ServedModel, pid: int | None) -> None:
-    """Kills the worker while it computes the request."""
+    """Kills the worker while it owes the request's answer."""
     assert pid is not None
-    items = of_model(model, request(max_tokens=100))
-    await anext(items)
+    os.kill(pid, signal.SIGSTOP)  # It cannot answer before it dies.
+    items = of_model(model, request(max_tokens=100), 0.01)
+    while await anext(items) == Progress(Stage.LOADING):
+        pass
     os.kill(pid, signal.SIGKILL)
     async for _ in items:
         pass
