@@ -314,5 +314,5 @@ def test_service_does_not_need_the_collector(tmp_path: Path, model_directory: Pa
         lose_spans()
         before = time.monotonic()
         assert service.stop() == 0
-        assert time.monotonic() - before < 2
+        assert time.monotonic() - before < 8, "it waited for the exporter's timeout of 10 s"
         assert service.log().count("traces do not reach") == 2

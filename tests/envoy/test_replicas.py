@@ -225,7 +225,7 @@ def test_no_replica_is_said_so(http: httpx.Client, front: Front, replicas: list[
     for replica in replicas:
         replica.set_serving(serving=False)
     front.wait_for_healthy(0)
-    deadline = time.monotonic() + 1
+    deadline = time.monotonic() + 10
     while (answer := http.post("/api/chat", json={"messages": [USER]})).status_code == 200:
         assert time.monotonic() < deadline
     assert (answer.status_code, answer.json()["code"]) == (503, 14)

@@ -192,13 +192,13 @@ async def test_request_that_waits_reports_its_place(config: EngineConfig) -> Non
 
 
 async def test_killed_worker_fails_open_requests_with_the_cause(config: EngineConfig) -> None:
-    """When the process dies, its requests say so within a second, and the exit is reported once."""
+    """When the process dies, its requests say so long before a watchdog would, and the exit is reported once."""
     async with running(config) as worker:
         items = of_client(worker.client, request(max_tokens=2000))
         await anext(items)
         assert worker.client.pid is not None
         os.kill(worker.client.pid, signal.SIGKILL)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             with pytest.raises(UnavailableError, match="killed by signal 9"):
                 async for _ in items:
                     pass
@@ -213,7 +213,7 @@ async def test_silent_worker_is_killed(config: EngineConfig) -> None:
         assert worker.client.pid is not None
         # Before it owes anything: on a busy machine, a step that it makes may take as long as the timeout.
         os.kill(worker.client.pid, signal.SIGSTOP)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             with pytest.raises(UnavailableError, match=r"process ended \(no request was prepared.* within 1 s\)"):
                 await worker.complete(request(max_tokens=2000))
     assert len(worker.exits) == 1
