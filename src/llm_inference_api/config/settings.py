@@ -22,7 +22,8 @@ from llm_inference_api.config.fields import variable as _variable
 from llm_inference_api.config.security import API_KEYS, SECRETS, SecuritySettings, origin_problems
 from llm_inference_api.config.sources import FILE_VARIABLE, Found, find
 from llm_inference_api.config.telemetry import ENDPOINT, HEADERS, TelemetrySettings
-from llm_inference_api.requests.reference import DEMO, Reference, parse_references
+from llm_inference_api.requests.bundled import installed
+from llm_inference_api.requests.reference import Reference, parse_references
 
 QUANTISATION_TYPES = (
     *("Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_1", "Q4_K_S", "Q4_K_M"),
@@ -49,15 +50,15 @@ class Settings(SecuritySettings, TelemetrySettings):
         "LLM_ALLOWED_MODELS",
         (),
         "Models to serve, comma-separated: `repo`, `repo:file.gguf`, `repo:file.gguf@tokenizer-repo`, each optionally "
-        "with `#revision`; `file.gguf`, `file.bin` or `./directory` below LLM_MODEL_PATH; `demo`; any of these after "
-        "`alias=`. "
-        "Unset: the bundled demo model.",
+        "with `#revision`; `file.gguf`, `file.bin` or `./directory` below LLM_MODEL_PATH; `smollm2` and `demo`, from "
+        "installed packages; any of these after `alias=`. Unset: the bundled models that are installed; requests that name "
+        "no model are answered by the first.",
     )
     model_path: Path = _variable("LLM_MODEL_PATH", Path("models"), "Directory of the model files.")
     preload_models: Items | None = _variable(
         "LLM_PRELOAD_MODELS",
         None,
-        "Ids of the models to load at startup, comma-separated. Unset: the allowed model if there is only one.",
+        "Ids of the models to load at startup, comma-separated. Unset: the model that answers requests without one.",
     )
     model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
         "LLM_MODEL_DTYPE",
@@ -278,15 +279,28 @@ class Settings(SecuritySettings, TelemetrySettings):
 
     @property
     def models(self) -> tuple[Reference, ...]:
-        """The models to serve: the allowed ones, or the demo model if none are set."""
-        return self.allowed_models or (Reference(DEMO, DEMO),)
+        """The models to serve: the allowed ones, or the bundled ones that are installed if none are set."""
+        return self.allowed_models or tuple(Reference(model, model) for model in installed())
+
+    @property
+    def default_model(self) -> str | None:
+        """Id of the model that answers requests without one; None if they have to name it."""
+        is_clear = len(self.models) == 1 or not self.allowed_models
+        return self.models[0].id if is_clear else None
 
     @property
     def preload(self) -> tuple[str, ...]:
         """Ids of the models to load at startup."""
         if self.preload_models is not None:
             return self.preload_models
-        return (self.models[0].id,) if len(self.models) == 1 else ()
+        return (self.default_model,) if self.default_model is not None else ()
+
+    @property
+    def rest_url(self) -> str:
+        """Address of REST and pages for a person on this machine, without a path."""
+        scheme = "https" if self.tls_files else "http"
+        host = "localhost" if self.hostname in ("0.0.0.0", "::", "127.0.0.1", "::1") else self.hostname
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def queue_length(self) -> int:

