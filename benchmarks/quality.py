@@ -1,6 +1,6 @@
 """What the bundled models know and can do, as figures, by questions of this project.
 
-Run as `python -m benchmarks.quality [--address http://localhost:8091] [--models smollm2,demo]` beside a running service.
+Run as `python -m benchmarks.quality [--address http://localhost:8091] [--models smollm2,demo]` beside a service.
 Answers are greedy; each question is asked alone. Facts, sums and forms count if the answer has what is expected; a
 summary counts by the part of the source's key words that it keeps, within a third of its length. The questions are in
 `benchmarks/questions.json`.
