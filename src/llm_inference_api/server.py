@@ -200,7 +200,7 @@ class Service:
         if self.envoy is not None:
             yield f"chat page: {url}/"
             key = "" if self.settings.key_ring().is_empty else " -H 'Authorization: Bearer <key>'"
-            body = '{"messages": [{"role": "user", "content": "What is the capital of France?"}]}'
+            body = '{"messages": [{"role": "user", "content": "What is Paris famous for?"}]}'
             yield f"REST and OpenAI's API: {url}, {url}/v1; try: curl {url}/api/chat{key} -d '{body}'"
         yield f"gRPC: port {self.grpc_port}"
 

@@ -25,7 +25,7 @@ def channel(service: RunningService) -> Iterator[grpc.Channel]:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service without any setting of models."""
+    """A service with the demo model alone."""
     directory = tmp_path_factory.mktemp("demo")
-    with run_service(directory, directory) as service:
+    with run_service(directory, directory, LLM_ALLOWED_MODELS="demo") as service:
         yield service

@@ -1,4 +1,4 @@
-"""The first minute of a newcomer: the bundled model, with no setting at all."""
+"""The demo model with the defaults of all settings."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -37,11 +37,6 @@ def ask(service: RunningService, *said: str, **fields: Any) -> dict[str, Any]:
 
 def content(answer: dict[str, Any]) -> str:
     return str(answer["message"]["content"])
-
-
-def test_the_log_says_that_the_demo_is_served(demo: RunningService) -> None:
-    """Whoever sets nothing learns which model answers."""
-    assert "LLM_ALLOWED_MODELS is unset: the bundled demo model is served" in demo.log()
 
 
 def test_two_and_two_is_four(demo: RunningService) -> None:
@@ -98,7 +93,7 @@ def test_a_seed_gives_its_text_again(tmp_path: Path) -> None:
     The service is a fresh one: where other tests have filled the cache, the request's cells may lie apart, and sums in
     another order turn a nearly equal choice.
     """
-    with run_service(tmp_path, tmp_path, unset=("LLM_THREADS",)) as demo:
+    with run_service(tmp_path, tmp_path, unset=("LLM_THREADS",), LLM_ALLOWED_MODELS="demo") as demo:
         fields: dict[str, Any] = {"seed": 11, "temperature": 1.2, "max_tokens": 20}
         ask(demo, "Tell me a short story.", **fields)  # The prompt is in the cache for both that follow.
         texts = {content(ask(demo, "Tell me a short story.", **fields)) for _ in range(2)}

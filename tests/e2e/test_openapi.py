@@ -122,6 +122,7 @@ def fuzz(service: RunningService, tmp_path: Path, *options: str) -> int:
 def hurried(tmp_path: Path) -> Iterator[RunningService]:
     """A service whose answers are short."""
     short = {
+        "LLM_ALLOWED_MODELS": "demo",
         "LLM_DEFAULT_MAX_TOKENS": "8",
         "LLM_MAX_TOKENS_LIMIT": "64",
         "LLM_REQUEST_TIMEOUT": "30",

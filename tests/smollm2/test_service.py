@@ -61,10 +61,10 @@ def content(http: httpx.Client, messages: list[dict[str, Any]], **fields: Any) -
 @pytest.mark.parametrize(
     ("question", "fact"),
     [
-        ("What is the capital of France?", "Paris"),
+        (FRANCE, "Paris"),
         ("What is the capital of Japan?", "Tokyo"),
         ("Who wrote Romeo and Juliet?", "Shakespeare"),
-        ("What is the largest planet in our solar system?", "Jupiter"),
+        ("Who was the first person to walk on the Moon?", "Armstrong"),
     ],
 )
 def test_facts_are_right(http: httpx.Client, question: str, fact: str) -> None:
@@ -153,13 +153,19 @@ def test_greedy_answers_in_a_batch_of_eight_are_about_the_same(http: httpx.Clien
 
     Sums are made in another order in a batch, so the texts may part there; the facts do not.
     """
-    questions = ["France", "Italy", "Germany", "Japan", "Egypt", "Spain", "Russia", "China"]
-    capitals = ["Paris", "Rome", "Berlin", "Tokyo", "Cairo", "Madrid", "Moscow", "Beijing"]
+    facts = {
+        FRANCE: "Paris",
+        "What is the capital of Japan?": "Tokyo",
+        "What is the capital of Egypt?": "Cairo",
+        "What is the chemical symbol of gold?": "Au",
+        "What is the chemical formula of water?": "H2O",
+        "In which year did World War II end?": "1945",
+        "Which language is spoken in Brazil?": "Portuguese",
+        "Who was the first person to walk on the Moon?": "Armstrong",
+    }
     with ThreadPoolExecutor(8) as pool:
-        answers = pool.map(
-            lambda country: content(http, said(f"What is the capital of {country}?"), max_tokens=30), questions
-        )
-        assert all(capital in answer for capital, answer in zip(capitals, answers, strict=True))
+        answers = list(pool.map(lambda question: content(http, said(question), max_tokens=30), facts))
+    assert [fact for fact, answer in zip(facts.values(), answers, strict=True) if fact not in answer] == []
 
 
 def test_reader_that_leaves_frees_the_model(service: RunningService) -> None:

@@ -3,7 +3,7 @@
 #
 #   tools/llama_build/build_wheel.sh DIRECTORY
 #
-# Honours PYTHON, CMAKE_ARGS and CXXFLAGS. Shows how far it is; the whole output goes to DIRECTORY/build.log.
+# Honours PYTHON, CMAKE_ARGS and CXXFLAGS; with -DLLAMA_BUILD=OFF the wheel has the bindings and no library. Shows how far it is; the whole output goes to DIRECTORY/build.log.
 set -eu
 
 directory=$1
@@ -17,10 +17,14 @@ log=$directory/build.log
 # GCC 12 breaks llama.cpp's AMX kernels without the header.
 CXXFLAGS="${CXXFLAGS:-} -include $here/amx_config.h"
 export CXXFLAGS
+case ${CMAKE_ARGS:-} in
+    *LLAMA_BUILD=OFF*) set -- ;;
+    *) set -- -C "build.targets=llama" -C "cmake.define.CMAKE_PROJECT_llama_cpp_INCLUDE=$here/project.cmake" ;;
+esac
 "${PYTHON:-python3}" -m venv "$workspace/venv"
 {
     "$workspace/venv/bin/pip" wheel -v --no-cache-dir --no-deps -w "$directory" "llama-cpp-python==$version" \
-        -C "build.targets=llama" -C "cmake.define.CMAKE_PROJECT_llama_cpp_INCLUDE=$here/project.cmake" 2>&1 \
+        -C "wheel.exclude=lib/**;include/**;bin/**" "$@" 2>&1 \
         || echo "build failed"
 } | tee "$log" | awk '
     match($0, /\[[0-9]+\/[0-9]+\]/) {

@@ -61,12 +61,15 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
     """
     from llm_inference_api import server  # Slow to import: other commands do without.
     from llm_inference_api.errors import StartError
+    from llm_inference_api.models.llama_library import use_library
     from llm_inference_api.observability.log import set_up_log
 
     settings = settings_or_exit(uses_files=True, **overrides)
     hide_secrets()
     set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
     try:
+        if settings.llama_library is not None:
+            use_library(settings.llama_library)
         asyncio.run(server.serve(settings, with_envoy=envoy))
     except StartError as error:
         click.echo(f"cannot start: {error}", err=True)

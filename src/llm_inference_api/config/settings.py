@@ -51,8 +51,8 @@ class Settings(SecuritySettings, TelemetrySettings):
         (),
         "Models to serve, comma-separated: `repo`, `repo:file.gguf`, `repo:file.gguf@tokenizer-repo`, each optionally "
         "with `#revision`; `file.gguf`, `file.bin` or `./directory` below LLM_MODEL_PATH; `smollm2` and `demo`, from "
-        "installed packages; any of these after `alias=`. Unset: the bundled models that are installed; the first answers "
-        "requests that name no model.",
+        "installed packages; any of these after `alias=`. Unset: the bundled models that are installed; the first "
+        "answers requests that name no model.",
     )
     model_path: Path = _variable("LLM_MODEL_PATH", Path("models"), "Directory of the model files.")
     preload_models: Items | None = _variable(
@@ -139,6 +139,11 @@ class Settings(SecuritySettings, TelemetrySettings):
     )
     threads: int | None = _variable(
         "LLM_THREADS", None, "Compute threads. Unset: the number of processors available.", ge=1, le=1024
+    )
+    llama_library: Path | None = _variable(
+        "LLM_LLAMA_LIBRARY",
+        None,
+        "Directory of a libllama.so to use instead of llama-cpp-python's; another version of llama.cpp is refused.",
     )
     batch_tokens: int = _variable("LLM_BATCH_TOKENS", 512, "Maximum number of tokens per step.", ge=64, le=16384)
     gpu_layers: int = _variable(

@@ -1,4 +1,4 @@
-"""The bundled demo model: a very small chat model trained by this project (see `tools/demo_model`)."""
+"""The demo model: a very small chat model trained by this project (see `tools/demo_model`)."""
 
 from pathlib import Path
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import llama_cpp.llama_cpp as C
 
+from llm_inference_api.backends.llama.library import check_library
 from llm_inference_api.errors import ModelFailedError
 
 PLUGIN_DIRECTORY = Path(C.__file__).parent / "lib"
@@ -57,8 +58,9 @@ def load_backends(directory: Path = PLUGIN_DIRECTORY) -> None:
         directory: Directory of the plugins.
 
     Raises:
-        ModelFailedError: There is no CPU backend, which every model needs.
+        ModelFailedError: There is no CPU backend, which every model needs, or libllama does not fit the bindings.
     """
+    check_library()
     if not _backend_count():
         _load_backends(os.fsencode(directory))
     if not _device_of_type(_CPU_TYPE):
