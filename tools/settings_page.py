@@ -33,7 +33,15 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("request_timeout", "max_request_timeout", "progress_interval"),
     ),
     "Computing": (
-        *("context_length", "kv_cache_tokens", "prefix_cache_per_caller", "threads", "batch_tokens", "step_timeout"),
+        *(
+            "context_length",
+            "kv_cache_tokens",
+            "prefix_cache_per_caller",
+            "threads",
+            "llama_library",
+            "batch_tokens",
+            "step_timeout",
+        ),
         *("gpu_layers", "main_gpu", "split_mode", "tensor_split"),
     ),
     "Start and stop": ("config_file", "lame_duck", "drain_timeout"),
