@@ -103,7 +103,7 @@ class Front:
         (hosts,) = (each["host_statuses"] for each in statuses["cluster_statuses"] if each["name"] == cluster)
         return sum(host["health_status"] == {"eds_health_status": "HEALTHY"} for host in hosts)
 
-    def wait_for_healthy(self, replicas: int, seconds: float = 20.0) -> None:
+    def wait_for_healthy(self, replicas: int, seconds: float = 60.0) -> None:
         """Returns when each cluster has so many healthy replicas."""
         clusters = ("service", "service-affine") if self.affinity else ("service",)
         _wait_for(lambda: all(self.healthy(cluster) == replicas for cluster in clusters), seconds)

@@ -57,7 +57,7 @@ def is_serving(channel: grpc.Channel, name: str = "") -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     """Returns when the condition holds; fails when that takes too long."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -65,7 +65,7 @@ def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.05)
 
 
-def _wait(service: RunningService, address: str, seconds: float = 30.0) -> None:
+def _wait(service: RunningService, address: str, seconds: float = 90.0) -> None:
     deadline = time.monotonic() + seconds
     with grpc.insecure_channel(address) as channel:
         while True:

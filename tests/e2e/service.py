@@ -79,7 +79,7 @@ class RunningService:
         """Returns the sum of a metric's series that have these labels."""
         return self._metrics().sum(name, labels)
 
-    def wait_for_metric(self, name: str, value: float, seconds: float = 10.0, **labels: str) -> None:
+    def wait_for_metric(self, name: str, value: float, seconds: float = 60.0, **labels: str) -> None:
         """Returns when the metric has the value; fails when that takes too long."""
         deadline = time.monotonic() + seconds
         while (seen := self.metric(name, **labels)) != value:
@@ -126,7 +126,7 @@ class RunningService:
         """Returns what the service has logged so far."""
         return self.log_path.read_text()
 
-    def stop(self, number: int = signal.SIGTERM, seconds: float = 30.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 60.0) -> int:
         """Sends a signal and returns the exit code."""
         self.process.send_signal(number)
         return self.process.wait(seconds)
@@ -195,7 +195,7 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
-def wait_until_active(service: RunningService, seconds: float = 30.0) -> None:
+def wait_until_active(service: RunningService, seconds: float = 90.0) -> None:
     """Returns when the models that the start loads are loaded; fails when the service ends or that takes too long."""
     deadline = time.monotonic() + seconds
     while True:
