@@ -20,12 +20,14 @@ CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 RELEASED_CONTRACT = $(wildcard proto/released/*.binpb)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: run test fuzz lint generate released-contract cpu-variants llama-library clean help
+.PHONY: run test faults fuzz soak lint generate released-contract cpu-variants llama-library clean help
 
 help:
 	@echo "make run       serve the bundled models, or LLM_ALLOWED_MODELS: REST on 8091, gRPC on 50051; MODEL=demo serves the demo alone"
 	@echo "make test      lint, type check and test"
-	@echo "make fuzz      send thousands of valid and invalid requests generated from the OpenAPI document; takes minutes"
+	@echo "make faults    faults under load, TIMES times (10)"
+	@echo "make fuzz      COUNT (10000) random requests to each RPC, and thousands generated from the OpenAPI document"
+	@echo "make soak      mixed load for SECONDS (3600), with clients that crash, stall and reset"
 	@echo "make generate  regenerate stubs, OpenAPI document, Envoy bootstraps and docs/settings.md"
 	@echo "make released-contract  at a release: store its contract, which buf breaking compares later ones with"
 	@echo "make cpu-variants  compile llama.cpp as in the container image, and test it on emulated processors"
@@ -40,7 +42,14 @@ test: lint
 	$(BIN)/pytest -q -n 2 --dist loadfile --cov --cov-report=
 
 fuzz: $(VENV)/.installed-dev
+	FUZZ_COUNT=$(or $(COUNT),10000) $(BIN)/pytest -q -s tests/fuzz --timeout 0
 	$(BIN)/pytest -q -m fuzz
+
+faults: $(VENV)/.installed-dev
+	for run in $$(seq $(or $(TIMES),10)); do $(BIN)/pytest -q tests/faults || exit 1; done
+
+soak: $(VENV)/.installed-dev
+	SOAK_SECONDS=$(or $(SECONDS),3600) $(BIN)/pytest -q -s -m soak
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

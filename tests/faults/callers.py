@@ -121,13 +121,13 @@ async def sse(asking: Asking, outcome: Outcome) -> None:
             _checked(outcome, answer)
         async for event in _events(answer):
             if "error" in event:
-                raise _Failed(str(event["error"]["code"]), event["error"]["message"])
+                raise _FailedError(str(event["error"]["code"]), event["error"]["message"])
             tokens = event.get("logprobs", {}).get("tokens", [])
             outcome.text += event.get("delta", {}).get("content", "")
             outcome.tokens += len(tokens)
             outcome.usage = event["usage"]["completion_tokens"] if "usage" in event else outcome.usage
     if outcome.usage is None:
-        raise _Broken("the stream ended without its last event")
+        raise _BrokenError("the stream ended without its last event")
 
 
 async def openai_whole(asking: Asking, outcome: Outcome) -> None:
@@ -154,13 +154,13 @@ async def openai_stream(asking: Asking, outcome: Outcome) -> None:
                 continue
             event = json.loads(line.removeprefix("data: "))
             if "error" in event:
-                raise _Failed(str(event["error"]["code"]), event["error"]["message"])
+                raise _FailedError(str(event["error"]["code"]), event["error"]["message"])
             for choice in event["choices"]:
                 outcome.text += choice["delta"].get("content") or ""
                 outcome.tokens += len((choice.get("logprobs") or {}).get("content") or [])
             outcome.usage = event["usage"]["completion_tokens"] if event.get("usage") else outcome.usage
     if not done:
-        raise _Broken("the stream ended without [DONE]")
+        raise _BrokenError("the stream ended without [DONE]")
 
 
 KINDS: dict[str, Kind] = {
@@ -169,11 +169,11 @@ KINDS: dict[str, Kind] = {
 }
 
 
-class _Failed(Exception):
+class _FailedError(Exception):
     """A stream's last message was an error."""
 
 
-class _Broken(Exception):
+class _BrokenError(Exception):
     """A connection ended before its answer did."""
 
 
@@ -188,7 +188,7 @@ class Callers:
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
-    
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -261,9 +261,9 @@ async def _ask(kind: Kind, asking: Asking, outcome: Outcome) -> None:
     except grpc.aio.AioRpcError as error:
         outcome.code, outcome.problem = error.code().name, error.details() or ""
         outcome.advised = any(key == "grpc-status-details-bin" for key, _ in error.trailing_metadata() or ())
-    except _Failed as error:
+    except _FailedError as error:
         outcome.code, outcome.problem = str(error.args[0]), error.args[1]
-    except (httpx.HTTPError, _Broken) as error:
+    except (httpx.HTTPError, _BrokenError) as error:
         outcome.code, outcome.problem = "broken", repr(error)
     outcome.ended = time.monotonic()
 
@@ -277,7 +277,7 @@ def _take(outcome: Outcome, text: str, tokens: Any, usage: int | None) -> None:
 def _checked(outcome: Outcome, answer: httpx.Response) -> dict[str, Any]:
     if answer.status_code != 200:
         outcome.advised = "retry-after" in answer.headers
-        raise _Failed(f"HTTP {answer.status_code}", answer.text)
+        raise _FailedError(f"HTTP {answer.status_code}", answer.text)
     found: dict[str, Any] = answer.json()
     return found
 

@@ -49,14 +49,14 @@ def leave_grpc(service: RunningService, seconds: float) -> None:
 def let_deadline_pass(service: RunningService, seconds: float) -> None:
     """Waits for an answer no longer than this."""
     with grpc.insecure_channel(service.address) as channel, pytest.raises(grpc.RpcError) as found:
-        inference(channel).Generate(inference_pb2.GenerateRequest(**{**STORY, "max_tokens": 4000}), timeout=seconds)
+        inference(channel).Generate(inference_pb2.GenerateRequest(**{**STORY, "max_tokens": 1900}), timeout=seconds)
     assert found.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def hang_up(service: RunningService, seconds: float) -> None:
     """Closes the connection of an answer over REST."""
     with service.http() as http, pytest.raises(httpx.ReadTimeout):
-        http.post("/api/generate", json={**STORY, "max_tokens": 4000}, timeout=seconds)
+        http.post("/api/generate", json={**STORY, "max_tokens": 1900}, timeout=seconds)
 
 
 @pytest.mark.parametrize("leave", [leave_grpc, let_deadline_pass, hang_up])

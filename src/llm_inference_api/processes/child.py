@@ -66,14 +66,15 @@ class ChildProcess:
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] | None = None
         self._process: SpawnProcess | None = None
+        self._pid: int | None = None
         self._outbox: SimpleQueue[Any] = SimpleQueue()
         self._killed = False
         self._cause = ""
 
     @property
     def pid(self) -> int | None:
-        """Process id; None before the process is started."""
-        return self._process.pid if self._process else None
+        """Process id, also after the exit; None before the process is started."""
+        return self._pid
 
     async def start(self) -> None:
         """Starts the process; may be called once.
@@ -129,7 +130,7 @@ class ChildProcess:
 
     def _launch(self) -> tuple[SpawnProcess, Connection]:
         process, connection = self._spawn()
-        self._process = process
+        self._process, self._pid = process, process.pid
         if self._killed:  # `kill` was called before the process existed.
             process.kill()
         writer = (connection, self._outbox)
@@ -167,6 +168,9 @@ class ChildProcess:
         self._started.exception()  # Marks it as retrieved: without an awaiter, asyncio would log it as unhandled.
 
     def _end(self, exit_code: int | None) -> None:
+        assert self._process is not None
+        self._process.close()  # Else it keeps two pipes until the garbage collector finds it.
+        self._process = None
         self.gone.set()
         killed_by_us = bool(self._cause) and exit_code == -signal.SIGKILL
         self._on_exit(self._cause if killed_by_us else _describe_exit(exit_code))
