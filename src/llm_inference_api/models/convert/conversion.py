@@ -5,6 +5,7 @@ from pathlib import Path
 from gguf import GGML_QUANT_VERSION, GGMLQuantizationType, LlamaFileType
 
 from llm_inference_api.models.convert.checkpoint import Checkpoint
+from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.families import family_of
 from llm_inference_api.models.convert.families.rope import Metadata
 from llm_inference_api.models.convert.quantised.sources import sources_of
@@ -39,18 +40,21 @@ def convert_checkpoint(checkpoint: Path, output: Path, *, dtype: Dtype | None, p
         OSError: The output cannot be written.
     """
     source = Checkpoint(checkpoint)
-    family = family_of(source.config)
-    files = TokenizerFiles(checkpoint, family.config)
+    family = family_of(source)
+    files = TokenizerFiles(checkpoint, family.config, lowercase=family.modules.lowercases)
     vocabulary = files.vocabulary()
+    if vocabulary.definition is not None and not family.is_encoder:
+        raise ConversionError(f"tokenizer.json: WordPiece has no equivalent in llama.cpp for {family.name!r}")
     encoding = family.rope_encoding()
     tensors = [
         *plan_tensors(family, sources_of(source), dtype.element_type if dtype else None),
         *(constant(name, values) for name, values in (family.added_tensors() | encoding.tensors).items()),
     ]
     architecture = {f"{family.name}.{key}": value for key, value in (family.metadata() | encoding.metadata).items()}
-    metadata = _general(checkpoint, tensors) | architecture | vocabulary.metadata(family.vocab)
+    tokenizer = vocabulary.metadata(family.vocab) | family.tokenizer_metadata() | files.chat_template()
+    metadata = _general(checkpoint, tensors) | architecture | tokenizer
     with atomic_output(output) as temporary:
-        write_gguf(temporary, family.name, metadata | files.chat_template(), tensors, progress)
+        write_gguf(temporary, family.name, metadata, tensors, progress)
 
 
 def _general(checkpoint: Path, tensors: list[PlannedTensor]) -> Metadata:
