@@ -2,7 +2,7 @@
 
 from llm_inference_api.models.convert.checkpoint import Checkpoint
 from llm_inference_api.models.convert.errors import UnsupportedArchitectureError
-from llm_inference_api.models.convert.families.bert import Bert
+from llm_inference_api.models.convert.families.bert import Bert, DistilBert, Roberta
 from llm_inference_api.models.convert.families.family import Family
 from llm_inference_api.models.convert.families.gemma import Gemma, Gemma2, Gemma3
 from llm_inference_api.models.convert.families.llama import Llama, Mistral, Mixtral
@@ -25,6 +25,8 @@ FAMILIES: tuple[type[Family], ...] = (
     Phi3,
     StableLM,
     Bert,
+    Roberta,
+    DistilBert,
 )
 
 _BY_ARCHITECTURE = {architecture: family for family in FAMILIES for architecture in family.architectures}

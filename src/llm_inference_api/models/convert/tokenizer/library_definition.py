@@ -1,7 +1,7 @@
-"""WordPiece, which the `tokenizers` library runs when the model is served: llama.cpp normalizes text otherwise.
+"""Tokenizers of encoders, which the `tokenizers` library runs when the model is served.
 
-The GGUF file holds the whole definition. Its vocabulary is in llama.cpp's form too: other programs read that, and the
-service takes the tokens' texts from it.
+llama.cpp normalizes the text of WordPiece and Unigram otherwise. The GGUF file holds the whole definition, and the
+vocabulary in llama.cpp's form too, from which the service takes the tokens' texts.
 """
 
 import json
@@ -15,6 +15,8 @@ from llm_inference_api.models.convert.config import Config
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.tokenizer.vocabulary import SPACE_MARK, GgufToken, GgufVocabulary
 
+_FORMS = {"WordPiece": "bert", "Unigram": "t5", "BPE": "gpt2"}
+"""llama.cpp's form of a vocabulary by the library's name of the algorithm."""
 _CONTINUATION = "##"
 _NORMALIZER_FIELDS = {
     "do_lower_case": "lowercase",
@@ -26,13 +28,8 @@ _SPECIAL = {"bos": "cls", "seperator": "sep", "unknown": "unk", "padding": "pad"
 """transformers' name of each special token by GGUF's, which are misspelled."""
 
 
-def is_library_definition(definition: Config) -> bool:
-    """Returns whether the tokenizer.json is one of those that this module converts."""
-    return definition.section("model").values.get("type") == "WordPiece"
-
-
 def from_definition(definition: Config, config: Config, *, lowercase: bool) -> GgufVocabulary:
-    """Returns the vocabulary of a WordPiece tokenizer, with the definition for the `tokenizers` library.
+    """Returns the vocabulary of a tokenizer, with the definition for the `tokenizers` library.
 
     Args:
         definition: tokenizer.json.
@@ -40,15 +37,17 @@ def from_definition(definition: Config, config: Config, *, lowercase: bool) -> G
         lowercase: Whether texts are converted to lower case before everything else.
 
     Raises:
-        ConversionError: The library cannot run the definition, or it is not BERT's WordPiece.
+        ConversionError: The library cannot run the definition, or llama.cpp has no vocabulary of this form.
     """
-    definition.section("model").require("continuing_subword_prefix", (_CONTINUATION,), _CONTINUATION)
+    model = definition.section("model")
+    model.require("type", tuple(_FORMS), "BPE" if "merges" in model else None)
+    model.require("continuing_subword_prefix", (_CONTINUATION, "", None), _CONTINUATION)
     # A tokenizer.json is often saved with the padding and truncation of its last use.
     values: dict[str, Any] = {**definition.values, "truncation": None, "padding": None}
     values["normalizer"] = _normalizer(values.get("normalizer"), config, lowercase=lowercase)
     text = json.dumps(values, ensure_ascii=False)
     tokenizer = _run(text, definition.origin)
-    return _vocabulary(tokenizer, text, config)
+    return _vocabulary(tokenizer, Config(json.loads(tokenizer.to_str()), definition.origin), text, config)
 
 
 def from_vocabulary_file(path: Path, config: Config, *, lowercase: bool) -> GgufVocabulary:
@@ -109,23 +108,28 @@ def _run(text: str, origin: str) -> Tokenizer:
         raise ConversionError(f"{origin}: not a tokenizer that the tokenizers library runs ({error})") from error
 
 
-def _vocabulary(tokenizer: Tokenizer, text: str, config: Config) -> GgufVocabulary:
+def _vocabulary(tokenizer: Tokenizer, definition: Config, text: str, config: Config) -> GgufVocabulary:
+    """Returns the vocabulary of a tokenizer, whose `definition` is as the library writes it."""
+    model = definition.section("model")
+    kind = model.text("type")
     added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     ids = tokenizer.get_vocab(with_added_tokens=True)
-    tokens = {id_: _token(text, is_added=text in added) for text, id_ in ids.items()}
+    tokens = {id_: _token(kind, text, is_added=text in added) for text, id_ in ids.items()}
     special = {name: ids.get(_special_text(config, field)) for name, field in _SPECIAL.items()}
     special_ids = {name: id_ for name, id_ in special.items() if id_ is not None}
     if "bos" in special_ids:
         special_ids["cls"] = special_ids["bos"]
-    return GgufVocabulary("bert", "default", tokens, special_ids=special_ids, definition=text)
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model.items("merges")]
+    return GgufVocabulary(_FORMS[kind], "default", tokens, merges, special_ids=special_ids, definition=text)
 
 
-def _token(text: str, *, is_added: bool) -> GgufToken:
-    """Returns a token in llama.cpp's form, which marks the start of a word rather than its continuation."""
+def _token(kind: str, text: str, *, is_added: bool) -> GgufToken:
+    """Returns a token in llama.cpp's form, in which WordPiece marks the start of a word, not its continuation."""
     if is_added:
         return GgufToken(text, TokenType.CONTROL)
-    is_continued = text.startswith(_CONTINUATION)
-    return GgufToken(text.removeprefix(_CONTINUATION) if is_continued else SPACE_MARK + text, TokenType.NORMAL)
+    if kind == "WordPiece":
+        text = text.removeprefix(_CONTINUATION) if text.startswith(_CONTINUATION) else SPACE_MARK + text
+    return GgufToken(text, TokenType.NORMAL)
 
 
 def _special_text(config: Config, field: str) -> str:

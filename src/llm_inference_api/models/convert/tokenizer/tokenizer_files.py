@@ -6,11 +6,7 @@ from typing import Any
 from llm_inference_api.models.convert.config import Config
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.families.rope import Metadata
-from llm_inference_api.models.convert.tokenizer.library_definition import (
-    from_definition,
-    from_vocabulary_file,
-    is_library_definition,
-)
+from llm_inference_api.models.convert.tokenizer.library_definition import from_definition, from_vocabulary_file
 from llm_inference_api.models.convert.tokenizer.merge_scores import MergeOrderError
 from llm_inference_api.models.convert.tokenizer.sentencepiece_model import read_sentencepiece
 from llm_inference_api.models.convert.tokenizer.tiktoken_file import read_tiktoken
@@ -22,7 +18,7 @@ _SPECIAL = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}
 
 
 class TokenizerFiles:
-    """The files of a directory, of which tokenizer.json comes before tokenizer.model, qwen.tiktoken and vocab.txt.
+    """The files of a directory, of which tokenizer.json comes before tokenizer.model, qwen.tiktoken or vocab.txt.
 
     Raises ConversionError where tokenizer_config.json or generation_config.json is malformed.
     """
@@ -35,13 +31,9 @@ class TokenizerFiles:
     generation: Config
     """generation_config.json."""
 
-    lowercase: bool
-    """Whether texts are converted to lower case, whatever the files say."""
-
-    def __init__(self, directory: Path, model_config: Config, *, lowercase: bool = False) -> None:
+    def __init__(self, directory: Path, model_config: Config) -> None:
         self.directory = directory
         self.model_config = model_config
-        self.lowercase = lowercase
         self.config = Config.read_optional(directory / "tokenizer_config.json")
         self.generation = Config.read_optional(directory / "generation_config.json")
 
@@ -52,12 +44,23 @@ class TokenizerFiles:
             ConversionError: A file is missing or malformed, or the tokenizer has no equivalent in llama.cpp.
         """
         vocabulary = self._read()
-        if vocabulary.definition is not None:
-            return vocabulary
-        if self.lowercase:
-            raise ConversionError("sentence_bert_config.json: 'do_lower_case' must be false for this tokenizer")
         self._name_special_tokens(vocabulary)
         return vocabulary
+
+    def encoder_vocabulary(self, *, lowercase: bool) -> GgufVocabulary:
+        """Returns the vocabulary of an encoder, which the `tokenizers` library tokenizes for.
+
+        Args:
+            lowercase: Whether texts are converted to lower case, whatever the files say.
+
+        Raises:
+            ConversionError: A file is missing or malformed.
+        """
+        if self._has("tokenizer.json"):
+            return from_definition(Config.read(self.directory / "tokenizer.json"), self.config, lowercase=lowercase)
+        if self._has("vocab.txt"):
+            return from_vocabulary_file(self.directory / "vocab.txt", self.config, lowercase=lowercase)
+        raise ConversionError(f"{self.directory.name}: needs tokenizer.json or vocab.txt")
 
     def _read(self) -> GgufVocabulary:
         if self._has("tokenizer.json"):
@@ -66,20 +69,13 @@ class TokenizerFiles:
             return self._from_sentencepiece()
         if self._has("qwen.tiktoken"):
             return read_tiktoken(self.directory / "qwen.tiktoken")
-        if self._has("vocab.txt"):
-            return from_vocabulary_file(self.directory / "vocab.txt", self.config, lowercase=self.lowercase)
-        raise ConversionError(
-            f"{self.directory.name}: needs tokenizer.json, tokenizer.model, qwen.tiktoken or vocab.txt"
-        )
+        raise ConversionError(f"{self.directory.name}: needs tokenizer.json, tokenizer.model or qwen.tiktoken")
 
     def _has(self, name: str) -> bool:
         return (self.directory / name).is_file()
 
     def _from_json(self) -> GgufVocabulary:
-        read = Config.read(self.directory / "tokenizer.json")
-        if is_library_definition(read):
-            return from_definition(read, self.config, lowercase=self.lowercase)
-        definition = TokenizerJson(read)
+        definition = TokenizerJson(Config.read(self.directory / "tokenizer.json"))
         try:
             vocabulary = definition.vocabulary()
         except MergeOrderError:

@@ -65,7 +65,10 @@ class GgufVocabulary:
     """A tokenizer in the terms of GGUF metadata (`tokenizer.ggml.*`)."""
 
     model: str
-    """llama.cpp's name of the algorithm: "llama": sentencepiece's BPE, "gpt2": byte-level BPE, "bert": WordPiece."""
+    """llama.cpp's name of the algorithm.
+
+    "llama" is sentencepiece's BPE, "gpt2" byte-level BPE, "bert" WordPiece, "t5" Unigram.
+    """
     pre: str
     """llama.cpp's name of the pre-tokenizer (llama-vocab.cpp)."""
     tokens: dict[int, GgufToken]
@@ -77,7 +80,7 @@ class GgufVocabulary:
     preparation: TextPreparation = field(default_factory=TextPreparation)
     """What is done to text before llama.cpp tokenizes it."""
     special_ids: dict[str, int] = field(default_factory=dict)
-    """By GGUF's names: bos, eos, eot, eom, unknown, padding; of WordPiece also cls, seperator, mask."""
+    """By GGUF's names: bos, eos, eot, eom, unknown, padding; of encoders also cls, seperator, mask."""
     default_ids: dict[str, int] = field(default_factory=dict)
     """As `special_ids`, for tokens that no configuration file names."""
     add_bos: bool = False
@@ -151,7 +154,7 @@ class GgufVocabulary:
             "tokenizer.ggml.add_bos_token": self.add_bos,
             "tokenizer.ggml.add_eos_token": self.add_eos,
         }
-        if self.model == "llama":
+        if self.model in ("llama", "t5"):
             metadata["tokenizer.ggml.scores"] = [token.score for token in tokens]
         if self.merges:
             metadata["tokenizer.ggml.merges"] = self.merges
