@@ -171,8 +171,10 @@ CASES = {
 }
 
 
-def generate(root: Path) -> None:
-    """Writes a directory for each case.
+def generate(root: Path, earlier: Path | None = None) -> None:
+    """Writes a directory for each case, with the `files` of an earlier generation where one is given.
+
+    Without one the tokenizers are trained again, and others every time: the trainers choose at random between equals.
 
     case.json holds config.json and the tensors' shapes; `files` the other files of the checkpoint; reference.npz the
     ids of every tenth line of the corpus (as `tokens.packed` returns them), the `texts` of those lines whose vectors
@@ -181,6 +183,10 @@ def generate(root: Path) -> None:
     for name, case in CASES.items():
         shutil.rmtree(root / name, ignore_errors=True)
         with tempfile.TemporaryDirectory() as directory:
+            if earlier is None:
+                _write_files(root / name / "files", case)
+            else:
+                shutil.copytree(earlier / name / "files", root / name / "files")
             _generate_one(root / name, case, Path(directory))
         print(name, flush=True)
 
@@ -191,9 +197,7 @@ def _generate_one(target: Path, case: Case, work: Path) -> None:
     with safe_open(work / "model.safetensors", "np") as file:
         shapes = {key: list(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - it cannot be iterated
     save_file(seeded_weights(shapes), work / "model.safetensors", {"format": "pt"})
-    files = target / "files"
-    _write_files(files, case)
-    shutil.copytree(files, work, dirs_exist_ok=True)
+    shutil.copytree(target / "files", work, dirs_exist_ok=True)
     model = SentenceTransformer(str(work), device="cpu")
     lines = plain_lines()[::10]
     ids = [model.tokenizer(line, truncation=False)["input_ids"] for line in lines]
@@ -238,4 +242,4 @@ def _write_files(directory: Path, case: Case) -> None:
     if case.family == "BERT":
         tokenizer.enable_truncation(16)
         tokenizer.enable_padding(length=16)
-    tokenizer.save(str(directory / "tokenizer.json"))
+    tokenizer.save(str(directory / "tokenizer.json"), pretty=False)

@@ -42,7 +42,7 @@ def test_recorded_vectors_are_those_of_sentence_transformers(tmp_path: Path) -> 
     pytest.importorskip("sentence_transformers")
     from tools.conversion_fixtures import embeddings  # noqa: PLC0415 - imports torch
 
-    embeddings.generate(tmp_path)
+    embeddings.generate(tmp_path, FIXTURES / "embeddings")
 
     for directory in sorted((FIXTURES / "embeddings").iterdir()):
         recorded = np.load(directory / "reference.npz")
