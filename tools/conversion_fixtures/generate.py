@@ -1,6 +1,6 @@
-"""Regenerates tests/models/convert/fixtures; needs torch, transformers, sentencepiece and tiktoken.
+"""Regenerates tests/models/convert/fixtures; needs sentence-transformers with torch, sentencepiece and tiktoken.
 
-Run as `PYTHONPATH=src:. python -m tools.conversion_fixtures.generate [tokenizers] [logits]`.
+Run as `PYTHONPATH=src:. python -m tools.conversion_fixtures.generate [tokenizers] [logits] [embeddings]`.
 """
 
 import json
@@ -8,10 +8,13 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tools.conversion_fixtures import logits, tokens
+from tools.conversion_fixtures import embeddings, logits, tokens
 
 FIXTURES = Path("tests/models/convert/fixtures")
-_RECORDED = ("torch", "transformers", "tokenizers", "sentencepiece", "tiktoken", "numpy", "safetensors")
+_RECORDED = (
+    *("torch", "transformers", "sentence-transformers", "tokenizers", "sentencepiece", "tiktoken"),
+    *("numpy", "safetensors"),
+)
 """Packages whose versions are written beside the fixtures."""
 
 
@@ -21,9 +24,11 @@ def main(parts: list[str]) -> None:
         tokens.generate(FIXTURES / "tokenizers")
     if "logits" in parts:
         logits.generate(FIXTURES / "logits")
+    if "embeddings" in parts:
+        embeddings.generate(FIXTURES / "embeddings")
     versions = {name: version(name) for name in _RECORDED}
     (FIXTURES / "versions.json").write_text(json.dumps(versions, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["tokenizers", "logits"])
+    main(sys.argv[1:] or ["tokenizers", "logits", "embeddings"])

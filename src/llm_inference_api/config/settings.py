@@ -50,9 +50,9 @@ class Settings(SecuritySettings, TelemetrySettings):
         "LLM_ALLOWED_MODELS",
         (),
         "Models to serve, comma-separated: `repo`, `repo:file.gguf`, `repo:file.gguf@tokenizer-repo`, each optionally "
-        "with `#revision`; `file.gguf`, `file.bin` or `./directory` below LLM_MODEL_PATH; `smollm2` and `demo`, from "
-        "installed packages; any of these after `alias=`. Unset: the bundled models that are installed; the first "
-        "answers requests that name no model.",
+        "with `#revision`; `file.gguf`, `file.bin` or `./directory` below LLM_MODEL_PATH; `smollm2`, `demo` and "
+        "`all-minilm-l6-v2`, from installed packages; any of these after `alias=`. Unset: the bundled models that are "
+        "installed; the first answers requests that name no model.",
     )
     model_path: Path = _variable("LLM_MODEL_PATH", Path("models"), "Directory of the model files.")
     preload_models: Items | None = _variable(

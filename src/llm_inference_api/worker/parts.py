@@ -1,6 +1,7 @@
 """Composition root of a worker: builds the engine, preparer and embedder for a model file."""
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,8 +20,9 @@ from llm_inference_api.errors import UnsupportedError
 from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, EngineConfig
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.text.chat_template import ChatTemplate
+from llm_inference_api.text.library_tokenizer import load_template, load_tokenizer
 from llm_inference_api.text.text_preparation import TextPreparation
-from llm_inference_api.text.tokenizer_override import load_template, load_tokenizer
+from llm_inference_api.text.tokenizer import Tokenizer
 from llm_inference_api.worker.inspector import Inspector
 from llm_inference_api.worker.preparer import Preparer
 
@@ -79,13 +81,13 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
 
 def _build_encoder(config: EngineConfig, model: llama.Model) -> Parts:
     """Same as `build`, for an encoder, which only computes embeddings."""
-    vocabulary = model.vocabulary
+    vocabulary, metadata = model.vocabulary, model.metadata
+    tokenizer = _AnyLength(load_tokenizer(config.tokenizer, vocabulary, metadata))
     template = ChatTemplate(None, "", "", vocabulary.control_texts())
     context_length, _ = config.context.sizes(model.trained_context_length)
-    preparation = TextPreparation.from_metadata(model.metadata)
-    preparer = Preparer(vocabulary, template, _NoSamplers(), preparation, context_length, config.default_max_tokens)
-    # Without the preparer's length estimate: an encoder's token may stand for a word of any length.
-    embedder = _embedder(config, model, context_length, _plainly(vocabulary.tokenize))
+    preparation = TextPreparation.from_metadata(metadata)
+    preparer = Preparer(tokenizer, template, _NoSamplers(), preparation, context_length, config.default_max_tokens)
+    embedder = _embedder(config, model, context_length, _plainly(preparer.tokenize))
     info = _info(model, template, context_length, config.slots, 0)
     info = info._replace(generates=False, embedding_length=model.embedding_length)
     return Parts(None, preparer, Inspector(preparer, vocabulary), embedder, info)
@@ -103,6 +105,16 @@ def _embedder(
 def _plainly(tokenize: Callable[..., list[int]]) -> Callable[[str], list[int]]:
     """Returns a tokenizer for embeddings: adds the BOS/EOS tokens, and does not parse control tokens in the text."""
     return partial(tokenize, add_special=True, parse_special=False)
+
+
+class _AnyLength:
+    """An encoder's tokenizer, one token of which may stand for a word of any length: text has no least token count."""
+
+    longest_piece = sys.maxsize
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.size = tokenizer.size
+        self.tokenize = tokenizer.tokenize
 
 
 class _NoSamplers:

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from gguf import GGUFReader, PoolingType
+from tokenizers import Tokenizer, models
 
 from llm_inference_api.backends.llama import embedder as llama_embedder
 from llm_inference_api.engine.embedder import AbandonedError, Embedder, Errands
 from llm_inference_api.errors import ComputationError, InvalidFieldError, ModelFailedError
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
-from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embed, Input
+from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embed, Input, Tokenize
 from llm_inference_api.worker.parts import Parts, build
 from tests.fakes.gguf import write_tiny_encoder, write_tiny_model
 from tests.fakes.llama import load_oracle
@@ -122,6 +123,22 @@ def test_text_that_surely_is_too_long_is_not_tokenised(tiny_model: Path) -> None
 def test_long_words_are_one_token_for_an_encoder(tmp_path: Path) -> None:
     """What the vocabulary does not know is one token, however many bytes it has."""
     vectors(embedder_of(write_tiny_encoder(tmp_path / "model.gguf")), "x" * 5000 + " " * 5000 + "cat")
+
+
+def test_long_words_are_counted_for_an_encoder(tmp_path: Path) -> None:
+    """An inquiry's text is no longer for their bytes either."""
+    inspector = parts(write_tiny_encoder(tmp_path / "model.gguf")).inspector
+    assert len(inspector.answer(Tokenize("x" * 5000, add_special=True, parse_special=False))) == 3
+
+
+def test_tokenizer_of_another_repository_is_an_encoders_too(tmp_path: Path) -> None:
+    """What a reference names after @ is not left out."""
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 1, "cat": 5}, unk_token="[UNK]"))
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    path = write_tiny_encoder(tmp_path / "model.gguf")
+    built = build(EngineConfig(path, 1, 2, 10, 30.0, tokenizer=tmp_path), lambda fraction: None)
+    assert built.embedder is not None
+    assert built.embedder.tokenize("cat") == [5]
 
 
 @pytest.mark.parametrize("token", [-1, 100_000])

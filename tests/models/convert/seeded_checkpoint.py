@@ -45,6 +45,15 @@ def write_checkpoint(
     return directory
 
 
+def write_encoder(directory: Path, name: str) -> Path:
+    """Writes the checkpoint of a case in fixtures/embeddings with seeded weights; returns its directory."""
+    case = json.loads((FIXTURES / "embeddings" / name / "case.json").read_text())
+    shutil.copytree(FIXTURES / "embeddings" / name / "files", directory)
+    (directory / "config.json").write_text(json.dumps(case["config"]))
+    save_file(seeded_weights(case["shapes"]), directory / "model.safetensors")
+    return directory
+
+
 TINY_LLAMA = {
     "architectures": ["LlamaForCausalLM"],
     "hidden_size": 16,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from llm_inference_api.models.convert.errors import ConversionError
-from tests.models.convert.seeded_checkpoint import FIXTURES, write_checkpoint
+from tests.models.convert.seeded_checkpoint import FIXTURES, write_checkpoint, write_encoder
 
 VALUES = (
     None,
@@ -38,6 +38,7 @@ TOKENIZER_CONFIG = {
     "add_bos_token": True,
 }
 KINDS = ("llama2", "qwen2", "gemma", "phi3", "mistral", "neox", "qwen1", "llama2_model_only")
+ENCODERS = sorted(path.name for path in (FIXTURES / "embeddings").iterdir())
 CASES = sorted(path.name for path in (FIXTURES / "logits").iterdir())
 
 
@@ -50,7 +51,10 @@ def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 
 def mutate(definition: Any, source: random.Random) -> None:
-    *way, last = source.choice(list(places(definition)))
+    found = list(places(definition))
+    if not found:
+        return
+    *way, last = source.choice(found)
     for key in way:
         definition = definition[key]
     if source.random() < 0.3:
@@ -71,6 +75,20 @@ def mutate_bytes(path: Path, source: random.Random) -> None:
     for _ in range(source.randint(1, 6)):
         content[source.randrange(min(len(content), 6000))] = source.randrange(256)
     path.write_bytes(content[: source.choice([len(content), source.randrange(len(content))])])
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_a_fault_in_an_encoder_is_refused_or_harmless(
+    seed: int, tmp_path: Path, converted: Callable[..., Path]
+) -> None:
+    """The files of sentence-transformers, and what the tokenizers library reads, are as hostile."""
+    source = random.Random(seed)
+    checkpoint = write_encoder(tmp_path / "m", source.choice(ENCODERS))
+    spoiled = source.choice(sorted(path for path in checkpoint.rglob("*") if path.is_file()))
+    (mutate_json if spoiled.suffix == ".json" else mutate_bytes)(spoiled, source)
+
+    with suppress(ConversionError):
+        converted(checkpoint)
 
 
 @pytest.mark.parametrize("seed", range(240))

@@ -35,3 +35,17 @@ def test_recorded_ids_are_those_of_the_tokenizers(tmp_path: Path) -> None:
         recorded = np.load(directory / "reference.npz")
         computed = np.load(tmp_path / directory.name / "reference.npz")
         assert all(np.array_equal(recorded[key], computed[key]) for key in recorded.files), directory.name
+
+
+def test_recorded_vectors_are_those_of_sentence_transformers(tmp_path: Path) -> None:
+    """sentence-transformers gives every recorded id, and computes every recorded vector again."""
+    pytest.importorskip("sentence_transformers")
+    from tools.conversion_fixtures import embeddings  # noqa: PLC0415 - imports torch
+
+    embeddings.generate(tmp_path, FIXTURES / "embeddings")
+
+    for directory in sorted((FIXTURES / "embeddings").iterdir()):
+        recorded = np.load(directory / "reference.npz")
+        computed = np.load(tmp_path / directory.name / "reference.npz")
+        assert np.abs(recorded["vectors"] - computed["vectors"]).max() < 0.002, directory.name
+        assert all(np.array_equal(recorded[key], computed[key]) for key in ("texts", "lengths", "ids")), directory.name

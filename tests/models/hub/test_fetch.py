@@ -118,6 +118,15 @@ def place(tmp_path: Path) -> Iterator[Place]:
         "org/xet": Repository({"m.gguf": CONTENT + b"end"}, xet=frozenset({"m.gguf"})),
         "org/split": Repository({f"s-0000{n}-of-00002.gguf": b"part %d" % n for n in (1, 2)}),
         "org/checkpoint": Repository(checkpoint, small),
+        "org/sentences": Repository(
+            {
+                **dict.fromkeys(("config.json", "modules.json", "sentence_bert_config.json"), b"{}"),
+                **dict.fromkeys(("config_sentence_transformers.json", "1_Pooling/config.json"), b"{}"),
+                **dict.fromkeys(("2_Dense/config.json", "onnx/config.json", "vocab.txt", "train.txt"), b"{}"),
+                **dict.fromkeys(("model.safetensors", "2_Dense/pytorch_model.bin", "onnx/model.onnx"), b"weights"),
+            },
+            frozenset({"config.json"}),
+        ),
         "org/tokenizer": Repository({"tokenizer.json": b"{'t': 2}", "tokenizer_config.json": b"{}"}),
         "org/pickle": Repository({"config.json": b"{}", "pytorch_model.bin": b"pickle"}),
     }
@@ -178,6 +187,21 @@ class TestFiles:
             "merges.txt",
         }
         assert {path.name for path in files.model.iterdir()} == {path.name for path in files.files}
+
+    async def test_the_modules_of_sentence_transformers_come_too(self, place: Place) -> None:
+        """With the configurations in their directories, and nothing else of those; a pickle is none of them."""
+        files = await place.fetch(HubOrigin("org/sentences"))
+        assert {str(path.relative_to(files.model)) for path in files.files} == {
+            "config.json",
+            "model.safetensors",
+            "modules.json",
+            "sentence_bert_config.json",
+            "config_sentence_transformers.json",
+            "vocab.txt",
+            "1_Pooling/config.json",
+            "2_Dense/config.json",
+        }
+        assert all(path.is_file() for path in files.files)
 
     async def test_a_tokenizer_repository_comes_too(self, place: Place) -> None:
         """What stands after @ brings that repository's tokenizer."""

@@ -9,7 +9,7 @@ Run as `python -m llm_inference_api.backends.llama.library` it prints what is wr
 import ctypes
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ class Defaults(NamedTuple):
     """A function that returns a structure by value, and some of its fields from the first to the last."""
 
     function: str
-    fields: dict[str, int | float | bool]
+    fields: Mapping[str, float]
 
 
 DEFAULTS = (

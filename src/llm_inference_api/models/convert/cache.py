@@ -7,8 +7,8 @@ from pathlib import Path
 VERSION = 1
 """Version of the converter; increase it when the same checkpoint converts to other bytes."""
 
-_SUFFIXES = (".json", ".safetensors", ".model", ".tiktoken", ".jinja")
-"""Suffixes of the files that a conversion reads."""
+_READ = ("*.json", "*/config.json", "*.safetensors", "*.model", "*.tiktoken", "*.jinja", "vocab.txt")
+"""Patterns of the files that a conversion reads."""
 _TYPE_NAME = re.compile(r"\w{1,20}")
 
 
@@ -18,7 +18,7 @@ def checkpoint_fingerprint(directory: Path) -> str:
     Files of the hub's cache are identified by the digest in their name; others by path, size and modification time,
     since hashing gigabytes of weights would delay every load.
     """
-    files = sorted(path for path in directory.iterdir() if path.is_file() and path.suffix in _SUFFIXES)
+    files = sorted(path for pattern in _READ for path in directory.glob(pattern) if path.is_file())
     return _sha256(*map(_file_fingerprint, files))
 
 

@@ -36,14 +36,19 @@ class TensorSource(Protocol):
 
 
 class DenseSource:
-    """A tensor that the checkpoint stores as floats."""
+    """A tensor that is not packed: of floats if it is a weight, of any type if it is a buffer that no rule reads."""
 
     def __init__(self, stored: StoredTensor) -> None:
-        if stored.dtype not in _KINDS:
-            raise ConversionError(f"tensor {stored.name!r} is {stored.dtype}; weights must be F32, F16 or BF16")
         self._stored = stored
         self.shape = stored.shape
-        self.kind = _KINDS[stored.dtype]
+
+    @property
+    def kind(self) -> GGMLQuantizationType:
+        """The ggml type that `read` returns. Raises ConversionError where the values are no floats."""
+        name, dtype = self._stored.name, self._stored.dtype
+        if dtype not in _KINDS:
+            raise ConversionError(f"tensor {name!r} is {dtype}; weights must be F32, F16 or BF16")
+        return _KINDS[dtype]
 
     def read(self) -> Array:
         """Returns the values in `shape`, as a read-only view of the file; bfloat16 as its bits in uint16."""

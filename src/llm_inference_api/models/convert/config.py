@@ -32,17 +32,18 @@ class Config:
     @classmethod
     def read(cls, path: Path) -> "Config":
         """Returns the object in a file. Raises ConversionError where the file holds none or is too large."""
-        try:
-            if path.stat().st_size > MAX_JSON_BYTES:
-                raise ConversionError(f"{path.name}: larger than {MAX_JSON_BYTES} bytes, not a checkpoint's JSON")
-            values = json.loads(path.read_bytes())
-        except OSError as error:
-            raise ConversionError(f"{path.name}: cannot be read ({error.strerror})") from error
-        except (ValueError, RecursionError) as error:
-            raise ConversionError(f"{path.name}: not valid JSON ({error})") from error
+        values = _parsed(path)
         if not isinstance(values, dict):
             raise ConversionError(f"{path.name}: must hold a JSON object, holds {type(values).__name__}")
         return cls(values, path.name)
+
+    @classmethod
+    def read_list(cls, path: Path) -> list["Config"]:
+        """Returns the objects of the list in a file. Raises ConversionError as `read` does."""
+        values = _parsed(path)
+        if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+            raise ConversionError(f"{path.name}: must hold a list of JSON objects")
+        return [cls(value, f"{path.name}: {index}") for index, value in enumerate(values)]
 
     @classmethod
     def read_optional(cls, path: Path) -> "Config":
@@ -135,6 +136,17 @@ class Config:
         if value is None:
             raise ConversionError(f"{self.origin}: {name!r} is missing")
         return value
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ConversionError(f"{path.name}: larger than {MAX_JSON_BYTES} bytes, not a checkpoint's JSON")
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConversionError(f"{path.name}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise ConversionError(f"{path.name}: not valid JSON ({error})") from error
 
 
 def _shortened(value: object) -> str:

@@ -5,13 +5,16 @@ from pathlib import Path
 from gguf import GGML_QUANT_VERSION, GGMLQuantizationType, LlamaFileType
 
 from llm_inference_api.models.convert.checkpoint import Checkpoint
+from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.families import family_of
+from llm_inference_api.models.convert.families.family import Family
 from llm_inference_api.models.convert.families.rope import Metadata
 from llm_inference_api.models.convert.quantised.sources import sources_of
 from llm_inference_api.models.convert.tensors.element_type import Dtype
 from llm_inference_api.models.convert.tensors.gguf_file import Progress, atomic_output, write_gguf
 from llm_inference_api.models.convert.tensors.plan import PlannedTensor, constant, plan_tensors
 from llm_inference_api.models.convert.tokenizer.tokenizer_files import TokenizerFiles
+from llm_inference_api.models.convert.tokenizer.vocabulary import GgufVocabulary
 
 _FILE_TYPES = {
     GGMLQuantizationType.F32: LlamaFileType.ALL_F32,
@@ -39,18 +42,28 @@ def convert_checkpoint(checkpoint: Path, output: Path, *, dtype: Dtype | None, p
         OSError: The output cannot be written.
     """
     source = Checkpoint(checkpoint)
-    family = family_of(source.config)
+    family = family_of(source)
     files = TokenizerFiles(checkpoint, family.config)
-    vocabulary = files.vocabulary()
+    vocabulary = _vocabulary(files, family)
     encoding = family.rope_encoding()
     tensors = [
         *plan_tensors(family, sources_of(source), dtype.element_type if dtype else None),
         *(constant(name, values) for name, values in (family.added_tensors() | encoding.tensors).items()),
     ]
     architecture = {f"{family.name}.{key}": value for key, value in (family.metadata() | encoding.metadata).items()}
-    metadata = _general(checkpoint, tensors) | architecture | vocabulary.metadata(family.vocab)
+    tokenizer = vocabulary.metadata(family.vocab) | family.tokenizer_metadata() | files.chat_template()
+    metadata = _general(checkpoint, tensors) | architecture | tokenizer
     with atomic_output(output) as temporary:
-        write_gguf(temporary, family.name, metadata | files.chat_template(), tensors, progress)
+        write_gguf(temporary, family.name, metadata, tensors, progress)
+
+
+def _vocabulary(files: TokenizerFiles, family: Family) -> GgufVocabulary:
+    lowercase = family.modules.lowercases
+    if family.is_encoder:
+        return files.encoder_vocabulary(lowercase=lowercase)
+    if lowercase:
+        raise ConversionError(f"sentence_bert_config.json: 'do_lower_case' must be false for {family.name!r}")
+    return files.vocabulary()
 
 
 def _general(checkpoint: Path, tensors: list[PlannedTensor]) -> Metadata:

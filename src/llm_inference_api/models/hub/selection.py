@@ -26,6 +26,10 @@ _TOKENIZER_FILES = (
     "*.tiktoken",
 )
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "*.tiktoken")
+_MODULES = "modules.json"
+_MODULE_FILES = (_MODULES, "sentence_bert_config.json", "config_sentence_transformers.json")
+"""What sentence-transformers does around the model."""
+_MODULE_CONFIG = re.compile(r"\d+_\w+/config\.json", re.ASCII)
 _QUANTISATION_CONFIGS = ("quantize_config.json", "quant_config.json")
 _PART = re.compile(r"model-\d{5}-of-\d{5}\.safetensors", re.ASCII)
 _NAMES_SHOWN = 30
@@ -59,7 +63,10 @@ def select_checkpoint(repo: str, names: Collection[str]) -> tuple[str, ...]:
         raise HubError("HUB_NO_WEIGHTS", f"repository {repo} holds neither GGUF nor safetensors files{_hint(top)}")
     if CONFIG not in top:
         raise HubError(FILE_NOT_FOUND, f"repository {repo} has no {CONFIG}; it is not a complete model")
-    others = [name for name in top if _matches(name, (TOKENIZER_CONFIG, *_TOKENIZER_FILES, *_QUANTISATION_CONFIGS))]
+    read = (TOKENIZER_CONFIG, *_TOKENIZER_FILES, *_MODULE_FILES, *_QUANTISATION_CONFIGS)
+    others = [name for name in top if _matches(name, read)]
+    if _MODULES in top:
+        others += sorted(filter(_MODULE_CONFIG.fullmatch, set(names)))
     return (*weights, *others, CONFIG)
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 from llm_inference_api.models.convert.config import Config
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.families.rope import Metadata, Rope, RopeEncoding, read_rope
+from llm_inference_api.models.convert.sentence_modules import SentenceModules
 from llm_inference_api.models.convert.tensors.element_type import Float32Array
 from llm_inference_api.models.convert.tensors.rule import Rule, in_layer
 
@@ -50,8 +51,14 @@ class Family:
     """Whether llama.cpp can rotate a part of each head."""
     factor_tensors: ClassVar[bool] = False
     """Whether llama.cpp reads per-frequency rope factors from a tensor."""
+    is_encoder: ClassVar[bool] = False
+    """Whether the model computes embeddings only."""
+    layer_prefix: ClassVar[str] = "model.layers."
+    """What precedes a layer's number in the names that rules use."""
     ignored: ClassVar[tuple[str, ...]] = (r".*\.rotary_emb\.inv_freq", r".*\.attn\.(masked_)?bias")
     """Patterns of tensors that hold no weights: buffers that are computed from the configuration."""
+    modules: SentenceModules = SentenceModules()
+    """What sentence-transformers does around the model."""
 
     config: Config
     """The hyperparameters: config.json, with the family's defaults and transformers' current field names."""
@@ -126,9 +133,11 @@ class Family:
     def context_length(self) -> int:
         """The number of positions that the file declares.
 
-        It ends with a window that llama.cpp does not have: up to there full and windowed attention are the same.
+        It ends with a window that llama.cpp does not have: up to there full and windowed attention are the same; and
+        where sentence-transformers truncates a text.
         """
-        return min(self.rope.reach, self.sliding_window or self.rope.reach)
+        reach = self.rope.reach
+        return min(reach, self.sliding_window or reach, self.modules.max_length or reach)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -163,7 +172,8 @@ class Family:
     def metadata(self) -> Metadata:
         """Returns the hyperparameters as GGUF metadata, keys without the architecture's prefix."""
         epsilon = "attention.layer_norm_rms_epsilon" if self.rms else "attention.layer_norm_epsilon"
-        return {
+        pooling: Metadata = {} if self.modules.pooling is None else {"pooling_type": int(self.modules.pooling)}
+        return pooling | {
             "vocab_size": self.vocab,
             "context_length": self.context_length,
             "embedding_length": self.hidden,
@@ -175,6 +185,10 @@ class Family:
             "attention.value_length": self.head_size,
             epsilon: self.norm_epsilon,
         }
+
+    def tokenizer_metadata(self) -> Metadata:
+        """Returns hyperparameters that llama.cpp keeps with the tokenizer, with their whole keys."""
+        return {}
 
     def rope_encoding(self) -> RopeEncoding:
         """Returns the rotary embedding in llama.cpp's terms."""
@@ -204,7 +218,7 @@ class Family:
         """Returns all rules in the order in which their tensors are written."""
         return (
             Rule("model.embed_tokens.weight", "token_embd.weight", ("vocab", "hidden")),
-            *in_layer(*self.layer_rules()),
+            *in_layer(*self.layer_rules(), prefix=self.layer_prefix),
             *self.norm_rules(),
             *self.output_rules(),
         )

@@ -76,7 +76,8 @@ def _renamed(family: Family, sources: Mapping[str, TensorSource]) -> dict[str, T
 
 
 def _check_layers(family: Family, named: Iterable[str]) -> None:
-    layers = {int(match[1]) for name in named if (match := re.match(r"model\.layers\.(\d{1,6})\.", name))}
+    layer = re.compile(re.escape(family.layer_prefix) + r"(\d{1,6})\.")
+    layers = {int(match[1]) for name in named if (match := layer.match(name))}
     if layers and max(layers) >= family.layers:
         raise ConversionError(
             f"{family.config.origin}: num_hidden_layers is {family.layers}, but the checkpoint has layer {max(layers)}"

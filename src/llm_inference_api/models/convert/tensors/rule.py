@@ -67,10 +67,10 @@ def layer_norm(source: str, target: str) -> tuple[Rule, Rule]:
     )
 
 
-def in_layer(*groups: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    """Returns rules for every layer from rules whose names lack the layer's prefix."""
+def in_layer(*groups: tuple[Rule, ...], prefix: str) -> tuple[Rule, ...]:
+    """Returns rules for every layer from rules whose names lack the layer's prefix, in the checkpoint and a number."""
     return tuple(
-        replace(rule, source=f"model.layers.{{layer}}.{rule.source}", target=f"blk.{{layer}}.{rule.target}")
+        replace(rule, source=f"{prefix}{{layer}}.{rule.source}", target=f"blk.{{layer}}.{rule.target}")
         for group in groups
         for rule in group
     )

@@ -6,6 +6,7 @@ from typing import Any
 from llm_inference_api.models.convert.config import Config
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.families.rope import Metadata
+from llm_inference_api.models.convert.tokenizer.library_definition import from_definition, from_vocabulary_file
 from llm_inference_api.models.convert.tokenizer.merge_scores import MergeOrderError
 from llm_inference_api.models.convert.tokenizer.sentencepiece_model import read_sentencepiece
 from llm_inference_api.models.convert.tokenizer.tiktoken_file import read_tiktoken
@@ -17,7 +18,7 @@ _SPECIAL = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}
 
 
 class TokenizerFiles:
-    """The files of a directory, of which tokenizer.json comes before tokenizer.model and qwen.tiktoken.
+    """The files of a directory, of which tokenizer.json comes before tokenizer.model, qwen.tiktoken or vocab.txt.
 
     Raises ConversionError where tokenizer_config.json or generation_config.json is malformed.
     """
@@ -45,6 +46,21 @@ class TokenizerFiles:
         vocabulary = self._read()
         self._name_special_tokens(vocabulary)
         return vocabulary
+
+    def encoder_vocabulary(self, *, lowercase: bool) -> GgufVocabulary:
+        """Returns the vocabulary of an encoder, which the `tokenizers` library tokenizes for.
+
+        Args:
+            lowercase: Whether texts are converted to lower case, whatever the files say.
+
+        Raises:
+            ConversionError: A file is missing or malformed.
+        """
+        if self._has("tokenizer.json"):
+            return from_definition(Config.read(self.directory / "tokenizer.json"), self.config, lowercase=lowercase)
+        if self._has("vocab.txt"):
+            return from_vocabulary_file(self.directory / "vocab.txt", self.config, lowercase=lowercase)
+        raise ConversionError(f"{self.directory.name}: needs tokenizer.json or vocab.txt")
 
     def _read(self) -> GgufVocabulary:
         if self._has("tokenizer.json"):

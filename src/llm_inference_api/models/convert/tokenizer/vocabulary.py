@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from gguf import TokenType
+from gguf import Keys, TokenType
 
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.families.rope import Metadata
@@ -65,7 +65,10 @@ class GgufVocabulary:
     """A tokenizer in the terms of GGUF metadata (`tokenizer.ggml.*`)."""
 
     model: str
-    """llama.cpp's name of the algorithm: "llama" for sentencepiece's BPE, "gpt2" for byte-level BPE."""
+    """llama.cpp's name of the algorithm.
+
+    "llama" is sentencepiece's BPE, "gpt2" byte-level BPE, "bert" WordPiece, "t5" Unigram.
+    """
     pre: str
     """llama.cpp's name of the pre-tokenizer (llama-vocab.cpp)."""
     tokens: dict[int, GgufToken]
@@ -77,13 +80,15 @@ class GgufVocabulary:
     preparation: TextPreparation = field(default_factory=TextPreparation)
     """What is done to text before llama.cpp tokenizes it."""
     special_ids: dict[str, int] = field(default_factory=dict)
-    """By GGUF's names: bos, eos, eot, eom, unknown, padding."""
+    """By GGUF's names: bos, eos, eot, eom, unknown, padding; of encoders also cls, seperator, mask."""
     default_ids: dict[str, int] = field(default_factory=dict)
     """As `special_ids`, for tokens that no configuration file names."""
     add_bos: bool = False
     """Whether a text is preceded by the bos token."""
     add_eos: bool = False
     """Whether a text is followed by the eos token."""
+    definition: str | None = None
+    """tokenizer.json for the `tokenizers` library, which tokenizes in llama.cpp's stead; None where llama.cpp does."""
 
     def add(self, added: Sequence[AddedToken]) -> None:
         """Overwrites tokens of the model with added tokens; an unknown token stays unknown."""
@@ -149,12 +154,14 @@ class GgufVocabulary:
             "tokenizer.ggml.add_bos_token": self.add_bos,
             "tokenizer.ggml.add_eos_token": self.add_eos,
         }
-        if self.model == "llama":
+        if self.model in ("llama", "t5"):
             metadata["tokenizer.ggml.scores"] = [token.score for token in tokens]
         if self.merges:
             metadata["tokenizer.ggml.merges"] = self.merges
         if self.space_prefix is not None:
             metadata["tokenizer.ggml.add_space_prefix"] = self.space_prefix
         ids: Metadata = {f"tokenizer.ggml.{name}_token_id": id_ for name, id_ in self.special_ids.items()}
+        if self.definition is not None:
+            metadata[Keys.Tokenizer.HF_JSON] = self.definition
         preparation: Metadata = {**self.preparation.metadata()}
         return metadata | ids | preparation

@@ -1,0 +1,110 @@
+"""Tokenizers that the `tokenizers` library runs in llama.cpp's stead, and the chat template beside one."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from llm_inference_api.errors import ModelFailedError
+from llm_inference_api.text.tokenizer import Tokenizer
+
+_DEFINITION = "tokenizer.huggingface.json"
+"""GGUF's key of a whole tokenizer.json (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)."""
+
+
+class ModelVocabulary(Protocol):
+    """The model file's own vocabulary, which another tokenizer must be compatible with."""
+
+    size: int
+    longest_piece: int
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """See `Tokenizer.tokenize`."""
+
+
+class LibraryTokenizer:
+    """Tokenizer of a `tokenizer.json`, run by the `tokenizers` library. Thread-safe.
+
+    Texts are neither truncated nor padded, whatever the definition says.
+    """
+
+    def __init__(self, definition: str, vocabulary: ModelVocabulary) -> None:
+        """Reads the definition, in JSON. Raises ModelFailedError if it is invalid or has more tokens than the model."""
+        self._parsing, self._literal = _run(definition), _run(definition)
+        self._literal.encode_special_tokens = True
+        tokens = max(self._parsing.get_vocab().values(), default=-1) + 1
+        if tokens > vocabulary.size:
+            raise ModelFailedError(
+                f"the tokenizer has {tokens} tokens and the model {vocabulary.size}; they do not belong together"
+            )
+        self.size = vocabulary.size
+        self.longest_piece = vocabulary.longest_piece
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """See `Tokenizer.tokenize`."""
+        tokenizer = self._parsing if parse_special else self._literal
+        return list(tokenizer.encode(text, add_special_tokens=add_special).ids)
+
+
+def _run(definition: str) -> Any:
+    from tokenizers import Tokenizer as Library  # noqa: PLC0415 - few models need it
+
+    try:
+        tokenizer = Library.from_str(definition)
+    except Exception as error:  # The library raises nothing more specific.
+        raise ModelFailedError(f"tokenizer.json is not a valid tokenizer: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def load_tokenizer(
+    directory: Path | None, vocabulary: ModelVocabulary, metadata: Mapping[str, str] | None = None
+) -> Tokenizer:
+    """Returns the tokenizer in the directory, else the one in a GGUF file's metadata, else llama.cpp's.
+
+    Raises ModelFailedError if the directory's or the metadata's tokenizer is invalid or does not fit the model.
+    """
+    path = directory and directory / "tokenizer.json"
+    if path and path.is_file():
+        try:
+            return LibraryTokenizer(path.read_text(encoding="utf-8"), vocabulary)
+        except ValueError as error:
+            raise ModelFailedError(f"{path.name} is not UTF-8 text") from error
+    definition = (metadata or {}).get(_DEFINITION)
+    return LibraryTokenizer(definition, vocabulary) if definition else vocabulary
+
+
+def load_template(directory: Path | None) -> str | None:
+    """Returns the Jinja source of the chat template in the directory, or None.
+
+    Looks in chat_template.jinja, chat_template.json and tokenizer_config.json, in this order. Raises ModelFailedError
+    if a file is not valid JSON.
+    """
+    if directory is None:
+        return None
+    own = directory / "chat_template.jinja"
+    if own.is_file():
+        return own.read_text(encoding="utf-8")
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        template = _field(directory / name, "chat_template")
+        if template is not None:
+            return _default_template(template)
+    return None
+
+
+def _field(path: Path, name: str) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get(name)
+    except (ValueError, AttributeError) as error:
+        raise ModelFailedError(f"{path.name} is not a JSON object") from error
+
+
+def _default_template(value: Any) -> str | None:
+    """Returns the template; of a list of named templates, the one named `default`, or None."""
+    if isinstance(value, list):
+        named = {entry.get("name"): entry.get("template") for entry in value if isinstance(entry, dict)}
+        value = named.get("default")
+    return value if isinstance(value, str) else None
