@@ -41,6 +41,8 @@ class Call:
     """The RPC's status code."""
     error: str | None = None
     """The status message; None for OK."""
+    is_begun: bool = False
+    """Whether the initial metadata was sent."""
     facts: dict[str, object] = field(default_factory=dict)
     """Additional fields of the access log line, such as the model and token counts."""
     _slack: float = field(init=False)
@@ -80,4 +82,5 @@ class Call:
 
     async def send_initial_metadata(self, metadata: Metadata) -> None:
         """Sends the initial metadata. May be called once, before the first message."""
+        self.is_begun = True
         await self.context.send_initial_metadata(metadata)
