@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_inference_api.errors import PoisonRequestError, UnavailableError
+from llm_inference_api.errors import OverloadedError, PoisonRequestError, UnavailableError
 from llm_inference_api.models import served_model as subject
 from llm_inference_api.models.served_model import ServedModel
 from llm_inference_api.requests.inquiry import Embed, Input, Tokenize
@@ -182,3 +182,37 @@ async def test_stream_that_was_read_is_not_run_again(model_directory: Path) -> N
         with pytest.raises(UnavailableError, match="killed by signal 9"):
             async for _ in items:
                 pass
+
+
+async def test_queue_behind_a_suspect_is_bounded(model_directory: Path) -> None:
+    """While a suspect is computed alone, as many wait as slots and queue hold; more are refused at once."""
+    async with registry("tiny.gguf", model_directory, queue_length=1) as models:
+        model = models.get("tiny.gguf")
+        await model.load()
+        model._suspects.crashed([request(max_tokens=1500)])
+        suspect = of_model(model, request(max_tokens=1500))
+        await anext(suspect)
+        waiting = [asyncio.ensure_future(answer(model, item)) for item in innocents(3)]
+        while model._behind_suspects < 3:  # noqa: ASYNC110 - as many turns of the loop as the tasks need
+            await asyncio.sleep(0)
+        with pytest.raises(OverloadedError, match="3 requests are waiting"):
+            await answer(model, request("more", prompt="more"))
+        await suspect.aclose()
+        assert all(await asyncio.gather(*waiting))
+
+
+async def test_suspect_that_leaves_while_it_waits_holds_up_nobody(model_directory: Path) -> None:
+    """Its caller cancels before the worker has nothing else: the next one has its turn."""
+    async with registry("tiny.gguf", model_directory) as models:
+        model = models.get("tiny.gguf")
+        items = of_model(model, request("stream", 1500, "stream"))
+        await anext(items)
+        model._suspects.crashed([request()])
+        suspect = asyncio.ensure_future(answer(model, request()))
+        while not model._turn.locked():  # noqa: ASYNC110 - as many turns of the loop as the task needs
+            await asyncio.sleep(0)
+        suspect.cancel()
+        await asyncio.wait({suspect})
+        async with asyncio.timeout(30):
+            assert await answer(model, request("next", prompt="next"))
+        await items.aclose()

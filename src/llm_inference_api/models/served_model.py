@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from llm_inference_api.errors import (
     ModelFailedError,
+    OverloadedError,
     ServiceError,
     UnavailableError,
     UnsupportedError,
@@ -80,6 +81,8 @@ class ServedModel:
         self._suspects = Suspects()
         self._turn = asyncio.Lock()
         """Held while a suspect waits for the worker or is computed."""
+        self._behind_suspects = 0
+        """Number of requests that wait for `_turn`."""
         self._idle_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         observer.status_changed(self.status)
@@ -103,30 +106,46 @@ class ServedModel:
             self._suspects.answered(request)
         self._used()
 
-    async def admit(self, work: Work) -> WorkerClient:
+    async def admit(self, work: Work, *, is_new: bool = True) -> WorkerClient:
         """Returns the worker's client once `work` may be sent to it, which must be done before anything is awaited.
 
         Loads the model first if necessary, and waits for the restart after a crash. A suspect is sent once the worker
         owes nothing else; what comes later waits for its end.
 
+        Args:
+            work: What is to be sent.
+            is_new: Whether it may be refused where many wait for a suspect; else it was lost and is to be sent again.
+
         Raises:
+            OverloadedError: As many wait for a suspect as the model's slots and queue hold.
             PoisonRequestError: The work crashes the worker.
             ServiceError: As `load`.
         """
         client = await self._load_after_restart()
         if not self._suspects and not self._turn.locked():
             return client
-        await self._turn.acquire()
-        is_held = False
+        self._refuse_beyond_queue(is_new=is_new)
+        self._behind_suspects += 1
         try:
-            client = await self._load_after_restart()
-            if is_held := self._suspects.includes(work):
-                client = await self._idle_client()
-                self._background(self._release_turn(client))
-            return client
+            await self._turn.acquire()
         finally:
-            if not is_held:
+            self._behind_suspects -= 1
+        try:
+            if not self._suspects.includes(work):
+                client = await self._load_after_restart()
                 self._turn.release()
+                return client
+            client = await self._idle_client()
+        except BaseException:
+            self._turn.release()
+            raise
+        self._background(self._release_turn(client))
+        return client
+
+    def _refuse_beyond_queue(self, *, is_new: bool) -> None:
+        if is_new and self._behind_suspects >= self._policy.engine.slots + self._policy.queue_length:
+            problem = f"{self._behind_suspects} requests are waiting for this model, which is its limit"
+            raise OverloadedError(problem, self._policy.engine.queue_timeout)
 
     async def _idle_client(self) -> WorkerClient:
         while True:
@@ -183,13 +202,15 @@ class ServedModel:
 
     async def _answer(self, work: Inquiry | Embed, ask: Callable[[WorkerClient], Awaitable[Result]]) -> Result:
         """Returns the answer of the worker; asks again if the worker dies meanwhile."""
+        is_new = True
         while True:
-            client = await self.admit(work)
+            client = await self.admit(work, is_new=is_new)
             try:
                 answer = await ask(client)
             except UnavailableError as error:
                 if not is_loss(error):
                     raise
+                is_new = False
             else:
                 self._suspects.answered(work)
                 return answer

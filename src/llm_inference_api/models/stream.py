@@ -20,7 +20,7 @@ class Host(Protocol):
 
     status: ModelStatus
 
-    async def admit(self, work: GenerationRequest) -> WorkerClient:
+    async def admit(self, work: GenerationRequest, *, is_new: bool = True) -> WorkerClient:
         """Returns the worker's client once the request may be submitted, which must be done before anything else."""
 
     def refuse_what_embeds_only(self) -> None:
@@ -110,7 +110,7 @@ class ModelStream:
         self._submission = asyncio.ensure_future(self._submit())
 
     async def _submit(self) -> Mailbox:
-        client = await self._model.admit(self._request)
+        client = await self._model.admit(self._request, is_new=self.attempt == 1)
         self._model.refuse_what_embeds_only()
         self._client, self._info = client, self._model.status.info
         return client.submit(self._request, self._identity)
