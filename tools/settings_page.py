@@ -30,7 +30,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Requests": (
         *("default_temperature", "default_top_p", "default_max_tokens", "max_tokens_limit"),
         *("max_concurrent_requests", "max_queued_requests", "max_requests_per_caller", "queue_timeout"),
-        *("request_timeout", "max_request_timeout", "progress_interval"),
+        *("request_timeout", "max_request_timeout", "write_timeout", "progress_interval"),
     ),
     "Computing": (
         *(

@@ -4,6 +4,11 @@ The classes take positional arguments only: they are sent through the pipe betwe
 an exception as its class and `args`.
 """
 
+WORKER_DIED = "WORKER_DIED"
+"""Reason of UnavailableError: the process that computes the model has ended."""
+FORWARD_FAILED = "FORWARD_FAILED"
+"""Reason of UnavailableError: a step has failed, and with it all requests in it."""
+
 
 class StartError(Exception):
     """The service cannot start because of its settings or environment. The text tells the operator what to fix."""
@@ -186,6 +191,19 @@ class DeadlineError(ServiceError):
     """The request exceeded its time limit."""
 
     reason = "DEADLINE_EXCEEDED"
+
+
+class WriteTimeoutError(DeadlineError):
+    """The reader of a stream took nothing for `seconds` seconds."""
+
+    reason = "WRITE_TIMEOUT"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"nothing of the answer was read for {self.seconds:g} s; read each message as it arrives"
 
 
 class ComputationError(ServiceError):

@@ -226,7 +226,7 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     for warning in keys.warnings():
         logger.warning("%s", warning)
     authenticator = Authenticator(keys, PAGES if settings.public_pages else ())
-    interceptor = CallInterceptor(authenticator, admission, metrics, spans, WIRES)
+    interceptor = CallInterceptor(authenticator, admission, metrics, spans, WIRES, write_timeout=settings.write_timeout)
     server = build_grpc_server(settings, registry, health, Records(metrics), interceptor)
     envoy = EnvoyProcess(settings) if with_envoy else None
     ports = Ports(settings, server, build_health_server(health, interceptor))

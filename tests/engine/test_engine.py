@@ -8,7 +8,7 @@ from llm_inference_api.engine.prefix_cache import PrefixCache
 from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
-from llm_inference_api.errors import ComputationError, OverloadedError, UnavailableError
+from llm_inference_api.errors import ComputationError, UnavailableError
 from llm_inference_api.requests.events import FinishReason, Stage, Usage
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.requests.step import Delta, StepOutput
@@ -25,7 +25,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         scheduler = Scheduler(PrefixCache(seats=8, cells=1000), self.slots)
-        self.engine = Engine(self.backend, scheduler, StepBudget(512), queue_timeout=30.0, clock=lambda: self.now)
+        self.engine = Engine(self.backend, scheduler, StepBudget(512), clock=lambda: self.now)
 
     def submit(self, name: str, tokens: list[int], stopping: Stopping | None = None, **sampling: int) -> None:
         stopping = stopping or Stopping()
@@ -140,18 +140,6 @@ def test_cancel_of_an_ended_request_does_nothing() -> None:
     bench.run()
     bench.engine.cancel("a")
     assert not bench.engine.busy
-
-
-def test_request_that_waits_too_long_is_refused() -> None:
-    """The queue's timeout ends a request that never got a slot, with an error that says so."""
-    bench = Bench(slots=1)
-    bench.submit("a", [10], Stopping(max_tokens=900))
-    bench.submit("b", [50])
-    bench.engine.step()
-    bench.now = 31.0
-    (rejection,) = bench.engine.step().rejections
-    assert rejection.request_id == "b"
-    assert isinstance(rejection.error, OverloadedError)
 
 
 def test_failed_forward_ends_the_running_requests_only() -> None:

@@ -14,7 +14,13 @@ from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta, StageEntry
 
 INFO = ModelInfo("tiny", 1, 1, 100, 100, 10, 4, 400, has_chat_template=True, devices=())
-Arrival = tuple[Delta, ...] | Progress | ServiceError
+
+
+class Again:
+    """The request is lost with the worker and run again."""
+
+
+Arrival = tuple[Delta, ...] | Progress | ServiceError | Again
 
 
 def end(text: str = "", index: int = 0, reason: FinishReason = FinishReason.STOP, cost: Usage | None = None) -> Delta:
@@ -29,6 +35,10 @@ class FakeStream:
         self._arrivals = deque(arrivals)
         self._entries = list(entries)
         self.closed = 0
+        self.attempt = 1
+        self.info = INFO
+        self.is_sent = False
+        self.is_sent_when_read = True
         self.waiting = asyncio.Event()
         """Set while a reader waits for what never comes."""
 
@@ -38,6 +48,9 @@ class FakeStream:
             self.waiting.set()
             await asyncio.Event().wait()
         arrival = self._arrivals.popleft()
+        if isinstance(arrival, Again):
+            self.attempt += 1
+            return await self.next(interval)
         if isinstance(arrival, ServiceError):
             raise arrival
         return arrival
@@ -45,7 +58,7 @@ class FakeStream:
     async def wait_ended(self) -> None:
         """Joins all that is left, as a mailbox does for a patient reader."""
         left = [delta for arrival in self._arrivals if isinstance(arrival, tuple) for delta in arrival]
-        if left and not any(isinstance(arrival, ServiceError) for arrival in self._arrivals):
+        if left and not any(isinstance(arrival, (ServiceError, Again)) for arrival in self._arrivals):
             self._arrivals = deque([tuple(left)])
 
     def take_entries(self) -> list[StageEntry]:

@@ -4,12 +4,20 @@ import os
 import threading
 from importlib import import_module
 from multiprocessing.connection import Connection
+from typing import Any
 
+from llm_inference_api.engine.backend import BackendError
+from llm_inference_api.engine.embedder import Embedder
+from llm_inference_api.engine.engine import Engine
+from llm_inference_api.engine.scheduler import Plan
 from llm_inference_api.processes.parent import Parent
 from llm_inference_api.requests.engine_config import EngineConfig
+from llm_inference_api.requests.inquiry import Embed
 from llm_inference_api.requests.model_info import ModelInfo
+from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.worker import start
 from llm_inference_api.worker.messages import Loading, Ready
+from llm_inference_api.worker.preparer import Preparer
 
 INFO = ModelInfo("fake", 1, 1, 16, 16, 16, 1, 16, False, ("CPU",))
 
@@ -35,3 +43,34 @@ def die_when_ready(connection: Connection, config: EngineConfig) -> None:
     parent.send(Loading(0.5))
     parent.send(Ready(INFO))
     os._exit(7)
+
+
+def die_of_poison(connection: Connection, config: EngineConfig, *, fails_only: bool = False) -> None:
+    """Runs a real worker that a step with the prompt "poison", its preparation or its embedding ends.
+
+    With `fails_only`, the step fails instead.
+    """
+    forward, prepare, embed = Engine._forward, Preparer.prepare, Embedder.answer
+
+    def poisoned_forward(engine: Engine, plan: Plan) -> Any:
+        if any(work.sequence.request.prompt == "poison" for work in plan.work):
+            if not fails_only:
+                os._exit(3)
+            engine._fail_all(BackendError("a poisoned step"))
+            return []
+        return forward(engine, plan)
+
+    def poisoned_prepare(preparer: Preparer, request: GenerationRequest) -> Any:
+        if request.prompt == "unpreparable":
+            os._exit(3)
+        return prepare(preparer, request)
+
+    def poisoned_embed(embedder: Embedder, embed_: Embed, check: Any) -> Any:
+        if embed_.inputs[0].content == "poison":
+            os._exit(3)
+        return embed(embedder, embed_, check)
+
+    Engine._forward = poisoned_forward  # type: ignore[method-assign]
+    Preparer.prepare = poisoned_prepare  # type: ignore[method-assign]
+    Embedder.answer = poisoned_embed  # type: ignore[method-assign]
+    start.run(connection, config)

@@ -16,7 +16,7 @@ from llm_inference_api.requests.events import End, Event, FinishReason, Progress
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.requests.step import Delta, StageEntry
 from llm_inference_api.rpc.call import Call
-from tests.fakes.model import FakeContext, FakeModel, FakeRegistry, Recorded, end
+from tests.fakes.model import Again, FakeContext, FakeModel, FakeRegistry, Recorded, end
 
 
 class Door:
@@ -164,6 +164,30 @@ async def test_failure_is_raised_after_what_came_and_recorded_once(error: Any, c
     assert seen == [Text("x")]
     expected = [("first_token",), ("failed", "tiny", code), *([("rejected", "tiny", reason)] if reason else [])]
     assert [told[: len(want)] for told, want in zip(door.metrics.told, expected, strict=True)] == expected
+
+
+async def test_request_that_is_run_again_has_the_second_attempts_answer() -> None:
+    """Nothing of what the lost attempt had said stays, in text or usage."""
+    model = FakeModel([(Delta("a", "x"), end("lost", 1)), Again(), (end("y"), end("z", 1))])
+    async with Door(model).open(2) as generation:
+        answers, usage = await generation.whole()
+    assert [answer.text for answer in answers] == ["y", "z"]
+    assert usage == Usage(10, 4, 0)
+
+
+async def test_request_may_be_run_again_until_its_reader_has_text() -> None:
+    """Progress does not count, and a whole answer is not sent before its end."""
+    model = FakeModel([Progress(Stage.QUEUED), (Delta("a", "x"),), (end("y"),)])
+    async with Door(model).open() as generation:
+        (stream,) = model.streams
+        assert not stream.is_sent_when_read
+        await anext(generation)
+        assert not stream.is_sent
+        await anext(generation)
+        assert stream.is_sent
+    async with Door(model).open() as generation:
+        await generation.whole()
+        assert not model.streams[-1].is_sent
 
 
 async def test_request_that_takes_too_long_ends_with_the_services_limit() -> None:

@@ -79,6 +79,7 @@ class Scripted:
     metrics: Metrics
     admission: Admission
     spans: EndedSpans
+    port: int
 
     def stream(self, **options: Any) -> Any:
         """Calls the stream."""
@@ -115,6 +116,7 @@ async def scripted(
     *,
     writer: ErrorWriter = NATIVE,
     address: str = "127.0.0.1:0",
+    write_timeout: float = 60.0,
 ) -> AsyncIterator[Scripted]:
     """Yields a running server. Its methods do what `behaviour` does; without a collector there are no spans."""
     metrics, admission, ended = Metrics("test"), Admission(limit), EndedSpans()
@@ -122,13 +124,16 @@ async def scripted(
     if collector is not None:
         spans = Tracing(TraceChoice(OtlpTarget(collector.endpoint), "test"), metrics.spans_lost)
         spans.provider.add_span_processor(ended)
-    interceptor = CallInterceptor(Authenticator(KeyRing(keys, None)), admission, metrics, spans, {SERVICE: writer})
+    authenticator = Authenticator(KeyRing(keys, None))
+    interceptor = CallInterceptor(
+        authenticator, admission, metrics, spans, {SERVICE: writer}, write_timeout=write_timeout
+    )
     server = grpc.aio.server(interceptors=[interceptor])
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(ScriptedServicer(behaviour), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(EmptyOperations(), server)
     port = server.add_insecure_port(address)
     await server.start()
     async with grpc.aio.insecure_channel(address.replace(":0", f":{port}")) as channel:
-        yield Scripted(channel, metrics, admission, ended)
+        yield Scripted(channel, metrics, admission, ended, port)
     await server.stop(5)
     spans.close()

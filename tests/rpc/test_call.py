@@ -1,5 +1,6 @@
 """What a handler may ask of its RPC."""
 
+import time
 from dataclasses import dataclass
 
 import grpc
@@ -36,3 +37,17 @@ def test_call_that_is_cut_off_near_its_deadline_is_late(timeout: float | None, l
     call = Call("/a.Service/Method", "r1", "10.1.2.3", context)  # type: ignore[arg-type]
     context.left = left
     assert call.cut_off_code() is grpc.StatusCode[code]
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_clock_that_is_set_moves_no_deadline(monkeypatch: pytest.MonkeyPatch, jump: float) -> None:
+    """gRPC's context subtracts the system's clock; a caller who leaves is not late because somebody set it."""
+    context = FakeContext(60.0)
+    call = Call("/a.Service/Method", "r1", "10.1.2.3", context)  # type: ignore[arg-type]
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + jump)
+    context.left = max(60.0 - jump, 0.0)
+    remaining = call.time_remaining()
+    assert remaining is not None
+    assert 0.0 < remaining <= 60.0
+    assert call.cut_off_code() is grpc.StatusCode.CANCELLED

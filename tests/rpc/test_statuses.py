@@ -30,6 +30,7 @@ from llm_inference_api.errors import (
     UnauthenticatedError,
     UnavailableError,
     UnsupportedError,
+    WriteTimeoutError,
 )
 from llm_inference_api.rpc.statuses import DOMAIN, Failure, describe, describe_unexpected
 
@@ -45,6 +46,7 @@ ERRORS: list[tuple[ServiceError, grpc.StatusCode, str]] = [
     (HubError("HUB_FILE_NOT_FOUND", "x"), grpc.StatusCode.FAILED_PRECONDITION, "HUB_FILE_NOT_FOUND"),
     (HubAccessError("HUB_GATED", "gated"), grpc.StatusCode.PERMISSION_DENIED, "HUB_GATED"),
     (DiskFullError("DISK_FULL", "full"), grpc.StatusCode.RESOURCE_EXHAUSTED, "DISK_FULL"),
+    (WriteTimeoutError(60.0), grpc.StatusCode.DEADLINE_EXCEEDED, "WRITE_TIMEOUT"),
     (PoisonRequestError("x"), grpc.StatusCode.FAILED_PRECONDITION, "POISON_REQUEST"),
     (OverloadedError("full", 1.5), grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
     (CallerLimitError("enough", 1.0), grpc.StatusCode.RESOURCE_EXHAUSTED, "CALLER_LIMIT"),

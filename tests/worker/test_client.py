@@ -6,8 +6,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -55,6 +55,14 @@ class Worker:
                 self._news.clear()
                 await self._news.wait()
         return self.stats[-1]
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stops the process for the block."""
+        assert self.client.pid is not None
+        os.kill(self.client.pid, signal.SIGSTOP)
+        yield
+        os.kill(self.client.pid, signal.SIGCONT)
 
     async def complete(self, request: GenerationRequest) -> list[Delta]:
         async with aclosing(of_client(self.client, request)) as items:
@@ -166,6 +174,54 @@ async def test_full_queue_refuses_at_once(config: EngineConfig) -> None:
         for items in open_requests:
             await items.aclose()
     assert error.value.retry_after >= 1.0
+
+
+async def test_answers_that_nobody_reads_take_no_place(config: EngineConfig) -> None:
+    """What the worker has ended is owed no more: it fills neither queue nor slots, and holds up no unload."""
+    async with running(replace(config, slots=1), queue_length=1) as worker:
+        unread = [worker.client.submit(request(f"r{index}"), {}) for index in range(2)]
+        for mailbox in unread:
+            await mailbox.wait_ended()
+        assert worker.client.idle
+        assert await worker.complete(request("next"))
+        assert all(isinstance(part, tuple) for part in [await mailbox.next(None) for mailbox in unread])
+        for mailbox in unread:
+            worker.client.close_request(mailbox)
+
+
+async def test_request_that_waits_too_long_is_refused(config: EngineConfig) -> None:
+    """The queue's timeout ends a request that has no slot; one that runs goes on, and the slot is free for others."""
+    async with running(replace(config, slots=1, queue_timeout=0.3)) as worker:
+        running_request = of_client(worker.client, request("a", max_tokens=2000))
+        await anext(running_request)
+        with worker.stopped(), pytest.raises(OverloadedError, match=r"no slot was free within 0.3 s"):
+            await worker.complete(request("b"))
+        await anext(running_request)
+        await running_request.aclose()
+        assert await worker.complete(request("c"))
+
+
+async def test_time_in_which_the_service_was_stopped_is_no_queue_time(config: EngineConfig) -> None:
+    """An event loop that stands still for longer than the queue's timeout refuses nobody."""
+    async with running(replace(config, slots=1, queue_timeout=2.0)) as worker:
+        with worker.stopped():
+            waiting = asyncio.ensure_future(worker.complete(request("a")))
+            await asyncio.sleep(0)
+            time.sleep(2.5)  # noqa: ASYNC251 - the pause
+        assert await waiting
+
+
+async def test_worker_says_what_it_computes(config: EngineConfig) -> None:
+    """Only what has a slot is at work, and nothing once the worker is idle."""
+    async with running(replace(config, slots=1)) as worker:
+        first = of_client(worker.client, request("a", max_tokens=2000))
+        await anext(first)
+        second = worker.client.submit(request("b", prompt="other"), {})
+        await worker.until(lambda stats: stats.waiting == 1)
+        assert [work.id for work in worker.client.at_work if isinstance(work, GenerationRequest)] == ["a"]
+        await first.aclose()
+        await second.wait_ended()
+        assert worker.client.at_work == ()
 
 
 async def test_closed_stream_frees_its_slot_at_the_next_step(config: EngineConfig) -> None:

@@ -276,6 +276,36 @@ def test_pause_of_the_server_is_not_taken_for_a_hang(watch: Watch) -> None:
     assert watch.passes(2.0) == ["no step ended within 60 s"]
 
 
+@pytest.mark.parametrize("pause", [1.2, 50.0, 3600.0])
+def test_pause_just_before_the_bound_is_not_taken_for_a_hang(watch: Watch, pause: float) -> None:
+    """However long it lasts: the worker, stopped with the server, has no time to speak until both go on."""
+    step(watch)
+    watch.passes(59.4)
+    watch.clock.stand_still(pause)
+    assert watch.passes(0.4) == []
+    watch.dog.received(STEP)
+    assert watch.passes(59.0) == []
+
+
+def test_pauses_do_not_hide_a_hang(watch: Watch) -> None:
+    """A server that is held up for some tenths of a second every other second still finds a hung worker."""
+    step(watch)
+    for _ in range(60):
+        watch.passes(1.6)
+        watch.clock.stand_still(0.4)
+    assert watch.found == ["no step ended within 60 s"]
+
+
+def test_hung_lane_is_named(watch: Watch) -> None:
+    """So that what the other lanes compute is not suspected."""
+    step(watch)
+    embed(watch)
+    watch.passes(59.0)
+    watch.dog.received(STEP)
+    watch.passes(2.0)
+    assert watch.dog.hung is Lane.EMBEDDINGS
+
+
 def test_closed_watchdog_is_silent(watch: Watch) -> None:
     """A worker that is gone owes nothing."""
     for owe in (start, step, inspect, embed):

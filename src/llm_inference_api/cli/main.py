@@ -141,6 +141,7 @@ def envoy_config(  # noqa: PLR0913
         descriptor=f"{directory}/descriptor.pb" if write_to else descriptor,
         allowed_origins=settings.cors_allowed_origins,
         longest_request=settings.max_request_timeout,
+        write_timeout=settings.write_timeout,
         admin_port=admin_port,
         access_log=access_log,
         tracer=tracer_choice(settings),

@@ -108,6 +108,9 @@ class Settings(SecuritySettings, TelemetrySettings):
     step_timeout: Seconds = _variable(
         "LLM_STEP_TIMEOUT", 60.0, "Seconds without a response after which a model's process is restarted."
     )
+    write_timeout: Seconds = _variable(
+        "LLM_WRITE_TIMEOUT", 60.0, "Seconds after which a stream whose reader takes nothing is ended."
+    )
     progress_interval: Seconds = _variable(
         "LLM_PROGRESS_INTERVAL", 5.0, "Seconds without output after which a stream sends a progress event."
     )

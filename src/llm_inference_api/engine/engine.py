@@ -7,7 +7,7 @@ from llm_inference_api.engine.backend import KEPT, Backend, BackendError, Row
 from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Scheduler, Truncate, Work
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
-from llm_inference_api.errors import OverloadedError, ServiceError, UnavailableError
+from llm_inference_api.errors import FORWARD_FAILED, ServiceError, UnavailableError
 from llm_inference_api.requests.events import FinishReason, Progress, Stage
 from llm_inference_api.requests.step import Delta, Rejection, StageEntry, StepOutput, StepStats
 
@@ -23,14 +23,16 @@ class Engine:
         backend: Backend,
         scheduler: Scheduler,
         budget: StepBudget,
-        queue_timeout: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backend = backend
         self._scheduler = scheduler
         self._budget = budget
-        self._queue_timeout = queue_timeout
         self._clock = clock
+        self.on_forward: Callable[[tuple[str, ...]], None] = lambda _: None
+        """Called with the ids of the requests in a step before it computes them, unless they are those of the step
+        before."""
+        self._computing: tuple[str, ...] = ()
         self._next_progress = 0.0
         self._requests: dict[str, list[Sequence]] = {}
         """Sequences that have not ended, by request id."""
@@ -71,23 +73,24 @@ class Engine:
         Does not block, except for a mask while no sequence has anything else to compute.
         """
         started = self._clock()
-        self._expire(started)
         plan = self._schedule()
         for sequence in plan.admitted:
             self._enter(sequence, Stage.PREFILL, started)
+        self._announce(plan)
         scored = self._forward(plan)
         deltas = self._sample(scored)
         return self._emit(plan, deltas, started)
 
-    def _expire(self, now: float) -> None:
-        problem = f"no slot was free within {self._queue_timeout:g} s"
-        for sequence in list(self._scheduler.waiting):
-            if now - sequence.submitted_at > self._queue_timeout:
-                self._fail(sequence.request_id, OverloadedError(problem, self._queue_timeout))
-
     def _schedule(self) -> Plan:
         decoding = any(sequence.stage is Stage.DECODE for sequence in self._scheduler.running)
         return self._scheduler.schedule(self._budget.rows(decoding=decoding))
+
+    def _announce(self, plan: Plan) -> None:
+        sequences = (*(work.sequence for work in plan.work), *self._late)
+        computing = tuple(dict.fromkeys(sequence.request_id for sequence in sequences))
+        if computing != self._computing:
+            self._computing = computing
+            self.on_forward(computing)
 
     def _forward(self, plan: Plan) -> list[tuple[Sequence, int]]:
         """Applies the plan and runs the forward; returns the sequences to sample, each with its row of the batch."""
@@ -234,7 +237,7 @@ class Engine:
     def _fail_all(self, error: BackendError) -> None:
         """Fails all running requests and clears the KV cache, whose state after a failed forward is undefined."""
         for sequence in list(self._scheduler.running):
-            self._fail(sequence.request_id, UnavailableError("FORWARD_FAILED", str(error)))
+            self._fail(sequence.request_id, UnavailableError(FORWARD_FAILED, str(error)))
         self._scheduler.cache.clear()
         self._backend.clear()
 

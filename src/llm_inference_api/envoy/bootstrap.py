@@ -75,6 +75,8 @@ class Sidecar:
     descriptor: str = "/etc/envoy/descriptor.pb"
     """Path of the descriptor set on Envoy's machine."""
     allowed_origins: Sequence[str] = ("*",)
+    write_timeout: float = 60.0
+    """Seconds that a reader has for what is left of an answer once the service has ended it."""
     longest_request: float = 3600.0
     """Maximum duration of a request in seconds, from which the idle timeout of streams is derived."""
     admin_port: int | None = None
@@ -151,6 +153,7 @@ def _connection_manager(sidecar: Sidecar) -> Json:
         merge_slashes=True,
         path_with_escaped_slashes_action="KEEP_UNCHANGED",  # Clients may escape the slashes in model ids.
         stream_idle_timeout=silence,
+        stream_flush_timeout=f"{sidecar.write_timeout:g}s",
         request_headers_timeout="10s",
         request_timeout="60s",  # Limits the upload of the body.
         common_http_protocol_options={

@@ -74,6 +74,7 @@ class EnvoyProcess:
             descriptor=str(descriptor_path()),
             allowed_origins=settings.cors_allowed_origins,
             longest_request=settings.max_request_timeout,
+            write_timeout=settings.write_timeout,
             tracer=tracer_choice(settings),
         )
         path = Path(self._directory.name) / "bootstrap.json"

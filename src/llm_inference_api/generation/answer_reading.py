@@ -14,7 +14,7 @@ from llm_inference_api.text.families.tool_format import ToolFormat
 def readings(request: GenerationRequest, info: ModelInfo | None) -> list["Reading"]:
     """Returns one reading per answer, by index.
 
-    `info` is None if the worker has died since it sent the deltas; the generic tool format is used then.
+    The generic tool format is used without `info`.
     """
     return [Reading(_reader(request, info), index) for index in range(request.n)]
 

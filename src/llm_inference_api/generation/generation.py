@@ -81,6 +81,8 @@ class Generation:
         self._readings: list[Reading] | None = None
         self._ended: list[Usage] = []
         self._finish_reasons: list[str] = []
+        self._attempt = stream.attempt
+        stream.is_sent_when_read = False
 
     @property
     def status(self) -> ModelStatus:
@@ -96,7 +98,10 @@ class Generation:
             if self._is_over:
                 raise StopAsyncIteration
             self._read(await self._stream.next(self._interval))
-        return self._events.popleft()
+        event = self._events.popleft()
+        if not isinstance(event, Progress):
+            self._stream.is_sent = True
+        return event
 
     async def whole(self) -> tuple[list[Answer], Usage]:
         """Waits for the end and returns all answers and their total usage. Raises as iteration does."""
@@ -115,14 +120,24 @@ class Generation:
         if isinstance(arrived, Progress):
             self._events.append(arrived)
             return
+        if self._attempt != self._stream.attempt:
+            self._begin_again()
         for entry in self._stream.take_entries():
             self._record.entered(entry)
         self._record.text_arrived()
         if self._readings is None:
-            self._readings = readings(self.request, self.status.info)
+            self._readings = readings(self.request, self._stream.info)
         for delta in arrived:
             for event in self._readings[delta.answer].read(delta):
                 self._events.append(self._ending(event, delta) if isinstance(event, End) else event)
+
+    def _begin_again(self) -> None:
+        """Drops what was read of an attempt that was lost with the worker."""
+        self._attempt = self._stream.attempt
+        self._events.clear()
+        self._readings = None
+        self._ended.clear()
+        self._finish_reasons.clear()
 
     def _ending(self, end: End, delta: Delta) -> End:
         """Returns an answer's End; the last one carries the total usage and is recorded."""

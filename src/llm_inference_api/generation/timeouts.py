@@ -1,11 +1,11 @@
 """Time limits of requests and the progress interval of streams."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from llm_inference_api.errors import DeadlineError
+from llm_inference_api.processes.running_time import running_time
 from llm_inference_api.rpc.call import Call
 
 
@@ -22,16 +22,16 @@ class Timeouts:
 
     @asynccontextmanager
     async def within(self, call: Call) -> AsyncGenerator[None]:
-        """Limits the duration of the block. The caller's own deadline is enforced by gRPC.
+        """Limits the duration of the block, without pauses of this process. gRPC enforces the caller's own deadline.
 
         Raises:
             DeadlineError: The block exceeded the limit.
         """
         limit = self.longest if call.time_remaining() is not None else min(self.default, self.longest)
         try:
-            async with asyncio.timeout(limit) as timer:
+            async with running_time().timeout(limit) as timer:
                 yield
-        except TimeoutError:
+        except (TimeoutError, GeneratorExit):  # The latter where the handler waits for its reader.
             if not timer.expired():
                 raise
             problem = f"the request took longer than {limit:g} s, the service's limit; ask for fewer tokens"

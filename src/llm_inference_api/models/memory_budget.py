@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from llm_inference_api.errors import ModelFailedError, OverloadedError
+from llm_inference_api.processes.running_time import running_time
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _SHARE = 0.9
@@ -61,7 +62,7 @@ class MemoryBudget:
                 f"{_gib(self.bytes)}; use a smaller model, LLM_CONTEXT_LENGTH or LLM_KV_CACHE_TOKENS"
             )
         try:
-            async with asyncio.timeout(self.patience), self._turn:
+            async with running_time().timeout(self.patience), self._turn:
                 while not self._fits(size):
                     await self._evict()
                 self._tenants[tenant] = size

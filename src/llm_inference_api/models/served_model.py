@@ -6,21 +6,23 @@ States: unloaded → (downloading → converting →) loading → active → unl
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from llm_inference_api.errors import (
     ModelFailedError,
-    PoisonRequestError,
+    OverloadedError,
     ServiceError,
     UnavailableError,
     UnsupportedError,
 )
 from llm_inference_api.models.footprint import estimate
+from llm_inference_api.models.losses import is_loss
 from llm_inference_api.models.memory_budget import MemoryBudget
 from llm_inference_api.models.source import ModelFiles, Preparation, Sources
 from llm_inference_api.models.stream import ModelStream
+from llm_inference_api.models.suspects import Suspects
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
@@ -28,6 +30,7 @@ from llm_inference_api.requests.model_status import LoadProgress, ModelStatus, O
 from llm_inference_api.requests.reference import Reference
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import StepStats
+from llm_inference_api.worker.at_work import Work
 from llm_inference_api.worker.client import WorkerClient
 
 _FIRST_BACK_OFF = 1.0
@@ -35,12 +38,11 @@ _LONGEST_BACK_OFF = 60.0
 """Seconds of back-off after a failed load; doubles with each failure, from the first value up to the second."""
 _STABLE_AFTER = 60.0
 """Seconds without a crash after which the failure count is reset."""
-_CRASHES_ALLOWED = 1
-"""A request that was running in more worker crashes than this is refused."""
-_REMEMBERED_SUSPECTS = 1000
 _SLOWEST_READ = 20e6
 """Bytes per second of the slowest supported disk; extends the load timeout by the file's size. llama.cpp reads a mapped
 file completely (MAP_POPULATE, llama-mmap.cpp) before it reports progress."""
+
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +78,11 @@ class ServedModel:
         self._retry_at = 0.0
         self._error: ServiceError | None = None
         self._active_since = 0.0
-        self._suspects: dict[int, int] = {}
+        self._suspects = Suspects()
+        self._turn = asyncio.Lock()
+        """Held while a suspect waits for the worker or is computed."""
+        self._behind_suspects = 0
+        """Number of requests that wait for `_turn`."""
         self._idle_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         observer.status_changed(self.status)
@@ -89,17 +95,78 @@ class ServedModel:
             identity: Structured fields of the request's log lines.
 
         Raises:
-            PoisonRequestError: The request was running in repeated crashes of the worker.
+            PoisonRequestError: The request crashes the worker.
         """
-        if self._suspects.get(_fingerprint(request), 0) > _CRASHES_ALLOWED:
-            raise PoisonRequestError("this request was being computed each time the model's process crashed")
+        self._suspects.includes(request)
         return ModelStream(self, request, identity)
 
     def note_end(self, request: GenerationRequest, *, whole: bool) -> None:
         """Records the end of a request; a completely answered one is cleared of the crashes that it was present in."""
         if whole:
-            self._suspects.pop(_fingerprint(request), None)
+            self._suspects.answered(request)
         self._used()
+
+    async def admit(self, work: Work, *, is_new: bool = True) -> WorkerClient:
+        """Returns the worker's client once `work` may be sent to it, which must be done before anything is awaited.
+
+        Loads the model first if necessary, and waits for the restart after a crash. A suspect is sent once the worker
+        owes nothing else; what comes later waits for its end.
+
+        Args:
+            work: What is to be sent.
+            is_new: Whether it may be refused where many wait for a suspect; else it was lost and is to be sent again.
+
+        Raises:
+            OverloadedError: As many wait for a suspect as the model's slots and queue hold.
+            PoisonRequestError: The work crashes the worker.
+            ServiceError: As `load`.
+        """
+        client = await self._load_after_restart()
+        if not self._suspects and not self._turn.locked():
+            return client
+        self._refuse_beyond_queue(is_new=is_new)
+        self._behind_suspects += 1
+        try:
+            await self._turn.acquire()
+        finally:
+            self._behind_suspects -= 1
+        try:
+            if not self._suspects.includes(work):
+                client = await self._load_after_restart()
+                self._turn.release()
+                return client
+            client = await self._idle_client()
+        except BaseException:
+            self._turn.release()
+            raise
+        self._background(self._release_turn(client))
+        return client
+
+    def _refuse_beyond_queue(self, *, is_new: bool) -> None:
+        if is_new and self._behind_suspects >= self._policy.engine.slots + self._policy.queue_length:
+            problem = f"{self._behind_suspects} requests are waiting for this model, which is its limit"
+            raise OverloadedError(problem, self._policy.engine.queue_timeout)
+
+    async def _idle_client(self) -> WorkerClient:
+        while True:
+            client = await self._load_after_restart()
+            if client.idle:
+                return client
+            await client.drain()
+
+    async def _release_turn(self, client: WorkerClient) -> None:
+        """Lets others compute once the suspect that was just admitted has ended."""
+        try:
+            await client.drain()
+        finally:
+            self._turn.release()
+
+    async def _load_after_restart(self) -> WorkerClient:
+        """Returns `load`, after the back-off of a crash if that ends within the queue timeout."""
+        delay = self._retry_at - time.monotonic()
+        if self._error is not None and is_loss(self._error) and 0.0 < delay <= self._policy.engine.queue_timeout:
+            await asyncio.sleep(delay)
+        return await self.load()
 
     @property
     def idle(self) -> bool:
@@ -115,7 +182,7 @@ class ServedModel:
 
     async def inquire(self, inquiry: Inquiry) -> Findings:
         """See `WorkerClient.inquire`; loads the model first if necessary."""
-        return await (await self.load()).inquire(inquiry)
+        return await self._answer(inquiry, lambda client: client.inquire(inquiry))
 
     async def embed(self, embed: Embed) -> Embeddings:
         """See `WorkerClient.embed`; loads the model first if necessary.
@@ -123,13 +190,30 @@ class ServedModel:
         Raises:
             UnsupportedError: The model does not compute embeddings.
         """
-        client = await self.load()
-        if self.status.info is not None and not self.status.info.embedding_length:
-            raise UnsupportedError("EMBEDDINGS_UNSUPPORTED", f"model {self.status.id!r} computes no embeddings")
         try:
-            return await client.embed(embed)
+            return await self._answer(embed, lambda client: self._embed(client, embed))
         finally:
             self._used()
+
+    async def _embed(self, client: WorkerClient, embed: Embed) -> Embeddings:
+        if self.status.info is not None and not self.status.info.embedding_length:
+            raise UnsupportedError("EMBEDDINGS_UNSUPPORTED", f"model {self.status.id!r} computes no embeddings")
+        return await client.embed(embed)
+
+    async def _answer(self, work: Inquiry | Embed, ask: Callable[[WorkerClient], Awaitable[Result]]) -> Result:
+        """Returns the answer of the worker; asks again if the worker dies meanwhile."""
+        is_new = True
+        while True:
+            client = await self.admit(work, is_new=is_new)
+            try:
+                answer = await ask(client)
+            except UnavailableError as error:
+                if not is_loss(error):
+                    raise
+                is_new = False
+            else:
+                self._suspects.answered(work)
+                return answer
 
     def refuse_what_embeds_only(self) -> None:
         """Raises UnsupportedError if the model computes embeddings only."""
@@ -220,7 +304,9 @@ class ServedModel:
             self._policy.engine, model_path=files.paths[0], tokenizer=files.tokenizer, load_timeout=load_timeout
         )
         queue = self._policy.queue_length
-        client = WorkerClient(config, queue, self._on_progress, self._on_stats, self._on_exit)
+        client = WorkerClient(
+            config, queue, self._on_progress, self._on_stats, self._on_exit, on_failed_step=self._on_failed_step
+        )
         try:
             return client, await client.start()
         except BaseException:
@@ -274,10 +360,10 @@ class ServedModel:
         self._observer.stepped(self.status.id, stats)
 
     def _on_exit(self, cause: str) -> None:
-        """Handles the death of the active worker: records its open requests as suspects and schedules a restart."""
+        """Handles the death of the active worker: records what it computed as suspects and schedules a restart."""
         assert self._client is not None
         logger.error("model %s: %s", self.status.id, cause)
-        self._suspect(self._client.open_requests)
+        self._suspects.crashed(self._client.at_work)
         self._client = None
         self._policy.memory.leave(self)
         if time.monotonic() - self._active_since > _STABLE_AFTER:
@@ -287,12 +373,9 @@ class ServedModel:
         self._fail(UnavailableError("WORKER_DIED", f"the model's process ended: {cause}"))
         self._restart_later()
 
-    def _suspect(self, requests: Sequence[GenerationRequest]) -> None:
-        for request in requests:
-            fingerprint = _fingerprint(request)
-            self._suspects[fingerprint] = self._suspects.pop(fingerprint, 0) + 1
-        while len(self._suspects) > _REMEMBERED_SUSPECTS:
-            del self._suspects[next(iter(self._suspects))]
+    def _on_failed_step(self, works: tuple[Work, ...]) -> None:
+        logger.error("model %s: a step failed", self.status.id)
+        self._suspects.crashed(works)
 
     def _restart_later(self) -> None:
         delay = self._retry_at - time.monotonic()
@@ -336,8 +419,3 @@ class ServedModel:
         self._observer.status_changed(self.status)
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-def _fingerprint(request: GenerationRequest) -> int:
-    """Returns a hash that a request shares with its retries: ids and random seeds are left out."""
-    return hash((request.prompt, request.stopping))

@@ -4,7 +4,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
+from llm_inference_api.errors import ServiceError
+from llm_inference_api.models.losses import is_loss
 from llm_inference_api.requests.events import Progress, Stage
+from llm_inference_api.requests.model_info import ModelInfo
+from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta, StageEntry
 from llm_inference_api.worker.client import WorkerClient
@@ -14,8 +18,10 @@ from llm_inference_api.worker.mailbox import Mailbox
 class Host(Protocol):
     """The model that a stream belongs to."""
 
-    async def load(self) -> WorkerClient:
-        """Returns the worker's client; starts a worker if there is none."""
+    status: ModelStatus
+
+    async def admit(self, work: GenerationRequest, *, is_new: bool = True) -> WorkerClient:
+        """Returns the worker's client once the request may be submitted, which must be done before anything else."""
 
     def refuse_what_embeds_only(self) -> None:
         """Raises UnsupportedError if the model computes embeddings only."""
@@ -25,28 +31,56 @@ class Host(Protocol):
 
 
 class ModelStream:
-    """One request to one model, from the load to the end. Closing it cancels unfinished answers."""
+    """One request to one model, from the load to the end. Closing it cancels unfinished answers.
+
+    A request that is lost with the worker, before its caller was sent anything of it, is run again.
+    """
 
     def __init__(self, model: Host, request: GenerationRequest, identity: Mapping[str, object]) -> None:
+        self.attempt = 1
+        """Grows when the request is run again; deltas of earlier attempts are void then."""
+        self.is_sent = False
+        """Whether the caller was sent some of the answers, so that the request cannot be run again."""
+        self.is_sent_when_read = True
+        """Whether `next` sets `is_sent`; else the reader does."""
+        self._info = model.status.info
         self._model = model
         self._request = request
         self._identity = identity
-        self._load: asyncio.Future[WorkerClient] = asyncio.ensure_future(model.load())
         self._client: WorkerClient | None = None
         self._mailbox: Mailbox | None = None
+        self._submission = asyncio.ensure_future(self._submit())
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """Properties of the model that the request was submitted to, also once it is unloaded."""
+        return self._info
 
     async def next(self, interval: float | None) -> tuple[Delta, ...] | Progress:
         """Returns the deltas since the last call, or the request's stage if none arrive within `interval` seconds.
 
         Raises:
             OverloadedError: The model's queue is full.
+            PoisonRequestError: The request crashes the worker.
             ServiceError: The load failed, or the worker ended the request.
         """
-        if self._mailbox is None:
-            if not (await asyncio.wait({self._load}, timeout=interval))[0]:
-                return Progress(Stage.LOADING)
-            self._mailbox = self._submit(self._load.result())
-        return await self._mailbox.next(interval)
+        while True:
+            if self._mailbox is None:
+                if not (await asyncio.wait({self._submission}, timeout=interval))[0]:
+                    return Progress(Stage.LOADING)
+                self._mailbox = self._submission.result()
+            if self._is_to_run_again(self._mailbox.error):
+                self._run_again()
+                continue
+            try:
+                arrived = await self._mailbox.next(interval)
+            except ServiceError as error:
+                if not self._is_to_run_again(error):
+                    raise
+                continue
+            if self.is_sent_when_read and not isinstance(arrived, Progress):
+                self.is_sent = True
+            return arrived
 
     async def wait_ended(self) -> None:
         """Waits until the request has ended in the worker; `next` then returns all remaining deltas at once."""
@@ -59,13 +93,24 @@ class ModelStream:
 
     def close(self) -> None:
         """Ends the request, in any stage."""
-        if not self._load.cancel() and not self._load.cancelled():
-            self._load.exception()  # Retrieves it, or asyncio would log it as never retrieved.
+        is_done = not self._submission.cancel() and not self._submission.cancelled()
+        # Retrieves the exception too, or asyncio would log it as never retrieved.
+        if is_done and self._submission.exception() is None:
+            self._mailbox = self._submission.result()
         if self._client is not None and self._mailbox is not None:
             self._client.close_request(self._mailbox)
             self._model.note_end(self._request, whole=self._mailbox.is_whole)
 
-    def _submit(self, client: WorkerClient) -> Mailbox:
+    def _is_to_run_again(self, error: ServiceError | None) -> bool:
+        return error is not None and not self.is_sent and is_loss(error)
+
+    def _run_again(self) -> None:
+        self._mailbox = None
+        self.attempt += 1
+        self._submission = asyncio.ensure_future(self._submit())
+
+    async def _submit(self) -> Mailbox:
+        client = await self._model.admit(self._request, is_new=self.attempt == 1)
         self._model.refuse_what_embeds_only()
-        self._client = client
+        self._client, self._info = client, self._model.status.info
         return client.submit(self._request, self._identity)

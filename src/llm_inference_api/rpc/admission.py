@@ -41,6 +41,11 @@ class Admission:
         finally:
             self._leave(caller)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether new RPCs are refused."""
+        return self._closed
+
     def close(self) -> None:
         """Refuses all new RPCs."""
         self._closed = True

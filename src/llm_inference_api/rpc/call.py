@@ -1,5 +1,6 @@
 """`Call`: the state of one RPC, for its handler and for the log, the metrics and its span."""
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 _ROUNDING = 0.01
 """Relative error of a timeout on the wire: gRPC clients round `grpc-timeout` up to two or three digits, so that the
 service's deadline may be later than the caller's."""
+_CLOCK_JUMP = 1.0
+"""Seconds between the system's clock and the monotonic one that tell that the former was set."""
 _TRANSIT = 0.02
 """Seconds by which the request's network latency may exceed that of the cancellation."""
 
@@ -41,13 +44,20 @@ class Call:
     """The RPC's status code."""
     error: str | None = None
     """The status message; None for OK."""
+    is_begun: bool = False
+    """Whether the initial metadata was sent."""
     facts: dict[str, object] = field(default_factory=dict)
     """Additional fields of the access log line, such as the model and token counts."""
+    _started_on_clock: float = field(default_factory=time.time)
+    _deadline: float = field(init=False)
+    """The caller's deadline in seconds of the monotonic clock; infinity for none."""
     _slack: float = field(init=False)
     """A cancellation with at most this many seconds left is attributed to the caller's deadline."""
 
     def __post_init__(self) -> None:
-        self._slack = _TRANSIT + _ROUNDING * (self.time_remaining() or 0.0)
+        remaining: float | None = self.context.time_remaining()
+        self._deadline = self.started_at + (math.inf if remaining is None else remaining)
+        self._slack = _TRANSIT + _ROUNDING * (remaining or 0.0)
 
     @property
     def trace(self) -> Trace | None:
@@ -63,7 +73,12 @@ class Call:
     def time_remaining(self) -> float | None:
         """Returns the seconds until the caller's deadline, 0 once it has passed; None if the caller set no deadline."""
         remaining: float | None = self.context.time_remaining()
-        return remaining
+        if remaining is None:
+            return None
+        now = time.monotonic()
+        # grpc.aio subtracts the system's clock, although the deadline itself is on the monotonic one.
+        has_jumped = abs(time.time() - self._started_on_clock - (now - self.started_at)) > _CLOCK_JUMP
+        return max(self._deadline - now, 0.0) if has_jumped else remaining
 
     def cut_off_code(self) -> grpc.StatusCode:
         """Returns the code of a cancelled RPC: DEADLINE_EXCEEDED at the caller's deadline, else CANCELLED.
@@ -80,4 +95,5 @@ class Call:
 
     async def send_initial_metadata(self, metadata: Metadata) -> None:
         """Sends the initial metadata. May be called once, before the first message."""
+        self.is_begun = True
         await self.context.send_initial_metadata(metadata)

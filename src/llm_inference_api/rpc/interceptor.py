@@ -5,14 +5,14 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, aclosing, contextmanager
+from contextlib import ExitStack, aclosing, contextmanager, suppress
 from typing import Any
 
 import grpc
 import grpc.aio
 
 from llm_inference_api import headers
-from llm_inference_api.errors import ServiceError, UnauthenticatedError
+from llm_inference_api.errors import ServiceError, UnauthenticatedError, WriteTimeoutError
 from llm_inference_api.observability.log import fields, line_identity
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.spans import Spans
@@ -21,6 +21,7 @@ from llm_inference_api.rpc.authentication import Authenticator, address
 from llm_inference_api.rpc.call import Call, Context
 from llm_inference_api.rpc.error_writer import ErrorWriter, StatusOnly
 from llm_inference_api.rpc.shield import decoded, shielded, tolerant
+from llm_inference_api.rpc.stalls import StallLimit
 from llm_inference_api.rpc.statuses import Failure, describe, describe_unexpected
 
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
@@ -31,6 +32,8 @@ OURS = "/llm_inference."
 UNKNOWN = "unknown"
 """Method name for the metrics of RPCs to methods that do not exist."""
 _MAX_REQUEST_ID = 128
+_STATUS_SECONDS = 1.0
+"""Seconds for which a failed stream's handler waits until its status is sent."""
 _STATUS_ONLY = StatusOnly()
 
 access_log = logging.getLogger("llm_inference_api.access")
@@ -40,13 +43,15 @@ logger = logging.getLogger(__name__)
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the handlers of all methods. Handlers of the contract get a `Call` instead of gRPC's context."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of the service
         self,
         authenticator: Authenticator,
         admission: Admission,
         metrics: Metrics,
         spans: Spans,
         wires: Mapping[str, ErrorWriter],
+        *,
+        write_timeout: float = 60.0,
     ) -> None:
         """Creates an interceptor.
 
@@ -57,12 +62,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             spans: Creates the span of each RPC.
             wires: Error writers by full service name, such as `llm_inference.v1.OpenAIService`. Services without one
                 report errors by the gRPC status alone.
+            write_timeout: Seconds after which a stream whose reader takes nothing is ended.
         """
         self._authenticator = authenticator
         self._admission = admission
         self._metrics = metrics
         self._spans = spans
         self._wires = wires
+        self._write_timeout = write_timeout
 
     async def intercept_service(self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Returns the wrapped handler of the method; None if the method does not exist."""
@@ -104,23 +111,28 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return serve
 
-    def _around_stream(self, method: str, behaviour: Stream) -> Callable[[Any, Context], AsyncGenerator[Any]]:
+    def _around_stream(self, method: str, behaviour: Stream) -> Callable[[Any, Context], Awaitable[None]]:
         writer = self._writer(method)
 
-        async def serve(request: Any, context: Context) -> AsyncGenerator[Any]:
+        async def serve(request: Any, context: Context) -> None:
             sent = None
             with self._observed(method, context) as call, ExitStack() as passage:
+                limit = StallLimit(call, self._write_timeout, self._admission)
+                passage.callback(limit.close)
                 try:
                     self._admit(call, passage)
                     # aclosing: the handler is closed at once, not by the garbage collector, if the caller cancels.
                     async with aclosing(behaviour(decoded(request), call)) as messages:
                         async for sent in messages:
-                            yield sent
+                            await _write(sent, limit, messages)
                 except Exception as error:
                     failure = _failure(error)
-                    if sent is not None and (last := writer.message(type(sent), failure)) is not None:
-                        yield last
-                    await _abort(call, failure, writer)
+                    if sent is not None and not limit.is_blocked:
+                        await _write_last(writer.message(type(sent), failure), limit)
+                    # The status waits behind messages that the reader does not take; gRPC sends it when it can.
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_STATUS_SECONDS):
+                            await _abort(call, failure, writer)
 
         return serve
 
@@ -164,6 +176,23 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _writer(self, method: str) -> ErrorWriter:
         service = method.strip("/").partition("/")[0]
         return self._wires.get(service, _STATUS_ONLY)
+
+
+async def _write(message: Any, limit: StallLimit, messages: AsyncGenerator[Any]) -> None:
+    """Sends a message of a stream. WriteTimeoutError is raised in the handler too, which records it."""
+    try:
+        await limit.write(message)
+    except WriteTimeoutError as error:
+        with suppress(StopAsyncIteration):
+            await messages.athrow(error)
+        raise
+
+
+async def _write_last(message: Any, limit: StallLimit) -> None:
+    """Sends the message that tells a reader of a stream why it ends, if there is one and the reader takes it."""
+    if message is not None:
+        with suppress(WriteTimeoutError):
+            await limit.write(message)
 
 
 async def _end_unobserved(context: Context, error: Exception) -> None:

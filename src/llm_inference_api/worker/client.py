@@ -5,15 +5,25 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
-from llm_inference_api.errors import ModelFailedError, OverloadedError, UnavailableError
+from llm_inference_api.errors import (
+    FORWARD_FAILED,
+    WORKER_DIED,
+    ModelFailedError,
+    OverloadedError,
+    ServiceError,
+    UnavailableError,
+)
 from llm_inference_api.processes.child import ChildProcess, Target
+from llm_inference_api.processes.running_time import running_time
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.request import GenerationRequest
-from llm_inference_api.requests.step import StepOutput, StepStats
+from llm_inference_api.requests.step import Delta, StepOutput, StepStats
 from llm_inference_api.worker import start as worker_start
+from llm_inference_api.worker.at_work import AtWork, Key, Work
 from llm_inference_api.worker.inquiries import OpenInquiries
 from llm_inference_api.worker.mailbox import Mailbox
 from llm_inference_api.worker.messages import (
@@ -50,6 +60,7 @@ class WorkerClient:
         on_stats: Callable[[StepStats], None],
         on_exit: Callable[[str], None],
         *,
+        on_failed_step: Callable[[tuple[Work, ...]], None] = lambda _: None,
         target: Target = worker_start.run,
     ) -> None:
         """Creates the client; the process is started by `start`.
@@ -60,6 +71,7 @@ class WorkerClient:
             on_progress: Called while loading, with the loaded fraction of the weights, 0 to 1.
             on_stats: Called with the statistics of each step.
             on_exit: Called with the cause if the process exits after `start` has returned, unless `close` was called.
+            on_failed_step: Called with the requests of a step that failed but did not end the process.
             target: Entry point of the process.
         """
         self._config = config
@@ -67,7 +79,10 @@ class WorkerClient:
         self._on_progress = on_progress
         self._on_stats = on_stats
         self._on_exit = on_exit
+        self._on_failed_step = on_failed_step
         self._mailboxes: dict[str, Mailbox] = {}
+        """Requests that the worker has not ended, whoever has yet to read what it sent."""
+        self._at_work = AtWork(self._find)
         self._inquiries = OpenInquiries(self._send)
         self._child = ChildProcess(target, config, "worker", self._handle, self._handle_exit)
         self._watchdog = Watchdog(_bounds(config), self._child.kill, asyncio.get_running_loop())
@@ -86,9 +101,13 @@ class WorkerClient:
         return self._child.pid
 
     @property
-    def open_requests(self) -> tuple[GenerationRequest, ...]:
-        """Requests that were submitted and not closed."""
-        return tuple(mailbox.request for mailbox in self._mailboxes.values())
+    def at_work(self) -> tuple[Work, ...]:
+        """What the process computes, or computed when it ended: what a crash may be due to. Others only waited.
+
+        Where the watchdog ended the process, only what the hung lane computed.
+        """
+        hung = self._watchdog.hung
+        return tuple(self._at_work) if hung is None else self._at_work.in_lane(hung)
 
     async def start(self) -> ModelInfo:
         """Starts the process, waits until the model is loaded and returns the model's properties.
@@ -126,24 +145,24 @@ class WorkerClient:
         mailbox = self._mailboxes[request.id] = Mailbox(request, identity)
         self._idle.clear()
         self._send(Submit(request))
+        mailbox.queue_until(running_time().call_later(self._config.queue_timeout, partial(self._expire, mailbox)))
         return mailbox
 
     def close_request(self, mailbox: Mailbox) -> None:
         """Removes a request; cancels it in the worker if it has not ended."""
-        if mailbox.is_whole:
-            self._observe_duration(time.monotonic() - mailbox.started_at)
-        if not mailbox.ended and not self._gone.is_set():
+        if mailbox.ended:
+            return
+        if not self._gone.is_set():
             self._send(Cancel(mailbox.request.id))
-        del self._mailboxes[mailbox.request.id]
-        self._note_idle()
+        self._end(mailbox)
 
     @property
     def _open_answers(self) -> int:
-        return sum(mailbox.request.n for mailbox in self._mailboxes.values())
+        return sum(mailbox.running for mailbox in self._mailboxes.values())
 
     @property
     def idle(self) -> bool:
-        """Whether no request, inquiry or embedding is open."""
+        """Whether the worker owes nothing: no answer, inquiry or embedding. It may not all be read yet."""
         return self._idle.is_set()
 
     async def inquire(self, inquiry: Inquiry) -> Findings:
@@ -174,7 +193,7 @@ class WorkerClient:
     def _busy(self) -> Iterator[None]:
         """Marks the worker as busy within the block. Raises UnavailableError if the process has exited."""
         if self._gone.is_set():
-            raise UnavailableError("WORKER_DIED", "the model's process ended; it is being restarted")
+            raise UnavailableError(WORKER_DIED, "the model's process ended; it is being restarted")
         self._idle.clear()
         try:
             yield
@@ -182,7 +201,7 @@ class WorkerClient:
             self._note_idle()
 
     async def drain(self) -> None:
-        """Waits until no request, inquiry or embedding is open."""
+        """Waits until the worker owes nothing, see `idle`."""
         await self._idle.wait()
 
     async def close(self) -> None:
@@ -193,6 +212,7 @@ class WorkerClient:
 
     def _handle(self, message: FromWorker) -> None:
         self._watchdog.received(message)
+        self._at_work.received(message)
         match message:
             case StepOutput():
                 self._fan_out(message)
@@ -215,31 +235,68 @@ class WorkerClient:
         mailbox = self._mailboxes.get(request_id)
         worker_logger.log(level, "%s", text, extra={"fields": mailbox.identity} if mailbox else None)
 
+    def _find(self, key: Key) -> Work | None:
+        if isinstance(key, int):
+            return self._inquiries.get(key)
+        mailbox = self._mailboxes.get(key)
+        return mailbox.request if mailbox else None
+
+    def _expire(self, mailbox: Mailbox) -> None:
+        """Refuses a request whose answers were not all admitted within the queue timeout."""
+        if mailbox.is_queued:
+            seconds = self._config.queue_timeout
+            self._send(Cancel(mailbox.request.id))
+            self._fail(mailbox, OverloadedError(f"no slot was free within {seconds:g} s", seconds))
+
     def _fan_out(self, output: StepOutput) -> None:
+        self._report_failed_step(output)
         for entry in output.entries:
             if mailbox := self._mailboxes.get(entry.request_id):
                 mailbox.enter(entry)
         for delta in output.deltas:
             if mailbox := self._mailboxes.get(delta.request_id):
-                mailbox.put(delta)
+                self._deliver(mailbox, delta)
         for rejection in output.rejections:
             if mailbox := self._mailboxes.get(rejection.request_id):
-                mailbox.fail(rejection.error)
+                self._fail(mailbox, rejection.error)
         for request_id, progress in output.progress:
             if mailbox := self._mailboxes.get(request_id):
                 mailbox.progress = progress
+        if not output.stats.running:
+            self._at_work.idle()
         self._on_stats(output.stats)
+
+    def _deliver(self, mailbox: Mailbox, delta: Delta) -> None:
+        mailbox.put(delta)
+        if mailbox.ended:
+            self._observe_duration(time.monotonic() - mailbox.started_at)
+            self._end(mailbox)
+
+    def _report_failed_step(self, output: StepOutput) -> None:
+        if any(rejection.error.reason == FORWARD_FAILED for rejection in output.rejections):
+            self._on_failed_step(self._at_work.in_lane(Lane.STEPS))
+
+    def _fail(self, mailbox: Mailbox, error: ServiceError) -> None:
+        mailbox.fail(error)
+        self._end(mailbox)
+
+    def _end(self, mailbox: Mailbox) -> None:
+        """Forgets a request that the worker has ended, or that is cancelled."""
+        del self._mailboxes[mailbox.request.id]
+        mailbox.end_queue()
+        if mailbox.ended:
+            self._at_work.ended(mailbox.request.id)
+        self._note_idle()
 
     def _handle_exit(self, ending: str) -> None:
         self._watchdog.close()
-        error = self._describe_end(ending)
         if not self._ready.done():
             self._cannot_load(f"its process ended ({ending})")
         elif self._serving and not self._closing:
             self._on_exit(_joined(f"its process ended ({ending})", self._last_words))
-        for mailbox in self._mailboxes.values():
-            mailbox.fail(error)
-        self._inquiries.fail(error)
+        for mailbox in list(self._mailboxes.values()):
+            self._fail(mailbox, self._describe_end(ending))
+        self._inquiries.fail(self._describe_end(ending))
 
     def _cannot_load(self, reason: str) -> None:
         self._ready.set_exception(ModelFailedError(_joined(reason, self._last_words)))
@@ -248,7 +305,7 @@ class WorkerClient:
     def _describe_end(self, ending: str) -> UnavailableError:
         if self._closing:
             return UnavailableError("DRAINING", "the service is stopping")
-        return UnavailableError("WORKER_DIED", f"the model's process ended ({ending}); it is being restarted")
+        return UnavailableError(WORKER_DIED, f"the model's process ended ({ending}); it is being restarted")
 
     def _note_idle(self) -> None:
         if not self._mailboxes and not self._inquiries:

@@ -8,7 +8,7 @@ from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.errors import ServiceError
 from llm_inference_api.processes.parent import Parent
 from llm_inference_api.requests.events import Stage
-from llm_inference_api.worker.messages import Cancel
+from llm_inference_api.worker.messages import Begun, Cancel, Lane
 from llm_inference_api.worker.resident_memory import ResidentMemory
 
 
@@ -47,6 +47,7 @@ class EngineLoop:
         self._parent = parent
         self._preparing: set[str] = set()
         self._resident_memory = ResidentMemory()
+        engine.on_forward = self._announce
 
     def run(self) -> None:
         """Runs steps while there is work, and blocks on the inbox while there is none. Never returns."""
@@ -55,6 +56,9 @@ class EngineLoop:
             output = self._engine.step()
             stats = output.stats._replace(resident_bytes=self._resident_memory.bytes())
             self._parent.send(output._replace(stats=stats))
+
+    def _announce(self, request_ids: tuple[str, ...]) -> None:
+        self._parent.send(Begun(Lane.STEPS, request_ids))
 
     def _drain(self) -> None:
         while not self._engine.busy:

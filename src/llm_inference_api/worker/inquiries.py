@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from llm_inference_api.errors import ServiceError
@@ -16,6 +17,7 @@ class OpenInquiries:
     def __init__(self, send: Callable[[ToWorker], None]) -> None:
         self._send = send
         self._open: dict[int, asyncio.Future[Any]] = {}
+        self._asked: dict[int, Inquiry | Embed] = {}
         self._next_id = itertools.count()
         self.embedding = 0
         """Number of open embedding requests."""
@@ -23,10 +25,14 @@ class OpenInquiries:
     def __len__(self) -> int:
         return len(self._open)
 
+    def get(self, inquiry_id: int) -> Inquiry | Embed | None:
+        """Returns the open inquiry or embedding request; None if it is not open."""
+        return self._asked.get(inquiry_id)
+
     async def find(self, inquiry: Inquiry) -> Findings:
         """Sends an inquiry and returns the worker's answer. Raises the worker's error, or the one passed to `fail`."""
         inquiry_id = next(self._next_id)
-        findings: Findings = await self._ask(inquiry_id, Inquire(inquiry_id, inquiry))
+        findings: Findings = await self._ask(inquiry_id, inquiry, Inquire(inquiry_id, inquiry))
         return findings
 
     async def embed(self, embed: Embed) -> Embeddings:
@@ -37,7 +43,7 @@ class OpenInquiries:
         inquiry_id = next(self._next_id)
         self.embedding += 1
         try:
-            embeddings: Embeddings = await self._ask(inquiry_id, Compute(inquiry_id, embed))
+            embeddings: Embeddings = await self._ask(inquiry_id, embed, Compute(inquiry_id, embed))
         except asyncio.CancelledError:
             self._send(Abandon(inquiry_id))
             raise
@@ -45,13 +51,14 @@ class OpenInquiries:
             self.embedding -= 1
         return embeddings
 
-    async def _ask(self, inquiry_id: int, message: Inquire | Compute) -> Any:
+    async def _ask(self, inquiry_id: int, asked: Inquiry | Embed, message: Inquire | Compute) -> Any:
+        self._asked[inquiry_id] = asked
         future = self._open[inquiry_id] = asyncio.get_running_loop().create_future()
         self._send(message)
         try:
             return await future
         finally:
-            del self._open[inquiry_id]
+            del self._open[inquiry_id], self._asked[inquiry_id]
 
     def settle(self, answer: Answered) -> None:
         """Completes the inquiry's future with the answer; an answer to a closed inquiry is ignored."""
@@ -64,6 +71,6 @@ class OpenInquiries:
             future.set_result(answer.findings)
 
     def fail(self, error: ServiceError) -> None:
-        """Fails all open inquiries with the error."""
+        """Fails all open inquiries, each with a copy of the error: one that is raised twice keeps both tracebacks."""
         for inquiry_id in list(self._open):
-            self.settle(Answered(inquiry_id, error))
+            self.settle(Answered(inquiry_id, copy(error)))

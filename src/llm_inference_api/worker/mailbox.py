@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from llm_inference_api.errors import ServiceError
+from llm_inference_api.processes.running_time import RunningTimer
 from llm_inference_api.requests.events import Progress, Stage
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta, StageEntry
@@ -20,10 +21,12 @@ class Mailbox:
         self.progress = Progress(Stage.QUEUED)
         """The worker's last progress report."""
         self.started_at = time.monotonic()
+        self._end_queue: Callable[[], None] = lambda: None
         self._entries: list[StageEntry] = []
         self._deltas: dict[int, list[Delta]] = {}
         self._running = request.n
         """Number of answers without a finish reason."""
+        self._queued = request.n
         self._error: ServiceError | None = None
         self._reader: asyncio.Future[None] | None = None
         self._is_patient = False
@@ -35,6 +38,21 @@ class Mailbox:
         return not self._running or self._error is not None
 
     @property
+    def running(self) -> int:
+        """Number of answers that the worker still owes."""
+        return 0 if self._error is not None else self._running
+
+    @property
+    def error(self) -> ServiceError | None:
+        """The error that the request failed with; None if it has not failed."""
+        return self._error
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether an answer has not been admitted to a slot yet."""
+        return self._queued > 0
+
+    @property
     def is_whole(self) -> bool:
         """Whether all answers have a finish reason."""
         return not self._running
@@ -42,6 +60,17 @@ class Mailbox:
     def enter(self, entry: StageEntry) -> None:
         """Records that an answer entered a stage."""
         self._entries.append(entry)
+        self._queued -= entry.stage is Stage.PREFILL
+        if not self._queued:
+            self.end_queue()
+
+    def queue_until(self, timer: RunningTimer) -> None:
+        """Takes the timer that ends the wait for a slot, to be cancelled once all answers have one."""
+        self._end_queue = timer.cancel
+
+    def end_queue(self) -> None:
+        """Cancels the timer of the queue."""
+        self._end_queue()
 
     def take_entries(self) -> list[StageEntry]:
         """Returns the stage entries since the last call, in order, and clears them."""

@@ -71,6 +71,17 @@ class Prepared(NamedTuple):
     request_id: str
 
 
+class Begun(NamedTuple):
+    """From the worker: what a lane computes from now on, instead of what it computed before.
+
+    It is sent before the work, so that the server knows what a crash may be due to.
+    """
+
+    lane: Lane
+    keys: tuple[str | int, ...]
+    """Ids of requests or inquiries."""
+
+
 class Alive(NamedTuple):
     """From the worker: heartbeat of a lane during long work."""
 
@@ -111,7 +122,7 @@ class LastWords(NamedTuple):
 
 
 ToWorker = Submit | Cancel | Inquire | Compute | Abandon
-FromWorker = Loading | Prepared | Answered | Alive | Ready | LoadFailed | LogLine | LastWords | StepOutput
+FromWorker = Loading | Begun | Prepared | Answered | Alive | Ready | LoadFailed | LogLine | LastWords | StepOutput
 
 LOG_LEVELS = {3: logging.WARNING, 4: logging.ERROR}
 """Python's level for each `ggml_log_level` (ggml.h); all others, GGML_LOG_LEVEL_INFO included, are logged as DEBUG."""

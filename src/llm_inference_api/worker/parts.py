@@ -70,7 +70,7 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
     seats = min(SEATS_PER_SLOT * config.slots, llama.MAX_SEATS)
     backend = llama.LlamaBackend(model, llama.ContextSizes(cells, seats, config.batch_tokens, config.threads))
     scheduler = Scheduler(PrefixCache(seats, backend.cells), config.slots, scoped_prefixes=config.scoped_prefixes)
-    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens), config.queue_timeout)
+    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens))
     preparation = TextPreparation.from_metadata(model.metadata)
     preparer = Preparer(tokenizer, template, backend, preparation, context_length, config.default_max_tokens)
     embedder = _embedder(config, model, context_length, _plainly(preparer.tokenize))
@@ -147,7 +147,7 @@ def _build_legacy(config: EngineConfig) -> Parts:
     template = ChatTemplate(None, "", "", model.vocabulary.control_texts())
     context_length = min(config.context.length or DEFAULT_CONTEXT_LENGTH, model.trained_context_length)
     scheduler = Scheduler(PrefixCache(ggml.SEATS, backend.cells), ggml.SEATS, scoped_prefixes=config.scoped_prefixes)
-    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens), config.queue_timeout)
+    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens))
     tokens = config.default_max_tokens
     preparer = Preparer(model.vocabulary, template, backend, TextPreparation(), context_length, tokens)
     info = _info(model, template, context_length, ggml.SEATS, backend.cells)

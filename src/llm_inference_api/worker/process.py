@@ -26,6 +26,7 @@ from llm_inference_api.worker.messages import (
     LOG_LEVELS,
     Abandon,
     Answered,
+    Begun,
     Cancel,
     Compute,
     Inquire,
@@ -156,8 +157,10 @@ def _prepare(
     while True:
         match requests.get():
             case Inquire(inquiry_id, inquiry):
+                parent.send(Begun(Lane.PREPARING, (inquiry_id,)))
                 parent.send(Answered(inquiry_id, _attempt(inspector.answer, inquiry, "an inquiry")))
             case request:
+                parent.send(Begun(Lane.PREPARING, (request.id,)))
                 outcome = _attempt(preparer.prepare, request, f"request {request.id}", request.id)
                 parent.send(Prepared(request.id))  # Must precede any step output that has this request.
                 if isinstance(outcome, ServiceError):
@@ -169,6 +172,7 @@ def _prepare(
 def _embed(embedder: Embedder, errands: Errands, pulse: Pulse, parent: Parent) -> None:
     while True:
         errand_id, embed = errands.get()
+        parent.send(Begun(Lane.EMBEDDINGS, (errand_id,)))
         work = partial(embedder.answer, check=partial(_go_on, errands, errand_id, pulse))
         parent.send(Answered(errand_id, _attempt(work, embed, "embeddings")))
         errands.forget(errand_id)

@@ -1,13 +1,13 @@
 """Detects a hung worker: a lane with pending work that has sent nothing for longer than its timeout.
 
 Pending work is derived from the messages to and from the worker. Each lane has its own timer, so a busy lane does not
-hide a hung one.
+hide a hung one. Only time in which this process ran counts.
 """
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
+from functools import partial
 
+from llm_inference_api.processes.running_time import RunningTime, RunningTimer, Timers
 from llm_inference_api.requests.step import StepOutput
 from llm_inference_api.worker.messages import (
     Alive,
@@ -26,21 +26,8 @@ from llm_inference_api.worker.messages import (
     ToWorker,
 )
 
-_LATE = 1.0
-"""Seconds of delay of a timer above which this process is assumed to have been stopped or blocked."""
-
 Key = str | int
 """Id of a request or of an inquiry."""
-
-
-class Timers(Protocol):
-    """The part of an event loop that the watchdog needs."""
-
-    def time(self) -> float:
-        """Returns the loop's time in seconds."""
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        """Schedules the callback for that time."""
 
 
 class Watchdog:
@@ -54,8 +41,12 @@ class Watchdog:
             on_hang: Called with the cause, such as `no step ended within 60 s`, if a lane times out.
             timers: Clock and timers; the event loop.
         """
+        self.hung: Lane | None = None
+        """The lane that timed out."""
+        self._on_hang = on_hang
+        self._clock = RunningTime(timers)
         self._lanes = {
-            lane: _LaneWatch(bound, f"{lane.value} within {bound:g} s", on_hang, timers)
+            lane: _LaneWatch(bound, f"{lane.value} within {bound:g} s", partial(self._found, lane), self._clock)
             for lane, bound in bounds.items()
         }
         self._answers: dict[str, int] = {}
@@ -96,6 +87,10 @@ class Watchdog:
             case Ready() | LoadFailed():
                 self._lanes[Lane.LOADING].settle(("",))
 
+    def _found(self, lane: Lane, cause: str) -> None:
+        self.hung = lane
+        self._on_hang(cause)
+
     def _pass_on(self, request_id: str) -> None:
         self._lanes[Lane.PREPARING].settle((request_id,))
         if request_id in self._answers:
@@ -117,6 +112,7 @@ class Watchdog:
         """Stops all timers."""
         for lane in self._lanes.values():
             lane.close()
+        self._clock.close()
 
 
 class _LaneWatch:
@@ -126,15 +122,15 @@ class _LaneWatch:
     does not hide a hung lane.
     """
 
-    def __init__(self, bound: float, cause: str, on_hang: Callable[[str], None], timers: Timers) -> None:
+    def __init__(self, bound: float, cause: str, on_hang: Callable[[str], None], clock: RunningTime) -> None:
         self._bound = bound
         self._cause = cause
         self._on_hang = on_hang
-        self._timers = timers
+        self._clock = clock
         self._pending: set[Key] = set()
         self._silent_since: float | None = None
         """Time of the lane's last message, or of the first pending work; None while no work is pending."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: RunningTimer | None = None
         """Not rescheduled by each message: when it fires, it is set again for the rest of the timeout."""
 
     def has(self, key: Key) -> bool:
@@ -145,7 +141,7 @@ class _LaneWatch:
         """Adds pending work; starts the timer if it is the first."""
         self._pending.add(key)
         if self._silent_since is None:
-            self._silent_since = self._timers.time()
+            self._silent_since = self._clock.time()
             if self._timer is None:
                 self._wait()
 
@@ -157,7 +153,7 @@ class _LaneWatch:
         """Records a message from the lane, which completes the given work."""
         self._pending.difference_update(keys)
         if self._silent_since is not None:
-            self._silent_since = self._timers.time() if self._pending else None
+            self._silent_since = self._clock.time() if self._pending else None
 
     def close(self) -> None:
         """Stops the timer and clears the pending work."""
@@ -168,19 +164,18 @@ class _LaneWatch:
             self._timer = None
 
     def _wait(self) -> None:
+        self._timer = self._clock.call_at(self._due(), self._check)
+
+    def _due(self) -> float:
+        """Returns the end of the timeout. After a pause, the worker, perhaps stopped too, gets another whole one."""
         assert self._silent_since is not None
-        self._timer = self._timers.call_at(self._silent_since + self._bound, self._check)
+        return max(self._silent_since, self._clock.resumed_at) + self._bound
 
     def _check(self) -> None:
-        assert self._timer is not None
-        due, self._timer = self._timer.when(), None
+        self._timer = None
         if self._silent_since is None:
             return
-        now = self._timers.time()
-        if now - due > _LATE:
-            # This process was stopped or blocked, perhaps with the whole machine, so the worker may be healthy.
-            self._silent_since = now
-        if now < self._silent_since + self._bound:
+        if self._clock.time() < self._due():
             self._wait()
         else:
             self._on_hang(self._cause)

@@ -1,6 +1,5 @@
 """Fetches a model from the hub through a download process: the server process's side."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from llm_inference_api.models.hub.messages import (
     Working,
 )
 from llm_inference_api.processes.child import Exited, Messages, running
+from llm_inference_api.processes.running_time import running_time
 from llm_inference_api.requests.reference import HubOrigin
 
 _RETRY_AFTER = 10.0
@@ -55,7 +55,7 @@ async def fetch(origin: HubOrigin, options: HubOptions, on_progress: Callable[[i
     name = f"{origin.repo}:{origin.file}" if origin.file else origin.repo
     try:
         async with (
-            asyncio.timeout(options.timeout),
+            running_time().timeout(options.timeout),
             running(hub_process.run, DownloadJob(origin, options.environment), "hub-download") as messages,
         ):
             return await _follow(messages, name, options.stall_timeout, on_progress)
@@ -88,7 +88,7 @@ async def _follow(
 
 async def _next(messages: Messages, name: str, stall_timeout: float) -> Message | Exited:
     try:
-        async with asyncio.timeout(stall_timeout):
+        async with running_time().timeout(stall_timeout):
             message: Message | Exited = await messages.get()
             return message
     except TimeoutError:
