@@ -39,6 +39,7 @@ def test_transcoder_has_every_service_of_the_descriptor_set() -> None:
     [
         LOCAL,
         replace(LOCAL, admin_port=9901, access_log=True),
+        replace(LOCAL, admin_socket="/nowhere/admin.sock"),
         replace(LOCAL, pages=PagePolicy(("https://a.example", "https://b.example:8443"))),
         replace(LOCAL, listen="::1", upstreams=[Upstream("::1", 50051)]),
         replace(LOCAL, upstreams=[NAMED]),

@@ -96,7 +96,8 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
     show_default=True,
     help="Path of the descriptor set on Envoy's machine.",
 )
-@click.option("--admin-port", type=int, default=9901, show_default=True, help="Envoy's admin port, on 127.0.0.1.")
+@click.option("--admin-port", type=int, help="Envoy's admin port, on 127.0.0.1; all users of the machine can reach it.")
+@click.option("--admin-socket", help="Path of a Unix socket for Envoy's admin, for Envoy's user only.")
 @click.option("--access-log/--no-access-log", default=True, show_default=True, help="Log each request.")
 @click.option("--print-descriptor-path", is_flag=True, help="Only print the path of the installed descriptor set.")
 @click.option(
@@ -111,7 +112,8 @@ def envoy_config(  # noqa: PLR0913
     affinity: bool,
     upstream_ca: str | None,
     descriptor: str,
-    admin_port: int,
+    admin_port: int | None,
+    admin_socket: str | None,
     access_log: bool,
     print_descriptor_path: bool,
     write_to: Path | None,
@@ -126,6 +128,8 @@ def envoy_config(  # noqa: PLR0913
     if print_descriptor_path:
         click.echo(descriptor_path())
         return
+    if admin_port is not None and admin_socket is not None:
+        raise click.UsageError("--admin-socket: give either this or --admin-port")
     settings = settings_or_exit()
     try:
         where = upstream_of(settings, upstreams, upstream_ca)
@@ -140,6 +144,7 @@ def envoy_config(  # noqa: PLR0913
         pages=page_policy(settings),
         longest_request=settings.max_request_timeout,
         admin_port=admin_port,
+        admin_socket=admin_socket,
         access_log=access_log,
         tracer=tracer_choice(settings),
         **where,

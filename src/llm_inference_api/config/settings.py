@@ -74,6 +74,13 @@ class Settings(SecuritySettings, TelemetrySettings):
     hostname: str = _variable("LLM_INFERENCE_HOSTNAME", "0.0.0.0", "Address to listen on.", min_length=1)
     port: int = _variable("LLM_INFERENCE_PORT", 8091, "Port for REST, and for gRPC through Envoy.", ge=1, le=65535)
     grpc_port: int = _variable("LLM_GRPC_PORT", 50051, "Port for gRPC; 0 selects a free one.", ge=0, le=65535)
+    grpc_hostname: str | None = _variable(
+        "LLM_GRPC_HOSTNAME",
+        None,
+        "Address for the gRPC port to listen on; 127.0.0.1 leaves others the way through Envoy, which bounds what a "
+        "connection may cost. Unset: LLM_INFERENCE_HOSTNAME.",
+        min_length=1,
+    )
     cors_allowed_origins: Items = _variable(
         "CORS_ALLOWED_ORIGINS", ("*",), "Origins that may call the REST API (CORS), comma-separated; `*` allows all."
     )

@@ -79,7 +79,10 @@ class Sidecar:
     longest_request: float = 3600.0
     """Maximum duration of a request in seconds, from which the idle timeout of streams is derived."""
     admin_port: int | None = None
-    """Port of Envoy's admin interface, on the loopback address; None for none."""
+    """Port of Envoy's admin interface, on the loopback address, which every user of the machine can reach; None for
+    none."""
+    admin_socket: str | None = None
+    """Path of a Unix socket of the admin interface that only Envoy's user can reach; None for none."""
     access_log: bool = False
     tracer: TracerChoice | None = None
 
@@ -91,7 +94,7 @@ def descriptor_path() -> Path:
 
 def default_bootstrap() -> str:
     """Returns the bootstrap, as JSON, of a sidecar container for a service with default settings."""
-    return bootstrap(replace(Sidecar(), admin_port=9901, access_log=True))
+    return bootstrap(replace(Sidecar(), access_log=True))
 
 
 def bootstrap(sidecar: Sidecar) -> str:
@@ -119,6 +122,8 @@ def configuration(sidecar: Sidecar) -> Json:
         config["layered_runtime"]["layers"].append({"name": "tracing", "static_layer": RUNTIME})
     if sidecar.admin_port is not None:
         config["admin"] = {"address": _address("127.0.0.1", sidecar.admin_port)}
+    elif sidecar.admin_socket is not None:
+        config["admin"] = {"address": {"pipe": {"path": sidecar.admin_socket, "mode": 0o600}}}
     return config
 
 

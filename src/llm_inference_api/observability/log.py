@@ -12,8 +12,13 @@ from typing import Any, Literal, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from llm_inference_api.processes.throttle import Throttle
+
 _SEVERITY = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 """OpenTelemetry's severity names where Python's differ (logs data model, SeverityText)."""
+_GRPC_LOGGER = "grpc._cython.cygrpc"
+_METADATA_LINES = 1.0
+"""Minimum seconds between two lines about metadata that cannot be decoded."""
 _BREAKS = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """What `json.dumps` leaves as it is although it moves a terminal's cursor or ends a line, or cannot be encoded."""
 FIELDS = "fields"
@@ -99,6 +104,28 @@ _STYLES = {
 }
 
 
+class MetadataFilter(logging.Filter):
+    """Shortens what gRPC logs for a metadata value that is not UTF-8, which any caller can send.
+
+    That would be several tracebacks per request, each with the value, which may be a mistyped key.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._throttle = Throttle(_METADATA_LINES)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Returns whether the record is logged; changes it if it is about such a value."""
+        if not (record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError)):
+            return True
+        record.msg, record.args, record.exc_info = "a caller sent metadata that are not UTF-8", (), None
+        record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+        return self._throttle.passes()
+
+
+_METADATA_FILTER = MetadataFilter()
+
+
 def set_up_log(
     form: Literal["json", "pretty"] | None, level: str, service_name: str, version: str, stream: TextIO = sys.stderr
 ) -> None:
@@ -118,3 +145,4 @@ def set_up_log(
         handler = logging.StreamHandler(stream)
         handler.setFormatter(JsonFormatter(service_name, version))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger(_GRPC_LOGGER).addFilter(_METADATA_FILTER)
