@@ -85,7 +85,7 @@ class EnvoyProcess:
         """Starts Envoy and waits until it listens; with TLS if there are certificates.
 
         Raises:
-            EnvoyError: The port is in use, or Envoy exited or did not listen in time.
+            EnvoyError: The port is in use, a file cannot be written, or Envoy exited or did not listen in time.
         """
         settings = self._settings
         check_port(settings.hostname, settings.port)
@@ -100,8 +100,11 @@ class EnvoyProcess:
             tracer=tracer_choice(settings),
         )
         path = self._directory.path / "bootstrap.json"
-        path.touch(mode=0o600)  # Headers for the collector may hold a secret.
-        path.write_text(bootstrap(sidecar))
+        try:
+            path.touch(mode=0o600)  # Headers for the collector may hold a secret.
+            path.write_text(bootstrap(sidecar))
+        except OSError as error:
+            raise EnvoyError(f"TMPDIR: {path} cannot be written ({error.strerror})") from error
         arguments = ("-c", str(path), "--disable-hot-restart", "--log-format", "%l\t%v", *_LOG_LEVELS)
         await self._wait_until_listening(await self._launch(*arguments))
         self._supervisor = asyncio.create_task(self._supervise(*arguments))
