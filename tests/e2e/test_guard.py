@@ -79,6 +79,14 @@ def test_header_that_is_not_ascii_is_refused_without_a_word_in_the_log(service: 
     assert service.log().count('"ERROR"') == before
 
 
+def test_body_that_is_too_large_is_no_error_in_the_log(service: RunningService) -> None:
+    """It is refused by its announced length, without a key, and whoever sends it knows."""
+    before = service.log().count('"ERROR"')
+    sent = request("POST /api/chat", [(b"content-length", b"9000000")])
+    assert send(service.rest_port, sent).status == 413
+    assert service.log().count('"ERROR"') == before
+
+
 def test_metadata_that_are_not_utf8_are_one_line(service: RunningService) -> None:
     """On the gRPC port a call with such a value is served, and neither the value nor a traceback is logged."""
     before = len(service.log())
@@ -204,10 +212,21 @@ def test_whatever_is_asked_of_v1_has_openais_error(service: RunningService, line
     assert error["type"] == "invalid_request_error"
 
 
-@pytest.mark.parametrize("header", [(b"x-long", b"x" * 9000), (b"x_underscored", b"1")])
+@pytest.mark.parametrize("method", ["ModelService/ListModels", "ModelService/None", "NoService/None"])
+def test_grpc_call_over_http1_gets_its_status(service: RunningService, method: str) -> None:
+    """Some clients' HTTP stack leaves `te` out; the service itself says what it does not have."""
+    sent = request(f"POST /llm_inference.v1.{method}", [(b"content-type", b"application/grpc")], body=bytes(5))
+    answer = send(service.rest_port, sent)
+    assert answer.headers.get("grpc-status", "0") == ("0" if "List" in method else "12")
+
+
+UNREAD = [(b"x-long", b"x" * 9000), (b"x_underscored", b"1"), (b"transfer-encoding", b"foo")]
+
+
+@pytest.mark.parametrize("header", UNREAD)
 def test_refusal_before_the_path_is_read_fits_both_apis(service: RunningService, header: tuple[bytes, bytes]) -> None:
     """Envoy does not know then which of them was asked."""
     for path in ("/api/llms", "/v1/models"):
         body = json.loads(send(service.rest_port, request(f"GET {path}", [header])).body)
-        assert body["code"] == 3
+        assert body["code"] == (12 if b"transfer-encoding" in header else 3)
         assert body["message"] == body["error"]["message"] != ""

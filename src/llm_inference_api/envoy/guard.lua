@@ -124,6 +124,9 @@ function envoy_on_request(handle)
       end
     end
   end
+  if grpc then
+    headers:replace("te", "trailers") -- gRPC's server resets calls without it; HTTP/1.1 does not carry it on.
+  end
   for _, name in ipairs(foreign) do
     headers:remove(name)
   end

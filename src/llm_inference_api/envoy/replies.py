@@ -16,7 +16,7 @@ from llm_inference_api.rpc.statuses import describe
 
 Json = dict[str, Any]
 
-_CODES = {403: 7, 404: 5, 405: 12, 413: 3, 429: 8, 504: 4}
+_CODES = {403: 7, 404: 5, 405: 12, 413: 3, 429: 8, 501: 12, 504: 4}
 """google.rpc.Code by HTTP status, for statuses that do not use their class's code."""
 _INVALID_ARGUMENT, _UNAVAILABLE = 3, 14
 _ENVOYS_TEXT = "%LOCAL_REPLY_BODY%"
@@ -55,19 +55,21 @@ def local_replies() -> Json:
 
 
 def _unread() -> list[Json]:
-    """Returns the mapper for requests whose path Envoy could not read; the body has the fields of both shapes."""
+    """Returns the mappers for requests whose path Envoy could not read; the body has the fields of both shapes."""
     no_path = {"header_filter": {"header": {"name": ":path", "present_match": True, "invert_match": True}}}
-    body = {**_status_body(_INVALID_ARGUMENT), **_openai_body("invalid_request_error")}
-    return [_reply([no_path, _between(400, 499)], body)]
+    kinds = ((400, 499, _INVALID_ARGUMENT), (501, 501, _CODES[501]), (500, 599, _UNAVAILABLE))
+    return [
+        _reply([no_path, _between(low, high)], {**_status_body(code), **_openai_body(_kind(low))})
+        for low, high, code in kinds
+    ]
 
 
 def _with_text(details: str, status: int, text: str) -> list[Json]:
     expression = typed("extensions.access_loggers.filters.cel.v3.ExpressionFilter")
     expression["expression"] = f"response.code_details == '{details}'"
     matches = {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
-    kind = next(kind for low, high, kind in _KINDS if low <= status <= high)
     code = _CODES.get(status, _INVALID_ARGUMENT if status < 500 else _UNAVAILABLE)
-    mappers = (_openai_mapper([matches], kind), _mapper([matches], code))
+    mappers = (_openai_mapper([matches], _kind(status)), _mapper([matches], code))
     return [mapper | {"body": {"inline_string": text}} for mapper in mappers]
 
 
@@ -90,6 +92,10 @@ def _retriable(error: UnavailableError, flags: tuple[str, ...]) -> list[Json]:
         | {"headers_to_add": [retry_after], **said},
         _reply(filters, _status_body(_UNAVAILABLE, details)) | {"headers_to_add": [retry_after], **said},
     ]
+
+
+def _kind(status: int) -> str:
+    return next(kind for low, high, kind in _KINDS if low <= status <= high)
 
 
 def _mapper(filters: list[Json], code: int) -> Json:
