@@ -24,8 +24,9 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("max_loaded_models", "memory_budget", "idle_unload"),
     ),
     "Addresses": (
-        *("hostname", "port", "grpc_port", "health_port", "metrics_port", "grpc_socket", "reflection"),
+        *("hostname", "port", "grpc_hostname", "grpc_port", "health_port", "metrics_port", "grpc_socket", "reflection"),
         "cors_allowed_origins",
+        "allowed_hosts",
     ),
     "Requests": (
         *("default_temperature", "default_top_p", "default_max_tokens", "max_tokens_limit"),

@@ -1,5 +1,6 @@
 """The command line, as a person uses it, against a running service."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -100,6 +101,18 @@ def test_envoy_config_prints_a_bootstrap() -> None:
     assert done.returncode == 0
     assert '"port_value": 9000' in done.stdout
     assert '"port_value": 50055' in done.stdout
+
+
+def test_envoy_has_an_admin_interface_where_one_is_asked_for() -> None:
+    """None by default; a port for everybody on the machine, or a socket for Envoy's user."""
+    assert "admin" not in json.loads(run("envoy-config").stdout)
+    port = json.loads(run("envoy-config", "--admin-port", "9901").stdout)["admin"]["address"]
+    assert port["socket_address"] == {"address": "127.0.0.1", "port_value": 9901}
+    socket = json.loads(run("envoy-config", "--admin-socket", "/run/admin.sock").stdout)["admin"]["address"]
+    assert socket == {"pipe": {"path": "/run/admin.sock", "mode": 0o600}}
+    both = run("envoy-config", "--admin-port", "9901", "--admin-socket", "/run/admin.sock")
+    assert both.returncode == 2
+    assert "--admin-port" in both.stderr
 
 
 def test_envoy_config_for_replicas() -> None:

@@ -59,6 +59,13 @@ def test_key_is_never_shown(environment: pytest.MonkeyPatch) -> None:
     assert not any(secret in found[0] for secret in ("very-secret", "not a key"))
 
 
+@pytest.mark.parametrize("host", ["https://a.example", "a.example:8091", "*.example", "a b", "a..b"])
+def test_host_that_no_request_has_is_refused(environment: pytest.MonkeyPatch, host: str) -> None:
+    """Names are compared without scheme and port; one of another form would allow nobody, unseen."""
+    (found,) = problems(environment, LLM_ALLOWED_HOSTS=f"llm.example,LLM,*,{host}")
+    assert found.startswith(f"LLM_ALLOWED_HOSTS: '{host}' is not a host name")
+
+
 @pytest.mark.parametrize("origin", ["example.com", "https://a.example/", "https://a.example/path", "https://*.example"])
 def test_origin_that_no_page_has_is_refused(environment: pytest.MonkeyPatch, origin: str) -> None:
     """A browser compares origins as texts; one with a path would allow nobody, unseen."""

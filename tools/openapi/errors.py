@@ -7,7 +7,7 @@ Json = dict[str, Any]
 _WORDS = {
     "400": "Invalid request; `message` names the field and the allowed values.",
     "401": "The API key is missing or unknown.",
-    "403": "The key, or the hub, does not permit this.",
+    "403": "The key, the hub, or the list of origins does not permit this.",
     "404": "Unknown model or path.",
     "405": "The method is not allowed; see `Allow`.",
     "408": "The request's body did not arrive in time.",
@@ -29,7 +29,7 @@ _EXAMPLES = {
     "429": (8, "the queue of model demo is full: 40 requests wait"),
     "499": (1, "the call was cancelled"),
     "500": (13, "internal error; incident 0123456789abcdef0123456789abcdef"),
-    "503": (14, "no healthy upstream"),
+    "503": (14, "the service is not ready: it starts, stops or was replaced; retry later"),
     "504": (4, "the request took longer than 300 s, the service's limit; ask for fewer tokens"),
 }
 _OPENAI_TYPES = {"429": "rate_limit_error", "500": "server_error", "503": "server_error", "504": "server_error"}

@@ -99,7 +99,8 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
     show_default=True,
     help="Path of the descriptor set on Envoy's machine.",
 )
-@click.option("--admin-port", type=int, default=9901, show_default=True, help="Envoy's admin port, on 127.0.0.1.")
+@click.option("--admin-port", type=int, help="Envoy's admin port, on 127.0.0.1; all users of the machine can reach it.")
+@click.option("--admin-socket", help="Path of a Unix socket for Envoy's admin, for Envoy's user only.")
 @click.option("--access-log/--no-access-log", default=True, show_default=True, help="Log each request.")
 @click.option("--print-descriptor-path", is_flag=True, help="Only print the path of the installed descriptor set.")
 @click.option(
@@ -114,7 +115,8 @@ def envoy_config(  # noqa: PLR0913
     affinity: bool,
     upstream_ca: str | None,
     descriptor: str,
-    admin_port: int,
+    admin_port: int | None,
+    admin_socket: str | None,
     access_log: bool,
     print_descriptor_path: bool,
     write_to: Path | None,
@@ -122,12 +124,15 @@ def envoy_config(  # noqa: PLR0913
     """Print the bootstrap of an external Envoy: a sidecar container, or a front proxy of several replicas."""
     from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
     from llm_inference_api.envoy.files import tls_of, upstream_of, write_files
+    from llm_inference_api.envoy.guard import page_policy
     from llm_inference_api.envoy.replicas import are_replicas, front_bootstrap
     from llm_inference_api.envoy.tracing import tracer_choice
 
     if print_descriptor_path:
         click.echo(descriptor_path())
         return
+    if admin_port is not None and admin_socket is not None:
+        raise click.UsageError("--admin-socket: give either this or --admin-port")
     settings = settings_or_exit()
     try:
         where = upstream_of(settings, upstreams, upstream_ca)
@@ -139,10 +144,11 @@ def envoy_config(  # noqa: PLR0913
         port=settings.port,
         tls=tls_of(settings, directory),
         descriptor=f"{directory}/descriptor.pb" if write_to else descriptor,
-        allowed_origins=settings.cors_allowed_origins,
+        pages=page_policy(settings),
         longest_request=settings.max_request_timeout,
         write_timeout=settings.write_timeout,
         admin_port=admin_port,
+        admin_socket=admin_socket,
         access_log=access_log,
         tracer=tracer_choice(settings),
         **where,

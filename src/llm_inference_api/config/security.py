@@ -17,6 +17,7 @@ API_KEYS = "LLM_API_KEYS"
 SECRETS = ("api_keys",)
 """Fields whose values are never shown."""
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@*\s]+", re.IGNORECASE)
+_HOST = re.compile(r"\*|[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE)
 _LONGEST_SOCKET_PATH = 107
 """Bytes, without the terminating zero (unix(7), sun_path)."""
 
@@ -127,3 +128,10 @@ def origin_problems(origins: tuple[str, ...]) -> Iterator[str]:
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
             yield f"CORS_ALLOWED_ORIGINS: {origin!r} is not an origin; write https://host, optionally with :port, or *"
+
+
+def host_problems(hosts: tuple[str, ...]) -> Iterator[str]:
+    """Yields one message per item that is not a host name."""
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            yield f"LLM_ALLOWED_HOSTS: {host!r} is not a host name; write it without scheme and port, or *"

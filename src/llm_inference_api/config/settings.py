@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from llm_inference_api.config.addresses import is_loopback
 from llm_inference_api.config.fields import Items, Seconds
 from llm_inference_api.config.fields import variable as _variable
-from llm_inference_api.config.security import API_KEYS, SECRETS, SecuritySettings, origin_problems
+from llm_inference_api.config.security import API_KEYS, SECRETS, SecuritySettings, host_problems, origin_problems
 from llm_inference_api.config.sources import FILE_VARIABLE, Found, find
 from llm_inference_api.config.telemetry import ENDPOINT, HEADERS, TelemetrySettings
 from llm_inference_api.requests.bundled import installed
@@ -75,8 +75,22 @@ class Settings(SecuritySettings, TelemetrySettings):
     hostname: str = _variable("LLM_INFERENCE_HOSTNAME", "0.0.0.0", "Address to listen on.", min_length=1)
     port: int = _variable("LLM_INFERENCE_PORT", 8091, "Port for REST, and for gRPC through Envoy.", ge=1, le=65535)
     grpc_port: int = _variable("LLM_GRPC_PORT", 50051, "Port for gRPC; 0 selects a free one.", ge=0, le=65535)
+    grpc_hostname: str | None = _variable(
+        "LLM_GRPC_HOSTNAME",
+        None,
+        "Address for the gRPC port to listen on; 127.0.0.1 leaves others the way through Envoy, which bounds what a "
+        "connection may cost. Unset: LLM_INFERENCE_HOSTNAME.",
+        min_length=1,
+    )
     cors_allowed_origins: Items = _variable(
         "CORS_ALLOWED_ORIGINS", ("*",), "Origins that may call the REST API (CORS), comma-separated; `*` allows all."
+    )
+    allowed_hosts: Items = _variable(
+        "LLM_ALLOWED_HOSTS",
+        (),
+        "Host names by which callers may call the REST API, comma-separated, besides `localhost`, addresses, the "
+        "machine's name and the hosts of CORS_ALLOWED_ORIGINS; `*` allows all. Checked where CORS_ALLOWED_ORIGINS is a "
+        "list and there are neither keys nor TLS.",
     )
 
     default_temperature: float = _variable(
@@ -227,7 +241,7 @@ class Settings(SecuritySettings, TelemetrySettings):
     def _expand(cls, value: Path) -> Path:
         return value.expanduser()
 
-    @field_validator("preload_models", "cors_allowed_origins", mode="before")
+    @field_validator("preload_models", "cors_allowed_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
@@ -245,6 +259,7 @@ class Settings(SecuritySettings, TelemetrySettings):
         yield from self._quantisation_problems()
         yield from self.security_problems()
         yield from origin_problems(self.cors_allowed_origins)
+        yield from host_problems(self.allowed_hosts)
         if self.default_max_tokens > self.max_tokens_limit:
             yield f"LLM_DEFAULT_MAX_TOKENS: {self.default_max_tokens} exceeds LLM_MAX_TOKENS_LIMIT"
         if self.port == self.grpc_port:

@@ -6,13 +6,14 @@ It is rendered because Envoy does not substitute variables in its configuration.
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from llm_inference_api import headers
 from llm_inference_api.envoy.extensions import typed
+from llm_inference_api.envoy.guard import PagePolicy, guard_filter
 from llm_inference_api.envoy.limits import (
     HANDSHAKE,
     IDLE_CONNECTION,
@@ -24,7 +25,7 @@ from llm_inference_api.envoy.limits import (
 )
 from llm_inference_api.envoy.openai import OPENAI_CLIENT_HEADERS, openai_errors_filter
 from llm_inference_api.envoy.replies import local_replies
-from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes
+from llm_inference_api.envoy.routes import OPS_CLUSTER, READY_CLUSTER, SERVICE_CLUSTER, routes
 from llm_inference_api.envoy.tls import EdgeTls, UpstreamTls, downstream_transport, upstream_transport
 from llm_inference_api.envoy.tracing import RUNTIME, TracerChoice, collector_cluster, tracing
 from llm_inference_api.envoy.upstream import Upstream
@@ -74,13 +75,16 @@ class Sidecar:
     tls: EdgeTls | None = None
     descriptor: str = "/etc/envoy/descriptor.pb"
     """Path of the descriptor set on Envoy's machine."""
-    allowed_origins: Sequence[str] = ("*",)
     write_timeout: float = 60.0
     """Seconds that a reader has for what is left of an answer once the service has ended it."""
+    pages: PagePolicy = field(default_factory=PagePolicy)
     longest_request: float = 3600.0
     """Maximum duration of a request in seconds, from which the idle timeout of streams is derived."""
     admin_port: int | None = None
-    """Port of Envoy's admin interface, on the loopback address; None for none."""
+    """Port of Envoy's admin interface, on the loopback address, which every user of the machine can reach; None for
+    none."""
+    admin_socket: str | None = None
+    """Path of a Unix socket of the admin interface that only Envoy's user can reach; None for none."""
     access_log: bool = False
     tracer: TracerChoice | None = None
 
@@ -92,7 +96,7 @@ def descriptor_path() -> Path:
 
 def default_bootstrap() -> str:
     """Returns the bootstrap, as JSON, of a sidecar container for a service with default settings."""
-    return bootstrap(replace(Sidecar(), admin_port=9901, access_log=True))
+    return bootstrap(replace(Sidecar(), access_log=True))
 
 
 def bootstrap(sidecar: Sidecar) -> str:
@@ -109,8 +113,9 @@ def configuration(sidecar: Sidecar) -> Json:
         "static_resources": {
             "listeners": [_listener(sidecar)],
             "clusters": [
-                _cluster(sidecar, SERVICE_CLUSTER, health_name=""),
+                _cluster(sidecar, SERVICE_CLUSTER, health_name="live"),
                 _cluster(sidecar, OPS_CLUSTER, health_name="live"),
+                _cluster(sidecar, READY_CLUSTER, health_name=""),
             ],
         },
     }
@@ -119,6 +124,8 @@ def configuration(sidecar: Sidecar) -> Json:
         config["layered_runtime"]["layers"].append({"name": "tracing", "static_layer": RUNTIME})
     if sidecar.admin_port is not None:
         config["admin"] = {"address": _address("127.0.0.1", sidecar.admin_port)}
+    elif sidecar.admin_socket is not None:
+        config["admin"] = {"address": {"pipe": {"path": sidecar.admin_socket, "mode": 0o600}}}
     return config
 
 
@@ -172,7 +179,7 @@ def _connection_manager(sidecar: Sidecar) -> Json:
                 {
                     "name": "all",
                     "domains": ["*"],
-                    "typed_per_filter_config": {"envoy.filters.http.cors": _cors_policy(sidecar.allowed_origins)},
+                    "typed_per_filter_config": {"envoy.filters.http.cors": _cors_policy(sidecar.pages.origins)},
                     "routes": routes(),
                 }
             ],
@@ -228,7 +235,8 @@ def _filters(sidecar: Sidecar) -> list[Json]:
     return [
         {"name": "envoy.filters.http.cors", "typed_config": typed(f"{http}.cors.v3.Cors")},
         _health_filter("/health/live", OPS_CLUSTER),
-        _health_filter("/health/ready", SERVICE_CLUSTER),
+        _health_filter("/health/ready", READY_CLUSTER),
+        guard_filter(sidecar.pages),
         {"name": "envoy.filters.http.lua", "typed_config": typed(f"{http}.lua.v3.Lua")},
         {"name": "strip", "typed_config": typed(f"{http}.header_mutation.v3.HeaderMutation")},
         {"name": "envoy.filters.http.compressor", "typed_config": _compressor()},
@@ -307,10 +315,15 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
         "healthy_threshold": 1,
         "grpc_health_check": {"service_name": health_name},
     }
-    keepalive = {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
+    options = {
+        "connection_keepalive": {"interval": "30s", "timeout": "5s"},
+        # gRPC keeps the error of parsing a header with the name's entry in the HPACK table: one caller's bad value
+        # would fail all later ones of that name on the connection, which callers share.
+        "hpack_table_size": 0,
+    }
     http2 = typed(
         "extensions.upstreams.http.v3.HttpProtocolOptions",
-        explicit_http_config={"http2_protocol_options": keepalive},
+        explicit_http_config={"http2_protocol_options": options},
     )
     has_name = sidecar.upstream_socket is None and any(upstream.is_name for upstream in sidecar.upstreams)
     cluster: Json = {

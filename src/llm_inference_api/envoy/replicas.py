@@ -10,7 +10,7 @@ from typing import Any
 from llm_inference_api import headers
 from llm_inference_api.envoy.bootstrap import Sidecar, configuration
 from llm_inference_api.envoy.extensions import typed
-from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER
+from llm_inference_api.envoy.routes import OPS_CLUSTER, READY_CLUSTER, SERVICE_CLUSTER
 
 Json = dict[str, Any]
 
@@ -51,6 +51,11 @@ def front_bootstrap(front: Sidecar, *, affinity: bool) -> str:
     }
     host["routes"] = [_of_many(route) for route in host["routes"]]
     clusters = {cluster["name"]: cluster for cluster in config["static_resources"]["clusters"]}
+    del clusters[READY_CLUSTER]  # Replicas get requests only while they are ready.
+    for each in manager["http_filters"]:
+        healthy = each["typed_config"].get("cluster_min_healthy_percentages", {})
+        if READY_CLUSTER in healthy:
+            healthy[SERVICE_CLUSTER] = healthy.pop(READY_CLUSTER)
     clusters |= {name: _tuned(clusters[name]) for name in (SERVICE_CLUSTER, OPS_CLUSTER)}
     if affinity:
         host["routes"] = [twin for route in host["routes"] for twin in _with_affinity(route)]

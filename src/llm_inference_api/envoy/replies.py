@@ -1,42 +1,130 @@
-"""Formats Envoy's own error responses like the service's: google.rpc.Status as JSON, OpenAI's errors below `/v1`."""
+"""Formats Envoy's own error responses like the service's.
 
+They are google.rpc.Status as JSON, OpenAI's errors below `/v1`, and over gRPC the same status with its details.
+"""
+
+import base64
+import math
 from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+
+from llm_inference_api import headers
+from llm_inference_api.envoy.extensions import typed
+from llm_inference_api.errors import UnavailableError
+from llm_inference_api.rpc.statuses import describe
 
 Json = dict[str, Any]
 
-_CODES = {404: 5, 405: 12, 413: 3, 429: 8, 504: 4}
+_CODES = {403: 7, 404: 5, 405: 12, 413: 3, 429: 8, 501: 12, 504: 4}
 """google.rpc.Code by HTTP status, for statuses that do not use their class's code."""
 _INVALID_ARGUMENT, _UNAVAILABLE = 3, 14
+_ENVOYS_TEXT = "%LOCAL_REPLY_BODY%"
+_KINDS = ((429, 429, "rate_limit_error"), (400, 499, "invalid_request_error"), (500, 599, "server_error"))
+"""`type` of OpenAI's error object by the range of the HTTP status; the first match applies."""
+
+_TEXTS = {
+    "missing_host_header": (400, "host: a request needs this header"),
+    "path_normalization_failed": (400, "the path must not contain #, nor %00 or an invalid escape"),
+    "upgrade_failed": (403, "upgrades of the connection, such as to WebSocket, are not supported"),
+    "absolute_path_rejected": (404, "the path must begin with /"),
+    "route_not_found": (404, "unknown path"),
+    "health_check_failed_cluster_unhealthy": (503, "the service is not ready"),
+}
+"""HTTP status and text of replies to which Envoy gives no text, by its %RESPONSE_CODE_DETAILS%."""
+_NOT_READY = UnavailableError("NOT_READY", "the service is not ready: it starts, stops or was replaced; retry later")
+_LOST = UnavailableError("CONNECTION_LOST", "the connection to the service was lost with the request; retry later")
+_BUSY = UnavailableError("PROXY_OVERLOADED", "the proxy has as many requests as it can bear; retry later")
+_RETRIABLE = ((_NOT_READY, ("UH", "UF", "NC", "NFCF")), (_BUSY, ("UO", "OM")), (_LOST, ()))
+"""What a 503 says, by Envoy's response flags (%RESPONSE_FLAGS%); the last one with any other flag."""
 
 
 def local_replies() -> Json:
     """Returns the `local_reply_config`; the first matching mapper applies."""
     return {
         "mappers": [
-            _openai_mapper([_status("EQ", 429)], "rate_limit_error"),
-            _openai_mapper([_status("GE", 400), _status("LE", 499)], "invalid_request_error"),
-            _openai_mapper([_status("GE", 500)], "server_error"),
+            *_unread(),
+            *(mapper for details, (status, text) in _TEXTS.items() for mapper in _with_text(details, status, text)),
+            *(mapper for error, flags in _RETRIABLE for mapper in _retriable(error, flags)),
+            *(_openai_mapper([_between(*statuses)], kind) for *statuses, kind in _KINDS),
             *(_mapper([_status("EQ", status)], code) for status, code in _CODES.items()),
-            _mapper([_status("GE", 400), _status("LE", 499)], _INVALID_ARGUMENT),
+            _mapper([_between(400, 499)], _INVALID_ARGUMENT),
             _mapper([_status("GE", 500)], _UNAVAILABLE),
         ]
     }
 
 
+def _unread() -> list[Json]:
+    """Returns the mappers for requests whose path Envoy could not read; the body has the fields of both shapes."""
+    no_path = {"header_filter": {"header": {"name": ":path", "present_match": True, "invert_match": True}}}
+    kinds = ((400, 499, _INVALID_ARGUMENT), (501, 501, _CODES[501]), (500, 599, _UNAVAILABLE))
+    return [
+        _reply([no_path, _between(low, high)], {**_status_body(code), **_openai_body(_kind(low))})
+        for low, high, code in kinds
+    ]
+
+
+def _with_text(details: str, status: int, text: str) -> list[Json]:
+    expression = typed("extensions.access_loggers.filters.cel.v3.ExpressionFilter")
+    expression["expression"] = f"response.code_details == '{details}'"
+    matches = {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
+    code = _CODES.get(status, _INVALID_ARGUMENT if status < 500 else _UNAVAILABLE)
+    mappers = (_openai_mapper([matches], _kind(status)), _mapper([matches], code))
+    return [mapper | {"body": {"inline_string": text}} for mapper in mappers]
+
+
+def _retriable(error: UnavailableError, flags: tuple[str, ...]) -> list[Json]:
+    """Returns the mappers of a 503 that says when to retry: `Retry-After`, and `RetryInfo` in the details."""
+    failure = describe(error)
+    filters = [_status("EQ", 503), *([{"response_flag_filter": {"flags": list(flags)}}] if flags else [])]
+    retry_after = _header(headers.RETRY_AFTER, str(math.ceil(error.retry_after)))
+    details = MessageToDict(failure.status, preserving_proto_field_name=True)["details"]
+    serialized = base64.b64encode(failure.status.SerializeToString()).decode().rstrip("=")
+    # The status that the details repeat has this text, and clients compare both.
+    said = {"body": {"inline_string": failure.status.message}}
+    return [
+        {
+            "filter": {"and_filter": {"filters": [*filters, _IS_GRPC]}},
+            "headers_to_add": [retry_after, _header(headers.GRPC_STATUS_DETAILS, serialized)],
+            **said,
+        },
+        _reply([*filters, _IS_OPENAI], _openai_body("server_error", failure.reason.lower()))
+        | {"headers_to_add": [retry_after], **said},
+        _reply(filters, _status_body(_UNAVAILABLE, details)) | {"headers_to_add": [retry_after], **said},
+    ]
+
+
+def _kind(status: int) -> str:
+    return next(kind for low, high, kind in _KINDS if low <= status <= high)
+
+
 def _mapper(filters: list[Json], code: int) -> Json:
-    return _reply(filters, {"code": code, "message": "%LOCAL_REPLY_BODY%", "details": []})
+    return _reply([*filters, _IS_REST], _status_body(code))
 
 
 def _openai_mapper(filters: list[Json], kind: str) -> Json:
-    body = {"error": {"message": "%LOCAL_REPLY_BODY%", "type": kind, "param": None, "code": None}}
-    return _reply([*filters, _is_openai()], body)
+    return _reply([*filters, _IS_REST, _IS_OPENAI], _openai_body(kind))
+
+
+def _status_body(code: int, details: list[Json] | None = None) -> Json:
+    return {"code": code, "message": _ENVOYS_TEXT, "details": details or []}
+
+
+def _openai_body(kind: str, code: str | None = None) -> Json:
+    return {"error": {"message": _ENVOYS_TEXT, "type": kind, "param": None, "code": code}}
 
 
 def _reply(filters: list[Json], body: Json) -> Json:
-    return {
-        "filter": {"and_filter": {"filters": [*filters, _is_rest()]}},
-        "body_format_override": {"content_type": "application/json", "json_format": body},
-    }
+    chosen = filters[0] if len(filters) == 1 else {"and_filter": {"filters": filters}}
+    return {"filter": chosen, "body_format_override": {"content_type": "application/json", "json_format": body}}
+
+
+def _header(key: str, value: str) -> Json:
+    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def _between(low: int, high: int) -> Json:
+    return {"and_filter": {"filters": [_status("GE", low), _status("LE", high)]}}
 
 
 def _status(op: str, value: int) -> Json:
@@ -44,18 +132,23 @@ def _status(op: str, value: int) -> Json:
     return {"status_code_filter": {"comparison": comparison}}
 
 
-def _is_rest() -> Json:
-    """Matches requests other than native gRPC. Transcoded ones have gRPC's content type, but an original path too."""
-    not_grpc = {
-        "name": "content-type",
-        "string_match": {"prefix": "application/grpc"},
-        "invert_match": True,
-        "treat_missing_header_as_empty": True,
-    }
-    transcoded = {"name": "x-envoy-original-path", "present_match": True}
-    return {"or_filter": {"filters": [{"header_filter": {"header": header}} for header in (not_grpc, transcoded)]}}
+def _any_of(*filters: Json) -> Json:
+    return {"or_filter": {"filters": [{"header_filter": {"header": header}} for header in filters]}}
 
 
-def _is_openai() -> Json:
-    paths = ({"name": name, "string_match": {"prefix": "/v1/"}} for name in (":path", "x-envoy-original-path"))
-    return {"or_filter": {"filters": [{"header_filter": {"header": path}} for path in paths]}}
+_GRPC_TYPE = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
+_NOT_TRANSCODED = {"name": "x-envoy-original-path", "present_match": True, "invert_match": True}
+"""Transcoded requests have gRPC's content type too."""
+_IS_GRPC: Json = {
+    "and_filter": {"filters": [{"header_filter": {"header": header}} for header in (_GRPC_TYPE, _NOT_TRANSCODED)]}
+}
+_IS_REST = _any_of(
+    {**_GRPC_TYPE, "invert_match": True, "treat_missing_header_as_empty": True},
+    {"name": "x-envoy-original-path", "present_match": True},
+)
+_IS_OPENAI = _any_of(
+    *(
+        {"name": name, "string_match": {"safe_regex": {"regex": "/v1([/?].*)?"}}}
+        for name in (":path", "x-envoy-original-path")
+    )
+)

@@ -9,9 +9,11 @@ from llm_inference_api.envoy.openai import OPENAI_ERRORS
 Json = dict[str, Any]
 
 SERVICE_CLUSTER = "service"
-"""The service, healthy while it is ready."""
+"""The service, healthy while it is live: one that drains says itself when to retry, and where."""
 OPS_CLUSTER = "operations"
-"""The same service, healthy while it is live: for health, reflection, metrics and pages."""
+"""The same service: for health, reflection, metrics and pages."""
+READY_CLUSTER = "readiness"
+"""The same service, healthy while it is ready; no request is routed to it."""
 
 _GENERATE = "/api/(generate|chat)(/stream)?"
 _OPENAI_POST = "/v1/((chat/)?completions|embeddings)"
@@ -107,8 +109,13 @@ _OFF = typed("config.route.v3.FilterConfig", disabled=True)
 
 
 def _refuse_method(instead: str) -> Json:
+    allowed = f"{instead}, HEAD, OPTIONS" if instead == "GET" else f"{instead}, OPTIONS"  # The guard asks HEAD by GET.
     code = f"""function envoy_on_request(request)
-  request:respond({{[":status"] = "405", ["allow"] = "{instead}, OPTIONS"}}, "method not allowed; use {instead}")
+  if request:headers():get(":method") == "OPTIONS" then
+    request:respond({{[":status"] = "204", ["allow"] = "{allowed}"}}, "")
+  else
+    request:respond({{[":status"] = "405", ["allow"] = "{allowed}"}}, "method not allowed; use {instead}")
+  end
 end"""
     return typed("extensions.filters.http.lua.v3.LuaPerRoute", source_code={"inline_string": code})
 
@@ -128,10 +135,10 @@ _OPENAI = {**_stripped(*headers.OPENAI_ERROR.values()), OPENAI_ERRORS: typed("co
 
 
 def _only(method: str, paths: str) -> Json:
-    """Returns the route that answers 405 for all methods other than this one and OPTIONS on the paths."""
+    """Returns the route that answers OPTIONS, and 405 for all methods other than this one, on the paths."""
     return {
         "name": f"only-{method.lower()}",
-        "match": {"safe_regex": {"regex": paths}, "headers": [_method(f"{method}|OPTIONS", invert=True)]},
+        "match": {"safe_regex": {"regex": paths}, "headers": [_method(method, invert=True)]},
         "route": _to(OPS_CLUSTER),
         "typed_per_filter_config": {"envoy.filters.http.lua": _refuse_method(method)},
     }

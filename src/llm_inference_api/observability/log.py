@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -11,8 +12,15 @@ from typing import Any, Literal, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from llm_inference_api.processes.throttle import Throttle
+
 _SEVERITY = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 """OpenTelemetry's severity names where Python's differ (logs data model, SeverityText)."""
+_GRPC_LOGGER = "grpc._cython.cygrpc"
+_METADATA_LINES = 1.0
+"""Minimum seconds between two lines about metadata that cannot be decoded."""
+_BREAKS = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What `json.dumps` leaves as it is although it moves a terminal's cursor or ends a line, or cannot be encoded."""
 FIELDS = "fields"
 """Attribute of a log record with its structured fields."""
 line_identity: ContextVar[Mapping[str, object]] = ContextVar("line_identity")
@@ -48,11 +56,28 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _BREAKS.sub(_json_escape, json.dumps(line, ensure_ascii=False, default=str))
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
+def printable(text: str) -> str:
+    """Returns the text on one line, with everything that a terminal would obey or hide escaped as Python writes it.
+
+    Values come from callers and from model files: a line break or an escape sequence in one could forge a line.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 class PrettyHandler(logging.Handler):
-    """Writes human-readable lines: time, level, message, then the structured fields."""
+    """Writes human-readable lines: time, level, message, then the structured fields.
+
+    A record is one line. The lines of a traceback are indented, so that none of them looks like another record.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -62,12 +87,13 @@ class PrettyHandler(logging.Handler):
         """Writes the line, and the traceback if the record has one."""
         line = Text(f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S} ", style="dim")
         line.append(f"{record.levelname:<7} ", style=_STYLES.get(record.levelname, ""))
-        line.append(record.getMessage(), style="not dim")
+        line.append(printable(record.getMessage()), style="not dim")
         for name, value in _values(record).items():
-            line.append(f"  {name}=").append(str(value), style="not dim")
+            line.append(f"  {printable(name)}=").append(printable(str(value)), style="not dim")
         self._console.print(line)
         if record.exc_info:
-            self._console.print(Text(logging.Formatter().formatException(record.exc_info)))
+            traceback = logging.Formatter().formatException(record.exc_info)
+            self._console.print(Text("\n".join(f"  {printable(each)}" for each in traceback.split("\n"))))
 
 
 _STYLES = {
@@ -76,6 +102,28 @@ _STYLES = {
     "CRITICAL": "bold red not dim",
     "INFO": "green not dim",
 }
+
+
+class MetadataFilter(logging.Filter):
+    """Shortens what gRPC logs for a metadata value that is not UTF-8, which any caller can send.
+
+    That would be several tracebacks per request, each with the value, which may be a mistyped key.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._throttle = Throttle(_METADATA_LINES)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Returns whether the record is logged; changes it if it is about such a value."""
+        if not (record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError)):
+            return True
+        record.msg, record.args, record.exc_info = "a caller sent metadata that are not UTF-8", (), None
+        record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+        return self._throttle.passes()
+
+
+_METADATA_FILTER = MetadataFilter()
 
 
 def set_up_log(
@@ -97,3 +145,4 @@ def set_up_log(
         handler = logging.StreamHandler(stream)
         handler.setFormatter(JsonFormatter(service_name, version))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger(_GRPC_LOGGER).addFilter(_METADATA_FILTER)

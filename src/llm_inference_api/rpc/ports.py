@@ -1,6 +1,7 @@
 """Listening addresses of the gRPC servers: the gRPC port with or without TLS, Unix sockets, and the health port."""
 
 import asyncio
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ class Ports:
         """Starts the servers and returns the bound gRPC port. Raises StartError if a port or socket cannot be bound."""
         settings, certificates = self._settings, self.certificates
         tls = credentials(certificates) if certificates else None
-        port = open_port(self._server, settings.hostname, settings.grpc_port, "LLM_GRPC_PORT", tls)
+        hostname = settings.grpc_hostname or settings.hostname
+        port = open_port(self._server, hostname, settings.grpc_port, "LLM_GRPC_PORT", tls)
         for path in sockets:
             open_socket(self._server, path)
         await self._server.start()
@@ -70,12 +72,15 @@ def open_port(
 
 def open_socket(server: grpc.aio.Server, path: Path) -> None:
     """Binds a Unix socket, accessible to this user and group only. Raises StartError if that fails."""
+    others = os.umask(0o117)  # So that the socket never has more rights than below, not even before `chmod`.
     try:
         server.add_insecure_port(f"unix:{path.absolute()}")
         path.chmod(0o660)
     except (RuntimeError, OSError) as error:
         hint = "set LLM_GRPC_SOCKET, or TMPDIR for the Envoy sidecar, to a short and writable path"
         raise StartError(f"the socket {path} cannot be listened on; {hint}") from error
+    finally:
+        os.umask(others)
 
 
 def credentials(certificates: Certificates) -> grpc.ServerCredentials:
