@@ -1,8 +1,10 @@
 """The life of models, with real worker processes."""
 
 import asyncio
+import gc
 import os
 import signal
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -181,6 +183,29 @@ async def test_failed_load_backs_off(model_directory: Path) -> None:
                 await model.load()
     assert recorder.states.count(State.LOADING) == 2
     assert "is not a GGUF file" in model.status.reason
+
+
+async def test_refused_callers_of_a_failed_load_are_forgotten(model_directory: Path) -> None:
+    """Each gets an error of its own: a shared one would keep the frames of all callers, with what they asked for."""
+
+    class Asked:
+        """What a caller's frame holds."""
+
+    async def refused() -> weakref.ref[Asked]:
+        asked = Asked()
+        with pytest.raises(ModelFailedError):
+            await complete(model, request())
+        return weakref.ref(asked)
+
+    async with registry("garbage.gguf", model_directory) as models:
+        model = models.get("garbage.gguf")
+        together = await asyncio.gather(*(refused() for _ in range(3)))  # They wait for one load.
+        await refused()
+        alone = [await refused() for _ in range(3)]  # The model is in back-off.
+        gc.collect()
+        assert [asked() for asked in (*together, *alone)] == [None] * 6
+        assert model._error is not None
+        assert model._error.__traceback__ is None
 
 
 async def cut_off(model: ServedModel, pid: int | None) -> None:

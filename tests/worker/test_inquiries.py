@@ -66,4 +66,5 @@ async def test_failing_ends_all() -> None:
     for task in tasks:
         with pytest.raises(UnavailableError, match="gone"):
             await task
+    assert tasks[0].exception() is not tasks[1].exception()
     assert len(inquiries) == 0

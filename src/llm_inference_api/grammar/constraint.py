@@ -236,27 +236,28 @@ def _grammar(constraint: Constraint) -> str:
 
 
 def _named(constraint: Constraint, name: str) -> list[dict[str, Any]]:
-    grammar = _own_grammar(constraint)
-    if not grammar.startswith("{"):
-        return [{"name": name, "lark_grammar": grammar}]
-    (own,) = json.loads(grammar)["grammars"]
-    return [{**own, "name": name}]
+    return [{**_own_grammar(constraint), "name": name}]
 
 
-def _own_grammar(constraint: Constraint) -> str:
+def _own_grammar(constraint: Constraint) -> dict[str, Any]:
     match constraint.language:
         case Language.JSON_SCHEMA:
             schema = exact(json.loads(constraint.source))
-            return LLMatcher.grammar_from_json_schema(schema, overrides=_JSON_OPTIONS)  # type: ignore[arg-type]
+            return _single(LLMatcher.grammar_from_json_schema(schema, overrides=_JSON_OPTIONS))  # type: ignore[arg-type]
         case Language.REGEX:
-            return LLMatcher.grammar_from_regex(constraint.source)
+            return _single(LLMatcher.grammar_from_regex(constraint.source))
         case Language.CHOICE:
-            texts = json.loads(constraint.source)
-            return LLMatcher.grammar_from_lark(
-                "start: " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts)
-            )
+            # ASCII: llguidance's lexer refuses U+007F in a string, but not its escape.
+            return {"lark_grammar": "start: " + " | ".join(map(json.dumps, json.loads(constraint.source)))}
         case Language.LARK:
-            return LLMatcher.grammar_from_lark(constraint.source)
+            # Not grammar_from_lark: it returns a source that is JSON, such as `{"grammars": []}`, as a whole grammar.
+            return {"lark_grammar": constraint.source}
+
+
+def _single(grammar: str) -> dict[str, Any]:
+    """Returns the only grammar of a list that llguidance wrote."""
+    (own,) = json.loads(grammar)["grammars"]
+    return dict(own)
 
 
 def _reason(text: str) -> str:

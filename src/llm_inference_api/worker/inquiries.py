@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from llm_inference_api.errors import ServiceError
@@ -59,7 +60,7 @@ class OpenInquiries:
         if future is None or future.done():
             return
         if isinstance(answer.findings, ServiceError):
-            future.set_exception(answer.findings)
+            future.set_exception(copy(answer.findings))  # A worker's death is one error for all its inquiries.
         else:
             future.set_result(answer.findings)
 
