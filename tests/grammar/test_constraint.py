@@ -35,7 +35,7 @@ def test_choice_matches_its_texts_as_they_are(text: str) -> None:
 @pytest.mark.parametrize("source", ["{}", '{"type": "object"}', "[null]", '{"grammars": [5]}', '{"grammars": []}'])
 def test_lark_that_is_json_is_refused_as_lark(source: str) -> None:
     """What llguidance would take as a whole grammar of its own is read in the language that the request names."""
-    with pytest.raises(InvalidFieldError, match="field: cannot be followed: .* expecting rule, token or statement"):
+    with pytest.raises(InvalidFieldError, match=r"field: cannot be followed: .* expecting rule, token or statement"):
         mask(Language.LARK, source)
 
 
