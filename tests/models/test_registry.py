@@ -20,14 +20,15 @@ from llm_inference_api.models.memory_budget import MemoryBudget
 from llm_inference_api.models.registry import Registry, build_registry
 from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.models.source import Sources
+from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.events import Progress, Stage
-from llm_inference_api.requests.inquiry import Embed, Input, Tokenize
+from llm_inference_api.requests.inquiry import Embed, Input, Render, Tokenize
 from llm_inference_api.requests.model_status import ModelStatus, Observer, State
 from llm_inference_api.requests.reference import parse_references
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.requests.step import Delta
-from tests.fakes.gguf import write_tiny_model
+from tests.fakes.gguf import TEMPLATE, write_tiny_model
 from tests.fakes.mail import of_model
 
 
@@ -65,7 +66,7 @@ async def registry(
     await built.close()
 
 
-def request(name: str = "a", max_tokens: int = 5, prompt: str = "hello") -> GenerationRequest:
+def request(name: str = "a", max_tokens: int = 5, prompt: str | tuple[Message, ...] = "hello") -> GenerationRequest:
     return GenerationRequest(name, prompt, Sampling(seed=1), Stopping(max_tokens, (), ignore_eos=True))
 
 
@@ -162,6 +163,17 @@ async def test_load_that_hangs_fails_and_frees_its_place(tmp_path: Path) -> None
         # A real load takes longer than a second on a busy machine.
         models.get("plain.gguf")._policy = policy(tmp_path, memory=memory)
         assert await complete(models.get("plain.gguf"), request())
+
+
+async def test_costly_template_costs_its_chats_only(tmp_path: Path) -> None:
+    """The model is loaded, and a chat that sends its template astray is refused; the next one is rendered."""
+    template = "{% if messages[0].content == 'x' * 3 %}{{ 'a'.ljust(1500000000) }}{% endif %}" + TEMPLATE
+    write_tiny_model(tmp_path / "costly.gguf", template=template)
+    async with registry("costly.gguf", tmp_path) as models:
+        model = models.get("costly.gguf")
+        with pytest.raises(InvalidFieldError, match="messages: the model's chat template fails on them: MemoryError"):
+            await model.inquire(Render(request(prompt=(Message("user", "xxx"),))))
+        assert await model.inquire(Render(request(prompt=(Message("user", "hi"),))))
 
 
 async def test_large_files_have_more_time_to_be_read(model_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

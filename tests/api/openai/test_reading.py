@@ -120,7 +120,7 @@ def test_items_are_counted_before_they_are_read(kind: type[Any], body: bytes, pa
 @pytest.mark.parametrize("body", [b"{", b"", b"\xff", b"[" * 10_000, b'{"messages": [NaN]}', b'{"model": "\\ud800"}'])
 def test_body_that_is_no_json_is_refused(body: bytes) -> None:
     """The error names the body, and what the parser says of it."""
-    with pytest.raises(InvalidFieldError, match="^(body: is no valid JSON|messages.0.)"):
+    with pytest.raises(InvalidFieldError, match=r"^(body: is no valid JSON|messages.0.)"):
         parse(ChatCompletionParams, body)
 
 
