@@ -30,8 +30,6 @@ class _Known(NamedTuple):
     """llguidance's error, empty if the grammar is valid; None if it is too expensive."""
     until: float
     """Monotonic time at which the result expires."""
-    seconds: float = trial_process.MOST_SECONDS
-    """Processor time of the trial."""
 
 
 class Trial:
@@ -47,6 +45,8 @@ class Trial:
         vocabulary = (size, {token: text.decode("latin-1") for token, text in special.items()})
         self._child = LimitedChild(trial_process.__name__, vocabulary)
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self.seconds = 0.0
+        """Processor time of all trials so far."""
 
     def problem(self, grammar: str) -> str:
         """Returns llguidance's error for the grammar, or an empty string. Raises TooCostlyError."""
@@ -65,8 +65,11 @@ class Trial:
         answer = self._child.ask(grammar)
         if answer is None:
             # A timeout expires, because a stalled machine may have caused it.
+            self.seconds += trial_process.MOST_SECONDS
             return _Known(None, time.monotonic() + _REFUSED_SECONDS)
-        return _Known(answer[0], math.inf, answer[1])
+        problem, seconds = answer
+        self.seconds += seconds
+        return _Known(problem, math.inf)
 
     def close(self) -> None:
         """Kills the child process; the next grammar starts a new one. Also happens on garbage collection."""

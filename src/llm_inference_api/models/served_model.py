@@ -114,9 +114,9 @@ class ServedModel:
         if self._client is not None:
             await self._client.drain()
 
-    async def inquire(self, inquiry: Inquiry) -> Findings:
+    async def inquire(self, inquiry: Inquiry, caller: str = "") -> Findings:
         """See `WorkerClient.inquire`; loads the model first if necessary."""
-        return await (await self.load()).inquire(inquiry)
+        return await (await self.load()).inquire(inquiry, caller)
 
     async def embed(self, embed: Embed) -> Embeddings:
         """See `WorkerClient.embed`; loads the model first if necessary.

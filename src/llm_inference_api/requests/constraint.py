@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.json_object import MAX_BYTES, check_object
@@ -11,6 +12,10 @@ from llm_inference_api.requests.json_object import MAX_BYTES, check_object
 MAX_TEXTS = 1000
 """Maximum number of texts of a choice constraint."""
 _OBJECT = '{"type": "object"}'
+
+
+Schemas = Sequence[tuple[dict[str, Any], bool]]
+"""JSON schemas, each with whether it is strict: unsupported keywords are errors."""
 
 
 class Language(Enum):

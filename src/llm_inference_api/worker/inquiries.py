@@ -24,10 +24,18 @@ class OpenInquiries:
     def __len__(self) -> int:
         return len(self._open)
 
-    async def find(self, inquiry: Inquiry) -> Findings:
-        """Sends an inquiry and returns the worker's answer. Raises the worker's error, or the one passed to `fail`."""
+    async def find(self, inquiry: Inquiry, caller: str = "") -> Findings:
+        """Sends a caller's inquiry and returns the worker's answer.
+
+        Raises the worker's error, or the one passed to `fail`. If the caller is cancelled, the worker is told to
+        abandon the inquiry.
+        """
         inquiry_id = next(self._next_id)
-        findings: Findings = await self._ask(inquiry_id, Inquire(inquiry_id, inquiry))
+        try:
+            findings: Findings = await self._ask(inquiry_id, Inquire(inquiry_id, inquiry, caller))
+        except asyncio.CancelledError:
+            self._send(Abandon(inquiry_id))
+            raise
         return findings
 
     async def embed(self, embed: Embed) -> Embeddings:
