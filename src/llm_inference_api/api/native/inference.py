@@ -8,7 +8,7 @@ from llm_inference_api.api.native.writers import ChatWriter, GenerateWriter, cha
 from llm_inference_api.generation.generation import Generations
 from llm_inference_api.requests.limits import Limits
 from llm_inference_api.rpc.call import Call
-from llm_inference_api.rpc.off_loop import off_loop
+from llm_inference_api.rpc.off_loop import off_loop, written_size
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):  # type: ignore[misc]
@@ -22,7 +22,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):  # type: i
         """Returns the completions of a prompt."""
         ask = await off_loop(request.ByteSize(), read_generate, request, self._limits)
         async with self._generations.open(ask, call, streamed=False) as generation:
-            return generate_response(generation.request, *await generation.whole())
+            answers, total = await generation.whole()
+            size = written_size(generation.request, total)
+            return await off_loop(size, generate_response, generation.request, answers, total)
 
     async def GenerateStream(
         self, request: inference_pb2.GenerateRequest, call: Call
@@ -38,7 +40,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):  # type: i
         """Returns the answers to a chat."""
         ask = await off_loop(request.ByteSize(), read_chat, request, self._limits)
         async with self._generations.open(ask, call, streamed=False) as generation:
-            return chat_response(generation.request, *await generation.whole())
+            answers, total = await generation.whole()
+            size = written_size(generation.request, total)
+            return await off_loop(size, chat_response, generation.request, answers, total)
 
     async def ChatStream(
         self, request: inference_pb2.ChatRequest, call: Call

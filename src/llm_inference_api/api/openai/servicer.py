@@ -27,7 +27,7 @@ from llm_inference_api.requests.limits import Limits
 from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.rpc.call import Call
-from llm_inference_api.rpc.off_loop import off_loop
+from llm_inference_api.rpc.off_loop import off_loop, written_size
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
@@ -125,7 +125,9 @@ async def _check_size(body: bytes) -> None:
 
 
 async def _whole(writer: Writer, generation: Generation) -> HttpBody:
-    return HttpBody(content_type=JSON, data=writer.whole(*await generation.whole()))
+    answers, total = await generation.whole()
+    data = await off_loop(written_size(generation.request, total), writer.whole, answers, total)
+    return HttpBody(content_type=JSON, data=data)
 
 
 def _events(data: bytes) -> HttpBody:
