@@ -54,6 +54,7 @@ def test_fields_that_mean_nothing_here_are_accepted(field: str) -> None:
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "y": 1}]}]}, "messages[0].content"),
         ({"tools": [{"type": "function", "function": {"name": 1}}]}, "tools[0].function.name"),
         ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice.type"),
+        ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type"),
         ({"stream": 1}, "stream"),
     ],
 )
@@ -79,7 +80,7 @@ def test_error_repeats_no_long_value() -> None:
         ({"messages": [{"role": "assistant", "tool_calls": [1] * 1000}]}, "messages[0].tool_calls[0]"),
         ({"messages": [{"role": "assistant", "tool_calls": [1] * 30_000}]}, "messages[0].tool_calls"),
         ({"messages": [{"role": "user", "content": [1] * 100_000}]}, "messages[0].content"),
-        ({"messages": [{f"a{index}": 1 for index in range(30_000)}]}, "messages[0].a0"),
+        ({"messages": [{"role": "user", **{f"a{index}": 1 for index in range(30_000)}}]}, "messages[0].a0"),
         ({"stop": [1] * 100_000}, "stop"),
         ({"tools": [1] * 100_000}, "tools"),
         ({"tools": [1] * 100}, "tools[0]"),

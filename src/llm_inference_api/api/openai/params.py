@@ -4,9 +4,18 @@ Unknown and unsupported fields are rejected by name. Fields without effect here 
 """
 
 from reprlib import Repr
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError, from_json
 
 from llm_inference_api.errors import InvalidFieldError
@@ -27,15 +36,16 @@ _SHORT.maxstring = _SHORT.maxlong = 2 * _SHOWN
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _refuse_unknown(cls, value: object) -> object:
-        """Raises an error for the first unknown field; pydantic would make one for each."""
+    def _refuse_unknown(cls, value: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Raises an error for the first unknown field, behind those of known ones; pydantic would make one for each."""
         known = {field.alias or name for name, field in cls.model_fields.items()}
         unknown = next((name for name in value if name not in known), None) if isinstance(value, dict) else None
-        if unknown is not None:
-            raise PydanticCustomError(_UNKNOWN, "unknown field", {"field": unknown})
-        return value
+        if unknown is None or not isinstance(value, dict):
+            return validate(value)
+        validate({name: inner for name, inner in value.items() if name in known})
+        raise PydanticCustomError(_UNKNOWN, "unknown field", {"field": unknown})
 
 
 class TextPart(_Strict):
