@@ -14,7 +14,7 @@ from llm_inference_api.text.template_environment import TemplateRefusalError, en
 
 _MOST_MEMORY = 1 << 30
 """Bytes of address space."""
-_MOST_SECONDS = 2.0
+_MOST_SECONDS = 1.0
 """Processor time to compile the template, and to render it once."""
 _MOST_TEXT = 8 << 20
 """Characters of a rendered text. Messages and tools have 2 MiB at most, which is more than any context holds."""
