@@ -40,6 +40,10 @@ class InvalidFieldError(ServiceError):
         return f"{self.field}: {self.problem}"
 
 
+class CostlyFieldError(InvalidFieldError):
+    """A field's value takes too much time or memory to find out whether it can be honoured."""
+
+
 class ContextLengthError(ServiceError):
     """The prompt, or the prompt with max_tokens, does not fit the model's context. All sizes are in tokens.
 

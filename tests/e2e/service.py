@@ -108,6 +108,15 @@ class RunningService:
         """Returns the process ids of all descendants."""
         return descendants(self.process.pid)
 
+    def resident_bytes(self) -> int:
+        """Returns the memory of the service's process, without its children."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def processor_time(self) -> float:
+        """Returns the seconds that the service's process has computed, without its children."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def worker_pid(self) -> int:
         """Returns the process id of the only model's worker."""
         (pid,) = (pid for pid in self.children() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes())

@@ -9,7 +9,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from llm_inference.v1 import inference_pb2
-from tests.e2e.service import inference
+from tests.e2e.service import RunningService, inference
 
 PROMPT: dict[str, Any] = {"model": "tiny", "prompt": "hello", "max_tokens": 2}
 CHAT: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}
@@ -193,6 +193,33 @@ def test_unknown_path_is_a_404(http: httpx.Client, path: str) -> None:
 def test_body_too_large_is_a_413(http: httpx.Client) -> None:
     """Bodies have a limit at the edge."""
     refused(http.post("/api/generate", content=b'{"prompt":"' + b"x" * (5 << 20)), 413, 3)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/api/chat", b'{"messages": [%b{}]}' % (b"{}," * 500_000), "messages"),
+        ("/api/chat", b'{"tools": [%b{}]}' % (b"{}," * 500_000), "tools"),
+        ("/api/generate", b'{"prompt": "x", "stop": [%b""]}' % (b'"",' * 500_000), "stop"),
+        ("/api/generate", b'{"prompt": "x", "choice": {"texts": [%b""]}}' % (b'"",' * 500_000), "choice.texts"),
+        ("/api/embed", b'{"texts": [%b""]}' % (b'"",' * 500_000), "texts"),
+        ("/v1/chat/completions", b'{"messages": [%b1]}' % (b"1," * 1_000_000), "body"),
+        ("/v1/chat/completions", b'{"messages": [%b1]}' % (b"1," * 100_000), "messages"),
+        ("/v1/completions", b'{"prompt": [%b1]}' % (b"1," * 1_000_000), "body"),
+        ("/v1/embeddings", b'{"input": [%b""]}' % (b'"",' * 1_000_000), "body"),
+    ],
+)
+def test_body_of_many_items_costs_little(
+    http: httpx.Client, service: RunningService, path: str, body: bytes, field: str
+) -> None:
+    """It is refused before its items are read: to read all of one takes up to 20 s and gigabytes."""
+    before, started = service.resident_bytes(), service.processor_time()
+    answer = http.post(path, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400, answer.text
+    error = answer.json()
+    assert (error["error"]["param"] if "/v1/" in path else field_of(error)) == field
+    assert service.processor_time() - started < 1.5
+    assert service.resident_bytes() - before < 100 << 20
 
 
 def test_unknown_query_parameter_is_refused(http: httpx.Client) -> None:

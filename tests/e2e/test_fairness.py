@@ -1,5 +1,6 @@
 """One caller with many requests, and another one with a single one."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,40 @@ def test_one_callers_queue_delays_anothers_request_by_one(one_slot: RunningServi
         assert any(place >= 5 for call in many for place in places(call))
         for call in (*many, single):
             call.cancel()
+
+
+COSTLY = 6
+
+
+def costly(salt: int) -> inference_pb2.GenerateRequest:
+    """Returns a request whose constraint is refused after about a second of processor time."""
+    patterns = [{"pattern": f"(aa|aaa){{50,}}{number}{salt}", "type": "string"} for number in range(40)]
+    return inference_pb2.GenerateRequest(prompt="x", max_tokens=1, json_schema=json.dumps({"allOf": patterns}))
+
+
+def answered_before(calls: list[Any]) -> int:
+    """Returns how many of the calls have ended."""
+    return sum(call.done() for call in calls)
+
+
+@pytest.mark.parametrize("door", ["address", "through_envoy"])
+@pytest.mark.parametrize(("fields", "most"), [({}, 1), ({"regex": "[ab]"}, 3)], ids=["plain", "constrained"])
+def test_one_callers_costly_constraints_delay_nobody(
+    one_slot: RunningService, door: str, fields: dict[str, str], most: int
+) -> None:
+    """A request without a constraint waits for none of them, one with a constraint for the one that is compiled."""
+    with grpc.insecure_channel(getattr(one_slot, door)) as channel:
+        stub, salt = inference(channel), 1000 * len(door) + 100 * most
+        calls = [stub.Generate.future(costly(salt + n), metadata=metadata("ann"), timeout=60) for n in range(COSTLY)]
+        request = inference_pb2.GenerateRequest(prompt="x", max_tokens=1, **fields)
+        stub.Generate(request, metadata=metadata("bob"), timeout=60)
+        assert answered_before(calls) <= most
+        refused = calls[0].exception()
+        assert refused.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "takes too long, or too much memory, to compile" in refused.details()
+        for call in calls:
+            call.cancel()
+    one_slot.wait_until_idle()
 
 
 def test_caller_beyond_the_limit_is_told_when_to_come_back(one_slot: RunningService) -> None:

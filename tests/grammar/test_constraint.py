@@ -24,12 +24,19 @@ def test_choice_allows_the_first_letters_of_its_texts() -> None:
     assert first(mask(Language.CHOICE, json.dumps(["yes", "no", 'a"\n\\ü']))) == b"any"
 
 
-@pytest.mark.parametrize("text", ["yes", 'a"\n\\ü', "/x/ | y"])
+@pytest.mark.parametrize("text", ["yes", 'a"\n\\ü', "/x/ | y", "\x7f", "\x00\x1b", "😀\u2028\U0010ffff"])
 def test_choice_matches_its_texts_as_they_are(text: str) -> None:
     """Characters that mean something in a grammar mean themselves in a choice."""
     found = mask(Language.CHOICE, json.dumps([text, "other"]))
     assert found.matches(text)
     assert not found.matches(text + "x")
+
+
+@pytest.mark.parametrize("source", ["{}", '{"type": "object"}', "[null]", '{"grammars": [5]}', '{"grammars": []}'])
+def test_lark_that_is_json_is_refused_as_lark(source: str) -> None:
+    """What llguidance would take as a whole grammar of its own is read in the language that the request names."""
+    with pytest.raises(InvalidFieldError, match=r"field: cannot be followed: .* expecting rule, token or statement"):
+        mask(Language.LARK, source)
 
 
 def test_accepted_token_moves_the_mask_on() -> None:

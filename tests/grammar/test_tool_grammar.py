@@ -3,9 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.errors import CostlyFieldError, InvalidFieldError
 from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.grammar.tool_grammar import tool_constraint
+from llm_inference_api.grammar.trial import Trial
 from llm_inference_api.requests.constraint import Constraint, Language
 from llm_inference_api.requests.tools import Tool, ToolMode, ToolUse
 from llm_inference_api.text.families.thoughts import thoughts_rules
@@ -31,7 +32,7 @@ TWO = {**CALLS, ToolFormat.GENERIC: CALLS[ToolFormat.HERMES]}
 
 
 def mask(form: ToolFormat, use: ToolUse, *, after_thoughts: bool = False) -> TokenMask:
-    constraint = tool_constraint(use, form, json.dumps, BYTES.json_schema)
+    constraint = tool_constraint(use, form, json.dumps, BYTES.json_schemas)
     before = thoughts_rules(json.dumps, opened=after_thoughts)
     return BYTES.mask(replace(constraint, before=before))
 
@@ -94,7 +95,22 @@ def test_thoughts_come_before_the_calls() -> None:
 def test_answer_without_calls_follows_the_words(form: ToolFormat) -> None:
     """Where a request restricts its answer too, words are those of the restriction."""
     words = Constraint(Language.CHOICE, '["yes", "no"]', "choice")
-    constraint = tool_constraint(ToolUse((F, G)), form, json.dumps, BYTES.json_schema, words)
+    constraint = tool_constraint(ToolUse((F, G)), form, json.dumps, BYTES.json_schemas, words)
     found = BYTES.mask(constraint)
     assert all(found.matches(text) for text in ("yes", ONE[form], TWO[form]))
     assert not any(found.matches(text) for text in ("", "hello", f"yes{ONE[form]}"))
+
+
+def test_schemas_that_cost_too_much_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each within the limit of one, but a request may have 128 of them."""
+    tried: list[str] = []
+
+    def problem(trial: Trial, grammar: str) -> str:
+        tried.append(grammar)
+        trial.seconds += 0.9
+        return ""
+
+    monkeypatch.setattr(Trial, "problem", problem)
+    with pytest.raises(CostlyFieldError, match="tools: takes too long, or too much memory, to compile"):
+        BYTES.json_schemas([({"const": index}, False) for index in range(128)], "tools")
+    assert len(tried) == 3

@@ -24,7 +24,7 @@ def trial() -> Trial:
 
 def test_costly_grammar_is_given_up_in_time(trial: Trial) -> None:
     """What would take minutes and gigabytes ends within seconds, and those after it are tried as before."""
-    before, process = children_cpu_time(), trial._process
+    before, process = children_cpu_time(), trial._child.process
     with pytest.raises(TooCostlyError):
         trial.problem(COSTLY)
     assert children_cpu_time() - before < 3
@@ -39,7 +39,7 @@ def test_costly_grammar_is_tried_once(trial: Trial, monkeypatch: pytest.MonkeyPa
     with pytest.raises(TooCostlyError):
         trial.problem(COSTLY)
     asked: list[str] = []
-    monkeypatch.setattr("llm_inference_api.grammar.trial._exchange", lambda *_: asked.append("") or "")
+    monkeypatch.setattr(trial._child, "ask", asked.append)
     with pytest.raises(TooCostlyError):
         trial.problem(COSTLY)
     assert not asked
@@ -50,7 +50,7 @@ def test_refusal_does_not_last(trial: Trial, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(TooCostlyError):
         trial.problem(COSTLY)
     tried: list[str] = []
-    monkeypatch.setattr("llm_inference_api.grammar.trial._exchange", lambda *_: tried.append("") or "")
+    monkeypatch.setattr(trial._child, "ask", lambda grammar: tried.append(grammar) or ("", 0.1))
     after = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: after)
     assert trial.problem(COSTLY) == ""

@@ -1,8 +1,10 @@
 """The life of models, with real worker processes."""
 
 import asyncio
+import gc
 import os
 import signal
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -18,14 +20,15 @@ from llm_inference_api.models.memory_budget import MemoryBudget
 from llm_inference_api.models.registry import Registry, build_registry
 from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.models.source import Sources
+from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.events import Progress, Stage
-from llm_inference_api.requests.inquiry import Embed, Input, Tokenize
+from llm_inference_api.requests.inquiry import Embed, Input, Render, Tokenize
 from llm_inference_api.requests.model_status import ModelStatus, Observer, State
 from llm_inference_api.requests.reference import parse_references
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.requests.step import Delta
-from tests.fakes.gguf import write_tiny_model
+from tests.fakes.gguf import TEMPLATE, write_tiny_model
 from tests.fakes.mail import of_model
 
 
@@ -63,7 +66,7 @@ async def registry(
     await built.close()
 
 
-def request(name: str = "a", max_tokens: int = 5, prompt: str = "hello") -> GenerationRequest:
+def request(name: str = "a", max_tokens: int = 5, prompt: str | tuple[Message, ...] = "hello") -> GenerationRequest:
     return GenerationRequest(name, prompt, Sampling(seed=1), Stopping(max_tokens, (), ignore_eos=True))
 
 
@@ -162,6 +165,17 @@ async def test_load_that_hangs_fails_and_frees_its_place(tmp_path: Path) -> None
         assert await complete(models.get("plain.gguf"), request())
 
 
+async def test_costly_template_costs_its_chats_only(tmp_path: Path) -> None:
+    """The model is loaded, and a chat that sends its template astray is refused; the next one is rendered."""
+    template = "{% if messages[0].content == 'x' * 3 %}{{ 'a'.ljust(1500000000) }}{% endif %}" + TEMPLATE
+    write_tiny_model(tmp_path / "costly.gguf", template=template)
+    async with registry("costly.gguf", tmp_path) as models:
+        model = models.get("costly.gguf")
+        with pytest.raises(InvalidFieldError, match="messages: the model's chat template fails on them: MemoryError"):
+            await model.inquire(Render(request(prompt=(Message("user", "xxx"),))))
+        assert await model.inquire(Render(request(prompt=(Message("user", "hi"),))))
+
+
 async def test_large_files_have_more_time_to_be_read(model_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """llama.cpp says nothing while the system reads a file that it maps."""
     monkeypatch.setattr(subject, "_SLOWEST_READ", 1000)
@@ -181,6 +195,29 @@ async def test_failed_load_backs_off(model_directory: Path) -> None:
                 await model.load()
     assert recorder.states.count(State.LOADING) == 2
     assert "is not a GGUF file" in model.status.reason
+
+
+async def test_refused_callers_of_a_failed_load_are_forgotten(model_directory: Path) -> None:
+    """Each gets an error of its own: a shared one would keep the frames of all callers, with what they asked for."""
+
+    class Asked:
+        """What a caller's frame holds."""
+
+    async def refused() -> weakref.ref[Asked]:
+        asked = Asked()
+        with pytest.raises(ModelFailedError):
+            await complete(model, request())
+        return weakref.ref(asked)
+
+    async with registry("garbage.gguf", model_directory) as models:
+        model = models.get("garbage.gguf")
+        together = await asyncio.gather(*(refused() for _ in range(3)))  # They wait for one load.
+        await refused()
+        alone = [await refused() for _ in range(3)]  # The model is in back-off.
+        gc.collect()
+        assert [asked() for asked in (*together, *alone)] == [None] * 6
+        assert model._error is not None
+        assert model._error.__traceback__ is None
 
 
 async def cut_off(model: ServedModel, pid: int | None) -> None:

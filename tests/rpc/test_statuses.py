@@ -16,6 +16,7 @@ from llm_inference_api.errors import (
     CallerLimitError,
     ComputationError,
     ContextLengthError,
+    CostlyFieldError,
     DeadlineError,
     DiskFullError,
     HubAccessError,
@@ -37,6 +38,7 @@ from llm_inference_api.rpc.statuses import DOMAIN, Failure, describe, describe_u
 M = TypeVar("M", bound=Message)
 
 ERRORS: list[tuple[ServiceError, grpc.StatusCode, str]] = [
+    (CostlyFieldError("regex", "takes too long"), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
     (InvalidFieldError("prompt", "is empty"), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
     (ContextLengthError(9, 1, 8), grpc.StatusCode.INVALID_ARGUMENT, "CONTEXT_LENGTH_EXCEEDED"),
     (ModelNotFoundError("x"), grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND"),

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
@@ -5,6 +7,7 @@ from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.tools import Tool, ToolCall
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.families.tool_format import ToolFormat
+from tests.fakes.processor_time import children_cpu_time
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}"
@@ -74,6 +77,76 @@ def test_template_cannot_leave_the_sandbox(source: str) -> None:
     """A template from a model file reaches neither Python's insides nor the caller's data."""
     with pytest.raises(InvalidFieldError, match="chat template fails"):
         render(source, ("user", "Hi"))
+
+
+COSTLY = {
+    "power": "{{ 9**99999999 }}",
+    "list": "{{ [0]*900000000 }}",
+    "padding": "{{ 'a'.ljust(1500000000) }}",
+    "centre": "{{ 'a' | center(1500000000) }}",
+    "format": "{{ '%2000000000d' % 1 }}",
+    "format filter": "{{ '%2000000000d' | format(1) }}",
+    "text": "{{ 'a'*500000000 }}",
+    "replacing": (
+        "{% set n = namespace(x='aa') %}{% for i in range(9) %}{% set n.x = n.x.replace('a', n.x) %}{% endfor %}"
+    ),
+    "indent": "{{ [1] | tojson(indent=100000000) }}",
+    "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "batches": "{{ [1] | batch(900000000, 0) | list }}",
+    "words": "{{ lipsum(n=100000) }}",
+    "recursion": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+}
+
+
+@pytest.mark.parametrize("source", COSTLY.values(), ids=COSTLY)
+def test_template_that_costs_too_much_is_refused(source: str) -> None:
+    """Nothing is computed while it is compiled; rendering ends at a limit, in a process of its own."""
+    before, here = children_cpu_time(), time.process_time()
+    template = ChatTemplate(source, "", "", [])
+    with pytest.raises(InvalidFieldError, match=r"chat template (fails on them|takes too long, or too much memory)"):
+        template.render([Message("user", "x")])
+    del template
+    assert time.process_time() - here < 1
+    assert children_cpu_time() - before < 5
+
+
+@pytest.mark.parametrize("source", COSTLY.values(), ids=COSTLY)
+def test_what_a_template_never_reaches_costs_nothing(source: str) -> None:
+    """Expressions are not computed before they are needed."""
+    if "macro" not in source:
+        assert render("{% if false %}" + source + "{% endif %}ok", ("user", "x")) == ["ok"]
+
+
+def test_template_that_costs_too_much_to_compile_fails_the_model() -> None:
+    """Jinja computes what `autoescape` is told while it compiles."""
+    with pytest.raises(ModelFailedError, match=r"takes too long, or too much memory, to compile|is not valid"):
+        ChatTemplate("{% autoescape 9**99999999 %}{% endautoescape %}", "", "", [])
+
+
+@pytest.mark.parametrize("source", ["{{ '\\ud800' }}", "{{ 10**5000 }}", "{{ messages[0].content.x.y }}", "{{ 1/0 }}"])
+def test_template_that_fails_refuses_the_messages(source: str) -> None:
+    """Whatever its code does, it is the template's refusal, and the next chat is rendered."""
+    template = ChatTemplate("{% if messages[0].content == 'x' %}" + source + "{% endif %}", "", "", [])
+    with pytest.raises(InvalidFieldError, match="messages: the model's chat template fails on them"):
+        template.render([Message("user", "x")])
+    assert template.render([Message("user", "y")]) == [""]
+
+
+@pytest.mark.parametrize(
+    "template", [None, "{{ tools }}<tool_call>{{ messages[1].tool_calls[0].function.arguments.a }}"]
+)
+def test_lone_surrogate_in_arguments_is_refused(template: str | None) -> None:
+    """JSON can escape half a character, but no text has one."""
+    call = Message("assistant", "", (ToolCall("1", "f", r'{"a": "\ud800"}'),))
+    with pytest.raises(InvalidFieldError, match="surrogate"):
+        ChatTemplate(template, "", "", []).render([Message("user", "x"), call, Message("tool", "x", tool_call_id="1")])
+
+
+@pytest.mark.parametrize("levels", [200, 100_000])
+def test_template_of_many_levels_fails_the_model(levels: int) -> None:
+    """Python's own parser gives up on it."""
+    with pytest.raises(ModelFailedError, match="chat template is not valid"):
+        ChatTemplate("{{ " + "(" * levels + "1" + ")" * levels + " }}", "", "", [])
 
 
 HERMES = (

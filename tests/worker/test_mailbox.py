@@ -113,3 +113,13 @@ async def test_stages_are_handed_over_once() -> None:
         box.enter(entry)
     assert box.take_entries() == entries
     assert box.take_entries() == []
+
+
+async def test_shared_error_keeps_no_readers_frames() -> None:
+    """A worker's death is one error for all its requests; each reader raises a copy."""
+    error = OverloadedError("full", 1.0)
+    for box in (mailbox(), mailbox()):
+        box.fail(error)
+        with pytest.raises(OverloadedError, match="full"):
+            await box.next(None)
+    assert error.__traceback__ is None

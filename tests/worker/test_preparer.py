@@ -82,3 +82,8 @@ def test_logit_bias_of_an_unknown_token_is_refused() -> None:
     """Token ids are checked against the vocabulary: llama.cpp would abort on them."""
     with pytest.raises(InvalidFieldError, match="logit_bias: token 1200000"):
         preparer().prepare(request("hi", logit_bias={1200000: 1.0}))
+
+
+def test_time_in_the_queue_counts_from_the_arrival() -> None:
+    """What waits to be prepared waits."""
+    assert preparer().prepare(request("hi"), arrived_at=12.5)[0].submitted_at == 12.5

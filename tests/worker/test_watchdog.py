@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from llm_inference_api.errors import ComputationError
+from llm_inference_api.requests.constraint import Constraint, Language
 from llm_inference_api.requests.events import FinishReason
 from llm_inference_api.requests.inquiry import Embed, Tokenize
 from llm_inference_api.requests.model_info import ModelInfo
@@ -29,7 +30,7 @@ from llm_inference_api.worker.messages import (
 from llm_inference_api.worker.watchdog import Watchdog
 from tests.fakes.clock import FakeClock
 
-BOUNDS = {Lane.LOADING: 300.0, Lane.PREPARING: 60.0, Lane.STEPS: 60.0, Lane.EMBEDDINGS: 60.0}
+BOUNDS = {**dict.fromkeys(Lane, 60.0), Lane.LOADING: 300.0}
 STEP = StepOutput()
 
 
@@ -80,6 +81,11 @@ def prepare(watch: Watch) -> None:
     watch.dog.sent(submit())
 
 
+def compile_(watch: Watch) -> None:
+    constraint = Constraint(Language.REGEX, "a", "regex")
+    watch.dog.sent(Submit(GenerationRequest("c", "Hello", Sampling(0), constraint=constraint)))
+
+
 def inspect(watch: Watch) -> None:
     watch.dog.sent(inquire())
 
@@ -96,6 +102,7 @@ def embed(watch: Watch) -> None:
 HANGS = [
     (start, 300.0, "the loading made no progress within 300 s"),
     (prepare, 60.0, "no request was prepared and no text tokenized within 60 s"),
+    (compile_, 60.0, "no constraint was compiled within 60 s"),
     (inspect, 60.0, "no request was prepared and no text tokenized within 60 s"),
     (step, 60.0, "no step ended within 60 s"),
     (embed, 60.0, "no embedding was computed within 60 s"),
@@ -115,6 +122,7 @@ LIFE = [
     (start, Loading(0.1)),
     (start, LogLine(20, "a line", "")),
     (prepare, Answered(7, ())),
+    (compile_, Alive(Lane.COMPILING)),
     (step, STEP),
     (embed, Alive(Lane.EMBEDDINGS)),
 ]
@@ -163,6 +171,17 @@ def test_busy_lane_does_not_hide_a_hung_one(watch: Watch) -> None:
     assert watch.found == []
     watch.passes(1.5)
     assert watch.found == ["no embedding was computed within 60 s"]
+
+
+def test_compiled_request_is_owed_by_the_engine_alone(watch: Watch) -> None:
+    """It leaves the lane of constraints, whatever the other one prepares."""
+    compile_(watch)
+    watch.dog.received(Prepared("c"))
+    for _ in range(3):
+        watch.passes(50.0)
+        watch.dog.received(STEP)
+    watch.dog.received(ends("c"))
+    assert watch.passes(1000.0) == []
 
 
 def test_request_is_owed_by_the_engine_once_it_is_prepared(watch: Watch) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from llm_inference_api.requests import chat, constraint, inquiry, json_object, limits, tools
+from llm_inference_api.requests import chat, constraint, inquiry, json_object, limits, sizes, tools
 from llm_inference_api.requests.limits import RANGES, Range
 
 Json = dict[str, Any]
@@ -46,7 +46,7 @@ LIMITS: dict[str, dict[str, Json]] = {
     "GenerateRequest": {
         **SAMPLING,
         **_CONSTRAINTS,
-        "prompt": {"minLength": 1, "maxLength": limits.MAX_PROMPT_BYTES},
+        "prompt": {"minLength": 1, "maxLength": sizes.MAX_PROMPT_BYTES},
     },
     "ChatRequest": {
         **SAMPLING,
@@ -62,7 +62,7 @@ LIMITS: dict[str, dict[str, Json]] = {
         "token_lists": _items(inquiry.MAX_INPUTS),
     },
     "TokenList": {"token_ids": _items(inquiry.MAX_TOKENS, least=1)},
-    "TokenizeRequest": {"text": {"maxLength": limits.MAX_PROMPT_BYTES}},
+    "TokenizeRequest": {"text": {"maxLength": sizes.MAX_PROMPT_BYTES}},
     "DetokenizeRequest": {"token_ids": _items(inquiry.MAX_TOKENS)},
 }
 """Limits by message and field. Limits that depend on settings are described in the comments instead."""

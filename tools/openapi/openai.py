@@ -14,7 +14,8 @@ from llm_inference_api.api.openai.params import (
 )
 from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.inquiry import MAX_INPUTS, MAX_TOKENS
-from llm_inference_api.requests.limits import MAX_PROMPT_BYTES, MAX_TOP_LOGPROBS
+from llm_inference_api.requests.limits import MAX_TOP_LOGPROBS
+from llm_inference_api.requests.sizes import MAX_PROMPT_BYTES
 from llm_inference_api.requests.tools import MAX_TOOLS, TOOL_NAME
 from tools.openapi.contract import PACKAGE
 from tools.openapi.limits import SAMPLING

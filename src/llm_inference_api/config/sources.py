@@ -72,6 +72,8 @@ def _read(path: Path | None) -> tuple[dict[str, object], str]:
         raise ValueError(f"{FILE_VARIABLE}: {path} does not exist") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{file} cannot be read: it has too many levels of arrays and objects") from error
     is_ours = isinstance(document, dict) and (path is not None or bool(_SECTIONS & document.keys()))
     if not is_ours and path is not None:
         raise ValueError(f"{path} is not a JSON object")

@@ -26,7 +26,7 @@ class Inquiries:
         served = self._registry.get(model)
         call.facts["model"] = served.status.id
         async with self._timeouts.within(call):
-            return await served.inquire(inquiry)
+            return await served.inquire(inquiry, call.caller)
 
     async def embed(self, model: str, embed: Embed, call: Call) -> tuple[str, Embeddings]:
         """Returns the resolved model id and one embedding per input, in order. Raises as `inquire`."""

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from llguidance import LLMatcher, LLTokenizer
 
-from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.errors import CostlyFieldError, InvalidFieldError
 from llm_inference_api.grammar.exact_schema import exact
 from llm_inference_api.grammar.trial import TooCostlyError, Trial
 from llm_inference_api.grammar.trial_process import LIMITS
-from llm_inference_api.requests.constraint import Constraint, Language
+from llm_inference_api.requests.constraint import Constraint, Language, Schemas
 
 TokenIds = npt.NDArray[np.int32]
 
@@ -34,6 +34,9 @@ _EMBEDDED = re.compile(r"(?:^|%json)\s*(?=\{)")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _JSON_OPTIONS: dict[str, Any] = {"whitespace_pattern": r"\n?[ ]{0,32}"}
 """White space is limited, because small models tend to generate endless indentation."""
+_MOST_SECONDS = 2.0
+"""Processor time to compile the schemas of all tools of a request one by one."""
+_COSTLY = "takes too long, or too much memory, to compile; simplify it"
 _LONGEST_REASON = 500
 """Characters of llguidance's error in a message."""
 _EXCERPT = re.compile(r"\n *\d+ \|")
@@ -150,18 +153,25 @@ class Grammars:
             raise InvalidFieldError(constraint.field, _reason(matcher.get_error()))
         return TokenMask(matcher, self._tokenizer, constraint.field)
 
-    def json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
-        """Returns the schema for use inside a grammar, with llguidance's options under `x-guidance`.
+    def json_schemas(self, schemas: Schemas, field: str) -> list[dict[str, Any]]:
+        """Returns the schemas for use inside a grammar, with llguidance's options under `x-guidance`.
 
         Args:
-            schema: A JSON schema.
-            field: Name of the request's field that has the schema, for errors.
-            strict: Whether unsupported keywords are errors when the grammar is compiled. Otherwise they are ignored,
-                and an invalid schema is replaced by one that matches any object.
+            schemas: The schemas. Unsupported keywords of a strict one are errors when the grammar is compiled. Those
+                of others are ignored, and an invalid one is replaced by a schema that matches any object.
+            field: Name of the request's field that has the schemas, for errors.
 
         Raises:
-            InvalidFieldError: The schema exceeds a limit, or is too expensive to compile.
+            InvalidFieldError: A schema exceeds a limit, or they are too expensive to compile together.
         """
+        written, before = [], self._trial.seconds
+        for schema, strict in schemas:
+            if self._trial.seconds - before > _MOST_SECONDS:
+                raise CostlyFieldError(field, _COSTLY)
+            written.append(self._json_schema(schema, field, strict=strict))
+        return written
+
+    def _json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
         _check_unbounded(json.dumps(schema), field)
         schema = exact(schema)
         options = {**_JSON_OPTIONS, "lenient": not strict}
@@ -174,8 +184,7 @@ class Grammars:
         try:
             return self._trial.problem(grammar)
         except TooCostlyError as error:
-            problem = "takes too long, or too much memory, to compile; simplify it"
-            raise InvalidFieldError(field, problem) from error
+            raise CostlyFieldError(field, _COSTLY) from error
 
 
 def _checked_grammar(constraint: Constraint) -> str:
@@ -236,27 +245,28 @@ def _grammar(constraint: Constraint) -> str:
 
 
 def _named(constraint: Constraint, name: str) -> list[dict[str, Any]]:
-    grammar = _own_grammar(constraint)
-    if not grammar.startswith("{"):
-        return [{"name": name, "lark_grammar": grammar}]
-    (own,) = json.loads(grammar)["grammars"]
-    return [{**own, "name": name}]
+    return [{**_own_grammar(constraint), "name": name}]
 
 
-def _own_grammar(constraint: Constraint) -> str:
+def _own_grammar(constraint: Constraint) -> dict[str, Any]:
     match constraint.language:
         case Language.JSON_SCHEMA:
             schema = exact(json.loads(constraint.source))
-            return LLMatcher.grammar_from_json_schema(schema, overrides=_JSON_OPTIONS)  # type: ignore[arg-type]
+            return _single(LLMatcher.grammar_from_json_schema(schema, overrides=_JSON_OPTIONS))  # type: ignore[arg-type]
         case Language.REGEX:
-            return LLMatcher.grammar_from_regex(constraint.source)
+            return _single(LLMatcher.grammar_from_regex(constraint.source))
         case Language.CHOICE:
-            texts = json.loads(constraint.source)
-            return LLMatcher.grammar_from_lark(
-                "start: " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts)
-            )
+            # ASCII: llguidance's lexer refuses U+007F in a string, but not its escape.
+            return {"lark_grammar": "start: " + " | ".join(map(json.dumps, json.loads(constraint.source)))}
         case Language.LARK:
-            return LLMatcher.grammar_from_lark(constraint.source)
+            # Not grammar_from_lark: it returns a source that is JSON, such as `{"grammars": []}`, as a whole grammar.
+            return {"lark_grammar": constraint.source}
+
+
+def _single(grammar: str) -> dict[str, Any]:
+    """Returns the only grammar of a list that llguidance wrote."""
+    (own,) = json.loads(grammar)["grammars"]
+    return dict(own)
 
 
 def _reason(text: str) -> str:

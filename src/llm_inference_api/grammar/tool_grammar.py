@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
 
-from llm_inference_api.requests.constraint import Constraint, Language
+from llm_inference_api.requests.constraint import Constraint, Language, Schemas
 from llm_inference_api.requests.tools import ToolMode, ToolUse
 from llm_inference_api.text.families.thoughts import Terminal, up_to
 from llm_inference_api.text.families.tool_format import (
@@ -21,10 +21,10 @@ from llm_inference_api.text.families.tool_format import (
 
 
 class SchemaWriter(Protocol):
-    """Writes JSON schemas for grammars; see `constraint.Grammars.json_schema`."""
+    """Writes JSON schemas for grammars; see `constraint.Grammars.json_schemas`."""
 
-    def __call__(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
-        """Returns the schema as part of a grammar."""
+    def __call__(self, schemas: Schemas, field: str) -> list[dict[str, Any]]:
+        """Returns the schemas as parts of a grammar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,16 @@ def tool_constraint(
         use: The tools, and whether a call is required and parallel calls are allowed.
         form: The model's tool format.
         terminal: Returns a marker as a Lark terminal.
-        write: Returns a JSON schema for use in a grammar.
+        write: Returns JSON schemas for use in a grammar.
         words: Constraint of an answer without calls; None if it is free.
 
     Raises:
-        InvalidFieldError: A tool's schema is too expensive to compile.
+        InvalidFieldError: The tools' schemas are too expensive to compile.
     """
     start = _start(use, _form(form, terminal), has_words=words is not None)
     tools = use.callable
     names = " | ".join(f"call_{index}" for index in range(len(tools)))
-    schemas = [write(json.loads(tool.parameters), "tools", strict=tool.strict) for tool in tools]
+    schemas = write([(json.loads(tool.parameters), tool.strict) for tool in tools], "tools")
     rules = (_call_rules(index, tool.name, schemas[index], form, terminal) for index, tool in enumerate(tools))
     calls = list(chain.from_iterable(rules))
     source = "\n".join([*start, f"call: {names}", *calls, "TEXT: /(.|\\n)*/"])

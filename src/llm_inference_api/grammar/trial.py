@@ -4,24 +4,15 @@ For example, a 2 kB schema with 40 patterns in `allOf` takes llguidance 1.9 minu
 """
 
 import hashlib
-import json
 import math
-import select
-import subprocess
-import sys
 import time
-import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from llm_inference_api.grammar import trial_process
+from llm_inference_api.processes.limited_child import LimitedChild
 
-_MOST_SECONDS = 20.0
-"""Wall-clock timeout of a trial in seconds. The child limits its own CPU time, which takes longer on a busy machine."""
-_START_SECONDS = 60.0
-"""Timeout of the child's start."""
 _REFUSED_SECONDS = 60.0
 """Seconds for which a too expensive grammar is rejected without another trial."""
 _MOST_KNOWN = 1024
@@ -51,10 +42,11 @@ class Trial:
             size: Size of the vocabulary.
             special: Bytes of the special tokens, which grammars can refer to, by token id.
         """
-        self._vocabulary = json.dumps((size, {token: text.decode("latin-1") for token, text in special.items()}))
-        self._process: subprocess.Popen[str] | None = None
-        self._ending: Callable[[], object] | None = None
+        vocabulary = (size, {token: text.decode("latin-1") for token, text in special.items()})
+        self._child = LimitedChild(trial_process.__name__, vocabulary)
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self.seconds = 0.0
+        """Processor time of all trials so far."""
 
     def problem(self, grammar: str) -> str:
         """Returns llguidance's error for the grammar, or an empty string. Raises TooCostlyError."""
@@ -70,55 +62,15 @@ class Trial:
         return known.problem
 
     def _try(self, grammar: str) -> _Known:
-        problem = self._ask(grammar)
-        # A timeout expires, because a stalled machine may have caused it.
-        return _Known(problem, math.inf if problem is not None else time.monotonic() + _REFUSED_SECONDS)
+        answer = self._child.ask(grammar)
+        if answer is None:
+            # A timeout expires, because a stalled machine may have caused it.
+            self.seconds += trial_process.MOST_SECONDS
+            return _Known(None, time.monotonic() + _REFUSED_SECONDS)
+        problem, seconds = answer
+        self.seconds += seconds
+        return _Known(problem, math.inf)
 
     def close(self) -> None:
         """Kills the child process; the next grammar starts a new one. Also happens on garbage collection."""
-        if self._ending is not None:
-            self._ending()
-        self._process = None
-
-    def _ask(self, grammar: str) -> str | None:
-        """Returns the child's result for the grammar; None if it timed out or the child died."""
-        if self._process is None or self._process.poll() is not None:
-            self._process = self._start()
-        answer = _exchange(self._process, json.dumps(grammar), _MOST_SECONDS)
-        if answer is None:
-            self.close()
-        return answer
-
-    def _start(self) -> subprocess.Popen[str]:
-        self.close()
-        process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", trial_process.__name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,  # Ctrl-C signals the whole process group; the server handles it.
-        )
-        if _exchange(process, self._vocabulary, _START_SECONDS) is None:
-            _end(process)
-            raise TooCostlyError
-        self._ending = weakref.finalize(self, _end, process)
-        return process
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    with suppress(BrokenPipeError), process:  # Closing stdin flushes input that the child did not read.
-        process.wait()
-
-
-def _exchange(process: subprocess.Popen[str], line: str, seconds: float) -> str | None:
-    """Writes a line to the child and returns its decoded answer; None on timeout or end of file."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with suppress(BrokenPipeError):
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-    is_answered, _, _ = select.select([process.stdout], [], [], seconds)
-    answer = process.stdout.readline() if is_answered else ""
-    return str(json.loads(answer)) if answer else None
+        self._child.close()

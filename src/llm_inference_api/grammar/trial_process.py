@@ -1,22 +1,23 @@
 """Child process that compiles grammars on trial. Exceeding a limit kills this process only.
 
-Protocol: JSON lines on stdin and stdout. The first line has the vocabulary; each further line has a grammar. Each line
-is answered by one line.
+The first question is the vocabulary; each further one is a grammar, answered by llguidance's error and the seconds of
+processor time that it took.
 """
 
-import json
-import resource
-import signal
-import sys
+import time
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
+
+from llm_inference_api.processes.limited_child import answer, limited, questions
 
 LIMITS = LLParserLimits(verbose_errors=False, initial_lexer_fuel=300_000)
 """The lexer fuel limits most of the compilation to about 0.2 s, but not the intersection of patterns."""
 _MOST_MEMORY = 1 << 30
 """Bytes of address space."""
-_MOST_SECONDS = 1.0
+MOST_SECONDS = 1.0
 """CPU time per grammar. Unlike wall-clock time, it does not depend on the machine's load."""
+_VOCABULARY_SECONDS = 30.0
+"""CPU time to read the vocabulary."""
 
 
 class _Vocabulary:
@@ -42,26 +43,17 @@ class _Vocabulary:
 
 def main() -> None:
     """Compiles grammars until stdin is closed."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    size, special = json.loads(sys.stdin.readline())
+    limited(_MOST_MEMORY)
+    asked = questions(MOST_SECONDS, first=_VOCABULARY_SECONDS)
+    size, special = next(asked)
     vocabulary = _Vocabulary(size, {int(token): text.encode("latin-1") for token, text in special.items()})
     tokenizer = LLTokenizer(TokenizerWrapper(vocabulary), slices=[])
-    _write("ready")
-    for line in sys.stdin:
-        _limit_time()
-        matcher = LLMatcher(tokenizer, json.loads(line), log_level=0, limits=LIMITS)
-        _write(matcher.get_error() if matcher.is_error() else "")
-
-
-def _limit_time() -> None:
-    """Restarts the CPU time limit of all threads; SIGPROF, whose default action ends the process, fires at its end."""
-    signal.setitimer(signal.ITIMER_PROF, _MOST_SECONDS)
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(json.dumps(text) + "\n")
-    sys.stdout.flush()
+    answer("ready")
+    for grammar in asked:
+        before = time.process_time()
+        matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=LIMITS)
+        problem = matcher.get_error() if matcher.is_error() else ""
+        answer((problem, time.process_time() - before))
 
 
 if __name__ == "__main__":

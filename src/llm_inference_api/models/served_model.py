@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -180,9 +181,9 @@ class ServedModel:
         if self._client is not None:
             await self._client.drain()
 
-    async def inquire(self, inquiry: Inquiry) -> Findings:
+    async def inquire(self, inquiry: Inquiry, caller: str = "") -> Findings:
         """See `WorkerClient.inquire`; loads the model first if necessary."""
-        return await self._answer(inquiry, lambda client: client.inquire(inquiry))
+        return await self._answer(inquiry, lambda client: client.inquire(inquiry, caller))
 
     async def embed(self, embed: Embed) -> Embeddings:
         """See `WorkerClient.embed`; loads the model first if necessary.
@@ -238,7 +239,11 @@ class ServedModel:
             self._refuse_in_back_off()
             self._load = asyncio.create_task(self._start())
             self._load.add_done_callback(self._end_load)
-        return await asyncio.shield(self._load)
+        try:
+            return await asyncio.shield(self._load)
+        except ServiceError as error:
+            # All callers of a load share its error, which would keep the frames of each: what they asked, for one.
+            raise copy(error) from None
 
     async def unload(self) -> None:
         """Drains open requests, then stops the worker. Returns when the memory is free.
@@ -395,12 +400,12 @@ class ServedModel:
         delay = min(_FIRST_BACK_OFF * 2 ** (self._failures - 1), _LONGEST_BACK_OFF) if self._failures else 0.0
         self._failures += 1
         self._retry_at = time.monotonic() + delay
-        self._error = error
+        self._error = copy(error)  # Without the traceback, whose frames hold what the load was asked for.
         self._set(State.FAILED, reason=str(error))
 
     def _refuse_in_back_off(self) -> None:
         if self._error is not None and time.monotonic() < self._retry_at:
-            raise self._error
+            raise copy(self._error)
 
     def _set(
         self,

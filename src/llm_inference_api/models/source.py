@@ -29,7 +29,7 @@ class Preparation(Enum):
 def _is_quantised(checkpoint: Path) -> bool:
     try:
         config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False  # The conversion reports the broken config.
     return isinstance(config, dict) and "quantization_config" in config
 

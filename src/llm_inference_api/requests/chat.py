@@ -1,10 +1,11 @@
 """Chat messages and their validation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.tools import ToolCall
+from llm_inference_api.requests.sizes import check_count, check_size
+from llm_inference_api.requests.tools import MAX_CALLS, ToolCall
 
 MAX_MESSAGES = 1024
 ROLES = ("system", "user", "assistant", "tool")
@@ -29,10 +30,25 @@ class Message:
         return sum(len(text.encode()) for text in texts)
 
 
+def check_message_count(count: int) -> None:
+    """Raises InvalidFieldError if there are no or too many messages."""
+    if not 1 <= count <= MAX_MESSAGES:
+        raise InvalidFieldError("messages", f"there must be 1 to {MAX_MESSAGES} messages, not {count}")
+
+
+def check_call_counts(counts: Iterable[int]) -> None:
+    """Raises InvalidFieldError if the messages, with these numbers of tool calls each, have too many together."""
+    total = 0
+    for index, count in enumerate(counts):
+        total += count
+        check_count(f"messages[{index}].tool_calls", total, MAX_CALLS, "tool calls, with those before it")
+
+
 def checked_messages(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Validates the messages of a request and returns them. Raises InvalidFieldError."""
-    if not 1 <= len(messages) <= MAX_MESSAGES:
-        raise InvalidFieldError("messages", f"there must be 1 to {MAX_MESSAGES} messages, not {len(messages)}")
+    """Validates the messages of a request, sizes first, and returns them. Raises InvalidFieldError."""
+    check_message_count(len(messages))
+    check_call_counts(len(message.tool_calls) for message in messages)
+    check_size("messages", sum(message.size for message in messages))
     for index, message in enumerate(messages):
         _check(f"messages[{index}]", message)
     if messages[-1].tool_calls:

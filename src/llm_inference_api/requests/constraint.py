@@ -1,9 +1,10 @@
 """Constraints for structured output."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.json_object import MAX_BYTES, check_object
@@ -11,6 +12,10 @@ from llm_inference_api.requests.json_object import MAX_BYTES, check_object
 MAX_TEXTS = 1000
 """Maximum number of texts of a choice constraint."""
 _OBJECT = '{"type": "object"}'
+
+
+Schemas = Sequence[tuple[dict[str, Any], bool]]
+"""JSON schemas, each with whether it is strict: unsupported keywords are errors."""
 
 
 class Language(Enum):
@@ -42,7 +47,7 @@ def read_constraint(field: str, value: object, *, ignore_eos: bool) -> Constrain
 
     Args:
         field: Name of the field: a `Language` value or `json_object`.
-        value: The field's value: a bool for `json_object`, an iterable of texts for `choice`, else a text.
+        value: The field's value: a bool for `json_object`, a sequence of texts for `choice`, else a text.
         ignore_eos: Whether the request sets `ignore_eos`, which cannot be combined with a constraint.
 
     Raises:
@@ -59,8 +64,8 @@ def read_constraint(field: str, value: object, *, ignore_eos: bool) -> Constrain
             found = Constraint(Language.JSON_SCHEMA, check_object(text, field), field)
         case _, str(text):
             found = Constraint(Language(field), text, field)
-        case _, Iterable() as texts:
-            found = Constraint(Language.CHOICE, _choice(list(texts)), field)
+        case _, Sequence() as texts:
+            found = Constraint(Language.CHOICE, _choice(texts), field)
         case _:
             raise TypeError(f"{field} is not a constraint field")
     if len(found.source.encode()) > MAX_BYTES:
@@ -68,9 +73,11 @@ def read_constraint(field: str, value: object, *, ignore_eos: bool) -> Constrain
     return found
 
 
-def _choice(texts: list[str]) -> str:
+def _choice(texts: Sequence[str]) -> str:
     if not 1 <= len(texts) <= MAX_TEXTS:
         raise InvalidFieldError("choice", f"there must be 1 to {MAX_TEXTS} texts, not {len(texts)}")
     if not all(texts):
         raise InvalidFieldError("choice", "has an empty text")
-    return json.dumps(texts)
+    if sum(len(text.encode()) for text in texts) > MAX_BYTES:
+        raise InvalidFieldError("choice", f"has more than {MAX_BYTES} bytes")
+    return json.dumps(list(texts))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.limits import check_size
 from llm_inference_api.requests.request import GenerationRequest
+from llm_inference_api.requests.sizes import check_size
 
 MAX_INPUTS = 128
 MAX_TOKENS = 100_000
@@ -91,14 +91,19 @@ def checked_inputs(field: str, inputs: Sequence[Input]) -> Embed:
     Raises:
         InvalidFieldError: There are too few or too many inputs, one is empty, or they are too large together.
     """
-    if not 1 <= len(inputs) <= MAX_INPUTS:
-        raise InvalidFieldError(field, f"must have 1 to {MAX_INPUTS} items, not {len(inputs)}")
+    check_input_count(field, len(inputs))
     for item in inputs:
         if not item.content:
             raise InvalidFieldError(item.field, "is empty")
     check_size(field, sum(len(item.content.encode()) for item in inputs if isinstance(item.content, str)))
     check_tokens(field, sum(len(item.content) for item in inputs if not isinstance(item.content, str)))
     return Embed(tuple(inputs))
+
+
+def check_input_count(field: str, count: int) -> None:
+    """Raises InvalidFieldError if there are no or too many inputs."""
+    if not 1 <= count <= MAX_INPUTS:
+        raise InvalidFieldError(field, f"must have 1 to {MAX_INPUTS} items, not {count}")
 
 
 def check_tokens(field: str, count: int) -> None:

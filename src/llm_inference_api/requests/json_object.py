@@ -3,6 +3,7 @@
 import json
 
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.json_size import counting
 
 MAX_BYTES = 64 << 10
 """Maximum size of a constraint, and of a tool's description with its parameters."""
@@ -10,10 +11,24 @@ MAX_DEPTH = 64
 """Maximum nesting depth of a JSON object."""
 
 
-def check_object(text: str, field: str) -> str:
-    """Returns the text. Raises InvalidFieldError for `field` if it is not a JSON object or is nested too deeply."""
+def check_object(text: str, field: str, most: int = MAX_BYTES) -> str:
+    """Returns the text.
+
+    Args:
+        text: The JSON.
+        field: Name of the request's field, for errors.
+        most: Maximum size in bytes.
+
+    Raises:
+        InvalidFieldError: The text of `field` is too large, is not a JSON object, or is nested too deeply.
+    """
+    data = text.encode()
+    if len(data) > most:
+        raise InvalidFieldError(field, f"has more than {most} bytes")
+    for _ in counting(data, field):
+        pass
     try:
-        value = json.loads(text)
+        value = json.loads(data)
     except ValueError as error:
         raise InvalidFieldError(field, f"is no valid JSON ({error})") from error
     except RecursionError as error:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.request import MAX_SEED, Sampling, Stopping, random_seed
+from llm_inference_api.requests.sizes import check_count
 
-MAX_PROMPT_BYTES = 1 << 20
 MAX_STOP = 4
 MAX_STOP_CHARACTERS = 64
 MAX_LOGIT_BIAS = 300
@@ -82,9 +82,8 @@ class Limits:
 
     def stopping(self, given: Given) -> Stopping:
         """Returns the stop conditions. Raises InvalidFieldError if a field is out of range."""
+        check_count("stop", len(given.get("stop", ())), MAX_STOP, "texts")
         stop = tuple(given.get("stop", ()))
-        if len(stop) > MAX_STOP:
-            raise InvalidFieldError("stop", f"has {len(stop)} texts; at most {MAX_STOP} are allowed")
         for index, text in enumerate(stop):
             if not 1 <= len(text) <= MAX_STOP_CHARACTERS:
                 problem = f"must have 1 to {MAX_STOP_CHARACTERS} characters, not {len(text)}"
@@ -100,20 +99,13 @@ class Limits:
         return int(given.get("n", 1))
 
 
-def check_size(field: str, size: int) -> None:
-    """Raises InvalidFieldError if `size`, in bytes, exceeds `MAX_PROMPT_BYTES`."""
-    if size > MAX_PROMPT_BYTES:
-        raise InvalidFieldError(field, f"has {size} bytes; at most {MAX_PROMPT_BYTES} are allowed")
-
-
 def new_id(kind: str) -> str:
     """Returns a new unique id of the form `<kind>-<32 hex digits>`."""
     return f"{kind}-{uuid.uuid4().hex}"
 
 
 def _logit_bias(bias: Mapping[int, float]) -> dict[int, float]:
-    if len(bias) > MAX_LOGIT_BIAS:
-        raise InvalidFieldError("logit_bias", f"has {len(bias)} tokens; at most {MAX_LOGIT_BIAS} are allowed")
+    check_count("logit_bias", len(bias), MAX_LOGIT_BIAS, "tokens")
     for token, value in bias.items():
         BIAS_RANGE.check(f"logit_bias[{token}]", value)
     return dict(bias)

@@ -7,8 +7,11 @@ from enum import Enum
 
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.json_object import MAX_BYTES, check_object
+from llm_inference_api.requests.sizes import MAX_PROMPT_BYTES, check_size
 
 MAX_TOOLS = 128
+MAX_CALLS = 1024
+"""Maximum number of tool calls in all messages of a request."""
 TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NO_ARGUMENTS = '{"type": "object", "properties": {}, "additionalProperties": false}'
 """JSON Schema of the arguments of a function without parameters."""
@@ -24,14 +27,19 @@ class Tool:
     """JSON Schema of the arguments, as text."""
     strict: bool = False
 
+    @property
+    def size(self) -> int:
+        """Size of description and parameters, in bytes of UTF-8."""
+        return len(self.parameters.encode()) + len(self.description.encode())
+
     def check(self, field: str) -> None:
         """Raises InvalidFieldError, for a field below `field`, if the name, schema or size is invalid."""
         if not TOOL_NAME.fullmatch(self.name):
             problem = f"must be 1 to 64 letters, digits, '_' and '-', not {self.name[:64]!r}"
             raise InvalidFieldError(f"{field}.name", problem)
-        check_object(self.parameters, f"{field}.parameters")
-        if len(self.parameters.encode()) + len(self.description.encode()) > MAX_BYTES:
+        if self.size > MAX_BYTES:
             raise InvalidFieldError(field, f"has more than {MAX_BYTES} bytes")
+        check_object(self.parameters, f"{field}.parameters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class ToolCall:
 
     def check(self, field: str) -> None:
         """Raises InvalidFieldError if the arguments are not a JSON object."""
-        check_object(self.arguments, f"{field}.arguments")
+        check_object(self.arguments, f"{field}.arguments", MAX_PROMPT_BYTES)
 
 
 class ToolMode(Enum):
@@ -94,6 +102,8 @@ def tool_use(tools: Sequence[Tool], choice: ToolChoice, *, ignore_eos: bool) -> 
     Raises:
         InvalidFieldError: A tool or the choice is invalid, or `ignore_eos` is set with tools.
     """
+    check_tool_count(len(tools))
+    check_size("tools", sum(tool.size for tool in tools))  # They are part of the prompt.
     for index, tool in enumerate(tools):
         tool.check(f"tools[{index}]")
     _check(tools, choice, ignore_eos=ignore_eos)
@@ -104,9 +114,13 @@ def tool_use(tools: Sequence[Tool], choice: ToolChoice, *, ignore_eos: bool) -> 
     return ToolUse(tuple(tools), mode, choice.function, parallel=choice.parallel is not False)
 
 
+def check_tool_count(count: int) -> None:
+    """Raises InvalidFieldError if there are too many tools."""
+    if count > MAX_TOOLS:
+        raise InvalidFieldError("tools", f"there are {count}; at most {MAX_TOOLS} are allowed")
+
+
 def _check(tools: Sequence[Tool], choice: ToolChoice, *, ignore_eos: bool) -> None:
-    if len(tools) > MAX_TOOLS:
-        raise InvalidFieldError("tools", f"there are {len(tools)}; at most {MAX_TOOLS} are allowed")
     names = [tool.name for tool in tools]
     if duplicates := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidFieldError("tools", f"{', '.join(duplicates)} is listed more than once")

@@ -10,31 +10,39 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.rpc.message_size import check_parts
 
 Context = grpc.aio.ServicerContext[Any, Any]
 End = Callable[[Context, Exception], Any]
 """Aborts the RPC with a status for the exception."""
 
 
-def tolerant(decode: Callable[[bytes], Message]) -> Callable[[bytes], Message | DecodeError]:
-    """Returns a deserializer that returns the DecodeError instead of raising it.
+def tolerant(decode: Callable[[bytes], Message]) -> Callable[[bytes], Message | InvalidFieldError]:
+    """Returns a deserializer that returns an error instead of raising it, also for a message with too many parts.
 
     gRPC would send the text of a raised error to the caller. `decoded` raises it in the handler.
-    """
 
-    def decode_or_error(data: bytes) -> Message | DecodeError:
+    Args:
+        decode: `FromString` of a message class.
+    """
+    kind: type[Message] = decode.__self__  # type: ignore[attr-defined]
+
+    def decode_or_error(data: bytes) -> Message | InvalidFieldError:
         try:
+            check_parts(kind, data)
             return decode(data)
-        except DecodeError as error:
+        except InvalidFieldError as error:
             return error
+        except DecodeError:
+            return InvalidFieldError("request", "is not a valid message of its type; texts must be UTF-8")
 
     return decode_or_error
 
 
 def decoded(request: Any) -> Any:
     """Returns the request. Raises InvalidFieldError if `tolerant` could not decode it."""
-    if isinstance(request, DecodeError):
-        raise InvalidFieldError("request", "is not a valid message of its type; texts must be UTF-8")
+    if isinstance(request, InvalidFieldError):
+        raise request
     return request
 
 

@@ -1,6 +1,7 @@
 """Renders chats with the model's Jinja template, and escapes control tokens in the messages.
 
-A template is code from the model file, so it runs in Jinja's immutable sandbox.
+A template is code from the model file, so it runs in Jinja's immutable sandbox, in a process with limits of time and
+memory.
 """
 
 import json
@@ -8,27 +9,17 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import cached_property
-from typing import Any
-
-from jinja2 import TemplateError, nodes
-from jinja2.exceptions import SecurityError
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
+from llm_inference_api.processes.limited_child import LimitedChild
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.tools import Tool
+from llm_inference_api.text import template_process
 from llm_inference_api.text.families.tool_format import THINK, ToolFormat, as_json, format_of
 from llm_inference_api.text.families.tool_messages import explained
 
 Messages = Sequence[Message]
-
-
-class TemplateRefusalError(Exception):
-    """Raised by a template's `raise_exception`, for example for an invalid order of roles."""
 
 
 class ChatTemplate:
@@ -54,10 +45,7 @@ class ChatTemplate:
         self._controls = _any_of(control_texts)
         self._control_starts = {text[:size] for text in control_texts for size in range(1, len(text))}
         self._longest_start = max(map(len, self._control_starts), default=0)
-        try:
-            self._template = _environment().from_string(source) if source is not None else None
-        except TemplateError as error:
-            raise ModelFailedError(f"the model's chat template is not valid: {error}") from error
+        self._template = _compiled(source) if source is not None else None
 
     @cached_property
     def opens_thoughts(self) -> bool:
@@ -92,7 +80,7 @@ class ChatTemplate:
             return self._defuse(text, cut)
 
         safe = [_each_text(message, defuse) for message in messages]
-        return self._render(safe, [_each_tool_text(tool, defuse) for tool in tools]).split(cut)
+        return _without_surrogates(self._render(safe, [_each_tool_text(tool, defuse) for tool in tools])).split(cut)
 
     def _render(self, messages: Messages, tools: Sequence[Tool]) -> str:
         continues = messages[-1].role == "assistant"
@@ -103,18 +91,16 @@ class ChatTemplate:
 
     def _fill(self, messages: Messages, tools: Sequence[Tool], *, add_generation_prompt: bool) -> str:
         assert self._template is not None
-        more = {"tools": [as_json(tool) for tool in tools]} if tools else {}
-        try:
-            return self._template.render(
-                messages=[_as_json(message) for message in messages],
-                add_generation_prompt=add_generation_prompt,
-                **more,
-                **self._tokens,
-            )
-        except TemplateRefusalError as refusal:
-            raise InvalidFieldError("messages", f"the model's chat template refuses them: {refusal}") from refusal
-        except (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-            raise InvalidFieldError("messages", f"the model's chat template fails on them: {error}") from error
+        variables = {
+            "messages": [_as_json(message) for message in messages],
+            "add_generation_prompt": add_generation_prompt,
+            **({"tools": [as_json(tool) for tool in tools]} if tools else {}),
+            **self._tokens,
+        }
+        text, problem = self._template.ask(variables) or ("", "takes too long, or too much memory, to render them")
+        if problem:
+            raise InvalidFieldError("messages", f"the model's chat template {problem}")
+        return str(text)
 
     def _defuse(self, content: str, cut: str) -> str:
         """Inserts `cut` after the first character of each control token's text.
@@ -179,6 +165,26 @@ def _any_of(texts: Sequence[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, longer))) if longer else None
 
 
+def _compiled(source: str) -> LimitedChild:
+    """Returns the process that renders a template. Raises ModelFailedError if the source is not a valid template."""
+    child = LimitedChild(template_process.__name__, source)
+    problem = child.started()
+    if problem is None:
+        raise ModelFailedError("the model's chat template takes too long, or too much memory, to compile")
+    if problem:
+        raise ModelFailedError(f"the model's chat template is not valid: {problem}")
+    return child
+
+
+def _without_surrogates(text: str) -> str:
+    """Returns the text. Raises InvalidFieldError if it has lone surrogates, which JSON can escape, but no text has."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidFieldError("messages", f"they have a lone surrogate ({error})") from error
+    return text
+
+
 def _as_lines(messages: Messages, *, continues: bool) -> str:
     text = "\n".join(f"{message.role}: {message.content}" for message in messages)
     return text if continues else text + "\nassistant: "
@@ -195,39 +201,3 @@ def _up_to_last_content(text: str, content: str) -> str:
             "messages", "the model's chat template changes the last message, so it cannot be continued"
         )
     return text[: at + len(content.strip())]
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    """Returns an environment with transformers' filters, globals and tags (utils/chat_template_utils.py)."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, GenerationTag]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise
-    environment.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)
-    return environment
-
-
-def _to_json(
-    value: Any,
-    ensure_ascii: bool = False,  # noqa: FBT001, FBT002 - templates pass these by position too
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,  # noqa: FBT001, FBT002
-) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-
-class GenerationTag(Extension):
-    """Ignores `{% generation %}` blocks, which only mark the assistant's tokens for training."""
-
-    tags = {"generation"}  # noqa: RUF012 - jinja2's name
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        """Returns the nodes of the block's body."""
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-def _raise(message: str) -> str:
-    raise TemplateRefusalError(message)

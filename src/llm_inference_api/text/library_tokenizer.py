@@ -98,7 +98,7 @@ def _field(path: Path, name: str) -> Any:
         return None
     try:
         return json.loads(path.read_text(encoding="utf-8")).get(name)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise ModelFailedError(f"{path.name} is not a JSON object") from error
 
 

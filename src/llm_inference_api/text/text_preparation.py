@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from llm_inference_api.errors import ModelFailedError
+
 _PREFIX = "llm_inference_api.tokenizer."
 """Prefix of the GGUF metadata keys."""
 
@@ -33,11 +35,15 @@ class TextPreparation:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> "TextPreparation":
-        """Returns the preparation in GGUF metadata whose values are strings, as from llama.cpp."""
+        """Returns the preparation in GGUF metadata whose values are strings, as from llama.cpp.
+
+        Raises:
+            ModelFailedError: A value is not valid JSON.
+        """
         values: dict[str, Any] = {}
         for field in fields(cls):
             if _PREFIX + field.name in metadata:
-                value = json.loads(metadata[_PREFIX + field.name])
+                value = _value(_PREFIX + field.name, metadata)
                 values[field.name] = tuple(value) if isinstance(value, list) else value
         return cls(**values)
 
@@ -69,6 +75,13 @@ class TextPreparation:
         if self.space == "each" and added:
             text = re.sub(rf"({_any_of(added)})(?!{spaced_or_added}|\Z)", r"\1 ", text)
         return text
+
+
+def _value(key: str, metadata: Mapping[str, str]) -> Any:
+    try:
+        return json.loads(metadata[key])
+    except (ValueError, RecursionError) as error:
+        raise ModelFailedError(f"the file's metadata {key} is not valid JSON") from error
 
 
 def _any_of(tokens: tuple[str, ...]) -> str:

@@ -34,8 +34,10 @@ class AtWork:
                 self._lanes[lane] = {key: work for key, work in found if work is not None}
             case Prepared(key):
                 self._end(Lane.PREPARING, key)
+                self._end(Lane.COMPILING, key)
             case Answered(key):
                 self._end(Lane.PREPARING, key)
+                self._end(Lane.COMPILING, key)
                 self._end(Lane.EMBEDDINGS, key)
 
     def ended(self, request_id: str) -> None:

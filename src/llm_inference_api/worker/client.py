@@ -165,15 +165,15 @@ class WorkerClient:
         """Whether the worker owes nothing: no answer, inquiry or embedding. It may not all be read yet."""
         return self._idle.is_set()
 
-    async def inquire(self, inquiry: Inquiry) -> Findings:
-        """Returns the worker's answer to an inquiry.
+    async def inquire(self, inquiry: Inquiry, caller: str = "") -> Findings:
+        """Returns the worker's answer to a caller's inquiry.
 
         Raises:
             ServiceError: The worker refused the inquiry.
             UnavailableError: The process has exited.
         """
         with self._busy():
-            return await self._inquiries.find(inquiry)
+            return await self._inquiries.find(inquiry, caller)
 
     async def embed(self, embed: Embed) -> Embeddings:
         """Returns the embeddings of the inputs.

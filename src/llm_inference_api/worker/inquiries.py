@@ -29,10 +29,18 @@ class OpenInquiries:
         """Returns the open inquiry or embedding request; None if it is not open."""
         return self._asked.get(inquiry_id)
 
-    async def find(self, inquiry: Inquiry) -> Findings:
-        """Sends an inquiry and returns the worker's answer. Raises the worker's error, or the one passed to `fail`."""
+    async def find(self, inquiry: Inquiry, caller: str = "") -> Findings:
+        """Sends a caller's inquiry and returns the worker's answer.
+
+        Raises the worker's error, or the one passed to `fail`. If the caller is cancelled, the worker is told to
+        abandon the inquiry.
+        """
         inquiry_id = next(self._next_id)
-        findings: Findings = await self._ask(inquiry_id, inquiry, Inquire(inquiry_id, inquiry))
+        try:
+            findings: Findings = await self._ask(inquiry_id, inquiry, Inquire(inquiry_id, inquiry, caller))
+        except asyncio.CancelledError:
+            self._send(Abandon(inquiry_id))
+            raise
         return findings
 
     async def embed(self, embed: Embed) -> Embeddings:
@@ -66,11 +74,12 @@ class OpenInquiries:
         if future is None or future.done():
             return
         if isinstance(answer.findings, ServiceError):
-            future.set_exception(answer.findings)
+            # A worker's death is one error for all its inquiries, and one that is raised twice keeps both tracebacks.
+            future.set_exception(copy(answer.findings))
         else:
             future.set_result(answer.findings)
 
     def fail(self, error: ServiceError) -> None:
-        """Fails all open inquiries, each with a copy of the error: one that is raised twice keeps both tracebacks."""
+        """Fails all open inquiries, each with a copy of the error."""
         for inquiry_id in list(self._open):
-            self.settle(Answered(inquiry_id, copy(error)))
+            self.settle(Answered(inquiry_id, error))

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 
 from llm_inference_api.errors import ServiceError
 from llm_inference_api.processes.running_time import RunningTimer
@@ -104,7 +105,7 @@ class Mailbox:
             self._deltas.clear()
             return deltas
         if self._error is not None:
-            raise self._error
+            raise copy(self._error)  # A worker's death is one error for all its requests.
         return self.progress
 
     async def wait_ended(self) -> None:

@@ -19,6 +19,7 @@ class Lane(Enum):
 
     LOADING = "the loading made no progress"
     PREPARING = "no request was prepared and no text tokenized"
+    COMPILING = "no constraint was compiled"
     STEPS = "no step ended"
     EMBEDDINGS = "no embedding was computed"
 
@@ -40,6 +41,8 @@ class Inquire(NamedTuple):
 
     inquiry_id: int
     inquiry: Inquiry
+    caller: str = ""
+    """The caller's name; inquiries of different callers are answered in turn."""
 
 
 class Compute(NamedTuple):
@@ -50,7 +53,7 @@ class Compute(NamedTuple):
 
 
 class Abandon(NamedTuple):
-    """To the worker: cancel an embedding request."""
+    """To the worker: cancel an inquiry or an embedding request."""
 
     inquiry_id: int
 
@@ -119,6 +122,13 @@ class LastWords(NamedTuple):
     """From the worker, last message before it aborts: a failed assertion in llama.cpp, or an unhandled exception."""
 
     text: str
+
+
+def lane_of(message: GenerationRequest | Inquire) -> Lane:
+    """Returns the lane that prepares a request or answers an inquiry; constraints have one of their own."""
+    if isinstance(message, Inquire) or (message.constraint is None and message.tools is None):
+        return Lane.PREPARING
+    return Lane.COMPILING
 
 
 ToWorker = Submit | Cancel | Inquire | Compute | Abandon

@@ -1,4 +1,4 @@
-"""Prepares requests for the engine: chat template, tokens, limits, sampler. Runs on a thread of its own."""
+"""Prepares requests for the engine: chat template, tokens, limits, sampler. Runs on threads of its own."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.grammar.tool_grammar import tool_constraint
-from llm_inference_api.requests.constraint import Constraint
+from llm_inference_api.requests.constraint import Constraint, Schemas
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.families.thoughts import thoughts_rules
@@ -31,8 +31,8 @@ class SamplerFactory(Protocol):
     def mask(self, constraint: Constraint) -> Mask:
         """Returns a new mask for one sequence. Raises InvalidFieldError if no text can match the constraint."""
 
-    def json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
-        """Returns the schema for use inside a grammar; see `constraint.Grammars.json_schema`."""
+    def json_schemas(self, schemas: Schemas, field: str) -> list[dict[str, Any]]:
+        """Returns the schemas for use inside a grammar; see `constraint.Grammars.json_schemas`."""
 
     def masked_sampler(self, sampling: Sampling, prompt: list[int], mask: Mask) -> Sampler:
         """Returns a new sampler that only chooses tokens that the mask allows."""
@@ -40,7 +40,7 @@ class SamplerFactory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Preparer:
-    """Prepares requests for one model."""
+    """Prepares requests for one model. One thread at a time may prepare requests with constraints."""
 
     tokenizer: Tokenizer
     template: ChatTemplate
@@ -49,14 +49,18 @@ class Preparer:
     context_length: int
     default_max_tokens: int
 
-    def prepare(self, request: GenerationRequest) -> tuple[Sequence, ...]:
+    def prepare(self, request: GenerationRequest, arrived_at: float | None = None) -> tuple[Sequence, ...]:
         """Returns the request's `n` sequences; the prompt is rendered and tokenized once.
+
+        Args:
+            request: The request.
+            arrived_at: Monotonic time in seconds from which its time in the queue counts; None: now.
 
         Raises:
             InvalidFieldError: A field does not fit the model, or the constraint cannot be compiled.
             ContextLengthError: Prompt and answer exceed the context.
         """
-        submitted_at = time.monotonic()
+        submitted_at = time.monotonic() if arrived_at is None else arrived_at
         self._check_logit_bias(request.sampling)
         tokens = self.tokens(request)
         max_tokens = self._max_tokens(request, len(tokens))
@@ -90,7 +94,7 @@ class Preparer:
     def _constraint(self, request: GenerationRequest) -> Constraint | None:
         constraint = request.constraint
         if request.tools is not None:
-            spell, write = self._terminal, self.samplers.json_schema
+            spell, write = self._terminal, self.samplers.json_schemas
             constraint = tool_constraint(request.tools, self.template.tool_format, spell, write, constraint)
         if constraint is None or isinstance(request.prompt, str):
             return constraint

@@ -1,8 +1,8 @@
 """Worker process: loads one model and serves it over a pipe.
 
-Four threads, connected by queues: the main thread receives messages, the preparer tokenizes, the engine computes, and
-the embedder computes embeddings. An idle engine blocks in `Queue.get`; a busy one polls without waiting. The engine's
-state belongs to its thread.
+Five threads, connected by queues: the main thread receives messages, the preparer tokenizes, the compiler prepares the
+requests that have constraints, the engine computes, and the embedder computes embeddings. An idle engine blocks in
+`Queue.get`; a busy one polls without waiting. The engine's state belongs to its thread.
 """
 
 import logging
@@ -15,8 +15,8 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from llm_inference_api.backends.llama import backend as llama
-from llm_inference_api.engine.embedder import Embedder, Errands
-from llm_inference_api.errors import ComputationError, ModelFailedError, ServiceError
+from llm_inference_api.engine.embedder import AbandonedError, Embedder, Errands
+from llm_inference_api.errors import ComputationError, CostlyFieldError, ModelFailedError, ServiceError
 from llm_inference_api.processes.parent import Parent
 from llm_inference_api.processes.throttle import Throttle
 from llm_inference_api.requests.engine_config import EngineConfig
@@ -66,7 +66,7 @@ def run(connection: Connection, config: EngineConfig) -> None:
     threading.stack_size(STACK_BYTES)
     _report_log(parent)
     inbox: Inbox = SimpleQueue()
-    requests = PreparationQueue(lambda request_id: parent.send(Prepared(request_id)))
+    requests = PreparationQueue(partial(_skip, parent))
     errands = Errands()
     arguments = (config, inbox, requests, errands, parent)
     threading.Thread(target=_serve, args=arguments, name="engine", daemon=True).start()
@@ -111,6 +111,7 @@ def _receive(parent: Parent, inbox: Inbox, requests: PreparationQueue, errands: 
             case Inquire():
                 requests.put(message)
             case Abandon(inquiry_id):
+                requests.cancel(inquiry_id)
                 errands.forget(inquiry_id)
             case Cancel(request_id):
                 requests.cancel(request_id)
@@ -120,8 +121,9 @@ def _receive(parent: Parent, inbox: Inbox, requests: PreparationQueue, errands: 
 def _serve(config: EngineConfig, inbox: Inbox, requests: PreparationQueue, errands: Errands, parent: Parent) -> None:
     try:
         parts = build(config, _report_progress(parent))
-        arguments = (parts.preparer, parts.inspector, requests, inbox, parent)
-        threading.Thread(target=_prepare, args=arguments, name="preparer", daemon=True).start()
+        for lane, name in ((Lane.PREPARING, "preparer"), (Lane.COMPILING, "compiler")):
+            arguments = (lane, parts.preparer, parts.inspector, requests, inbox, parent)
+            threading.Thread(target=_prepare, args=arguments, name=name, daemon=True).start()
         if parts.embedder is not None:
             pulse = Pulse(Lane.EMBEDDINGS, config.step_timeout, parent.send)
             run = (parts.embedder, errands, pulse, parent)
@@ -151,17 +153,26 @@ def _report_progress(parent: Parent) -> Callable[[float], None]:
     return report
 
 
-def _prepare(
-    preparer: Preparer, inspector: Inspector, requests: PreparationQueue, inbox: Inbox, parent: Parent
+def _skip(parent: Parent, key: str | int) -> None:
+    """Settles a request or an inquiry that was cancelled while it waited to be prepared."""
+    parent.send(Prepared(key) if isinstance(key, str) else Answered(key, AbandonedError()))
+
+
+def _prepare(  # noqa: PLR0913, PLR0917 - what a thread is given
+    lane: Lane, preparer: Preparer, inspector: Inspector, requests: PreparationQueue, inbox: Inbox, parent: Parent
 ) -> None:
     while True:
-        match requests.get():
+        message, arrived_at = requests.get(lane)
+        match message:
             case Inquire(inquiry_id, inquiry):
-                parent.send(Begun(Lane.PREPARING, (inquiry_id,)))
+                parent.send(Begun(lane, (inquiry_id,)))
                 parent.send(Answered(inquiry_id, _attempt(inspector.answer, inquiry, "an inquiry")))
             case request:
-                parent.send(Begun(Lane.PREPARING, (request.id,)))
-                outcome = _attempt(preparer.prepare, request, f"request {request.id}", request.id)
+                parent.send(Begun(lane, (request.id,)))
+                work = partial(preparer.prepare, arrived_at=arrived_at)
+                outcome = _attempt(work, request, f"request {request.id}", request.id)
+                if lane is Lane.COMPILING:
+                    requests.note_cost(request.caller, refused=isinstance(outcome, CostlyFieldError))
                 parent.send(Prepared(request.id))  # Must precede any step output that has this request.
                 if isinstance(outcome, ServiceError):
                     inbox.put(Inadmissible(request.id, outcome))

@@ -24,6 +24,7 @@ from llm_inference_api.worker.messages import (
     Ready,
     Submit,
     ToWorker,
+    lane_of,
 )
 
 Key = str | int
@@ -61,7 +62,7 @@ class Watchdog:
         match message:
             case Submit(request):
                 self._answers[request.id] = request.n
-                self._lanes[Lane.PREPARING].add(request.id)
+                self._lanes[lane_of(request)].add(request.id)
             case Cancel(request_id):
                 self._answers.pop(request_id, None)
                 self._lanes[Lane.STEPS].discard(request_id)
@@ -92,7 +93,8 @@ class Watchdog:
         self._on_hang(cause)
 
     def _pass_on(self, request_id: str) -> None:
-        self._lanes[Lane.PREPARING].settle((request_id,))
+        is_compiled = self._lanes[Lane.COMPILING].has(request_id)
+        self._lanes[Lane.COMPILING if is_compiled else Lane.PREPARING].settle((request_id,))
         if request_id in self._answers:
             self._lanes[Lane.STEPS].add(request_id)
 

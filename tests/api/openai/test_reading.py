@@ -1,10 +1,11 @@
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from llm_inference_api.api.openai.params import ChatCompletionParams, CompletionParams, parse
+from llm_inference_api.api.openai.params import ChatCompletionParams, CompletionParams, EmbeddingParams, parse
 from llm_inference_api.api.openai.reading import read_chat, read_completion
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.limits import Limits
@@ -53,6 +54,7 @@ def test_fields_that_mean_nothing_here_are_accepted(field: str) -> None:
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "y": 1}]}]}, "messages[0].content"),
         ({"tools": [{"type": "function", "function": {"name": 1}}]}, "tools[0].function.name"),
         ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice.type"),
+        ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type"),
         ({"stream": 1}, "stream"),
     ],
 )
@@ -68,6 +70,59 @@ def test_error_repeats_no_long_value() -> None:
     with pytest.raises(InvalidFieldError) as found:
         chat(temperature="x" * 10_000)
     assert len(str(found.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"messages": [1] * 1000}, "messages[0]"),
+        ({"messages": [1] * 100_000}, "messages"),
+        ({"messages": [{"role": "assistant", "tool_calls": [1] * 1000}]}, "messages[0].tool_calls[0]"),
+        ({"messages": [{"role": "assistant", "tool_calls": [1] * 30_000}]}, "messages[0].tool_calls"),
+        ({"messages": [{"role": "user", "content": [1] * 100_000}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", **{f"a{index}": 1 for index in range(30_000)}}]}, "messages[0].a0"),
+        ({"stop": [1] * 100_000}, "stop"),
+        ({"tools": [1] * 100_000}, "tools"),
+        ({"tools": [1] * 100}, "tools[0]"),
+        ({"modalities": [1] * 100_000}, "modalities[0]"),
+        ({"logit_bias": {str(index): "x" for index in range(30_000)}}, "logit_bias"),
+        ({f"a{index}": 1 for index in range(30_000)}, "a0"),
+        ({"stream_options": {f"a{index}": 1 for index in range(30_000)}}, "stream_options.a0"),
+        ({"temperature": [1] * 100_000}, "temperature"),
+        ({"temperature": {f"a{index}": 1 for index in range(30_000)}}, "temperature"),
+    ],
+)
+def test_reading_ends_at_the_first_error(fields: dict[str, Any], path: str) -> None:
+    """Counts come before contents, and one error is made: to make one for each item takes a second here."""
+    body = json.dumps({"messages": SAID, **fields}).encode()
+    started = time.process_time()
+    with pytest.raises(InvalidFieldError) as found:
+        parse(ChatCompletionParams, body)
+    assert time.process_time() - started < 0.2
+    assert found.value.field == path
+    assert len(str(found.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "path"),
+    [
+        (CompletionParams, b'{"prompt": [' + b"1," * 100_000 + b"1]}", "prompt"),
+        (EmbeddingParams, b'{"input": [' + b'"",' * 100_000 + b'""]}', "input"),
+        (EmbeddingParams, b'{"input": [' + b"[1]," * 1000 + b'"x"]}', "input"),
+    ],
+)
+def test_items_are_counted_before_they_are_read(kind: type[Any], body: bytes, path: str) -> None:
+    """A list that is too long is refused for that, whatever stands in it."""
+    with pytest.raises(InvalidFieldError, match=r"must have (exactly one prompt|1 to 128 items), not 1?00") as found:
+        parse(kind, body)
+    assert found.value.field == path
+
+
+@pytest.mark.parametrize("body", [b"{", b"", b"\xff", b"[" * 10_000, b'{"messages": [NaN]}', b'{"model": "\\ud800"}'])
+def test_body_that_is_no_json_is_refused(body: bytes) -> None:
+    """The error names the body, and what the parser says of it."""
+    with pytest.raises(InvalidFieldError, match=r"^(body: is no valid JSON|messages.0.)"):
+        parse(ChatCompletionParams, body)
 
 
 def test_null_is_as_if_left_out() -> None:

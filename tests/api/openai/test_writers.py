@@ -3,7 +3,17 @@
 import json
 from typing import Any
 
-from llm_inference_api.api.openai.writers import SILENCE, ChatCompletionWriter, CompletionWriter, Header, fingerprint
+import pytest
+
+from llm_inference_api.api.openai.writers import (
+    SILENCE,
+    ChatCompletionWriter,
+    CompletionWriter,
+    Header,
+    document,
+    fingerprint,
+    large_document,
+)
 from llm_inference_api.generation.answers import whole_answers
 from llm_inference_api.requests.events import (
     CallPart,
@@ -158,3 +168,16 @@ def test_fingerprint_is_that_of_what_computes() -> None:
     """Another description of the same file is another model."""
     other = ModelStatus("m", "m.gguf", State.ACTIVE, info=INFO._replace(description="other"))
     assert fingerprint(STATUS) == fingerprint(STATUS) != fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"a": [], "b": {}, "c": None, "d": [1, "\N{EURO SIGN}", {"e": [[], [[[[[{"f": (1, 2)}]]]]]]}], 'g"': True},
+        {"choices": [{"logprobs": {"content": [{"token": "a", "bytes": [97], "top_logprobs": []}] * 3}}] * 2},
+    ],
+)
+def test_large_document_is_the_same_as_a_small_one(value: dict[str, object]) -> None:
+    """It is written piece by piece, with the same bytes."""
+    assert large_document(value) == document(value)

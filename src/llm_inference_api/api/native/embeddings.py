@@ -5,8 +5,17 @@ import asyncio
 from llm_inference.v1 import embeddings_pb2, embeddings_pb2_grpc, generation_pb2
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.generation.inquiries import Inquiries
-from llm_inference_api.requests.inquiry import Embed, Embedding, Embeddings, Input, checked_inputs
+from llm_inference_api.requests.inquiry import (
+    Embed,
+    Embedding,
+    Embeddings,
+    Input,
+    check_input_count,
+    check_tokens,
+    checked_inputs,
+)
 from llm_inference_api.rpc.call import Call
+from llm_inference_api.rpc.off_loop import off_loop
 
 
 class EmbeddingServicer(embeddings_pb2_grpc.EmbeddingServiceServicer):  # type: ignore[misc]
@@ -17,7 +26,9 @@ class EmbeddingServicer(embeddings_pb2_grpc.EmbeddingServiceServicer):  # type: 
 
     async def Embed(self, request: embeddings_pb2.EmbedRequest, call: Call) -> embeddings_pb2.EmbedResponse:
         """Returns one vector per text or token list, in order."""
-        model, found = await self._inquiries.embed(request.model, _embed(request), call)
+        model, found = await self._inquiries.embed(
+            request.model, await off_loop(request.ByteSize(), _embed, request), call
+        )
         return await asyncio.to_thread(_response, model, found)
 
 
@@ -25,10 +36,13 @@ def _embed(request: embeddings_pb2.EmbedRequest) -> Embed:
     if request.texts and request.token_lists:
         raise InvalidFieldError("token_lists", "may not be given together with texts; send a request for each")
     if request.token_lists:
+        check_input_count("token_lists", len(request.token_lists))
+        check_tokens("token_lists", sum(len(tokens.token_ids) for tokens in request.token_lists))
         lists = [tuple(tokens.token_ids) for tokens in request.token_lists]
         return checked_inputs(
             "token_lists", [Input(f"token_lists[{index}]", tokens) for index, tokens in enumerate(lists)]
         )
+    check_input_count("texts", len(request.texts))
     return checked_inputs("texts", [Input(f"texts[{index}]", text) for index, text in enumerate(request.texts)])
 
 

@@ -8,6 +8,7 @@ from llm_inference_api.api.native.writers import ChatWriter, GenerateWriter, cha
 from llm_inference_api.generation.generation import Generations
 from llm_inference_api.requests.limits import Limits
 from llm_inference_api.rpc.call import Call
+from llm_inference_api.rpc.off_loop import off_loop, written_size
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):  # type: ignore[misc]
@@ -19,15 +20,17 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):  # type: i
 
     async def Generate(self, request: inference_pb2.GenerateRequest, call: Call) -> inference_pb2.GenerateResponse:
         """Returns the completions of a prompt."""
-        ask = read_generate(request, self._limits)
+        ask = await off_loop(request.ByteSize(), read_generate, request, self._limits)
         async with self._generations.open(ask, call, streamed=False) as generation:
-            return generate_response(generation.request, *await generation.whole())
+            answers, total = await generation.whole()
+            size = written_size(generation.request, total)
+            return await off_loop(size, generate_response, generation.request, answers, total)
 
     async def GenerateStream(
         self, request: inference_pb2.GenerateRequest, call: Call
     ) -> AsyncGenerator[inference_pb2.GenerateStreamResponse]:
         """Yields a message for each event of the completions of a prompt."""
-        ask = read_generate(request, self._limits)
+        ask = await off_loop(request.ByteSize(), read_generate, request, self._limits)
         async with self._generations.open(ask, call, streamed=True) as generation:
             writer = GenerateWriter(generation.request)
             async for event in generation:
@@ -35,15 +38,17 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):  # type: i
 
     async def Chat(self, request: inference_pb2.ChatRequest, call: Call) -> inference_pb2.ChatResponse:
         """Returns the answers to a chat."""
-        ask = read_chat(request, self._limits)
+        ask = await off_loop(request.ByteSize(), read_chat, request, self._limits)
         async with self._generations.open(ask, call, streamed=False) as generation:
-            return chat_response(generation.request, *await generation.whole())
+            answers, total = await generation.whole()
+            size = written_size(generation.request, total)
+            return await off_loop(size, chat_response, generation.request, answers, total)
 
     async def ChatStream(
         self, request: inference_pb2.ChatRequest, call: Call
     ) -> AsyncGenerator[inference_pb2.ChatStreamResponse]:
         """Yields a message for each event of the answers to a chat."""
-        ask = read_chat(request, self._limits)
+        ask = await off_loop(request.ByteSize(), read_chat, request, self._limits)
         async with self._generations.open(ask, call, streamed=True) as generation:
             writer = ChatWriter(generation.request)
             async for event in generation:

@@ -4,11 +4,12 @@ from typing import Any
 
 from llm_inference.v1 import inference_pb2, tools_pb2
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.chat import Message, checked_messages
+from llm_inference_api.requests.chat import Message, check_call_counts, check_message_count, checked_messages
 from llm_inference_api.requests.constraint import Constraint, read_constraint
-from llm_inference_api.requests.limits import Given, Limits, check_size, new_id
+from llm_inference_api.requests.limits import Given, Limits, new_id
 from llm_inference_api.requests.request import GenerationRequest
-from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall, ToolChoice, tool_use
+from llm_inference_api.requests.sizes import check_size
+from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall, ToolChoice, check_tool_count, tool_use
 
 WireRequest = inference_pb2.GenerateRequest | inference_pb2.ChatRequest
 
@@ -23,8 +24,10 @@ def read_generate(wire: inference_pb2.GenerateRequest, limits: Limits) -> Genera
 
 def read_chat(wire: inference_pb2.ChatRequest, limits: Limits) -> GenerationRequest:
     """Returns the request of a Chat message. Raises InvalidFieldError."""
+    check_message_count(len(wire.messages))
+    check_call_counts(len(message.tool_calls) for message in wire.messages)
+    check_tool_count(len(wire.tools))
     messages = checked_messages([_message(message) for message in wire.messages])
-    check_size("messages", sum(message.size for message in messages))
     shared = _shared(wire, limits)
     tools = tool_use([_tool(tool) for tool in wire.tools], _tool_choice(wire), ignore_eos=wire.ignore_eos)
     return GenerationRequest(new_id("chat"), messages, tools=tools, **shared)

@@ -4,8 +4,13 @@ from llm_inference.v1 import inference_pb2, tokens_pb2, tokens_pb2_grpc
 from llm_inference_api.api.native.reading import read_chat
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.requests.inquiry import Detokenize, Findings, Render, Token, Tokenize, check_tokens
-from llm_inference_api.requests.limits import Limits, check_size
+from llm_inference_api.requests.limits import Limits
+from llm_inference_api.requests.sizes import check_size
 from llm_inference_api.rpc.call import Call
+from llm_inference_api.rpc.off_loop import off_loop
+
+_MESSAGE_BYTES = 16
+"""Approximate size of a token's message."""
 
 
 class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):  # type: ignore[misc]
@@ -24,19 +29,28 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):  # type: ignore[misc]
             parse_special=request.parse_special if request.HasField("parse_special") else True,
         )
         found = await self._inquiries.inquire(request.model, inquiry, call)
-        return tokens_pb2.TokenizeResponse(tokens=map(_token, found))
+        return await off_loop(len(found) * _MESSAGE_BYTES, _tokens_of, found)
 
     async def Detokenize(self, request: tokens_pb2.DetokenizeRequest, call: Call) -> tokens_pb2.DetokenizeResponse:
         """Returns the text of tokens."""
         check_tokens("token_ids", len(request.token_ids))
-        inquiry = Detokenize(tuple(request.token_ids))
+        inquiry = Detokenize(await off_loop(len(request.token_ids), tuple, request.token_ids))
         found = await self._inquiries.inquire(request.model, inquiry, call)
-        return tokens_pb2.DetokenizeResponse(text=_text(found))
+        return tokens_pb2.DetokenizeResponse(text=await off_loop(len(found), _text, found))
 
     async def RenderChat(self, request: inference_pb2.ChatRequest, call: Call) -> tokens_pb2.RenderChatResponse:
         """Returns the prompt that a chat is rendered to, as text and tokens, without generating."""
-        found = await self._inquiries.inquire(request.model, Render(read_chat(request, self._limits)), call)
-        return tokens_pb2.RenderChatResponse(prompt=_text(found), tokens=map(_token, found))
+        ask = await off_loop(request.ByteSize(), read_chat, request, self._limits)
+        found = await self._inquiries.inquire(request.model, Render(ask), call)
+        return await off_loop(len(found) * _MESSAGE_BYTES, _prompt_of, found)
+
+
+def _tokens_of(found: Findings) -> tokens_pb2.TokenizeResponse:
+    return tokens_pb2.TokenizeResponse(tokens=map(_token, found))
+
+
+def _prompt_of(found: Findings) -> tokens_pb2.RenderChatResponse:
+    return tokens_pb2.RenderChatResponse(prompt=_text(found), tokens=map(_token, found))
 
 
 def _token(token: Token) -> tokens_pb2.Token:

@@ -3,19 +3,49 @@
 Unknown and unsupported fields are rejected by name. Fields without effect here are accepted if listed in `_Ignored`.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from reprlib import Repr
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, from_json
 
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.inquiry import Input
+from llm_inference_api.requests.chat import MAX_MESSAGES
+from llm_inference_api.requests.inquiry import MAX_INPUTS, Input
+from llm_inference_api.requests.limits import MAX_LOGIT_BIAS, MAX_STOP
+from llm_inference_api.requests.tools import MAX_CALLS, MAX_TOOLS
 
+_UNKNOWN = "unknown_field"
+"""Type of the error for an unknown field."""
 _SHOWN = 100
 """Maximum length, in characters, of an invalid value quoted in an error."""
+_SHORT = Repr()
+"""Shows the beginning of a large value in about the time that a small one takes."""
+_SHORT.maxstring = _SHORT.maxlong = 2 * _SHOWN
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_unknown(cls, value: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Raises an error for the first unknown field, behind those of known ones; pydantic would make one for each."""
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        unknown = next((name for name in value if name not in known), None) if isinstance(value, dict) else None
+        if unknown is None or not isinstance(value, dict):
+            return validate(value)
+        validate({name: inner for name, inner in value.items() if name in known})
+        raise PydanticCustomError(_UNKNOWN, "unknown field", {"field": unknown})
 
 
 class TextPart(_Strict):
@@ -49,6 +79,8 @@ def _text_of_part(index: int, part: object) -> str:
 def _inputs(value: object) -> object:
     """Returns the inputs as a list of `Input`, from a text, a token list, or a list of texts or of token lists."""
     items = value if isinstance(value, list) and not (value and _is_token(value[0])) else [value]
+    if len(items) > MAX_INPUTS:
+        raise ValueError(f"must have 1 to {MAX_INPUTS} items, not {len(items)}")
     for index, item in enumerate(items):
         if type(item) is not type(items[0]):
             raise ValueError("mixes texts and token lists; send a request for each kind")
@@ -72,6 +104,33 @@ def _no(value: object) -> object:
     return value
 
 
+class _FailFast(FailFast):
+    """pydantic's FailFast with a hash, so that its type may be optional."""
+
+    __hash__ = object.__hash__
+
+
+_FIRST_ERROR = _FailFast()
+
+
+def _at_most(most: int, what: str) -> BeforeValidator:
+    """Returns a validator that counts the items of a list or object before they are validated."""
+
+    def check(value: object) -> object:
+        if isinstance(value, list | dict) and len(value) > most:
+            raise ValueError(f"has {len(value)} {what}; at most {most} are allowed")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _one(value: object) -> object:
+    """Returns the prompt. Raises ValueError for a list that has not exactly one."""
+    if isinstance(value, list) and len(value) != 1:
+        raise ValueError(f"must have exactly one prompt, not {len(value)}; send a request for each")
+    return value
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -79,7 +138,12 @@ def _as_list(value: object) -> object:
 # json_schema_input_type: the alternative input forms, for the OpenAPI document.
 Text = Annotated[str, BeforeValidator(_text_of, json_schema_input_type=str | list[TextPart])]
 No = Annotated[Literal[False], BeforeValidator(_no)]
-Stop = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
+Stop = Annotated[
+    list[str],
+    _FIRST_ERROR,
+    _at_most(MAX_STOP, "texts"),
+    BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+]
 Inputs = Annotated[
     list[Any], BeforeValidator(_inputs, json_schema_input_type=str | list[str] | list[int] | list[list[int]])
 ]
@@ -108,7 +172,7 @@ class ChatMessageParam(_Strict):
     role: Literal["developer", "system", "user", "assistant", "tool"]
     content: Text | None = None
     name: str | None = None
-    tool_calls: list[ToolCallParam] | None = None
+    tool_calls: Annotated[list[ToolCallParam], _FIRST_ERROR, _at_most(MAX_CALLS, "tool calls")] | None = None
     tool_call_id: str | None = None
     # Fields of answers, which clients send back in the next request. Reasoning content is not added to the prompt.
     refusal: None = None
@@ -244,7 +308,7 @@ class _Common(_Ignored):
     stop: Stop | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    logit_bias: dict[str, float] | None = None
+    logit_bias: Annotated[dict[str, float], _at_most(MAX_LOGIT_BIAS, "tokens")] | None = None
     n: int | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -264,13 +328,13 @@ class _Common(_Ignored):
 class ChatCompletionParams(_Common):
     """The body of `POST /v1/chat/completions`."""
 
-    messages: list[ChatMessageParam]
+    messages: Annotated[list[ChatMessageParam], _FIRST_ERROR, _at_most(MAX_MESSAGES, "messages")]
     max_completion_tokens: int | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     response_format: ResponseFormat | None = None
-    modalities: list[Literal["text"]] | None = None
-    tools: list[ToolParam] | None = None
+    modalities: Annotated[list[Literal["text"]], _FIRST_ERROR] | None = None
+    tools: Annotated[list[ToolParam], _FIRST_ERROR, _at_most(MAX_TOOLS, "tools")] | None = None
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
 
@@ -278,7 +342,7 @@ class ChatCompletionParams(_Common):
 class CompletionParams(_Common):
     """The body of `POST /v1/completions`."""
 
-    prompt: str | list[str]
+    prompt: Annotated[str | list[str], BeforeValidator(_one, json_schema_input_type=str | list[str])]
     logprobs: int | None = None
     best_of: int | None = None
 
@@ -300,11 +364,14 @@ Params = TypeVar("Params", bound=_Strict)
 def parse(kind: type[Params], body: bytes) -> Params:
     """Parses and validates an HTTP body. Raises InvalidFieldError for the first invalid field."""
     try:
-        return kind.model_validate_json(body)
+        return kind.model_validate(from_json(body))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        field = _path(problem["loc"])
+        unknown = (problem["ctx"]["field"],) if problem["type"] == _UNKNOWN else ()
+        field = _path((*problem["loc"], *unknown))
         raise InvalidFieldError(field or "body", _describe(field, dict(problem))) from error
+    except ValueError as error:
+        raise InvalidFieldError("body", f"is no valid JSON ({error})") from error
 
 
 def _path(location: tuple[int | str, ...]) -> str:
@@ -324,11 +391,9 @@ def _describe(field: str, problem: dict[str, Any]) -> str:
     kind, message = problem["type"], str(problem["msg"])
     if kind == "value_error":
         return message.removeprefix("Value error, ")
-    if kind == "extra_forbidden":
+    if kind == _UNKNOWN:
         return "is not a parameter that this service knows; leave it out"
     if kind == "missing":
         return "is missing"
-    if kind == "json_invalid":
-        return f"is no valid JSON ({problem['ctx']['error']})"
-    shown = repr(problem["input"])
+    shown = _SHORT.repr(problem["input"])
     return f"{message[:1].lower()}{message[1:]}, not {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '…'}"

@@ -18,10 +18,11 @@ from llm_inference_api.api.openai.params import (
     ToolChoiceParam,
 )
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.chat import Message, checked_messages
+from llm_inference_api.requests.chat import Message, check_call_counts, check_message_count, checked_messages
 from llm_inference_api.requests.constraint import Constraint, read_constraint
-from llm_inference_api.requests.limits import Limits, check_size, new_id
+from llm_inference_api.requests.limits import Limits, new_id
 from llm_inference_api.requests.request import GenerationRequest
+from llm_inference_api.requests.sizes import check_size
 from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall, ToolChoice, tool_use
 
 Params = ChatCompletionParams | CompletionParams
@@ -57,8 +58,9 @@ def read_chat(params: ChatCompletionParams, limits: Limits) -> GenerationRequest
             given["max_tokens"] = params.max_completion_tokens
         given |= _not_none(logprobs=params.logprobs, top_logprobs=params.top_logprobs)
         choice = _tool_choice(params)
+        check_message_count(len(params.messages))
+        check_call_counts(len(message.tool_calls or ()) for message in params.messages)
         messages = checked_messages([_message(message) for message in params.messages])
-        check_size("messages", sum(message.size for message in messages))
         tools = [_tool(tool.function) for tool in params.tools or ()]
         ignore_eos = bool(params.ignore_eos)
         shared = _shared(params, given, limits)
@@ -75,9 +77,6 @@ def read_completion(params: CompletionParams, limits: Limits) -> GenerationReque
     """Returns the request of a completion. Raises InvalidFieldError with OpenAI's field name."""
     with _openai_names(params):
         prompts = [params.prompt] if isinstance(params.prompt, str) else params.prompt
-        if len(prompts) != 1:
-            problem = f"must have exactly one prompt, not {len(prompts)}; send a request for each"
-            raise InvalidFieldError("prompt", problem)
         if params.best_of not in (None, params.n or 1):
             raise InvalidFieldError("best_of", "is not supported; leave it out, or set it to n")
         if not prompts[0]:

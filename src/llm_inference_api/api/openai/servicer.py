@@ -21,10 +21,13 @@ from llm_inference_api.api.openai.writers import (
 from llm_inference_api.generation.generation import Generation, Generations
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.models.registry import Registry
-from llm_inference_api.requests.inquiry import checked_inputs
+from llm_inference_api.requests.inquiry import Embed, checked_inputs
+from llm_inference_api.requests.json_size import counting
 from llm_inference_api.requests.limits import Limits
 from llm_inference_api.requests.model_status import ModelStatus
+from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.rpc.call import Call
+from llm_inference_api.rpc.off_loop import off_loop, written_size
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
@@ -44,9 +47,11 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
         self, request: openai_pb2.CreateChatCompletionRequest, call: Call
     ) -> AsyncGenerator[openai_pb2.CreateChatCompletionResponse]:
         """Yields the HTTP body of `POST /v1/chat/completions`: one JSON document, or SSE parts with `stream`."""
-        params = parse(ChatCompletionParams, request.http_body.data)
+        body = request.http_body.data
+        await _check_size(body)
+        params, ask = await off_loop(len(body), self._read_chat, body)
         streamed = bool(params.stream)
-        async with self._generations.open(read_chat(params, self._limits), call, streamed=streamed) as generation:
+        async with self._generations.open(ask, call, streamed=streamed) as generation:
             writer = ChatCompletionWriter(_header(generation), with_usage=params.wants_usage)
             if not streamed:
                 yield openai_pb2.CreateChatCompletionResponse(http_body=await _whole(writer, generation))
@@ -58,9 +63,11 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
         self, request: openai_pb2.CreateCompletionRequest, call: Call
     ) -> AsyncGenerator[openai_pb2.CreateCompletionResponse]:
         """Yields the HTTP body of `POST /v1/completions`: one JSON document, or SSE parts with `stream`."""
-        params = parse(CompletionParams, request.http_body.data)
+        body = request.http_body.data
+        await _check_size(body)
+        params, ask = await off_loop(len(body), self._read_completion, body)
         streamed = bool(params.stream)
-        async with self._generations.open(read_completion(params, self._limits), call, streamed=streamed) as generation:
+        async with self._generations.open(ask, call, streamed=streamed) as generation:
             writer = CompletionWriter(_header(generation), with_usage=params.wants_usage)
             if not streamed:
                 yield openai_pb2.CreateCompletionResponse(http_body=await _whole(writer, generation))
@@ -72,8 +79,10 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
         self, request: openai_pb2.CreateEmbeddingRequest, call: Call
     ) -> openai_pb2.CreateEmbeddingResponse:
         """Returns the HTTP body of `POST /v1/embeddings`."""
-        params = parse(EmbeddingParams, request.http_body.data)
-        model, found = await self._inquiries.embed(params.model, checked_inputs("input", params.input), call)
+        body = request.http_body.data
+        await _check_size(body)
+        params, embed = await off_loop(len(body), _read_embedding, body)
+        model, found = await self._inquiries.embed(params.model, embed, call)
         in_base64 = params.encoding_format == "base64"
         data = await asyncio.to_thread(embedding_document, model, found, in_base64=in_base64)
         return openai_pb2.CreateEmbeddingResponse(http_body=HttpBody(content_type=JSON, data=data))
@@ -92,12 +101,33 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
         model = self._registry.get(request.model)
         return openai_pb2.GetOpenAIModelResponse(http_body=_json(self._model(model.status)))
 
+    def _read_chat(self, body: bytes) -> tuple[ChatCompletionParams, GenerationRequest]:
+        params = parse(ChatCompletionParams, body)
+        return params, read_chat(params, self._limits)
+
+    def _read_completion(self, body: bytes) -> tuple[CompletionParams, GenerationRequest]:
+        params = parse(CompletionParams, body)
+        return params, read_completion(params, self._limits)
+
     def _model(self, status: ModelStatus) -> Json:
         return {"id": status.id, "object": "model", "created": self._started, "owned_by": "llm-inference-api"}
 
 
+def _read_embedding(body: bytes) -> tuple[EmbeddingParams, Embed]:
+    params = parse(EmbeddingParams, body)
+    return params, checked_inputs("input", params.input)
+
+
+async def _check_size(body: bytes) -> None:
+    """Raises InvalidFieldError for a body of too many values. Other calls go on meanwhile."""
+    for _ in counting(body, "body"):
+        await asyncio.sleep(0)
+
+
 async def _whole(writer: Writer, generation: Generation) -> HttpBody:
-    return HttpBody(content_type=JSON, data=writer.whole(*await generation.whole()))
+    answers, total = await generation.whole()
+    data = await off_loop(written_size(generation.request, total), writer.whole, answers, total)
+    return HttpBody(content_type=JSON, data=data)
 
 
 def _events(data: bytes) -> HttpBody:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,8 @@ DONE = b"data: [DONE]\n\n"
 SILENCE = b": waiting\n\n"
 """An SSE comment, which clients ignore. Keeps proxies from closing an idle stream."""
 
+_PIECES_DEPTH = 5
+"""Levels that `large_document` writes itself: those down to the list of a choice's log probabilities."""
 _FINISH = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.TOOL_CALLS: "tool_calls"}
 
 
@@ -42,7 +44,33 @@ def sse_event(value: Json) -> bytes:
 
 def document(value: Json) -> bytes:
     """Returns the object as compact JSON in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return _text(value).encode("utf-8", "replace")
+
+
+def large_document(value: Json) -> bytes:
+    """Returns the same as `document`, in many short calls into C: others wait for the GIL that each one holds."""
+    return "".join(_pieces(value, _PIECES_DEPTH)).encode("utf-8", "replace")
+
+
+def _pieces(value: object, depth: int) -> Iterator[str]:
+    if depth and value and isinstance(value, dict):
+        yield "{"
+        for index, (key, inner) in enumerate(value.items()):
+            yield f"{',' if index else ''}{_text(key)}:"
+            yield from _pieces(inner, depth - 1)
+        yield "}"
+    elif depth and value and isinstance(value, list):
+        yield "["
+        for index, inner in enumerate(value):
+            yield "," if index else ""
+            yield from _pieces(inner, depth - 1)
+        yield "]"
+    else:
+        yield _text(value)
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def usage_object(usage: Usage) -> Json:
@@ -108,7 +136,9 @@ class ChatCompletionWriter:
             }
             for answer in answers
         ]
-        return document({**self.header.object("chat.completion"), "choices": choices, "usage": usage_object(usage)})
+        return large_document(
+            {**self.header.object("chat.completion"), "choices": choices, "usage": usage_object(usage)}
+        )
 
     def part(self, event: Event) -> bytes:
         """Returns the server-sent events that say what an event adds."""
@@ -146,7 +176,9 @@ class CompletionWriter:
             }
             for answer in answers
         ]
-        return document({**self.header.object("text_completion"), "choices": choices, "usage": usage_object(usage)})
+        return large_document(
+            {**self.header.object("text_completion"), "choices": choices, "usage": usage_object(usage)}
+        )
 
     def part(self, event: Event) -> bytes:
         """Returns the server-sent events that say what an event adds."""

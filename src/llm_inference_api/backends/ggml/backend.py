@@ -17,7 +17,7 @@ from llm_inference_api.backends.ggml.vocabulary import GgmlVocabulary, vocabular
 from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.numpy_sampler import NumpySampler
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
-from llm_inference_api.requests.constraint import Constraint
+from llm_inference_api.requests.constraint import Constraint, Schemas
 from llm_inference_api.requests.request import Sampling
 
 SEATS = 1
@@ -109,8 +109,8 @@ class GgmlBackend:
         """See `Backend.mask`; always raises InvalidFieldError."""
         raise InvalidFieldError(constraint.field, _NO_CONSTRAINTS)
 
-    def json_schema(self, _schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:  # noqa: ARG002
-        """See `Backend.json_schema`; always raises InvalidFieldError."""
+    def json_schemas(self, _schemas: Schemas, field: str) -> list[dict[str, Any]]:
+        """See `Backend.json_schemas`; always raises InvalidFieldError."""
         raise InvalidFieldError(field, _NO_CONSTRAINTS)
 
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> NumpySampler:

@@ -147,7 +147,7 @@ def _architecture(path: Path) -> str:
         name = config["model_type"]
     except FileNotFoundError:
         raise ModelFailedError(f"a legacy GGML file does not name its architecture: {wanted}") from None
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise ModelFailedError(f"the config.json beside the legacy GGML file has no model_type: {wanted}") from None
     known = _ARCHITECTURES.get(re.sub(r"[\W_]", "", str(name)).lower())
     if known is None:

@@ -22,7 +22,7 @@ from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.pooling import Pooling, is_encoder, pooling_of
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.grammar.constraint import TokenMask
-from llm_inference_api.requests.constraint import Constraint
+from llm_inference_api.requests.constraint import Constraint, Schemas
 from llm_inference_api.requests.engine_config import GpuChoice
 from llm_inference_api.requests.request import Sampling
 
@@ -242,9 +242,9 @@ class LlamaBackend:
         """See `Backend.mask`."""
         return self.vocabulary.grammars.mask(constraint)
 
-    def json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
-        """See `Backend.json_schema`."""
-        return self.vocabulary.grammars.json_schema(schema, field, strict=strict)
+    def json_schemas(self, schemas: Schemas, field: str) -> list[dict[str, Any]]:
+        """See `Backend.json_schemas`."""
+        return self.vocabulary.grammars.json_schemas(schemas, field)
 
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> MaskedSampler:
         """See `Backend.masked_sampler`."""

@@ -277,7 +277,7 @@ def _not_cached(repo: str, revision: str | None) -> HubError:
 def _check_index(repo: str, index: Path, names: Collection[str]) -> None:
     try:
         named = set(json.loads(index.read_bytes())["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HubError("HUB_CHECKPOINT_BROKEN", f"{repo}/{index.name} is not an index of safetensors files") from error
     if missing := sorted(map(str, named - set(names))):
         raise HubError(
