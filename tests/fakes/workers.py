@@ -60,10 +60,10 @@ def die_of_poison(connection: Connection, config: EngineConfig, *, fails_only: b
             return []
         return forward(engine, plan)
 
-    def poisoned_prepare(preparer: Preparer, request: GenerationRequest) -> Any:
+    def poisoned_prepare(preparer: Preparer, request: GenerationRequest, arrived_at: float) -> Any:
         if request.prompt == "unpreparable":
             os._exit(3)
-        return prepare(preparer, request)
+        return prepare(preparer, request, arrived_at)
 
     def poisoned_embed(embedder: Embedder, embed_: Embed, check: Any) -> Any:
         if embed_.inputs[0].content == "poison":
