@@ -22,7 +22,7 @@ if [ ! -x venv/bin/cmake ]; then
 fi
 export PATH="$directory/venv/bin:$PATH" CXXFLAGS="${CXXFLAGS:-} -include $here/amx_config.h"
 cmake -S "llama_cpp_python-$version/vendor/llama.cpp" -B build -G Ninja -DCMAKE_BUILD_TYPE=Release \
-    -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_UI=OFF > cmake.log
+    -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_UI=OFF > cmake.log
 for target in "$@"; do
     cmake --build build --target "$target"
 done
