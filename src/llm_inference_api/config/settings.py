@@ -98,7 +98,9 @@ class Settings(SecuritySettings, TelemetrySettings):
         ge=0,
         le=100_000,
     )
-    queue_timeout: Seconds = _variable("LLM_QUEUE_TIMEOUT", 30.0, "Maximum time of a request in the queue.")
+    queue_timeout: Seconds = _variable(
+        "LLM_QUEUE_TIMEOUT", 30.0, "Maximum time of a request in the queue, and of its wait for another model to leave."
+    )
     request_timeout: Seconds = _variable(
         "LLM_REQUEST_TIMEOUT", 300.0, "Time limit of a request that has no deadline of its own."
     )

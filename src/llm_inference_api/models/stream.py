@@ -14,8 +14,11 @@ from llm_inference_api.worker.mailbox import Mailbox
 class Host(Protocol):
     """The model that a stream belongs to."""
 
-    async def load(self) -> WorkerClient:
-        """Returns the worker's client; starts a worker if there is none."""
+    async def acquire(self) -> WorkerClient:
+        """Returns the worker's client, and keeps the model loaded until `release`; starts a worker if there is none."""
+
+    def release(self) -> None:
+        """Ends what `acquire` began; a request that was submitted keeps the model loaded by itself."""
 
     def refuse_what_embeds_only(self) -> None:
         """Raises UnsupportedError if the model computes embeddings only."""
@@ -31,9 +34,10 @@ class ModelStream:
         self._model = model
         self._request = request
         self._identity = identity
-        self._load: asyncio.Future[WorkerClient] = asyncio.ensure_future(model.load())
+        self._load: asyncio.Future[WorkerClient] = asyncio.ensure_future(model.acquire())
         self._client: WorkerClient | None = None
         self._mailbox: Mailbox | None = None
+        self._is_released = False
 
     async def next(self, interval: float | None) -> tuple[Delta, ...] | Progress:
         """Returns the deltas since the last call, or the request's stage if none arrive within `interval` seconds.
@@ -59,13 +63,22 @@ class ModelStream:
 
     def close(self) -> None:
         """Ends the request, in any stage."""
-        if not self._load.cancel() and not self._load.cancelled():
-            self._load.exception()  # Retrieves it, or asyncio would log it as never retrieved.
+        is_done = not self._load.cancel() and not self._load.cancelled()
+        # Retrieves the exception too, or asyncio would log it as never retrieved.
+        if is_done and self._load.exception() is None and not self._is_released:
+            self._release()
         if self._client is not None and self._mailbox is not None:
             self._client.close_request(self._mailbox)
             self._model.note_end(self._request, whole=self._mailbox.is_whole)
 
     def _submit(self, client: WorkerClient) -> Mailbox:
-        self._model.refuse_what_embeds_only()
-        self._client = client
-        return client.submit(self._request, self._identity)
+        try:
+            self._model.refuse_what_embeds_only()
+            self._client = client
+            return client.submit(self._request, self._identity)
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        self._is_released = True
+        self._model.release()

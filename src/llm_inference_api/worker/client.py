@@ -76,6 +76,8 @@ class WorkerClient:
         self._serving = False
         self._closing = False
         self._last_words = ""
+        self.retry_after = 1.0
+        """Seconds after which callers whose request is lost with the process may try again; `on_exit` may set it."""
         self._request_seconds = 1.0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -174,7 +176,7 @@ class WorkerClient:
     def _busy(self) -> Iterator[None]:
         """Marks the worker as busy within the block. Raises UnavailableError if the process has exited."""
         if self._gone.is_set():
-            raise UnavailableError("WORKER_DIED", "the model's process ended; it is being restarted")
+            raise self._describe_end("just now")
         self._idle.clear()
         try:
             yield
@@ -232,11 +234,11 @@ class WorkerClient:
 
     def _handle_exit(self, ending: str) -> None:
         self._watchdog.close()
-        error = self._describe_end(ending)
         if not self._ready.done():
             self._cannot_load(f"its process ended ({ending})")
         elif self._serving and not self._closing:
-            self._on_exit(_joined(f"its process ended ({ending})", self._last_words))
+            self._on_exit(_joined(f"({ending})", self._last_words))
+        error = self._describe_end(ending)
         for mailbox in self._mailboxes.values():
             mailbox.fail(error)
         self._inquiries.fail(error)
@@ -248,7 +250,8 @@ class WorkerClient:
     def _describe_end(self, ending: str) -> UnavailableError:
         if self._closing:
             return UnavailableError("DRAINING", "the service is stopping")
-        return UnavailableError("WORKER_DIED", f"the model's process ended ({ending}); it is being restarted")
+        problem = f"the model's process ended ({ending}); it is being restarted"
+        return UnavailableError("WORKER_DIED", problem, self.retry_after)
 
     def _note_idle(self) -> None:
         if not self._mailboxes and not self._inquiries:
@@ -277,4 +280,4 @@ def _bounds(config: EngineConfig) -> Mapping[Lane, float]:
 
 
 def _joined(what: str, detail: str) -> str:
-    return f"{what}; last message: {detail}" if detail else what
+    return f"{what}; last message: {detail}" if detail and detail not in what else what
