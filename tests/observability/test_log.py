@@ -3,10 +3,11 @@ import json
 import logging
 from collections.abc import Iterator
 from contextvars import copy_context
+from pathlib import Path
 
 import pytest
 
-from llm_inference_api.observability.log import fields, line_identity, set_up_log
+from llm_inference_api.observability.log import fields, line_identity, printable, set_up_log
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +80,41 @@ def test_pretty_lines_have_colours_on_a_terminal(monkeypatch: pytest.MonkeyPatch
     logging.getLogger("x").error("broken")
     assert "\x1b[" in stream.getvalue()
     assert "broken" in stream.getvalue()
+
+
+FORGED = "a\n12:00:00 INFO    forged\r\x1b[2K\x1b]0;title\x07\x9b2J\u2028\u202e\x7f"
+"""A line break, escape sequences of both forms, a line separator, a change of writing direction, and DEL."""
+
+
+def forged(form: str) -> str:
+    """Returns what is written for a record whose message, field, field's name and exception others have chosen."""
+    stream = io.StringIO()
+    set_up_log(form, "INFO", "my-service", "1.2", stream)  # type: ignore[arg-type]
+    error = ValueError(FORGED)
+    logging.getLogger("x").error("%s", FORGED, exc_info=error, extra=fields(**{"error": FORGED, FORGED: 1}))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("form", ["json", "pretty"])
+def test_value_cannot_forge_a_line(form: str) -> None:
+    """What callers have chosen stays on its line, or indented below it, and moves no terminal's cursor."""
+    first, *rest = forged(form).removesuffix("\n").split("\n")
+    assert all(line.startswith("  ") for line in rest)
+    assert all(line.isprintable() or form == "json" for line in (first, *rest))
+    assert not set("\r\x1b\x07\x9b\u2028\x7f") & set("".join((first, *rest)))
+    assert "forged" in first
+
+
+def test_pretty_value_shows_what_was_escaped() -> None:
+    """Escapes are Python's, and printable text of any language is left as it is."""
+    assert printable("grüße 你好 😀\n\x1b[1m\x85") == r"grüße 你好 😀\n\x1b[1m\x85"
+
+
+def test_lone_surrogate_is_written(tmp_path: Path) -> None:
+    """A field that UTF-8 has no bytes for does not cost the line."""
+    for form in ("json", "pretty"):
+        path = tmp_path / form
+        with path.open("w", encoding="utf-8") as stream:
+            set_up_log(form, "INFO", "my-service", "1.2", stream)  # type: ignore[arg-type]
+            logging.getLogger("x").info("said", extra=fields(value="\ud800"))
+        assert "\\ud800" in path.read_text(encoding="utf-8")

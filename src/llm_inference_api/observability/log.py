@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -13,6 +14,8 @@ from rich.text import Text
 
 _SEVERITY = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 """OpenTelemetry's severity names where Python's differ (logs data model, SeverityText)."""
+_BREAKS = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What `json.dumps` leaves as it is although it moves a terminal's cursor or ends a line, or cannot be encoded."""
 FIELDS = "fields"
 """Attribute of a log record with its structured fields."""
 line_identity: ContextVar[Mapping[str, object]] = ContextVar("line_identity")
@@ -48,11 +51,28 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _BREAKS.sub(_json_escape, json.dumps(line, ensure_ascii=False, default=str))
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
+def printable(text: str) -> str:
+    """Returns the text on one line, with everything that a terminal would obey or hide escaped as Python writes it.
+
+    Values come from callers and from model files: a line break or an escape sequence in one could forge a line.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 class PrettyHandler(logging.Handler):
-    """Writes human-readable lines: time, level, message, then the structured fields."""
+    """Writes human-readable lines: time, level, message, then the structured fields.
+
+    A record is one line. The lines of a traceback are indented, so that none of them looks like another record.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -62,12 +82,13 @@ class PrettyHandler(logging.Handler):
         """Writes the line, and the traceback if the record has one."""
         line = Text(f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S} ", style="dim")
         line.append(f"{record.levelname:<7} ", style=_STYLES.get(record.levelname, ""))
-        line.append(record.getMessage(), style="not dim")
+        line.append(printable(record.getMessage()), style="not dim")
         for name, value in _values(record).items():
-            line.append(f"  {name}=").append(str(value), style="not dim")
+            line.append(f"  {printable(name)}=").append(printable(str(value)), style="not dim")
         self._console.print(line)
         if record.exc_info:
-            self._console.print(Text(logging.Formatter().formatException(record.exc_info)))
+            traceback = logging.Formatter().formatException(record.exc_info)
+            self._console.print(Text("\n".join(f"  {printable(each)}" for each in traceback.split("\n"))))
 
 
 _STYLES = {

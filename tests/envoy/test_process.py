@@ -1,0 +1,42 @@
+"""What a check of Envoy's port finds."""
+
+import asyncio
+import socket
+
+import pytest
+
+from llm_inference_api.envoy.process import Listening, listening
+from tests.fakes.ports import free_port
+
+SHORT, LONG = 0.05, 60.0
+"""Seconds: for a port that never answers, and for one that does so at once."""
+
+
+async def found(answer: bytes | None) -> Listening:
+    """Returns what is found where a request is answered so; None for a connection that is closed without an answer."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(answer or b"")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        return await listening("127.0.0.1", server.sockets[0].getsockname()[1], LONG)
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 503 Service Unavailable\r\n\r\n", b"\x15\x03\x01", None])
+async def test_any_answer_is_one(answer: bytes | None) -> None:
+    """An unhealthy service, a TLS alert and a connection that is closed all show that somebody listens."""
+    assert await found(answer) is Listening.ANSWERS
+
+
+async def test_closed_port_refuses() -> None:
+    """The listener is gone."""
+    assert await listening("127.0.0.1", free_port(), LONG) is Listening.REFUSED
+
+
+async def test_port_that_nobody_accepts_from_is_silent() -> None:
+    """The kernel completes connections to a process that hangs."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert await listening("127.0.0.1", server.getsockname()[1], SHORT) is Listening.SILENT
