@@ -4,9 +4,27 @@ The classes take positional arguments only: they are sent through the pipe betwe
 an exception as its class and `args`.
 """
 
+import errno
+
 
 class StartError(Exception):
     """The service cannot start because of its settings or environment. The text tells the operator what to fix."""
+
+
+def start_error(error: OSError) -> StartError:
+    """Returns what the operator is told of an error of the system during the start."""
+    what = error.strerror or str(error)
+    where = f": {error.filename}" if error.filename else ""
+    hint = _HINTS.get(error.errno or 0, "")
+    return StartError(f"{what}{where}{hint}")
+
+
+_HINTS = {
+    errno.EMFILE: "; raise the limit of open files (ulimit -n, LimitNOFILE)",
+    errno.ENOSPC: "; free space in the temporary directory, or set TMPDIR to another one",
+    errno.EROFS: "; set TMPDIR to a directory that can be written to",
+}
+"""What helps against an error of the system, by its number."""
 
 
 class ServiceError(Exception):

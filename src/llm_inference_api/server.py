@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncGenerator, Coroutine, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -38,7 +38,7 @@ from llm_inference_api.api.web.metrics import OperationsServicer
 from llm_inference_api.api.web.pages import PageServicer
 from llm_inference_api.config.settings import Settings
 from llm_inference_api.envoy import EnvoyProcess
-from llm_inference_api.errors import ServiceError
+from llm_inference_api.errors import ServiceError, UnavailableError, start_error
 from llm_inference_api.generation.generation import Generations
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.generation.record import Records
@@ -75,42 +75,93 @@ logger = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings, *, with_envoy: bool) -> None:
-    """Runs the service until SIGTERM or SIGINT: build → start → wait → drain → stop.
+    """Runs the service until SIGTERM, SIGINT or SIGHUP: build → start → wait → drain → stop.
 
     Raises:
-        StartError: A port cannot be bound, or Envoy cannot start.
+        StartError: The service cannot start.
         Exception: The first failure of a part's stop.
     """
     signals = Signals()
-    service = build(settings, with_envoy=with_envoy)
-    async with service.running():
-        first = await signals.first()
-        await signals.unless_second(service.drain(lame_duck=settings.lame_duck if first == signal.SIGTERM else 0.0))
+    try:
+        service = build(settings, with_envoy=with_envoy)
+    except OSError as error:
+        raise start_error(error) from error
+    try:
+        async with AsyncExitStack() as stack:
+            start = asyncio.ensure_future(stack.enter_async_context(service.running()))
+            if await _has_started(start, signals):
+                first = await signals.first()
+                lame_duck = 0.0 if first == signal.SIGINT else settings.lame_duck
+                await signals.unless_second(service.drain(lame_duck=lame_duck))
+    finally:
+        signals.ignore()
+
+
+async def _has_started(start: asyncio.Future[None], signals: "Signals") -> bool:
+    """Waits for the start. Returns False if a signal has ended it. Raises StartError if it failed."""
+    try:
+        return await signals.none_before(start)
+    except OSError as error:
+        raise start_error(error) from error
 
 
 class Signals:
-    """SIGTERM and SIGINT: the first one starts the drain, the second one aborts it."""
+    """SIGTERM, SIGINT and SIGHUP: the first one starts the drain, the second one aborts it.
+
+    SIGHUP is never the second one: terminals send it when they are closed, and systemd may send it after SIGTERM
+    (SendSIGHUP). It stays ignored where it was before, as by nohup.
+    """
 
     def __init__(self) -> None:
         self._received: asyncio.Queue[signal.Signals] = asyncio.Queue()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._received.put_nowait, number)
+        self._is_draining = False
+        self._handled = [
+            number
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+        ]
+        for number in self._handled:
+            asyncio.get_running_loop().add_signal_handler(number, self._receive, number)
+
+    def _receive(self, number: signal.Signals) -> None:
+        if number != signal.SIGHUP or not self._is_draining:
+            self._received.put_nowait(number)
+            self._is_draining = True
 
     async def first(self) -> signal.Signals:
         """Waits for the next signal and returns it."""
         return await self._received.get()
 
+    async def none_before(self, start: asyncio.Future[None]) -> bool:
+        """Waits for the start; a signal cancels it. Returns whether none came. Raises the start's exception, if any."""
+        is_signalled = await self._run_unless_signalled(start)
+        if not start.cancelled():
+            start.result()
+        return not is_signalled
+
     async def unless_second(self, drain: Coroutine[Any, Any, None]) -> None:
         """Runs the drain; the next signal cancels it. Raises the drain's exception, if any."""
-        draining, second = asyncio.ensure_future(drain), asyncio.ensure_future(self._received.get())
-        try:
-            await asyncio.wait({draining, second}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            second.cancel()
-            draining.cancel()
-        await asyncio.wait({draining})
+        draining = asyncio.ensure_future(drain)
+        await self._run_unless_signalled(draining)
         if not draining.cancelled():
             draining.result()
+
+    async def _run_unless_signalled(self, work: asyncio.Future[None]) -> bool:
+        """Waits for the work's end; the next signal cancels it. Returns whether one came."""
+        signalled: asyncio.Future[Any] = asyncio.ensure_future(self._received.get())
+        try:
+            await asyncio.wait([work, signalled], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            is_signalled = not signalled.cancel()
+            work.cancel()
+        await asyncio.wait({work})
+        return is_signalled
+
+    def ignore(self) -> None:
+        """Ignores the signals from now on: what they ask for has been done, and only the process's exit is left."""
+        for number in self._handled:
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
 
 @dataclass(slots=True)
@@ -191,9 +242,11 @@ class Service:
 
     async def _load_preloaded(self) -> None:
         """Loads the models that the settings name; the log's last lines then say where to go."""
-        await asyncio.gather(*map(self._load, self.settings.preload))
+        models = self.settings.preload
+        retries = await asyncio.gather(*map(self._load, models))
         for line in self._directions():
             logger.info("%s", line)
+        await asyncio.gather(*map(self._load_again, models, retries))
 
     def _directions(self) -> Iterator[str]:
         url = self.settings.rest_url
@@ -209,9 +262,24 @@ class Service:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _load(self, model: str) -> None:
-        with suppress(ServiceError):  # The failure is logged and kept in the model's status.
+    async def _load(self, model: str) -> float | None:
+        """Loads a model. If it cannot be loaded now, returns the seconds after which a new try makes sense."""
+        try:
             await self.registry.get(model).load()
+        except UnavailableError as error:
+            return error.retry_after if error.reason != "DRAINING" else None
+        except ServiceError:
+            pass  # The failure is logged and kept in the model's status.
+        return None
+
+    async def _load_again(self, model: str, retry: float | None) -> None:
+        """Tries the load again while it fails for want of what may come back, such as the hub.
+
+        A replica whose load has failed is out of its balancer, and gets no request that would load the model.
+        """
+        while retry is not None:
+            await asyncio.sleep(retry)
+            retry = await self._load(model)
 
 
 def build(settings: Settings, *, with_envoy: bool) -> Service:

@@ -1,6 +1,7 @@
 """The life of models, with real worker processes."""
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -24,6 +25,7 @@ from llm_inference_api.models.memory_budget import MemoryBudget
 from llm_inference_api.models.registry import Registry, build_registry
 from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.models.source import Sources
+from llm_inference_api.processes import child
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.events import Progress, Stage
 from llm_inference_api.requests.inquiry import Embed, Input, Tokenize
@@ -341,6 +343,26 @@ async def test_dead_worker_is_replaced_at_once_and_then_ever_later(model_directo
         assert 0 < refusals[1].retry_after <= refusals[0].retry_after <= 1.0
         await until(model, lambda status: status.state is State.ACTIVE)
     assert recorder.crashes == 2
+
+
+async def test_process_that_the_system_cannot_start_is_tried_again(
+    model_directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line says what is exhausted; the model serves once it is there again."""
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with registry("tiny.gguf", model_directory) as models:
+        model = models.get("tiny.gguf")
+        with monkeypatch.context() as patch:
+            patch.setattr(child, "spawn", refuse)
+            with pytest.raises(UnavailableError, match="Too many open files") as refused:
+                await model.load()
+        assert refused.value.reason == "RESOURCES_EXHAUSTED"
+        (record,) = (record for record in caplog.records if record.levelname == "ERROR")
+        assert record.exc_info is None
+        assert await complete(model, request())
 
 
 async def test_retry_advice_is_the_rest_of_the_back_off(model_directory: Path) -> None:

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, ByteSize, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    ByteSize,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -205,6 +214,15 @@ class Settings(SecuritySettings, TelemetrySettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Returns the sources of settings, in order of precedence."""
         return init_settings, env_settings, _OtherSources(settings_cls)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_booleans(cls, value: object, info: ValidationInfo) -> object:
+        """Refuses the booleans of JSON where they are no values: pydantic takes them as the numbers 1 and 0."""
+        assert info.field_name is not None
+        if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
+            raise ValueError("input should not be true or false")
+        return value
 
     @field_validator("allowed_models", mode="before")
     @classmethod

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -35,7 +36,7 @@ _FAILED_CHECKS = 3
 _LONGEST_LINE = 16 << 20
 """Maximum bytes of a line in Envoy's log, which prints a rejected configuration in one line."""
 _STOP_TIME = 5.0
-"""Seconds from SIGTERM to SIGKILL."""
+"""Seconds from SIGINT to SIGKILL."""
 _REQUEST = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
 """Envoy answers it by itself, whether or not the service is healthy."""
 _LOG_LEVELS = ("--log-level", "warning", "--component-log-level", "main:error")  # `main` warns at each shutdown.
@@ -171,7 +172,7 @@ class EnvoyProcess:
         if self._supervisor is not None:
             self._supervisor.cancel()
         if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGINT)
             try:
                 await asyncio.wait_for(self._process.wait(), _STOP_TIME)
             except TimeoutError:

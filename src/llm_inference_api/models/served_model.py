@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from llm_inference_api.errors import (
@@ -23,7 +24,7 @@ from llm_inference_api.errors import (
 )
 from llm_inference_api.models.footprint import estimate
 from llm_inference_api.models.memory_budget import MemoryBudget
-from llm_inference_api.models.source import ModelFiles, Preparation, Sources
+from llm_inference_api.models.source import ModelFiles, Preparation, Sources, read_files
 from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
@@ -306,7 +307,7 @@ class ServedModel:
         started = time.monotonic()
         self._set(State.LOADING)
         files = await self._policy.sources.provide(self._reference, self._on_preparation)
-        footprint = await asyncio.to_thread(estimate, files.paths, self._policy.engine.context)
+        footprint = await read_files(partial(estimate, files.paths, self._policy.engine.context))
         self._set(State.LOADING)
         await self._claim(footprint.total)
         try:
