@@ -5,6 +5,7 @@ an exception as its class and `args`.
 """
 
 import errno
+import socket
 
 
 class StartError(Exception):
@@ -17,6 +18,16 @@ def start_error(error: OSError) -> StartError:
     where = f": {error.filename}" if error.filename else ""
     hint = _HINTS.get(error.errno or 0, "")
     return StartError(f"{what}{where}{hint}")
+
+
+def listen_error(variable: str, hostname: str, port: int, error: OSError) -> StartError:
+    """Returns what the operator is told of a port, set by `variable`, that cannot be listened on."""
+    if isinstance(error, socket.gaierror):
+        return StartError(f"LLM_INFERENCE_HOSTNAME: {hostname} cannot be resolved ({error.strerror})")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return StartError(f"LLM_INFERENCE_HOSTNAME: {hostname} is not an address of this machine")
+    address = f"[{hostname}]:{port}" if ":" in hostname else f"{hostname}:{port}"
+    return StartError(f"{variable}: {address} cannot be listened on ({error.strerror})")
 
 
 _HINTS = {

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import socket
 from collections.abc import AsyncGenerator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ from llm_inference_api.api.web.metrics import OperationsServicer
 from llm_inference_api.api.web.pages import PageServicer
 from llm_inference_api.config.settings import Settings
 from llm_inference_api.envoy import EnvoyProcess
-from llm_inference_api.errors import ServiceError, UnavailableError, start_error
+from llm_inference_api.errors import ServiceError, StartError, UnavailableError, listen_error, start_error
 from llm_inference_api.generation.generation import Generations
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.generation.record import Records
@@ -60,7 +61,7 @@ from llm_inference_api.rpc.authentication import Authenticator
 from llm_inference_api.rpc.health import Health
 from llm_inference_api.rpc.interceptor import CallInterceptor
 from llm_inference_api.rpc.ports import Ports
-from llm_inference_api.shutdown import Shutdown
+from llm_inference_api.shutdown import Shutdown, in_daemon_thread
 
 _LAST_MESSAGES = 1.0
 """Seconds that cancelled streams have to send their final error message."""
@@ -70,6 +71,9 @@ _OPEN_WATCHES = 0.5
 _STOP_LIMIT = 6.0
 """Stop timeout of each part, in seconds. Workers and Envoy get 5 s to exit before they are killed, and the deployments
 allow 12 s after the drain: enough for one hanging part and all others."""
+
+_RESOLVE_LIMIT = 10.0
+"""Seconds in which a name server must answer."""
 
 logger = logging.getLogger(__name__)
 
@@ -204,6 +208,7 @@ class Service:
 
         Each part is registered for shutdown before it starts, so that one whose start fails halfway is stopped too.
         """
+        await _check_host(self.settings.hostname)
         shutdown.add_blocking("spans", self.spans.close)
         if self.metrics_port is not None:
             shutdown.add_blocking("metrics port", self.metrics_port.stop)
@@ -300,6 +305,18 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     ports = Ports(settings, server, build_health_server(health, interceptor))
     metrics_port = MetricsPort(metrics, settings.hostname, settings.metrics_port) if settings.metrics_port else None
     return Service(settings, registry, health, metrics, admission, spans, ports, envoy, metrics_port)
+
+
+async def _check_host(hostname: str) -> None:
+    """Raises StartError if the host's name cannot be resolved. The parts resolve it once more, which takes no time."""
+    try:
+        async with asyncio.timeout(_RESOLVE_LIMIT):
+            await in_daemon_thread(partial(socket.getaddrinfo, hostname, None), "resolver")
+    except socket.gaierror as error:
+        raise listen_error("", hostname, 0, error) from error
+    except TimeoutError:
+        problem = f"cannot be resolved: no name server answered within {_RESOLVE_LIMIT:g} s"
+        raise StartError(f"LLM_INFERENCE_HOSTNAME: {hostname} {problem}") from None
 
 
 def build_spans(settings: Settings, metrics: Metrics) -> Spans:

@@ -229,6 +229,7 @@ def test_port_in_use_stops_the_start() -> None:
         for variable in ("LLM_GRPC_PORT", "LLM_INFERENCE_PORT"):
             done = start(**{variable: port})
             assert done.returncode == 2, done.stderr
+            assert f"{variable}: 0.0.0.0:{port} cannot be listened on (Address already in use)" in done.stderr
             assert f"{variable}: 0.0.0.0:{port} cannot be listened on" in done.stderr
 
 
@@ -258,6 +259,15 @@ def test_start_that_the_system_refuses_says_so_in_a_line(limit: str, said: str) 
     assert last.startswith("cannot start: ")
     assert said in last
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
+def test_host_that_is_none_of_this_machine_stops_the_start(host: str) -> None:
+    """No port is to blame: the name is unknown (RFC 2606), or the address is nobody's (RFC 5737)."""
+    done = start(LLM_INFERENCE_HOSTNAME=host, LLM_METRICS_PORT=str(free_port()))
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if not line.startswith("{"))
+    assert line.startswith(f"cannot start: LLM_INFERENCE_HOSTNAME: {host} ")
 
 
 def test_settings_file_of_deep_json_is_named(tmp_path: Path) -> None:

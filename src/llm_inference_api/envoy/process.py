@@ -17,8 +17,9 @@ from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_pat
 from llm_inference_api.envoy.run_directory import RunDirectory
 from llm_inference_api.envoy.tls import EdgeTls, secrets
 from llm_inference_api.envoy.tracing import tracer_choice
-from llm_inference_api.errors import StartError
+from llm_inference_api.errors import StartError, listen_error
 from llm_inference_api.processes import bound
+from llm_inference_api.rpc.ports import bind_for_a_moment
 from llm_inference_api.security.certificates import Certificates
 
 _START_TIME = 20.0
@@ -85,7 +86,8 @@ class EnvoyProcess:
         """Starts Envoy and waits until it listens; with TLS if there are certificates.
 
         Raises:
-            EnvoyError: The port is in use, or Envoy exited or did not listen in time.
+            StartError: The port cannot be bound.
+            EnvoyError: Envoy exited or did not listen in time.
         """
         settings = self._settings
         check_port(settings.hostname, settings.port)
@@ -207,15 +209,11 @@ class EnvoyProcess:
 
 
 def check_port(hostname: str, port: int) -> None:
-    """Raises EnvoyError if the port cannot be bound."""
-    family, _, _, _, address = socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            problem = f"LLM_INFERENCE_PORT: {hostname}:{port} cannot be listened on ({error.strerror}); is it in use?"
-            raise EnvoyError(problem) from error
+    """Raises StartError if the port cannot be bound."""
+    try:
+        bind_for_a_moment(hostname, port)
+    except OSError as error:
+        raise listen_error("LLM_INFERENCE_PORT", hostname, port, error) from error
 
 
 async def listening(host: str, port: int, patience: float) -> Listening:
