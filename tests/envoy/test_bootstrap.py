@@ -96,7 +96,7 @@ def test_listed_origins_are_matched_as_they_are_written() -> None:
 def test_collector_with_tls_is_checked() -> None:
     """Envoy would take any certificate if it were not told whose to expect."""
     tracer = TracerChoice(OtlpTarget("https://collector.example:4317"), "mine", 1.0)
-    (collector,) = json.loads(bootstrap(replace(LOCAL, tracer=tracer)))["static_resources"]["clusters"][2:]
+    (collector,) = json.loads(bootstrap(replace(LOCAL, tracer=tracer)))["static_resources"]["clusters"][3:]
     tls = collector["transport_socket"]["typed_config"]
     assert tls["sni"] == "collector.example"
     names = tls["common_tls_context"]["validation_context"]["match_typed_subject_alt_names"]

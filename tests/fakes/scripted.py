@@ -32,7 +32,7 @@ class ScriptedService(inference_pb2_grpc.InferenceServiceServicer):
         server = grpc.server(ThreadPoolExecutor(8))
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(self, server)
         servicer = health.HealthServicer()
-        for name in ("", "live"):
+        for name in ("", "accepting", "live"):
             servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
         port = server.add_insecure_port("127.0.0.1:0")

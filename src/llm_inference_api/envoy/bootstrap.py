@@ -24,7 +24,7 @@ from llm_inference_api.envoy.limits import (
 )
 from llm_inference_api.envoy.openai import OPENAI_CLIENT_HEADERS, openai_errors_filter
 from llm_inference_api.envoy.replies import local_replies
-from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER, routes
+from llm_inference_api.envoy.routes import OPS_CLUSTER, READY_CLUSTER, SERVICE_CLUSTER, routes
 from llm_inference_api.envoy.tls import EdgeTls, UpstreamTls, downstream_transport, upstream_transport
 from llm_inference_api.envoy.tracing import RUNTIME, TracerChoice, collector_cluster, tracing
 from llm_inference_api.envoy.upstream import Upstream
@@ -107,7 +107,9 @@ def configuration(sidecar: Sidecar) -> Json:
         "static_resources": {
             "listeners": [_listener(sidecar)],
             "clusters": [
-                _cluster(sidecar, SERVICE_CLUSTER, health_name=""),
+                # Not readiness, which failed models end: their callers are to get the service's answers.
+                _cluster(sidecar, SERVICE_CLUSTER, health_name="accepting"),
+                _cluster(sidecar, READY_CLUSTER, health_name=""),
                 _cluster(sidecar, OPS_CLUSTER, health_name="live"),
             ],
         },
@@ -225,7 +227,7 @@ def _filters(sidecar: Sidecar) -> list[Json]:
     return [
         {"name": "envoy.filters.http.cors", "typed_config": typed(f"{http}.cors.v3.Cors")},
         _health_filter("/health/live", OPS_CLUSTER),
-        _health_filter("/health/ready", SERVICE_CLUSTER),
+        _health_filter("/health/ready", READY_CLUSTER),
         {"name": "envoy.filters.http.lua", "typed_config": typed(f"{http}.lua.v3.Lua")},
         {"name": "strip", "typed_config": typed(f"{http}.header_mutation.v3.HeaderMutation")},
         {"name": "envoy.filters.http.compressor", "typed_config": _compressor()},

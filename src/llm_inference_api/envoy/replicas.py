@@ -10,7 +10,7 @@ from typing import Any
 from llm_inference_api import headers
 from llm_inference_api.envoy.bootstrap import Sidecar, configuration
 from llm_inference_api.envoy.extensions import typed
-from llm_inference_api.envoy.routes import OPS_CLUSTER, SERVICE_CLUSTER
+from llm_inference_api.envoy.routes import OPS_CLUSTER, READY_CLUSTER, SERVICE_CLUSTER
 
 Json = dict[str, Any]
 
@@ -51,7 +51,7 @@ def front_bootstrap(front: Sidecar, *, affinity: bool) -> str:
     }
     host["routes"] = [_of_many(route) for route in host["routes"]]
     clusters = {cluster["name"]: cluster for cluster in config["static_resources"]["clusters"]}
-    clusters |= {name: _tuned(clusters[name]) for name in (SERVICE_CLUSTER, OPS_CLUSTER)}
+    clusters |= {name: _tuned(clusters[name]) for name in (SERVICE_CLUSTER, READY_CLUSTER, OPS_CLUSTER)}
     if affinity:
         host["routes"] = [twin for route in host["routes"] for twin in _with_affinity(route)]
         _insert_before(manager["http_filters"], "envoy.filters.http.grpc_json_transcoder", _affinity_filter())
@@ -100,7 +100,7 @@ def _tuned(cluster: Json) -> Json:
         # By default, Envoy batches health changes for up to a second.
         "common_lb_config": cluster["common_lb_config"] | {"update_merge_window": "0s"},
     }
-    if cluster["name"] == SERVICE_CLUSTER:
+    if cluster["name"] in (SERVICE_CLUSTER, READY_CLUSTER):
         (check,) = cluster["health_checks"]
         tuned["health_checks"] = [check | {"grpc_health_check": {"service_name": HEALTH_NAME}}]
     return _resolved(cluster | tuned)

@@ -9,7 +9,9 @@ from llm_inference_api.envoy.openai import OPENAI_ERRORS
 Json = dict[str, Any]
 
 SERVICE_CLUSTER = "service"
-"""The service, healthy while it is ready."""
+"""The service, healthy while it takes requests."""
+READY_CLUSTER = "ready"
+"""The same service, healthy while it is ready; no route leads there."""
 OPS_CLUSTER = "operations"
 """The same service, healthy while it is live: for health, reflection, metrics and pages."""
 
