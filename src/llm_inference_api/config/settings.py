@@ -149,7 +149,11 @@ class Settings(SecuritySettings, TelemetrySettings):
         le=1 << 24,
     )
     threads: int | None = _variable(
-        "LLM_THREADS", None, "Compute threads. Unset: the number of processors available.", ge=1, le=1024
+        "LLM_THREADS",
+        None,
+        "Compute threads. Unset: the number of processors available, less one for the server and Envoy.",
+        ge=1,
+        le=1024,
     )
     batch_tokens: int = _variable("LLM_BATCH_TOKENS", 512, "Maximum number of tokens per step.", ge=64, le=16384)
     gpu_layers: int = _variable(
@@ -329,8 +333,12 @@ class Settings(SecuritySettings, TelemetrySettings):
 
     @cached_property
     def compute_threads(self) -> int:
-        """Compute threads per model."""
-        return self.threads or available_processors()
+        """Compute threads per model.
+
+        llama.cpp's threads spin while they wait for each other: where one of them has to share its processor with Envoy
+        or the server, all of them are held up, and Envoy waits too (docs/performance.md has figures).
+        """
+        return self.threads or max(1, available_processors() - 1)
 
 
 class _SettingsOfHere(Settings):
