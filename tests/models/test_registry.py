@@ -335,7 +335,9 @@ async def test_dead_worker_is_replaced_at_once_and_then_ever_later(model_directo
                 client = await model.load()
         refusals = []
         for _ in range(2):
-            with pytest.raises(UnavailableError, match=r"^the model's process ended \(killed by [^(]*\)$") as got:
+            with pytest.raises(
+                UnavailableError, match=r"^[^(]*restarted: its process ended \(killed by [^(]*\)$"
+            ) as got:
                 await model.load()
             refusals.append(got.value)
         # One object for all would keep the frames, and with them the requests, of all whom it was raised to.

@@ -394,7 +394,7 @@ class ServedModel:
         """Handles the death of the active worker: records its open requests as suspects and schedules a restart."""
         assert self._client is not None
         client, self._client = self._client, None
-        logger.error("model %s: its process ended %s", self.status.id, cause)
+        logger.error("model %s: %s", self.status.id, cause)
         self._suspect(client.open_requests)
         self._policy.memory.leave(self)
         if time.monotonic() - self._active_since > _STABLE_AFTER:
@@ -403,7 +403,7 @@ class ServedModel:
         self._observer.stepped(self.status.id, StepStats())
         if self.status.state is State.UNLOADING:
             return  # `_unload` goes on: what was to end has ended.
-        self._fail(UnavailableError("WORKER_DIED", f"the model's process ended {cause}"))
+        self._fail(UnavailableError("WORKER_DIED", f"the model is being restarted: {cause}"))
         client.retry_after = max(self._back_off, client.retry_after)
         self._restart_later()
 

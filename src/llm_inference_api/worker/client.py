@@ -237,7 +237,7 @@ class WorkerClient:
         if not self._ready.done():
             self._cannot_load(f"its process ended ({ending})")
         elif self._serving and not self._closing:
-            self._on_exit(_joined(f"({ending})", self._last_words))
+            self._on_exit(_joined(f"its process ended ({ending})", self._last_words))
         error = self._describe_end(ending)
         for mailbox in self._mailboxes.values():
             mailbox.fail(error)
