@@ -242,6 +242,7 @@ class Service:
         await self.health.stop()
         await asyncio.sleep(lame_duck)
         self.admission.close()
+        self.registry.end_watches()
         if not await self.admission.empty(self.settings.drain_timeout):
             logger.warning("requests are still running after LLM_DRAIN_TIMEOUT; cancelling them")
 

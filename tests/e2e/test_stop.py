@@ -8,12 +8,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 
+from llm_inference.v1 import models_pb2
 from tests.e2e import service as launcher
 from tests.e2e.secured import wait_until
-from tests.e2e.service import RunningService, is_alive, run_service
+from tests.e2e.service import RunningService, is_alive, models, run_service
 from tests.e2e.sse import stream
 from tests.fakes.gguf import write_tiny_model
 
@@ -63,6 +65,20 @@ def test_sighup_after_sigterm_does_not_cut_the_drain_off(tmp_path: Path, model_d
             rest = list(events)
         assert rest[-1]["usage"]["completion_tokens"] == 1500
         assert service.process.wait(30) == 0
+
+
+def test_watch_of_a_model_does_not_hold_up_the_drain(tmp_path: Path, model_directory: Path) -> None:
+    """It would never end by itself, and is told why it ends."""
+    with (
+        run_service(tmp_path, model_directory, **ONE_MODEL) as service,
+        grpc.insecure_channel(service.address) as channel,
+    ):
+        watch = models(channel).WatchModel(models_pb2.WatchModelRequest(model="tiny.gguf"))
+        next(watch)
+        assert service.stop() == 0
+        with pytest.raises(grpc.RpcError, match="the service is stopping"):
+            list(watch)
+        assert "LLM_DRAIN_TIMEOUT" not in service.log()
 
 
 def test_nohup_keeps_the_service_running(

@@ -88,6 +88,7 @@ class ServedModel:
         self._awaits_room_since: float | None = None
         """Seconds on the monotonic clock; None unless the load waits for other models to leave the memory."""
         self._closed = False
+        self._is_watched_no_more = False
         self._changed = asyncio.Event()
         self._failures = 0
         self._retry_at = 0.0
@@ -296,11 +297,21 @@ class ServedModel:
         self._cancel_idle_timer()
 
     async def watch(self) -> AsyncGenerator[ModelStatus]:
-        """Yields the current status, then each change; never ends."""
-        while True:
+        """Yields the current status, then each change.
+
+        Raises:
+            UnavailableError: The service is stopping; see `end_watches`.
+        """
+        while not self._is_watched_no_more:
             changed = self._changed
             yield self.status
             await changed.wait()
+        raise UnavailableError("DRAINING", "the service is stopping")
+
+    def end_watches(self) -> None:
+        """Ends all watches, which would hold up a drain."""
+        self._is_watched_no_more = True
+        self._changed.set()
 
     async def _start(self) -> WorkerClient:
         """Provides the files, claims memory, and starts the worker."""
