@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from llm_inference_api.errors import ModelFailedError, UnavailableError
 from llm_inference_api.server import Signals
 from tests.fakes.service import PARTS, Journal, fake_service
 
@@ -98,6 +99,40 @@ async def test_start_that_fails_stops_what_was_started(
     assert journal.stopped == stopped
 
 
+async def test_load_of_the_start_is_tried_again_while_that_may_help(journal: Journal) -> None:
+    """Such as while the hub is away: a replica that is out of its balancer gets no request that loads the model."""
+    service = fake_service(journal, LONG)
+    failures: list[Exception] = [UnavailableError("HUB_UNAVAILABLE", "away", 0.0)] * 3
+    loaded, tried = asyncio.Event(), []
+
+    async def load() -> None:
+        tried.append(True)
+        if failures:
+            raise failures.pop()
+        loaded.set()
+
+    service.registry.load = load  # type: ignore[attr-defined]
+    async with service.running(), asyncio.timeout(20):
+        await loaded.wait()
+    assert len(tried) == 4
+
+
+async def test_load_of_the_start_that_cannot_succeed_is_not_tried_again(journal: Journal) -> None:
+    """A file that is none will be none in a minute."""
+    service = fake_service(journal, LONG)
+    tried = []
+
+    async def load() -> None:
+        tried.append(True)
+        raise ModelFailedError("no model")
+
+    service.registry.load = load  # type: ignore[attr-defined]
+    async with service.running(), asyncio.timeout(20):
+        while service._tasks:
+            await asyncio.wait(service._tasks)
+    assert len(tried) == 1
+
+
 @pytest.fixture
 async def signals() -> Signals:
     """Whoever sends one is this process itself; the loop's end takes the handlers away."""
@@ -120,6 +155,32 @@ async def test_second_signal_cuts_the_drain_off(signals: Signals) -> None:
     assert await signals.first() is signal.SIGINT
     await signals.unless_second(drain())
     assert cancelled == [True]
+
+
+async def test_sighup_drains_and_is_never_the_second_signal(signals: Signals) -> None:
+    """A terminal that is closed sends it beside others."""
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert await signals.first() is signal.SIGHUP
+    done = []
+
+    async def drain() -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0.05)  # The loop hears of the signal meanwhile.
+        done.append(True)
+
+    await signals.unless_second(drain())
+    assert done == [True]
+
+
+async def test_signal_ends_the_start(signals: Signals) -> None:
+    """It is not kept for later, nor lost where the start ends at the same time."""
+    start: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert not await signals.none_before(start)
+    assert start.cancelled()
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    done.set_result(None)
+    assert await signals.none_before(done)
 
 
 async def test_drain_that_fails_says_so(signals: Signals) -> None:

@@ -4,6 +4,9 @@ The classes take positional arguments only: they are sent through the pipe betwe
 an exception as its class and `args`.
 """
 
+import errno
+import socket
+
 WORKER_DIED = "WORKER_DIED"
 """Reason of UnavailableError: the process that computes the model has ended."""
 FORWARD_FAILED = "FORWARD_FAILED"
@@ -12,6 +15,32 @@ FORWARD_FAILED = "FORWARD_FAILED"
 
 class StartError(Exception):
     """The service cannot start because of its settings or environment. The text tells the operator what to fix."""
+
+
+def start_error(error: OSError) -> StartError:
+    """Returns what the operator is told of an error of the system during the start."""
+    what = error.strerror or str(error)
+    where = f": {error.filename}" if error.filename else ""
+    hint = _HINTS.get(error.errno or 0, "")
+    return StartError(f"{what}{where}{hint}")
+
+
+def listen_error(variable: str, hostname: str, port: int, error: OSError) -> StartError:
+    """Returns what the operator is told of a port, set by `variable`, that cannot be listened on."""
+    if isinstance(error, socket.gaierror):
+        return StartError(f"LLM_INFERENCE_HOSTNAME: {hostname} cannot be resolved ({error.strerror})")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return StartError(f"LLM_INFERENCE_HOSTNAME: {hostname} is not an address of this machine")
+    address = f"[{hostname}]:{port}" if ":" in hostname else f"{hostname}:{port}"
+    return StartError(f"{variable}: {address} cannot be listened on ({error.strerror})")
+
+
+_HINTS = {
+    errno.EMFILE: "; raise the limit of open files (ulimit -n, LimitNOFILE)",
+    errno.ENOSPC: "; free space in the temporary directory, or set TMPDIR to another one",
+    errno.EROFS: "; set TMPDIR to a directory that can be written to",
+}
+"""What helps against an error of the system, by its number."""
 
 
 class ServiceError(Exception):

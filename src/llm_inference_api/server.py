@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import signal
+import socket
 import sys
 from collections.abc import AsyncGenerator, Coroutine, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -39,7 +40,7 @@ from llm_inference_api.api.web.metrics import OperationsServicer
 from llm_inference_api.api.web.pages import PageServicer
 from llm_inference_api.config.settings import Settings
 from llm_inference_api.envoy import EnvoyProcess
-from llm_inference_api.errors import ServiceError
+from llm_inference_api.errors import ServiceError, StartError, UnavailableError, listen_error, start_error
 from llm_inference_api.generation.generation import Generations
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.generation.record import Records
@@ -61,7 +62,7 @@ from llm_inference_api.rpc.authentication import Authenticator
 from llm_inference_api.rpc.health import Health
 from llm_inference_api.rpc.interceptor import CallInterceptor
 from llm_inference_api.rpc.ports import Ports
-from llm_inference_api.shutdown import Shutdown
+from llm_inference_api.shutdown import Shutdown, in_daemon_thread
 
 _LAST_MESSAGES = 1.0
 """Seconds that cancelled streams have to send their final error message."""
@@ -76,47 +77,101 @@ SWITCH_INTERVAL = 0.001
 """Seconds that the event loop waits for the GIL while another thread computes, each time that it wakes. A request wakes
 it several times, so Python's 5 ms would add up to more than 20 ms."""
 
+_RESOLVE_LIMIT = 10.0
+"""Seconds in which a name server must answer."""
+
 logger = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings, *, with_envoy: bool) -> None:
-    """Runs the service until SIGTERM or SIGINT: build → start → wait → drain → stop.
+    """Runs the service until SIGTERM, SIGINT or SIGHUP: build → start → wait → drain → stop.
 
     Raises:
-        StartError: A port cannot be bound, or Envoy cannot start.
+        StartError: The service cannot start.
         Exception: The first failure of a part's stop.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
     signals = Signals()
-    service = build(settings, with_envoy=with_envoy)
-    async with service.running():
-        first = await signals.first()
-        await signals.unless_second(service.drain(lame_duck=settings.lame_duck if first == signal.SIGTERM else 0.0))
+    try:
+        service = build(settings, with_envoy=with_envoy)
+    except OSError as error:
+        raise start_error(error) from error
+    try:
+        async with AsyncExitStack() as stack:
+            start = asyncio.ensure_future(stack.enter_async_context(service.running()))
+            if await _has_started(start, signals):
+                first = await signals.first()
+                lame_duck = 0.0 if first == signal.SIGINT else settings.lame_duck
+                await signals.unless_second(service.drain(lame_duck=lame_duck))
+    finally:
+        signals.ignore()
+
+
+async def _has_started(start: asyncio.Future[None], signals: "Signals") -> bool:
+    """Waits for the start. Returns False if a signal has ended it. Raises StartError if it failed."""
+    try:
+        return await signals.none_before(start)
+    except OSError as error:
+        raise start_error(error) from error
 
 
 class Signals:
-    """SIGTERM and SIGINT: the first one starts the drain, the second one aborts it."""
+    """SIGTERM, SIGINT and SIGHUP: the first one starts the drain, the second one aborts it.
+
+    SIGHUP is never the second one: terminals send it when they are closed, and systemd may send it after SIGTERM
+    (SendSIGHUP). It stays ignored where it was before, as by nohup.
+    """
 
     def __init__(self) -> None:
         self._received: asyncio.Queue[signal.Signals] = asyncio.Queue()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._received.put_nowait, number)
+        self._is_draining = False
+        self._handled = [
+            number
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+        ]
+        for number in self._handled:
+            asyncio.get_running_loop().add_signal_handler(number, self._receive, number)
+
+    def _receive(self, number: signal.Signals) -> None:
+        if number != signal.SIGHUP or not self._is_draining:
+            self._received.put_nowait(number)
+            self._is_draining = True
 
     async def first(self) -> signal.Signals:
         """Waits for the next signal and returns it."""
         return await self._received.get()
 
+    async def none_before(self, start: asyncio.Future[None]) -> bool:
+        """Waits for the start; a signal cancels it. Returns whether none came. Raises the start's exception, if any."""
+        is_signalled = await self._run_unless_signalled(start)
+        if not start.cancelled():
+            start.result()
+        return not is_signalled
+
     async def unless_second(self, drain: Coroutine[Any, Any, None]) -> None:
         """Runs the drain; the next signal cancels it. Raises the drain's exception, if any."""
-        draining, second = asyncio.ensure_future(drain), asyncio.ensure_future(self._received.get())
-        try:
-            await asyncio.wait({draining, second}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            second.cancel()
-            draining.cancel()
-        await asyncio.wait({draining})
+        draining = asyncio.ensure_future(drain)
+        await self._run_unless_signalled(draining)
         if not draining.cancelled():
             draining.result()
+
+    async def _run_unless_signalled(self, work: asyncio.Future[None]) -> bool:
+        """Waits for the work's end; the next signal cancels it. Returns whether one came."""
+        signalled: asyncio.Future[Any] = asyncio.ensure_future(self._received.get())
+        try:
+            await asyncio.wait([work, signalled], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            is_signalled = not signalled.cancel()
+            work.cancel()
+        await asyncio.wait({work})
+        return is_signalled
+
+    def ignore(self) -> None:
+        """Ignores the signals from now on: what they ask for has been done, and only the process's exit is left."""
+        for number in self._handled:
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
 
 @dataclass(slots=True)
@@ -159,6 +214,7 @@ class Service:
 
         Each part is registered for shutdown before it starts, so that one whose start fails halfway is stopped too.
         """
+        await _check_host(self.settings.hostname)
         shutdown.add_blocking("spans", self.spans.close)
         if self.metrics_port is not None:
             shutdown.add_blocking("metrics port", self.metrics_port.stop)
@@ -192,14 +248,17 @@ class Service:
         await self.health.stop()
         await asyncio.sleep(lame_duck)
         self.admission.close()
+        self.registry.end_watches()
         if not await self.admission.empty(self.settings.drain_timeout):
             logger.warning("requests are still running after LLM_DRAIN_TIMEOUT; cancelling them")
 
     async def _load_preloaded(self) -> None:
         """Loads the models that the settings name; the log's last lines then say where to go."""
-        await asyncio.gather(*map(self._load, self.settings.preload))
+        models = self.settings.preload
+        retries = await asyncio.gather(*map(self._load, models))
         for line in self._directions():
             logger.info("%s", line)
+        await asyncio.gather(*map(self._load_again, models, retries))
 
     def _directions(self) -> Iterator[str]:
         url = self.settings.rest_url
@@ -215,9 +274,24 @@ class Service:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _load(self, model: str) -> None:
-        with suppress(ServiceError):  # The failure is logged and kept in the model's status.
+    async def _load(self, model: str) -> float | None:
+        """Loads a model. If it cannot be loaded now, returns the seconds after which a new try makes sense."""
+        try:
             await self.registry.get(model).load()
+        except UnavailableError as error:
+            return error.retry_after if error.reason != "DRAINING" else None
+        except ServiceError:
+            pass  # The failure is logged and kept in the model's status.
+        return None
+
+    async def _load_again(self, model: str, retry: float | None) -> None:
+        """Tries the load again while it fails for want of what may come back, such as the hub.
+
+        A replica whose load has failed is out of its balancer, and gets no request that would load the model.
+        """
+        while retry is not None:
+            await asyncio.sleep(retry)
+            retry = await self._load(model)
 
 
 def build(settings: Settings, *, with_envoy: bool) -> Service:
@@ -238,6 +312,18 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     ports = Ports(settings, server, build_health_server(health, interceptor))
     metrics_port = MetricsPort(metrics, settings.hostname, settings.metrics_port) if settings.metrics_port else None
     return Service(settings, registry, health, metrics, admission, spans, ports, envoy, metrics_port)
+
+
+async def _check_host(hostname: str) -> None:
+    """Raises StartError if the host's name cannot be resolved. The parts resolve it once more, which takes no time."""
+    try:
+        async with asyncio.timeout(_RESOLVE_LIMIT):
+            await in_daemon_thread(partial(socket.getaddrinfo, hostname, None), "resolver")
+    except socket.gaierror as error:
+        raise listen_error("", hostname, 0, error) from error
+    except TimeoutError:
+        problem = f"cannot be resolved: no name server answered within {_RESOLVE_LIMIT:g} s"
+        raise StartError(f"LLM_INFERENCE_HOSTNAME: {hostname} {problem}") from None
 
 
 def build_spans(settings: Settings, metrics: Metrics) -> Spans:

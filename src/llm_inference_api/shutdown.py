@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+import multiprocessing
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+Result = TypeVar("Result")
 Stop = Callable[[], Coroutine[Any, Any, object]]
 
 logger = logging.getLogger(__name__)
@@ -50,7 +53,7 @@ class Shutdown:
 
     def add_blocking(self, name: str, stop: Callable[[], object]) -> None:
         """Adds a part whose stop blocks. It runs in a daemon thread, so a hanging one does not block process exit."""
-        self.add(name, partial(_in_daemon_thread, stop, name))
+        self.add(name, partial(in_daemon_thread, stop, f"stop {name}"))
 
     async def _stop(self, name: str, stop: Stop) -> None:
         try:
@@ -91,18 +94,36 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _in_daemon_thread(work: Callable[[], object], name: str) -> None:
+async def in_daemon_thread(work: Callable[[], Result], name: str) -> Result:
     """Runs a blocking call in a daemon thread. Unlike those of `asyncio.to_thread`, it is not joined at exit."""
-    done: Future[None] = Future()
+    done: Future[Result] = Future()
     done.set_running_or_notify_cancel()
-    threading.Thread(target=_settle, args=(done, work), name=f"stop {name}", daemon=True).start()
-    await asyncio.wrap_future(done)
+    threading.Thread(target=_settle, args=(done, work), name=name, daemon=True).start()
+    return await asyncio.wrap_future(done)
 
 
-def _settle(done: "Future[None]", work: Callable[[], object]) -> None:
+def _settle(done: "Future[Result]", work: Callable[[], Result]) -> None:
     try:
-        work()
+        result = work()
     except BaseException as error:
         done.set_exception(error)
     else:
-        done.set_result(None)
+        done.set_result(result)
+
+
+def exit_within(seconds: float, code: int) -> None:
+    """Ends the process with the exit code if it has not ended by itself in time.
+
+    The interpreter waits at its exit for threads and child processes, and some cannot be ended: those that wait for a
+    network file system that does not answer.
+    """
+
+    def exit_now() -> None:
+        names = sorted(thread.name for thread in threading.enumerate() if not thread.daemon)
+        children = [process.name for process in multiprocessing.active_children()]
+        logger.error("the exit is held up; threads: %s; processes: %s", ", ".join(names), ", ".join(children) or "none")
+        os._exit(code)
+
+    timer = threading.Timer(seconds, exit_now)
+    timer.daemon = True
+    timer.start()

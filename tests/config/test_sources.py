@@ -112,6 +112,34 @@ def test_wrong_value_is_said_with_its_place(environment: pytest.MonkeyPatch) -> 
     assert problems().startswith("INFRS_SERVER__PORT: input should be less than")
 
 
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ({"LLM_REQUEST_TIMEOUT": "x"}, "LLM_REQUEST_TIMEOUT: input should be a valid number"),
+        ({"LLM_MAX_CONCURRENT_REQUESTS": True}, "LLM_MAX_CONCURRENT_REQUESTS: input should not be true or false"),
+        ({"LLM_LAME_DUCK": False}, "LLM_LAME_DUCK: input should not be true or false"),
+        ({"LLM_MEMORY_BUDGET": True}, "LLM_MEMORY_BUDGET: input should not be true or false"),
+        ({"server": {"port": True}}, "server.port: input should not be true or false"),
+    ],
+)
+def test_wrong_value_of_the_file_is_said_with_its_setting(document: dict[str, object], place: str) -> None:
+    """JSON's booleans are no numbers."""
+    write({"server": {"host": "127.0.0.1"}} | document)
+    assert problems().startswith(f"config.json: {place}")
+
+
+def test_booleans_of_the_file_are_values_of_switches(environment: pytest.MonkeyPatch) -> None:
+    """They are not refused where they belong."""
+    write({"server": {}, "LLM_GRPC_REFLECTION": False})
+    assert load_settings().reflection is False
+
+
+def test_file_of_deep_json_is_an_error(environment: pytest.MonkeyPatch) -> None:
+    """Python's parser gives up on it in its own way."""
+    write("[" * 100_000)
+    assert problems() == "config.json cannot be read: its JSON is nested too deeply"
+
+
 def test_file_that_cannot_be_read_is_an_error(environment: pytest.MonkeyPatch) -> None:
     """Broken JSON and a missing named file are said, not skipped."""
     write('{"server": // comment\n {}}')

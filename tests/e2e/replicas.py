@@ -196,8 +196,12 @@ class Load:
         self._ended = threading.Condition()
         self._stop = threading.Event()
         self._numbers = count()
-        kinds = (self._unary, self._sse, self._grpc)
-        self._threads = [threading.Thread(target=self._run, args=(kinds[each % 3],)) for each in range(callers)]
+        kinds = self._kinds()
+        targets = [kinds[each % len(kinds)] for each in range(callers)]
+        self._threads = [threading.Thread(target=self._run, args=(kind,)) for kind in targets]
+
+    def _kinds(self) -> tuple[Callable[[str, list[str]], str], ...]:
+        return self._unary, self._sse, self._grpc
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -254,14 +258,50 @@ class Load:
         return "" if response.status_code == 200 and "finish_reason" in seen[-1] else f"{response.status_code} {seen}"
 
     def _grpc(self, text: str, seen: list[str]) -> str:
-        message = inference_pb2.ChatMessage(role="user", content=text)
-        request = inference_pb2.ChatRequest(messages=[message], max_tokens=40, ignore_eos=True)
         try:
             with grpc.insecure_channel(self._front.address) as channel:
-                seen.extend(str(part) for part in inference(channel).ChatStream(request, timeout=60))
+                seen.extend(str(part) for part in inference(channel).ChatStream(_message(text), timeout=60))
         except grpc.RpcError as error:
             return f"{error.code()} {error.details()}"  # type: ignore[attr-defined]
         return ""
+
+
+class StubLoad(Load):
+    """Callers with plain generated stubs, half of them streaming, which share a channel to all replicas."""
+
+    def __init__(self, replicas: Sequence[HasPort], config: dict[str, Any], callers: int) -> None:
+        target = "ipv4:" + ",".join(f"127.0.0.1:{replica.port}" for replica in replicas)
+        self._channel = grpc.insecure_channel(target, options=[("grpc.service_config", json.dumps(config))])
+        self._stub = inference(self._channel)
+        super().__init__(Front(0, 0), callers)
+
+    def _kinds(self) -> tuple[Callable[[str, list[str]], str], ...]:
+        return self._whole, self._streamed
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._channel.close()
+
+    def _whole(self, text: str, seen: list[str]) -> str:
+        return self._problem(lambda: self._stub.Chat(_message(text), timeout=60))
+
+    def _streamed(self, text: str, seen: list[str]) -> str:
+        return self._problem(
+            lambda: seen.extend(str(part) for part in self._stub.ChatStream(_message(text), timeout=60))
+        )
+
+    @staticmethod
+    def _problem(call: Callable[[], object]) -> str:
+        try:
+            call()
+        except grpc.RpcError as error:
+            return f"{error.code()} {error.details()}"  # type: ignore[attr-defined]
+        return ""
+
+
+def _message(text: str) -> inference_pb2.ChatRequest:
+    message = inference_pb2.ChatMessage(role="user", content=text)
+    return inference_pb2.ChatRequest(messages=[message], max_tokens=40, ignore_eos=True)
 
 
 def _body(text: str) -> dict[str, object]:

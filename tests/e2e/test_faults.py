@@ -32,15 +32,16 @@ LONG = {**ENDLESS, "max_tokens": 1500}
 ONE_MODEL = {"LLM_ALLOWED_MODELS": "tiny.gguf"}
 
 
-def start(**variables: str) -> subprocess.CompletedProcess[str]:
-    """Runs `serve` where it cannot start, and returns what it said."""
+def start(before: str = "true", **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs `serve` where it cannot start, after a command of the shell, and returns what it said."""
     environment = {
         **clean_environment(),
         "LLM_GRPC_PORT": str(free_port()),
         "LLM_INFERENCE_PORT": str(free_port()),
         **variables,
     }
-    return subprocess.run([*COMMAND, "serve"], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    command = ["sh", "-c", f'{before}; exec "$@"', "sh", *COMMAND, "serve"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_killed_worker_costs_its_requests_only(tmp_path: Path, model_directory: Path) -> None:
@@ -280,6 +281,7 @@ def test_port_in_use_stops_the_start() -> None:
         for variable in ("LLM_GRPC_PORT", "LLM_INFERENCE_PORT"):
             done = start(**{variable: port})
             assert done.returncode == 2, done.stderr
+            assert f"{variable}: 0.0.0.0:{port} cannot be listened on (Address already in use)" in done.stderr
             assert f"{variable}: 0.0.0.0:{port} cannot be listened on" in done.stderr
 
 
@@ -296,6 +298,37 @@ def test_port_out_of_range_stops_the_start(port: str) -> None:
     done = start(LLM_GRPC_PORT=port)
     assert done.returncode == 2
     assert "LLM_GRPC_PORT" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"), [("ulimit -n 16", "the limit of open files is 16"), ("ulimit -f 1", "File too large")]
+)
+def test_start_that_the_system_refuses_says_so_in_a_line(limit: str, said: str) -> None:
+    """Too few open files, or a temporary directory that cannot be written to."""
+    done = start(before=limit)
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("cannot start: ")
+    assert said in last
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
+def test_host_that_is_none_of_this_machine_stops_the_start(host: str) -> None:
+    """No port is to blame: the name is unknown (RFC 2606), or the address is nobody's (RFC 5737)."""
+    done = start(LLM_INFERENCE_HOSTNAME=host, LLM_METRICS_PORT=str(free_port()))
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if not line.startswith("{"))
+    assert line.startswith(f"cannot start: LLM_INFERENCE_HOSTNAME: {host} ")
+
+
+def test_settings_file_of_deep_json_is_named(tmp_path: Path) -> None:
+    """What Python's parser cannot take is a fault of the file."""
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 100_000)
+    done = start(LLM_CONFIG_FILE=str(path))
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"LLM_CONFIG_FILE: {path} cannot be read: its JSON is nested too deeply"
 
 
 def test_bad_settings_are_all_named_at_once() -> None:

@@ -1,6 +1,7 @@
 """Models by name, from the hub and from checkpoints, and models that share the memory."""
 
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -199,3 +200,17 @@ def test_models_are_pulled_shown_and_removed_from_a_terminal(tmp_path: Path, che
         assert failed.returncode == 1
         assert "org/none" in failed.stderr
         assert "Traceback" not in failed.stderr
+
+
+def test_service_whose_only_model_has_failed_is_not_ready_and_says_why(tmp_path: Path) -> None:
+    """A balancer's check hears no; a caller over REST the reason, not Envoy's words."""
+    (tmp_path / "bad.gguf").write_bytes(b"no model")
+    with run_service(tmp_path, tmp_path, LLM_ALLOWED_MODELS="bad.gguf") as service, service.http() as http:
+        deadline = time.monotonic() + 20
+        while http.get("/health/ready").status_code != 503:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert http.get("/health/live").status_code == 200
+        refused = http.post("/api/generate", json={"prompt": "x"})
+        assert refused.status_code == 400
+        assert "bad.gguf is not a GGUF file" in refused.json()["message"]

@@ -1,5 +1,7 @@
 """Three replicas behind the front Envoy: one dies, all are replaced, and conversations meet their cache."""
 
+import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.replicas import Front, Load, Replica, run_front, run_replicas
+from tests.e2e.replicas import Front, Load, Replica, StubLoad, run_front, run_replicas
 
 CALLERS = 12
 SOME = 24
@@ -60,6 +62,21 @@ def test_rolling_restart_fails_nothing(front: Front, replicas: list[Replica]) ->
             replica.start()
             replica.wait()
             front.wait_for_healthy(3)
+        load.succeed(SOME)
+    assert load.failures() == []
+
+
+def test_rolling_restart_fails_no_plain_stub(tmp_path: Path) -> None:
+    """With the service config of docs/deployment.md, and no proxy between the stubs and the two replicas."""
+    page = (Path(__file__).parents[2] / "docs/deployment.md").read_text()
+    (config,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    with run_replicas(tmp_path, 2) as replicas, StubLoad(replicas, json.loads(config), 6) as load:
+        load.succeed(SOME)
+        for replica in replicas:
+            assert replica.terminate() == 0
+            load.succeed(SOME)
+            replica.start()
+            replica.wait()
         load.succeed(SOME)
     assert load.failures() == []
 

@@ -1,11 +1,16 @@
 """A name that stands for replicas, such as a headless service's in Kubernetes."""
 
-from contextlib import ExitStack
+import json
+import time
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+from llm_inference_api.envoy.tracing import TracerChoice
+from llm_inference_api.observability.otlp import OtlpTarget
 from tests.e2e.replicas import render_front, run_envoy
 from tests.fakes.dns import FakeDns
 from tests.fakes.ports import free_port
@@ -42,3 +47,18 @@ def test_every_address_of_a_name_is_a_replica(tmp_path: Path) -> None:
         texts = [{"messages": [{"role": "user", "content": str(number)}]} for number in range(20)]
         answers = [httpx.post(f"{front.url}/api/chat", json=text, timeout=10).json() for text in texts]
         assert {answer["id"] for answer in answers} == set(hosts[1:])
+
+
+def test_name_server_that_does_not_answer_keeps_no_envoy_from_listening(tmp_path: Path) -> None:
+    """The collector's name matters to traces only."""
+    tracer = TracerChoice(OtlpTarget("http://collector.test:4317"), "mine", 1.0)
+    sidecar = Sidecar(listen="127.0.0.1", port=free_port(), tracer=tracer, descriptor=str(descriptor_path()))
+    silent = FakeDns([], TTL)  # It is not served.
+    with closing(silent._socket), run_envoy(tmp_path, asking(json.loads(bootstrap(sidecar)), silent)):
+        deadline = time.monotonic() + 15  # c-ares gives up later.
+        while True:
+            with suppress(httpx.TransportError):
+                assert httpx.get(f"http://127.0.0.1:{sidecar.port}/health/ready").status_code == 503
+                return
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

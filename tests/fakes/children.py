@@ -1,10 +1,13 @@
 """What runs in child processes of tests: small targets, each with its side of the pipe and a job."""
 
 import os
+import resource
 import threading
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
+from llm_inference_api.models.convert import process
+from llm_inference_api.models.convert.process import ConversionJob
 from llm_inference_api.processes.parent import Parent
 
 UP = "up"
@@ -68,6 +71,19 @@ def linger(connection: Connection, job: object) -> None:
     connection.send(UP)
     connection.close()
     _for_ever()
+
+
+def linger_with_pipe(connection: Connection, job: object) -> None:
+    """Ignores signals and the end of its pipe."""
+    parent = Parent(connection)
+    parent.send(UP)
+    _for_ever()
+
+
+def fill_disk(connection: Connection, job: ConversionJob) -> None:
+    """Converts a checkpoint, and may not write a byte."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    process.run(connection, job)
 
 
 def garble(connection: Connection, job: object) -> None:

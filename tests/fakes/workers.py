@@ -37,6 +37,20 @@ def _never_return(*arguments: object, **options: object) -> None:
     threading.Event().wait()
 
 
+def without_memory(connection: Connection, config: EngineConfig, threads: int) -> None:
+    """Runs a real worker that can start so many threads and no more."""
+    start_thread, started = threading.Thread.start, []
+
+    def start_few(thread: threading.Thread) -> None:
+        if len(started) == threads:
+            raise RuntimeError("can't start new thread")  # Python's words for a failed allocation of the stack.
+        started.append(thread)
+        start_thread(thread)
+
+    threading.Thread.start = start_few  # type: ignore[method-assign]
+    start.run(connection, config)
+
+
 def die_when_ready(connection: Connection, config: EngineConfig) -> None:
     """Loads nothing, and ends as soon as it has said that requests may come."""
     parent = Parent(connection)

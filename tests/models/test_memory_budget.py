@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from llm_inference_api.errors import ModelFailedError, OverloadedError
+from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.models.memory_budget import MemoryBudget, available_memory
 
 
@@ -14,11 +14,15 @@ class FakeTenant:
     room: MemoryBudget
     last_used: float = 0.0
     idle: bool = True
+    is_leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    """It takes no new requests."""
     gone: bool = False
     _drained: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def unload(self) -> None:
-        assert self.idle
+        self.is_leaving.set()
+        if not self.idle:
+            await self._drained.wait()
         self.gone = True
         self.room.leave(self)
 
@@ -53,7 +57,7 @@ async def test_number_of_models_is_bounded() -> None:
     assert first.gone
 
 
-async def test_busy_model_is_waited_for_and_never_evicted() -> None:
+async def test_busy_model_is_waited_for() -> None:
     """A model that serves requests leaves when these have ended."""
     place = room()
     busy = FakeTenant(place, idle=False)
@@ -66,13 +70,46 @@ async def test_busy_model_is_waited_for_and_never_evicted() -> None:
     assert busy.gone
 
 
-async def test_models_that_stay_busy_refuse_the_next() -> None:
-    """After the patience is over the claim is refused, and the memory is as it was."""
-    place = room(patience=0.05)
-    await place.claim(FakeTenant(place, idle=False), 90)
-    with pytest.raises(OverloadedError, match="busy"):
-        await place.claim(FakeTenant(place), 50)
+async def test_models_that_stay_busy_take_turns() -> None:
+    """After a share of the patience, the model that was loaded first ends its requests and leaves, no other."""
+    place = room(models=2, patience=0.05)
+    first, second = FakeTenant(place, last_used=2, idle=False), FakeTenant(place, last_used=1, idle=False)
+    await place.claim(first, 1)
+    await place.claim(second, 1)
+    claim = asyncio.ensure_future(place.claim(FakeTenant(place), 1))
+    async with asyncio.timeout(20):
+        await first.is_leaving.wait()
+        assert not claim.done()
+        first.end_requests()
+        await claim
+    assert (first.gone, second.is_leaving.is_set()) == (True, False)
+
+
+async def test_model_that_becomes_idle_leaves_in_place_of_one_that_is_still_ending_its_requests() -> None:
+    """A long answer does not hold up the claim where there is another way."""
+    place = room(models=2, patience=0.02)
+    long, short = FakeTenant(place, idle=False), FakeTenant(place, idle=False)
+    await place.claim(long, 1)
+    await place.claim(short, 1)
+    claim = asyncio.ensure_future(place.claim(FakeTenant(place), 1))
+    async with asyncio.timeout(20):
+        await long.is_leaving.wait()
+        short.end_requests()
+        await claim
+    assert (long.gone, short.gone) == (False, True)
+
+
+async def test_claim_that_is_given_up_leaves_the_memory_as_it_was() -> None:
+    """The next one gets its turn."""
+    place = room()
+    busy = FakeTenant(place, idle=False)
+    await place.claim(busy, 90)
+    claim = asyncio.ensure_future(place.claim(FakeTenant(place), 50))
+    await asyncio.sleep(0)
+    claim.cancel()
+    await asyncio.wait({claim})
     assert place.used == 90
+    await place.claim(FakeTenant(place), 10)
 
 
 async def test_model_larger_than_the_budget_is_refused_with_both_numbers() -> None:

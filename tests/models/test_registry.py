@@ -1,6 +1,7 @@
 """The life of models, with real worker processes."""
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -13,13 +14,20 @@ from typing import Any
 
 import pytest
 
-from llm_inference_api.errors import InvalidFieldError, ModelFailedError, ModelNotFoundError, UnavailableError
+from llm_inference_api.errors import (
+    InvalidFieldError,
+    ModelFailedError,
+    ModelNotFoundError,
+    OverloadedError,
+    UnavailableError,
+)
 from llm_inference_api.models import served_model as subject
 from llm_inference_api.models.hub.fetch import HubOptions
 from llm_inference_api.models.memory_budget import MemoryBudget
 from llm_inference_api.models.registry import Registry, build_registry
 from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.models.source import Sources
+from llm_inference_api.processes import child
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.events import Progress, Stage
@@ -28,6 +36,7 @@ from llm_inference_api.requests.model_status import ModelStatus, Observer, State
 from llm_inference_api.requests.reference import parse_references
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.requests.step import Delta
+from llm_inference_api.worker.client import WorkerClient
 from tests.fakes.gguf import TEMPLATE, write_tiny_model
 from tests.fakes.mail import of_model
 
@@ -68,6 +77,11 @@ async def registry(
 
 def request(name: str = "a", max_tokens: int = 5, prompt: str | tuple[Message, ...] = "hello") -> GenerationRequest:
     return GenerationRequest(name, prompt, Sampling(seed=1), Stopping(max_tokens, (), ignore_eos=True))
+
+
+async def until_submitted(client: WorkerClient) -> None:
+    while client.idle:  # noqa: ASYNC110 - as many turns of the loop as the request needs
+        await asyncio.sleep(0)
 
 
 async def complete(model: ServedModel, item: GenerationRequest) -> list[Delta | Progress]:
@@ -132,21 +146,120 @@ async def test_unload_goes_on_where_its_caller_leaves(model_directory: Path) -> 
 
 
 async def test_unload_waits_for_open_requests(model_directory: Path) -> None:
-    """A model leaves the memory when its requests have ended whole, and refuses new ones meanwhile."""
+    """A model leaves the memory when its requests have ended whole; who comes meanwhile waits for its next load."""
     async with registry("tiny.gguf", model_directory) as models:
         model = models.get("tiny.gguf")
         items = of_model(model, request(max_tokens=500))
         await anext(items)
         unload = asyncio.ensure_future(model.unload())
         await until(model, lambda status: status.state is State.UNLOADING)
-        with pytest.raises(UnavailableError, match="being unloaded"):
-            await complete(model, request("late"))
+        late = asyncio.ensure_future(complete(model, request("late")))
         rest = [item async for item in items]
         await unload
         assert isinstance(rest[-1], Delta)
         assert rest[-1].finish_reason is not None
+        assert await late
+        await model.unload()
         assert model.status.state is State.UNLOADED
         assert await complete(model, request("again"))
+
+
+async def test_unload_that_takes_longer_than_the_queue_time_refuses(model_directory: Path) -> None:
+    """Whoever waits for the next load hears that the last answers have not ended."""
+    memory = MemoryBudget(4 << 30, None, patience=0.05)
+    async with registry("tiny.gguf", model_directory, memory=memory) as models:
+        model = models.get("tiny.gguf")
+        async with aclosing(of_model(model, request(max_tokens=500))) as items:
+            await anext(items)
+            unload = asyncio.ensure_future(model.unload())
+            await until(model, lambda status: status.state is State.UNLOADING)
+            with pytest.raises(UnavailableError, match="being unloaded"):
+                await complete(model, request("late"))
+        await unload
+
+
+async def test_unload_during_a_load_serves_first_who_waited_for_it(model_directory: Path) -> None:
+    """Nobody is refused: the load was begun for them."""
+    recorder = Recorder()
+    async with registry("tiny.gguf", model_directory, recorder) as models:
+        model = models.get("tiny.gguf")
+        waiting = [asyncio.ensure_future(complete(model, request(f"r{index}"))) for index in range(5)]
+        await until(model, lambda status: status.state is State.LOADING)
+        await model.unload()
+        assert all([await answer for answer in waiting])
+        assert (recorder.loads, model.status.state) == (1, State.UNLOADED)
+
+
+async def test_concurrent_unloads_are_one(model_directory: Path) -> None:
+    """Both return when the memory is free."""
+    recorder = Recorder()
+    async with registry("tiny.gguf", model_directory, recorder) as models:
+        model = models.get("tiny.gguf")
+        await model.load()
+        await asyncio.gather(model.unload(), model.unload())
+    assert recorder.states.count(State.UNLOADING) == 1
+
+
+async def test_worker_that_dies_while_it_is_unloaded_is_not_restarted(model_directory: Path) -> None:
+    """Its requests fail, and the model is unloaded as it was told."""
+    recorder = Recorder()
+    async with registry("tiny.gguf", model_directory, recorder) as models:
+        model = models.get("tiny.gguf")
+        pid = (await model.load()).pid
+        items = of_model(model, request(max_tokens=500))
+        await anext(items)
+        unload = asyncio.ensure_future(model.unload())
+        await until(model, lambda status: status.state is State.UNLOADING)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(UnavailableError, match="signal 9"):
+            async for _ in items:
+                pass
+        await unload
+        assert model.status.state is State.UNLOADED
+        assert State.FAILED not in recorder.states
+        assert await complete(model, request("again"))
+
+
+async def test_models_in_constant_use_share_room_for_one(model_directory: Path) -> None:
+    """They take turns: each request is answered, also where no model would ever be idle."""
+    memory = MemoryBudget(4 << 30, 1, patience=20.0)
+    names = ("a", "b", "c")
+    served = dict.fromkeys(names, 0)
+    async with registry(",".join(f"{name}=tiny.gguf" for name in names), model_directory, memory=memory) as models:
+
+        async def call_again_and_again(caller: int, name: str) -> None:
+            while not all(served.values()):
+                await complete(models.get(name), request(f"{caller} {served[name]}", max_tokens=30))
+                served[name] += 1
+
+        async with asyncio.timeout(120):
+            await asyncio.gather(*(call_again_and_again(caller, names[caller % 3]) for caller in range(6)))
+
+
+async def test_request_that_no_model_makes_room_for_is_refused_after_the_queue_time(model_directory: Path) -> None:
+    """The model is not failed by that, and its load ends with its last caller."""
+    memory = MemoryBudget(4 << 30, 1, patience=0.1)
+    async with registry("a=tiny.gguf,b=tiny.gguf", model_directory, memory=memory) as models:
+        async with aclosing(of_model(models.get("a"), request(max_tokens=2000))) as items:
+            await anext(items)
+            with pytest.raises(OverloadedError, match="all models in memory are busy") as refused:
+                await complete(models.get("b"), request())
+            assert refused.value.retry_after == 0.1
+            await until(models.get("b"), lambda status: status.state is State.UNLOADED)
+        assert await complete(models.get("b"), request())
+
+
+async def test_caller_that_waits_for_a_load_hears_that_the_service_stops(model_directory: Path) -> None:
+    """As whoever has a request in a worker does."""
+    async with registry("tiny.gguf", model_directory) as models:
+        waiting = asyncio.ensure_future(complete(models.get("tiny.gguf"), request()))
+        await until(models.get("tiny.gguf"), lambda status: status.state is State.LOADING)
+        await models.close()
+        with pytest.raises(UnavailableError, match="the service is stopping"):
+            await waiting
+        with pytest.raises(UnavailableError, match="the service is stopping"):
+            await models.get("tiny.gguf").load()
 
 
 async def test_load_that_hangs_fails_and_frees_its_place(tmp_path: Path) -> None:
@@ -255,10 +368,56 @@ async def test_dead_worker_is_replaced_at_once_and_then_ever_later(model_directo
             if recorder.crashes == 1:
                 await until(model, lambda status: status.state is State.ACTIVE)
                 client = await model.load()
-        with pytest.raises(UnavailableError, match="signal 9"):
-            await model.load()
+        refusals = []
+        for _ in range(2):
+            with pytest.raises(
+                UnavailableError, match=r"^[^(]*restarted: its process ended \(killed by [^(]*\)$"
+            ) as got:
+                await model.load()
+            refusals.append(got.value)
+        # One object for all would keep the frames, and with them the requests, of all whom it was raised to.
+        assert refusals[0] is not refusals[1]
+        assert 0 < refusals[1].retry_after <= refusals[0].retry_after <= 1.0
         await until(model, lambda status: status.state is State.ACTIVE)
     assert recorder.crashes == 2
+
+
+async def test_process_that_the_system_cannot_start_is_tried_again(
+    model_directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line says what is exhausted; the model serves once it is there again."""
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with registry("tiny.gguf", model_directory) as models:
+        model = models.get("tiny.gguf")
+        with monkeypatch.context() as patch:
+            patch.setattr(child, "spawn", refuse)
+            with pytest.raises(UnavailableError, match="Too many open files") as refused:
+                await model.load()
+        assert refused.value.reason == "RESOURCES_EXHAUSTED"
+        (record,) = (record for record in caplog.records if record.levelname == "ERROR")
+        assert record.exc_info is None
+        assert await complete(model, request())
+
+
+async def test_retry_advice_is_the_rest_of_the_back_off(model_directory: Path) -> None:
+    """For the request that the crash has cost, and for those that come during the back-off."""
+    async with registry("tiny.gguf", model_directory) as models:
+        model = models.get("tiny.gguf")
+        model._failures = 5
+        client = await model.load()
+        assert client.pid is not None
+        os.kill(client.pid, signal.SIGSTOP)  # It cannot answer before it dies.
+        lost = asyncio.ensure_future(complete(model, request()))
+        await until_submitted(client)
+        os.kill(client.pid, signal.SIGKILL)
+        with pytest.raises(UnavailableError) as told:
+            await lost
+        with pytest.raises(UnavailableError) as refused:
+            await model.load()
+    assert 8 < refused.value.retry_after <= told.value.retry_after <= 16
 
 
 async def test_ids_are_matched_exactly(model_directory: Path) -> None:

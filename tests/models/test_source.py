@@ -1,15 +1,20 @@
 """From references to files, with a real checkpoint in safetensors."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from llm_inference_api.errors import ModelFailedError
+from llm_inference_api.errors import DiskFullError, ModelFailedError, UnavailableError
+from llm_inference_api.models import source
+from llm_inference_api.models.convert import process
 from llm_inference_api.models.footprint import estimate, read_header
 from llm_inference_api.models.hub.fetch import HubOptions
 from llm_inference_api.models.source import Preparation, Sources
 from llm_inference_api.requests.engine_config import ContextChoice
 from llm_inference_api.requests.reference import parse_references
+from tests.fakes import children
 from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint
 
 
@@ -37,6 +42,39 @@ async def test_checkpoint_becomes_a_gguf_file_once(tmp_path: Path) -> None:
     place.heard.clear()
     assert await place.provide() == first
     assert place.heard == []
+
+
+async def test_cache_that_cannot_be_written_to_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One line in the log, with the path, and none for the caller."""
+    place = Place(tmp_path)
+    (tmp_path / "cache").write_text("a file where the directory should be")
+    with pytest.raises(ModelFailedError, match="cannot be read or written") as refused:
+        await place.provide()
+    assert str(tmp_path) not in str(refused.value)
+    (record,) = caplog.records
+    assert record.getMessage().endswith(f"File exists: {tmp_path / 'cache'}")
+
+
+async def test_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no fault of the checkpoint."""
+    monkeypatch.setattr(process, "run", children.fill_disk)
+    with pytest.raises(DiskFullError, match="LLM_CACHE_PATH has no room"):
+        await Place(tmp_path).provide()
+
+
+async def test_checkpoint_with_a_fifo_is_refused(tmp_path: Path) -> None:
+    """Its conversion would wait for a writer."""
+    place = Place(tmp_path)
+    os.mkfifo(place.checkpoint / "extra.safetensors")
+    with pytest.raises(ModelFailedError, match=r"extra\.safetensors in the checkpoint is not a regular file"):
+        await place.provide()
+
+
+async def test_disk_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop goes on meanwhile, as the timeout shows."""
+    monkeypatch.setattr(source, "_FILES_TIMEOUT", 0.01)
+    with pytest.raises(UnavailableError, match=r"did not answer within 0\.01 s"):
+        await source.read_files(threading.Event().wait)
 
 
 async def test_changed_checkpoint_is_converted_again(tmp_path: Path) -> None:

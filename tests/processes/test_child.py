@@ -69,8 +69,8 @@ async def test_child_that_dies_is_described() -> None:
     async with started(children.never_read) as heard:
         assert await heard.messages.get() == UP
         assert heard.child.pid is not None
-        os.kill(heard.child.pid, signal.SIGTERM)
-        assert await heard.rest() == [Exited("killed by signal 15")]
+        os.kill(heard.child.pid, signal.SIGSEGV)
+        assert await heard.rest() == [Exited("killed by signal 11")]
 
 
 async def test_child_that_never_reads_holds_up_nothing() -> None:
@@ -198,14 +198,44 @@ async def test_job_that_cannot_be_sent_fails_the_start() -> None:
     assert heard.messages.empty()
 
 
-async def test_ctrl_c_does_not_end_a_child() -> None:
-    """It reaches the whole terminal; the server decides about it."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_signal_to_the_whole_group_does_not_end_a_child(number: signal.Signals) -> None:
+    """A terminal sends Ctrl-C so, a supervisor its SIGTERM; the server decides about it."""
     async with started(children.echo, UP) as heard:
         assert await heard.messages.get() == UP
         assert heard.child.pid is not None
-        os.kill(heard.child.pid, signal.SIGINT)
+        os.kill(heard.child.pid, number)
         heard.child.send("still there")
         assert await heard.messages.get() == "still there"
+
+
+async def test_signal_to_a_child_whose_interpreter_starts_does_not_end_it() -> None:
+    """It is blocked until the child ignores it."""
+    async with started(children.echo, UP) as heard:
+        assert heard.child.pid is not None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(heard.child.pid, number)
+        assert await heard.messages.get() == UP
+
+
+LEFT = """
+import sys
+from llm_inference_api.processes.child import spawn
+from tests.fakes import children
+
+if __name__ == "__main__":
+    process, connection = spawn(children.linger_with_pipe, None, "child")
+    print(connection.recv(), flush=True)
+"""
+
+
+def test_child_that_is_left_does_not_hold_up_the_exit(tmp_path: Any) -> None:
+    """It ignores the SIGTERM that multiprocessing sends, and does not read the pipe."""
+    program = tmp_path / "left.py"
+    program.write_text(LEFT)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, env=environment, timeout=60, check=True)
+    assert done.stdout == b"up\n"
 
 
 @pytest.mark.parametrize("target", [children.echo, children.watch, children.speak])

@@ -5,7 +5,7 @@ import asyncio
 from grpc_health.v1 import health_pb2
 
 from llm_inference_api.requests.model_status import ModelStatus, State
-from llm_inference_api.rpc.health import PRELOADED, READY, Health
+from llm_inference_api.rpc.health import ACCEPTING, PRELOADED, READY, Health
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -44,3 +44,50 @@ async def test_stopping_replica_is_not_preloaded() -> None:
     await health.stop()
     health.status_changed(ModelStatus("a", "a.gguf", State.ACTIVE))
     assert [await status(health, name) for name in (*READY, PRELOADED)] == [NOT_SERVING] * 3
+
+
+async def test_replica_whose_model_fails_is_not_preloaded_until_it_is_loaded_again() -> None:
+    """A balancer would send requests that wait for the load, or are refused; other models may serve on."""
+    health = Health(["a"])
+    health.status_changed(ModelStatus("b", "b.gguf"))
+    await health.start()
+    names = (*READY, PRELOADED)
+    for state, is_preloaded in (
+        (State.ACTIVE, SERVING),
+        (State.FAILED, NOT_SERVING),
+        (State.LOADING, NOT_SERVING),
+        (State.ACTIVE, SERVING),
+        (State.UNLOADING, SERVING),
+    ):
+        health.status_changed(ModelStatus("a", "a.gguf", state))
+        assert [await status(health, name) for name in names] == [SERVING, SERVING, is_preloaded], state
+    health.status_changed(ModelStatus("b", "b.gguf", State.FAILED))
+    assert [await status(health, name) for name in names] == [SERVING] * 3
+
+
+async def test_replica_whose_models_have_all_failed_is_not_ready() -> None:
+    """No request can be answered there, until one of them is tried again."""
+    health = Health()
+    health.status_changed(ModelStatus("a", "x.gguf"))
+    health.status_changed(ModelStatus("b", "x.gguf"))
+    await health.start()
+    for model in ("a", "b"):
+        assert await status(health, "") == SERVING
+        health.status_changed(ModelStatus(model, "x.gguf", State.FAILED))
+    assert [await status(health, name) for name in (*READY, PRELOADED)] == [NOT_SERVING] * 3
+    assert await status(health, ACCEPTING) == SERVING, "REST callers are told why by the service, not by Envoy"
+    health.status_changed(ModelStatus("a", "x.gguf", State.LOADING))
+    assert await status(health, "") == SERVING
+    await health.stop()
+    assert await status(health, ACCEPTING) == NOT_SERVING
+
+
+async def test_failed_model_does_not_make_a_service_known_that_has_not_started() -> None:
+    """A probe that comes early hears that there is no such name yet."""
+    health = Health(["a"])
+    health.status_changed(ModelStatus("a", "a.gguf", State.FAILED))
+    await asyncio.gather(*health._tasks)
+    assert "" not in health._serving
+    await health.start()
+    assert await status(health, "") == NOT_SERVING
+    assert await status(health, "live") == SERVING

@@ -32,7 +32,7 @@ from llm_inference_api.worker.client import WorkerClient
 from llm_inference_api.worker.messages import Alive, FromWorker, Lane, LogLine, Prepared
 from tests.fakes.gguf import CLEAR_CALLERS
 from tests.fakes.mail import of_client
-from tests.fakes.workers import die_when_ready, hang
+from tests.fakes.workers import die_when_ready, hang, without_memory
 
 
 class Worker:
@@ -330,6 +330,19 @@ async def test_worker_that_dies_as_soon_as_it_is_ready_fails_the_start(config: E
         await client.start()
     assert exits == []
     await client.close()
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+async def test_worker_without_memory_says_so_in_a_line(
+    config: EngineConfig, caplog: pytest.LogCaptureFixture, threads: int
+) -> None:
+    """Whichever thread it cannot start any more; a traceback would explain nothing."""
+    target = partial(without_memory, threads=threads)
+    client = WorkerClient(config, 4, lambda fraction: None, lambda stats: None, lambda cause: None, target=target)
+    with pytest.raises(ModelFailedError, match=r"last message: out of memory \(can't start new thread\)$"):
+        await client.start()
+    await client.close()
+    assert "Traceback" not in caplog.text
 
 
 async def test_worker_says_what_becomes_of_a_request_after_it_is_prepared(config: EngineConfig) -> None:

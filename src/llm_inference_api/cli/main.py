@@ -2,9 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from pydantic import SecretStr
@@ -16,6 +16,12 @@ from llm_inference_api.cli.common import EXIT_FAILED, EXIT_USAGE, address_option
 from llm_inference_api.cli.models import models
 from llm_inference_api.config.security import SecuritySettings
 from llm_inference_api.config.settings import Settings, hide_secrets, place_of, variable_of
+from llm_inference_api.errors import StartError, start_error
+from llm_inference_api.files import check_open_files
+from llm_inference_api.shutdown import exit_within
+
+_EXIT_LIMIT = 5.0
+"""Seconds from the end of the service's parts to the end of the process. The deployments allow 12 s after the drain."""
 
 model_option = click.option("--model", "-m", default="", help="Id of the model; not needed if only one is served.")
 
@@ -54,26 +60,49 @@ def cli() -> None:
 @click.option("--model-path", help="Directory of the model files (LLM_MODEL_PATH).")
 @click.option("--config", "config_file", help="JSON file with settings (LLM_CONFIG_FILE).")
 def serve(*, envoy: bool, **overrides: Any) -> None:
-    """Run the service until SIGTERM or Ctrl-C; a second signal stops it at once.
+    """Run the service until SIGTERM, SIGHUP or Ctrl-C; a second signal stops it at once.
 
     Options take precedence over environment variables, and these over config.json; `llm-inference-api settings` lists
     all settings.
     """
-    from llm_inference_api import server  # Slow to import: other commands do without.
-    from llm_inference_api.errors import StartError
-    from llm_inference_api.models.llama_library import use_library
-    from llm_inference_api.observability.log import set_up_log
-
-    settings = settings_or_exit(uses_files=True, **overrides)
-    hide_secrets()
-    set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
+    runner = asyncio.Runner()
     try:
+        check_open_files()
+        from llm_inference_api import server  # Slow to import: other commands do without.
+        from llm_inference_api.models.llama_library import use_library
+        from llm_inference_api.observability.log import set_up_log
+
+        settings = settings_or_exit(uses_files=True, **overrides)
+        hide_secrets()
+        set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
         if settings.llama_library is not None:
             use_library(settings.llama_library)
-        asyncio.run(server.serve(settings, with_envoy=envoy))
+        runner.get_loop()
     except StartError as error:
-        click.echo(f"cannot start: {error}", err=True)
-        sys.exit(EXIT_USAGE)
+        refuse_start(error)
+    except OSError as error:
+        refuse_start(start_error(error))
+    with runner:
+        run_to_the_end(runner, server.serve(settings, with_envoy=envoy))
+
+
+def run_to_the_end(runner: asyncio.Runner, service: Coroutine[Any, Any, None]) -> None:
+    """Runs the service, and sees to it that the process ends soon after it, with exit code 2 if it cannot start."""
+    code = EXIT_FAILED
+    try:
+        runner.run(service)
+        code = 0
+    except StartError as error:
+        code = EXIT_USAGE
+        refuse_start(error)
+    finally:
+        exit_within(_EXIT_LIMIT, code)
+
+
+def refuse_start(error: StartError) -> NoReturn:
+    """Says why the service cannot start, and ends the process with exit code 2."""
+    click.echo(f"cannot start: {error}", err=True)
+    sys.exit(EXIT_USAGE)
 
 
 @cli.command("envoy-config")

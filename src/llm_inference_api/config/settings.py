@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, ByteSize, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    ByteSize,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -112,7 +121,9 @@ class Settings(SecuritySettings, TelemetrySettings):
         ge=0,
         le=100_000,
     )
-    queue_timeout: Seconds = _variable("LLM_QUEUE_TIMEOUT", 30.0, "Maximum time of a request in the queue.")
+    queue_timeout: Seconds = _variable(
+        "LLM_QUEUE_TIMEOUT", 30.0, "Maximum time of a request in the queue, and of its wait for another model to leave."
+    )
     request_timeout: Seconds = _variable(
         "LLM_REQUEST_TIMEOUT", 300.0, "Time limit of a request that has no deadline of its own."
     )
@@ -155,7 +166,11 @@ class Settings(SecuritySettings, TelemetrySettings):
         le=1 << 24,
     )
     threads: int | None = _variable(
-        "LLM_THREADS", None, "Compute threads. Unset: the number of processors available.", ge=1, le=1024
+        "LLM_THREADS",
+        None,
+        "Compute threads. Unset: the number of processors available, less one for the server and Envoy.",
+        ge=1,
+        le=1024,
     )
     llama_library: Path | None = _variable(
         "LLM_LLAMA_LIBRARY",
@@ -225,6 +240,15 @@ class Settings(SecuritySettings, TelemetrySettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Returns the sources of settings, in order of precedence."""
         return init_settings, env_settings, _OtherSources(settings_cls)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_booleans(cls, value: object, info: ValidationInfo) -> object:
+        """Refuses the booleans of JSON where they are no values: pydantic takes them as the numbers 1 and 0."""
+        assert info.field_name is not None
+        if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
+            raise ValueError("input should not be true or false")
+        return value
 
     @field_validator("allowed_models", mode="before")
     @classmethod
@@ -332,8 +356,12 @@ class Settings(SecuritySettings, TelemetrySettings):
 
     @cached_property
     def compute_threads(self) -> int:
-        """Compute threads per model."""
-        return self.threads or available_processors()
+        """Compute threads per model.
+
+        llama.cpp's threads spin while they wait for each other: where one of them has to share its processor with Envoy
+        or the server, all of them are held up, and Envoy waits too (docs/performance.md has figures).
+        """
+        return self.threads or max(1, available_processors() - 1)
 
 
 class _SettingsOfHere(Settings):

@@ -54,7 +54,7 @@ def find(environment: Mapping[str, str], variables: AbstractSet[str], path: Path
     document, name = _read(path)
     problems: list[str] = []
     keys = _from_file(document, name, problems) | _from_environment(environment, problems)
-    found = {key: Found(value, name) for key, value in document.items() if key in variables}
+    found = {key: Found(value, f"{name}: {key}") for key, value in document.items() if key in variables}
     unknown = sorted(document.keys() - found.keys() - _SECTIONS)
     problems += [f"{name}: {key} is not a setting" for key in unknown]
     if problems:
@@ -64,19 +64,21 @@ def find(environment: Mapping[str, str], variables: AbstractSet[str], path: Path
 
 def _read(path: Path | None) -> tuple[dict[str, object], str]:
     file = path or Path(FILE)
+    place = f"{FILE_VARIABLE}: {file}" if path else FILE
     try:
         document = json.loads(file.read_text())
     except FileNotFoundError:
         if path is None:
             return {}, FILE
         raise ValueError(f"{FILE_VARIABLE}: {path} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read: {error}") from error
     except RecursionError as error:
-        raise ValueError(f"{file} cannot be read: it has too many levels of arrays and objects") from error
+        raise ValueError(f"{place} cannot be read: its JSON is nested too deeply") from error
+    except (OSError, ValueError) as error:
+        problem = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"{place} cannot be read: {problem}") from error
     is_ours = isinstance(document, dict) and (path is not None or bool(_SECTIONS & document.keys()))
     if not is_ours and path is not None:
-        raise ValueError(f"{path} is not a JSON object")
+        raise ValueError(f"{place} is not a JSON object")
     # Without a path, any other program's config.json is ignored, such as that of a model's directory.
     return (document if is_ours else {}), str(file)
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -17,8 +18,9 @@ from llm_inference_api.envoy.guard import page_policy
 from llm_inference_api.envoy.run_directory import RunDirectory
 from llm_inference_api.envoy.tls import EdgeTls, secrets
 from llm_inference_api.envoy.tracing import tracer_choice
-from llm_inference_api.errors import StartError
+from llm_inference_api.errors import StartError, listen_error
 from llm_inference_api.processes import bound
+from llm_inference_api.rpc.ports import bind_for_a_moment
 from llm_inference_api.security.certificates import Certificates
 
 _START_TIME = 20.0
@@ -36,7 +38,7 @@ _FAILED_CHECKS = 3
 _LONGEST_LINE = 16 << 20
 """Maximum bytes of a line in Envoy's log, which prints a rejected configuration in one line."""
 _STOP_TIME = 5.0
-"""Seconds from SIGTERM to SIGKILL."""
+"""Seconds from SIGINT to SIGKILL."""
 _REQUEST = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
 """Envoy answers it by itself, whether or not the service is healthy."""
 _LOG_LEVELS = ("--log-level", "warning", "--component-log-level", "main:error,http:critical")
@@ -86,7 +88,8 @@ class EnvoyProcess:
         """Starts Envoy and waits until it listens; with TLS if there are certificates.
 
         Raises:
-            EnvoyError: The port is in use, a file cannot be written, or Envoy exited or did not listen in time.
+            StartError: The port cannot be bound.
+            EnvoyError: A file cannot be written, or Envoy exited or did not listen in time.
         """
         settings = self._settings
         check_port(settings.hostname, settings.port)
@@ -177,7 +180,7 @@ class EnvoyProcess:
         if self._supervisor is not None:
             self._supervisor.cancel()
         if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGINT)
             try:
                 await asyncio.wait_for(self._process.wait(), _STOP_TIME)
             except TimeoutError:
@@ -212,15 +215,11 @@ class EnvoyProcess:
 
 
 def check_port(hostname: str, port: int) -> None:
-    """Raises EnvoyError if the port cannot be bound."""
-    family, _, _, _, address = socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            problem = f"LLM_INFERENCE_PORT: {hostname}:{port} cannot be listened on ({error.strerror}); is it in use?"
-            raise EnvoyError(problem) from error
+    """Raises StartError if the port cannot be bound."""
+    try:
+        bind_for_a_moment(hostname, port)
+    except OSError as error:
+        raise listen_error("LLM_INFERENCE_PORT", hostname, port, error) from error
 
 
 async def listening(host: str, port: int, patience: float) -> Listening:

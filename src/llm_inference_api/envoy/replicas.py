@@ -105,7 +105,7 @@ def _tuned(cluster: Json) -> Json:
         # By default, Envoy batches health changes for up to a second.
         "common_lb_config": cluster["common_lb_config"] | {"update_merge_window": "0s"},
     }
-    if cluster["name"] == SERVICE_CLUSTER:
+    if cluster["name"] in (SERVICE_CLUSTER, READY_CLUSTER):
         (check,) = cluster["health_checks"]
         tuned["health_checks"] = [check | {"grpc_health_check": {"service_name": HEALTH_NAME}}]
     return _resolved(cluster | tuned)

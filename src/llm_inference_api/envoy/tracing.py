@@ -90,6 +90,7 @@ def collector_cluster(target: OtlpTarget) -> Json:
     cluster: Json = {
         "name": COLLECTOR_CLUSTER,
         "type": "STATIC" if is_ip(str(address.hostname)) else "STRICT_DNS",
+        "wait_for_warm_on_init": False,  # Else Envoy listens only once the collector's name is resolved.
         "connect_timeout": "1s",
         "load_assignment": {
             "cluster_name": COLLECTOR_CLUSTER,

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from llm_inference_api.backends.ggml.file import is_legacy
 from llm_inference_api.engine.pooling import is_encoder
 from llm_inference_api.errors import ModelFailedError
+from llm_inference_api.files import open_regular
 from llm_inference_api.requests.engine_config import ContextChoice
 
 Value = int | float | bool | str
@@ -88,7 +89,7 @@ def read_header(path: Path) -> dict[str, Value]:
         ModelFailedError: The file is not GGUF, or its header is damaged.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return _read(file)
     except (OSError, struct.error, UnicodeDecodeError, ValueError) as error:
         raise ModelFailedError(f"{path.name} is not a GGUF file, or its header is damaged") from error

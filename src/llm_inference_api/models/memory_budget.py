@@ -1,4 +1,8 @@
-"""The memory budget that loaded models share, in bytes and in number; idle models are evicted, least recent first."""
+"""The memory budget that loaded models share, in bytes and in number.
+
+Idle models are evicted, least recently used first. Where none is idle, models take turns: a claim waits for a while,
+then the model that was loaded first takes no new requests, ends those that it has, and leaves.
+"""
 
 import asyncio
 from collections.abc import Awaitable
@@ -7,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from llm_inference_api.errors import ModelFailedError, OverloadedError
+from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.processes.running_time import running_time
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -26,23 +30,25 @@ class Tenant(Protocol):
         """Whether the model is loaded and serves no request."""
 
     async def unload(self) -> None:
-        """Unloads the model. Returns when its memory is free."""
+        """Lets the model end its requests, and unloads it. Returns when its memory is free."""
 
     def drained(self) -> Awaitable[None]:
-        """Returns when the model serves no request."""
+        """Returns when the model serves no request; if it is being unloaded, when it has left."""
 
 
 @dataclass(eq=False)
 class MemoryBudget:
-    """The memory budget of all models. Claims are served first come, first served."""
+    """The memory budget of all models. Claims are served first come, first served, and wait until there is room."""
 
     bytes: int
     models: int | None
     """Maximum number of loaded models; None for no limit."""
     patience: float
-    """Seconds that a claim waits for a busy model to become idle."""
+    """Seconds that a request waits for a model to leave the memory."""
     _tenants: dict[Tenant, int] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _claims: int = 0
+    """Claims that wait, the one whose turn it is included."""
 
     @property
     def used(self) -> int:
@@ -50,25 +56,23 @@ class MemoryBudget:
         return sum(self._tenants.values())
 
     async def claim(self, tenant: Tenant, size: int) -> None:
-        """Claims `size` bytes for a model; evicts idle models, least recently used first, until it fits.
+        """Claims `size` bytes for a model; others leave the memory until it fits.
 
         Raises:
             ModelFailedError: The model exceeds the whole budget.
-            OverloadedError: The loaded models stayed busy for `patience` seconds.
         """
         if size > self.bytes:
             raise ModelFailedError(
                 f"the model needs {_gib(size)} of memory with its cache, and the budget (LLM_MEMORY_BUDGET) is "
                 f"{_gib(self.bytes)}; use a smaller model, LLM_CONTEXT_LENGTH or LLM_KV_CACHE_TOKENS"
             )
+        self._claims += 1
         try:
-            async with running_time().timeout(self.patience), self._turn:
-                while not self._fits(size):
-                    await self._evict()
+            async with self._turn:
+                await self._make_room(size)
                 self._tenants[tenant] = size
-        except TimeoutError:
-            problem = f"all models in memory are busy, and none became idle within {self.patience:g} s"
-            raise OverloadedError(problem, self.patience) from None
+        finally:
+            self._claims -= 1
 
     def leave(self, tenant: Tenant) -> None:
         """Releases the model's claim, if it has one."""
@@ -77,17 +81,37 @@ class MemoryBudget:
     def _fits(self, size: int) -> bool:
         return self.used + size <= self.bytes and (self.models is None or len(self._tenants) < self.models)
 
-    async def _evict(self) -> None:
-        idle = [tenant for tenant in self._tenants if tenant.idle]
-        if idle:
-            await min(idle, key=lambda tenant: tenant.last_used).unload()
-            return
-        waits = {asyncio.ensure_future(tenant.drained()) for tenant in self._tenants}
+    async def _make_room(self, size: int) -> None:
+        """Returns when `size` bytes are free."""
+        since = running_time().time()
+        leaving: asyncio.Future[None] | None = None
+        while not self._fits(size):
+            idle = [tenant for tenant in self._tenants if tenant.idle]
+            if idle:
+                await min(idle, key=lambda tenant: tenant.last_used).unload()
+                continue
+            left = since + self._longest_stay - running_time().time()
+            if left <= 0 and (leaving is None or leaving.done()):
+                oldest = next(iter(self._tenants))
+                leaving = asyncio.ensure_future(oldest.unload())  # Goes on if the claim is given up.
+            await self._change(left if leaving is None else None)
+
+    @property
+    def _longest_stay(self) -> float:
+        """Seconds for which a claim waits for a model to become idle.
+
+        Half of a request's patience for all claims together: the other half is for ending requests and for loading.
+        """
+        return self.patience / 2 / self._claims
+
+    async def _change(self, timeout: float | None) -> None:
+        """Returns when a model becomes idle or has left, or after the timeout in seconds."""
+        drains = [asyncio.ensure_future(tenant.drained()) for tenant in self._tenants]
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(drains, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for wait in waits:
-                wait.cancel()
+            for drain in drains:
+                drain.cancel()
 
 
 def available_memory() -> int:

@@ -35,6 +35,11 @@ class Registry:
             raise ModelNotFoundError(model)
         return self._models[model]
 
+    def end_watches(self) -> None:
+        """Ends the watches of all models; see `ServedModel.watch`."""
+        for model in self._models.values():
+            model.end_watches()
+
     async def close(self) -> None:
         """Stops all workers."""
         await all_stopped(*(model.close() for model in self._models.values()))

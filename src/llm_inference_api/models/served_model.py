@@ -4,14 +4,18 @@ States: unloaded → (downloading → converting →) loading → active → unl
 """
 
 import asyncio
+import errno
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from llm_inference_api.errors import (
+    WORKER_DIED,
     ModelFailedError,
     OverloadedError,
     ServiceError,
@@ -21,9 +25,10 @@ from llm_inference_api.errors import (
 from llm_inference_api.models.footprint import estimate
 from llm_inference_api.models.losses import is_loss
 from llm_inference_api.models.memory_budget import MemoryBudget
-from llm_inference_api.models.source import ModelFiles, Preparation, Sources
+from llm_inference_api.models.source import ModelFiles, Preparation, Sources, read_files
 from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.models.suspects import Suspects
+from llm_inference_api.processes.running_time import running_time
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
@@ -44,6 +49,9 @@ _SLOWEST_READ = 20e6
 file completely (MAP_POPULATE, llama-mmap.cpp) before it reports progress."""
 
 Result = TypeVar("Result")
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+"""Errors of the system that pass: files, memory or processes that are all in use."""
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +82,16 @@ class ServedModel:
         self._observer = observer
         self._client: WorkerClient | None = None
         self._load: asyncio.Task[WorkerClient] | None = None
+        self._unloading: asyncio.Task[None] | None = None
+        self._holds = 0
+        """Callers that wait for the current load, or got its client and have not used it yet. The model stays loaded
+        for them."""
+        self._unheld = asyncio.Event()
+        self._unheld.set()
+        self._awaits_room_since: float | None = None
+        """Seconds of `running_time`; None unless the load waits for other models to leave the memory."""
+        self._closed = False
+        self._is_watched_no_more = False
         self._changed = asyncio.Event()
         self._failures = 0
         self._retry_at = 0.0
@@ -107,11 +125,12 @@ class ServedModel:
             self._suspects.answered(request)
         self._used()
 
-    async def admit(self, work: Work, *, is_new: bool = True) -> WorkerClient:
-        """Returns the worker's client once `work` may be sent to it, which must be done before anything is awaited.
+    @asynccontextmanager
+    async def admitted(self, work: Work, *, is_new: bool = True) -> AsyncIterator[WorkerClient]:
+        """Yields the worker's client, to which `work` must be sent before the block awaits anything else.
 
-        Loads the model first if necessary, and waits for the restart after a crash. A suspect is sent once the worker
-        owes nothing else; what comes later waits for its end.
+        Loads the model first if necessary, and waits for the restart after a crash; the model stays loaded for the
+        block. A suspect is sent once the worker owes nothing else; what comes later waits for its end.
 
         Args:
             work: What is to be sent.
@@ -120,39 +139,47 @@ class ServedModel:
         Raises:
             OverloadedError: As many wait for a suspect as the model's slots and queue hold.
             PoisonRequestError: The work crashes the worker.
-            ServiceError: As `load`.
+            ServiceError: As `acquire`.
         """
-        client = await self._load_after_restart()
-        if not self._suspects and not self._turn.locked():
-            return client
-        self._refuse_beyond_queue(is_new=is_new)
+        client = await self._acquire_after_restart()
+        if self._suspects or self._turn.locked():
+            self.release()
+            client = await self._in_turn(work, is_new=is_new)
+        try:
+            yield client
+        finally:
+            self.release()
+
+    async def _in_turn(self, work: Work, *, is_new: bool) -> WorkerClient:
+        """Returns the client, as `acquire` does, once all suspects that came before have ended."""
+        if is_new and self._behind_suspects >= self._policy.engine.slots + self._policy.queue_length:
+            problem = f"{self._behind_suspects} requests are waiting for this model, which is its limit"
+            raise OverloadedError(problem, self._policy.engine.queue_timeout)
         self._behind_suspects += 1
         try:
             await self._turn.acquire()
         finally:
             self._behind_suspects -= 1
+        is_suspect = False
         try:
-            if not self._suspects.includes(work):
-                client = await self._load_after_restart()
-                self._turn.release()
-                return client
-            client = await self._idle_client()
+            is_suspect = self._suspects.includes(work)
+            client = await (self._acquire_idle() if is_suspect else self._acquire_after_restart())
         except BaseException:
             self._turn.release()
             raise
-        self._background(self._release_turn(client))
+        if is_suspect:
+            self._background(self._release_turn(client))
+        else:
+            self._turn.release()
         return client
 
-    def _refuse_beyond_queue(self, *, is_new: bool) -> None:
-        if is_new and self._behind_suspects >= self._policy.engine.slots + self._policy.queue_length:
-            problem = f"{self._behind_suspects} requests are waiting for this model, which is its limit"
-            raise OverloadedError(problem, self._policy.engine.queue_timeout)
-
-    async def _idle_client(self) -> WorkerClient:
+    async def _acquire_idle(self) -> WorkerClient:
+        """Returns the client, as `acquire` does, of a worker that owes nothing."""
         while True:
-            client = await self._load_after_restart()
+            client = await self._acquire_after_restart()
             if client.idle:
                 return client
+            self.release()
             await client.drain()
 
     async def _release_turn(self, client: WorkerClient) -> None:
@@ -162,24 +189,37 @@ class ServedModel:
         finally:
             self._turn.release()
 
-    async def _load_after_restart(self) -> WorkerClient:
-        """Returns `load`, after the back-off of a crash if that ends within the queue timeout."""
-        delay = self._retry_at - time.monotonic()
-        if self._error is not None and is_loss(self._error) and 0.0 < delay <= self._policy.engine.queue_timeout:
-            await asyncio.sleep(delay)
-        return await self.load()
+    async def _acquire_after_restart(self) -> WorkerClient:
+        """Returns `acquire`, after the back-off of a crash if that ends within the queue timeout."""
+        is_crash = self._error is not None and is_loss(self._error)
+        if is_crash and 0.0 < self._back_off <= self._policy.engine.queue_timeout:
+            await asyncio.sleep(self._back_off)
+        return await self.acquire()
 
     @property
     def idle(self) -> bool:
-        """Whether the model is loaded and serves no request."""
-        return self.status.state is State.ACTIVE and self._client is not None and self._client.idle
+        """Whether the model is loaded, serves no request and none is about to be submitted."""
+        is_used = self._holds > 0 or self._client is None or not self._client.idle
+        return self.status.state is State.ACTIVE and not is_used
 
     async def drained(self) -> None:
-        """Returns when the model serves no request."""
+        """Returns when the model serves no request; if it is being unloaded, when it has left the memory."""
+        if self._unloading is not None:
+            await asyncio.wait({self._unloading})
+            return
         if self._load is not None:
             await asyncio.wait({self._load})
-        if self._client is not None:
-            await self._client.drain()
+        await self._unused()
+
+    async def _unused(self) -> None:
+        """Returns when no caller holds the client and no request is open."""
+        while True:
+            await self._unheld.wait()
+            client = self._client
+            if client is not None:
+                await client.drain()
+            if not self._holds and self._client is client:
+                return
 
     async def inquire(self, inquiry: Inquiry, caller: str = "") -> Findings:
         """See `WorkerClient.inquire`; loads the model first if necessary."""
@@ -205,9 +245,9 @@ class ServedModel:
         """Returns the answer of the worker; asks again if the worker dies meanwhile."""
         is_new = True
         while True:
-            client = await self.admit(work, is_new=is_new)
             try:
-                answer = await ask(client)
+                async with self.admitted(work, is_new=is_new) as client:
+                    answer = await ask(client)
             except UnavailableError as error:
                 if not is_loss(error):
                     raise
@@ -223,52 +263,127 @@ class ServedModel:
             raise UnsupportedError("GENERATION_UNSUPPORTED", f"{problem}; it generates no text")
 
     async def load(self) -> WorkerClient:
+        """Returns the worker's client once the model is loaded; it may be unloaded at any time. Raises as `acquire`."""
+        async with self._held() as client:
+            return client
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[WorkerClient]:
+        client = await self.acquire()
+        try:
+            yield client
+        finally:
+            self.release()
+
+    async def acquire(self) -> WorkerClient:
         """Returns the worker's client; starts a worker if there is none.
 
-        Concurrent callers share one load, which their cancellation does not stop.
+        Concurrent callers share one load, which their cancellation does not stop. A model that is being unloaded is
+        loaded again once it has left the memory. Until `release` is called, the model is not unloaded.
 
         Raises:
-            UnavailableError: The model is being unloaded, or its worker died.
-            ServiceError: The load failed. During back-off, the last failure is raised again.
+            UnavailableError: The model is still being unloaded after the queue timeout, its worker died, or the service
+                is stopping.
+            OverloadedError: The other models left no room in memory within the queue timeout.
+            ServiceError: The load failed. During back-off, this is the last failure.
         """
+        since = running_time().time()
+        client = None
+        while client is None:
+            while self.status.state is State.UNLOADING and not self._closed:
+                await self._unloaded(since)
+            self._hold()
+            try:
+                client = await self._current(since)
+            finally:
+                if client is None:
+                    self.release()
+        return client
+
+    async def _current(self, since: float) -> WorkerClient | None:
+        """Returns the worker's client, once it is loaded; None if the load was given up before this caller came."""
+        if self._closed:
+            raise UnavailableError("DRAINING", "the service is stopping")
         if self._client is not None and self.status.state is State.ACTIVE:
             return self._client
-        if self.status.state is State.UNLOADING:
-            raise UnavailableError("MODEL_UNLOADING", "the model is being unloaded")
         if self._load is None:
             self._refuse_in_back_off()
             self._load = asyncio.create_task(self._start())
             self._load.add_done_callback(self._end_load)
-        try:
-            return await asyncio.shield(self._load)
-        except ServiceError as error:
-            # All callers of a load share its error, which would keep the frames of each: what they asked, for one.
-            raise copy(error) from None
+        return await self._loaded(self._load, since)
+
+    def release(self) -> None:
+        """Ends the hold of one `acquire`. A load that waits for room ends with its last caller."""
+        self._holds -= 1
+        if not self._holds:
+            self._unheld.set()
+            if self._load is not None and self._awaits_room_since is not None:
+                self._load.cancel()
+
+    def _hold(self) -> None:
+        self._holds += 1
+        self._unheld.clear()
+
+    async def _unloaded(self, since: float) -> None:
+        """Waits for the end of the unload. Raises UnavailableError after the queue timeout, counted from `since`."""
+        assert self._unloading is not None
+        unloading, patience = self._unloading, self._policy.memory.patience
+        while not unloading.done() and (left := since + patience - running_time().time()) > 0:
+            await asyncio.wait({unloading}, timeout=left)
+        if not unloading.done():
+            problem = f"the model is being unloaded, and its last requests did not end within {patience:g} s"
+            raise UnavailableError("MODEL_UNLOADING", problem)
+
+    async def _loaded(self, load: asyncio.Task[WorkerClient], since: float) -> WorkerClient | None:
+        """Waits for a load, and meanwhile for room in memory at most the queue timeout. None if it is cancelled."""
+        patience = self._policy.memory.patience
+        left = patience
+        while left > 0 and not (await asyncio.wait({load}, timeout=left))[0]:
+            # A load that begins to wait for room only now has all its time: one look in a timeout misses none.
+            room_since = self._awaits_room_since
+            left = patience if room_since is None else max(since, room_since) + patience - running_time().time()
+        if not load.done():
+            problem = f"all models in memory are busy, and none left it within {patience:g} s"
+            raise OverloadedError(problem, patience)
+        if load.cancelled():
+            return None
+        if load.exception() is not None:
+            assert self._error is not None
+            raise self._again(self._error)
+        return load.result()
 
     async def unload(self) -> None:
         """Drains open requests, then stops the worker. Returns when the memory is free.
 
-        Shielded from the caller's cancellation (such as a claim that times out), which would leave the model UNLOADING.
+        Callers that wait for a load in progress are served first. The unload goes on if its caller leaves, such as a
+        claim that times out, which would leave the model UNLOADING.
         """
-        await asyncio.shield(self._background(self._unload()))
+        if self._unloading is None:
+            self._unloading = self._background(self._unload())
+        await asyncio.shield(self._unloading)
 
     async def _unload(self) -> None:
-        if self._load is not None:
-            await asyncio.wait({self._load})
-        client = self._client
-        if client is None:
-            return
-        self._set(State.UNLOADING)
-        await client.drain()
-        self._client = None
         try:
-            await client.close()
+            if self._load is not None:
+                await asyncio.wait({self._load})
+            client = self._client
+            if client is None:
+                return
+            self._set(State.UNLOADING)
+            await self._unused()
+            try:
+                if self._client is client:  # Otherwise its process has died meanwhile.
+                    self._client = None
+                    await client.close()
+            finally:
+                self._policy.memory.leave(self)
+                self._set(State.UNLOADED)
         finally:
-            self._policy.memory.leave(self)
-            self._set(State.UNLOADED)
+            self._unloading = None
 
     async def close(self) -> None:
-        """Stops the worker at once, without draining."""
+        """Stops the worker at once, without draining. Whoever waits for the model is refused from now on."""
+        self._closed = True
         if self._load is not None:
             self._load.cancel()
             await asyncio.wait({self._load})
@@ -277,20 +392,30 @@ class ServedModel:
         self._cancel_idle_timer()
 
     async def watch(self) -> AsyncGenerator[ModelStatus]:
-        """Yields the current status, then each change; never ends."""
-        while True:
+        """Yields the current status, then each change.
+
+        Raises:
+            UnavailableError: The service is stopping; see `end_watches`.
+        """
+        while not self._is_watched_no_more:
             changed = self._changed
             yield self.status
             await changed.wait()
+        raise UnavailableError("DRAINING", "the service is stopping")
+
+    def end_watches(self) -> None:
+        """Ends all watches, which would hold up a drain."""
+        self._is_watched_no_more = True
+        self._changed.set()
 
     async def _start(self) -> WorkerClient:
         """Provides the files, claims memory, and starts the worker."""
         started = time.monotonic()
         self._set(State.LOADING)
         files = await self._policy.sources.provide(self._reference, self._on_preparation)
-        footprint = await asyncio.to_thread(estimate, files.paths, self._policy.engine.context)
+        footprint = await read_files(partial(estimate, files.paths, self._policy.engine.context))
         self._set(State.LOADING)
-        await self._policy.memory.claim(self, footprint.total)
+        await self._claim(footprint.total)
         try:
             client, info = await self._start_worker(files, footprint.weights)
         except BaseException:
@@ -301,6 +426,14 @@ class ServedModel:
         self._set(State.ACTIVE, info=info, memory=footprint.total)
         self._used()
         return client
+
+    async def _claim(self, size: int) -> None:
+        """Claims memory; waits for room as long as somebody waits for the load."""
+        self._awaits_room_since = running_time().time()
+        try:
+            await self._policy.memory.claim(self, size)
+        finally:
+            self._awaits_room_since = None
 
     async def _start_worker(self, files: ModelFiles, size: int) -> tuple[WorkerClient, ModelInfo]:
         """Returns the client of a started worker, and the model's properties. `size`: bytes of the weights."""
@@ -321,14 +454,15 @@ class ServedModel:
     def _end_load(self, task: asyncio.Task[WorkerClient]) -> None:
         self._load = None
         if task.cancelled():
+            self._set(State.UNLOADED)
             return
         error = task.exception()
-        if isinstance(error, ServiceError):
-            logger.error("model %s cannot be loaded: %s", self.status.id, error)
-            self._fail(error)
-        elif error is not None:
-            logger.error("model %s cannot be loaded", self.status.id, exc_info=error)
-            self._fail(ModelFailedError("internal error; see the service's log"))
+        if error is None:
+            return
+        failure = _failure(error)
+        is_expected = isinstance(error, (ServiceError, OSError))
+        logger.error("model %s cannot be loaded: %s", self.status.id, failure, exc_info=None if is_expected else error)
+        self._fail(failure)
 
     def _on_preparation(self, preparation: Preparation, done: int, total: int) -> None:
         unit = "BYTES" if preparation is Preparation.DOWNLOADING else "TENSORS"
@@ -367,15 +501,18 @@ class ServedModel:
     def _on_exit(self, cause: str) -> None:
         """Handles the death of the active worker: records what it computed as suspects and schedules a restart."""
         assert self._client is not None
+        client, self._client = self._client, None
         logger.error("model %s: %s", self.status.id, cause)
-        self._suspects.crashed(self._client.at_work)
-        self._client = None
+        self._suspects.crashed(client.at_work)
         self._policy.memory.leave(self)
         if time.monotonic() - self._active_since > _STABLE_AFTER:
             self._failures = 0
         self._observer.crashed(self.status.id)
         self._observer.stepped(self.status.id, StepStats())
-        self._fail(UnavailableError("WORKER_DIED", f"the model's process ended: {cause}"))
+        if self.status.state is State.UNLOADING:
+            return  # `_unload` goes on: what was to end has ended.
+        self._fail(UnavailableError(WORKER_DIED, f"the model is being restarted: {cause}"))
+        client.retry_after = max(self._back_off, client.retry_after)
         self._restart_later()
 
     def _on_failed_step(self, works: tuple[Work, ...]) -> None:
@@ -383,18 +520,15 @@ class ServedModel:
         self._suspects.crashed(works)
 
     def _restart_later(self) -> None:
-        delay = self._retry_at - time.monotonic()
-        asyncio.get_running_loop().call_later(max(delay, 0.0), self._restart)
+        asyncio.get_running_loop().call_later(max(self._back_off, 0.0), self._restart)
 
     def _restart(self) -> None:
-        if self.status.state is State.FAILED:
+        if self.status.state is State.FAILED and not self._closed:
             self._background(self._load_quietly())
 
     async def _load_quietly(self) -> None:
-        try:
+        with suppress(ServiceError):  # It is logged and in the status.
             await self.load()
-        except ServiceError as error:
-            logger.warning("model %s could not be restarted: %s", self.status.id, error)
 
     def _fail(self, error: ServiceError) -> None:
         delay = min(_FIRST_BACK_OFF * 2 ** (self._failures - 1), _LONGEST_BACK_OFF) if self._failures else 0.0
@@ -403,9 +537,23 @@ class ServedModel:
         self._error = copy(error)  # Without the traceback, whose frames hold what the load was asked for.
         self._set(State.FAILED, reason=str(error))
 
+    @property
+    def _back_off(self) -> float:
+        """Seconds until the next load may be tried; negative if it may be now."""
+        return self._retry_at - time.monotonic()
+
     def _refuse_in_back_off(self) -> None:
-        if self._error is not None and time.monotonic() < self._retry_at:
-            raise copy(self._error)
+        if self._error is not None and self._back_off > 0:
+            raise self._again(self._error)
+
+    def _again(self, error: ServiceError) -> ServiceError:
+        """Returns a copy of the last failure to raise, with the rest of the back-off as the time to wait.
+
+        A copy, because an exception object keeps the frames that it has passed, with their requests.
+        """
+        if isinstance(error, UnavailableError) and self._back_off > 0:
+            return UnavailableError(error.reason, error.problem, self._back_off)
+        return copy(error)
 
     def _set(
         self,
@@ -424,3 +572,15 @@ class ServedModel:
         self._observer.status_changed(self.status)
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _failure(error: BaseException) -> ServiceError:
+    """Returns what the callers of a failed load are told. No path of the service is in it."""
+    if isinstance(error, ServiceError):
+        return error
+    if not isinstance(error, OSError):
+        return ModelFailedError("internal error; see the service's log")
+    problem = f"what its load needs cannot be had: {error.strerror or type(error).__name__}"
+    if error.errno in _EXHAUSTED:
+        return UnavailableError("RESOURCES_EXHAUSTED", problem)
+    return ModelFailedError(problem)

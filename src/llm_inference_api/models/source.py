@@ -1,19 +1,34 @@
 """Resolves a model reference to files that a worker can load: downloads, converts and quantises, each at most once."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from llm_inference_api.errors import ModelFailedError, UnavailableError
+from llm_inference_api.errors import DiskFullError, ModelFailedError, UnavailableError
+from llm_inference_api.files import open_regular
 from llm_inference_api.models.convert import process as gguf_process
-from llm_inference_api.models.convert.process import ConversionCrashed, ConversionJob, ConversionRefused, Made, Step
+from llm_inference_api.models.convert.process import (
+    ConversionCrashed,
+    ConversionJob,
+    ConversionRefused,
+    ConversionUnwritable,
+    Made,
+    Step,
+)
 from llm_inference_api.models.hub import fetch as hub
 from llm_inference_api.processes.child import Exited, running
 from llm_inference_api.requests.reference import HubOrigin, Reference, parts
+from llm_inference_api.shutdown import in_daemon_thread
+
+Result = TypeVar("Result")
+_FILES_TIMEOUT = 60.0
+"""Seconds in which the disk must answer what is asked of a model's files before they are loaded: names and headers."""
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +43,25 @@ class Preparation(Enum):
 
 def _is_quantised(checkpoint: Path) -> bool:
     try:
-        config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+        with open_regular(checkpoint / "config.json") as file:
+            config = json.loads(file.read())
     except (OSError, ValueError, RecursionError):
         return False  # The conversion reports the broken config.
     return isinstance(config, dict) and "quantization_config" in config
+
+
+async def read_files(work: Callable[[], Result]) -> Result:
+    """Returns the result of work that only reads a little of a model's files, without holding up the event loop.
+
+    Raises:
+        UnavailableError: The files did not answer in time, as those of a network file system whose server is gone.
+    """
+    try:
+        async with asyncio.timeout(_FILES_TIMEOUT):
+            return await in_daemon_thread(work, "model files")
+    except TimeoutError:
+        problem = f"the model's files did not answer within {_FILES_TIMEOUT:g} s; is their file system reachable?"
+        raise UnavailableError("FILES_UNAVAILABLE", problem) from None
 
 
 class ModelFiles(NamedTuple):
@@ -64,10 +94,20 @@ class Sources:
             ServiceError: The download or the conversion failed.
         """
         path, tokenizer = await self._find(reference, on_progress)
-        quantisation = self._quantisation(reference, path)
-        if path.is_dir():
-            path = await self._make(ConversionJob(path, self.cache, self.dtype, quantisation), on_progress)
+        job = await read_files(partial(self._conversion, reference, path))
+        if job is not None:
+            path = await self._make(job, on_progress)
         return ModelFiles(tuple(path.with_name(name) for name in parts(path.name)), tokenizer)
+
+    def _conversion(self, reference: Reference, path: Path) -> ConversionJob | None:
+        """Returns what makes a GGUF file of the path; None if it is one."""
+        quantisation = self._quantisation(reference, path)
+        if not path.is_dir():
+            return None
+        for part in path.iterdir():
+            if part.exists() and not part.is_file() and not part.is_dir():
+                raise ModelFailedError(f"{part.name} in the checkpoint is not a regular file")
+        return ConversionJob(path, self.cache, self.dtype, quantisation)
 
     def _quantisation(self, reference: Reference, path: Path) -> str | None:
         """Returns the type to quantise to; None if not configured, or if the weights are already quantised."""
@@ -81,12 +121,12 @@ class Sources:
     async def _find(self, reference: Reference, on_progress: OnProgress) -> tuple[Path, Path | None]:
         origin = reference.origin
         if not isinstance(origin, HubOrigin):
-            return reference.path(self.model_path), None
+            return await read_files(partial(reference.path, self.model_path)), None
         files = await hub.fetch(origin, self.hub, lambda done, total: on_progress(Preparation.DOWNLOADING, done, total))
         return files.model, files.tokenizer
 
     async def _make(self, job: ConversionJob, on_progress: OnProgress) -> Path:
-        made = gguf_process.find_made(job)
+        made = await read_files(partial(gguf_process.find_made, job))
         if made is not None:
             return made
         async with running(gguf_process.run, job, "gguf-maker") as messages:
@@ -99,6 +139,12 @@ class Sources:
                         return path
                     case ConversionRefused(reason):
                         raise ModelFailedError(reason)
+                    case ConversionUnwritable(reason, is_full):
+                        logger.error("making a GGUF file of %s failed: %s", job.checkpoint.name, reason)
+                        if is_full:
+                            raise DiskFullError("DISK_FULL", "LLM_CACHE_PATH has no room for the converted checkpoint")
+                        problem = "a file cannot be read or written; see the service's log"
+                        raise ModelFailedError(f"the checkpoint could not be converted: {problem}")
                     case ConversionCrashed(traceback):
                         logger.error("making a GGUF file of %s failed: %s", job.checkpoint.name, traceback)
                         raise ModelFailedError("the checkpoint could not be converted; see the service's log")

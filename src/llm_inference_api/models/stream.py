@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from llm_inference_api.errors import ServiceError
@@ -20,8 +21,8 @@ class Host(Protocol):
 
     status: ModelStatus
 
-    async def admit(self, work: GenerationRequest, *, is_new: bool = True) -> WorkerClient:
-        """Returns the worker's client once the request may be submitted, which must be done before anything else."""
+    def admitted(self, work: GenerationRequest, *, is_new: bool = True) -> AbstractAsyncContextManager[WorkerClient]:
+        """Yields the worker's client, to which the request must be submitted before the block awaits anything."""
 
     def refuse_what_embeds_only(self) -> None:
         """Raises UnsupportedError if the model computes embeddings only."""
@@ -110,7 +111,7 @@ class ModelStream:
         self._submission = asyncio.ensure_future(self._submit())
 
     async def _submit(self) -> Mailbox:
-        client = await self._model.admit(self._request, is_new=self.attempt == 1)
-        self._model.refuse_what_embeds_only()
-        self._client, self._info = client, self._model.status.info
-        return client.submit(self._request, self._identity)
+        async with self._model.admitted(self._request, is_new=self.attempt == 1) as client:
+            self._model.refuse_what_embeds_only()
+            self._client, self._info = client, self._model.status.info
+            return client.submit(self._request, self._identity)

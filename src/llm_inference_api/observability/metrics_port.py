@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import start_http_server
 
-from llm_inference_api.errors import StartError
+from llm_inference_api.errors import listen_error
 from llm_inference_api.observability.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ class MetricsPort:
             address = str(socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)[0][4][0])
             self._running = start_http_server(port, address, self._metrics.registry)
         except OSError as error:
-            problem = f"LLM_METRICS_PORT: {hostname}:{port} cannot be listened on ({error.strerror}); is it in use?"
-            raise StartError(problem) from error
+            raise listen_error("LLM_METRICS_PORT", hostname, port, error) from error
 
     def stop(self) -> None:
         """Closes the port and joins the thread; does nothing if it is not open."""

@@ -4,6 +4,7 @@ End of file on the pipe means that the other process has exited.
 """
 
 import asyncio
+import atexit
 import logging
 import multiprocessing
 import signal
@@ -15,6 +16,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from queue import SimpleQueue
 from typing import Any, NamedTuple
+
+from llm_inference_api.processes.stop_signals import inherited_blocked
 
 Target = Callable[[Connection, Any], None]
 """Entry point of the child; called with its side of the pipe and the job."""
@@ -194,8 +197,21 @@ def spawn(target: Target, job: object, name: str) -> tuple[SpawnProcess, Connect
     ours, theirs = context.Pipe()
     with theirs:
         process = context.Process(target=target, args=(theirs, job), name=name, daemon=True)
-        process.start()
+        with inherited_blocked():
+            process.start()
     return process, ours
+
+
+def _kill_left() -> None:
+    """Kills the children that are left when the interpreter exits.
+
+    `multiprocessing` would send them SIGTERM, which they ignore, and wait for them.
+    """
+    for process in multiprocessing.active_children():
+        process.kill()
+
+
+atexit.register(_kill_left)  # After the import of multiprocessing.util, so that it runs before that one's.
 
 
 def _write(connection: Connection, outbox: SimpleQueue[Any]) -> None:

@@ -1,10 +1,11 @@
 """A child process's side of the pipe to its parent."""
 
 import os
-import signal
 import threading
 from multiprocessing.connection import Connection
 from typing import Any
+
+from llm_inference_api.processes.stop_signals import ignore_stop_signals
 
 
 class Parent:
@@ -14,7 +15,7 @@ class Parent:
     """
 
     def __init__(self, connection: Connection) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C signals the whole process group; the parent handles it.
+        ignore_stop_signals()
         self._connection = connection
         self._lock = threading.Lock()
 

@@ -1,6 +1,9 @@
 """References: the entries of `LLM_ALLOWED_MODELS`, each a model's id and its origin."""
 
+import errno
+import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -178,11 +181,19 @@ def _find(path: PurePosixPath, model_path: Path) -> Path:
 
 
 def _inside(path: PurePosixPath, model_path: Path) -> Path:
-    found = (model_path / path).resolve()
-    if not found.is_relative_to(model_path.resolve()):
-        raise ModelFailedError(f"{path} is outside LLM_MODEL_PATH")
-    if not found.exists():
-        raise ModelFailedError(f"the file {path} below LLM_MODEL_PATH does not exist")
-    if found.is_dir() and not (found / "config.json").is_file():
+    try:
+        found = (model_path / path).resolve()
+        if not found.is_relative_to(model_path.resolve()):
+            raise ModelFailedError(f"{path} is outside LLM_MODEL_PATH")
+        mode = found.stat().st_mode
+    except FileNotFoundError:
+        raise ModelFailedError(f"the file {path} below LLM_MODEL_PATH does not exist") from None
+    except RuntimeError:  # Of Path.resolve, until Python 3.13.
+        raise ModelFailedError(f"{path} below LLM_MODEL_PATH cannot be read: {os.strerror(errno.ELOOP)}") from None
+    except OSError as error:
+        raise ModelFailedError(f"{path} below LLM_MODEL_PATH cannot be read: {error.strerror}") from None
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ModelFailedError(f"{path} below LLM_MODEL_PATH is neither a file nor a directory")
+    if stat.S_ISDIR(mode) and not (found / "config.json").is_file():
         raise ModelFailedError(f"the directory {path} below LLM_MODEL_PATH has no config.json; it is not a checkpoint")
     return found

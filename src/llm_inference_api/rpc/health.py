@@ -12,9 +12,9 @@ from llm_inference_api.requests.model_status import ModelStatus, Observer, State
 Status = health_pb2.HealthCheckResponse.ServingStatus
 SERVICE: str = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name
 READY = ("", SERVICE)
-"""Readiness: SERVING while requests are accepted, whether or not models are loaded."""
+"""Readiness: SERVING while requests are accepted, whether or not models are loaded, unless all models have failed."""
 PRELOADED = "preloaded"
-"""Readiness for load balancers: as `READY`, and each preloaded model has been loaded once."""
+"""Readiness for load balancers: as `READY`, and each preloaded model has been loaded, and has not failed since."""
 LIVE = "live"
 """Liveness: always SERVING; a check that gets no answer means that the event loop is blocked."""
 
@@ -30,35 +30,54 @@ class Health(Observer):
     def __init__(self, preload: Iterable[str] = ()) -> None:
         self.servicer = health.aio.HealthServicer()
         self._missing = set(preload)
-        self._stopped = False
+        """Preloaded models that were not loaded yet, or whose last load or worker has failed."""
+        self._preload = frozenset(self._missing)
+        self._failed: dict[str, bool] = {}
+        """Whether a model is in the state FAILED, by id."""
+        self._serving: dict[str, bool] = {}
+        """What was set last, by service name."""
+        self._is_started = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Sets readiness and liveness to SERVING."""
-        for name in (*READY, LIVE):
-            await self.servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-        await self._set_preloaded()
+        self._is_started = True
+        await self._set(LIVE, serving=True)
+        await self._set_readiness()
 
     async def stop(self) -> None:
         """Sets readiness to NOT_SERVING."""
-        self._stopped = True
-        for name in READY:
-            await self.servicer.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
-        await self._set_preloaded()
+        self._is_started = False
+        await self._set_readiness()
 
     def status_changed(self, status: ModelStatus) -> None:
-        """Sets a model's health: SERVING in the state ACTIVE, else NOT_SERVING."""
-        serving = status.state is State.ACTIVE
-        value = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        self._run(self.servicer.set(model_name(status.id), value))
-        if serving and status.id in self._missing:
+        """Sets a model's health: SERVING in the state ACTIVE, else NOT_SERVING; readiness follows."""
+        self._failed[status.id] = status.state is State.FAILED
+        if status.state is State.ACTIVE:
             self._missing.discard(status.id)
-            self._run(self._set_preloaded())
+        elif status.state is State.FAILED and status.id in self._preload:
+            self._missing.add(status.id)
+        self._run(self._set(model_name(status.id), serving=status.state is State.ACTIVE))
+        self._run(self._set_readiness())
 
-    async def _set_preloaded(self) -> None:
-        serving = not self._missing and not self._stopped
+    async def _set_readiness(self) -> None:
+        if not self._is_started and LIVE not in self._serving:
+            return  # Before the start, all names are unknown.
+        for name in READY:
+            await self._set(name, serving=self._is_ready)
+        await self._set(PRELOADED, serving=self._is_ready and not self._missing)
+
+    @property
+    def _is_ready(self) -> bool:
+        return self._is_started and not (self._failed and all(self._failed.values()))
+
+    async def _set(self, name: str, *, serving: bool) -> None:
+        """Sets a status where it changes: each setting wakes all that watch it."""
+        if self._serving.get(name) is serving:
+            return
+        self._serving[name] = serving
         value = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        await self.servicer.set(PRELOADED, value)
+        await self.servicer.set(name, value)
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(coroutine)

@@ -1,7 +1,9 @@
 """Listening addresses of the gRPC servers: the gRPC port with or without TLS, Unix sockets, and the health port."""
 
 import asyncio
+import errno
 import os
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import grpc
 import grpc.aio
 
 from llm_inference_api.config.settings import Settings
-from llm_inference_api.errors import StartError
+from llm_inference_api.errors import StartError, listen_error
 from llm_inference_api.security.certificates import Certificates
 from llm_inference_api.security.tls import TlsBytes
 from llm_inference_api.shutdown import all_stopped
@@ -67,7 +69,24 @@ def open_port(
     try:
         return server.add_secure_port(address, tls) if tls else server.add_insecure_port(address)
     except RuntimeError as error:
-        raise StartError(f"{variable}: {address} cannot be listened on; is it in use?") from error
+        raise listen_error(variable, hostname, port, _reason(hostname, port)) from error
+
+
+def bind_for_a_moment(hostname: str, port: int) -> None:
+    """Raises OSError if the port cannot be bound."""
+    family, _, _, _, address = socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+
+
+def _reason(hostname: str, port: int) -> OSError:
+    """Returns why the port cannot be bound, which gRPC does not tell."""
+    try:
+        bind_for_a_moment(hostname, port)
+    except OSError as error:
+        return error
+    return OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def open_socket(server: grpc.aio.Server, path: Path) -> None:

@@ -91,6 +91,8 @@ class WorkerClient:
         self._serving = False
         self._closing = False
         self._last_words = ""
+        self.retry_after = 1.0
+        """Seconds after which callers whose request is lost with the process may try again; `on_exit` may set it."""
         self._request_seconds = 1.0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -193,7 +195,7 @@ class WorkerClient:
     def _busy(self) -> Iterator[None]:
         """Marks the worker as busy within the block. Raises UnavailableError if the process has exited."""
         if self._gone.is_set():
-            raise UnavailableError(WORKER_DIED, "the model's process ended; it is being restarted")
+            raise self._describe_end("just now")
         self._idle.clear()
         try:
             yield
@@ -305,7 +307,8 @@ class WorkerClient:
     def _describe_end(self, ending: str) -> UnavailableError:
         if self._closing:
             return UnavailableError("DRAINING", "the service is stopping")
-        return UnavailableError(WORKER_DIED, f"the model's process ended ({ending}); it is being restarted")
+        problem = f"the model's process ended ({ending}); it is being restarted"
+        return UnavailableError(WORKER_DIED, problem, self.retry_after)
 
     def _note_idle(self) -> None:
         if not self._mailboxes and not self._inquiries:
@@ -334,4 +337,4 @@ def _bounds(config: EngineConfig) -> Mapping[Lane, float]:
 
 
 def _joined(what: str, detail: str) -> str:
-    return f"{what}; last message: {detail}" if detail else what
+    return f"{what}; last message: {detail}" if detail and detail not in what else what

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from llm_inference_api.backends.llama import backend as llama
 from llm_inference_api.engine.embedder import AbandonedError, Embedder, Errands
@@ -69,7 +69,10 @@ def run(connection: Connection, config: EngineConfig) -> None:
     requests = PreparationQueue(partial(_skip, parent))
     errands = Errands()
     arguments = (config, inbox, requests, errands, parent)
-    threading.Thread(target=_serve, args=arguments, name="engine", daemon=True).start()
+    try:
+        threading.Thread(target=_serve, args=arguments, name="engine", daemon=True).start()
+    except RuntimeError as error:
+        _end(parent, error)
     _receive(parent, inbox, requests, errands)
 
 
@@ -135,9 +138,17 @@ def _serve(config: EngineConfig, inbox: Inbox, requests: PreparationQueue, erran
         parent.send(LoadFailed(str(error)))
         os._exit(1)
     except BaseException as error:
-        logger.exception("the engine failed")
+        _end(parent, error)
+
+
+def _end(parent: Parent, error: BaseException) -> NoReturn:
+    """Says why the worker ends, and ends it. Where memory is all that is missing, no traceback explains more."""
+    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+        parent.send(LastWords(f"out of memory ({error or 'MemoryError'})"))
+    else:
+        logger.error("the engine failed", exc_info=error)
         parent.send(LastWords(f"{type(error).__name__}: {error}"))
-        os._exit(1)
+    os._exit(1)
 
 
 def _report_progress(parent: Parent) -> Callable[[float], None]:

@@ -703,6 +703,16 @@ class TestOffline:
         assert len(place.hub.seen) == 1
         assert "served from the cache" in caplog.text
 
+    @pytest.mark.parametrize("origin", [MODEL, CHECKPOINT])
+    async def test_a_warm_cache_does_not_wait_for_a_hub_that_hangs(
+        self, place: Place, caplog: pytest.LogCaptureFixture, origin: HubOrigin
+    ) -> None:
+        """Its own timeout, 10 s for each file, would delay the answer that waits for the load."""
+        files = await place.fetch(origin)
+        place.hub.metadata_fault = hang
+        assert await place.fetch(origin) == files
+        assert "did not answer within 3 s; the model is served from the cache" in caplog.text
+
 
 class TestEnds:
     """Ways in which the process ends before it is done."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from llm_inference_api.errors import ModelFailedError
+from llm_inference_api.files import open_regular
 
 GGUF = b"GGUF"
 _GGML = b"lmgg"
@@ -111,7 +112,7 @@ def is_legacy(path: Path) -> bool:
     Raises ModelFailedError for a LoRA adapter, and for a `.bin` file with an unknown magic number.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             magic = file.read(4)
     except OSError:
         return False

@@ -3,6 +3,7 @@
 Conversion takes minutes and gigabytes, and a malformed file may crash it: none of this can affect the service.
 """
 
+import errno
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -15,6 +16,7 @@ from llm_inference_api.models.convert.cache import cached_name, checkpoint_finge
 from llm_inference_api.processes.parent import Parent
 from llm_inference_api.processes.throttle import Throttle
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _INTERVAL = 0.2
 """Seconds between two progress messages."""
 
@@ -54,6 +56,14 @@ class ConversionRefused(NamedTuple):
     reason: str
 
 
+class ConversionUnwritable(NamedTuple):
+    """To the service, as the last message: a file could not be read or written."""
+
+    reason: str
+    is_full: bool
+    """Whether the disk has no room."""
+
+
 class ConversionCrashed(NamedTuple):
     """To the service, as the last message: an unexpected error, for the log."""
 
@@ -77,6 +87,9 @@ def run(connection: Connection, job: ConversionJob) -> None:
         parent.send(Made(_make(job, Steps(parent))))
     except ConversionError as error:
         parent.send(ConversionRefused(str(error)))
+    except OSError as error:
+        reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        parent.send(ConversionUnwritable(reason, error.errno in _FULL))
     except Exception:
         parent.send(ConversionCrashed(traceback.format_exc()))
 

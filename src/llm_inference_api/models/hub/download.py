@@ -5,8 +5,10 @@ huggingface_hub 2.4 only warns if the disk is too small, and compares no digest;
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,8 @@ _TRIES = 5
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 8.0
 """Seconds between two tries; the first doubles with each try up to the second."""
+_PATIENCE = 3.0
+"""Seconds in which the hub must say what is new about a model that the cache has."""
 _SPARE_SPACE = 1.1
 """Bytes that must be free for each byte that is to come."""
 _SYNC_EVERY = 64 << 20
@@ -69,7 +73,12 @@ def fetch(origin: HubOrigin, report: Report) -> LocalFiles:
         return files
     hub_client.install()
     try:
-        wanted = _look_up(origin, report)
+        look_up = _begun(lambda: _look_up(origin, report))
+        wait({look_up}, timeout=_PATIENCE)
+        if not look_up.done() and (files := _cached(origin, report)):
+            report.warned(f"the hub did not answer within {_PATIENCE:g} s; the model is served from the cache")
+            return files
+        wanted = look_up.result()
     except (UnavailableError, HubAccessError) as error:
         if files := _cached(origin, report):
             report.warned(f"{error}; the model is served from the cache")
@@ -77,6 +86,20 @@ def fetch(origin: HubOrigin, report: Report) -> LocalFiles:
         wanted = _patiently(lambda: _look_up(origin, report), error)
     Download(wanted, report).run()
     return _publish(origin, wanted)
+
+
+def _begun(work: "Callable[[], Result]") -> "Future[Result]":
+    """Returns what becomes of the work, which a daemon thread does: one that hangs ends with the process."""
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="look-up", daemon=True).start()
+    return future
 
 
 def _cached(origin: HubOrigin, report: Report) -> LocalFiles | None:
