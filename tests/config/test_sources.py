@@ -145,7 +145,7 @@ def test_file_that_cannot_be_read_is_an_error(environment: pytest.MonkeyPatch) -
     write('{"server": // comment\n {}}')
     assert problems().startswith("config.json cannot be read")
     write("[" * 100_000)
-    assert problems().startswith("config.json cannot be read: it has too many levels")
+    assert problems().startswith("config.json cannot be read: its JSON is nested too deeply")
     environment.setenv("LLM_CONFIG_FILE", "missing.json")
     assert problems() == "LLM_CONFIG_FILE: missing.json does not exist"
 

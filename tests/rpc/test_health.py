@@ -5,7 +5,7 @@ import asyncio
 from grpc_health.v1 import health_pb2
 
 from llm_inference_api.requests.model_status import ModelStatus, State
-from llm_inference_api.rpc.health import ACCEPTING, PRELOADED, READY, Health
+from llm_inference_api.rpc.health import LIVE, PRELOADED, READY, Health
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -75,11 +75,10 @@ async def test_replica_whose_models_have_all_failed_is_not_ready() -> None:
         assert await status(health, "") == SERVING
         health.status_changed(ModelStatus(model, "x.gguf", State.FAILED))
     assert [await status(health, name) for name in (*READY, PRELOADED)] == [NOT_SERVING] * 3
-    assert await status(health, ACCEPTING) == SERVING, "REST callers are told why by the service, not by Envoy"
+    assert await status(health, LIVE) == SERVING, "REST callers are told why by the service, not by Envoy"
     health.status_changed(ModelStatus("a", "x.gguf", State.LOADING))
     assert await status(health, "") == SERVING
     await health.stop()
-    assert await status(health, ACCEPTING) == NOT_SERVING
 
 
 async def test_failed_model_does_not_make_a_service_known_that_has_not_started() -> None:
