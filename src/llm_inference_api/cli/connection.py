@@ -75,8 +75,9 @@ def is_cut(part: Part) -> bool:
 
 
 def state_of(model: models_pb2.Model) -> str:
-    """Returns the name of the model's state."""
-    return models_pb2.Model.State.Name(model.state)
+    """Returns the name of the model's state; UNKNOWN for one that a newer service has."""
+    names = {value.number: value.name for value in models_pb2.Model.State.DESCRIPTOR.values}
+    return names.get(model.state, "UNKNOWN")
 
 
 @asynccontextmanager

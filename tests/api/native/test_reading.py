@@ -219,6 +219,7 @@ def test_tools_are_read_with_their_choice(fields: dict[str, Any], expected: Tool
     ("fields", "field"),
     [
         ({"tool_choice": {}}, "tool_choice"),
+        ({"tools": [F], "tool_choice": {"mode": 99}}, "tool_choice.mode"),
         ({"parallel_tool_calls": True}, "parallel_tool_calls"),
         ({"tools": [F, F]}, "tools"),
         ({"tools": [{"name": f"f{index}"} for index in range(129)]}, "tools"),

@@ -67,5 +67,9 @@ def _tool_choice(wire: inference_pb2.ChatRequest) -> ToolChoice:
     parallel = wire.parallel_tool_calls if wire.HasField("parallel_tool_calls") else None
     if not wire.HasField("tool_choice"):
         return ToolChoice(parallel=parallel)
-    mode = tools_pb2.ToolChoice.Mode.Name(wire.tool_choice.mode)
+    modes = {value.number: value.name for value in tools_pb2.ToolChoice.Mode.DESCRIPTOR.values}
+    mode = modes.get(wire.tool_choice.mode)
+    if mode is None:  # proto3's enums are open: any number arrives.
+        expected = ", ".join(modes.values())
+        raise InvalidFieldError("tool_choice.mode", f"is {wire.tool_choice.mode}; it must be one of {expected}")
     return ToolChoice(mode, wire.tool_choice.function or None, parallel)
