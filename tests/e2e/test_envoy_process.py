@@ -7,6 +7,7 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -86,8 +87,12 @@ def is_listening(port: int) -> bool:
 
 def test_killed_service_leaves_no_directory_for_long(tmp_path: Path, model_directory: Path) -> None:
     """The next start removes what a killed one has left, and nothing of one that runs."""
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
+    # Not below tmp_path: the path of the socket in it may have 107 bytes.
+    with TemporaryDirectory() as name:
+        leave_no_directory(tmp_path, model_directory, Path(name))
+
+
+def leave_no_directory(tmp_path: Path, model_directory: Path, temporary: Path) -> None:
     variables = {**ONE_MODEL, "TMPDIR": str(temporary)}
     with run_service(tmp_path, model_directory, **variables) as service:
         (left,) = temporary.iterdir()
