@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from llm_inference_api.config import settings as settings_module
 from llm_inference_api.config.settings import SettingsError, load_settings, variable_of
 from llm_inference_api.observability.otlp import OtlpTarget
 from llm_inference_api.requests.reference import Reference
@@ -62,16 +61,6 @@ def test_command_line_goes_before_the_environment(environment: pytest.MonkeyPatc
     environment.setenv("LLM_INFERENCE_PORT", "1000")
     assert load_settings(port=2000).port == 2000
     assert load_settings(port=None).port == 1000
-
-
-@pytest.mark.parametrize(("processors", "threads"), [(1, 1), (2, 1), (3, 2), (64, 63)])
-def test_one_processor_is_left_to_the_server_and_envoy(
-    monkeypatch: pytest.MonkeyPatch, processors: int, threads: int
-) -> None:
-    """Threads that compute spin, and would hold up each other and Envoy."""
-    monkeypatch.setattr(settings_module, "available_processors", lambda: processors)
-    assert load_settings().compute_threads == threads
-    assert load_settings(threads=processors).compute_threads == processors
 
 
 def test_queue_defaults_to_four_times_the_slots(environment: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,7 @@ class Settings(SecuritySettings, TelemetrySettings):
     threads: int | None = _variable(
         "LLM_THREADS",
         None,
-        "Compute threads. Unset: the number of processors available, less one for the server and Envoy.",
+        "Compute threads. Unset: the number of processors available.",
         ge=1,
         le=1024,
     )
@@ -356,12 +356,8 @@ class Settings(SecuritySettings, TelemetrySettings):
 
     @cached_property
     def compute_threads(self) -> int:
-        """Compute threads per model.
-
-        llama.cpp's threads spin while they wait for each other: where one of them has to share its processor with Envoy
-        or the server, all of them are held up, and Envoy waits too (docs/performance.md has figures).
-        """
-        return self.threads or max(1, available_processors() - 1)
+        """Compute threads per model."""
+        return self.threads or available_processors()
 
 
 class _SettingsOfHere(Settings):

@@ -1,12 +1,21 @@
 """Entry point of a worker process. Imports the worker lazily, so that the server process never loads llama.cpp."""
 
+import os
 from multiprocessing.connection import Connection
 
 from llm_inference_api.requests.engine_config import EngineConfig
 
+_OPENMP = {"GOMP_SPINCOUNT": "10000"}
+"""How long libgomp's threads spin for each other before they sleep. Its default, 300,000 rounds, holds up all of them,
+the server and Envoy where one has to share its processor; docs/performance.md has figures."""
+_OPENMP_POLICY = "OMP_WAIT_POLICY"
+
 
 def run(connection: Connection, config: EngineConfig) -> None:
     """Runs the worker; see `process.run`."""
+    if _OPENMP_POLICY not in os.environ:
+        for name, value in _OPENMP.items():
+            os.environ.setdefault(name, value)  # Read when libgomp is loaded, with llama.cpp.
     from llm_inference_api.worker import process as worker  # noqa: PLC0415 - only here, in the process that needs it
 
     worker.run(connection, config)
