@@ -1,6 +1,8 @@
 """Which libllama is taken, and which is refused by name."""
 
 import ctypes
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -62,3 +64,16 @@ def test_refusal_names_the_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "LLAMA_VERSION", "0.6.0")
     with pytest.raises(ModelFailedError, match=r"llama_cpp/lib does not fit .*llama_version is 0\.5\.0"):
         check_library()
+
+
+_MAPPED = """
+import re
+import llm_inference_api.backends.llama.backend
+print(*sorted(set(re.findall(r"/libggml\\.so\\S*", open("/proc/self/maps").read()))))
+"""
+
+
+def test_backend_opens_ggml_once() -> None:
+    """A second copy, such as that in llama-cpp-python's package, has devices of its own, and need not be there."""
+    done = subprocess.run([sys.executable, "-c", _MAPPED], capture_output=True, text=True, timeout=60, check=True)
+    assert len(done.stdout.split()) == 1, done.stdout

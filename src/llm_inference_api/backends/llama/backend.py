@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import llama_cpp.llama_cpp as C
 import numpy as np
 import numpy.typing as npt
-from llama_cpp._ggml import libggml
 
 from llm_inference_api.backends.llama.devices import gpu_names, load_backends
+from llm_inference_api.backends.llama.library import function
 from llm_inference_api.backends.llama.sampler import LlamaSampler, MaskedSampler
 from llm_inference_api.backends.llama.vocabulary import Vocabulary
 from llm_inference_api.engine.backend import BackendError, Mask, Row
@@ -35,6 +35,9 @@ _QUANTISE_BUFFER = 512 << 20
 _CONTINUES_LINE = 5
 """GGML_LOG_LEVEL_CONT (ggml.h)."""
 
+
+_AbortCallback = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+_set_abort_callback = function("ggml_set_abort_callback", ctypes.c_void_p, _AbortCallback)
 
 _kept_for_c: list[Any] = []
 """Callbacks that C holds pointers to; they must not be collected."""
@@ -60,12 +63,12 @@ def route_log(on_line: Callable[[int, str], None]) -> None:
 def on_abort(callback: Callable[[str], None]) -> None:
     """Sets ggml's abort callback, which gets the message of a failed assertion just before the process aborts."""
 
-    @ctypes.CFUNCTYPE(None, ctypes.c_char_p)  # type: ignore[untyped-decorator]
+    @_AbortCallback  # type: ignore[untyped-decorator]
     def relay(message: bytes) -> None:
         callback(message.decode("utf-8", "replace"))
 
     _kept_for_c.append(relay)
-    libggml.ggml_set_abort_callback(relay)
+    _set_abort_callback(relay)
 
 
 def quantise_model(source: Path, output: Path, file_type: int, log: Callable[[str], None]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import llama_cpp.llama_cpp as C
 
-from llm_inference_api.backends.llama.library import check_library
+from llm_inference_api.backends.llama.library import check_library, function
 from llm_inference_api.errors import ModelFailedError
 
 PLUGIN_DIRECTORY = Path(C.__file__).parent / "lib"
@@ -29,24 +29,16 @@ _GPU_TYPES = (1, 2)
 logger = logging.getLogger(__name__)
 
 
-def _function(name: str, result: Any, *arguments: Any) -> Any:
-    # Resolved through libllama: a wheel has no symlinks, so the libggml.so that llama_cpp._ggml opens is a second copy
-    # of the libggml.so.0 that libllama is linked to. Each has a device registry of its own; models use the latter's.
-    function = getattr(C._lib, name)  # noqa: SLF001
-    function.restype, function.argtypes = result, list(arguments)
-    return function
-
-
-_backend_count = _function("ggml_backend_reg_count", ctypes.c_size_t)
-_load_backends = _function("ggml_backend_load_all_from_path", None, ctypes.c_char_p)
-_device_count = _function("ggml_backend_dev_count", ctypes.c_size_t)
-_device = _function("ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
-_device_of_type = _function("ggml_backend_dev_by_type", ctypes.c_void_p, ctypes.c_int)
-_device_name = _function("ggml_backend_dev_name", ctypes.c_char_p, ctypes.c_void_p)
-_device_registry = _function("ggml_backend_dev_backend_reg", ctypes.c_void_p, ctypes.c_void_p)
-_registry_function = _function("ggml_backend_reg_get_proc_address", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)
-_buffer_type_name = _function("ggml_backend_buft_name", ctypes.c_char_p, ctypes.c_void_p)
-_device_type = _function("ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)
+_backend_count = function("ggml_backend_reg_count", ctypes.c_size_t)
+_load_backends = function("ggml_backend_load_all_from_path", None, ctypes.c_char_p)
+_device_count = function("ggml_backend_dev_count", ctypes.c_size_t)
+_device = function("ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
+_device_of_type = function("ggml_backend_dev_by_type", ctypes.c_void_p, ctypes.c_int)
+_device_name = function("ggml_backend_dev_name", ctypes.c_char_p, ctypes.c_void_p)
+_device_registry = function("ggml_backend_dev_backend_reg", ctypes.c_void_p, ctypes.c_void_p)
+_registry_function = function("ggml_backend_reg_get_proc_address", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)
+_buffer_type_name = function("ggml_backend_buft_name", ctypes.c_char_p, ctypes.c_void_p)
+_device_type = function("ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)
 
 
 def load_backends(directory: Path = PLUGIN_DIRECTORY) -> None:

@@ -55,6 +55,17 @@ _ALIGNMENT = 8
 """Bytes."""
 
 
+def function(name: str, result: Any, *arguments: Any) -> Any:
+    """Returns a function of libllama or of the ggml libraries that it is linked to, given the types of its signature.
+
+    Not of llama_cpp._ggml: that opens the libggml.so of its own package, whichever libllama is used. A wheel has no
+    symlinks, so it is a second copy of the libggml.so.0 that libllama is linked to, with a device registry of its own.
+    """
+    found = getattr(C._lib, name)  # noqa: SLF001
+    found.restype, found.argtypes = result, list(arguments)
+    return found
+
+
 def check_library() -> None:
     """Compares the library's versions and structures with those that the bindings expect.
 
@@ -70,12 +81,12 @@ def check_library() -> None:
 def problems(library: Any = None) -> Iterator[str]:
     """Yields each difference between the library, or the one that the bindings opened, and what they expect."""
     library = library or C._lib  # noqa: SLF001
-    for function, expected in (("llama_version", LLAMA_VERSION), ("ggml_version", GGML_VERSION)):
-        version = library[function]
+    for name, expected in (("llama_version", LLAMA_VERSION), ("ggml_version", GGML_VERSION)):
+        version = library[name]
         version.restype = ctypes.c_char_p
         found = version().decode()
         if found.partition("-")[0] != expected:
-            yield f"{function} is {found}; {expected} is needed"
+            yield f"{name} is {found}; {expected} is needed"
     for defaults in DEFAULTS:
         structure = getattr(C, defaults.function).restype
         if _RETURNS_BY_POINTER:
