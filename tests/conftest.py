@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,11 @@ import pytest
 
 from tests.e2e.service import RunningService, run_service
 from tests.fakes.gguf import write_tiny_model
+
+
+def pytest_configure() -> None:
+    """Lets services get SIGHUP also where the tests run under nohup: a handler, unlike SIG_IGN, is not inherited."""
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.hookimpl(tryfirst=True)

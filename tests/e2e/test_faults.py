@@ -305,7 +305,8 @@ def test_port_out_of_range_stops_the_start(port: str) -> None:
 )
 def test_start_that_the_system_refuses_says_so_in_a_line(limit: str, said: str) -> None:
     """Too few open files, or a temporary directory that cannot be written to."""
-    done = start(before=limit)
+    # A coverage measurement could not be written either, and would say so.
+    done = start(before=f"unset COVERAGE_PROCESS_CONFIG; {limit}")
     assert done.returncode == 2, done.stderr
     last = done.stderr.splitlines()[-1]
     assert last.startswith("cannot start: ")
