@@ -263,7 +263,7 @@ async def _ask(kind: Kind, asking: Asking, outcome: Outcome) -> None:
         outcome.advised = any(key == "grpc-status-details-bin" for key, _ in error.trailing_metadata() or ())
     except _FailedError as error:
         outcome.code, outcome.problem = str(error.args[0]), error.args[1]
-    except (httpx.HTTPError, _BrokenError) as error:
+    except (httpx.HTTPError, ValueError, _BrokenError) as error:
         outcome.code, outcome.problem = "broken", repr(error)
     outcome.ended = time.monotonic()
 

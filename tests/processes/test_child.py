@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,6 +63,18 @@ async def test_messages_go_in_order() -> None:
         for number in range(1000):
             heard.child.send(number)
         assert [await heard.messages.get() for _ in range(1001)] == ["job", *range(1000)]
+
+
+async def test_child_that_has_ended_leaves_no_descriptor() -> None:
+    """Also where its handle is kept."""
+    kept: list[Heard] = []
+    descriptors: list[int] = []
+    for _ in range(4):  # What is opened once is opened by the first one.
+        async with started(children.count, 1) as heard:
+            await heard.rest()
+        kept.append(heard)
+        descriptors.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
+    assert descriptors[-1] == descriptors[0]
 
 
 async def test_child_that_dies_is_described() -> None:
