@@ -40,6 +40,10 @@ class Heard:
         return messages
 
 
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 @asynccontextmanager
 async def started(target: Target, job: object = None) -> AsyncIterator[Heard]:
     heard = Heard(target, job)
@@ -73,7 +77,7 @@ async def test_child_that_has_ended_leaves_no_descriptor() -> None:
         async with started(children.count, 1) as heard:
             await heard.rest()
         kept.append(heard)
-        descriptors.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
+        descriptors.append(open_descriptors())
     assert descriptors[-1] == descriptors[0]
 
 
