@@ -11,6 +11,8 @@ import pytest
 
 from tests.e2e.replicas import Front, Load, Replica, StubLoad, run_front, run_replicas
 
+pytestmark = pytest.mark.timeout(600)  # Each waits for a load, which a busy machine may slow down several times.
+
 CALLERS = 12
 SOME = 24
 """Requests that must succeed in each phase of a fault, or the test says nothing of it: two of each caller."""

@@ -17,7 +17,7 @@ from tests.e2e.service import RunningService
 
 TOKENS = 24
 """Of each answer."""
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds that a caller waits for one answer, or a test for the load that it asks for."""
 
 

@@ -16,6 +16,8 @@ from tests.faults.baseline import CANARY_TOKENS
 from tests.faults.callers import KINDS, TOKENS
 from tests.faults.conftest import MODEL, Stage
 
+pytestmark = pytest.mark.timeout(600)  # Each waits for a load, which a busy machine may slow down several times.
+
 STORY = {"model": MODEL, "prompt": "Once", "max_tokens": 400, "ignore_eos": True}
 
 

@@ -307,16 +307,18 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
         addresses = [{"pipe": {"path": sidecar.upstream_socket}}]
     endpoints = [{"endpoint": {"address": address}} for address in addresses]
     check = {
-        "timeout": "1s",
+        "timeout": "5s",
         "interval": "1s",
         "no_traffic_interval": "1s",
         "unhealthy_interval": "0.5s",
-        "unhealthy_threshold": 2,  # Tolerates one timed-out check on a busy machine; NOT_SERVING takes effect at once.
+        # There is no other service to turn to, and one that is gone refuses connections: only a hang takes this long.
+        # NOT_SERVING takes effect at once.
+        "unhealthy_threshold": 3,
         "healthy_threshold": 1,
         "grpc_health_check": {"service_name": health_name},
     }
     options = {
-        "connection_keepalive": {"interval": "30s", "timeout": "5s"},
+        "connection_keepalive": {"interval": "30s", "timeout": "20s"},
         # gRPC keeps the error of parsing a header with the name's entry in the HPACK table: one caller's bad value
         # would fail all later ones of that name on the connection, which callers share.
         "hpack_table_size": 0,
@@ -329,7 +331,7 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
     cluster: Json = {
         "name": name,
         "type": "STRICT_DNS" if has_name else "STATIC",
-        "connect_timeout": "1s",
+        "connect_timeout": "5s",
         "per_connection_buffer_limit_bytes": _BUFFER_BYTES,
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},  # Never route to an unhealthy service.
         "circuit_breakers": {"thresholds": [{"max_pending_requests": 4096, "max_requests": 4096}]},

@@ -107,7 +107,10 @@ def _tuned(cluster: Json) -> Json:
     }
     if cluster["name"] in (SERVICE_CLUSTER, READY_CLUSTER):
         (check,) = cluster["health_checks"]
-        tuned["health_checks"] = [check | {"grpc_health_check": {"service_name": HEALTH_NAME}}]
+        # Others can take over: a replica that answers late is left out soon; one late check on a busy machine is not.
+        soon = {"timeout": "1s", "unhealthy_threshold": 2, "grpc_health_check": {"service_name": HEALTH_NAME}}
+        tuned["health_checks"] = [check | soon]
+        tuned["connect_timeout"] = "1s"
     return _resolved(cluster | tuned)
 
 
