@@ -393,6 +393,9 @@ GRPC_OPTIONS = (
     # Soft and hard limit are equal: gRPC rejects sizes between the two at random. Not below Envoy's header limit.
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.absolute_max_metadata_size", 16 << 10),
+    # gRPC keeps the error of parsing a header with the name's entry in the HPACK table: one caller's bad value would
+    # fail all later ones of that name on the connection, which Envoy's callers share.
+    ("grpc.http2.hpack_table_size.decoder", 0),
     # Close idle connections and slow handshakes.
     ("grpc.max_connection_idle_ms", 300_000),
     ("grpc.server_handshake_timeout_ms", 10_000),

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +32,23 @@ def test_envoy_whose_listener_is_gone_is_replaced(tmp_path: Path, model_director
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert httpx.post(f"{service.url}/api/generate", json=ASK, timeout=30).status_code == 200
+
+
+def test_deadline_ends_one_call_alone(tmp_path: Path, model_directory: Path) -> None:
+    """Also where its end is the first that Envoy reads from the service on the connection that callers share."""
+    long = {"prompt": "hello", "max_tokens": 500, "ignore_eos": True}
+
+    def ask(deadline: str) -> int:
+        headers = {"grpc-timeout": deadline} if deadline else {}
+        return httpx.post(f"{service.url}/api/generate", json=long, headers=headers, timeout=60).status_code
+
+    with run_service(tmp_path, model_directory, wait=False, **ONE_MODEL) as service, ThreadPoolExecutor(8) as pool:
+        # Not over REST, which would use the connection.
+        deadline = time.monotonic() + 90
+        while "serving" not in service.log() or not is_listening(service.rest_port):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert list(pool.map(ask, ["50m", ""] * 4)) == [504, 200] * 4
 
 
 def test_nobody_else_can_speak_to_envoy(tmp_path: Path, model_directory: Path) -> None:

@@ -317,12 +317,9 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
         "healthy_threshold": 1,
         "grpc_health_check": {"service_name": health_name},
     }
-    options = {
-        "connection_keepalive": {"interval": "30s", "timeout": "20s"},
-        # gRPC keeps the error of parsing a header with the name's entry in the HPACK table: one caller's bad value
-        # would fail all later ones of that name on the connection, which callers share.
-        "hpack_table_size": 0,
-    }
+    # Without hpack_table_size: gRPC ends a call at its deadline with a header block that does not acknowledge a smaller
+    # table, and where that is the connection's first, Envoy closes the connection with all of its calls.
+    options = {"connection_keepalive": {"interval": "30s", "timeout": "20s"}}
     http2 = typed(
         "extensions.upstreams.http.v3.HttpProtocolOptions",
         explicit_http_config={"http2_protocol_options": options},
