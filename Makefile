@@ -28,7 +28,7 @@ help:
 	@echo "make test      lint, type check and test"
 	@echo "make faults    faults under load, TIMES times (10)"
 	@echo "make fuzz      COUNT (10000) random requests to each RPC, and thousands generated from the OpenAPI document"
-	@echo "make soak      mixed load for SECONDS (3600), with clients that crash, stall and reset"
+	@echo "make soak      mixed load for SECONDS (3600), with clients that crash, stall and reset; 100,000 requests, 1,000 loads, 10,000 connections"
 	@echo "make generate  regenerate stubs, OpenAPI document, Envoy bootstraps and docs/settings.md"
 	@echo "make released-contract  at a release: store its contract, which buf breaking compares later ones with"
 	@echo "make cpu-variants  compile llama.cpp as in the container image, and test it on emulated processors"
