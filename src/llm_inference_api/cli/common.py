@@ -10,6 +10,7 @@ import click
 import grpc
 import grpc.aio
 
+from llm_inference_api.cli.terminal import visible
 from llm_inference_api.config.settings import Settings, SettingsError, load_settings
 from llm_inference_api.errors import StartError
 
@@ -24,8 +25,9 @@ address_option = click.option(
     default="localhost:50051",
     envvar="LLM_ADDRESS",
     show_default=True,
-    help="The service's gRPC host:port, after https:// for TLS. LLM_API_KEY is the API key to send; LLM_TLS_CA, "
-    "LLM_TLS_CERT and LLM_TLS_KEY are PEM files: the CA of the service's certificate, the client certificate, its key.",
+    help="The service's host:port, of gRPC or REST, after https:// for TLS. LLM_API_KEY is the API key to send; "
+    "LLM_TLS_CA, LLM_TLS_CERT and LLM_TLS_KEY are PEM files: the CA of the service's certificate, the client "
+    "certificate, its key.",
 )
 
 
@@ -40,18 +42,36 @@ def calls_service(command: Callable[..., Coroutine[Any, Any, Result]]) -> Callab
         try:
             return asyncio.run(command(*args, **options))
         except grpc.aio.AioRpcError as error:
-            text = error.details() or ""
-            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                text += "; set LLM_API_KEY to the key that this command is to send"
-            if error.code() is grpc.StatusCode.UNAVAILABLE and "connect" in text.lower():
-                text = f"no service answers at {options['address']}; is it running? With TLS, write https://"
-            raise click.ClickException(f"{text} ({error.code().name})") from error
+            raise click.ClickException(sentence_of(error, str(options["address"]))) from error
         except StartError as error:
             raise click.UsageError(str(error)) from error
         except KeyboardInterrupt:
             sys.exit(EXIT_INTERRUPTED)
 
     return run
+
+
+def sentence_of(error: grpc.aio.AioRpcError, address: str) -> str:
+    """Returns what a failed call to the address means for the person at the terminal, with the status's name."""
+    text, code = error.details() or _MEANINGS.get(error.code(), "the service does not say why"), error.code()
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        text += "; set LLM_API_KEY to the key that this command is to send"
+    elif code is grpc.StatusCode.UNAVAILABLE and "resolving" in text.lower():
+        text = f"the host's name in {address} cannot be resolved"
+    elif code is grpc.StatusCode.UNAVAILABLE and "connect" in text.lower():
+        text = f"no service answers at {address}; is it running? With TLS, write https://"
+    elif code is grpc.StatusCode.DEADLINE_EXCEEDED and text == "Deadline Exceeded":
+        text = f"the service at {address} does not answer in time"  # gRPC's own words, not the service's.
+    return visible(f"{text} ({code.name})")
+
+
+_MEANINGS = {
+    grpc.StatusCode.NOT_FOUND: "the service does not have what was asked for",
+    grpc.StatusCode.UNIMPLEMENTED: "what answers there is no service of this kind",
+    grpc.StatusCode.UNAVAILABLE: "the service cannot be reached now",
+    grpc.StatusCode.PERMISSION_DENIED: "the service does not allow it",
+}
+"""What statuses mean that come without a text."""
 
 
 async def beside(main: Awaitable[Result], background: Coroutine[Any, Any, None]) -> Result:
