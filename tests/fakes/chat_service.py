@@ -15,6 +15,9 @@ HOLD = "…"
 FAIL = "!"
 """In the place of a text: the stream fails with UNAVAILABLE."""
 
+THOUGHT = "</think>"
+"""At the end of a text that is part of the model's reasoning."""
+
 
 class ChatService(inference_pb2_grpc.InferenceServiceServicer, models_pb2_grpc.ModelServiceServicer):
     """Has the models `first`, `second`, which may chat, and `vectors`, which may not."""
@@ -42,7 +45,10 @@ class ChatService(inference_pb2_grpc.InferenceServiceServicer, models_pb2_grpc.M
                 return
             if text == FAIL:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "the model's process ended")
-            yield inference_pb2.ChatStreamResponse(delta={"content": text})
+            thought, mark, content = text.rpartition(THOUGHT)
+            yield inference_pb2.ChatStreamResponse(
+                delta={"reasoning_content": thought} if mark else {"content": content}
+            )
         usage = {"prompt_tokens": 12, "completion_tokens": 34, "cached_tokens": 5}
         yield inference_pb2.ChatStreamResponse(finish_reason=generation_pb2.Finish.STOP, usage=usage)
 

@@ -10,7 +10,7 @@ import click
 
 from llm_inference_api.cli.common import address_option, beside, calls_service, settings_or_exit
 from llm_inference_api.cli.progress import ProgressBar, Unit, progress_bar
-from llm_inference_api.cli.terminal import cell, console, on_one_line, table
+from llm_inference_api.cli.terminal import cell, console, on_one_line, table, visible
 from llm_inference_api.errors import ServiceError
 from llm_inference_api.requests.reference import parse_references
 
@@ -154,7 +154,7 @@ def provided(text: str, quantisation: str | None = None, dtype: str | None = Non
         with progress_bar(text) as bar:
             return asyncio.run(_provide(sources, text, bar))
     except (ServiceError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(visible(str(error))) from error
 
 
 async def _provide(sources: "Sources", text: str, bar: ProgressBar) -> Path:

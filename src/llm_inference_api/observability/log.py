@@ -95,7 +95,7 @@ class PrettyHandler(logging.Handler):
         for name, value in sorted(_values(record).items(), key=_rank):
             line.append(f"  {printable(name)}=").append(printable(str(value)), style="not dim")
         if self._is_terminal and record.levelno < logging.WARNING:
-            line.truncate(max(self._console.width, message_end), overflow="ellipsis")
+            line.truncate(max(self._console.width, message_end + 1), overflow="ellipsis")
         self._console.print(line)
         if record.exc_info:
             traceback = logging.Formatter().formatException(record.exc_info)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.service import COMMAND, clean_environment
-from tests.fakes.chat_service import FAIL, HOLD, ChatService
+from tests.fakes.chat_service import FAIL, HOLD, THOUGHT, ChatService
 from tests.fakes.ports import free_port
 from tests.fakes.terminal import IS_INSTALLED, Terminal, terminal
 
@@ -217,6 +217,27 @@ def test_control_characters_of_an_answer_are_shown(tmp_path: Path) -> None:
         shown.type("Hi")
         assert shown.wait_for("green").startswith("first at")
         assert r"\x1b[2J\x1b]0;title\x07 redgreen" in shown.screen()
+
+
+def test_thoughts_stand_above_the_answer(tmp_path: Path) -> None:
+    """They are shown, and are not part of what is sent next."""
+    service = ChatService((f"I think.{THOUGHT}", f" Then more.{THOUGHT}", "Yes", "."), ("Fine",))
+    with conversation(tmp_path, service) as shown:
+        shown.type("Hi")
+        assert "I think. Then more.\n\nYes." in shown.wait_for("Yes.")
+        shown.type("And?")
+        shown.wait_for("Fine")
+    assert service.asked[1][1] == ("assistant", "Yes.")
+
+
+def test_ctrl_c_in_the_answer_to_one_message_ends_the_program(tmp_path: Path) -> None:
+    """What has come stays on the screen."""
+    service = ChatService(("Once", HOLD))
+    with service.serve() as address, chat(tmp_path, address, "A story") as shown:
+        shown.wait_for("Once")
+        shown.keys("C-c")
+        assert shown.wait_for("ended with 130").startswith("Once")
+        assert service.cancelled.wait(60)
 
 
 def test_narrow_window_loses_nothing(tmp_path: Path) -> None:

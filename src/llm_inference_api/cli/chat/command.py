@@ -11,6 +11,7 @@ import click
 
 from llm_inference_api.cli.common import address_option, calls_service
 from llm_inference_api.cli.options import given, model_option, sampling_options
+from llm_inference_api.cli.terminal import visible
 
 if TYPE_CHECKING:
     from llm_inference_api.cli.connection import Client
@@ -54,7 +55,7 @@ async def _converse(
     try:
         model = known_model(models, model) if model else default_model(models)
     except ChatError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(visible(str(error))) from error
     await Session(client, Conversation(model, system, parameters), address, history).run()
 
 

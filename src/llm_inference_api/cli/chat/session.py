@@ -15,7 +15,7 @@ from llm_inference_api.cli.chat.commands import COMMANDS, State, run_command
 from llm_inference_api.cli.chat.conversation import Conversation
 from llm_inference_api.cli.chat.parameters import ChatError
 from llm_inference_api.cli.chat.prompt import Prompt, unechoed
-from llm_inference_api.cli.chat.views import MarkdownView
+from llm_inference_api.cli.chat.views import view
 from llm_inference_api.cli.common import sentence_of
 from llm_inference_api.cli.connection import Client
 from llm_inference_api.cli.terminal import console, visible
@@ -81,7 +81,7 @@ class Session:
         parts = self._state.client.chat(asked, conversation.request)
         try:
             with unechoed() as typed:
-                await read_answer(parts, answer, MarkdownView(self._terminal))
+                await read_answer(parts, answer, view())
             self._state.answers.append(answer)
         finally:
             self._typed = typed()
