@@ -100,6 +100,17 @@ def test_pipe_gets_the_text_of_the_model_as_it_is() -> None:
     assert [asked[-1] for asked in service.asked] == [("user", "/help"), ("user", "exit")]
 
 
+@pytest.mark.parametrize("arguments", [("chat",), ("generate", "-"), ("chat", b"\xff"), ("generate", b"\xff")])
+def test_text_that_is_not_utf_8_is_said_so(arguments: tuple[str | bytes, ...]) -> None:
+    """Without a traceback, wherever it comes from."""
+    with ChatService(("Yes",)).serve() as address:
+        command = [*COMMAND, *arguments, "--address", address]
+        environment = {**clean_environment(), "PYTHONUTF8": "1"}
+        done = subprocess.run(command, env=environment, input=b"\xff\n", capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.endswith(b"Error: arguments and standard input must be text in UTF-8\n")
+
+
 def test_model_list_is_a_line_for_each_in_a_pipe(service: RunningService) -> None:
     """Whatever the reason of a failure; that stands below."""
     done = run("models", "list", "--address", service.address)

@@ -34,7 +34,8 @@ address_option = click.option(
 def calls_service(command: Callable[..., Coroutine[Any, Any, Result]]) -> Callable[..., Result]:
     """Wraps a command's coroutine as a synchronous command.
 
-    RPC errors become a one-line message and exit code 1, StartError a usage error (exit code 2).
+    RPC errors become a one-line message and exit code 1; StartError, and text that is not UTF-8, a usage error (exit
+    code 2).
     """
 
     @wraps(command)
@@ -45,6 +46,8 @@ def calls_service(command: Callable[..., Coroutine[Any, Any, Result]]) -> Callab
             raise click.ClickException(sentence_of(error, str(options["address"]))) from error
         except StartError as error:
             raise click.UsageError(str(error)) from error
+        except UnicodeError as error:
+            raise click.UsageError("arguments and standard input must be text in UTF-8") from error
         except KeyboardInterrupt:
             sys.exit(EXIT_INTERRUPTED)
 
@@ -56,15 +59,26 @@ def sentence_of(error: grpc.aio.AioRpcError, address: str) -> str:
     text, code = error.details() or _MEANINGS.get(error.code(), "the service does not say why"), error.code()
     if code is grpc.StatusCode.UNAUTHENTICATED:
         text += "; set LLM_API_KEY to the key that this command is to send"
-    elif code is grpc.StatusCode.UNAVAILABLE and "resolving" in text.lower():
-        text = f"the host's name in {address} cannot be resolved"
-    elif code is grpc.StatusCode.UNAVAILABLE and "connect" in text.lower():
-        text = f"no service answers at {address}; is it running? With TLS, write https://"
+    elif code is grpc.StatusCode.UNAVAILABLE and text.startswith(_OF_GRPC):
+        text = next(what for sign, what in _UNREACHABLE.items() if sign in text).format(address)
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED and text == "Deadline Exceeded":
         text = f"the service at {address} does not answer in time"  # gRPC's own words, not the service's.
     return visible(f"{text} ({code.name})")
 
 
+_OF_GRPC = ("errors resolving", "failed to connect")
+"""How texts begin that are gRPC's own, not the service's."""
+_UNREACHABLE = {
+    "errors resolving": "the host's name in {} cannot be resolved",
+    "CERTIFICATE_VERIFY_FAILED": "the certificate of the service at {} is not trusted; LLM_TLS_CA is its CA's PEM file",
+    "Hostname Verification": "the certificate of the service at {} is for another name",
+    "WRONG_VERSION_NUMBER": "what answers at {} speaks no TLS; write http:// before host:port",
+    "HTTP/2": "what answers at {} speaks no gRPC; give the service's gRPC or REST port",
+    "Socket closed": "what answers at {} closes the connection. With TLS, write https:// before host:port; where "
+    "clients need a certificate, set LLM_TLS_CERT and LLM_TLS_KEY",
+    "failed to connect": "no service answers at {}; is it running?",
+}
+"""What gRPC's own texts mean, by a part of them (of gRPC 1.85); the first that fits."""
 _MEANINGS = {
     grpc.StatusCode.NOT_FOUND: "the service does not have what was asked for",
     grpc.StatusCode.UNIMPLEMENTED: "what answers there is no service of this kind",

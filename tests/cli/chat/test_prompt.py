@@ -5,11 +5,12 @@ import pty
 import sys
 import termios
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from llm_inference_api.cli.chat import prompt
-from llm_inference_api.cli.chat.prompt import unechoed
+from llm_inference_api.cli.chat.prompt import _history, unechoed
 
 
 @pytest.fixture
@@ -57,6 +58,23 @@ def test_terminal_is_as_it_was_afterwards(keyboard: int) -> None:
         fail()
     assert echoes == [False]
     assert termios.tcgetattr(sys.stdin.fileno()) == before
+
+
+def test_history_without_a_file_goes_on(tmp_path: Path) -> None:
+    """What cannot be written, or has no directory, costs no session."""
+    blocked = tmp_path / "file"
+    blocked.touch()
+    for path in (blocked / "history", Path("/dev/full"), None):
+        history = _history(path)
+        history.append_string("typed")
+        assert history.get_strings() == ["typed"]
+
+
+def test_bytes_that_are_not_utf_8_are_kept_as_a_mark(tmp_path: Path) -> None:
+    """The history's file is text."""
+    history = _history(tmp_path / "history")
+    history.append_string("a\udcff")
+    assert (tmp_path / "history").read_text(encoding="utf-8").endswith("+a?\n")
 
 
 def test_flood_of_keys_ends(keyboard: int, monkeypatch: pytest.MonkeyPatch) -> None:

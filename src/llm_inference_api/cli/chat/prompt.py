@@ -6,7 +6,7 @@ import select
 import sys
 import termios
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -49,7 +49,21 @@ class Prompt:
             EOFError: Ctrl-D on an empty line.
             KeyboardInterrupt: Ctrl-C on an empty line.
         """
-        return await self._session.prompt_async(default=typed, handle_sigint=False)
+        return _valid(await self._session.prompt_async(default=typed, handle_sigint=False))
+
+
+def _valid(text: str) -> str:
+    """Returns the text with a mark in the place of bytes that are not UTF-8, which no message can hold."""
+    return text.encode("utf-8", "replace").decode()
+
+
+class _KeptHistory(FileHistory):
+    """A history in a file; where the disk has no room, the session's part stays in memory."""
+
+    def store_string(self, string: str) -> None:
+        """Appends what was typed to the file."""
+        with suppress(OSError):
+            super().store_string(_valid(string))
 
 
 def _bindings() -> KeyBindings:
@@ -82,7 +96,7 @@ def _history(path: Path | None) -> History:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600))
     except OSError:
         return InMemoryHistory()
-    return FileHistory(path)
+    return _KeptHistory(path)
 
 
 @contextmanager
