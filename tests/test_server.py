@@ -1,8 +1,10 @@
 """What the server's process is made of, and how its parts end."""
 
 import asyncio
+import json
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -97,6 +99,20 @@ async def test_start_that_fails_stops_what_was_started(
             pytest.fail("it did not start")
     assert journal.started[-1] == part
     assert journal.stopped == stopped
+
+
+async def test_log_ends_with_where_to_go(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:
+    """Addresses that a person can open, and a command that works; in place of numbers of ports."""
+    caplog.set_level(logging.INFO)
+    service = fake_service(journal, LONG)
+    async with service.running():
+        await asyncio.wait(service._tasks)
+    assert caplog.messages[-2] == "gRPC: port 50051", "the last line is that of the stop"
+    assert "chat page: http://localhost:8091/" in caplog.messages
+    assert "REST: http://localhost:8091, OpenAI's API: http://localhost:8091/v1" in caplog.messages
+    (command,) = (line.removeprefix("try: ") for line in caplog.messages if line.startswith("try: "))
+    assert shlex.split(command)[:3] == ["curl", "localhost:8091/api/chat", "-d"]
+    assert json.loads(shlex.split(command)[3])["messages"][0]["content"] == "Hello"
 
 
 async def test_load_of_the_start_is_tried_again_while_that_may_help(journal: Journal) -> None:

@@ -75,8 +75,8 @@ Sources of settings, in order of precedence:
    `model`
 5. the default
 
-`llm-inference-api settings` prints every effective value with its source, and validates them all. With invalid
-settings, `serve` prints all problems and exits with code 2.
+`llm-inference-api settings` prints every effective value with its source, with `--json` as JSON, and validates them
+all. With invalid settings, `serve` prints all problems and exits with code 2.
 
 Booleans may also be written `1`, `yes`, `on` and `0`, `no`, `off`. Lists are comma-separated. Times are in seconds.
 
@@ -116,7 +116,7 @@ timeouts, compression and certificates.
 
 | variable | default | meaning |
 |---|---|---|
-| `LLM_ADDRESS` | `localhost:50051` | The service's gRPC `host:port`, after `https://` for TLS. Option: `--address`. |
+| `LLM_ADDRESS` | `localhost:50051` | `host:port` of gRPC or REST, after `https://` for TLS. Option: `--address`. |
 | `LLM_API_KEY` |  | The API key to send. |
 | `LLM_TLS_CA` |  | PEM file of the CA of the service's certificate. |
 | `LLM_TLS_CERT`, `LLM_TLS_KEY` |  | PEM files of the client certificate and its key (mTLS). |

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import math
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncGenerator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -73,6 +75,11 @@ _STOP_LIMIT = 6.0
 """Stop timeout of each part, in seconds. Workers and Envoy get 5 s to exit before they are killed, and the deployments
 allow 12 s after the drain: enough for one hanging part and all others."""
 
+_ENDING = 0.2
+"""Seconds in which calls that are ending anyway, such as watches, do so: they are no requests to wait for."""
+_DRAIN_LINES = 10.0
+"""Seconds between two lines that say for how many requests the drain waits."""
+
 SWITCH_INTERVAL = 0.001
 """Seconds that the event loop waits for the GIL while another thread computes, each time that it wakes. A request wakes
 it several times, so Python's 5 ms would add up to more than 20 ms."""
@@ -102,7 +109,8 @@ async def serve(settings: Settings, *, with_envoy: bool) -> None:
             if await _has_started(start, signals):
                 first = await signals.first()
                 lame_duck = 0.0 if first == signal.SIGINT else settings.lame_duck
-                await signals.unless_second(service.drain(lame_duck=lame_duck))
+                again = "Ctrl-C again" if first == signal.SIGINT else "another SIGTERM or SIGINT"
+                await signals.unless_second(service.drain(lame_duck=lame_duck, again=again))
     finally:
         signals.ignore()
 
@@ -237,11 +245,12 @@ class Service:
         logger.info("serving", extra=bound)
         self._in_background(self._load_preloaded())
 
-    async def drain(self, lame_duck: float) -> None:
+    async def drain(self, lame_duck: float, again: str = "another SIGTERM or SIGINT") -> None:
         """Waits for the requests in flight to end, at most `settings.drain_timeout` seconds.
 
         Args:
             lame_duck: Seconds for which new requests are still admitted while health already says NOT_SERVING.
+            again: What ends the wait, for the log.
         """
         logger.info("draining")
         self.metrics.draining()
@@ -249,8 +258,22 @@ class Service:
         await asyncio.sleep(lame_duck)
         self.admission.close()
         self.registry.end_watches()
-        if not await self.admission.empty(self.settings.drain_timeout):
+        if not await self._until_empty(self.settings.drain_timeout, again):
             logger.warning("requests are still running after LLM_DRAIN_TIMEOUT; cancelling them")
+
+    async def _until_empty(self, seconds: float, again: str) -> bool:
+        """Waits until no RPC is in flight, and says for how many. Returns whether that came within the time."""
+        end = time.monotonic() + seconds
+        wait = min(_ENDING, seconds)
+        while not await self.admission.empty(wait):
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            count = self.admission.in_flight
+            what = "1 request" if count == 1 else f"{count} requests"
+            logger.info("waiting for %s, at most %.0f s; %s ends at once", what, math.ceil(left), again)
+            wait = min(_DRAIN_LINES, left)
+        return True
 
     async def _load_preloaded(self) -> None:
         """Loads the models that the settings name; the log's last lines then say where to go."""
@@ -265,8 +288,9 @@ class Service:
         if self.envoy is not None:
             yield f"chat page: {url}/"
             key = "" if self.settings.key_ring().is_empty else " -H 'Authorization: Bearer <key>'"
-            body = '{"messages": [{"role": "user", "content": "What is Paris famous for?"}]}'
-            yield f"REST and OpenAI's API: {url}, {url}/v1; try: curl {url}/api/chat{key} -d '{body}'"
+            body = '{"messages":[{"role":"user","content":"Hello"}]}'
+            yield f"REST: {url}, OpenAI's API: {url}/v1"
+            yield f"try: curl {url.removeprefix('http://')}/api/chat{key} -d '{body}'"
         yield f"gRPC: port {self.grpc_port}"
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:

@@ -1,8 +1,12 @@
 """What the commands' calls carry."""
 
+import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -10,9 +14,11 @@ import grpc.aio
 import pytest
 
 from llm_inference.v1 import inference_pb2, inference_pb2_grpc, models_pb2, models_pb2_grpc
+from llm_inference_api.cli.common import sentence_of
 from llm_inference_api.cli.connection import connect, text_of
 from llm_inference_api.errors import StartError
 from tests.e2e.service import clean_environment
+from tests.fakes.certificates import Authority
 from tests.fakes.collector import grpc_collector
 from tests.fakes.ports import free_port
 
@@ -50,6 +56,81 @@ async def service() -> AsyncIterator[tuple[str, RecordingService]]:
     await server.start()
     yield f"127.0.0.1:{port}", seen
     await server.stop(5)
+
+
+@pytest.fixture
+async def tls_service(tmp_path: Path) -> AsyncIterator[tuple[str, Authority]]:
+    """The address of a service that speaks TLS, and who has signed its certificate."""
+    authority, server = Authority(tmp_path), grpc.aio.server()
+    pair = authority.server()
+    credentials = grpc.ssl_server_credentials([(pair.key.read_bytes(), pair.certificate.read_bytes())])
+    models_pb2_grpc.add_ModelServiceServicer_to_server(RecordingService(), server)
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    yield f"127.0.0.1:{port}", authority
+    await server.stop(5)
+
+
+async def refusal(address: str) -> str:
+    """Returns what a person is told of a call that fails."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async with connect(address) as client:
+            await client.models(30)
+    return sentence_of(caught.value, address)
+
+
+async def test_tls_is_spoken_where_the_url_says_so(
+    tls_service: tuple[str, Authority], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or where there is an authority, and the address does not say otherwise."""
+    address, authority = tls_service
+    monkeypatch.setenv("LLM_TLS_CA", str(authority.path))
+    for text in (f"https://{address}/", address):
+        async with connect(text) as client:
+            assert await client.models() == []
+    assert "With TLS, write https:// before host:port" in await refusal(f"http://{address}")
+
+
+async def test_certificate_of_another_authority_is_said_so(tls_service: tuple[str, Authority]) -> None:
+    """With the variable that helps."""
+    address, _ = tls_service
+    assert "is not trusted; LLM_TLS_CA is its CA's PEM file" in await refusal(f"https://{address}")
+
+
+async def test_service_without_tls_is_said_so(
+    service: tuple[str, RecordingService], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With what to write instead."""
+    address, _ = service
+    monkeypatch.setenv("LLM_TLS_CA", str(Authority(tmp_path).path))
+    assert "speaks no TLS; write http:// before host:port" in await refusal(address)
+
+
+async def test_web_server_is_no_service() -> None:
+    """What answers there speaks another protocol."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever).start()
+    address = f"127.0.0.1:{server.server_port}"
+    said = await refusal(address)
+    await asyncio.to_thread(server.shutdown)
+    server.server_close()
+    assert f"what answers at {address} speaks no gRPC" in said
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "said"),
+    [
+        (grpc.StatusCode.NOT_FOUND, "", "the service does not have what was asked for (NOT_FOUND)"),
+        (grpc.StatusCode.ABORTED, None, "the service does not say why (ABORTED)"),
+        (grpc.StatusCode.UNAVAILABLE, 'failed: {"a": "HTTP/2"}', 'failed: {"a": "HTTP/2"} (UNAVAILABLE)'),
+        (grpc.StatusCode.INTERNAL, "bad \x1b[2J", r"bad \x1b[2J (INTERNAL)"),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", "the service at h:1 does not answer in time"),
+    ],
+)
+def test_every_failure_is_a_sentence(code: grpc.StatusCode, details: str | None, said: str) -> None:
+    """The service's own words stay, but for what a terminal would obey."""
+    error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details)
+    assert sentence_of(error, "h:1").startswith(said)
 
 
 async def call_everything(address: str) -> None:

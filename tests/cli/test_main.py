@@ -2,12 +2,16 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.service import COMMAND, RunningService, clean_environment
+from tests.fakes.chat_service import ChatService
+from tests.fakes.gguf import write_tiny_model
 from tests.fakes.ports import free_port
+from tests.fakes.terminal import IS_INSTALLED, terminal
 
 
 def run(*arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
@@ -65,6 +69,67 @@ def test_no_service_is_said_so() -> None:
     assert "is it running?" in done.stderr
 
 
+def test_host_that_does_not_exist_is_said_so() -> None:
+    """In words, not in a resolver's."""
+    done = run("models", "list", "--address", "nobody.invalid:1")
+    assert done.returncode == 1
+    assert "the host's name in nobody.invalid:1 cannot be resolved" in done.stderr
+
+
+def test_url_of_the_rest_api_is_an_address(service: RunningService) -> None:
+    """Envoy takes gRPC on the same port."""
+    assert run("health", "--address", f"{service.url}/").stdout == "SERVING\n"
+    done = run("health", "--address", f"{service.url}/v1")
+    assert done.returncode == 2
+    assert "write host:port" in done.stderr
+
+
+def test_health_of_a_model_that_is_not_served_is_a_sentence(service: RunningService) -> None:
+    """gRPC's health service says nothing but NOT_FOUND."""
+    done = run("health", "--model", "nope", "--address", service.address)
+    assert done.stderr == "Error: model 'nope' is not served here; `models list` names those that are\n"
+
+
+def test_pipe_gets_the_text_of_the_model_as_it_is() -> None:
+    """Neither rendered nor escaped: it may be data for another program. Commands are text there."""
+    service = ChatService(("**bold** \x1b[1m\r\n",), ("Two",))
+    with service.serve() as address:
+        command = [*COMMAND, "chat", "--address", address]
+        written = subprocess.check_output(command, env=clean_environment(), input=b"/help\nexit\n", timeout=60)
+    assert written == b"**bold** \x1b[1m\r\n\nTwo\n"
+    assert [asked[-1] for asked in service.asked] == [("user", "/help"), ("user", "exit")]
+
+
+@pytest.mark.parametrize("arguments", [("chat",), ("generate", "-"), ("chat", b"\xff"), ("generate", b"\xff")])
+def test_text_that_is_not_utf_8_is_said_so(arguments: tuple[str | bytes, ...]) -> None:
+    """Without a traceback, wherever it comes from."""
+    with ChatService(("Yes",)).serve() as address:
+        command = [*COMMAND, *arguments, "--address", address]
+        environment = {**clean_environment(), "PYTHONUTF8": "1"}
+        done = subprocess.run(command, env=environment, input=b"\xff\n", capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.endswith(b"Error: arguments and standard input must be text in UTF-8\n")
+
+
+def test_model_list_is_a_line_for_each_in_a_pipe(service: RunningService) -> None:
+    """Whatever the reason of a failure; that stands below."""
+    done = run("models", "list", "--address", service.address)
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:9]] == [
+        *("tiny", "plain.gguf", "missing.gguf", "empty.gguf", "truncated.gguf", "garbage.gguf", "nan.gguf"),
+        "steady.gguf",
+    ]
+    assert "?B" not in done.stdout
+
+
+def test_values_of_a_file_are_no_markup(tmp_path: Path) -> None:
+    """A template's [/INST] is neither left out nor an error."""
+    write_tiny_model(tmp_path / "a.gguf", template="[INST] {{ messages[0]['content'] }} [/INST]")
+    done = run("models", "show", "a.gguf", LLM_MODEL_PATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "[INST] {{ messages[0]['content'] }} [/INST]" in done.stdout
+
+
 @pytest.mark.parametrize(("model", "code"), [(None, 0), ("tiny", 0), ("missing.gguf", 1), ("nobody", 1)])
 def test_health_is_an_exit_code(service: RunningService, model: str | None, code: int) -> None:
     """Scripts learn from the exit code whether the service, or a model, serves."""
@@ -86,6 +151,57 @@ def test_settings_mask_nothing_that_is_no_secret_and_show_origins() -> None:
     assert done.returncode == 0
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("LLM_THREADS"))
     assert line.split()[1:3] == ["3", "environment"]
+
+
+def test_settings_are_json_on_request() -> None:
+    """By variable, with secrets masked."""
+    done = run("settings", "--json", LLM_ALLOWED_MODELS="demo,x=a.gguf", LLM_API_KEYS="ann:secret-secret-secret")
+    shown = json.loads(done.stdout)
+    assert shown["LLM_ALLOWED_MODELS"]["value"] == ["demo", "x=a.gguf"]
+    assert (shown["LLM_API_KEYS"]["value"], shown["LLM_API_KEYS"]["set_by"]) == ("***", "environment")
+    assert shown["LLM_QUEUE_TIMEOUT"]["value"] == 30.0
+    assert all(setting["meaning"] for setting in shown.values())
+    assert "secret-" not in done.stdout
+
+
+@pytest.mark.skipif(not IS_INSTALLED, reason="needs tmux")
+def test_settings_can_be_read_on_a_terminal(tmp_path: Path) -> None:
+    """Each value on a line of its own, what it means below, in whole lines."""
+    environment = {**clean_environment(), "LLM_THREADS": "3"}
+    with terminal(tmp_path, [*COMMAND, "settings"], environment, columns=100, rows=200) as shown:
+        shown.wait_for("ended with 0")
+        lines = shown.lines()
+    line = lines.index("LLM_THREADS=3  (environment)")
+    assert lines[line + 1] == "    Compute threads. Unset: the number of processors available."
+
+
+@pytest.mark.skipif(not IS_INSTALLED, reason="needs tmux")
+def test_models_fit_a_terminal_of_80_columns(tmp_path: Path, service: RunningService) -> None:
+    """Ids are not cut."""
+    with terminal(
+        tmp_path, [*COMMAND, "models", "list"], {**clean_environment(), "LLM_ADDRESS": service.address}, columns=80
+    ) as shown:
+        shown.wait_for("ended with 0")
+        assert any(line.split()[:2] == ["tiny", "ACTIVE"] for line in shown.lines())
+        assert "…" not in shown.screen()
+
+
+@pytest.mark.skipif(not IS_INSTALLED, reason="needs tmux")
+def test_answer_to_one_message_is_markdown_on_a_terminal(tmp_path: Path) -> None:
+    """And nothing that a terminal would obey."""
+    service = ChatService(("**bold** \x1b[2J",))
+    with (
+        service.serve() as address,
+        terminal(tmp_path, [*COMMAND, "chat", "Hi", "--address", address], clean_environment()) as shown,
+    ):
+        assert shown.wait_for("ended with 0").startswith("bold \\x1b[2J")
+
+
+def test_commands_load_what_they_need_only() -> None:
+    """The terminal's libraries are large; most commands print a line."""
+    heavy = ("prompt_toolkit", "rich.console", "markdown_it", "llm_inference_api.server")
+    program = f"import sys, llm_inference_api.cli.main; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"
 
 
 def test_bad_settings_are_exit_code_2() -> None:

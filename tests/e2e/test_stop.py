@@ -53,6 +53,27 @@ def test_ctrl_c_in_a_terminal_lets_streams_end(tmp_path: Path, model_directory: 
         assert service.process.wait(30) == 0
 
 
+def test_ctrl_c_says_what_it_waits_for_and_a_second_one_ends_that(tmp_path: Path, model_directory: Path) -> None:
+    """The stream's caller is told why it ends."""
+    with run_service(tmp_path, model_directory, **ONE_MODEL) as service:
+        with service.http() as http, stream(http, "/api/generate/stream", LONG) as (_, events):
+            next(events)
+            with service.stopped_worker():
+                service.process.send_signal(signal.SIGINT)
+                wait_until(lambda: "waiting for 1 request, at most 300 s; Ctrl-C again ends at once" in service.log())
+                service.process.send_signal(signal.SIGINT)
+                rest = list(events)
+        assert rest[-1]["error"]["message"] == "the service is stopping"
+        assert service.process.wait(30) == 0
+
+
+def test_stop_of_an_idle_service_waits_for_nothing(tmp_path: Path, model_directory: Path) -> None:
+    """And says nothing of that kind."""
+    with run_service(tmp_path, model_directory, **ONE_MODEL) as service:
+        assert service.stop() == 0
+        assert "waiting for" not in service.log()
+
+
 def test_sighup_after_sigterm_does_not_cut_the_drain_off(tmp_path: Path, model_directory: Path) -> None:
     """systemd can be told to send both (SendSIGHUP)."""
     with run_service(tmp_path, model_directory, **ONE_MODEL) as service:

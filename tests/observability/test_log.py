@@ -82,6 +82,46 @@ def test_pretty_lines_have_colours_on_a_terminal(monkeypatch: pytest.MonkeyPatch
     assert "broken" in stream.getvalue()
 
 
+class Window(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def logged_call(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, level: int = logging.INFO) -> str:
+    """Returns what is written for a call, to something of 80 columns, without styles."""
+    monkeypatch.setenv("TERM", "dumb")
+    set_up_log("pretty", "INFO", "my-service", "1.2", stream)
+    call = {"request_id": "4" * 32, "rpc.method": "/llm_inference.v1.InferenceService/Chat", "peer": "127.0.0.1"}
+    facts = {"duration_ms": 12.5, "model": "tiny", "code": "OK", "error": None}
+    logging.getLogger("x").log(level, "Chat", extra=fields(**call, **facts))
+    return stream.getvalue().removesuffix("\n")
+
+
+def test_pretty_line_is_one_line_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How the call ended comes first; what there is no room for is left out."""
+    line = logged_call(monkeypatch, Window())
+    assert len(line) == 80
+    assert "INFO    Chat  code=OK  duration_ms=12.5  model=tiny  request_id=444" in line
+    assert line.endswith("…")
+
+
+def test_nothing_is_left_out_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in a file nor of a warning."""
+    for line in (logged_call(monkeypatch, io.StringIO()), logged_call(monkeypatch, Window(), logging.WARNING)):
+        assert line.endswith("peer=127.0.0.1")
+
+
+def test_message_is_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fields are."""
+    monkeypatch.setenv("TERM", "dumb")
+    stream = Window()
+    set_up_log("pretty", "INFO", "my-service", "1.2", stream)
+    logging.getLogger("x").info("m" * 100, extra=fields(model="tiny"))
+    assert "m" * 100 in stream.getvalue()
+
+
 FORGED = "a\n12:00:00 INFO    forged\r\x1b[2K\x1b]0;title\x07\x9b2J\u2028\u202e\x7f"
 """A line break, escape sequences of both forms, a line separator, a change of writing direction, and DEL."""
 

@@ -33,3 +33,11 @@ def test_closed_gate_refuses_everybody() -> None:
     admission.close()
     with pytest.raises(UnavailableError), admission.passage("ann"):
         pass
+
+
+def test_calls_in_flight_are_counted() -> None:
+    """Of all callers together, until they end."""
+    admission = Admission()
+    with admission.passage("ann"), admission.passage("ann"), admission.passage("bob"):
+        assert admission.in_flight == 3
+    assert admission.in_flight == 0

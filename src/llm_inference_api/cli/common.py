@@ -10,6 +10,7 @@ import click
 import grpc
 import grpc.aio
 
+from llm_inference_api.cli.terminal import visible
 from llm_inference_api.config.settings import Settings, SettingsError, load_settings
 from llm_inference_api.errors import StartError
 
@@ -24,15 +25,17 @@ address_option = click.option(
     default="localhost:50051",
     envvar="LLM_ADDRESS",
     show_default=True,
-    help="The service's gRPC host:port, after https:// for TLS. LLM_API_KEY is the API key to send; LLM_TLS_CA, "
-    "LLM_TLS_CERT and LLM_TLS_KEY are PEM files: the CA of the service's certificate, the client certificate, its key.",
+    help="The service's host:port, of gRPC or REST, after https:// for TLS. LLM_API_KEY is the API key to send; "
+    "LLM_TLS_CA, LLM_TLS_CERT and LLM_TLS_KEY are PEM files: the CA of the service's certificate, the client "
+    "certificate, its key.",
 )
 
 
 def calls_service(command: Callable[..., Coroutine[Any, Any, Result]]) -> Callable[..., Result]:
     """Wraps a command's coroutine as a synchronous command.
 
-    RPC errors become a one-line message and exit code 1, StartError a usage error (exit code 2).
+    RPC errors become a one-line message and exit code 1; StartError, and text that is not UTF-8, a usage error (exit
+    code 2).
     """
 
     @wraps(command)
@@ -40,18 +43,49 @@ def calls_service(command: Callable[..., Coroutine[Any, Any, Result]]) -> Callab
         try:
             return asyncio.run(command(*args, **options))
         except grpc.aio.AioRpcError as error:
-            text = error.details() or ""
-            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                text += "; set LLM_API_KEY to the key that this command is to send"
-            if error.code() is grpc.StatusCode.UNAVAILABLE and "connect" in text.lower():
-                text = f"no service answers at {options['address']}; is it running? With TLS, write https://"
-            raise click.ClickException(f"{text} ({error.code().name})") from error
+            raise click.ClickException(sentence_of(error, str(options["address"]))) from error
         except StartError as error:
             raise click.UsageError(str(error)) from error
+        except UnicodeError as error:
+            raise click.UsageError("arguments and standard input must be text in UTF-8") from error
         except KeyboardInterrupt:
             sys.exit(EXIT_INTERRUPTED)
 
     return run
+
+
+def sentence_of(error: grpc.aio.AioRpcError, address: str) -> str:
+    """Returns what a failed call to the address means for the person at the terminal, with the status's name."""
+    text, code = error.details() or _MEANINGS.get(error.code(), "the service does not say why"), error.code()
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        text += "; set LLM_API_KEY to the key that this command is to send"
+    elif code is grpc.StatusCode.UNAVAILABLE and text.startswith(_OF_GRPC):
+        text = next(what for sign, what in _UNREACHABLE.items() if sign in text).format(address)
+    elif code is grpc.StatusCode.DEADLINE_EXCEEDED and text == "Deadline Exceeded":
+        text = f"the service at {address} does not answer in time"  # gRPC's own words, not the service's.
+    return visible(f"{text} ({code.name})")
+
+
+_OF_GRPC = ("errors resolving", "failed to connect")
+"""How texts begin that are gRPC's own, not the service's."""
+_UNREACHABLE = {
+    "errors resolving": "the host's name in {} cannot be resolved",
+    "CERTIFICATE_VERIFY_FAILED": "the certificate of the service at {} is not trusted; LLM_TLS_CA is its CA's PEM file",
+    "Hostname Verification": "the certificate of the service at {} is for another name",
+    "WRONG_VERSION_NUMBER": "what answers at {} speaks no TLS; write http:// before host:port",
+    "HTTP/2": "what answers at {} speaks no gRPC; give the service's gRPC or REST port",
+    "Socket closed": "what answers at {} closes the connection. With TLS, write https:// before host:port; where "
+    "clients need a certificate, set LLM_TLS_CERT and LLM_TLS_KEY",
+    "failed to connect": "no service answers at {}; is it running?",
+}
+"""What gRPC's own texts mean, by a part of them (of gRPC 1.85); the first that fits."""
+_MEANINGS = {
+    grpc.StatusCode.NOT_FOUND: "the service does not have what was asked for",
+    grpc.StatusCode.UNIMPLEMENTED: "what answers there is no service of this kind",
+    grpc.StatusCode.UNAVAILABLE: "the service cannot be reached now",
+    grpc.StatusCode.PERMISSION_DENIED: "the service does not allow it",
+}
+"""What statuses mean that come without a text."""
 
 
 async def beside(main: Awaitable[Result], background: Coroutine[Any, Any, None]) -> Result:

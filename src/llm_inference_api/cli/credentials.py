@@ -8,9 +8,9 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
+from llm_inference_api.cli.address import parse_address
 from llm_inference_api.errors import StartError
 
-_TLS = "https://"
 KEY, AUTHORITY, CERTIFICATE, CERTIFICATE_KEY = "LLM_API_KEY", "LLM_TLS_CA", "LLM_TLS_CERT", "LLM_TLS_KEY"
 
 
@@ -38,16 +38,17 @@ class Access:
         return (("authorization", f"Bearer {self.key}"),) if self.key else ()
 
     def channel(self, address: str, interceptors: Sequence[grpc.aio.ClientInterceptor] = ()) -> grpc.aio.Channel:
-        """Returns a channel to `host:port`; with TLS if the address has `https://` before it, or an authority is set.
+        """Returns a channel to the address; with TLS if it says so, or says nothing and an authority is set.
 
         Raises:
-            StartError: A file cannot be read.
+            StartError: The address cannot be used, or a file cannot be read.
         """
-        if self.authority is None and not address.startswith(_TLS):
-            return grpc.aio.insecure_channel(address, interceptors=interceptors)
+        target, tls = parse_address(address)
+        if not (self.authority is not None if tls is None else tls):
+            return grpc.aio.insecure_channel(target, interceptors=interceptors)
         files = zip((AUTHORITY, CERTIFICATE_KEY, CERTIFICATE), self._paths, strict=True)
         credentials = grpc.ssl_channel_credentials(*(_content(name, path) for name, path in files))
-        return grpc.aio.secure_channel(address.removeprefix(_TLS), credentials, interceptors=interceptors)
+        return grpc.aio.secure_channel(target, credentials, interceptors=interceptors)
 
     @property
     def _paths(self) -> tuple[str | None, str | None, str | None]:

@@ -2,20 +2,21 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from pydantic import SecretStr
-from rich.console import Console
-from rich.table import Table
+import grpc
+import grpc.aio
 
 from llm_inference_api import __version__
+from llm_inference_api.cli.chat.command import chat
 from llm_inference_api.cli.common import EXIT_FAILED, EXIT_USAGE, address_option, calls_service, settings_or_exit
 from llm_inference_api.cli.models import models
-from llm_inference_api.config.security import SecuritySettings
-from llm_inference_api.config.settings import Settings, hide_secrets, place_of, variable_of
+from llm_inference_api.cli.options import given, model_option, sampling_options
+from llm_inference_api.cli.settings import show_settings
+from llm_inference_api.config.settings import hide_secrets
 from llm_inference_api.errors import StartError, start_error
 from llm_inference_api.files import check_open_files
 from llm_inference_api.shutdown import exit_within
@@ -23,26 +24,10 @@ from llm_inference_api.shutdown import exit_within
 _EXIT_LIMIT = 5.0
 """Seconds from the end of the service's parts to the end of the process. The deployments allow 12 s after the drain."""
 
-model_option = click.option("--model", "-m", default="", help="Id of the model; not needed if only one is served.")
-
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     cli(prog_name="llm-inference-api")
-
-
-def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the sampling options to a command."""
-    options = (
-        click.option("--max-tokens", type=int, help="Maximum number of generated tokens."),
-        click.option("--temperature", type=float, help="Sampling temperature, 0 to 2."),
-        click.option("--top-p", type=float, help="Nucleus sampling: probability mass, above 0 to 1."),
-        click.option("--seed", type=int, help="Seed of the random number generator."),
-        click.option("--stop", multiple=True, help="Text that ends the answer; may be given up to 4 times."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -189,17 +174,6 @@ def envoy_config(  # noqa: PLR0913
         click.echo(rendered, nl=False)
 
 
-@cli.command("settings")
-def show_settings() -> None:
-    """Print every setting with its value and source, and validate them."""
-    settings = settings_or_exit(uses_files=True)
-    table = Table("variable", "value", "set by", "meaning", box=None, padding=(0, 2, 0, 0))
-    # Security settings come last.
-    for name, info in sorted(Settings.model_fields.items(), key=lambda item: item[0] in SecuritySettings.model_fields):
-        table.add_row(variable_of(name), shown(getattr(settings, name)), place_of(name), info.description)
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-
-
 @cli.command()
 @click.option("--model", help="Check this model's health instead of the service's.")
 @address_option
@@ -210,7 +184,15 @@ async def health(model: str | None, address: str) -> None:
 
     # Not traced: probes run this command every few seconds.
     async with connect(address, traced=False) as client:
-        serving = await client.is_serving(model)
+        try:
+            serving = await client.is_serving(model)
+        except grpc.aio.AioRpcError as error:
+            if model is None or error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+            # gRPC's health service gives no text.
+            raise click.ClickException(
+                f"model {model!r} is not served here; `models list` names those that are"
+            ) from error
     click.echo("SERVING" if serving else "NOT_SERVING")
     sys.exit(0 if serving else EXIT_FAILED)
 
@@ -223,84 +205,16 @@ async def health(model: str | None, address: str) -> None:
 @calls_service
 async def generate(prompt: str, address: str, **parameters: Any) -> None:
     """Continue PROMPT; `-` reads it from standard input."""
+    from llm_inference_api.cli.chat.answer import show_answer
+    from llm_inference_api.cli.chat.views import PlainView
     from llm_inference_api.cli.connection import connect
 
     text = sys.stdin.read() if prompt == "-" else prompt
     async with connect(address) as client:
-        await show_answer(client.generate(text, given(parameters)))
+        # Not as Markdown, even on a terminal: it continues PROMPT, whatever that is.
+        await show_answer(client.generate(text, given(parameters)), PlainView())
 
 
-@cli.command()
-@click.argument("message", required=False)
-@model_option
-@click.option("--system", help="System prompt.")
-@sampling_options
-@address_option
-@calls_service
-async def chat(message: str | None, system: str | None, address: str, **parameters: Any) -> None:
-    """Chat with a model: one MESSAGE, or a conversation that ends with Ctrl-D."""
-    from llm_inference_api.cli.connection import connect
-
-    conversation = [("system", system)] if system else []
-    async with connect(address) as client:
-        async for said in lines(message):
-            conversation.append(("user", said))
-            answer = await show_answer(client.chat(conversation, given(parameters)))
-            conversation.append(("assistant", answer))
-
-
-async def lines(message: str | None) -> AsyncIterator[str]:
-    """Yields the message if given, else each non-empty line of standard input."""
-    if message is not None:
-        yield message
-        return
-    prompt = "> " if sys.stdin.isatty() else ""
-    while True:
-        try:
-            line = await asyncio.to_thread(input, prompt)
-        except EOFError:
-            return
-        if line.strip():
-            yield line
-
-
-async def show_answer(parts: AsyncIterator[Any]) -> str:
-    """Prints the answer while it streams, and returns it; reports a cut at max_tokens on standard error."""
-    from llm_inference_api.cli.connection import is_cut, text_of
-
-    answer, cut = "", False
-    async for part in parts:
-        if part.HasField("error"):
-            break  # The call's status, which follows, repeats the error.
-        text = text_of(part)
-        answer += text
-        cut = cut or is_cut(part)
-        print(text, end="", flush=True)
-    print()
-    await status_of(parts)
-    if cut:
-        click.echo("[cut at max_tokens]", err=True)
-    return answer
-
-
-async def status_of(parts: Any) -> None:
-    """Reads the stream to its end. Raises grpc.aio.AioRpcError if it failed."""
-    async for _ in parts:
-        pass
-
-
-def given(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Returns the parameters that were set."""
-    return {name: value for name, value in parameters.items() if value not in (None, ())}
-
-
+cli.add_command(chat)
 cli.add_command(models)
-
-
-def shown(value: object) -> str:
-    """Returns a setting's value as text; secrets are masked."""
-    if isinstance(value, SecretStr):
-        return "***"
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return "" if value is None else str(value)
+cli.add_command(show_settings)

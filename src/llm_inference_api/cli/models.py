@@ -2,18 +2,15 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
-from rich.table import Table
 
 from llm_inference_api.cli.common import address_option, beside, calls_service, settings_or_exit
+from llm_inference_api.cli.progress import ProgressBar, Unit, progress_bar
+from llm_inference_api.cli.terminal import cell, console, on_one_line, table, visible
 from llm_inference_api.errors import ServiceError
 from llm_inference_api.requests.reference import parse_references
 
@@ -34,12 +31,18 @@ async def list_models(address: str) -> None:
     """List the models of a running service and their states."""
     from llm_inference_api.cli.connection import connect, state_of
 
-    table = Table("id", "state", "description", "context", "reason", box=None, padding=(0, 2, 0, 0))
+    rows, reasons = table("id", "state", "model", "context"), table("", "")
     async with connect(address) as client:
         for model in await client.models():
-            context = str(model.info.context_length) if model.HasField("info") else ""
-            table.add_row(model.id, state_of(model), model.info.description, context, model.reason)
-    Console().print(table)
+            context = f"{model.info.context_length:,}" if model.HasField("info") else ""
+            rows.add_row(cell(model.id), cell(state_of(model)), cell(model.info.description), cell(context))
+            if model.reason:
+                reasons.add_row(cell(f"{model.id}:"), cell(model.reason))
+    terminal = console()
+    terminal.print(rows)
+    if reasons.row_count:
+        terminal.print()
+        terminal.print(reasons)
 
 
 @models.command("load")
@@ -48,22 +51,18 @@ async def list_models(address: str) -> None:
 @calls_service
 async def load_model(model: str, address: str) -> None:
     """Load a model and wait until it is active."""
-    from llm_inference_api.cli.connection import connect, state_of
+    from llm_inference_api.cli.connection import connect, state_of, unit_of
 
-    async def follow(client: "Client", bar: Progress) -> None:
+    async def follow(client: "Client", bar: ProgressBar) -> None:
         async for status in client.watch(model):
             known = status.HasField("progress")
-            bar.update(
-                bar.task_ids[0],
-                description=f"{state_of(status).lower()} {model}",
-                completed=status.progress.done if known else 0,
-                total=status.progress.total if known else None,
-            )
+            done, total = (status.progress.done, status.progress.total) if known else (0, None)
+            bar.show(state_of(status).lower(), Unit(unit_of(status)), done, total)
 
     async with connect(address) as client:
         with progress_bar(model) as bar:
             await beside(client.load(model), follow(client, bar))
-    click.echo(f"{model} is active")
+    click.echo(f"{on_one_line(model)} is active")
 
 
 @models.command("unload")
@@ -104,25 +103,25 @@ def show(reference: str) -> None:
 
     path = provided(reference)
     settings = settings_or_exit()
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    rows = table("", "")
     for key, value in read_header(path).items():
-        table.add_row(key, " ".join(str(value).split())[:_LONGEST_VALUE])
+        rows.add_row(cell(key), cell(_shortened(str(value))))
     footprint = estimate([path], ContextChoice(settings.context_length, settings.kv_cache_tokens))
-    table.add_row("memory: weights", f"{footprint.weights / _MIB:.0f} MiB")
-    table.add_row("memory: key-value cache", f"{footprint.cache / _MIB:.0f} MiB")
-    table.add_row("memory: embeddings", f"{footprint.embeddings / _MIB:.0f} MiB")
-    table.add_row("memory: in all", f"{footprint.total / _MIB:.0f} MiB")
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    rows.add_row("memory: weights", f"{footprint.weights / _MIB:,.0f} MiB")
+    rows.add_row("memory: key-value cache", f"{footprint.cache / _MIB:,.0f} MiB")
+    rows.add_row("memory: embeddings", f"{footprint.embeddings / _MIB:,.0f} MiB")
+    rows.add_row("memory: in all", f"{footprint.total / _MIB:,.0f} MiB")
+    console().print(rows)
 
 
 @models.command("cached")
 def cached() -> None:
     """List the GGUF files that were converted from checkpoints."""
-    table = Table("file", "MiB", box=None, padding=(0, 2, 0, 0))
+    rows = table("file", "MiB")
     directory = settings_or_exit().cache_path
     for path in sorted(directory.glob("*.gguf")):
-        table.add_row(path.name, f"{path.stat().st_size / _MIB:.0f}")
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+        rows.add_row(cell(path.name), cell(f"{path.stat().st_size / _MIB:,.0f}"))
+    console().print(rows)
 
 
 @models.command("rm")
@@ -139,6 +138,12 @@ _MIB = 1 << 20
 _LONGEST_VALUE = 100
 
 
+def _shortened(text: str) -> str:
+    """Returns the beginning of a value, which may be a whole chat template."""
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
+
+
 def provided(text: str, quantisation: str | None = None, dtype: str | None = None) -> Path:
     """Returns the file of a reference; downloads and converts it if necessary, with a progress bar."""
     from llm_inference_api.server import model_sources
@@ -149,22 +154,13 @@ def provided(text: str, quantisation: str | None = None, dtype: str | None = Non
         with progress_bar(text) as bar:
             return asyncio.run(_provide(sources, text, bar))
     except (ServiceError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(visible(str(error))) from error
 
 
-async def _provide(sources: "Sources", text: str, bar: Progress) -> Path:
+async def _provide(sources: "Sources", text: str, bar: ProgressBar) -> Path:
     (reference,) = parse_references(f"model={text}")
 
     def update(stage: "Preparation", done: int, total: int) -> None:
-        bar.update(bar.task_ids[0], description=f"{stage.name.lower()} {text}", completed=done, total=total)
+        bar.show(stage.name.lower(), Unit.BYTES if stage.value == "BYTES" else Unit.TENSORS, done, total)
 
     return (await sources.provide(reference, update)).paths[0]
-
-
-@contextmanager
-def progress_bar(text: str) -> Iterator[Progress]:
-    """Yields a progress bar on standard error, with one task."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        bar.add_task(text, total=None)
-        yield bar

@@ -76,25 +76,39 @@ def printable(text: str) -> str:
 class PrettyHandler(logging.Handler):
     """Writes human-readable lines: time, level, message, then the structured fields.
 
-    A record is one line. The lines of a traceback are indented, so that none of them looks like another record.
+    A record is one line. On a terminal fields are left out that would need a second one, first those that identify the
+    request, but not those of warnings and errors. The lines of a traceback are indented, so that none of them looks
+    like another record.
     """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._console = Console(file=stream, soft_wrap=True)
+        self._is_terminal = stream.isatty()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes the line, and the traceback if the record has one."""
         line = Text(f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S} ", style="dim")
         line.append(f"{record.levelname:<7} ", style=_STYLES.get(record.levelname, ""))
         line.append(printable(record.getMessage()), style="not dim")
-        for name, value in _values(record).items():
+        message_end = line.cell_len
+        for name, value in sorted(_values(record).items(), key=_rank):
             line.append(f"  {printable(name)}=").append(printable(str(value)), style="not dim")
+        if self._is_terminal and record.levelno < logging.WARNING:
+            line.truncate(max(self._console.width, message_end + 1), overflow="ellipsis")
         self._console.print(line)
         if record.exc_info:
             traceback = logging.Formatter().formatException(record.exc_info)
             self._console.print(Text("\n".join(f"  {printable(each)}" for each in traceback.split("\n"))))
 
+
+def _rank(item: tuple[str, object]) -> int:
+    """Returns which fields of a line for people come first: how a call ended, and last what identifies it."""
+    name, _ = item
+    return {"code": 0, "error": 1}.get(name, 3 if name in _IDENTITY else 2)
+
+
+_IDENTITY = frozenset({"request_id", "trace_id", "span_id", "rpc.method", "peer", "caller"})
 
 _STYLES = {
     "WARNING": "yellow not dim",

@@ -3,6 +3,14 @@
 from typing import NamedTuple
 
 
+def short_count(count: int) -> str:
+    """Returns a number of parameters in a few characters, such as `1.1B`, `135M` or `920K`."""
+    for unit, size in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
+        if count >= 0.9995 * size:
+            return f"{count / size:.1f}{unit}" if count < 9.95 * size else f"{count / size:.0f}{unit}"
+    return str(count)
+
+
 class ModelInfo(NamedTuple):
     """Properties of a loaded model, reported by its worker."""
 

@@ -42,6 +42,11 @@ class Admission:
             self._leave(caller)
 
     @property
+    def in_flight(self) -> int:
+        """Number of RPCs in flight."""
+        return self._in_flight.total()
+
+    @property
     def is_closed(self) -> bool:
         """Whether new RPCs are refused."""
         return self._closed

@@ -11,6 +11,7 @@ from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend,
 from llm_inference_api.engine.backend import BackendError, Row
 from llm_inference_api.errors import ComputationError, ModelFailedError
 from llm_inference_api.requests.engine_config import GpuChoice
+from llm_inference_api.requests.model_info import short_count
 from llm_inference_api.requests.request import Sampling
 from tests.fakes.gguf import CLEAR_PROMPTS
 
@@ -55,6 +56,13 @@ def test_tokens_spell_the_text(model: Model) -> None:
     text = "Grüße, 世界! 😀\n\t x"
     tokens = model.vocabulary.tokenize(text, add_special=False, parse_special=True)
     assert b"".join(map(model.vocabulary.piece, tokens)).decode() == text
+
+
+def test_description_has_the_number_of_parameters(model: Model) -> None:
+    """llama.cpp knows the sizes of well-known models only, and says `?B` of others."""
+    architecture, size, kind = model.description.split(" ", 2)
+    assert (architecture, size) == ("llama", short_count(model.parameters))
+    assert kind
 
 
 def test_control_tokens_are_parsed_where_asked(model: Model) -> None:

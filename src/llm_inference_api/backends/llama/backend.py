@@ -24,6 +24,7 @@ from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.requests.constraint import Constraint, Schemas
 from llm_inference_api.requests.engine_config import GpuChoice
+from llm_inference_api.requests.model_info import short_count
 from llm_inference_api.requests.request import Sampling
 
 MAX_SEATS = 256
@@ -145,10 +146,12 @@ class Model:
 
     @property
     def description(self) -> str:
-        """Architecture, size and quantization, such as `llama 1B Q4_K - Medium`."""
+        """Architecture, number of parameters and quantization, such as `llama 1.1B Q4_K - Medium`."""
         buffer = ctypes.create_string_buffer(256)
         C.llama_model_desc(self.handle, buffer, len(buffer))
-        return buffer.value.decode("utf-8", "replace")
+        # llama.cpp guesses the size from the number of layers: `?B`, or `256M` for one of 135 million.
+        architecture, _, rest = buffer.value.decode("utf-8", "replace").partition(" ")
+        return f"{architecture} {short_count(self.parameters)} {rest.partition(' ')[2]}"
 
     @property
     def chat_template(self) -> str | None:

@@ -1,0 +1,82 @@
+"""Reading the stream of an answer."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, closing
+from dataclasses import dataclass
+
+import click
+
+from llm_inference_api.cli.chat.views import View
+from llm_inference_api.cli.connection import Part, is_cut, text_of, thought_of, wait_of
+
+
+@dataclass
+class Answer:
+    """An answer as far as it has come."""
+
+    text: str = ""
+    is_cut: bool = False
+    """Whether it ended at max_tokens."""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    tokens: int = 0
+    """Tokens of the answer; 0 before its end."""
+    first_after: float | None = None
+    """Seconds from the request to the first token, thoughts included; None before it."""
+    seconds: float = 0.0
+    """Seconds from the request to the last token."""
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Speed from the first token to the last; None where it cannot be told."""
+        if self.first_after is None or self.tokens < 2 or self.seconds <= self.first_after:
+            return None
+        return (self.tokens - 1) / (self.seconds - self.first_after)
+
+
+async def read_answer(parts: AsyncGenerator[Part], answer: Answer, view: View) -> None:
+    """Reads a stream into the answer, which has what came even where this fails or is cancelled, and shows it.
+
+    Raises:
+        grpc.aio.AioRpcError: The call failed.
+    """
+    begin = time.monotonic()
+    async with aclosing(parts):
+        with closing(view):
+            async for part in parts:
+                _add(answer, part, time.monotonic() - begin)
+                _show(view, part)
+
+
+def _add(answer: Answer, part: Part, seconds: float) -> None:
+    text = text_of(part)
+    answer.text += text
+    answer.is_cut = answer.is_cut or is_cut(part)
+    if text or thought_of(part) or part.HasField("finish_reason"):
+        answer.first_after = seconds if answer.first_after is None else answer.first_after
+        answer.seconds = seconds
+    if part.HasField("usage"):
+        answer.prompt_tokens, answer.cached_tokens = part.usage.prompt_tokens, part.usage.cached_tokens
+        answer.tokens = part.usage.completion_tokens
+
+
+def _show(view: View, part: Part) -> None:
+    if wait := wait_of(part):
+        view.wait(wait)
+    if thought := thought_of(part):
+        view.thought(thought)
+    if text := text_of(part):
+        view.text(text)
+
+
+async def show_answer(parts: AsyncGenerator[Part], view: View) -> None:
+    """Shows an answer while it streams; reports a cut at max_tokens on standard error.
+
+    Raises:
+        grpc.aio.AioRpcError: The call failed.
+    """
+    answer = Answer()
+    await read_answer(parts, answer, view)
+    if answer.is_cut:
+        click.echo("[cut at max_tokens]", err=True)
