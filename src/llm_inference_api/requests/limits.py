@@ -1,6 +1,5 @@
 """Ranges and limits of request fields, common to all wires. Errors name the field."""
 
-import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +18,17 @@ MAX_ANSWERS = 128
 NO_LIMIT = -1
 """Value of `max_tokens` that leaves the limit to the service, where the wire's numbers have a sign."""
 
+_LONGEST_NUMBER = 50
+"""Characters of a number in an error message."""
+
 Given = Mapping[str, Any]
 """The fields that a request sets, by their names in the typed API."""
+
+
+def shown(number: float) -> str:
+    """Returns a number for an error message: an integer exactly, but not a thousand digits of it."""
+    text = str(number) if isinstance(number, int) else f"{number:.10g}"
+    return text if len(text) <= _LONGEST_NUMBER else f"{text[:_LONGEST_NUMBER]}…"
 
 
 class Range(NamedTuple):
@@ -32,10 +40,10 @@ class Range(NamedTuple):
 
     def check(self, field: str, value: float) -> None:
         """Raises InvalidFieldError if the value is out of range or not finite."""
-        too_low = value <= self.low if self.low_is_open else value < self.low
-        if not math.isfinite(value) or too_low or value > self.high:
-            low = f"above {self.low:g}" if self.low_is_open else f"{self.low:.10g}"
-            raise InvalidFieldError(field, f"must be a number from {low} to {self.high:.10g}, not {value:.10g}")
+        is_inside = self.low < value <= self.high if self.low_is_open else self.low <= value <= self.high
+        if not is_inside:  # As NaN is not, nor an integer that no float holds.
+            low = f"above {shown(self.low)}" if self.low_is_open else shown(self.low)
+            raise InvalidFieldError(field, f"must be a number from {low} to {shown(self.high)}, not {shown(value)}")
 
 
 RANGES = {
@@ -105,7 +113,7 @@ class Limits:
         if asked == NO_LIMIT:
             return self.max_tokens
         if asked < 1:
-            raise InvalidFieldError("max_tokens", f"must be at least 1, not {asked}")
+            raise InvalidFieldError("max_tokens", f"must be at least 1, not {shown(asked)}")
         return min(asked, self.max_tokens)
 
     def count(self, given: Given, prompts: int = 1) -> int:

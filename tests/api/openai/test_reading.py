@@ -278,6 +278,10 @@ def test_usage_is_asked_for_with_streams_only() -> None:
         ({"tool_choice": "auto"}, "tool_choice"),
         ({"n": 11}, "n"),
         ({"seed": 2**64}, "seed"),
+        ({"seed": 10**400}, "seed"),
+        ({"n": 10**400}, "n"),
+        ({"top_k": -(10**400)}, "top_k"),
+        ({"max_tokens": -(10**400)}, "max_tokens"),
         ({"top_p": 1.5}, "top_p"),
         ({"top_k": 1 << 40}, "top_k"),
         ({"temperature": 2.5}, "temperature"),
@@ -298,6 +302,18 @@ def test_value_that_cannot_be_honoured_is_refused_by_the_name_that_was_sent(fiel
     with pytest.raises(InvalidFieldError) as found:
         asked(chat(**fields))
     assert found.value.field == field
+
+
+def test_limits_of_integers_are_shown_exactly_and_long_numbers_in_part() -> None:
+    """A limit of 20 digits that is rounded says nothing; a number of 400 is no error of the service."""
+    with pytest.raises(InvalidFieldError) as found:
+        asked(chat(seed=2**64))
+    assert str(found.value) == (
+        "seed: must be a number from -9223372036854775808 to 18446744073709551615, not 18446744073709551616"
+    )
+    with pytest.raises(InvalidFieldError) as found:
+        asked(chat(seed=10**400))
+    assert len(str(found.value)) < 200
 
 
 def test_answer_can_be_sent_back_with_all_its_fields() -> None:
