@@ -12,7 +12,7 @@ from tools.openapi.contract import PACKAGE, Contract, read_contract
 Field = FieldDescriptorProto
 
 TWINS = [
-    ("Request", {"prompt"}, {"messages", "tools", "tool_choice", "parallel_tool_calls"}),
+    ("Request", {"prompt", "suffix"}, {"messages", "tools", "tool_choice", "parallel_tool_calls"}),
     ("Response", {"text"}, {"message"}),
     ("Alternatives", set(), set()),
     ("Alternative", {"text"}, {"message"}),

@@ -74,9 +74,9 @@ class CostlyFieldError(InvalidFieldError):
 
 
 class ContextLengthError(ServiceError):
-    """The prompt, or the prompt with max_tokens, does not fit the model's context. All sizes are in tokens.
+    """The prompt leaves no room for an answer in the model's context. All sizes are in tokens.
 
-    `exact` is False if `prompt_tokens` is only a lower bound.
+    `exact` is False if `prompt_tokens` is only a lower bound. `field` is the name of the field that has the prompt.
     """
 
     reason = "CONTEXT_LENGTH_EXCEEDED"
@@ -84,28 +84,27 @@ class ContextLengthError(ServiceError):
     def __init__(
         self,
         prompt_tokens: int,
-        max_tokens: int,
         context_length: int,
         exact: bool = True,  # noqa: FBT001, FBT002 - pickled by position
+        field: str = "prompt",
     ) -> None:
-        super().__init__(prompt_tokens, max_tokens, context_length, exact)
+        super().__init__(prompt_tokens, context_length, exact, field)
         self.prompt_tokens = prompt_tokens
-        self.max_tokens = max_tokens
         self.context_length = context_length
         self.exact = exact
+        self.field = field
 
     @property
     def metadata(self) -> dict[str, str]:
-        """The token counts, as decimal strings."""
-        return {"prompt_tokens": str(self.prompt_tokens), "context_length": str(self.context_length)}
+        """The token counts, as decimal strings, and the name of the field."""
+        counts = {"prompt_tokens": str(self.prompt_tokens), "context_length": str(self.context_length)}
+        return {**counts, "field": self.field}
 
     def __str__(self) -> str:
         has = f"has {'' if self.exact else 'at least '}{self.prompt_tokens} tokens"
         # LiteLLM recognises the error by this text, LangChain by "prompt is too long".
         context = f"this model's maximum context length is {self.context_length} tokens"
-        if self.prompt_tokens >= self.context_length:
-            return f"the prompt is too long: it {has}, and {context}, the answer included"
-        return f"the prompt {has} and max_tokens is {self.max_tokens}, but {context}; shorten or lower one of them"
+        return f"the prompt is too long: it {has}, and {context}, the answer included"
 
 
 class ModelNotFoundError(ServiceError):

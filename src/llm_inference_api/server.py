@@ -57,7 +57,7 @@ from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.metrics_port import MetricsPort
 from llm_inference_api.observability.spans import Spans
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig, GpuChoice
-from llm_inference_api.requests.limits import Limits
+from llm_inference_api.requests.limits import MAX_ANSWERS, Limits
 from llm_inference_api.requests.model_status import Observers
 from llm_inference_api.rpc.admission import Admission
 from llm_inference_api.rpc.authentication import Authenticator
@@ -373,10 +373,12 @@ def build_grpc_server(
         settings.default_temperature,
         settings.default_top_p,
         settings.max_tokens_limit,
-        settings.max_concurrent_requests,
+        min(MAX_ANSWERS, settings.max_concurrent_requests + settings.queue_length),
+        settings.default_seed,
     )
     timeouts = Timeouts(settings.request_timeout, settings.max_request_timeout, settings.progress_interval)
-    generations, inquiries = Generations(registry, timeouts, records), Inquiries(registry, timeouts, records)
+    generations = Generations(registry, timeouts, records, settings.max_concurrent_requests)
+    inquiries = Inquiries(registry, timeouts, records)
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(generations, limits), server)
     openai_pb2_grpc.add_OpenAIServiceServicer_to_server(
         OpenAIServicer(generations, inquiries, registry, limits), server
@@ -464,7 +466,7 @@ def model_policy(settings: Settings) -> Policy:
         scoped_prefixes=settings.prefix_cache_per_caller,
     )
     budget = settings.memory_budget or available_memory()
-    memory = MemoryBudget(budget, settings.max_loaded_models, settings.queue_timeout)
+    memory = MemoryBudget(budget, settings.max_loaded_models, settings.queue_timeout, len(settings.models))
     return Policy(model_sources(settings), memory, engine, settings.queue_length, settings.idle_unload)
 
 

@@ -78,7 +78,8 @@ def test_queue_defaults_to_four_times_the_slots(environment: pytest.MonkeyPatch)
         ("LLM_INFERENCE_PORT", "50051"),
         ("LLM_DEFAULT_TEMPERATURE", "2.1"),
         ("LLM_DEFAULT_TEMPERATURE", "nan"),
-        ("LLM_DEFAULT_TOP_P", "0"),
+        ("LLM_DEFAULT_TOP_P", "-0.1"),
+        ("LLM_DEFAULT_SEED", "4294967295"),
         ("LLM_DEFAULT_MAX_TOKENS", "5000"),
         ("LLM_MAX_CONCURRENT_REQUESTS", "0"),
         ("LLM_MAX_CONCURRENT_REQUESTS", "65"),
@@ -195,7 +196,7 @@ def test_settings_page_says_what_a_setting_may_be(monkeypatch: pytest.MonkeyPatc
     """Ranges, words and other places are those of the code; a setting without a table is an error."""
     lines = (PROJECT / PAGE).read_text().splitlines()
     assert any("| 1 to 65535 |" in line and "`--port`, `server.port`, `INFRS_SERVER__PORT`" in line for line in lines)
-    assert any("`LLM_DEFAULT_TOP_P` | `0.9` | above 0 to 1 |" in line for line in lines)
+    assert any("`LLM_DEFAULT_TOP_P` | `0.9` | 0 to 1 |" in line for line in lines)
     assert any("`LLM_SPLIT_MODE` | `layer` | `none`, `layer`, `row` |" in line for line in lines)
     monkeypatch.setitem(settings_page.SECTIONS, "Models", ())
     with pytest.raises(ValueError, match="allowed_models"):

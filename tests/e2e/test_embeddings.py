@@ -88,7 +88,9 @@ def test_default_of_rest_is_float(service: RunningService) -> None:
 @pytest.mark.parametrize(
     ("fields", "param", "says"),
     [
-        ({"input": "x", "dimensions": 8}, "dimensions", "leave it out"),
+        ({"input": "x", "dimensions": 65}, "dimensions", "must be 1 to 64 for this model, not 65"),
+        ({"input": "x", "dimensions": 0}, "dimensions", "must be at least 1, not 0"),
+        ({"input": "x", "pooling": "none"}, "pooling", "one vector for each text"),
         ({"input": "x", "encoding_format": "int8"}, "encoding_format", "float"),
         ({"input": "x", "made_up": 1}, "made_up", "leave it out"),
         ({"input": ""}, "input", "empty"),

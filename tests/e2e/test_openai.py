@@ -142,8 +142,9 @@ def test_completion_continues_the_prompt(client: openai.OpenAI) -> None:
 
 def test_models_are_listed_and_found(client: openai.OpenAI) -> None:
     """Each model of the list can be had by its id, which the client escapes."""
-    listed = [model.id for model in client.models.list()]
-    assert "tiny" in listed
+    listed = {model.id: model for model in client.models.list()}
+    assert listed["tiny"].max_model_len == 2048
+    assert listed["garbage.gguf"].max_model_len is None
     assert client.models.retrieve("plain.gguf").id == "plain.gguf"
 
 
@@ -170,7 +171,7 @@ def test_unknown_model_is_not_found(client: openai.OpenAI, model: str) -> None:
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content"),
         ({"response_format": {"type": "json_schema"}}, "response_format"),
         ({"extra_body": {"seed": "7"}}, "seed"),
-        ({"logit_bias": {"x": 1}}, "logit_bias"),
+        ({"logit_bias": {"x": 101}}, "logit_bias[x]"),
         ({"messages": []}, "messages"),
         ({"stop": ["a"] * 5}, "stop"),
     ],
@@ -189,7 +190,7 @@ def test_prompt_beyond_the_context_says_so(client: openai.OpenAI) -> None:
     """A prompt that is too long has OpenAI's code."""
     with pytest.raises(openai.BadRequestError) as found:
         chat(client, messages=[{"role": "user", "content": "x" * 5000}])
-    assert found.value.code == "context_length_exceeded"
+    assert (found.value.code, found.value.param) == ("context_length_exceeded", "messages")
 
 
 @pytest.mark.parametrize(

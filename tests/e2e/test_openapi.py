@@ -30,7 +30,7 @@ PATHS = {
 }
 NEEDED = {"top_logprobs": {"logprobs": True}}
 """What fields need beside them."""
-BY_SETTING = ("max_tokens", "max_completion_tokens", "n")
+BY_SETTING = ("max_tokens", "max_completion_tokens", "n_predict", "n")
 """Fields whose upper limit is a setting, which the document says in words."""
 
 
@@ -45,7 +45,7 @@ def numbers() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def answer(client: httpx.Client, message: str, field: str, value: float) -> httpx.Response:
     body = {**BODIES[message], **NEEDED.get(field, {}), field: value}
-    if field == "max_completion_tokens":
+    if field in ("max_completion_tokens", "n_predict"):
         del body["max_tokens"]
     return client.post(PATHS[message], json=body)
 

@@ -27,9 +27,17 @@ class Bench:
         scheduler = Scheduler(PrefixCache(seats=8, cells=1000), self.slots)
         self.engine = Engine(self.backend, scheduler, StepBudget(512), clock=lambda: self.now)
 
-    def submit(self, name: str, tokens: list[int], stopping: Stopping | None = None, **sampling: int) -> None:
+    def submit(
+        self,
+        name: str,
+        tokens: list[int],
+        stopping: Stopping | None = None,
+        *,
+        wants_progress: bool = False,
+        **sampling: int,
+    ) -> None:
         stopping = stopping or Stopping()
-        request = GenerationRequest(name, "", Sampling(seed=0, **sampling), stopping)
+        request = GenerationRequest(name, "", Sampling(seed=0, **sampling), stopping, wants_progress=wants_progress)
         sampler = FakeSampler(self.backend, tokens)
         output = OutputText(stopping.stop)
         self.engine.submit(Sequence(request, tokens, stopping.max_tokens or 4, output, sampler, self.now))
@@ -189,6 +197,33 @@ def test_progress_is_reported_at_an_interval() -> None:
         ("long", Stage.PREFILL),
     ]
     assert second.progress == ()
+
+
+def test_progress_that_is_wanted_is_reported_in_every_step() -> None:
+    """Up to the step that completes the prompt, with what was reused and the time since it began."""
+    bench = Bench()
+    bench.submit("first", list(range(100, 140)))
+    bench.run()
+    bench.submit("wanted", list(range(100, 740)), wants_progress=True)
+    reports = []
+    while bench.engine.busy:
+        bench.now += 0.25
+        reports += [progress for name, progress in bench.engine.step().progress if name == "wanted"]
+    assert [report[:5] for report in reports] == [
+        (Stage.PREFILL, 0, 640, 555, 43),
+        (Stage.PREFILL, 0, 640, 640, 43),
+    ]
+    assert [report.seconds for report in reports] == [0.0, 0.25]
+
+
+def test_last_delta_says_the_limit_and_when_it_was() -> None:
+    """Callers learn what their max_tokens came to; times are the clock's."""
+    bench = Bench()
+    bench.submit("a", [10, 11])
+    bench.now = 7.0
+    *others, last = deltas([bench.engine.step() for _ in range(4)], "a")
+    assert (last.max_tokens, last.ended_at) == (4, 7.0)
+    assert {(delta.max_tokens, delta.ended_at) for delta in others} == {(0, 0.0)}
 
 
 def test_sequence_without_its_mask_delays_no_other() -> None:

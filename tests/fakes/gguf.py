@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from gguf import GGUFReader, GGUFWriter, PoolingType, TokenType
 
+INFILL = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
 SPECIAL = ("<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message.role + '|>' + message.content + '<|end|>' }}{% endfor %}"
@@ -33,10 +34,12 @@ def write_tiny_model(
     pooling: PoolingType | None = None,
     silent: bool = False,
     vocabulary_of: Path | None = None,
+    special: tuple[str, ...] = SPECIAL,
 ) -> Path:
     """Writes a model and returns its path; `value` stands in the place of every weight where it is given.
 
-    The layers of a `silent` one add nothing. The vocabulary is of bytes, or that of another GGUF file.
+    The layers of a `silent` one add nothing. The vocabulary is of bytes and the `special` tokens, or that of another
+    GGUF file.
     """
     generator = np.random.default_rng(seed)
     hidden = 2 * width
@@ -59,7 +62,9 @@ def write_tiny_model(
     writer.add_layer_norm_rms_eps(1e-5)
     if pooling is not None:
         writer.add_pooling_type(pooling)
-    vocabulary = _add_byte_vocabulary(writer) if vocabulary_of is None else _copy_vocabulary(writer, vocabulary_of)
+    vocabulary = (
+        _add_byte_vocabulary(writer, special) if vocabulary_of is None else _copy_vocabulary(writer, vocabulary_of)
+    )
     writer.add_vocab_size(vocabulary)
     if template is not None:
         writer.add_chat_template(template)
@@ -83,17 +88,17 @@ def write_tiny_model(
     return path
 
 
-def _add_byte_vocabulary(writer: GGUFWriter) -> int:
+def _add_byte_vocabulary(writer: GGUFWriter, special: tuple[str, ...]) -> int:
     """Returns the vocabulary's size."""
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list([*_byte_texts(), "".join(_MERGED), *SPECIAL])
-    writer.add_token_types([TokenType.NORMAL] * (_BYTE_TOKENS + 1) + [TokenType.CONTROL] * len(SPECIAL))
+    writer.add_token_list([*_byte_texts(), "".join(_MERGED), *special])
+    writer.add_token_types([TokenType.NORMAL] * (_BYTE_TOKENS + 1) + [TokenType.CONTROL] * len(special))
     writer.add_token_merges([" ".join(_MERGED)])
     writer.add_eos_token_id(_BYTE_TOKENS + 1)
     writer.add_bos_token_id(_BYTE_TOKENS + 1)
     writer.add_add_bos_token(False)
-    return _BYTE_TOKENS + 1 + len(SPECIAL)
+    return _BYTE_TOKENS + 1 + len(special)
 
 
 def _copy_vocabulary(writer: GGUFWriter, source: Path) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -11,8 +11,9 @@ import pytest
 from llm_inference_api.errors import DeadlineError, ModelNotFoundError, OverloadedError, UnavailableError
 from llm_inference_api.generation.generation import Generation, Generations
 from llm_inference_api.generation.record import Records
+from llm_inference_api.generation.several import Several
 from llm_inference_api.generation.timeouts import Timeouts
-from llm_inference_api.requests.events import End, Event, FinishReason, Progress, Stage, Text, Usage
+from llm_inference_api.requests.events import End, Event, FinishReason, Progress, Stage, Text, Times, Usage
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.requests.step import Delta, StageEntry
 from llm_inference_api.rpc.call import Call
@@ -22,7 +23,7 @@ from tests.fakes.model import Again, FakeContext, FakeModel, FakeRegistry, Recor
 class Door:
     """Opens generations of one fake model, and has what was recorded."""
 
-    def __init__(self, model: FakeModel, timeout: float = 10.0) -> None:
+    def __init__(self, model: FakeModel, timeout: float = 10.0, slots: int = 1) -> None:
         self.model = model
         self.metrics, self.span = Recorded(), Recorded()
         context: Any = FakeContext()
@@ -30,13 +31,18 @@ class Door:
         self.call = Call("/Chat", "r", "peer", context, span, caller="somebody")
         records: Any = Records(self.metrics)  # type: ignore[arg-type]
         registry: Any = FakeRegistry(model)
-        self.generations = Generations(registry, Timeouts(timeout, timeout, 1.0), records)
+        self.generations = Generations(registry, Timeouts(timeout, timeout, 1.0), records, slots)
 
     @asynccontextmanager
     async def open(self, n: int = 1, model: str = "") -> AsyncIterator[Generation]:
         request = GenerationRequest("a", "hi", Sampling(4), model=model, n=n)
         async with self.generations.open(request, self.call, streamed=True) as generation:
             yield generation
+
+    def generations_of(
+        self, requests: list[GenerationRequest], *, streamed: bool
+    ) -> AbstractAsyncContextManager[Several]:
+        return self.generations.open_several(requests, self.call, streamed=streamed)
 
     async def events(self, n: int = 1) -> list[Event]:
         async with self.open(n) as generation:
@@ -140,6 +146,82 @@ async def test_end_is_recorded_once_for_log_metrics_and_span() -> None:
         "STOP",
     )
     assert (facts["queue_ms"], facts["prefill_ms"]) == (500.0, 1000.0)
+
+
+ENTRIES = [
+    StageEntry("a", Stage.QUEUED, 1.0),
+    StageEntry("a", Stage.PREFILL, 1.5),
+    StageEntry("a", Stage.DECODE, 2.5),
+    StageEntry("a", Stage.QUEUED, 1.0, 1),
+    StageEntry("a", Stage.PREFILL, 3.5, 1),
+    StageEntry("a", Stage.DECODE, 4.5, 1),
+]
+
+
+async def test_usage_has_the_times_where_they_are_wanted() -> None:
+    """From the first answer's stages to the last answer's end."""
+    door = Door(FakeModel([(end()._replace(ended_at=5.0), end("", 1)._replace(ended_at=6.0))], ENTRIES))
+    request = GenerationRequest("a", "hi", Sampling(4), n=2, wants_times=True)
+    async with door.generations.open(request, door.call, streamed=True) as generation:
+        _, usage = await generation.whole()
+    assert usage.times == Times(queued=1.0, started=1.5, first_token=2.5, ended=6.0)
+
+
+async def test_several_prompts_are_one_stream() -> None:
+    """Answers are numbered through, the last end has the usage of all, and each request its own end elsewhere."""
+    door = Door(FakeModel([(Delta("a", "x"), Delta("a", "y", answer=1)), (end("1"), end("2", 1))]))
+    requests = [GenerationRequest(f"a-{place}", "hi", Sampling(4), n=2) for place in range(3)]
+    async with door.generations.open_several(requests, door.call, streamed=True) as several:
+        events = [event async for event in several]
+    texts = ["", "", "", "", "", ""]
+    for event in events:
+        if isinstance(event, Text):
+            texts[event.answer] += event.text
+    assert texts == ["x1", "y2"] * 3
+    ends = [event for event in events if isinstance(event, End)]
+    assert sorted(event.answer for event in ends) == [0, 1, 2, 3, 4, 5]
+    assert [event.usage for event in ends[:-1]] == [None] * 5
+    assert ends[-1].usage == Usage(30, 12, 0)
+    assert door.metrics.names().count("generated") == 3
+    assert door.call.facts["output_tokens"] == 12
+
+
+async def test_several_prompts_are_answered_in_their_order() -> None:
+    """Whichever ends first."""
+    door = Door(FakeModel([(end("x"),)]))
+    requests = [GenerationRequest(f"a-{place}", "hi", Sampling(4)) for place in range(3)]
+    async with door.generations.open_several(requests, door.call, streamed=False) as several:
+        answers, usage = await several.whole()
+    assert [(answer.index, answer.text) for answer in answers] == [(0, "x"), (1, "x"), (2, "x")]
+    assert usage == Usage(30, 6, 0)
+
+
+async def test_only_as_many_prompts_are_open_as_the_model_computes_at_once() -> None:
+    """One caller's list does not fill the queue; leaving the block ends what is open and opens no more."""
+    model = FakeModel([(Delta("a", "x"),)])  # Without an end.
+    door = Door(model, slots=4)
+    requests = [GenerationRequest(f"a-{place}", "hi", Sampling(4), n=2) for place in range(5)]
+    async with door.generations.open_several(requests, door.call, streamed=True) as several:
+        assert [await anext(several), await anext(several)] == [Text("x"), Text("x", 2)]
+        for stream in model.streams:
+            await stream.waiting.wait()
+        assert len(model.requests) == 2
+    assert [stream.closed for stream in model.streams] == [1, 1]
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_first_error_of_several_prompts_ends_all(*, streamed: bool) -> None:
+    """Their caller reads it; nothing stays open."""
+    model = FakeModel([OverloadedError("full", 1.0)])
+    requests = [GenerationRequest(f"a-{place}", "hi", Sampling(4)) for place in range(3)]
+
+    async def read() -> None:
+        async with Door(model).generations_of(requests, streamed=streamed) as several:
+            await (anext(several) if streamed else several.whole())
+
+    with pytest.raises(OverloadedError):
+        await read()
+    assert all(stream.closed for stream in model.streams)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from llm_inference_api.errors import ModelFailedError
-from llm_inference_api.models.footprint import estimate, read_header
+from llm_inference_api.models.footprint import Footprint, Room, estimate, read_header
 from llm_inference_api.requests.engine_config import ContextChoice
 from tests.fakes.gguf import write_tiny_encoder, write_tiny_model
 
@@ -13,6 +13,71 @@ def test_cache_is_counted_by_its_cells(tiny_model: Path) -> None:
     assert estimate([tiny_model], ContextChoice()).cache == 4 * 2048 * 256
     assert estimate([tiny_model], ContextChoice(length=100)).cache == 4 * 100 * 256
     assert estimate([tiny_model], ContextChoice(cache_tokens=5000)).cache == 5000 * 256
+
+
+CELL = 256
+"""Bytes of a cell of the tiny models."""
+GIB = 1 << 30
+
+
+def long_model(directory: Path, trained: int = 1 << 17) -> Path:
+    return write_tiny_model(directory / "long.gguf", context_length=trained)
+
+
+def sizes(footprint: Footprint) -> tuple[int | None, int | None]:
+    return footprint.context.length, footprint.context.cache_tokens
+
+
+def room_for(path: Path, tokens: int, most: int = GIB) -> Room:
+    """Returns a share with room for a model's weights, its process and so many cells in all."""
+    nothing = estimate([path], ContextChoice(length=16, cache_tokens=16))
+    return Room(nothing.total - 32 * CELL + tokens * CELL, most)
+
+
+def test_context_is_the_trained_one_where_memory_allows(tmp_path: Path) -> None:
+    """The cache holds four contexts, but at most 16,384 tokens, or one context."""
+    for trained, cells in ((2048, 8192), (8192, 16384), (1 << 17, 1 << 17)):
+        path = long_model(tmp_path, trained)
+        assert sizes(estimate([path], ContextChoice(), Room(GIB, GIB))) == (trained, cells)
+
+
+def test_context_is_shortened_to_the_share_of_the_memory(tmp_path: Path) -> None:
+    """Cache and embeddings take one context each; the length is a multiple of 256."""
+    path = long_model(tmp_path)
+    footprint = estimate([path], ContextChoice(), room_for(path, 2 * 20_000))
+    assert sizes(footprint) == (19_968, 19_968)
+    assert footprint.total <= room_for(path, 2 * 20_000).share
+
+
+def test_context_is_not_shorter_than_4096_for_want_of_a_share(tmp_path: Path) -> None:
+    """Then others leave the memory for the model, as long as there is as much in all."""
+    path = long_model(tmp_path)
+    assert sizes(estimate([path], ContextChoice(), Room(0, GIB))) == (4096, 16_384)
+    least = room_for(path, 4096 + 5000).share
+    assert sizes(estimate([path], ContextChoice(), Room(0, least))) == (4096, 5000)
+
+
+def test_length_that_is_asked_for_is_not_shortened(tmp_path: Path) -> None:
+    """The cache that it brings is, down to one context; one that is asked for is not either."""
+    path = long_model(tmp_path)
+    most = room_for(path, 30_000).share
+    assert sizes(estimate([path], ContextChoice(10_000), Room(0, most))) == (10_000, 20_000)
+    assert sizes(estimate([path], ContextChoice(10_000, 50_000), Room(0, most))) == (10_000, 50_000)
+    assert sizes(estimate([path], ContextChoice(40_000), Room(0, most))) == (40_000, 40_000)
+
+
+def test_cache_that_is_asked_for_leaves_the_rest_to_the_context(tmp_path: Path) -> None:
+    """It is counted before the length is chosen."""
+    path = long_model(tmp_path)
+    footprint = estimate([path], ContextChoice(cache_tokens=30_000), room_for(path, 40_000))
+    assert sizes(footprint) == (9984, 30_000)
+
+
+def test_encoders_length_is_what_its_scores_have_room_for(tmp_path: Path) -> None:
+    """They grow with the square of the length."""
+    path = write_tiny_encoder(tmp_path / "encoder.gguf", context_length=1 << 14)
+    share = estimate([path], ContextChoice(length=8192), None).total
+    assert estimate([path], ContextChoice(), Room(share, GIB << 4)).context.length == 8192
 
 
 def test_weights_are_all_parts_of_the_file(tiny_model: Path) -> None:

@@ -48,6 +48,14 @@ async def test_longest_unused_idle_model_leaves_first() -> None:
     assert (old.gone, new.gone) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("sharers", "models", "share"), [(1, None, 100), (4, None, 25), (4, 2, 50), (2, 4, 50), (0, 1, 100)]
+)
+def test_share_is_that_of_as_many_models_as_may_be_in_memory(sharers: int, models: int | None, share: int) -> None:
+    """So what one takes unasked does not depend on which others are loaded."""
+    assert MemoryBudget(bytes=100, models=models, patience=1, sharers=sharers).share == share
+
+
 async def test_number_of_models_is_bounded() -> None:
     """A small model too makes another one leave when there may be only so many."""
     place = room(models=1)

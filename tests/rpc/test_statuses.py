@@ -40,7 +40,7 @@ M = TypeVar("M", bound=Message)
 ERRORS: list[tuple[ServiceError, grpc.StatusCode, str]] = [
     (CostlyFieldError("regex", "takes too long"), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
     (InvalidFieldError("prompt", "is empty"), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
-    (ContextLengthError(9, 1, 8), grpc.StatusCode.INVALID_ARGUMENT, "CONTEXT_LENGTH_EXCEEDED"),
+    (ContextLengthError(9, 8), grpc.StatusCode.INVALID_ARGUMENT, "CONTEXT_LENGTH_EXCEEDED"),
     (ModelNotFoundError("x"), grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND"),
     (PageNotFoundError("x"), grpc.StatusCode.NOT_FOUND, "PAGE_NOT_FOUND"),
     (ModelFailedError("damaged"), grpc.StatusCode.FAILED_PRECONDITION, "MODEL_FAILED"),
@@ -136,9 +136,9 @@ def test_unavailable_model_says_when_to_come_back() -> None:
 
 
 def test_prompt_that_is_too_long_has_its_numbers() -> None:
-    """Programs can shorten a prompt without reading the sentence."""
-    (info,) = found(describe(ContextLengthError(9, 1, 8)), error_details_pb2.ErrorInfo)
-    assert dict(info.metadata) == {"prompt_tokens": "9", "context_length": "8"}
+    """Programs can shorten the prompt that the field has without reading the sentence."""
+    (info,) = found(describe(ContextLengthError(9, 8)), error_details_pb2.ErrorInfo)
+    assert dict(info.metadata) == {"prompt_tokens": "9", "context_length": "8", "field": "prompt"}
 
 
 def test_what_a_caller_sent_is_quoted_in_part() -> None:

@@ -123,3 +123,22 @@ async def test_shared_error_keeps_no_readers_frames() -> None:
         with pytest.raises(OverloadedError, match="full"):
             await box.next(None)
     assert error.__traceback__ is None
+
+
+async def test_progress_that_is_wanted_comes_at_once_and_before_the_text() -> None:
+    """Each report once, in order; a request that does not want them gets the last one after the interval."""
+    reports = [Progress(Stage.PREFILL, 0, 10, 5), Progress(Stage.PREFILL, 0, 10, 10)]
+    box = Mailbox(GenerationRequest("a", "hi", Sampling(0), wants_progress=True), {})
+    reading = await started(box.next(None))
+    box.report(reports[0])
+    assert await reading == reports[0]
+    box.report(reports[1])
+    box.put(Delta("a", "x"))
+    assert await box.next(None) == reports[1]
+    assert await box.next(None) == (Delta("a", "x"),)
+    silent = mailbox()
+    for report in reports:
+        silent.report(report)
+    silent.put(Delta("a", "x"))
+    assert await silent.next(None) == (Delta("a", "x"),)
+    assert await silent.next(0.001) == reports[1]

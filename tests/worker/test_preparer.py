@@ -1,12 +1,13 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.requests.chat import Message
-from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
+from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping, TokenPrompt
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.text_preparation import TextPreparation
+from llm_inference_api.text.tokenizer import Infill, SpecialTokens
 from llm_inference_api.worker.preparer import Preparer
 from tests.fakes.backend import FakeBackend
 
@@ -41,16 +42,76 @@ def test_default_max_tokens_shrinks_to_the_room_that_is_left() -> None:
     assert preparer().prepare(request("x" * 95))[0].max_tokens == 5
 
 
-def test_max_tokens_that_do_not_fit_are_refused() -> None:
-    """A request that asks for more than fits learns both numbers instead of getting less."""
-    with pytest.raises(ContextLengthError, match=r"95 tokens and max_tokens is 6, .* is 100 tokens"):
-        preparer().prepare(request("x" * 95, max_tokens=6))
+def test_max_tokens_that_do_not_fit_are_lowered_to_the_room_that_is_left() -> None:
+    """A request gets what is possible, whatever it asks for."""
+    assert preparer().prepare(request("x" * 95, max_tokens=6))[0].max_tokens == 5
+    assert preparer().prepare(request("x" * 95, max_tokens=4))[0].max_tokens == 4
 
 
 def test_prompt_as_long_as_the_context_is_refused() -> None:
     """A prompt needs room for one token of answer."""
     with pytest.raises(ContextLengthError, match=r"has 100 tokens, and this model's .* length is 100 tokens"):
         preparer().prepare(request("x" * 100))
+
+
+@pytest.mark.parametrize("length", [100, 1000])
+def test_error_names_the_field_that_is_too_long(length: int) -> None:
+    """A prompt, one of several, or the messages; counted or estimated."""
+    text = "x" * length
+    several = replace(request(text), place=3)
+    for asked, name in (
+        (request(text), "prompt"),
+        (several, "prompt[3]"),
+        (request((Message("user", text),)), "messages"),
+    ):
+        with pytest.raises(ContextLengthError) as found:
+            preparer().prepare(asked)
+        assert found.value.field == name
+
+
+def test_empty_prompt_is_the_token_that_begins_a_text() -> None:
+    """The model writes what it likes; one without such a token needs a word."""
+    special = SpecialTokens(start=(7,))
+    assert replace(preparer(), special=special).prepare(request(""))[0].tokens == [7]
+    with pytest.raises(InvalidFieldError, match=r"^prompt: has no tokens"):
+        preparer().prepare(request(""))
+
+
+def test_chat_without_tokens_is_said_of_the_messages() -> None:
+    """There is no field called prompt in a chat."""
+    with pytest.raises(InvalidFieldError, match=r"^messages: has no tokens"):
+        preparer(template="{{ '' }}").prepare(request((Message("user", "hi"),)))
+
+
+def test_token_ids_are_taken_as_they_are() -> None:
+    """Nothing is added to them; unknown ones are refused by the prompt's name."""
+    tokens = preparer().prepare(GenerationRequest("a", TokenPrompt((5, 6)), Sampling(0)))[0].tokens
+    assert tokens == [5, 6]
+    with pytest.raises(InvalidFieldError, match=r"^prompt\[1\]: token 1200000 is not in the model's vocabulary"):
+        preparer().prepare(GenerationRequest("a", TokenPrompt((5, 1200000)), Sampling(0), place=1))
+
+
+def test_suffix_makes_a_prompt_of_the_infill_tokens() -> None:
+    """Prefix, suffix, middle: the model writes what stands between; what the texts spell stays text."""
+    infill = replace(preparer(), special=SpecialTokens(Infill(1, 2, 3)))
+    asked = replace(request("ab"), suffix="cd")
+    assert infill.prepare(asked)[0].tokens == [1, *map(ord, "ab"), 2, *map(ord, "cd"), 3]
+    assert infill.prepare(replace(asked, prompt=""))[0].tokens == [1, 2, *map(ord, "cd"), 3]
+
+
+def test_suffix_is_refused_where_it_means_nothing() -> None:
+    """By models that were not trained for it, and beside token ids."""
+    with pytest.raises(InvalidFieldError, match=r"^suffix: this model has no tokens for filling in the middle"):
+        preparer().prepare(replace(request("ab"), suffix="cd"))
+    infill = replace(preparer(), special=SpecialTokens(Infill(1, 2, 3)))
+    with pytest.raises(InvalidFieldError, match=r"^suffix: needs a prompt of text"):
+        infill.prepare(GenerationRequest("a", TokenPrompt((5,)), Sampling(0), suffix="cd"))
+
+
+def test_bias_of_a_text_is_that_of_its_tokens() -> None:
+    """Where a token is named by its id too, that one counts."""
+    asked = request("hi", logit_bias={ord("b"): 5.0}, logit_bias_texts={"ab": -1.0})
+    assert preparer().prepare(asked)[0].request.sampling.logit_bias == {ord("a"): -1.0, ord("b"): 5.0}
 
 
 def test_hopeless_prompt_is_refused_without_tokenising() -> None:

@@ -18,9 +18,9 @@ Streams are server-sent events (`text/event-stream`). A stream that fails after 
 `error` only; one that ends with neither a finish reason nor an `error` was cut by a lost connection.
 
 Unknown fields of `/api` are ignored; unknown query parameters, and unknown fields of `/v1`, are refused. Length limits
-are in characters here, but in bytes of UTF-8 in the service. `max_tokens` and `n` are further limited by the service's
-settings (`LLM_MAX_TOKENS_LIMIT`, `LLM_MAX_CONCURRENT_REQUESTS`). `/api` reads JSON as protobuf does: null is the same
-as an absent field, and a number may be a string.
+are in characters here, but in bytes of UTF-8 in the service. `n` is further limited by the service's settings
+(`LLM_MAX_CONCURRENT_REQUESTS`, `LLM_MAX_QUEUED_REQUESTS`); `max_tokens` is lowered to what is possible. `/api` reads
+JSON as protobuf does: null is the same as an absent field, and a number may be a string.
 """
 _KEY = {
     "type": "http",

@@ -53,6 +53,7 @@ def _events(*values: Json, end: str = "") -> str:
 
 
 _USAGE = {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17, "cached_tokens": 0}
+_ENDING = {"finish_reason": "STOP", "max_tokens": 512, "usage": _USAGE}
 _FIRST = {"id": "chat-1", "created": 1795370727, "model": "demo", "seed": 7}
 _CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1795370727, "model": "demo"}
 _ACTIVE = {"model": {"id": "demo", "state": "ACTIVE", "reason": "", "reference": "demo"}}
@@ -60,17 +61,17 @@ _ACTIVE = {"model": {"id": "demo", "state": "ACTIVE", "reason": "", "reference":
 
 def _chunk(delta: Json, finish: str | None = None) -> Json:
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-    return {**_CHUNK, "system_fingerprint": "fp_0", "choices": [choice]}
+    if finish:
+        choice["max_tokens"] = 512
+    return {**_CHUNK, "system_fingerprint": "fp_0", "seed": 7, "choices": [choice]}
 
 
 STREAMS = {
-    "GenerateStream": _events(
-        {**_FIRST, "text": " there was"}, {"text": " a fox."}, {"text": "", "finish_reason": "STOP", "usage": _USAGE}
-    ),
+    "GenerateStream": _events({**_FIRST, "text": " there was"}, {"text": " a fox."}, {"text": "", **_ENDING}),
     "ChatStream": _events(
         {**_FIRST, "delta": {"content": "The answer"}},
         {"delta": {"content": " is 4."}},
-        {"delta": {"content": ""}, "finish_reason": "STOP", "usage": _USAGE},
+        {"delta": {"content": ""}, **_ENDING},
     ),
     "WatchModel": _events({"model": {**_ACTIVE["model"], "state": "LOADING"}}, _ACTIVE),
     "CreateChatCompletion": _events(
@@ -84,7 +85,10 @@ STREAMS = {
             **_CHUNK,
             "object": "text_completion",
             "system_fingerprint": "fp_0",
-            "choices": [{"index": 0, "text": " there was", "logprobs": None, "finish_reason": "length"}],
+            "seed": 7,
+            "choices": [
+                {"index": 0, "text": " there was", "logprobs": None, "finish_reason": "length", "max_tokens": 40}
+            ],
         },
         end="data: [DONE]\n\n",
     ),

@@ -28,7 +28,7 @@ def _items(most: int, *, least: int = 0, **of_each: Any) -> Json:
 SAMPLING: dict[str, Json] = {
     **{field: of_range(allowed) for field, allowed in RANGES.items()},
     "max_tokens": {"minimum": 1},
-    "n": {"minimum": 1},
+    "n": {"minimum": 1, "maximum": limits.MAX_ANSWERS},
     "stop": _items(limits.MAX_STOP, minLength=1, maxLength=limits.MAX_STOP_CHARACTERS),
     "logit_bias": {
         "maxProperties": limits.MAX_LOGIT_BIAS,
@@ -38,18 +38,30 @@ SAMPLING: dict[str, Json] = {
 }
 """Limits of the sampling parameters, by field name; shared by all APIs."""
 
+_TYPED: dict[str, Json] = {
+    **SAMPLING,
+    "seed": {"minimum": 0, "maximum": 2**32 - 1},
+    "logit_bias_texts": {
+        "maxProperties": limits.MAX_LOGIT_BIAS,
+        "propertyNames": {"minLength": 1},
+        "additionalProperties": of_range(limits.BIAS_RANGE),
+    },
+}
+"""Those of the typed API, whose numbers have 32 bits."""
+
 _CONSTRAINTS: dict[str, Json] = {
     name: {"minLength": 1, "maxLength": json_object.MAX_BYTES} for name in ("json_schema", "regex", "lark")
 }
 
 LIMITS: dict[str, dict[str, Json]] = {
     "GenerateRequest": {
-        **SAMPLING,
+        **_TYPED,
         **_CONSTRAINTS,
         "prompt": {"minLength": 1, "maxLength": sizes.MAX_PROMPT_BYTES},
+        "suffix": {"maxLength": sizes.MAX_PROMPT_BYTES},
     },
     "ChatRequest": {
-        **SAMPLING,
+        **_TYPED,
         **_CONSTRAINTS,
         "messages": _items(chat.MAX_MESSAGES, least=1),
         "tools": _items(tools.MAX_TOOLS),
@@ -60,6 +72,7 @@ LIMITS: dict[str, dict[str, Json]] = {
     "EmbedRequest": {
         "texts": _items(inquiry.MAX_INPUTS, minLength=1),
         "token_lists": _items(inquiry.MAX_INPUTS),
+        "dimensions": {"minimum": 1},
     },
     "TokenList": {"token_ids": _items(inquiry.MAX_TOKENS, least=1)},
     "TokenizeRequest": {"text": {"maxLength": sizes.MAX_PROMPT_BYTES}},

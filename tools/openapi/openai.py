@@ -14,7 +14,7 @@ from llm_inference_api.api.openai.params import (
 )
 from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.inquiry import MAX_INPUTS, MAX_TOKENS
-from llm_inference_api.requests.limits import MAX_TOP_LOGPROBS
+from llm_inference_api.requests.limits import MAX_TOP_LOGPROBS, NO_LIMIT
 from llm_inference_api.requests.sizes import MAX_PROMPT_BYTES
 from llm_inference_api.requests.tools import MAX_TOOLS, TOOL_NAME
 from tools.openapi.contract import PACKAGE
@@ -28,32 +28,46 @@ _REQUESTS: dict[str, type[BaseModel]] = {
     "CreateCompletion": CompletionParams,
     "CreateEmbedding": EmbeddingParams,
 }
+_MAX_TOKENS: Json = {"minimum": NO_LIMIT, "not": {"const": 0}}
+_COMMON: dict[str, Json] = {
+    **SAMPLING,
+    "max_tokens": _MAX_TOKENS,
+    "n_predict": _MAX_TOKENS,
+    "repeat_penalty": SAMPLING["repetition_penalty"],
+    "logit_bias": {**SAMPLING["logit_bias"], "propertyNames": {"pattern": "^([0-9]{1,10}|.*[^0-9].*)$"}},
+}
 _LIMITS: dict[str, dict[str, Json]] = {
     "ChatCompletionParams": {
-        **SAMPLING,
-        "max_completion_tokens": SAMPLING["max_tokens"],
+        **_COMMON,
+        "max_completion_tokens": _MAX_TOKENS,
         "messages": {"minItems": 1, "maxItems": MAX_MESSAGES},
         "tools": {"maxItems": MAX_TOOLS},
     },
     "CompletionParams": {
-        **SAMPLING,
+        **_COMMON,
         "logprobs": {"minimum": 0, "maximum": MAX_TOP_LOGPROBS},
-        "prompt": {"minLength": 1, "maxLength": MAX_PROMPT_BYTES, "minItems": 1, "maxItems": 1},
+        "suffix": {"maxLength": MAX_PROMPT_BYTES},
     },
+    "EmbeddingParams": {"dimensions": {"minimum": 1}},
     "FunctionParam": {"name": {"pattern": f"^{TOOL_NAME.pattern}$"}},
 }
 
 
 _TOKENS = {"type": "array", "minItems": 1, "maxItems": MAX_TOKENS, "items": {"type": "integer", "minimum": 0}}
-_INPUT = {
-    "anyOf": [
-        {"type": "string", "minLength": 1},
-        _TOKENS,
-        {"type": "array", "minItems": 1, "maxItems": MAX_INPUTS, "items": {"type": "string", "minLength": 1}},
-        {"type": "array", "minItems": 1, "maxItems": MAX_INPUTS, "items": _TOKENS},
-    ]
-}
-"""Schema of `input` of embeddings: pydantic has its four types, but not their limits."""
+
+
+def _texts(**text: Any) -> Json:
+    """Returns the schema of a text with these limits, token ids, or a list of one of the two.
+
+    pydantic has the four types, but not their limits.
+    """
+    texts: Json = {"type": "string", **text}
+    lists = ({"type": "array", "minItems": 1, "maxItems": MAX_INPUTS, "items": items} for items in (texts, _TOKENS))
+    return {"anyOf": [texts, _TOKENS, *lists]}
+
+
+_INPUTS = {"input": _texts(minLength=1), "prompt": _texts(maxLength=MAX_PROMPT_BYTES)}
+"""Schemas of the fields that are several texts."""
 
 
 class _Plain(GenerateJsonSchema):
@@ -104,7 +118,7 @@ def _tidy(name: str, schema: Json, comments: dict[str, str]) -> Json:
         found.pop("default", None)
         for keyword, value in _LIMITS.get(name, {}).get(field, {}).items():
             _limit(found, keyword, value)
-        properties[field] = _plain(_INPUT if field == "input" else found)
+        properties[field] = _plain(_INPUTS.get(field, found))
         if words := _description(name, field, comments):
             properties[field]["description"] = words
     ends = (*UNSUPPORTED, *IGNORED)
@@ -127,13 +141,24 @@ _WORDS = {
     "best_of": "Must equal `n`: answers are not ranked.",
     "encoding_format": "Encoding of vectors. Default: `float`.",
     "input": "The texts, or their token ids.",
+    "dimensions": "Number of leading components to keep, for models that were trained so. Default: all.",
+    "logit_bias": "Added to the logits of tokens, by token id, or by a text with anything but digits: -100 to 100.",
     "max_completion_tokens": "The same as `max_tokens`.",
+    "max_tokens": (
+        "Maximum number of tokens to generate; -1 leaves it to the service. More than the service's limit or than the "
+        "prompt leaves of the context is lowered to that; `max_tokens` of the choice says to what."
+    ),
+    "n_predict": "The same as `max_tokens`.",
     "modalities": "Only `text` is supported.",
+    "prompt": "The text to continue, its token ids, or a list of several; each has `n` choices.",
     "prompt_cache_key": "With several replicas, requests with the same key are routed to the same one; else ignored.",
+    "repeat_penalty": "The same as `repetition_penalty`.",
+    "seed": "Seed, any integer of 64 bits: it modulo 2^32 - 1 is used, and stands in the answer. -1: a random one.",
     "response_format": "Format of the answer: text, a JSON object, or JSON by a schema.",
     "stop": "Stop sequence, or a list of them; generation ends where one occurs.",
     "stream": "Whether the answer is streamed as server-sent events. Default: false.",
     "stream_options": "Options of a stream.",
+    "ChatCompletionParams.suffix": "Not supported: an answer of a chat has none.",
     "CompletionParams.logprobs": "Number of most probable tokens to list at each position.",
 }
 """Descriptions of fields that the typed API lacks or defines differently."""
@@ -150,7 +175,7 @@ def _plain(schema: Json) -> Json:
 
 _KINDS = {
     "array": ("minItems", "maxItems", "items"),
-    "integer": ("minimum", "maximum", "exclusiveMinimum"),
+    "integer": ("minimum", "maximum", "exclusiveMinimum", "not"),
     "number": ("minimum", "maximum", "exclusiveMinimum"),
     "object": ("maxProperties", "propertyNames", "additionalProperties"),
     "string": ("minLength", "maxLength", "pattern"),

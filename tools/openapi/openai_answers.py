@@ -91,18 +91,63 @@ _DELTA = _object(
 )
 
 
+_NUMBER: Json = {"type": "number", "minimum": 0}
+_TIMINGS = _object(
+    {
+        "queue_ms": _NUMBER,
+        "cache_n": _COUNT,
+        "prompt_n": _COUNT,
+        "prompt_ms": _NUMBER,
+        "prompt_per_second": _NUMBER,
+        "predicted_n": _COUNT,
+        "predicted_ms": _NUMBER,
+        "predicted_per_second": _NUMBER,
+    },
+    description="How long the parts of the request took, where it set `timings`; as in llama.cpp's server.",
+)
+_PROGRESS = _object(
+    {"total": _COUNT, "cache": _COUNT, "processed": _COUNT, "time_ms": _COUNT},
+    description="Tokens of the prompt, where the request set `return_progress`: all, reused, and computed or reused.",
+)
+
+
 def _answer(kind: str, choice: Json, usage: Json, *, optional: tuple[str, ...] = ()) -> Json:
-    head = {"id": _TEXT, "object": {"const": kind}, "created": _COUNT, "model": _TEXT, "system_fingerprint": _TEXT}
-    return _object({**head, "choices": _list(choice), "usage": usage}, optional=optional)
+    head = {
+        "id": _TEXT,
+        "object": {"const": kind},
+        "created": _COUNT,
+        "model": _TEXT,
+        "system_fingerprint": _TEXT,
+        "seed": _COUNT,
+    }
+    timings = {"timings": _refer("OpenAITimings")}
+    return _object({**head, "choices": _list(choice), "usage": usage, **timings}, optional=("timings", *optional))
 
 
-def _choice(**fields: Json) -> Json:
-    return _object({"index": _COUNT, **fields, "finish_reason": _FINISH})
+def _chunk(kind: str, choice: Json) -> Json:
+    schema = _answer(kind, choice, _or_null(_refer("OpenAIUsage")), optional=("usage",))
+    schema["properties"]["prompt_progress"] = _PROGRESS
+    return schema
 
 
-_COMPLETION_CHOICE = _choice(text=_TEXT, logprobs=_or_null(_COMPLETION_LOGPROBS))
+def _choice(*, streamed: bool = False, **fields: Json) -> Json:
+    limit = {**_COUNT, "description": "Number of tokens that the answer could have; beside a finish reason only."}
+    optional = ("max_tokens",) if streamed else ()
+    return _object({"index": _COUNT, **fields, "finish_reason": _FINISH, "max_tokens": limit}, optional=optional)
+
+
+_COMPLETION_LOGPROBS_OR_NULL = _or_null(_COMPLETION_LOGPROBS)
 _MODEL = _object(
-    {"id": _TEXT, "object": {"const": "model"}, "created": _COUNT, "owned_by": _TEXT},
+    {
+        "id": _TEXT,
+        "object": {"const": "model"},
+        "created": _COUNT,
+        "owned_by": _TEXT,
+        "max_model_len": {
+            "type": ["integer", "null"],
+            "description": "Tokens of a prompt and its answer together; null before the model is first loaded.",
+        },
+    },
     description="A served model.",
 )
 _EMBEDDING = _object(
@@ -118,6 +163,7 @@ _EMBEDDING = _object(
 _USAGE_REF = _refer("OpenAIUsage")
 
 ANSWER_PARTS: dict[str, Json] = {
+    "OpenAITimings": _TIMINGS,
     "OpenAIUsage": _USAGE,
     "OpenAICall": _CALL,
     "OpenAICallPart": _CALL_PART,
@@ -127,14 +173,15 @@ ANSWER_PARTS: dict[str, Json] = {
     "OpenAIChatCompletion": _answer(
         "chat.completion", _choice(message=_refer("OpenAIAnswer"), logprobs=_or_null(_CHAT_LOGPROBS)), _USAGE_REF
     ),
-    "OpenAIChatCompletionChunk": _answer(
-        "chat.completion.chunk",
-        _choice(delta=_DELTA, logprobs=_or_null(_CHAT_LOGPROBS)),
-        _or_null(_USAGE_REF),
-        optional=("usage",),
+    "OpenAIChatCompletionChunk": _chunk(
+        "chat.completion.chunk", _choice(streamed=True, delta=_DELTA, logprobs=_or_null(_CHAT_LOGPROBS))
     ),
-    "OpenAICompletion": _answer("text_completion", _COMPLETION_CHOICE, _USAGE_REF),
-    "OpenAICompletionChunk": _answer("text_completion", _COMPLETION_CHOICE, _or_null(_USAGE_REF), optional=("usage",)),
+    "OpenAICompletion": _answer(
+        "text_completion", _choice(text=_TEXT, logprobs=_COMPLETION_LOGPROBS_OR_NULL), _USAGE_REF
+    ),
+    "OpenAICompletionChunk": _chunk(
+        "text_completion", _choice(streamed=True, text=_TEXT, logprobs=_COMPLETION_LOGPROBS_OR_NULL)
+    ),
     "OpenAIEmbeddings": _object(
         {
             "object": {"const": "list"},

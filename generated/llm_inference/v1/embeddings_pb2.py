@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from llm_inference.v1 import generation_pb2 as llm__inference_dot_v1_dot_generation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!llm_inference/v1/embeddings.proto\x12\x10llm_inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a!llm_inference/v1/generation.proto\"^\n\x0c\x45mbedRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x30\n\x0btoken_lists\x18\x02 \x03(\x0b\x32\x1b.llm_inference.v1.TokenList\x12\r\n\x05model\x18\x03 \x01(\t\"\x1e\n\tTokenList\x12\x11\n\ttoken_ids\x18\x01 \x03(\r\"w\n\rEmbedResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12/\n\nembeddings\x18\x02 \x03(\x0b\x32\x1b.llm_inference.v1.Embedding\x12&\n\x05usage\x18\x03 \x01(\x0b\x32\x17.llm_inference.v1.Usage\"+\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\x12\x0e\n\x06tokens\x18\x02 \x01(\r2s\n\x10\x45mbeddingService\x12_\n\x05\x45mbed\x12\x1e.llm_inference.v1.EmbedRequest\x1a\x1f.llm_inference.v1.EmbedResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\"\n/api/embed:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!llm_inference/v1/embeddings.proto\x12\x10llm_inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a!llm_inference/v1/generation.proto\"\x86\x01\n\x0c\x45mbedRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x30\n\x0btoken_lists\x18\x02 \x03(\x0b\x32\x1b.llm_inference.v1.TokenList\x12\r\n\x05model\x18\x03 \x01(\t\x12\x17\n\ndimensions\x18\x0e \x01(\rH\x00\x88\x01\x01\x42\r\n\x0b_dimensions\"\x1e\n\tTokenList\x12\x11\n\ttoken_ids\x18\x01 \x03(\r\"w\n\rEmbedResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12/\n\nembeddings\x18\x02 \x03(\x0b\x32\x1b.llm_inference.v1.Embedding\x12&\n\x05usage\x18\x03 \x01(\x0b\x32\x17.llm_inference.v1.Usage\"+\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\x12\x0e\n\x06tokens\x18\x02 \x01(\r2s\n\x10\x45mbeddingService\x12_\n\x05\x45mbed\x12\x1e.llm_inference.v1.EmbedRequest\x1a\x1f.llm_inference.v1.EmbedResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\"\n/api/embed:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,14 +35,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._loaded_options = None
   _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._serialized_options = b'\202\323\344\223\002\017\"\n/api/embed:\001*'
-  _globals['_EMBEDREQUEST']._serialized_start=120
-  _globals['_EMBEDREQUEST']._serialized_end=214
-  _globals['_TOKENLIST']._serialized_start=216
-  _globals['_TOKENLIST']._serialized_end=246
-  _globals['_EMBEDRESPONSE']._serialized_start=248
-  _globals['_EMBEDRESPONSE']._serialized_end=367
-  _globals['_EMBEDDING']._serialized_start=369
-  _globals['_EMBEDDING']._serialized_end=412
-  _globals['_EMBEDDINGSERVICE']._serialized_start=414
-  _globals['_EMBEDDINGSERVICE']._serialized_end=529
+  _globals['_EMBEDREQUEST']._serialized_start=121
+  _globals['_EMBEDREQUEST']._serialized_end=255
+  _globals['_TOKENLIST']._serialized_start=257
+  _globals['_TOKENLIST']._serialized_end=287
+  _globals['_EMBEDRESPONSE']._serialized_start=289
+  _globals['_EMBEDRESPONSE']._serialized_end=408
+  _globals['_EMBEDDING']._serialized_start=410
+  _globals['_EMBEDDING']._serialized_end=453
+  _globals['_EMBEDDINGSERVICE']._serialized_start=455
+  _globals['_EMBEDDINGSERVICE']._serialized_end=570
 # @@protoc_insertion_point(module_scope)

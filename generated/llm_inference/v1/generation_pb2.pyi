@@ -33,6 +33,24 @@ class Usage(_message.Message):
     cached_tokens: int
     def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ...) -> None: ...
 
+class Timings(_message.Message):
+    __slots__ = ("queue_ms", "prompt_tokens", "prompt_ms", "prompt_tokens_per_second", "completion_tokens", "completion_ms", "completion_tokens_per_second")
+    QUEUE_MS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_MS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_MS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    queue_ms: float
+    prompt_tokens: int
+    prompt_ms: float
+    prompt_tokens_per_second: float
+    completion_tokens: int
+    completion_ms: float
+    completion_tokens_per_second: float
+    def __init__(self, queue_ms: _Optional[float] = ..., prompt_tokens: _Optional[int] = ..., prompt_ms: _Optional[float] = ..., prompt_tokens_per_second: _Optional[float] = ..., completion_tokens: _Optional[int] = ..., completion_ms: _Optional[float] = ..., completion_tokens_per_second: _Optional[float] = ...) -> None: ...
+
 class Logprobs(_message.Message):
     __slots__ = ("tokens",)
     TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -66,7 +84,7 @@ class TopLogprob(_message.Message):
     def __init__(self, token_id: _Optional[int] = ..., token: _Optional[str] = ..., token_bytes: _Optional[bytes] = ..., logprob: _Optional[float] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("stage", "requests_ahead", "prompt_tokens", "computed_tokens")
+    __slots__ = ("stage", "requests_ahead", "prompt_tokens", "computed_tokens", "cached_tokens", "elapsed_ms")
     class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STAGE_UNSPECIFIED: _ClassVar[Progress.Stage]
@@ -81,11 +99,15 @@ class Progress(_message.Message):
     REQUESTS_AHEAD_FIELD_NUMBER: _ClassVar[int]
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COMPUTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_MS_FIELD_NUMBER: _ClassVar[int]
     stage: Progress.Stage
     requests_ahead: int
     prompt_tokens: int
     computed_tokens: int
-    def __init__(self, stage: _Optional[_Union[Progress.Stage, str]] = ..., requests_ahead: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., computed_tokens: _Optional[int] = ...) -> None: ...
+    cached_tokens: int
+    elapsed_ms: float
+    def __init__(self, stage: _Optional[_Union[Progress.Stage, str]] = ..., requests_ahead: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., computed_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., elapsed_ms: _Optional[float] = ...) -> None: ...
 
 class Choice(_message.Message):
     __slots__ = ("texts",)

@@ -98,7 +98,8 @@ def convert(reference: str, quantisation: str | None, dtype: str | None) -> None
 @click.argument("reference")
 def show(reference: str) -> None:
     """Print the metadata in the header of REFERENCE's file, and the memory that the model needs."""
-    from llm_inference_api.models.footprint import estimate, read_header
+    from llm_inference_api.models.footprint import Room, estimate, read_header
+    from llm_inference_api.models.memory_budget import available_memory
     from llm_inference_api.requests.engine_config import ContextChoice
 
     path = provided(reference)
@@ -106,7 +107,9 @@ def show(reference: str) -> None:
     rows = table("", "")
     for key, value in read_header(path).items():
         rows.add_row(cell(key), cell(_shortened(str(value))))
-    footprint = estimate([path], ContextChoice(settings.context_length, settings.kv_cache_tokens))
+    budget = settings.memory_budget or available_memory()
+    context = ContextChoice(settings.context_length, settings.kv_cache_tokens)
+    footprint = estimate([path], context, Room(budget, budget))
     rows.add_row("memory: weights", f"{footprint.weights / _MIB:,.0f} MiB")
     rows.add_row("memory: key-value cache", f"{footprint.cache / _MIB:,.0f} MiB")
     rows.add_row("memory: embeddings", f"{footprint.embeddings / _MIB:,.0f} MiB")

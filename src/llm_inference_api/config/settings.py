@@ -33,6 +33,7 @@ from llm_inference_api.config.sources import FILE_VARIABLE, Found, find
 from llm_inference_api.config.telemetry import ENDPOINT, HEADERS, TelemetrySettings
 from llm_inference_api.requests.bundled import installed
 from llm_inference_api.requests.reference import Reference, parse_references
+from llm_inference_api.requests.request import MAX_SEED
 
 QUANTISATION_TYPES = (
     *("Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_1", "Q4_K_S", "Q4_K_M"),
@@ -106,10 +107,22 @@ class Settings(SecuritySettings, TelemetrySettings):
         "LLM_DEFAULT_TEMPERATURE", 0.7, "Default temperature of a request.", ge=0, le=2, allow_inf_nan=False
     )
     default_top_p: float = _variable(
-        "LLM_DEFAULT_TOP_P", 0.9, "Default top_p of a request.", gt=0, le=1, allow_inf_nan=False
+        "LLM_DEFAULT_TOP_P", 0.9, "Default top_p of a request.", ge=0, le=1, allow_inf_nan=False
     )
     default_max_tokens: int = _variable("LLM_DEFAULT_MAX_TOKENS", 512, "Default max_tokens of a request.", ge=1)
-    max_tokens_limit: int = _variable("LLM_MAX_TOKENS_LIMIT", 4096, "Maximum max_tokens of a request.", ge=1)
+    max_tokens_limit: int = _variable(
+        "LLM_MAX_TOKENS_LIMIT",
+        4096,
+        "Maximum tokens of an answer; a request's larger max_tokens is lowered to it.",
+        ge=1,
+    )
+    default_seed: int | None = _variable(
+        "LLM_DEFAULT_SEED",
+        None,
+        "Seed of requests that set none. Unset: a random one for each request.",
+        ge=0,
+        le=MAX_SEED,
+    )
 
     max_concurrent_requests: int = _variable(
         "LLM_MAX_CONCURRENT_REQUESTS", 10, "Maximum number of requests that a model computes at once.", ge=1, le=64
@@ -154,14 +167,16 @@ class Settings(SecuritySettings, TelemetrySettings):
     context_length: int | None = _variable(
         "LLM_CONTEXT_LENGTH",
         None,
-        "Maximum tokens of a request's prompt and answer together. Unset: the model's trained length, at most 4096.",
+        "Maximum tokens of a request's prompt and answer together. Unset: what the model was trained on, as far as its "
+        "equal share of LLM_MEMORY_BUDGET allows, but no less than 4096 for want of a larger share.",
         ge=16,
         le=1 << 22,
     )
     kv_cache_tokens: int | None = _variable(
         "LLM_KV_CACHE_TOKENS",
         None,
-        "Capacity, in tokens, of a model's key-value cache, shared by all requests. Unset: 4 × the context length.",
+        "Capacity, in tokens, of a model's key-value cache, shared by all requests. Unset: 4 × LLM_CONTEXT_LENGTH as "
+        "far as the memory allows; where that is unset too, 4 contexts, but at most 16384 or one context.",
         ge=16,
         le=1 << 24,
     )

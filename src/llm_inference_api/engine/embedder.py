@@ -39,6 +39,8 @@ class Embedder:
     vectors: Vectors
     vocabulary_size: int
     context_length: int
+    width: int
+    """Number of components of the model's vectors."""
 
     def answer(self, embed: Embed, check: Callable[[], None]) -> Embeddings:
         """Returns the embeddings of the inputs, in order, normalized to unit length.
@@ -48,14 +50,17 @@ class Embedder:
             check: Called regularly; what it raises ends the computation.
 
         Raises:
-            InvalidFieldError: An input is empty, too long, or has an unknown token id.
+            InvalidFieldError: An input is empty, too long, or has an unknown token id, or more dimensions are asked for
+                than there are.
             ComputationError: The vector cannot be normalized.
         """
+        if embed.dimensions is not None and embed.dimensions > self.width:
+            raise InvalidFieldError("dimensions", f"must be 1 to {self.width} for this model, not {embed.dimensions}")
         texts = []
         for item in embed.inputs:
             check()
             texts.append(self._tokens(*item))
-        return tuple(self._embedding(tokens, check) for tokens in texts)
+        return tuple(self._embedding(tokens, embed.dimensions, check) for tokens in texts)
 
     def _tokens(self, field: str, content: str | tuple[int, ...]) -> Sequence[int]:
         tokens = self._tokenize(field, content) if isinstance(content, str) else self._known(field, content)
@@ -82,9 +87,9 @@ class Embedder:
         limit = f"this model's maximum context length is {self.context_length} tokens"
         return InvalidFieldError(field, f"has {count} tokens, and {limit}; shorten the text")
 
-    def _embedding(self, tokens: Sequence[int], check: Callable[[], None]) -> Embedding:
+    def _embedding(self, tokens: Sequence[int], dimensions: int | None, check: Callable[[], None]) -> Embedding:
         check()
-        vector = self.vectors.vector(tokens, check).astype(np.float64)
+        vector = self.vectors.vector(tokens, check)[:dimensions].astype(np.float64)
         length = float(np.linalg.norm(vector))
         if not np.isfinite(length) or not length:
             raise ComputationError("the model computed an embedding whose length is zero or not finite")

@@ -1,7 +1,7 @@
 """One step of the engine: schedule → forward → sample → emit."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from llm_inference_api.engine.backend import KEPT, Backend, BackendError, Row
 from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Scheduler, Truncate, Work
@@ -75,6 +75,7 @@ class Engine:
         started = self._clock()
         plan = self._schedule()
         for sequence in plan.admitted:
+            sequence.started_at = started
             self._enter(sequence, Stage.PREFILL, started)
         self._announce(plan)
         scored = self._forward(plan)
@@ -167,14 +168,15 @@ class Engine:
         if reason is None:
             return Delta(request_id, text, sequence.take_logprobs() if text else (), answer=index)
         self._end(sequence)
-        return Delta(request_id, text, sequence.take_logprobs(), reason, sequence.usage, index)
+        logprobs, usage, limit = sequence.take_logprobs(), sequence.usage, sequence.max_tokens
+        return Delta(request_id, text, logprobs, reason, usage, index, limit, self._clock())
 
     def _emit(self, plan: Plan, deltas: list[Delta], started: float) -> StepOutput:
         now = self._clock()
         output = StepOutput(
             deltas=tuple(delta for delta in deltas if delta.text or delta.finish_reason),
             rejections=tuple(self._rejections),
-            progress=self._progress(now),
+            progress=(*self._progress(now), *self._wanted_progress(plan, now)),
             entries=tuple(self._entries),
             stats=self._stats(plan, len(deltas), now - started, now),
         )
@@ -190,11 +192,19 @@ class Engine:
         return (
             *((seq.request_id, Progress(Stage.QUEUED, ahead)) for ahead, seq in enumerate(self._scheduler.waiting)),
             *(
-                (seq.request_id, Progress(Stage.PREFILL, 0, seq.prompt_length, seq.computed))
+                (seq.request_id, _prefill_progress(seq, now))
                 for seq in self._scheduler.running
-                if seq.stage is Stage.PREFILL
+                if seq.stage is Stage.PREFILL and not seq.request.wants_progress
             ),
         )
+
+    @staticmethod
+    def _wanted_progress(plan: Plan, now: float) -> Iterator[tuple[str, Progress]]:
+        """Yields what the step computed of the prompts of requests that want to know of each step."""
+        for work in plan.work:
+            sequence = work.sequence
+            if work.is_prompt and sequence.request.wants_progress and not sequence.index:
+                yield sequence.request_id, _prefill_progress(sequence, now)
 
     def _stats(self, plan: Plan, sampled: int, seconds: float, now: float) -> StepStats:
         cache = self._scheduler.cache
@@ -240,6 +250,11 @@ class Engine:
             self._fail(sequence.request_id, UnavailableError(FORWARD_FAILED, str(error)))
         self._scheduler.cache.clear()
         self._backend.clear()
+
+
+def _prefill_progress(sequence: Sequence, now: float) -> Progress:
+    seconds = now - sequence.started_at
+    return Progress(Stage.PREFILL, 0, sequence.prompt_length, sequence.computed, sequence.cached, seconds)
 
 
 def _rows(work: Work) -> list[Row]:

@@ -27,6 +27,8 @@ class Sequence:
     """Number of leading tokens whose keys and values are in the KV cache."""
     cached: int = 0
     """Number of prompt tokens that were reused from the KV cache at admission."""
+    started_at: float = 0.0
+    """Monotonic time in seconds at which the sequence was admitted."""
     seat: int | None = None
     finish_reason: FinishReason | None = None
     ended: bool = False

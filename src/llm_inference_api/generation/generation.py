@@ -1,19 +1,21 @@
 """`Generation`: one request for text, from admission to its last event."""
 
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 from llm_inference_api.generation.answer_reading import Reading, readings
 from llm_inference_api.generation.answers import Answer, whole_answers
 from llm_inference_api.generation.record import GenerationRecord, Records
+from llm_inference_api.generation.several import Several
 from llm_inference_api.generation.timeouts import Timeouts
 from llm_inference_api.models.registry import Registry
 from llm_inference_api.models.served_model import ServedModel
 from llm_inference_api.models.stream import ModelStream
-from llm_inference_api.requests.events import End, Event, Progress, Usage
+from llm_inference_api.requests.events import End, Event, Progress, Stage, Times, Usage
 from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta
@@ -23,7 +25,9 @@ from llm_inference_api.rpc.call import Call
 class Generations:
     """Opens generations: submits requests to models, enforces the time limits and records the outcome."""
 
-    def __init__(self, registry: Registry, timeouts: Timeouts, records: Records) -> None:
+    def __init__(self, registry: Registry, timeouts: Timeouts, records: Records, slots: int = 1) -> None:
+        """Creates the factory; `slots` is the number of answers that a model computes at once."""
+        self._slots = slots
         self._registry = registry
         self._timeouts = timeouts
         self._records = records
@@ -56,6 +60,31 @@ class Generations:
                         record.entered(entry)
                     stream.close()
 
+    @asynccontextmanager
+    async def open_several(
+        self, requests: Sequence[GenerationRequest], call: Call, *, streamed: bool
+    ) -> AsyncGenerator[Several]:
+        """Yields the generations of several prompts as one; see `open`. They share the time limit of one request.
+
+        Args:
+            requests: Requests to the same model for the same number of answers.
+            call: The RPC that makes the requests.
+            streamed: Whether the answers are streamed.
+
+        Raises:
+            ModelNotFoundError: The model is not served. Raised on entry.
+            DeadlineError: The block exceeded the time limit.
+        """
+        model = self._registry.get(requests[0].model)
+        known = [replace(request, model=model.status.id) for request in requests]
+        open_one = partial(self.open, call=call, streamed=streamed)
+        several = Several(known, lambda: model.status, open_one, max(1, self._slots // requests[0].n))
+        async with self._timeouts.within(call):
+            try:
+                yield several
+            finally:
+                await several.close()
+
 
 class Generation:
     """Async iterator over the events of one request; events of its answers are interleaved as they arrive.
@@ -80,6 +109,8 @@ class Generation:
         self._events: deque[Event] = deque()
         self._readings: list[Reading] | None = None
         self._ended: list[Usage] = []
+        self._entered: dict[Stage, float] = {}
+        """When the first answer entered each stage."""
         self._finish_reasons: list[str] = []
         self._attempt = stream.attempt
         stream.is_sent_when_read = False
@@ -124,6 +155,7 @@ class Generation:
             self._begin_again()
         for entry in self._stream.take_entries():
             self._record.entered(entry)
+            self._entered.setdefault(entry.stage, entry.at)
         self._record.text_arrived()
         if self._readings is None:
             self._readings = readings(self.request, self._stream.info)
@@ -136,6 +168,7 @@ class Generation:
         self._attempt = self._stream.attempt
         self._events.clear()
         self._readings = None
+        self._entered.clear()
         self._ended.clear()
         self._finish_reasons.clear()
 
@@ -146,9 +179,13 @@ class Generation:
         self._finish_reasons.append(end.reason.value)
         if not self._is_over:
             return end
-        usage = _sum(self._ended)
+        usage = _sum(self._ended)._replace(times=self._times(delta) if self.request.wants_times else None)
         self._record.ended(usage, self._finish_reasons)
         return end._replace(usage=usage)
+
+    def _times(self, last: Delta) -> Times:
+        first_token = self._entered[Stage.DECODE]
+        return Times(self._entered[Stage.QUEUED], self._entered[Stage.PREFILL], first_token, last.ended_at)
 
 
 def _sum(ended: list[Usage]) -> Usage:

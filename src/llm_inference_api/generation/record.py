@@ -64,12 +64,14 @@ class GenerationRecord:
         seconds = now - self._call.started_at
         self._metrics.generated(self._model, finish_reasons[-1], usage, seconds, now - self._first_at)
         self._span.ended(usage, finish_reasons)
-        self._call.facts |= {
+        counts = {
             "input_tokens": usage.prompt_tokens,
             "cached_tokens": usage.cached_tokens,
             "output_tokens": usage.completion_tokens,
-            "finish_reason": finish_reasons[-1],
         }
+        for name, count in counts.items():  # A call may have several prompts, each of which is a generation.
+            self._call.facts[name] = int(str(self._call.facts.get(name, 0))) + count
+        self._call.facts["finish_reason"] = finish_reasons[-1]
 
 
 _DURATIONS = ((Stage.PREFILL, Stage.QUEUED, "queue_ms"), (Stage.DECODE, Stage.PREFILL, "prefill_ms"))
@@ -85,7 +87,8 @@ class Records:
     @contextmanager
     def generation(self, request: GenerationRequest, call: Call, *, streamed: bool) -> Iterator[GenerationRecord]:
         """Opens the span and yields the record of a generation. If the block raises, records the failure."""
-        call.facts |= {"model": request.model, "answer_id": request.id}
+        call.facts["model"] = request.model
+        call.facts.setdefault("answer_id", request.id)
         span = call.span.generation(request, streamed=streamed)
         with span, self._failure(span, request.model, call, request):
             yield GenerationRecord(self.metrics, span, call, request.model)

@@ -4,9 +4,10 @@ The header is parsed here rather than by a library: the server process must surv
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
+import math
 import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ from llm_inference_api.backends.ggml.file import is_legacy
 from llm_inference_api.engine.pooling import is_encoder
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.files import open_regular
-from llm_inference_api.requests.engine_config import ContextChoice
+from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, KV_CACHE_CONTEXTS, ContextChoice
 
 Value = int | float | bool | str
 
@@ -26,8 +27,13 @@ _MAX_ITEMS = 1 << 24
 _MAX_KEYS = 1 << 16
 _BYTES_PER_CACHED_NUMBER = 2
 """Keys and values are cached as F16."""
+_ROUNDING = 256
+"""Multiple of tokens that a context is shortened to; llama.cpp pads the cache to it."""
 _WORKING_BYTES = 192 << 20
 """Overhead of a worker process: Python, llama.cpp's compute buffers at 512 rows, and the tokenizer."""
+
+
+_UNSET = ContextChoice()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class Footprint:
     """The key-value cache, including cached prefixes of ended requests."""
     embeddings: int = 0
     """The context that computes embeddings; created by the first request for them."""
+    context: ContextChoice = _UNSET
+    """The sizes that were counted."""
 
     @property
     def total(self) -> int:
@@ -46,24 +54,86 @@ class Footprint:
         return self.weights + self.cache + self.embeddings + _WORKING_BYTES
 
 
-def estimate(files: Sequence[Path], context: ContextChoice) -> Footprint:
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Memory that a model may take, in bytes."""
+
+    share: int
+    """What it may take for a context longer than `DEFAULT_CONTEXT_LENGTH` that nobody asked for."""
+    most: int
+    """What all models may take together."""
+
+
+def estimate(files: Sequence[Path], context: ContextChoice, room: Room | None = None) -> Footprint:
     """Returns the memory that a model needs. The header is read from the first file.
+
+    Sizes that `context` leaves open are lowered to what fits the room; None is room for anything.
 
     Raises:
         ModelFailedError: The header cannot be read.
     """
     weights = sum(file.stat().st_size for file in files)
     if is_legacy(files[0]):
-        return Footprint(weights, weights)  # A rough guess: ctransformers caches F32 and reports no size.
+        # A rough guess: ctransformers caches F32 and reports no size.
+        return Footprint(weights, weights, context=context)
     header = read_header(files[0])
     architecture = str(header.get("general.architecture", ""))
-    trained = _number(header, f"{architecture}.context_length", 0)
-    length, cells = context.sizes(trained)
+    longest = _longest_context(header, architecture, context)
+    sizes = _Sizes(context, longest, weights + _WORKING_BYTES, room)
     if is_encoder(header):
         # No key-value cache; the attention scores of a whole text are held at once, in F32.
-        return Footprint(weights, 0, _number(header, f"{architecture}.attention.head_count", 1) * length**2 * 4)
-    cell = _cached_numbers(header, architecture) * _BYTES_PER_CACHED_NUMBER
-    return Footprint(weights, cells * cell, length * cell)
+        heads = _number(header, f"{architecture}.attention.head_count", 1) * 4
+        length = sizes.length(lambda left: math.isqrt(left // heads))
+        return Footprint(weights, 0, heads * length**2, replace(context, length=length))
+    cell = max(_cached_numbers(header, architecture) * _BYTES_PER_CACHED_NUMBER, 1)
+    # The embedding context takes as much as one full context of the cache.
+    length = sizes.length(lambda left: min(left // cell - (context.cache_tokens or 0), left // (2 * cell)))
+    cells = sizes.cells(length, lambda left: left // cell - length)
+    chosen = ContextChoice(length, cells, may_shrink=context.length is None)
+    return Footprint(weights, cells * cell, length * cell, chosen)
+
+
+def _longest_context(header: Mapping[str, Value], architecture: str, context: ContextChoice) -> int:
+    """Returns the longest context to use, in tokens; 0 if the file does not say.
+
+    For longrope models it is the original one unless a length is set: with a longer one, llama.cpp computes all prompts
+    with the long factors, short ones too.
+    """
+    trained = _number(header, f"{architecture}.context_length", 0)
+    scaling = f"{architecture}.rope.scaling"
+    if context.length is None and header.get(f"{scaling}.type") == "longrope":
+        return _number(header, f"{scaling}.original_context_length", trained)
+    return trained
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Chooses the sizes that the settings leave open."""
+
+    context: ContextChoice
+    longest: int
+    fixed: int
+    """Bytes that a model needs besides its contexts."""
+    room: Room | None
+
+    def length(self, fitting: Callable[[int], int]) -> int:
+        """Returns the context length in tokens; `fitting` returns the longest one that some bytes suffice for."""
+        wanted, _ = self.context.sizes(self.longest)
+        if self.room is None or self.context.length is not None:
+            return wanted
+        fits = fitting(max(self.room.share - self.fixed, 0)) // _ROUNDING * _ROUNDING
+        return max(min(wanted, fits), min(wanted, DEFAULT_CONTEXT_LENGTH))
+
+    def cells(self, length: int, fitting: Callable[[int], int]) -> int:
+        """Returns the size of the KV cache in tokens; `fitting` is as for `length`. At least one context."""
+        choice = self.context if self.context.length is not None else ContextChoice(None, self.context.cache_tokens)
+        _, wanted = choice.sizes(length)
+        if self.room is None or self.context.cache_tokens is not None:
+            return wanted
+        if self.context.length is None:
+            usual = KV_CACHE_CONTEXTS * min(length, DEFAULT_CONTEXT_LENGTH)
+            wanted = min(wanted, max(fitting(max(self.room.share - self.fixed, 0)), usual))
+        return max(min(wanted, fitting(max(self.room.most - self.fixed, 0))), length)
 
 
 def _cached_numbers(header: Mapping[str, Value], architecture: str) -> int:

@@ -45,10 +45,17 @@ class MemoryBudget:
     """Maximum number of loaded models; None for no limit."""
     patience: float
     """Seconds that a request waits for a model to leave the memory."""
+    sharers: int = 1
+    """Number of models that are served; it bounds what one takes unasked."""
     _tenants: dict[Tenant, int] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _claims: int = 0
     """Claims that wait, the one whose turn it is included."""
+
+    @property
+    def share(self) -> int:
+        """Bytes for each model if all that are served, or as many as may be, are in memory."""
+        return self.bytes // max(1, min(self.sharers, self.models or self.sharers))
 
     @property
     def used(self) -> int:

@@ -22,7 +22,7 @@ from llm_inference_api.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from llm_inference_api.models.footprint import estimate
+from llm_inference_api.models.footprint import Footprint, Room, estimate
 from llm_inference_api.models.losses import is_loss
 from llm_inference_api.models.memory_budget import MemoryBudget
 from llm_inference_api.models.source import ModelFiles, Preparation, Sources, read_files
@@ -413,19 +413,29 @@ class ServedModel:
         started = time.monotonic()
         self._set(State.LOADING)
         files = await self._policy.sources.provide(self._reference, self._on_preparation)
-        footprint = await read_files(partial(estimate, files.paths, self._policy.engine.context))
+        room = Room(self._policy.memory.share, self._policy.memory.bytes)
+        footprint = await read_files(partial(estimate, files.paths, self._policy.engine.context, room))
         self._set(State.LOADING)
         await self._claim(footprint.total)
         try:
-            client, info = await self._start_worker(files, footprint.weights)
+            client, info = await self._start_worker(files, footprint)
         except BaseException:
             self._policy.memory.leave(self)
             raise
+        self._log_context(info)
         self._client, self._active_since = client, time.monotonic()
         self._observer.loaded(self.status.id, self._active_since - started)
         self._set(State.ACTIVE, info=info, memory=footprint.total)
         self._used()
         return client
+
+    def _log_context(self, info: ModelInfo) -> None:
+        asked, got, trained = self._policy.engine.context.length, info.context_length, info.trained_context_length
+        if asked is not None and asked > got:
+            logger.warning("model %s: the context length is limited to %d tokens, its trained one", self.status.id, got)
+        if asked is None and got < trained:
+            text = "model %s: the context has %d tokens of %d trained ones; LLM_CONTEXT_LENGTH can set another length"
+            logger.info(text, self.status.id, got, trained)
 
     async def _claim(self, size: int) -> None:
         """Claims memory; waits for room as long as somebody waits for the load."""
@@ -435,11 +445,14 @@ class ServedModel:
         finally:
             self._awaits_room_since = None
 
-    async def _start_worker(self, files: ModelFiles, size: int) -> tuple[WorkerClient, ModelInfo]:
-        """Returns the client of a started worker, and the model's properties. `size`: bytes of the weights."""
-        load_timeout = self._policy.engine.load_timeout + size // _SLOWEST_READ
+    async def _start_worker(self, files: ModelFiles, footprint: Footprint) -> tuple[WorkerClient, ModelInfo]:
+        """Returns the client of a started worker, and the model's properties."""
         config = replace(
-            self._policy.engine, model_path=files.paths[0], tokenizer=files.tokenizer, load_timeout=load_timeout
+            self._policy.engine,
+            model_path=files.paths[0],
+            tokenizer=files.tokenizer,
+            load_timeout=self._policy.engine.load_timeout + footprint.weights // _SLOWEST_READ,
+            context=footprint.context,
         )
         queue = self._policy.queue_length
         client = WorkerClient(
@@ -568,7 +581,16 @@ class ServedModel:
             info, memory = self.status.info, self.status.memory
         if state is not self.status.state:
             logger.info("model %s: %s", self.status.id, state.value.lower())
-        self.status = replace(self.status, state=state, reason=reason, progress=progress, info=info, memory=memory)
+        context_length = info.context_length if info is not None else self.status.context_length
+        self.status = replace(
+            self.status,
+            state=state,
+            reason=reason,
+            progress=progress,
+            info=info,
+            memory=memory,
+            context_length=context_length,
+        )
         self._observer.status_changed(self.status)
         self._changed.set()
         self._changed = asyncio.Event()

@@ -75,7 +75,7 @@ class ModelSpan(Span):
 
 def generation_span(tracer: Tracer, parent: Context, request: GenerationRequest, *, streamed: bool) -> Span:
     """Starts and returns the span of a request for text, a child of `parent`."""
-    operation = "text_completion" if isinstance(request.prompt, str) else "chat"
+    operation = "chat" if request.is_chat else "text_completion"
     return _model_span(tracer, parent, operation, request.model, _parameters(request, streamed=streamed))
 
 

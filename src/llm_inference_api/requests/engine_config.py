@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_CONTEXT_LENGTH = 4096
-"""Default context length in tokens; models trained on a shorter context use that one."""
+"""Context length in tokens of models that do not say what they were trained on. No model's share of the memory gives
+another less, unless it was trained on less."""
 KV_CACHE_CONTEXTS = 4
-"""Default size of the KV cache, in full contexts."""
+"""Default size of the KV cache, in full contexts …"""
+_KV_CACHE_TOKENS = KV_CACHE_CONTEXTS * DEFAULT_CONTEXT_LENGTH
+"""… and its limit in tokens where the context is the trained one; at least one full context in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +17,11 @@ class ContextChoice:
     """Context length and KV cache size from the settings."""
 
     length: int | None = None
-    """Maximum tokens of a prompt with its answer; None: the model's own, at most `DEFAULT_CONTEXT_LENGTH`."""
+    """Maximum tokens of a prompt with its answer; None: what the model was trained on."""
     cache_tokens: int | None = None
-    """Size of the KV cache, shared by all requests, in tokens; None: `KV_CACHE_CONTEXTS` full contexts."""
+    """Size of the KV cache, shared by all requests, in tokens; None: see `KV_CACHE_CONTEXTS`."""
+    may_shrink: bool = False
+    """Whether the length was not asked for, so that less is taken where the devices have no memory for it."""
 
     def sizes(self, trained: int) -> tuple[int, int]:
         """Returns the context length and the KV cache size, in tokens.
@@ -24,8 +29,11 @@ class ContextChoice:
         Args:
             trained: Context length that the model was trained on; 0 if unknown.
         """
-        length = min(self.length or DEFAULT_CONTEXT_LENGTH, trained or DEFAULT_CONTEXT_LENGTH)
-        return length, max(self.cache_tokens or KV_CACHE_CONTEXTS * length, length)
+        longest = trained or DEFAULT_CONTEXT_LENGTH
+        length = min(self.length or longest, longest)
+        contexts = KV_CACHE_CONTEXTS * length
+        wanted = contexts if self.length else min(contexts, _KV_CACHE_TOKENS)
+        return length, max(self.cache_tokens or wanted, length)
 
 
 @dataclass(frozen=True, slots=True)

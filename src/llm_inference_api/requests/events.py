@@ -15,13 +15,34 @@ class FinishReason(Enum):
     """The answer ended with tool calls."""
 
 
+class Times(NamedTuple):
+    """When a request reached its stages, in seconds of the monotonic clock; the first of its answers counts."""
+
+    queued: float
+    started: float
+    """Computation of the prompt."""
+    first_token: float
+    ended: float
+    """Of the last answer to end."""
+
+    def joined(self, other: "Times") -> "Times":
+        """Returns the times of two requests as those of one."""
+        return Times(
+            min(self.queued, other.queued),
+            min(self.started, other.started),
+            min(self.first_token, other.first_token),
+            max(self.ended, other.ended),
+        )
+
+
 class Usage(NamedTuple):
-    """Token counts of a request."""
+    """Token counts of a request, and its times where it wants them."""
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
     """Prompt tokens that were reused from a cached prefix."""
+    times: Times | None = None
 
 
 class TopLogprob(NamedTuple):
@@ -83,6 +104,8 @@ class End(NamedTuple):
     usage: Usage | None = None
     logprobs: Logprobs = ()
     """Log probabilities of tokens without text, such as the end token."""
+    max_tokens: int = 0
+    """The tokens that the answer could have: what was asked for, or less."""
 
 
 class Stage(Enum):
@@ -101,6 +124,12 @@ class Progress(NamedTuple):
     requests_ahead: int = 0
     prompt_tokens: int = 0
     computed_tokens: int = 0
+    cached_tokens: int = 0
+    """Those of the computed tokens that were reused."""
+    seconds: float = 0.0
+    """Time since the computation of the prompt began."""
+    answer: int = 0
+    """Index of the first answer to the prompt that is reported on."""
 
 
 Piece = Text | Thought | CallPart

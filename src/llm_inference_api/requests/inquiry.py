@@ -58,6 +58,8 @@ class Embed(NamedTuple):
     """Asks for the embeddings of texts."""
 
     inputs: tuple[Input, ...]
+    dimensions: int | None = None
+    """Number of leading components to keep; None: all."""
 
 
 class Embedding(NamedTuple):
@@ -85,19 +87,22 @@ Findings = tuple[Token, ...]
 Embeddings = tuple[Embedding, ...]
 
 
-def checked_inputs(field: str, inputs: Sequence[Input]) -> Embed:
+def checked_inputs(field: str, inputs: Sequence[Input], dimensions: int | None = None) -> Embed:
     """Returns the embedding request for a field's inputs.
 
     Raises:
-        InvalidFieldError: There are too few or too many inputs, one is empty, or they are too large together.
+        InvalidFieldError: There are too few or too many inputs, one is empty, or they are too large together; or
+            `dimensions` is below 1.
     """
+    if dimensions is not None and dimensions < 1:
+        raise InvalidFieldError("dimensions", f"must be at least 1, not {dimensions}")
     check_input_count(field, len(inputs))
     for item in inputs:
         if not item.content:
             raise InvalidFieldError(item.field, "is empty")
     check_size(field, sum(len(item.content.encode()) for item in inputs if isinstance(item.content, str)))
     check_tokens(field, sum(len(item.content) for item in inputs if not isinstance(item.content, str)))
-    return Embed(tuple(inputs))
+    return Embed(tuple(inputs), dimensions)
 
 
 def check_input_count(field: str, count: int) -> None:

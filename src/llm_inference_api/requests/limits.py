@@ -1,22 +1,34 @@
 """Ranges and limits of request fields, common to all wires. Errors name the field."""
 
-import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.request import MAX_SEED, Sampling, Stopping, random_seed
+from llm_inference_api.requests.request import Sampling, Stopping, folded_seed
 from llm_inference_api.requests.sizes import check_count
 
 MAX_STOP = 4
 MAX_STOP_CHARACTERS = 64
 MAX_LOGIT_BIAS = 300
 MAX_TOP_LOGPROBS = 20
+MAX_ANSWERS = 128
+"""Maximum number of answers of a request, whatever the settings."""
+NO_LIMIT = -1
+"""Value of `max_tokens` that leaves the limit to the service, where the wire's numbers have a sign."""
+
+_LONGEST_NUMBER = 50
+"""Characters of a number in an error message."""
 
 Given = Mapping[str, Any]
 """The fields that a request sets, by their names in the typed API."""
+
+
+def shown(number: float) -> str:
+    """Returns a number for an error message: an integer exactly, but not a thousand digits of it."""
+    text = str(number) if isinstance(number, int) else f"{number:.10g}"
+    return text if len(text) <= _LONGEST_NUMBER else f"{text[:_LONGEST_NUMBER]}…"
 
 
 class Range(NamedTuple):
@@ -28,19 +40,19 @@ class Range(NamedTuple):
 
     def check(self, field: str, value: float) -> None:
         """Raises InvalidFieldError if the value is out of range or not finite."""
-        too_low = value <= self.low if self.low_is_open else value < self.low
-        if not math.isfinite(value) or too_low or value > self.high:
-            low = f"above {self.low:g}" if self.low_is_open else f"{self.low:.10g}"
-            raise InvalidFieldError(field, f"must be a number from {low} to {self.high:.10g}, not {value:.10g}")
+        is_inside = self.low < value <= self.high if self.low_is_open else self.low <= value <= self.high
+        if not is_inside:  # As NaN is not, nor an integer that no float holds.
+            low = f"above {shown(self.low)}" if self.low_is_open else shown(self.low)
+            raise InvalidFieldError(field, f"must be a number from {low} to {shown(self.high)}, not {shown(value)}")
 
 
 RANGES = {
     "temperature": Range(0, 2),
-    "top_p": Range(0, 1, low_is_open=True),
+    "top_p": Range(0, 1),
     "top_k": Range(0, 2**31 - 1),
     "min_p": Range(0, 1),
-    "typical_p": Range(0, 1, low_is_open=True),
-    "seed": Range(0, MAX_SEED),
+    "typical_p": Range(0, 1),
+    "seed": Range(-(2**63), 2**64 - 1),
     "presence_penalty": Range(-2, 2),
     "frequency_penalty": Range(-2, 2),
     "repetition_penalty": Range(0, 2, low_is_open=True),
@@ -57,17 +69,20 @@ class Limits:
     top_p: float
     max_tokens: int
     answers: int = 1
-    """Maximum `n` of a request."""
+    """Maximum number of answers of a request."""
+    seed: int | None = None
+    """None: each request without a seed gets a random one."""
 
     def sampling(self, given: Given) -> Sampling:
         """Returns the sampling parameters. Raises InvalidFieldError if a field is out of range."""
         for field, allowed in RANGES.items():
             if field in given:
                 allowed.check(field, given[field])
+        check_count("logit_bias", sum(len(given.get(field, ())) for field in _BIASES), MAX_LOGIT_BIAS, "entries")
         if given.get("top_logprobs") and not given.get("logprobs"):
             raise InvalidFieldError("top_logprobs", "needs logprobs to be true")
         return Sampling(
-            seed=given["seed"] if "seed" in given else random_seed(),
+            seed=folded_seed(given.get("seed", self.seed)),
             temperature=given.get("temperature", self.temperature),
             top_p=given.get("top_p", self.top_p),
             top_k=given.get("top_k", 0),
@@ -76,7 +91,8 @@ class Limits:
             presence_penalty=given.get("presence_penalty", 0.0),
             frequency_penalty=given.get("frequency_penalty", 0.0),
             repetition_penalty=given.get("repetition_penalty", 1.0),
-            logit_bias=_logit_bias(given.get("logit_bias", {})),
+            logit_bias=_biases("logit_bias", given.get("logit_bias", {})),
+            logit_bias_texts=_biases("logit_bias_texts", given.get("logit_bias_texts", {})),
             logprobs=given.get("top_logprobs", 0) if given.get("logprobs") else None,
         )
 
@@ -88,15 +104,28 @@ class Limits:
             if not 1 <= len(text) <= MAX_STOP_CHARACTERS:
                 problem = f"must have 1 to {MAX_STOP_CHARACTERS} characters, not {len(text)}"
                 raise InvalidFieldError(f"stop[{index}]", problem)
-        if "max_tokens" in given:
-            Range(1, self.max_tokens).check("max_tokens", given["max_tokens"])
-        return Stopping(given.get("max_tokens"), stop, given.get("ignore_eos", False))
+        return Stopping(self._max_tokens(given.get("max_tokens")), stop, given.get("ignore_eos", False))
 
-    def count(self, given: Given) -> int:
-        """Returns the number of answers. Raises InvalidFieldError if it is out of range."""
-        if "n" in given:
-            Range(1, self.answers).check("n", given["n"])
-        return int(given.get("n", 1))
+    def _max_tokens(self, asked: int | None) -> int | None:
+        """Returns what the request asks for, lowered to the service's limit. Raises InvalidFieldError below 1."""
+        if asked is None:
+            return None
+        if asked == NO_LIMIT:
+            return self.max_tokens
+        if asked < 1:
+            raise InvalidFieldError("max_tokens", f"must be at least 1, not {shown(asked)}")
+        return min(asked, self.max_tokens)
+
+    def count(self, given: Given, prompts: int = 1) -> int:
+        """Returns the number of answers to each of the prompts.
+
+        Raises InvalidFieldError if it is out of range.
+        """
+        n = given.get("n", 1)
+        Range(1, self.answers).check("n", n)
+        if n * prompts > MAX_ANSWERS:
+            raise InvalidFieldError("prompt", f"{prompts} prompts with n of {n} exceed {MAX_ANSWERS} answers a request")
+        return int(n)
 
 
 def new_id(kind: str) -> str:
@@ -104,8 +133,14 @@ def new_id(kind: str) -> str:
     return f"{kind}-{uuid.uuid4().hex}"
 
 
-def _logit_bias(bias: Mapping[int, float]) -> dict[int, float]:
-    check_count("logit_bias", len(bias), MAX_LOGIT_BIAS, "tokens")
-    for token, value in bias.items():
-        BIAS_RANGE.check(f"logit_bias[{token}]", value)
-    return dict(bias)
+_BIASES = ("logit_bias", "logit_bias_texts")
+
+Key = TypeVar("Key", int, str)
+
+
+def _biases(field: str, biases: Mapping[Key, float]) -> dict[Key, float]:
+    for key, value in biases.items():
+        if not key and isinstance(key, str):
+            raise InvalidFieldError(field, "has an empty text")
+        BIAS_RANGE.check(f"{field}[{str(key)[:50]}]", value)
+    return dict(biases)

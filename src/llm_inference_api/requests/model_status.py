@@ -43,6 +43,8 @@ class ModelStatus:
     info: ModelInfo | None = None
     memory: int = 0
     """Bytes charged to the memory budget while the model is loaded."""
+    context_length: int | None = None
+    """Context length in tokens of the last load; None before the first."""
 
 
 class Observer:

@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.constraint import Constraint
@@ -12,6 +13,7 @@ from llm_inference_api.requests.tools import ToolUse
 MAX_SEED = 2**32 - 2
 """llama.cpp reserves 2^32 - 1 for a random seed (LLAMA_DEFAULT_SEED)."""
 _SEEDS = MAX_SEED + 1
+_MINUS_ONE = (-1, 2**32 - 1, 2**64 - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Sampling:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     logprobs: int | None = None
     """Number of most probable tokens to return at each position; None: no log probabilities."""
+    logit_bias_texts: Mapping[str, float] = field(default_factory=dict)
+    """Biases by text: each of its tokens gets the bias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +41,23 @@ class Stopping:
     """Stop conditions."""
 
     max_tokens: int | None = None
-    """None: the service's default, or the rest of the context if that is less."""
+    """None: the service's default. What exceeds the rest of the context is lowered to it."""
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
 
 
+class TokenPrompt(NamedTuple):
+    """A prompt as token ids, to which nothing is added."""
+
+    ids: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A request for `n` answers to a prompt (text) or a chat (messages)."""
+    """A request for `n` answers to a prompt (text or tokens) or a chat (messages)."""
 
     id: str
-    prompt: str | tuple[Message, ...]
+    prompt: str | TokenPrompt | tuple[Message, ...]
     sampling: Sampling
     stopping: Stopping = Stopping()
     constraint: Constraint | None = None
@@ -60,6 +70,26 @@ class GenerationRequest:
     """Number of answers."""
     created: int = field(default_factory=lambda: int(time.time()))
     """Unix time in seconds."""
+    suffix: str = ""
+    """Text after the answer, which the answer is to lead to; empty: none."""
+    place: int | None = None
+    """Index of the prompt where the caller sent a list of them, for error messages."""
+    wants_progress: bool = False
+    """Whether a stream reports each step of the prompt's computation."""
+    wants_times: bool = False
+    """Whether the answer says how long its parts took."""
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether the prompt is a chat's messages."""
+        return not isinstance(self.prompt, str | TokenPrompt)
+
+    @property
+    def prompt_field(self) -> str:
+        """Name of the field that has the prompt, for error messages."""
+        if self.is_chat:
+            return "messages"
+        return "prompt" if self.place is None else f"prompt[{self.place}]"
 
     def sampling_of(self, index: int) -> Sampling:
         """Returns the sampling parameters of the answer with this index; they differ in the seed."""
@@ -70,6 +100,9 @@ class GenerationRequest:
         return (self.sampling.seed + index) % _SEEDS
 
 
-def random_seed() -> int:
-    """Returns a random seed, for requests that set none."""
-    return secrets.randbelow(_SEEDS)
+def folded_seed(seed: int | None) -> int:
+    """Returns the seed that stands for any integer: it modulo 2^32 - 1; a random one for None and for -1.
+
+    -1 is also taken as 32 and as 64 bits without a sign, as clients in other languages write it.
+    """
+    return secrets.randbelow(_SEEDS) if seed is None or seed in _MINUS_ONE else seed % _SEEDS

@@ -16,6 +16,10 @@ class Delta(NamedTuple):
     usage: Usage | None = None
     answer: int = 0
     """0-based index of the answer in its request."""
+    max_tokens: int = 0
+    """In the last delta: the tokens that the answer could have."""
+    ended_at: float = 0.0
+    """In the last delta: seconds of the monotonic clock, as in `StageEntry`."""
 
 
 class StageEntry(NamedTuple):

@@ -1,6 +1,26 @@
 """Protocol of a tokenizer."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+
+class Infill(NamedTuple):
+    """Ids of the tokens that ask for the text between a prefix and a suffix."""
+
+    prefix: int
+    suffix: int
+    middle: int
+
+
+class SpecialTokens(NamedTuple):
+    """Ids of the tokens that prompts without a text of their own need."""
+
+    infill: Infill | None = None
+    """None for a model that was not trained to fill in the middle."""
+    start: tuple[int, ...] = ()
+    """The token that begins a text, or the one that ends texts where there is none; empty without either."""
+
+
+NO_SPECIAL_TOKENS = SpecialTokens()
 
 
 class Tokenizer(Protocol):

@@ -255,15 +255,15 @@ class WorkerClient:
         for entry in output.entries:
             if mailbox := self._mailboxes.get(entry.request_id):
                 mailbox.enter(entry)
+        for request_id, progress in output.progress:  # Before the deltas: what they begin with was computed by then.
+            if mailbox := self._mailboxes.get(request_id):
+                mailbox.report(progress)
         for delta in output.deltas:
             if mailbox := self._mailboxes.get(delta.request_id):
                 self._deliver(mailbox, delta)
         for rejection in output.rejections:
             if mailbox := self._mailboxes.get(rejection.request_id):
                 self._fail(mailbox, rejection.error)
-        for request_id, progress in output.progress:
-            if mailbox := self._mailboxes.get(request_id):
-                mailbox.progress = progress
         if not output.stats.running:
             self._at_work.idle()
         self._on_stats(output.stats)

@@ -36,7 +36,8 @@ class Inspector:
     def _tokens(self, inquiry: Inquiry) -> Sequence[int]:
         match inquiry:
             case Tokenize(text, add_special, parse_special):
-                return self._preparer.tokenize(text, add_special=add_special, parse_special=parse_special)
+                flags = {"add_special": add_special, "parse_special": parse_special}
+                return self._preparer.tokenize(text, **flags, field="text")
             case Render(request):
                 return self._preparer.tokens(request)
             case Detokenize(token_ids):

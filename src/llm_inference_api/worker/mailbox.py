@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from copy import copy
 
@@ -25,6 +26,8 @@ class Mailbox:
         self._end_queue: Callable[[], None] = lambda: None
         self._entries: list[StageEntry] = []
         self._deltas: dict[int, list[Delta]] = {}
+        self._reports: deque[Progress] = deque()
+        """Progress that the request wants to be told of, and was not yet."""
         self._running = request.n
         """Number of answers without a finish reason."""
         self._queued = request.n
@@ -78,6 +81,14 @@ class Mailbox:
         entries, self._entries = self._entries, []
         return entries
 
+    def report(self, progress: Progress) -> None:
+        """Notes where the request stands; the reader of a request that wants progress is told at once."""
+        self.progress = progress
+        if self.request.wants_progress and progress.stage is Stage.PREFILL:
+            self._reports.append(progress)
+            if not self._is_patient:
+                self._wake()
+
     def put(self, delta: Delta) -> None:
         """Adds a delta."""
         self._deltas.setdefault(delta.answer, []).append(delta)
@@ -96,10 +107,12 @@ class Mailbox:
         """Waits for deltas and returns all that are buffered, joined to one per answer.
 
         If none arrives within `interval` seconds, returns the request's progress; None waits without a limit. Raises
-        the error that the request failed with, once no delta is buffered.
+        the error that the request failed with, once no delta is buffered. Progress that the request wants comes first.
         """
-        if not self._deltas and self._error is None:
+        if not self._reports and not self._deltas and self._error is None:
             await self._news(interval)
+        if self._reports:
+            return self._reports.popleft()
         if self._deltas:
             deltas = tuple(map(_joined, self._deltas.values()))
             self._deltas.clear()

@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from llm_inference_api.backends.ggml import backend as ggml
 from llm_inference_api.backends.ggml import file as ggml_file
@@ -16,8 +16,8 @@ from llm_inference_api.engine.pooling import Pooling
 from llm_inference_api.engine.prefix_cache import PrefixCache
 from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.step_budget import StepBudget
-from llm_inference_api.errors import UnsupportedError
-from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, EngineConfig
+from llm_inference_api.errors import ModelFailedError, UnsupportedError
+from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, ContextChoice, EngineConfig
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.library_tokenizer import load_template, load_tokenizer
@@ -28,6 +28,8 @@ from llm_inference_api.worker.preparer import Preparer
 
 SEATS_PER_SLOT = 4
 """Seats per slot. Seats beyond the running sequences keep the prefixes of ended requests."""
+
+Context = TypeVar("Context")
 
 logger = logging.getLogger(__name__)
 
@@ -63,20 +65,52 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
     tokenizer = load_tokenizer(config.tokenizer, vocabulary)
     source = load_template(config.tokenizer) or model.chat_template
     template = ChatTemplate(source, vocabulary.bos_text(), vocabulary.eos_text(), vocabulary.control_texts())
-    context_length, cells = config.context.sizes(model.trained_context_length)
-    cells = _cells_within_rope(model.metadata, context_length, cells)
-    if config.context.length is not None and config.context.length > context_length:
-        logger.warning("the context length is limited to %d tokens, which the model was trained on", context_length)
+    trained = model.trained_context_length
     seats = min(SEATS_PER_SLOT * config.slots, llama.MAX_SEATS)
-    backend = llama.LlamaBackend(model, llama.ContextSizes(cells, seats, config.batch_tokens, config.threads))
+    backend, context_length = largest_context(
+        config.context,
+        trained,
+        lambda length, cells: llama.LlamaBackend(
+            model,
+            llama.ContextSizes(
+                _cells_within_rope(model.metadata, length, cells), seats, config.batch_tokens, config.threads
+            ),
+        ),
+    )
     scheduler = Scheduler(PrefixCache(seats, backend.cells), config.slots, scoped_prefixes=config.scoped_prefixes)
     engine = Engine(backend, scheduler, StepBudget(config.batch_tokens))
     preparation = TextPreparation.from_metadata(model.metadata)
-    preparer = Preparer(tokenizer, template, backend, preparation, context_length, config.default_max_tokens)
+    tokens = config.default_max_tokens
+    preparer = Preparer(tokenizer, template, backend, preparation, context_length, tokens, vocabulary.special)
     embedder = _embedder(config, model, context_length, _plainly(preparer.tokenize))
     info = _info(model, template, context_length, config.slots, backend.cells)
     info = info._replace(embedding_length=model.embedding_length if embedder else 0)
     return Parts(engine, preparer, Inspector(preparer, vocabulary), embedder, info)
+
+
+def largest_context(context: ContextChoice, trained: int, create: Callable[[int, int], Context]) -> tuple[Context, int]:
+    """Returns a context and its length in tokens; a shorter one than wanted if that is allowed and memory is lacking.
+
+    The service knows the memory of the machine, but not that of its GPUs.
+
+    Args:
+        context: The wanted sizes.
+        trained: Context length that the model was trained on; 0 if unknown.
+        create: Creates a context of a length and a KV cache size, both in tokens; raises ModelFailedError if it cannot.
+
+    Raises:
+        ModelFailedError: There is no memory for the length, or for `DEFAULT_CONTEXT_LENGTH` if it may be lowered.
+    """
+    length, cells = context.sizes(trained)
+    while True:
+        try:
+            return create(length, cells), length
+        except ModelFailedError:
+            if not context.may_shrink or length <= DEFAULT_CONTEXT_LENGTH:
+                raise
+        length = max(length // 2, DEFAULT_CONTEXT_LENGTH)
+        cells = max(cells // 2, length)
+        logger.warning("there is no memory for the trained context; trying one of %d tokens", length)
 
 
 def _build_encoder(config: EngineConfig, model: llama.Model) -> Parts:
@@ -99,7 +133,7 @@ def _embedder(
     if model.pooling is Pooling.RANK:
         return None
     vectors = LlamaEmbedder(model, context_length, config.threads)
-    return Embedder(tokenize, vectors, model.vocabulary.size, context_length)
+    return Embedder(tokenize, vectors, model.vocabulary.size, context_length, model.embedding_length)
 
 
 def _plainly(tokenize: Callable[..., list[int]]) -> Callable[[str], list[int]]:

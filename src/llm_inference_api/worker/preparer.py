@@ -12,11 +12,11 @@ from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.grammar.tool_grammar import tool_constraint
 from llm_inference_api.requests.constraint import Constraint, Schemas
-from llm_inference_api.requests.request import GenerationRequest, Sampling
+from llm_inference_api.requests.request import GenerationRequest, Sampling, TokenPrompt
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.families.thoughts import thoughts_rules
 from llm_inference_api.text.text_preparation import TextPreparation
-from llm_inference_api.text.tokenizer import Tokenizer
+from llm_inference_api.text.tokenizer import NO_SPECIAL_TOKENS, SpecialTokens, Tokenizer
 
 _ANCHOR = "\U0010fffd"
 """A private-use character, which is tokenized into single bytes that do not merge with the text after it."""
@@ -48,6 +48,7 @@ class Preparer:
     preparation: TextPreparation
     context_length: int
     default_max_tokens: int
+    special: SpecialTokens = NO_SPECIAL_TOKENS
 
     def prepare(self, request: GenerationRequest, arrived_at: float | None = None) -> tuple[Sequence, ...]:
         """Returns the request's `n` sequences; the prompt is rendered and tokenized once.
@@ -58,10 +59,10 @@ class Preparer:
 
         Raises:
             InvalidFieldError: A field does not fit the model, or the constraint cannot be compiled.
-            ContextLengthError: Prompt and answer exceed the context.
+            ContextLengthError: The prompt leaves no room in the context.
         """
         submitted_at = time.monotonic() if arrived_at is None else arrived_at
-        self._check_logit_bias(request.sampling)
+        request = replace(request, sampling=self._with_token_biases(request.sampling))
         tokens = self.tokens(request)
         max_tokens = self._max_tokens(request, len(tokens))
         constraint = self._constraint(request)
@@ -96,7 +97,7 @@ class Preparer:
         if request.tools is not None:
             spell, write = self._terminal, self.samplers.json_schemas
             constraint = tool_constraint(request.tools, self.template.tool_format, spell, write, constraint)
-        if constraint is None or isinstance(request.prompt, str):
+        if constraint is None or not request.is_chat:
             return constraint
         return replace(constraint, before=thoughts_rules(self._terminal, opened=self.template.opens_thoughts))
 
@@ -112,23 +113,56 @@ class Preparer:
             InvalidFieldError: The chat template rejects the messages, or the prompt has no tokens.
             ContextLengthError: The prompt is longer than the context.
         """
-        if isinstance(request.prompt, str):
-            tokens = self.tokenize(request.prompt, add_special=True)
-        else:
-            first, *rest = self.template.render(request.prompt, request.tools.tools if request.tools else ())
-            tokens = self.tokenize(first, add_special=not self.template.is_own)
-            for part in rest:
-                tokens += self._continue(part)
+        try:
+            tokens = self._tokens(request)
+        except ContextLengthError as error:
+            raise ContextLengthError(
+                error.prompt_tokens, error.context_length, error.exact, request.prompt_field
+            ) from error
         if not tokens:
-            raise InvalidFieldError("prompt", "it has no tokens for this model; write at least one word")
+            raise InvalidFieldError(request.prompt_field, "has no tokens for this model; write at least one word")
         return tokens
 
-    def _continue(self, part: str) -> list[int]:
-        """Tokenizes a part as a continuation, without the leading space that some tokenizers add to a text."""
-        return self.tokenize(_ANCHOR + part, add_special=False)[len(self.tokenize(_ANCHOR, add_special=False)) :]
+    def _tokens(self, request: GenerationRequest) -> list[int]:
+        if isinstance(request.prompt, TokenPrompt):
+            return self._known_tokens(request)
+        if isinstance(request.prompt, str):
+            return self._text_tokens(request.prompt, request.suffix)
+        first, *rest = self.template.render(request.prompt, request.tools.tools if request.tools else ())
+        tokens = self.tokenize(first, add_special=not self.template.is_own)
+        for part in rest:
+            tokens += self._continue(part)
+        return tokens
 
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> list[int]:
-        """Returns the token ids of a text.
+    def _known_tokens(self, request: GenerationRequest) -> list[int]:
+        if request.suffix:
+            raise InvalidFieldError("suffix", "needs a prompt of text, not of token ids")
+        assert isinstance(request.prompt, TokenPrompt)
+        for token in request.prompt.ids:
+            if not 0 <= token < self.tokenizer.size:
+                problem = f"token {token} is not in the model's vocabulary of {self.tokenizer.size}"
+                raise InvalidFieldError(request.prompt_field, problem)
+        return list(request.prompt.ids)
+
+    def _text_tokens(self, prompt: str, suffix: str) -> list[int]:
+        """Returns the tokens of a raw prompt; with a suffix, those that ask for the text between the two."""
+        if not suffix:
+            # No text at all asks for the beginning of one.
+            return self.tokenize(prompt, add_special=True) or ([] if prompt else list(self.special.start))
+        if self.special.infill is None:
+            raise InvalidFieldError("suffix", "this model has no tokens for filling in the middle; leave it out")
+        before, after, middle = self.special.infill
+        head = self.tokenize("", add_special=True)
+        ends = (self._continue(text, parse_special=False) for text in (prompt, suffix))
+        return [*head, before, *next(ends), after, *next(ends), middle]
+
+    def _continue(self, part: str, *, parse_special: bool = True) -> list[int]:
+        """Tokenizes a part as a continuation, without the leading space that some tokenizers add to a text."""
+        tokens = self.tokenize(_ANCHOR + part, add_special=False, parse_special=parse_special)
+        return tokens[len(self.tokenize(_ANCHOR, add_special=False)) :]
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True, field: str = "prompt") -> list[int]:
+        """Returns the token ids of a text. Errors name the `field` that has it.
 
         Raises:
             ContextLengthError: The text has more tokens than the context, by a lower bound: its bytes divided by
@@ -139,18 +173,23 @@ class Preparer:
         at_least = math.ceil(len(text.encode()) / self.tokenizer.longest_piece)
         if at_least > self.context_length:
             # Tokenizing may take quadratic time, so reject the text before.
-            raise ContextLengthError(at_least, 1, self.context_length, False)
+            raise ContextLengthError(at_least, self.context_length, False, field)
         return self.tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
 
     def _max_tokens(self, request: GenerationRequest, prompt_tokens: int) -> int:
         room = self.context_length - prompt_tokens
+        if room < 1:
+            raise ContextLengthError(prompt_tokens, self.context_length, True, request.prompt_field)
         asked = request.stopping.max_tokens
-        if room < 1 or (asked is not None and asked > room):
-            raise ContextLengthError(prompt_tokens, asked or 1, self.context_length)
-        return min(self.default_max_tokens, room) if asked is None else asked
+        return min(self.default_max_tokens if asked is None else asked, room)
 
-    def _check_logit_bias(self, sampling: Sampling) -> None:
+    def _with_token_biases(self, sampling: Sampling) -> Sampling:
+        """Returns the sampling with biases of tokens alone; those that are given by id win over those of texts."""
         for token in sampling.logit_bias:
             if not 0 <= token < self.tokenizer.size:
                 problem = f"token {token} is not in the model's vocabulary of {self.tokenizer.size}"
                 raise InvalidFieldError("logit_bias", problem)
+        found: dict[int, float] = {}
+        for text, bias in sampling.logit_bias_texts.items():
+            found |= dict.fromkeys(self.tokenize(text, add_special=False, parse_special=False), bias)
+        return replace(sampling, logit_bias={**found, **sampling.logit_bias}, logit_bias_texts={})

@@ -82,12 +82,11 @@ def test_logprobs_alone_list_no_other_tokens() -> None:
         ({"temperature": -0.1}, "temperature"),
         ({"temperature": 2.1}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
-        ({"top_p": 0.0}, "top_p"),
+        ({"top_p": -0.1}, "top_p"),
         ({"top_p": 1.1}, "top_p"),
         ({"top_k": 2**31}, "top_k"),
         ({"min_p": 1.5}, "min_p"),
-        ({"typical_p": 0.0}, "typical_p"),
-        ({"seed": 2**32 - 1}, "seed"),
+        ({"typical_p": 1.1}, "typical_p"),
         ({"presence_penalty": 2.5}, "presence_penalty"),
         ({"frequency_penalty": -2.5}, "frequency_penalty"),
         ({"repetition_penalty": 0.0}, "repetition_penalty"),
@@ -99,7 +98,12 @@ def test_logprobs_alone_list_no_other_tokens() -> None:
         ({"stop": ["a", ""]}, "stop[1]"),
         ({"stop": ["a" * 65]}, "stop[0]"),
         ({"max_tokens": 0}, "max_tokens"),
-        ({"max_tokens": 101}, "max_tokens"),
+        (
+            {"logit_bias": dict.fromkeys(range(200), 1.0), "logit_bias_texts": {str(x): 1 for x in range(200)}},
+            "logit_bias",
+        ),
+        ({"logit_bias_texts": {"a": 101}}, "logit_bias_texts[a]"),
+        ({"logit_bias_texts": {"": 1}}, "logit_bias_texts"),
         ({"n": 0}, "n"),
         ({"n": 5}, "n"),
         ({"json_schema": "{"}, "json_schema"),
@@ -119,6 +123,44 @@ def test_value_that_cannot_be_honoured_is_refused_by_field(fields: dict[str, Any
         with pytest.raises(InvalidFieldError) as found:
             read()
         assert found.value.field == field
+
+
+@pytest.mark.parametrize("field", ["top_p", "typical_p"])
+def test_probability_mass_of_zero_is_one_token(field: str) -> None:
+    """The ends of a range belong to it where they mean something."""
+    assert getattr(read_generate(generate(**{field: 0.0}), LIMITS).sampling, field) == 0.0
+
+
+def test_max_tokens_above_the_services_limit_are_lowered_to_it() -> None:
+    """Also 2^32 - 1, which is no limit in a number without a sign."""
+    for asked in (101, 2**32 - 1):
+        assert read_generate(generate(max_tokens=asked), LIMITS).stopping.max_tokens == 100
+
+
+def test_seed_of_all_ones_is_a_random_one() -> None:
+    """It is -1 without a sign, which other servers take for no seed."""
+    assert len({read_generate(generate(seed=2**32 - 1), LIMITS).sampling.seed for _ in range(3)}) > 1
+
+
+def test_wishes_of_times_and_progress_are_taken_over() -> None:
+    """Neither is done unasked."""
+    wishes = [
+        (asked.wants_times, asked.wants_progress)
+        for asked in (
+            read_generate(generate(timings=True), LIMITS),
+            read_chat(chat(return_progress=True), LIMITS),
+            read_chat(chat(), LIMITS),
+        )
+    ]
+    assert wishes == [(True, False), (False, True), (False, False)]
+
+
+def test_prompt_may_be_empty_before_a_suffix() -> None:
+    """At the start of a file there is no text before the cursor."""
+    request = read_generate(generate(prompt="", suffix="b"), LIMITS)
+    assert (request.prompt, request.suffix) == ("", "b")
+    with pytest.raises(InvalidFieldError, match=r"^suffix: has 1048577 bytes"):
+        read_generate(generate(suffix="x" * ((1 << 20) + 1)), LIMITS)
 
 
 @pytest.mark.parametrize("prompt", ["", "x" * ((1 << 20) + 1)], ids=["empty", "too long"])
@@ -245,8 +287,14 @@ def test_tools_that_cannot_be_called_are_refused_by_field(fields: dict[str, Any]
     [
         (Progress(Stage.LOADING), {"stage": "LOADING"}),
         (Progress(Stage.QUEUED, 3), {"stage": "QUEUED", "requests_ahead": 3}),
-        (Progress(Stage.PREFILL, 0, 10, 4), {"stage": "PREFILL", "prompt_tokens": 10, "computed_tokens": 4}),
-        (Progress(Stage.DECODE), {"stage": "PREFILL", "prompt_tokens": 0, "computed_tokens": 0}),
+        (
+            Progress(Stage.PREFILL, 0, 10, 4, 3, 0.5),
+            {"stage": "PREFILL", "prompt_tokens": 10, "computed_tokens": 4, "cached_tokens": 3, "elapsed_ms": 500.0},
+        ),
+        (
+            Progress(Stage.DECODE),
+            {"stage": "PREFILL", "prompt_tokens": 0, "computed_tokens": 0, "cached_tokens": 0, "elapsed_ms": 0.0},
+        ),
     ],
 )
 def test_progress_says_what_belongs_to_its_stage(stands: Progress, fields: dict[str, Any]) -> None:

@@ -30,7 +30,11 @@ from llm_inference_api.rpc.statuses import describe, describe_unexpected
     ("error", "fields"),
     [
         (InvalidFieldError("temperature", "x"), ("invalid_request_error", "temperature", None)),
-        (ContextLengthError(9, 1, 8), ("invalid_request_error", "messages", "context_length_exceeded")),
+        (ContextLengthError(9, 8), ("invalid_request_error", "prompt", "context_length_exceeded")),
+        (
+            ContextLengthError(9, 8, True, "messages"),
+            ("invalid_request_error", "messages", "context_length_exceeded"),
+        ),
         (ModelNotFoundError("x"), ("invalid_request_error", "model", "model_not_found")),
         (OverloadedError("full", 1.0), ("rate_limit_error", None, "rate_limit_exceeded")),
         (UnavailableError("WORKER_DIED", "x"), ("server_error", None, "worker_died")),

@@ -9,7 +9,7 @@ from llm_inference_api.api.openai.params import ChatCompletionParams, Completion
 from llm_inference_api.api.openai.reading import read_chat, read_completion
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.limits import Limits
-from llm_inference_api.requests.request import GenerationRequest
+from llm_inference_api.requests.request import GenerationRequest, TokenPrompt
 
 SAID = [{"role": "user", "content": "hi"}]
 DEEP: dict[str, Any] = {}
@@ -106,14 +106,14 @@ def test_reading_ends_at_the_first_error(fields: dict[str, Any], path: str) -> N
 @pytest.mark.parametrize(
     ("kind", "body", "path"),
     [
-        (CompletionParams, b'{"prompt": [' + b"1," * 100_000 + b"1]}", "prompt"),
+        (CompletionParams, b'{"prompt": [' + b'"",' * 100_000 + b'""]}', "prompt"),
         (EmbeddingParams, b'{"input": [' + b'"",' * 100_000 + b'""]}', "input"),
         (EmbeddingParams, b'{"input": [' + b"[1]," * 1000 + b'"x"]}', "input"),
     ],
 )
 def test_items_are_counted_before_they_are_read(kind: type[Any], body: bytes, path: str) -> None:
     """A list that is too long is refused for that, whatever stands in it."""
-    with pytest.raises(InvalidFieldError, match=r"must have (exactly one prompt|1 to 128 items), not 1?00") as found:
+    with pytest.raises(InvalidFieldError, match=r"must have 1 to 128 items, not 1?00") as found:
         parse(kind, body)
     assert found.value.field == path
 
@@ -137,10 +137,118 @@ def test_developer_is_the_system() -> None:
     assert asked(chat(messages=[{"role": "developer", "content": "x"}])).prompt[0].role == "system"
 
 
-def test_contradicting_limits_are_refused() -> None:
-    """max_tokens and max_completion_tokens are one limit; two values for it are none."""
-    with pytest.raises(InvalidFieldError, match="contradicts"):
-        asked(chat(max_tokens=1, max_completion_tokens=2))
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"max_tokens": 1, "max_completion_tokens": 2}, "max_completion_tokens"),
+        ({"max_completion_tokens": 1, "n_predict": 2}, "n_predict"),
+        ({"repetition_penalty": 1.5, "repeat_penalty": 1.25}, "repeat_penalty"),
+    ],
+)
+def test_contradicting_names_of_one_field_are_refused(fields: dict[str, Any], field: str) -> None:
+    """The error names both: the one that it is about, and the one that it contradicts."""
+    first = next(iter(fields))
+    with pytest.raises(InvalidFieldError, match=f"^{field}: contradicts {first}; leave one of them out") as found:
+        asked(chat(**fields))
+    assert found.value.field == field
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n_predict"])
+@pytest.mark.parametrize(("value", "taken"), [(7, 7), (32_000, 4096), (-1, 4096)])
+def test_limit_of_tokens_has_three_names_and_is_lowered_to_the_services(name: str, value: int, taken: int) -> None:
+    """Agents ask for more than there is; -1 is no limit of the caller's."""
+    assert asked(chat(**{name: value})).stopping.max_tokens == taken
+
+
+def test_repeat_penalty_is_the_repetition_penalty() -> None:
+    """llama.cpp's and Ollama's users know it by this name."""
+    assert asked(chat(repeat_penalty=1.25)) == asked(chat(repetition_penalty=1.25))
+
+
+@pytest.mark.parametrize(
+    ("seed", "taken"),
+    [(5, 5), (2**32 - 2, 2**32 - 2), (2**32, 1), (2**63 - 1, (2**63 - 1) % (2**32 - 1)), (-5, 2**32 - 6)],
+)
+def test_any_seed_of_64_bits_is_folded(seed: int, taken: int) -> None:
+    """OpenAI's clients draw from all integers; the answer says which seed was used."""
+    assert asked(chat(seed=seed)).sampling.seed == taken
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32 - 1, 2**64 - 1])
+def test_seed_of_minus_one_is_a_random_one(seed: int) -> None:
+    """As other servers read it, with or without a sign."""
+    assert len({asked(chat(seed=seed)).sampling.seed for _ in range(3)}) > 1
+
+
+def test_default_seed_is_that_of_requests_without_one() -> None:
+    """The setting makes all of them reproducible; -1 still asks for a random one."""
+    limits = replace(LIMITS, seed=9)
+    assert read_chat(chat(), limits).sampling.seed == 9
+    assert read_chat(chat(seed=3), limits).sampling.seed == 3
+    assert len({read_chat(chat(seed=-1), limits).sampling.seed for _ in range(3)}) > 1
+
+
+def test_biases_are_by_token_id_or_by_text() -> None:
+    """A key of digits is an id, as at OpenAI; any other is a text."""
+    sampling = asked(chat(logit_bias={"5": -100, " no": 2})).sampling
+    assert (sampling.logit_bias, sampling.logit_bias_texts) == ({5: -100}, {" no": 2})
+
+
+def completions(**fields: Any) -> tuple[GenerationRequest, ...]:
+    return read_completion(parse(CompletionParams, json.dumps(fields).encode()), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "prompts"),
+    [
+        ("a", ["a"]),
+        (["a"], ["a"]),
+        (["a", "b"], ["a", "b"]),
+        ("", [""]),
+        ([1, 2], [TokenPrompt((1, 2))]),
+        ([[1, 2], [3]], [TokenPrompt((1, 2)), TokenPrompt((3,))]),
+    ],
+)
+def test_each_prompt_is_a_request(prompt: object, prompts: list[object]) -> None:
+    """Texts or lists of token ids; they share all else, the seed included."""
+    found = completions(prompt=prompt, n=2)
+    assert [request.prompt for request in found] == prompts
+    assert {request.n for request in found} == {2}
+    assert len({request.id for request in found}) == len(prompts)
+    assert len({request.sampling.seed for request in found}) == 1
+
+
+def test_errors_of_one_of_several_prompts_name_it() -> None:
+    """A single one in a list needs no number."""
+    assert [request.prompt_field for request in completions(prompt=["a", "b"])] == ["prompt[0]", "prompt[1]"]
+    assert [request.prompt_field for request in completions(prompt=["a"])] == ["prompt"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"prompt": []}, "prompt"),
+        ({"prompt": ["a", [1]]}, "prompt"),
+        ({"prompt": [[1], []]}, "prompt[1]"),
+        ({"prompt": [1] * 100_001}, "prompt"),
+        ({"prompt": ["x" * (1 << 19)] * 3}, "prompt"),
+        ({"prompt": ["a"] * 26, "n": 5}, "prompt"),
+        ({"prompt": "a", "suffix": "x" * ((1 << 20) + 1)}, "suffix"),
+        ({"prompt": "a", "suffix": 1}, "suffix"),
+        ({"prompt": "a", "max_completion_tokens": 1}, "max_completion_tokens"),
+    ],
+)
+def test_prompts_that_cannot_be_continued_are_refused(fields: dict[str, Any], field: str) -> None:
+    """None, a mixture, an empty list of tokens, too much text, too many answers together."""
+    with pytest.raises(InvalidFieldError) as found:
+        completions(**fields)
+    assert found.value.field == field
+
+
+def test_chat_has_no_suffix() -> None:
+    """The error says where to send it."""
+    with pytest.raises(InvalidFieldError, match=r"^suffix: .* /v1/completions"):
+        chat(suffix="x")
 
 
 def test_schema_keeps_the_order_of_its_keys() -> None:
@@ -157,29 +265,30 @@ def test_usage_is_asked_for_with_streams_only() -> None:
         asked(chat(stream_options={"include_usage": True}))
 
 
-def test_one_prompt_may_stand_in_a_list() -> None:
-    """A list of one prompt is that prompt; several are refused, not cut."""
-    one = parse(CompletionParams, b'{"prompt": ["a"]}')
-    assert read_completion(one, LIMITS).prompt == "a"
-    with pytest.raises(InvalidFieldError, match="prompt: must have exactly one prompt"):
-        read_completion(parse(CompletionParams, b'{"prompt": ["a", "b"]}'), LIMITS)
-
-
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"max_completion_tokens": 5000}, "max_completion_tokens"),
-        ({"max_tokens": 5000}, "max_tokens"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens"),
+        ({"max_tokens": -2}, "max_tokens"),
+        ({"n_predict": 0}, "n_predict"),
+        ({"repeat_penalty": 0}, "repeat_penalty"),
         ({"response_format": {"type": "json_object"}, "ignore_eos": True}, "ignore_eos"),
         ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": DEEP}}}, "response_format"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
         ({"tool_choice": "auto"}, "tool_choice"),
         ({"n": 11}, "n"),
-        ({"seed": -1}, "seed"),
+        ({"seed": 2**64}, "seed"),
+        ({"seed": 10**400}, "seed"),
+        ({"n": 10**400}, "n"),
+        ({"top_k": -(10**400)}, "top_k"),
+        ({"max_tokens": -(10**400)}, "max_tokens"),
+        ({"top_p": 1.5}, "top_p"),
         ({"top_k": 1 << 40}, "top_k"),
         ({"temperature": 2.5}, "temperature"),
         ({"top_logprobs": 3}, "top_logprobs"),
-        ({"logit_bias": {"x": 1}}, "logit_bias"),
+        ({"logit_bias": {"x": 101}}, "logit_bias[x]"),
+        ({"logit_bias": {"": 1}}, "logit_bias"),
+        ({"logit_bias": {"1" * 20: 1}}, "logit_bias[11111111111111111111]"),
         ({"logit_bias": {"1": 101}}, "logit_bias[1]"),
         ({"stop": ["a"] * 5}, "stop"),
         ({"stop": ""}, "stop[0]"),
@@ -193,6 +302,18 @@ def test_value_that_cannot_be_honoured_is_refused_by_the_name_that_was_sent(fiel
     with pytest.raises(InvalidFieldError) as found:
         asked(chat(**fields))
     assert found.value.field == field
+
+
+def test_limits_of_integers_are_shown_exactly_and_long_numbers_in_part() -> None:
+    """A limit of 20 digits that is rounded says nothing; a number of 400 is no error of the service."""
+    with pytest.raises(InvalidFieldError) as found:
+        asked(chat(seed=2**64))
+    assert str(found.value) == (
+        "seed: must be a number from -9223372036854775808 to 18446744073709551615, not 18446744073709551616"
+    )
+    with pytest.raises(InvalidFieldError) as found:
+        asked(chat(seed=10**400))
+    assert len(str(found.value)) < 200
 
 
 def test_answer_can_be_sent_back_with_all_its_fields() -> None:

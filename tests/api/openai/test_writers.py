@@ -1,6 +1,7 @@
 """Answers and events as OpenAI's JSON, and as the frames of its streams."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from llm_inference_api.api.openai.writers import (
     ChatCompletionWriter,
     CompletionWriter,
     Header,
+    TextPlace,
+    completion_logprobs,
     document,
     fingerprint,
     large_document,
@@ -24,6 +27,7 @@ from llm_inference_api.requests.events import (
     Stage,
     Text,
     Thought,
+    Times,
     TokenLogprob,
     TopLogprob,
     Usage,
@@ -44,8 +48,10 @@ LOGPROB = TokenLogprob(1, b"x", -0.5, (TopLogprob(2, b"y", -0.25),))
 END_TOKEN = TokenLogprob(0, b"", -0.1, ())
 
 
-def header() -> Header:
-    return Header(GenerationRequest("a", "hi", Sampling(4), model="m", created=7), lambda: STATUS)
+def header(logprobs: int | None = None, *, wants_progress: bool = False) -> Header:
+    sampling = Sampling(4, logprobs=logprobs)
+    request = GenerationRequest("a", "hi", sampling, model="m", created=7, wants_progress=wants_progress)
+    return Header(request, lambda: STATUS)
 
 
 def frames(data: bytes) -> list[Any]:
@@ -75,7 +81,8 @@ def test_chats_stream_begins_with_the_role_and_ends_with_the_reason() -> None:
         {"tool_calls": [{"index": 0, "id": "1", "type": "function", "function": {"name": "f", "arguments": ""}}]},
         {"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]},
     ]
-    assert last["choices"][0] == {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "tool_calls"}
+    ending = {"finish_reason": "tool_calls", "max_tokens": 0}
+    assert last["choices"][0] == {"index": 0, "delta": {}, "logprobs": None, **ending}
     assert {chunk["object"] for chunk in [*chunks, last]} == {"chat.completion.chunk"}
     assert (last["id"], last["created"], last["model"]) == ("a", 7, "m")
     assert done == "[DONE]"
@@ -138,13 +145,133 @@ def test_logprobs_leave_out_tokens_without_text() -> None:
         "content": [{"token": "x", "logprob": -0.5, "bytes": [120], "top_logprobs": [top]}],
         "refusal": None,
     }
-    completion = json.loads(CompletionWriter(header()).whole(*whole_answers(events)))["choices"][0]["logprobs"]
+    completion = json.loads(CompletionWriter(header(1)).whole(*whole_answers(events)))["choices"][0]["logprobs"]
     assert completion == {
         "tokens": ["x"],
         "token_logprobs": [-0.5],
-        "top_logprobs": [{"y": -0.25}],
+        "top_logprobs": [{"y": -0.25, "x": -0.5}],
         "text_offset": [0],
     }
+
+
+def logprobs_of(*tokens: TokenLogprob) -> Any:
+    events: list[Event] = [Text("?", logprobs=tokens), ENDS]
+    return json.loads(CompletionWriter(header(2)).whole(*whole_answers(events)))["choices"][0]["logprobs"]
+
+
+def sampled(data: bytes, logprob: float = -1.0, **top: float) -> TokenLogprob:
+    best = (TopLogprob(index, text.encode(), value) for index, (text, value) in enumerate(top.items()))
+    return TokenLogprob(99, data, logprob, tuple(best))
+
+
+def test_sampled_token_is_always_among_the_top_ones() -> None:
+    """Also where none was asked for, or others were more probable."""
+    assert logprobs_of(sampled(b"x", -3.0, a=-0.5, b=-1.5))["top_logprobs"] == [{"a": -0.5, "b": -1.5, "x": -3.0}]
+    assert logprobs_of(sampled(b"x", -3.0))["top_logprobs"] == [{"x": -3.0}]
+
+
+def test_tokens_of_a_part_of_a_character_have_their_bytes_for_keys() -> None:
+    """As OpenAI writes them: two parts never share a key."""
+    found = logprobs_of(
+        TokenLogprob(1, b"\xf0\x9f", -0.5, (TopLogprob(2, b"\xf0", -0.25), TopLogprob(3, b"\xe2", -0.75)))
+    )
+    assert found["tokens"] == [r"bytes:\xf0\x9f"]
+    assert found["top_logprobs"] == [{r"bytes:\xf0": -0.25, r"bytes:\xe2": -0.75, r"bytes:\xf0\x9f": -0.5}]
+
+
+def test_of_two_tokens_with_one_text_the_most_probable_stays() -> None:
+    """An object has a key once."""
+    found = logprobs_of(TokenLogprob(1, b"x", -0.5, (TopLogprob(1, b"x", -0.5), TopLogprob(2, b"x", -9.0))))
+    assert found["top_logprobs"] == [{"x": -0.5}]
+
+
+def test_offset_is_that_of_the_character_which_a_token_begins_or_continues() -> None:
+    """No offset is beyond the text, however many tokens a character has."""
+    smile = "\N{GRINNING FACE}".encode()
+    found = logprobs_of(
+        sampled(b"a"), sampled(smile[:1]), sampled(smile[1:3]), sampled(smile[3:] + b"b"), sampled(b"c")
+    )
+    assert found["text_offset"] == [0, 1, 1, 1, 3]  # a😀bc
+
+
+def test_offsets_go_on_over_the_chunks_of_a_stream() -> None:
+    """A character may begin in one and end in the next."""
+    smile = "\N{GRINNING FACE}".encode()
+    events: list[Event] = [
+        Text("a", logprobs=(sampled(b"a" + smile[:2]),)),
+        Text("\N{GRINNING FACE}b", logprobs=(sampled(smile[2:]), sampled(b"b"))),
+        ENDS,
+    ]
+    *chunks, _, _ = streamed(CompletionWriter(header(0)), events)
+    assert [chunk["choices"][0]["logprobs"]["text_offset"] for chunk in chunks] == [[0], [1, 2]]
+
+
+def test_offsets_of_a_long_answer_take_linear_time() -> None:
+    """A limit that only squares exceed: 20,000 tokens were ten seconds of the event loop."""
+    started = time.process_time()
+    assert completion_logprobs([sampled(b"x")] * 20_000, TextPlace())["text_offset"][-1] == 19_999
+    assert time.process_time() - started < 2
+
+
+def test_empty_answer_has_empty_logprobs_where_they_were_asked_for() -> None:
+    """null says that nobody asked."""
+    events: list[Event] = [End(FinishReason.STOP, 0, Usage(1, 1, 0), (END_TOKEN,))]
+    for writer, empty in (
+        (CompletionWriter, {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}),
+        (ChatCompletionWriter, {"content": [], "refusal": None}),
+    ):
+        (choice,) = json.loads(writer(header(0)).whole(*whole_answers(events)))["choices"]
+        assert choice["logprobs"] == empty
+        (choice,) = json.loads(writer(header()).whole(*whole_answers(events)))["choices"]
+        assert choice["logprobs"] is None
+
+
+@pytest.mark.parametrize("writer", [ChatCompletionWriter, CompletionWriter])
+def test_answer_says_its_seed_and_how_many_tokens_it_could_have(
+    writer: type[ChatCompletionWriter | CompletionWriter],
+) -> None:
+    """Beside the finish reason, whole and streamed: what was asked for may have been lowered."""
+    events: list[Event] = [Text("x"), End(FinishReason.LENGTH, 0, Usage(1, 1, 0), max_tokens=20)]
+    whole = json.loads(writer(header()).whole(*whole_answers(events)))
+    assert (whole["seed"], whole["choices"][0]["max_tokens"]) == (4, 20)
+    *others, last, _ = streamed(writer(header()), events)
+    assert {chunk["seed"] for chunk in (*others, last)} == {4}
+    assert last["choices"][0]["max_tokens"] == 20
+    assert not any("max_tokens" in chunk["choices"][0] for chunk in others)
+
+
+@pytest.mark.parametrize("writer", [ChatCompletionWriter, CompletionWriter])
+def test_times_stand_in_the_answer_and_in_the_last_choices_chunk(
+    writer: type[ChatCompletionWriter | CompletionWriter],
+) -> None:
+    """With the names of llama.cpp's server: computed tokens, milliseconds and tokens per second."""
+    cost = Usage(10, 5, 2, Times(queued=1.0, started=1.5, first_token=3.5, ended=4.0))
+    expected = {
+        "queue_ms": 500.0,
+        "cache_n": 2,
+        "prompt_n": 8,
+        "prompt_ms": 2000.0,
+        "prompt_per_second": 4.0,
+        "predicted_n": 5,
+        "predicted_ms": 500.0,
+        "predicted_per_second": 8.0,
+    }
+    events: list[Event] = [Text("x"), End(FinishReason.STOP, 0, cost)]
+    assert json.loads(writer(header()).whole(*whole_answers(events)))["timings"] == expected
+    *others, last, _ = streamed(writer(header()), events)
+    assert last["timings"] == expected
+    assert not any("timings" in chunk for chunk in others)
+
+
+def test_progress_of_the_prompt_is_a_chunk_where_it_is_wanted() -> None:
+    """With a choice that adds nothing, for clients that read the first one; other stages stay comments."""
+    report = Progress(Stage.PREFILL, 0, 10, 4, 2, 0.25)
+    for writer, content in ((ChatCompletionWriter, {"delta": {}}), (CompletionWriter, {"text": ""})):
+        (chunk,) = frames(writer(header(wants_progress=True)).part(report))
+        assert chunk["prompt_progress"] == {"total": 10, "cache": 2, "processed": 4, "time_ms": 250}
+        assert chunk["choices"] == [{"index": 0, **content, "logprobs": None, "finish_reason": None}]
+        assert writer(header()).part(report) == SILENCE
+        assert writer(header(wants_progress=True)).part(Progress(Stage.QUEUED)) == SILENCE
 
 
 def test_completions_stream_counts_characters_for_each_answer() -> None:
@@ -156,7 +283,7 @@ def test_completions_stream_counts_characters_for_each_answer() -> None:
         End(FinishReason.STOP, 1),
         ENDS,
     ]
-    *chunks, done = streamed(CompletionWriter(header()), events)
+    *chunks, done = streamed(CompletionWriter(header(0)), events)
     choices = [chunk["choices"][0] for chunk in chunks]
     offsets = [(choice["index"], choice["logprobs"]["text_offset"]) for choice in choices[:3]]
     assert offsets == [(0, [0]), (1, [0]), (0, [1])]

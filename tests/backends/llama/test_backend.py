@@ -13,7 +13,7 @@ from llm_inference_api.errors import ComputationError, ModelFailedError
 from llm_inference_api.requests.engine_config import GpuChoice
 from llm_inference_api.requests.model_info import short_count
 from llm_inference_api.requests.request import Sampling
-from tests.fakes.gguf import CLEAR_PROMPTS
+from tests.fakes.gguf import CLEAR_PROMPTS, INFILL, write_tiny_model
 
 GREEDY = Sampling(seed=0, temperature=0.0)
 
@@ -63,6 +63,20 @@ def test_description_has_the_number_of_parameters(model: Model) -> None:
     architecture, size, kind = model.description.split(" ", 2)
     assert (architecture, size) == ("llama", short_count(model.parameters))
     assert kind
+
+
+def test_infill_tokens_are_those_of_the_vocabulary(model: Model, tmp_path: Path) -> None:
+    """Known by what they spell, in any order; a model that lacks one has none."""
+    special = load(write_tiny_model(tmp_path / "infill.gguf", special=INFILL)).vocabulary.special
+    assert special.infill is not None
+    assert [*special.infill] == [257, 259, 258]
+    assert model.vocabulary.special.infill is None
+    assert load(write_tiny_model(tmp_path / "part.gguf", special=INFILL[:2])).vocabulary.special.infill is None
+
+
+def test_text_begins_with_the_token_that_the_model_has_for_it(model: Model) -> None:
+    """The tiny ones have one for both ends."""
+    assert model.vocabulary.special.start == (257,)
 
 
 def test_control_tokens_are_parsed_where_asked(model: Model) -> None:

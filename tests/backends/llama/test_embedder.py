@@ -74,6 +74,17 @@ def test_model_without_layers_embeds_as_by_hand(tmp_path: Path) -> None:
     assert np.allclose(vectors(embedder_of(flat), "hello")[0], mean / np.linalg.norm(mean), atol=1e-5)
 
 
+def test_dimensions_are_the_first_ones_brought_to_length_one(tmp_path: Path, write: Callable[..., Path]) -> None:
+    """For models trained so; more than the model has are refused."""
+    embedder = embedder_of(write(tmp_path / "model.gguf"))
+    question = Embed((Input("input", TEXTS[0]),), dimensions=8)
+    (found,) = embedder.answer(question, lambda: None)
+    whole = vectors(embedder, TEXTS[0])[0][:8]
+    assert np.allclose(np.frombuffer(found.vector, VECTOR_TYPE), whole / np.linalg.norm(whole), atol=CLOSE)
+    with pytest.raises(InvalidFieldError, match=r"^dimensions: must be 1 to \d+ for this model, not 1000"):
+        embedder.answer(question._replace(dimensions=1000), lambda: None)
+
+
 def test_equal_texts_point_the_same_way(tmp_path: Path, write: Callable[..., Path]) -> None:
     """The cosine of equal texts is one, of others it is less; all vectors have length one."""
     found = vectors(embedder_of(write(tmp_path / "model.gguf")), *TEXTS)

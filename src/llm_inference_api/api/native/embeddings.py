@@ -33,17 +33,18 @@ class EmbeddingServicer(embeddings_pb2_grpc.EmbeddingServiceServicer):  # type: 
 
 
 def _embed(request: embeddings_pb2.EmbedRequest) -> Embed:
+    dimensions = request.dimensions if request.HasField("dimensions") else None
     if request.texts and request.token_lists:
         raise InvalidFieldError("token_lists", "may not be given together with texts; send a request for each")
     if request.token_lists:
         check_input_count("token_lists", len(request.token_lists))
         check_tokens("token_lists", sum(len(tokens.token_ids) for tokens in request.token_lists))
         lists = [tuple(tokens.token_ids) for tokens in request.token_lists]
-        return checked_inputs(
-            "token_lists", [Input(f"token_lists[{index}]", tokens) for index, tokens in enumerate(lists)]
-        )
+        inputs = [Input(f"token_lists[{index}]", tokens) for index, tokens in enumerate(lists)]
+        return checked_inputs("token_lists", inputs, dimensions)
     check_input_count("texts", len(request.texts))
-    return checked_inputs("texts", [Input(f"texts[{index}]", text) for index, text in enumerate(request.texts)])
+    inputs = [Input(f"texts[{index}]", text) for index, text in enumerate(request.texts)]
+    return checked_inputs("texts", inputs, dimensions)
 
 
 def _response(model: str, found: Embeddings) -> embeddings_pb2.EmbedResponse:

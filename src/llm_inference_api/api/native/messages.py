@@ -3,6 +3,7 @@
 from llm_inference.v1 import generation_pb2, models_pb2
 from llm_inference_api.requests.events import Logprobs, Progress, Stage, TokenLogprob, Usage
 from llm_inference_api.requests.model_status import ModelStatus
+from llm_inference_api.requests.speeds import Speeds
 
 
 def usage(domain: Usage) -> generation_pb2.Usage:
@@ -12,6 +13,22 @@ def usage(domain: Usage) -> generation_pb2.Usage:
         completion_tokens=domain.completion_tokens,
         total_tokens=domain.prompt_tokens + domain.completion_tokens,
         cached_tokens=domain.cached_tokens,
+    )
+
+
+def timings(domain: Usage) -> generation_pb2.Timings | None:
+    """Returns the Timings message; None if the usage has no times."""
+    if domain.times is None:
+        return None
+    speeds = Speeds(domain)
+    return generation_pb2.Timings(
+        queue_ms=speeds.queue_ms,
+        prompt_tokens=speeds.prompt_tokens,
+        prompt_ms=speeds.prompt_ms,
+        prompt_tokens_per_second=speeds.prompt_per_second,
+        completion_tokens=speeds.completion_tokens,
+        completion_ms=speeds.completion_ms,
+        completion_tokens_per_second=speeds.completion_per_second,
     )
 
 
@@ -47,6 +64,7 @@ def progress(domain: Progress) -> generation_pb2.Progress:
         message.requests_ahead = domain.requests_ahead
     if stage is Stage.PREFILL:
         message.prompt_tokens, message.computed_tokens = domain.prompt_tokens, domain.computed_tokens
+        message.cached_tokens, message.elapsed_ms = domain.cached_tokens, 1000 * domain.seconds
     return message
 
 

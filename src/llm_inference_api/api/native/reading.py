@@ -16,10 +16,11 @@ WireRequest = inference_pb2.GenerateRequest | inference_pb2.ChatRequest
 
 def read_generate(wire: inference_pb2.GenerateRequest, limits: Limits) -> GenerationRequest:
     """Returns the request of a Generate message. Raises InvalidFieldError."""
-    if not wire.prompt:
+    if not wire.prompt and not wire.suffix:
         raise InvalidFieldError("prompt", "is missing or empty; it is the text to continue")
     check_size("prompt", len(wire.prompt.encode()))
-    return GenerationRequest(new_id("gen"), wire.prompt, **_shared(wire, limits))
+    check_size("suffix", len(wire.suffix.encode()))
+    return GenerationRequest(new_id("gen"), wire.prompt, suffix=wire.suffix, **_shared(wire, limits))
 
 
 def read_chat(wire: inference_pb2.ChatRequest, limits: Limits) -> GenerationRequest:
@@ -43,6 +44,8 @@ def _shared(wire: WireRequest, limits: Limits) -> dict[str, Any]:
         "constraint": _constraint(wire),
         "model": wire.model,
         "n": n,
+        "wants_times": wire.timings,
+        "wants_progress": wire.return_progress,
     }
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from llm_inference.v1 import inference_pb2, tools_pb2
-from llm_inference_api.api.native.messages import logprobs, progress, usage
+from llm_inference_api.api.native.messages import logprobs, progress, timings, usage
 from llm_inference_api.generation.answers import Answer
 from llm_inference_api.requests.events import CallPart, End, Event, Piece, Progress, Text, Thought, Usage
 from llm_inference_api.requests.request import GenerationRequest
@@ -22,7 +22,7 @@ def generate_response(request: GenerationRequest, answers: list[Answer], cost: U
         **_heading(request),
         text=first.text,
         **_ending(first),
-        usage=usage(cost),
+        **_cost(first, cost),
         alternatives=inference_pb2.GenerateAlternatives(answers=alternatives) if alternatives else None,
     )
 
@@ -38,7 +38,7 @@ def chat_response(request: GenerationRequest, answers: list[Answer], cost: Usage
         **_heading(request),
         message=_message(first),
         **_ending(first),
-        usage=usage(cost),
+        **_cost(first, cost),
         alternatives=inference_pb2.ChatAlternatives(answers=alternatives) if alternatives else None,
     )
 
@@ -59,8 +59,9 @@ class StreamWriter:
             "logprobs": logprobs(event.logprobs),
         }
         if isinstance(event, End):
-            fields["finish_reason"] = event.reason.value
-            fields["usage"] = usage(event.usage) if event.usage else None
+            fields |= {"finish_reason": event.reason.value, "max_tokens": event.max_tokens}
+            if event.usage is not None:
+                fields |= {"usage": usage(event.usage), "timings": timings(event.usage)}
         return fields
 
 
@@ -96,6 +97,10 @@ def _place(request: GenerationRequest, answer: Answer) -> Fields:
 def _ending(answer: Answer) -> Fields:
     assert answer.reason is not None
     return {"finish_reason": answer.reason.value, "logprobs": logprobs(tuple(answer.logprobs))}
+
+
+def _cost(answer: Answer, cost: Usage) -> Fields:
+    return {"max_tokens": answer.max_tokens, "usage": usage(cost), "timings": timings(cost)}
 
 
 def _message(answer: Answer) -> inference_pb2.ChatMessage:

@@ -53,6 +53,9 @@ def _param(failure: Failure) -> str | None:
     request = error_details_pb2.BadRequest()
     if any(detail.Unpack(request) for detail in failure.status.details):
         return str(request.field_violations[0].field)
+    info = error_details_pb2.ErrorInfo()
+    if any(detail.Unpack(info) for detail in failure.status.details) and info.metadata.get("field"):
+        return str(info.metadata["field"])
     return _PARAMS.get(failure.reason)
 
 
@@ -79,5 +82,5 @@ _CODES = {
 }
 """OpenAI's codes of reasons; the code of any other reason is its name in lower case."""
 
-_PARAMS = {"CONTEXT_LENGTH_EXCEEDED": "messages", "MODEL_NOT_FOUND": "model"}
-"""OpenAI's `param` of reasons without a field violation."""
+_PARAMS = {"MODEL_NOT_FOUND": "model"}
+"""OpenAI's `param` of reasons without a field violation or a field in their metadata."""

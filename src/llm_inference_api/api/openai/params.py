@@ -3,6 +3,7 @@
 Unknown and unsupported fields are rejected by name. Fields without effect here are accepted if listed in `_Ignored`.
 """
 
+from functools import partial
 from reprlib import Repr
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -76,17 +77,17 @@ def _text_of_part(index: int, part: object) -> str:
     return str(part["text"])
 
 
-def _inputs(value: object) -> object:
+def _inputs(value: object, name: str = "input") -> object:
     """Returns the inputs as a list of `Input`, from a text, a token list, or a list of texts or of token lists."""
     items = value if isinstance(value, list) and not (value and _is_token(value[0])) else [value]
-    if len(items) > MAX_INPUTS:
+    if not 1 <= len(items) <= MAX_INPUTS:
         raise ValueError(f"must have 1 to {MAX_INPUTS} items, not {len(items)}")
     for index, item in enumerate(items):
         if type(item) is not type(items[0]):
             raise ValueError("mixes texts and token lists; send a request for each kind")
         if not isinstance(item, str) and not (isinstance(item, list) and all(map(_is_token, item))):
             raise ValueError(f"must be a text, a list of texts, token ids or a list of those; see item {index}")
-    return [Input(f"input[{index}]" if items is value else "input", _content(item)) for index, item in enumerate(items)]
+    return [Input(f"{name}[{index}]" if items is value else name, _content(item)) for index, item in enumerate(items)]
 
 
 def _is_token(value: object) -> bool:
@@ -124,10 +125,10 @@ def _at_most(most: int, what: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _one(value: object) -> object:
-    """Returns the prompt. Raises ValueError for a list that has not exactly one."""
-    if isinstance(value, list) and len(value) != 1:
-        raise ValueError(f"must have exactly one prompt, not {len(value)}; send a request for each")
+def _no_suffix(value: object) -> object:
+    """Raises ValueError for a suffix of a chat."""
+    if value is not None:
+        raise ValueError("an answer of a chat has none; send prompt and suffix to /v1/completions")
     return value
 
 
@@ -146,6 +147,12 @@ Stop = Annotated[
 ]
 Inputs = Annotated[
     list[Any], BeforeValidator(_inputs, json_schema_input_type=str | list[str] | list[int] | list[list[int]])
+]
+Prompts = Annotated[
+    list[Any],
+    BeforeValidator(
+        partial(_inputs, name="prompt"), json_schema_input_type=str | list[str] | list[int] | list[list[int]]
+    ),
 ]
 
 
@@ -255,12 +262,11 @@ class StreamOptions(_Strict):
 
 UNSUPPORTED = {
     "audio": "only text can be generated; leave it out",
-    "dimensions": "embeddings have the model's own dimension; leave it out",
     "echo": "answers never include the prompt; leave it out",
     "function_call": "it is deprecated; use tool_choice",
     "functions": "they are deprecated; use tools",
+    "pooling": "it is the model's own, with one vector for each text; leave it out",
     "reasoning_effort": "it cannot be set; leave it out",
-    "suffix": "inserting text before a suffix is not supported; leave it out",
     "web_search_options": "the service does not search the web; leave it out",
 }
 """Error messages for known fields of OpenAI's API that are not supported."""
@@ -274,7 +280,6 @@ class _Unsupported(_Strict):
     function_call: None = None
     functions: None = None
     reasoning_effort: None = None
-    suffix: None = None
     web_search_options: None = None
 
 
@@ -308,7 +313,7 @@ class _Common(_Ignored):
     stop: Stop | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    logit_bias: Annotated[dict[str, float], _at_most(MAX_LOGIT_BIAS, "tokens")] | None = None
+    logit_bias: Annotated[dict[str, float], _at_most(MAX_LOGIT_BIAS, "entries")] | None = None
     n: int | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -318,6 +323,10 @@ class _Common(_Ignored):
     typical_p: float | None = None
     repetition_penalty: float | None = None
     ignore_eos: bool | None = None
+    n_predict: int | None = None
+    repeat_penalty: float | None = None
+    timings: bool | None = None
+    return_progress: bool | None = None
 
     @property
     def wants_usage(self) -> bool:
@@ -329,6 +338,7 @@ class ChatCompletionParams(_Common):
     """The body of `POST /v1/chat/completions`."""
 
     messages: Annotated[list[ChatMessageParam], _FIRST_ERROR, _at_most(MAX_MESSAGES, "messages")]
+    suffix: Annotated[None, BeforeValidator(_no_suffix)] = None
     max_completion_tokens: int | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
@@ -342,7 +352,9 @@ class ChatCompletionParams(_Common):
 class CompletionParams(_Common):
     """The body of `POST /v1/completions`."""
 
-    prompt: Annotated[str | list[str], BeforeValidator(_one, json_schema_input_type=str | list[str])]
+    prompt: Prompts
+    """A list of `Input`, see `_inputs`."""
+    suffix: str | None = None
     logprobs: int | None = None
     best_of: int | None = None
 
@@ -354,7 +366,8 @@ class EmbeddingParams(_Strict):
     input: Inputs
     """A list of `Input`, see `_inputs`."""
     encoding_format: Literal["float", "base64"] | None = None
-    dimensions: None = None
+    dimensions: int | None = None
+    pooling: None = None
     user: Any = None
 
 

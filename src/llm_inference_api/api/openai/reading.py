@@ -20,15 +20,15 @@ from llm_inference_api.api.openai.params import (
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.chat import Message, check_call_counts, check_message_count, checked_messages
 from llm_inference_api.requests.constraint import Constraint, read_constraint
+from llm_inference_api.requests.inquiry import Input, check_tokens
 from llm_inference_api.requests.limits import Limits, new_id
-from llm_inference_api.requests.request import GenerationRequest
+from llm_inference_api.requests.request import GenerationRequest, TokenPrompt
 from llm_inference_api.requests.sizes import check_size
 from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall, ToolChoice, tool_use
 
 Params = ChatCompletionParams | CompletionParams
 
 _SAME = (
-    "max_tokens",
     "temperature",
     "top_p",
     "seed",
@@ -38,24 +38,25 @@ _SAME = (
     "top_k",
     "min_p",
     "typical_p",
-    "repetition_penalty",
     "ignore_eos",
     "stop",
 )
 """Fields with the same name in both APIs."""
+_ALIASES = {
+    "max_tokens": ("max_tokens", "max_completion_tokens", "n_predict"),
+    "repetition_penalty": ("repetition_penalty", "repeat_penalty"),
+}
+"""Names in this API for fields of the typed API: OpenAI's, and those that llama.cpp's and Ollama's users know."""
 _FUNCTION_FIELD = re.compile(r"((?:tools|tool_calls)\[\d+\])\.(name|parameters|arguments)")
 """Fields that OpenAI nests one level deeper, in `function`."""
-_TOKEN_IDS = 1 << 32
+_ID_DIGITS = 10
+"""Most digits of a token id, which has 32 bits."""
 
 
 def read_chat(params: ChatCompletionParams, limits: Limits) -> GenerationRequest:
     """Returns the request of a chat completion. Raises InvalidFieldError with OpenAI's field name."""
     with _openai_names(params):
         given = _given(params)
-        if params.max_completion_tokens is not None:
-            if params.max_tokens not in (None, params.max_completion_tokens):
-                raise InvalidFieldError("max_tokens", "contradicts max_completion_tokens; leave one of them out")
-            given["max_tokens"] = params.max_completion_tokens
         given |= _not_none(logprobs=params.logprobs, top_logprobs=params.top_logprobs)
         choice = _tool_choice(params)
         check_message_count(len(params.messages))
@@ -73,19 +74,36 @@ def read_chat(params: ChatCompletionParams, limits: Limits) -> GenerationRequest
         )
 
 
-def read_completion(params: CompletionParams, limits: Limits) -> GenerationRequest:
-    """Returns the request of a completion. Raises InvalidFieldError with OpenAI's field name."""
+def read_completion(params: CompletionParams, limits: Limits) -> tuple[GenerationRequest, ...]:
+    """Returns the requests of a completion, one for each prompt. Raises InvalidFieldError with OpenAI's field name."""
     with _openai_names(params):
-        prompts = [params.prompt] if isinstance(params.prompt, str) else params.prompt
         if params.best_of not in (None, params.n or 1):
             raise InvalidFieldError("best_of", "is not supported; leave it out, or set it to n")
-        if not prompts[0]:
-            raise InvalidFieldError("prompt", "is missing or empty; it is the text to continue")
-        check_size("prompt", len(prompts[0].encode()))
+        prompts = _prompts(params.prompt)
+        suffix = params.suffix or ""
+        check_size("suffix", len(suffix.encode()))
         given = _given(params)
         if params.logprobs is not None:
             given |= {"logprobs": True, "top_logprobs": params.logprobs}
-        return GenerationRequest(new_id("cmpl"), prompts[0], **_shared(params, given, limits))
+        shared = {**_shared(params, given, limits, len(prompts)), "suffix": suffix}
+        if len(prompts) == 1:
+            return (GenerationRequest(new_id("cmpl"), prompts[0], **shared),)
+        name = new_id("cmpl")
+        ids = (f"{name}-{place}" if place else name for place in range(len(prompts)))
+        return tuple(
+            GenerationRequest(next(ids), prompt, place=place, **shared) for place, prompt in enumerate(prompts)
+        )
+
+
+def _prompts(inputs: list[Input]) -> list[str | TokenPrompt]:
+    """Returns the prompts; an empty text is one, an empty list of tokens is not."""
+    texts = [item.content for item in inputs if isinstance(item.content, str)]
+    check_size("prompt", sum(len(text.encode()) for text in texts))
+    check_tokens("prompt", sum(len(item.content) for item in inputs if not isinstance(item.content, str)))
+    for item in inputs:
+        if not isinstance(item.content, str) and not item.content:
+            raise InvalidFieldError(item.field, "has no tokens; send one at least, or a text")
+    return [item.content if isinstance(item.content, str) else TokenPrompt(item.content) for item in inputs]
 
 
 @contextmanager
@@ -94,12 +112,12 @@ def _openai_names(params: Params) -> Iterator[None]:
     names = {"json_schema": "response_format", "json_object": "response_format"}
     if isinstance(params, CompletionParams):
         names["top_logprobs"] = "logprobs"
-    elif params.max_completion_tokens is not None:
-        names["max_tokens"] = "max_completion_tokens"
+    names |= {field: sent[0] for field in _ALIASES if (sent := _sent(params, field))}
     try:
         yield
     except InvalidFieldError as error:
         name = _FUNCTION_FIELD.sub(r"\1.function.\2", names.get(error.field, error.field))
+        name = name.replace("logit_bias_texts", "logit_bias")
         if name == error.field:
             raise
         raise InvalidFieldError(name, error.problem) from error
@@ -109,24 +127,45 @@ def _given(params: Params) -> dict[str, Any]:
     if params.stream_options is not None and not params.stream:
         raise InvalidFieldError("stream_options", "needs stream to be true")
     given = _not_none(**{name: getattr(params, name) for name in _SAME})
-    return {**given, "logit_bias": _logit_bias(params.logit_bias)}
+    for field in _ALIASES:
+        for name in (sent := _sent(params, field))[:1]:
+            given[field] = getattr(params, name)
+        for other in sent[1:]:
+            if getattr(params, other) != given[field]:
+                raise InvalidFieldError(other, f"contradicts {sent[0]}; leave one of them out")
+    return {**given, **_biases(params.logit_bias or {})}
+
+
+def _sent(params: Params, field: str) -> list[str]:
+    """Returns the names by which the caller has set a field of the typed API."""
+    return [name for name in _ALIASES[field] if getattr(params, name, None) is not None]
 
 
 def _not_none(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _shared(params: Params, given: dict[str, Any], limits: Limits) -> dict[str, Any]:
+def _shared(params: Params, given: dict[str, Any], limits: Limits, prompts: int = 1) -> dict[str, Any]:
     """Returns the fields of GenerationRequest that chats and completions have in common."""
-    sampling, n, stopping = limits.sampling(given), limits.count(given), limits.stopping(given)
-    return {"sampling": sampling, "stopping": stopping, "model": params.model, "n": n}
+    sampling, n, stopping = limits.sampling(given), limits.count(given, prompts), limits.stopping(given)
+    return {
+        "sampling": sampling,
+        "stopping": stopping,
+        "model": params.model,
+        "n": n,
+        "wants_times": bool(params.timings),
+        "wants_progress": bool(params.return_progress),
+    }
 
 
-def _logit_bias(bias: dict[str, float] | None) -> dict[int, float]:
-    for token in bias or {}:
-        if not token.isascii() or not token.isdigit() or int(token) >= _TOKEN_IDS:
-            raise InvalidFieldError("logit_bias", f"its keys are token ids, not {token[:50]!r}")
-    return {int(token): value for token, value in (bias or {}).items()}
+def _biases(bias: dict[str, float]) -> dict[str, Any]:
+    """Returns the biases by token id and by text: a key of digits is an id, any other a text."""
+    ids = {key: value for key, value in bias.items() if key.isascii() and key.isdigit()}
+    for key in ids:
+        if len(key) > _ID_DIGITS:
+            raise InvalidFieldError(f"logit_bias[{key[:50]}]", "is no token id of any model")
+    texts = {key: value for key, value in bias.items() if key not in ids}
+    return {"logit_bias": {int(key): value for key, value in ids.items()}, "logit_bias_texts": texts}
 
 
 def _message(message: ChatMessageParam) -> Message:

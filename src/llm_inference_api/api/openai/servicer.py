@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from google.api.httpbody_pb2 import HttpBody
 
@@ -20,6 +21,7 @@ from llm_inference_api.api.openai.writers import (
 )
 from llm_inference_api.generation.generation import Generation, Generations
 from llm_inference_api.generation.inquiries import Inquiries
+from llm_inference_api.generation.several import Several
 from llm_inference_api.models.registry import Registry
 from llm_inference_api.requests.inquiry import Embed, checked_inputs
 from llm_inference_api.requests.json_size import counting
@@ -65,9 +67,9 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
         """Yields the HTTP body of `POST /v1/completions`: one JSON document, or SSE parts with `stream`."""
         body = request.http_body.data
         await _check_size(body)
-        params, ask = await off_loop(len(body), self._read_completion, body)
+        params, asks = await off_loop(len(body), self._read_completion, body)
         streamed = bool(params.stream)
-        async with self._generations.open(ask, call, streamed=streamed) as generation:
+        async with self._open(asks, call, streamed=streamed) as generation:
             writer = CompletionWriter(_header(generation), with_usage=params.wants_usage)
             if not streamed:
                 yield openai_pb2.CreateCompletionResponse(http_body=await _whole(writer, generation))
@@ -105,17 +107,31 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[mis
         params = parse(ChatCompletionParams, body)
         return params, read_chat(params, self._limits)
 
-    def _read_completion(self, body: bytes) -> tuple[CompletionParams, GenerationRequest]:
+    def _open(
+        self, asks: Sequence[GenerationRequest], call: Call, *, streamed: bool
+    ) -> AbstractAsyncContextManager[Generation | Several]:
+        if len(asks) == 1:
+            return self._generations.open(asks[0], call, streamed=streamed)
+        return self._generations.open_several(asks, call, streamed=streamed)
+
+    def _read_completion(self, body: bytes) -> tuple[CompletionParams, tuple[GenerationRequest, ...]]:
         params = parse(CompletionParams, body)
         return params, read_completion(params, self._limits)
 
     def _model(self, status: ModelStatus) -> Json:
-        return {"id": status.id, "object": "model", "created": self._started, "owned_by": "llm-inference-api"}
+        """Returns OpenAI's model object; `max_model_len`, as vLLM has it, is null before the first load."""
+        return {
+            "id": status.id,
+            "object": "model",
+            "created": self._started,
+            "owned_by": "llm-inference-api",
+            "max_model_len": status.context_length,
+        }
 
 
 def _read_embedding(body: bytes) -> tuple[EmbeddingParams, Embed]:
     params = parse(EmbeddingParams, body)
-    return params, checked_inputs("input", params.input)
+    return params, checked_inputs("input", params.input, params.dimensions)
 
 
 async def _check_size(body: bytes) -> None:
@@ -124,7 +140,7 @@ async def _check_size(body: bytes) -> None:
         await asyncio.sleep(0)
 
 
-async def _whole(writer: Writer, generation: Generation) -> HttpBody:
+async def _whole(writer: Writer, generation: Generation | Several) -> HttpBody:
     answers, total = await generation.whole()
     data = await off_loop(written_size(generation.request, total), writer.whole, answers, total)
     return HttpBody(content_type=JSON, data=data)
@@ -134,7 +150,7 @@ def _events(data: bytes) -> HttpBody:
     return HttpBody(content_type=EVENTS, data=data)
 
 
-def _header(generation: Generation) -> Header:
+def _header(generation: Generation | Several) -> Header:
     return Header(generation.request, lambda: generation.status)
 
 

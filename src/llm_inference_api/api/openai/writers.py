@@ -1,5 +1,6 @@
 """Writes answers and events as OpenAI's JSON objects and SSE events."""
 
+import codecs
 import hashlib
 import json
 from base64 import b64encode
@@ -16,19 +17,23 @@ from llm_inference_api.requests.events import (
     FinishReason,
     Piece,
     Progress,
+    Stage,
     Text,
     Thought,
     TokenLogprob,
+    TopLogprob,
     Usage,
 )
 from llm_inference_api.requests.inquiry import Embedding, Embeddings
 from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.request import GenerationRequest
+from llm_inference_api.requests.speeds import Speeds
 from llm_inference_api.requests.tools import ToolCall
 
 Json = dict[str, Any]
 
 DONE = b"data: [DONE]\n\n"
+_NO_LOGPROBS: Json = {"content": [], "refusal": None}
 SILENCE = b": waiting\n\n"
 """An SSE comment, which clients ignore. Keeps proxies from closing an idle stream."""
 
@@ -107,7 +112,69 @@ class Header:
             "created": self._request.created,
             "model": self._request.model,
             "system_fingerprint": self._fingerprint,
+            "seed": self._request.sampling.seed,
         }
+
+    @property
+    def wants_logprobs(self) -> bool:
+        """Whether the request asks for log probabilities."""
+        return self._request.sampling.logprobs is not None
+
+    @property
+    def wants_progress(self) -> bool:
+        """Whether the request asks for the progress of its prompt."""
+        return self._request.wants_progress
+
+
+def timings(usage: Usage) -> Json:
+    """Returns the field `timings` with the names of llama.cpp's server; an empty object if the usage has no times."""
+    if usage.times is None:
+        return {}
+    speeds = Speeds(usage)
+    return {
+        "timings": {
+            "queue_ms": speeds.queue_ms,
+            "cache_n": usage.cached_tokens,
+            "prompt_n": speeds.prompt_tokens,
+            "prompt_ms": speeds.prompt_ms,
+            "prompt_per_second": speeds.prompt_per_second,
+            "predicted_n": speeds.completion_tokens,
+            "predicted_ms": speeds.completion_ms,
+            "predicted_per_second": speeds.completion_per_second,
+        }
+    }
+
+
+def _whole(base: Json, choices: list[Json], usage: Usage) -> bytes:
+    return large_document({**base, "choices": choices, "usage": usage_object(usage), **timings(usage)})
+
+
+def _progress(header: Header, kind: str, event: Progress, content: Json) -> bytes:
+    """Returns a chunk with the prompt's progress, named as in llama.cpp's server, if it is wanted; else a comment."""
+    if not header.wants_progress or event.stage is not Stage.PREFILL:
+        return SILENCE
+    choice = {"index": event.answer, **content, "logprobs": None, "finish_reason": None}
+    progress = {
+        "total": event.prompt_tokens,
+        "cache": event.cached_tokens,
+        "processed": event.computed_tokens,
+        "time_ms": round(1000 * event.seconds),
+    }
+    return sse_event({**header.object(kind), "choices": [choice], "prompt_progress": progress})
+
+
+class TextPlace:
+    """Place in the text of one answer, in characters, that advances by tokens of any bytes."""
+
+    def __init__(self) -> None:
+        self._characters = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def advance(self, data: bytes) -> int:
+        """Returns the offset of the character that the token begins or continues, and moves behind the token."""
+        before = self._characters
+        self._characters += len(self._decoder.decode(data))
+        return before
 
 
 def fingerprint(status: ModelStatus) -> str:
@@ -131,19 +198,18 @@ class ChatCompletionWriter:
             {
                 "index": answer.index,
                 "message": _message(answer),
-                "logprobs": chat_logprobs(answer.logprobs),
+                "logprobs": chat_logprobs(answer.logprobs) or (_NO_LOGPROBS if self.header.wants_logprobs else None),
                 "finish_reason": _finish(answer.reason),
+                "max_tokens": answer.max_tokens,
             }
             for answer in answers
         ]
-        return large_document(
-            {**self.header.object("chat.completion"), "choices": choices, "usage": usage_object(usage)}
-        )
+        return _whole(self.header.object("chat.completion"), choices, usage)
 
     def part(self, event: Event) -> bytes:
         """Returns the server-sent events that say what an event adds."""
         if isinstance(event, Progress):
-            return SILENCE
+            return _progress(self.header, "chat.completion.chunk", event, {"delta": {}})
         chunks = []
         if event.answer not in self._begun:
             self._begun.add(event.answer)
@@ -151,19 +217,20 @@ class ChatCompletionWriter:
         if content := _content(event):
             chunks.append(_choice(event, content, chat_logprobs(event.logprobs)))
         if isinstance(event, End):
-            chunks.append({**_choice(event, {}), "finish_reason": _finish(event.reason)})
+            ending = {"finish_reason": _finish(event.reason), "max_tokens": event.max_tokens}
+            chunks.append({**_choice(event, {}), **ending})
         base = self.header.object("chat.completion.chunk")
         return _stream(base, chunks, event, with_usage=self.with_usage)
 
 
 @dataclass(slots=True)
 class CompletionWriter:
-    """Writes one generation as objects of `/v1/completions`. Tracks the text offset of each answer for logprobs."""
+    """Writes one generation as objects of `/v1/completions`. Tracks the place in each answer's text for logprobs."""
 
     header: Header
     with_usage: bool = False
     """Whether a stream ends with the usage."""
-    _offsets: dict[int, int] = field(default_factory=dict)
+    _places: dict[int, TextPlace] = field(default_factory=dict)
 
     def whole(self, answers: list[Answer], usage: Usage) -> bytes:
         """Returns the object for all answers."""
@@ -171,29 +238,31 @@ class CompletionWriter:
             {
                 "index": answer.index,
                 "text": answer.text,
-                "logprobs": completion_logprobs(answer.logprobs, 0),
+                "logprobs": self._logprobs(answer.logprobs, TextPlace()),
                 "finish_reason": _finish(answer.reason),
+                "max_tokens": answer.max_tokens,
             }
             for answer in answers
         ]
-        return large_document(
-            {**self.header.object("text_completion"), "choices": choices, "usage": usage_object(usage)}
-        )
+        return _whole(self.header.object("text_completion"), choices, usage)
 
     def part(self, event: Event) -> bytes:
         """Returns the server-sent events that say what an event adds."""
         if isinstance(event, Progress):
-            return SILENCE
-        text = event.text if isinstance(event, Text) else ""
-        offset = self._offsets.get(event.answer, 0)
-        self._offsets[event.answer] = offset + len(text)
+            return _progress(self.header, "text_completion", event, {"text": ""})
+        place = self._places.setdefault(event.answer, TextPlace())
         choice = {
             "index": event.answer,
-            "text": text,
-            "logprobs": completion_logprobs(event.logprobs, offset),
-            "finish_reason": _finish(event.reason) if isinstance(event, End) else None,
+            "text": event.text if isinstance(event, Text) else "",
+            "logprobs": self._logprobs(event.logprobs, place),
+            "finish_reason": None,
         }
+        if isinstance(event, End):
+            choice |= {"finish_reason": _finish(event.reason), "max_tokens": event.max_tokens}
         return _stream(self.header.object("text_completion"), [choice], event, with_usage=self.with_usage)
+
+    def _logprobs(self, tokens: Iterable[TokenLogprob], place: TextPlace) -> Json | None:
+        return completion_logprobs(tokens, place) if self.header.wants_logprobs else None
 
 
 Writer = ChatCompletionWriter | CompletionWriter
@@ -203,7 +272,10 @@ def _stream(base: Json, choices: Sequence[Json], event: Event, *, with_usage: bo
     """Returns one SSE event per choice; after the last answer's End also the usage, if wanted, and `[DONE]`."""
     # OpenAI sends "usage": null in all chunks but the last if the usage is requested.
     more: Json = {"usage": None} if with_usage else {}
-    data = b"".join(sse_event({**base, "choices": [choice], **more}) for choice in choices)
+    objects: list[Json] = [{**base, "choices": [choice], **more} for choice in choices]
+    if isinstance(event, End) and event.usage is not None:
+        objects[-1] |= timings(event.usage)
+    data = b"".join(map(sse_event, objects))
     if not isinstance(event, End) or event.usage is None:
         return data
     usage = sse_event({**base, "choices": [], "usage": usage_object(event.usage)}) if with_usage else b""
@@ -222,23 +294,32 @@ def chat_logprobs(tokens: Iterable[TokenLogprob]) -> Json | None:
     return {"content": content, "refusal": None}
 
 
-def completion_logprobs(tokens: Iterable[TokenLogprob], offset: int) -> Json | None:
-    """Returns the logprobs object of completions; None if there are no entries with text.
-
-    Args:
-        tokens: The tokens' log probabilities.
-        offset: Position of the first token in the answer's text, in characters.
-    """
+def completion_logprobs(tokens: Iterable[TokenLogprob], place: TextPlace) -> Json:
+    """Returns the logprobs object of completions, of the tokens with text; `place` is moved behind them."""
     entries = _with_text(tokens)
-    if not entries:
-        return None
-    texts = [_decode(entry.token_bytes) for entry in entries]
     return {
-        "tokens": texts,
+        "tokens": [_key(entry.token_bytes) for entry in entries],
         "token_logprobs": [entry.logprob for entry in entries],
-        "top_logprobs": [{_decode(top.token_bytes): top.logprob for top in entry.top_logprobs} for entry in entries],
-        "text_offset": [offset + sum(map(len, texts[:at])) for at in range(len(texts))],
+        "top_logprobs": [_top(entry) for entry in entries],
+        "text_offset": [place.advance(entry.token_bytes) for entry in entries],
     }
+
+
+def _top(entry: TokenLogprob) -> Json:
+    """Returns the log probabilities by token: the most probable ones, and always the one that was sampled."""
+    sampled = TopLogprob(entry.token_id, entry.token_bytes, entry.logprob)
+    top: Json = {}
+    for token in (*entry.top_logprobs, sampled):
+        top.setdefault(_key(token.token_bytes), token.logprob)  # Of several with one text, the most probable.
+    return top
+
+
+def _key(data: bytes) -> str:
+    """Returns a token's text; as OpenAI does, `bytes:` and its bytes in hexadecimal if they are not UTF-8 alone."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
 
 
 def embedding_document(model: str, embeddings: Embeddings, *, in_base64: bool) -> bytes:

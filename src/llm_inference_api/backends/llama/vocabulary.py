@@ -10,6 +10,7 @@ from llguidance.llamacpp import lltokenizer_from_vocab
 from llm_inference_api.grammar.constraint import Grammars
 from llm_inference_api.grammar.trial import Trial
 from llm_inference_api.text.families.tool_format import MARKERS
+from llm_inference_api.text.tokenizer import Infill, SpecialTokens
 
 _MARKERS = frozenset(marker.encode() for marker in MARKERS)
 
@@ -68,6 +69,15 @@ class Vocabulary:
     def is_end(self, token: int) -> bool:
         """Returns whether the token is an end-of-generation token."""
         return bool(C.llama_vocab_is_eog(self._vocab, token))
+
+    @property
+    def special(self) -> SpecialTokens:
+        """The tokens of prompts without a text, and of those for filling in the middle."""
+        kinds = (C.llama_vocab_fim_pre, C.llama_vocab_fim_suf, C.llama_vocab_fim_mid)
+        infill = Infill(*(int(kind(self._vocab)) for kind in kinds))
+        begins = (int(kind(self._vocab)) for kind in (C.llama_vocab_bos, C.llama_vocab_eos))
+        start = next((token for token in begins if token >= 0), None)
+        return SpecialTokens(infill if min(infill) >= 0 else None, () if start is None else (start,))
 
     def bos_text(self) -> str:
         """Returns the text of the BOS token; empty if the model has none."""

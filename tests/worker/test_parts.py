@@ -1,0 +1,45 @@
+"""What a worker's parts are built with."""
+
+import pytest
+
+from llm_inference_api.errors import ModelFailedError
+from llm_inference_api.requests.engine_config import ContextChoice
+from llm_inference_api.worker.parts import largest_context
+
+
+class Device:
+    """Has memory for so many cells."""
+
+    def __init__(self, cells: int) -> None:
+        self.cells = cells
+        self.tried: list[tuple[int, int]] = []
+
+    def create(self, length: int, cells: int) -> str:
+        self.tried.append((length, cells))
+        if cells > self.cells:
+            raise ModelFailedError("no memory")
+        return "context"
+
+
+def test_context_that_nobody_asked_for_is_halved_until_the_device_has_memory() -> None:
+    """The service does not know what a GPU has."""
+    device = Device(cells=10_000)
+    choice = ContextChoice(30_000, 40_000, may_shrink=True)
+    assert largest_context(choice, 1 << 17, device.create) == ("context", 7500)
+    assert device.tried == [(30_000, 40_000), (15_000, 20_000), (7500, 10_000)]
+
+
+def test_context_is_not_made_shorter_than_4096() -> None:
+    """Then the model cannot be loaded."""
+    device = Device(cells=4000)
+    with pytest.raises(ModelFailedError, match="no memory"):
+        largest_context(ContextChoice(10_000, 10_000, may_shrink=True), 1 << 17, device.create)
+    assert device.tried[-1] == (4096, 4096)
+
+
+def test_context_that_was_asked_for_is_never_shortened() -> None:
+    """Its model cannot be loaded instead."""
+    device = Device(cells=10_000)
+    with pytest.raises(ModelFailedError, match="no memory"):
+        largest_context(ContextChoice(30_000, 40_000), 1 << 17, device.create)
+    assert len(device.tried) == 1
