@@ -32,6 +32,12 @@ class CopyPrefix(NamedTuple):
     length: int
 
 
+class Rehome(NamedTuple):
+    """Cache change: move the seat's keys and values to the lowest free cells, in the order of the cells they have."""
+
+    seat: int
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """Contiguous tokens of a sequence that the step computes."""
@@ -51,7 +57,7 @@ class Work:
 class Plan:
     """Plan of one step: the cache changes, to be applied in order, then the rows."""
 
-    memory: list[Truncate | CopyPrefix] = field(default_factory=list)
+    memory: list[Truncate | CopyPrefix | Rehome] = field(default_factory=list)
     admitted: list[Sequence] = field(default_factory=list)
     work: list[Work] = field(default_factory=list)
 
@@ -59,14 +65,19 @@ class Plan:
 class Scheduler:
     """Holds the waiting and the running sequences, and assigns seats."""
 
-    def __init__(self, cache: PrefixCache, slots: int, *, scoped_prefixes: bool = False) -> None:
+    def __init__(
+        self, cache: PrefixCache, slots: int, *, scoped_prefixes: bool = False, keeps_order: bool = False
+    ) -> None:
         """Creates a scheduler without sequences.
 
         Args:
             cache: The KV cache's bookkeeping.
             slots: Largest number of running sequences.
             scoped_prefixes: Whether prefixes are shared among sequences of the same caller only.
+            keeps_order: Whether running sequences are moved where their next cells would come before those they have,
+                and a request that runs alone reuses only what was computed in order; see `prefix_cache`.
         """
+        self._keeps_order = keeps_order
         self._scoped = scoped_prefixes
         self.cache = cache
         self.slots = slots
@@ -116,14 +127,41 @@ class Scheduler:
     def _admit(self, plan: Plan) -> None:
         for sequence in list(self.waiting):
             if len(self.running) >= self.slots:
-                return
-            source, length = self.cache.longest_prefix(sequence.tokens, self._scope(sequence))
+                break
+            ordered = self._keeps_order and self._is_alone(sequence)
+            source, length = self.cache.longest_prefix(sequence.tokens, self._scope(sequence), ordered=ordered)
             if self._is_being_computed(sequence, length):
                 continue
             if not self._make_room(plan, sequence, source, length):
-                return
+                break
             self.waiting.serve(sequence)
             self._seat(plan, sequence, source, length)
+        if self._keeps_order and plan.admitted:
+            self._keep_order(plan)
+
+    def _is_alone(self, sequence: Sequence) -> bool:
+        """Whether no other request runs."""
+        return all(other.request_id == sequence.request_id for other in self.running)
+
+    def _keep_order(self, plan: Plan) -> None:
+        """Moves the running sequences whose next cells would come before those they have, lowest first.
+
+        What a sequence shares takes cells of its own then. If it runs alone, idle seats are evicted for them; otherwise
+        it is left where it is if there are too few.
+        """
+        reserved = sum(sequence.outstanding for sequence in self.running)
+        alone = self._is_alone(self.running[0])
+        seats = [self.cache.seats[sequence.seat] for sequence in self.running if sequence.seat is not None]
+        for seat in sorted((seat for seat in seats if seat.cells), key=lambda seat: seat.cells[-1]):
+            if not self.cache.would_part(seat):
+                continue
+            for idle in self.cache.idle_seats() if alone else ():
+                if self.cache.free >= reserved + self.cache.shared_cells(seat):
+                    break
+                self._truncate(plan, idle, 0)
+            if self.cache.free >= reserved + self.cache.shared_cells(seat):
+                self.cache.rehome(seat)
+                plan.memory.append(Rehome(seat.index))
 
     def _scope(self, sequence: Sequence) -> str:
         return sequence.request.caller if self._scoped else ""

@@ -68,8 +68,14 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
     if config.context.length is not None and config.context.length > context_length:
         logger.warning("the context length is limited to %d tokens, which the model was trained on", context_length)
     seats = min(SEATS_PER_SLOT * config.slots, llama.MAX_SEATS)
-    backend = llama.LlamaBackend(model, llama.ContextSizes(cells, seats, config.batch_tokens, config.threads))
-    scheduler = Scheduler(PrefixCache(seats, backend.cells), config.slots, scoped_prefixes=config.scoped_prefixes)
+    sizes = llama.ContextSizes(cells, seats, config.batch_tokens, config.threads, config.reproducible)
+    backend = llama.LlamaBackend(model, sizes)
+    scheduler = Scheduler(
+        PrefixCache(seats, backend.cells),
+        config.slots,
+        scoped_prefixes=config.scoped_prefixes,
+        keeps_order=backend.keeps_order,
+    )
     engine = Engine(backend, scheduler, StepBudget(config.batch_tokens))
     preparation = TextPreparation.from_metadata(model.metadata)
     preparer = Preparer(tokenizer, template, backend, preparation, context_length, config.default_max_tokens)

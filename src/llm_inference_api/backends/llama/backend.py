@@ -32,6 +32,8 @@ _SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
 """enum llama_split_mode (llama.h)."""
 _QUANTISE_BUFFER = 512 << 20
 """Bytes of a tensor that are quantized at a time."""
+_BF16 = 30
+"""GGML_TYPE_BF16 (ggml.h)."""
 _CONTINUES_LINE = 5
 """GGML_LOG_LEVEL_CONT (ggml.h)."""
 
@@ -204,6 +206,8 @@ class ContextSizes(NamedTuple):
     seats: int
     batch_tokens: int
     threads: int
+    reproducible: bool = False
+    """Whether a row's scores may depend only on its sequence, as far as llama.cpp can compute so."""
 
 
 class LlamaBackend:
@@ -220,7 +224,17 @@ class LlamaBackend:
         params.n_threads = params.n_threads_batch = sizes.threads
         params.kv_unified = True
         params.no_perf = True
+        self.keeps_order = sizes.reproducible and model.devices == ("CPU",)
+        """Whether a row's scores are the same in every batch and wherever its sequence's cells are, if they ascend."""
+        if self.keeps_order:
+            # With keys and values of one type, ggml chooses among three attention kernels that add up in different
+            # orders, by the rows of a batch and the cells in use, and one of them adds up in F16. With two types it has
+            # one kernel, in F32. GPUs have no kernel for them.
+            params.type_v = _BF16
         self._context = C.llama_init_from_model(model.handle, params)
+        if not self._context and self.keeps_order:  # Multi-head latent attention has one type for keys and values.
+            self.keeps_order, params.type_v = False, params.type_k
+            self._context = C.llama_init_from_model(model.handle, params)
         if not self._context:
             raise ModelFailedError(f"llama.cpp cannot make a context of {sizes.cells} tokens")
         self._memory = C.llama_get_memory(self._context)
@@ -260,6 +274,15 @@ class LlamaBackend:
     def truncate(self, seat: int, length: int) -> None:
         """See `Backend.truncate`."""
         C.llama_memory_seq_rm(self._memory, seat, length, -1)
+
+    def rehome(self, seat: int) -> None:
+        """See `Backend.rehome`. Takes memory for the seat's keys and values meanwhile."""
+        size = int(C.llama_state_seq_get_size(self._context, seat))
+        state = (ctypes.c_uint8 * size)()
+        C.llama_state_seq_get_data(self._context, state, size, seat)
+        C.llama_memory_seq_rm(self._memory, seat, -1, -1)
+        if not C.llama_state_seq_set_data(self._context, state, size, seat):
+            raise BackendError("llama.cpp could not move a sequence within the key-value cache")
 
     def piece(self, token: int) -> bytes:
         """See `Backend.piece`."""
