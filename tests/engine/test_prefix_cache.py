@@ -98,9 +98,21 @@ def test_tokens_behind_a_lower_cell_are_out_of_order() -> None:
     cache.extend(second, [6, 7])
     assert not cache.would_part(second)
     assert cache.longest_prefix([4, 5, 6, 7, 8]) == (second, 4)
-    assert cache.longest_prefix([4, 5, 6, 7, 8], ordered=True) == (second, 2)
+    assert cache.longest_prefix([4, 5, 6, 7, 8], exact=True) == (second, 2)
     cache.share(second, cache.seats[2], 3)
-    assert cache.seats[2].ordered == 2
+    assert cache.seats[2].exact == 2
+
+
+def test_tokens_behind_inexact_ones_are_inexact() -> None:
+    """Their keys and values depend on those before them; a truncation makes what follows exact again."""
+    cache = PrefixCache(seats=1, cells=20)
+    seat = filled(cache, 0, [1, 2])
+    cache.extend(seat, [3], exact=False)
+    cache.extend(seat, [4])
+    assert cache.longest_prefix([1, 2, 3, 4, 5], exact=True) == (seat, 2)
+    cache.truncate(seat, 2)
+    cache.extend(seat, [3, 4])
+    assert cache.longest_prefix([1, 2, 3, 4, 5], exact=True) == (seat, 4)
 
 
 def test_moved_seat_has_the_lowest_cells_of_its_own() -> None:

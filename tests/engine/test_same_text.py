@@ -7,6 +7,7 @@ import pytest
 
 from llm_inference_api.requests.bundled import BUNDLED
 from tests.engine.in_process import Answer, InProcess
+from tests.fakes.gguf import write_tiny_model
 
 LONG = "The keeper wrote down what he saw from the tower, hour by hour, and kept the pages dry. " * 8
 """Of more tokens than a tile of llama.cpp's attention has rows, which is 64."""
@@ -32,6 +33,12 @@ def ask(engine: InProcess, prompt: str, temperature: float) -> Answer:
 def said(answer: Answer) -> tuple[str, list[float]]:
     """Returns what is compared: the text, and the tokens' log probabilities to the last bit."""
     return answer.text, answer.logprobs
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of random weights in F32, of which a batch of one row is computed by another kernel."""
+    return write_tiny_model(tmp_path_factory.mktemp("wide") / "wide.gguf", width=512)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -75,8 +82,35 @@ def test_filled_cache_does_not_change_the_text(demo: Path) -> None:
         assert said(ask(engine, prompt, 1.0)) == alone[prompt]
 
 
+def test_prefix_above_free_cells_gives_the_same_text(demo: Path) -> None:
+    """A prompt goes on behind a cached prefix although an eviction has freed cells that come before the prefix's."""
+    prompt = f"{LONG}What did he see? {' '.join(reversed(LONG.split()))}"
+    alone = ask(InProcess(demo), prompt, 1.0)
+    engine = InProcess(demo, slots=2, cache_tokens=1024)
+    ask(engine, "Something else was written here. " * 30, 1.0)
+    ask(engine, LONG, 1.0)
+    answer = engine.submit("large", None, 250, 7, prompt=prompt)
+    assert answer.error is None
+    while len(answer.logprobs) < TOKENS:
+        engine.step()
+    assert answer.logprobs[:TOKENS] == alone.logprobs
+
+
 def test_second_turn_gives_the_same_text_from_the_cache(demo: Path) -> None:
     """A prompt that goes on behind an answer, computed token by token, is answered as in an empty cache."""
     engine = InProcess(demo)
     second = f"{LONG}{ask(engine, LONG, 0.0).text} And then?"
     assert said(ask(engine, second, 0.0)) == said(ask(InProcess(demo), second, 0.0))
+
+
+def test_rows_that_depend_on_their_batch_give_the_same_text_alone(wide: Path) -> None:
+    """The same chunks are computed whatever the cache holds, after requests beside each other too."""
+    prompt = LONG[:150]
+    alone = said(ask(InProcess(wide), prompt, 1.0))
+    engine = InProcess(wide)
+    for number in range(3):
+        engine.submit(f"beside {number}", None, 20, number, prompt=f"{prompt[: 60 * number]}{number}")
+    engine.finish()
+    assert [said(ask(engine, prompt, 1.0)) for _ in range(2)] == [alone] * 2
+    second = f"{prompt}{alone[0]} And then?"
+    assert said(ask(engine, second, 1.0)) == said(ask(InProcess(wide), second, 1.0))

@@ -259,3 +259,51 @@ def test_request_alone_reuses_only_what_was_computed_in_order() -> None:
     policy.add(beside)
     policy.schedule(100)
     assert (alone.cached, beside.cached) == (20, 22)
+
+
+def in_chunks() -> Scheduler:
+    """Returns a scheduler for rows that depend on their batch."""
+    return Scheduler(PrefixCache(8, 1000), 4, keeps_order=True, chunk=8)
+
+
+def test_prompt_alone_is_computed_in_fixed_chunks() -> None:
+    """Whatever the budget, each step ends at a multiple of the chunk."""
+    policy = in_chunks()
+    policy.add(sequence("a", prompt(0, 20)))
+    assert [rows(policy.schedule(budget)) for budget in (100, 3, 5)] == [{"a": 8}, {"a": 8}, {"a": 4}]
+
+
+def test_only_whole_chunks_are_reused_alone() -> None:
+    """Not the rest of the prompt, nor the answer, whose rows were computed in other batches."""
+    policy = in_chunks()
+    first = sequence("first", prompt(0, 20))
+    policy.add(first)
+    for _ in range(3):
+        policy.schedule(100)
+    for token in (7, 8, 9, 10, 11):
+        decode(first, token)
+        policy.schedule(100)
+    policy.remove(first)
+    again, second = sequence("again", prompt(0, 20)), sequence("second", [*prompt(0, 20), 7, 8, 9, 10, 11, 12])
+    for item in (again, second):
+        policy.add(item)
+        policy.schedule(100)
+        policy.remove(item)
+    assert (again.cached, second.cached) == (16, 16)
+
+
+def test_chunk_beside_another_request_is_not_reused_alone() -> None:
+    """Its batch had other rows."""
+    policy = in_chunks()
+    other, first = sequence("other", prompt(100, 4)), sequence("first", prompt(0, 20))
+    policy.add(other)
+    policy.schedule(100)
+    decode(other)
+    policy.add(first)
+    policy.schedule(9)
+    policy.remove(other)
+    policy.remove(first)
+    again = sequence("again", prompt(0, 20))
+    policy.add(again)
+    policy.schedule(100)
+    assert again.cached == 0

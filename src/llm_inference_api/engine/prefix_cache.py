@@ -27,8 +27,10 @@ class Seat:
     cells: list[int] = field(default_factory=list)
     scope: str = ""
     """Only sequences of this scope may reuse the tokens."""
-    ordered: int = 0
-    """Number of leading tokens whose cells ascend: their keys and values are those that an empty cache would give."""
+    ascending: int = 0
+    """Number of leading tokens whose cells ascend."""
+    exact: int = 0
+    """Number of leading tokens whose keys and values are those that a request alone in an empty cache would compute."""
     busy: bool = False
     last_used: int = 0
     """Logical time of the last use; orders idle seats for eviction."""
@@ -63,10 +65,10 @@ class PrefixCache:
         """Returns the idle seats, least recently used first."""
         return sorted((seat for seat in self.seats if not seat.busy), key=lambda seat: seat.last_used)
 
-    def longest_prefix(self, tokens: list[int], scope: str = "", *, ordered: bool = False) -> tuple[Seat | None, int]:
+    def longest_prefix(self, tokens: list[int], scope: str = "", *, exact: bool = False) -> tuple[Seat | None, int]:
         """Returns the seat of the scope with the longest common prefix, and the prefix's length in tokens.
 
-        With `ordered`, only tokens whose cells ascend are counted.
+        With `exact`, only exact tokens are counted.
 
         The prefix excludes the last token, which must be computed to get its scores. Prefers an idle seat to a busy one
         with the same length, since it can be taken over without sharing. Returns (None, 0) if there is no prefix.
@@ -74,7 +76,7 @@ class PrefixCache:
         best, length = None, 0
         for seat in self.seats:
             if seat.scope == scope and seat.tokens and seat.tokens[0] == tokens[0]:
-                limit = min(len(tokens) - 1, seat.ordered) if ordered else len(tokens) - 1
+                limit = min(len(tokens) - 1, seat.exact) if exact else len(tokens) - 1
                 common = common_prefix(seat.tokens, tokens, limit)
                 if common > length or (common == length and best is not None and best.busy and not seat.busy):
                     best, length = seat, common
@@ -100,7 +102,8 @@ class PrefixCache:
         """Makes the empty target a second owner of the source's first `length` cells."""
         target.tokens = source.tokens[:length]
         target.cells = source.cells[:length]
-        target.ordered = min(source.ordered, length)
+        target.ascending = min(source.ascending, length)
+        target.exact = min(source.exact, length)
         for cell in target.cells:
             self._owners[cell] += 1
         self._touch(source)
@@ -112,20 +115,26 @@ class PrefixCache:
             if not self._owners[cell]:
                 heapq.heappush(self._free, cell)
         del seat.tokens[length:], seat.cells[length:]
-        seat.ordered = min(seat.ordered, length)
+        seat.ascending = min(seat.ascending, length)
+        seat.exact = min(seat.exact, length)
 
-    def extend(self, seat: Seat, tokens: Iterable[int]) -> None:
-        """Allocates a cell of the busy seat for each token. Raises IndexError if there are too few free cells."""
+    def extend(self, seat: Seat, tokens: Iterable[int], *, exact: bool = True) -> None:
+        """Allocates a cell of the busy seat for each token. Raises IndexError if there are too few free cells.
+
+        With `exact`, the tokens are exact if those before them are and their cells ascend.
+        """
         for token in tokens:
             cell = self._take()
-            if seat.ordered == len(seat.cells) and (not seat.cells or cell > seat.cells[-1]):
-                seat.ordered += 1
+            held = len(seat.cells)
+            if seat.ascending == held and (not seat.cells or cell > seat.cells[-1]):
+                seat.ascending += 1
+                seat.exact += exact and seat.exact == held
             seat.tokens.append(token)
             seat.cells.append(cell)
 
     def would_part(self, seat: Seat) -> bool:
         """Returns whether the seat's next cell would be below its last one, though its cells ascend so far."""
-        return bool(self._free and seat.cells and self._free[0] < seat.cells[-1] and seat.ordered == len(seat.cells))
+        return bool(self._free and seat.cells and self._free[0] < seat.cells[-1] and seat.ascending == len(seat.cells))
 
     def shared_cells(self, seat: Seat) -> int:
         """Returns the number of the seat's cells that have another owner."""

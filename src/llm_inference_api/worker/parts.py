@@ -75,6 +75,7 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
         config.slots,
         scoped_prefixes=config.scoped_prefixes,
         keeps_order=backend.keeps_order,
+        chunk=None if backend.rows_are_independent else llama.EXACT_CHUNK,
     )
     engine = Engine(backend, scheduler, StepBudget(config.batch_tokens))
     preparation = TextPreparation.from_metadata(model.metadata)

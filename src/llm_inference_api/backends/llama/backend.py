@@ -32,6 +32,11 @@ _SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
 """enum llama_split_mode (llama.h)."""
 _QUANTISE_BUFFER = 512 << 20
 """Bytes of a tensor that are quantized at a time."""
+EXACT_CHUNK = 64
+"""Rows of a step that computes a prompt reproducibly where a row's scores depend on its batch; larger ones are hardly
+faster on CPUs."""
+_PROBE = 20
+"""Rows that show whether they depend on their batch: no multiple of 8, which kernels take at once."""
 _BF16 = 30
 """GGML_TYPE_BF16 (ggml.h)."""
 _CONTINUES_LINE = 5
@@ -239,6 +244,28 @@ class LlamaBackend:
             raise ModelFailedError(f"llama.cpp cannot make a context of {sizes.cells} tokens")
         self._memory = C.llama_get_memory(self._context)
         self._batch = Batch(sizes.batch_tokens)
+        self.rows_are_independent = not self.keeps_order or self._rows_are_independent()
+        """Whether a row's scores are the same in batches of any size; always true where that does not matter."""
+
+    def _rows_are_independent(self) -> bool:
+        """Computes the same tokens in different batches, and compares the last row's scores to the last bit.
+
+        ggml's kernels for a row and for several differ for some types of weights, such as Q4_K without AMX.
+        """
+        count = min(_PROBE, len(self._batch), self.cells)
+        tokens = [17 * at % self.vocabulary.size for at in range(count)]
+        return len({self._scores(tokens, first) for first in (0, count - 1, max(count - 7, 0))}) == 1
+
+    def _scores(self, tokens: list[int], first: int) -> bytes:
+        """Returns the scores after the tokens, computed in an empty cache: the `first` ones, then the others."""
+        rows = [Row(token, at, 0, at == len(tokens) - 1) for at, token in enumerate(tokens)]
+        for part in (rows[:first], rows[first:]):
+            if part:
+                self.forward(part)
+        scores = C.llama_get_logits_ith(self._context, len(part) - 1)
+        copied = ctypes.string_at(scores, 4 * self.vocabulary.size)
+        self.clear()
+        return copied
 
     @property
     def cells(self) -> int:
@@ -319,6 +346,10 @@ class Batch:
             seq_id=self._pointer(self._seat_pointers, ctypes.POINTER(C.llama_seq_id)),
             logits=self._pointer(self._scores, ctypes.c_int8),
         )
+
+    def __len__(self) -> int:
+        """Returns the largest number of rows."""
+        return len(self._token)
 
     def fill(self, rows: Rows[Row]) -> Any:
         """Returns a `llama_batch` of the rows, valid until the next call.
