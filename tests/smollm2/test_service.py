@@ -192,7 +192,8 @@ def test_same_request_gives_the_same_text(http: httpx.Client) -> None:
 
 def test_answers_beside_others_are_those_alone(http: httpx.Client) -> None:
     """Four questions at once have the texts and log probabilities that they have one after the other."""
-    questions = [FRANCE, "Who wrote Romeo and Juliet?", "What is the capital of Japan?", "Name three fruits."]
+    harbour = "The harbour was quiet in the morning. " * 10
+    questions = [FRANCE, f"{harbour}Describe the harbour.", f"{harbour}When was it quiet?", "Name three fruits."]
 
     def answer(question: str) -> Any:
         choice = chat(http, said(question), max_tokens=20, logprobs=True)["choices"][0]

@@ -13,7 +13,7 @@ from llm_inference_api.errors import ComputationError, ModelFailedError
 from llm_inference_api.requests.bundled import BUNDLED
 from llm_inference_api.requests.engine_config import GpuChoice
 from llm_inference_api.requests.request import Sampling
-from tests.fakes.gguf import CLEAR_PROMPTS
+from tests.fakes.gguf import CLEAR_PROMPTS, write_tiny_model
 
 GREEDY = Sampling(seed=0, temperature=0.0)
 
@@ -145,6 +145,16 @@ def test_scores_depend_on_the_sequence_alone(demo_backend: LlamaBackend, chunks:
         row = feed(demo_backend, 0, tokens[start : start + count], start)
         start += count
     assert scores_of(demo_backend, row) == expected
+
+
+def test_load_finds_out_whether_rows_depend_on_their_batch(demo_backend: LlamaBackend, tmp_path: Path) -> None:
+    """Q8_0's do not; F32's do where a row has more numbers than a kernel takes at once."""
+    assert demo_backend.rows_are_independent
+    model = load(write_tiny_model(tmp_path / "wide.gguf", width=512))
+    backend = LlamaBackend(model, ContextSizes(cells=256, seats=1, batch_tokens=64, threads=1, reproducible=True))
+    assert not backend.rows_are_independent
+    assert backend.keeps_order
+    backend.close()
 
 
 def test_moved_sequence_goes_on_as_it_would(demo_backend: LlamaBackend) -> None:
