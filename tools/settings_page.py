@@ -41,6 +41,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
             "threads",
             "llama_library",
             "batch_tokens",
+            "reproducible",
             "step_timeout",
         ),
         *("gpu_layers", "main_gpu", "split_mode", "tensor_split"),

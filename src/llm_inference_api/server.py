@@ -464,6 +464,7 @@ def model_policy(settings: Settings) -> Policy:
         gpu=GpuChoice(settings.gpu_layers, settings.main_gpu, settings.split_mode, settings.tensor_split),
         batch_tokens=settings.batch_tokens,
         scoped_prefixes=settings.prefix_cache_per_caller,
+        reproducible=settings.reproducible,
     )
     budget = settings.memory_budget or available_memory()
     memory = MemoryBudget(budget, settings.max_loaded_models, settings.queue_timeout, len(settings.models))

@@ -131,7 +131,7 @@ def test_answer_follows_a_json_schema(client: openai.OpenAI, *, stream: bool) ->
 
 
 def test_completion_continues_the_prompt(client: openai.OpenAI) -> None:
-    """The older endpoint answers whole and as a stream."""
+    """The older endpoint answers whole and as a stream, with the same text, whatever the cache holds by then."""
     fields: Any = {"model": "steady.gguf", "prompt": "hello", "max_tokens": 5, "seed": 1}
     fields["extra_body"] = {"ignore_eos": True}
     whole = client.completions.create(**fields, logprobs=1)

@@ -17,6 +17,7 @@ class Answer:
     """What became of a request."""
 
     text: str = ""
+    logprobs: list[float] = field(default_factory=list)
     reason: FinishReason | None = None
     error: ServiceError | None = None
     arrivals: list[float] = field(default_factory=list)
@@ -26,19 +27,36 @@ class Answer:
 class InProcess:
     """Makes the engine's steps in the thread of its caller."""
 
-    def __init__(self, model: Path, slots: int = 8) -> None:
-        context = ContextChoice(length=1024, cache_tokens=1024 * slots)
-        config = EngineConfig(model, threads=1, slots=slots, default_max_tokens=64, queue_timeout=1e6, context=context)
+    def __init__(self, model: Path, slots: int = 8, cache_tokens: int | None = None, batch_tokens: int = 512) -> None:
+        config = EngineConfig(
+            model,
+            threads=1,
+            slots=slots,
+            default_max_tokens=64,
+            queue_timeout=1e6,
+            context=ContextChoice(length=1024, cache_tokens=cache_tokens or 1024 * slots),
+            batch_tokens=batch_tokens,
+        )
         parts = build(config, lambda fraction: None)
         assert parts.engine is not None
         self.engine, self.preparer = parts.engine, parts.preparer
         self.answers: dict[str, Answer] = {}
 
-    def submit(self, name: str, constraint: Constraint | None, max_tokens: int, seed: int = 0) -> Answer:
+    def submit(
+        self,
+        name: str,
+        constraint: Constraint | None,
+        max_tokens: int,
+        seed: int = 0,
+        *,
+        prompt: str = "An answer: ",
+        temperature: float = 1.0,
+    ) -> Answer:
         """Puts a request into the queue, or notes why it cannot be."""
         answer = self.answers[name] = Answer()
         stopping = Stopping(max_tokens, ignore_eos=constraint is None)
-        request = GenerationRequest(name, "An answer: ", Sampling(seed, temperature=1.0), stopping, constraint)
+        sampling = Sampling(seed, temperature=temperature, logprobs=0)
+        request = GenerationRequest(name, prompt, sampling, stopping, constraint)
         try:
             for sequence in self.preparer.prepare(request):
                 self.engine.submit(sequence)
@@ -53,6 +71,7 @@ class InProcess:
         for delta in output.deltas:
             answer = self.answers[delta.request_id]
             answer.text += delta.text
+            answer.logprobs += [entry.logprob for entry in delta.logprobs]
             answer.reason = delta.finish_reason
             answer.arrivals.append(now)
         for request_id, error in output.rejections:

@@ -76,3 +76,56 @@ def test_common_prefix_across_blocks() -> None:
     assert common_prefix(left, right, 1000) == 700
     assert common_prefix(left, left, 999) == 999
     assert common_prefix(left, left[:300], 1000) == 300
+
+
+def test_new_tokens_take_the_lowest_free_cells() -> None:
+    """As llama.cpp's search for cells does."""
+    cache = PrefixCache(seats=3, cells=20)
+    first, second = filled(cache, 0, [1, 2, 3]), filled(cache, 1, [4, 5])
+    cache.release(first)
+    cache.truncate(first, 1)
+    cache.extend(second, [6, 7, 8])
+    assert second.cells == [3, 4, 1, 2, 5]
+
+
+def test_tokens_behind_a_lower_cell_are_out_of_order() -> None:
+    """Only those whose cells ascend count as a prefix where order is asked for, in a copy too."""
+    cache = PrefixCache(seats=3, cells=20)
+    first, second = filled(cache, 0, [1, 2, 3]), filled(cache, 1, [4, 5])
+    cache.release(first)
+    cache.truncate(first, 0)
+    assert cache.would_part(second)
+    cache.extend(second, [6, 7])
+    assert not cache.would_part(second)
+    assert cache.longest_prefix([4, 5, 6, 7, 8]) == (second, 4)
+    assert cache.longest_prefix([4, 5, 6, 7, 8], exact=True) == (second, 2)
+    cache.share(second, cache.seats[2], 3)
+    assert cache.seats[2].exact == 2
+
+
+def test_tokens_behind_inexact_ones_are_inexact() -> None:
+    """Their keys and values depend on those before them; a truncation makes what follows exact again."""
+    cache = PrefixCache(seats=1, cells=20)
+    seat = filled(cache, 0, [1, 2])
+    cache.extend(seat, [3], exact=False)
+    cache.extend(seat, [4])
+    assert cache.longest_prefix([1, 2, 3, 4, 5], exact=True) == (seat, 2)
+    cache.truncate(seat, 2)
+    cache.extend(seat, [3, 4])
+    assert cache.longest_prefix([1, 2, 3, 4, 5], exact=True) == (seat, 4)
+
+
+def test_moved_seat_has_the_lowest_cells_of_its_own() -> None:
+    """What it shared stays with the other owner; its next cell follows those that it has."""
+    cache = PrefixCache(seats=3, cells=20)
+    gone, source = filled(cache, 0, [7, 8, 9]), filled(cache, 1, [1, 2])
+    cache.share(source, cache.seats[2], 2)
+    cache.occupy(cache.seats[2])
+    cache.release(gone)
+    cache.truncate(gone, 0)
+    assert cache.shared_cells(cache.seats[2]) == 2
+    cache.rehome(cache.seats[2])
+    assert cache.seats[2].cells == [0, 1]
+    assert source.cells == [3, 4]
+    assert (cache.free, cache.used_by_busy) == (16, 4)
+    assert not cache.would_part(cache.seats[2])

@@ -1,6 +1,6 @@
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.prefix_cache import PrefixCache
-from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Scheduler, Truncate
+from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Rehome, Scheduler, Truncate
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from tests.fakes.backend import FakeBackend, FakeSampler
@@ -212,3 +212,98 @@ def test_waiting_sequence_can_be_removed() -> None:
     policy.schedule(100)
     policy.remove(waiting)
     assert not policy.waiting
+
+
+def with_a_hole(*, keeps_order: bool) -> tuple[Scheduler, Sequence]:
+    """Returns a scheduler of two seats whose second one is running, and whose first one is idle."""
+    policy = Scheduler(PrefixCache(2, 100), 2, keeps_order=keeps_order)
+    first, second = sequence("first", prompt(0, 20)), sequence("second", prompt(100, 20))
+    for item in (first, second):
+        policy.add(item)
+    policy.schedule(100)
+    policy.remove(first)
+    return policy, second
+
+
+def test_sequence_is_moved_before_its_cells_get_out_of_order() -> None:
+    """An eviction that frees cells below those of a running sequence moves it there."""
+    policy, second = with_a_hole(keeps_order=True)
+    decode(second)
+    policy.add(sequence("third", prompt(300, 30)))
+    plan = policy.schedule(100)
+    assert plan.memory == [Truncate(seat=0, length=0), Rehome(seat=1)]
+    assert second.seat == 1
+    assert policy.cache.seats[1].cells == list(range(21))
+    assert policy.cache.seats[0].cells == list(range(21, 51))
+
+
+def test_sequence_stays_where_order_does_not_matter() -> None:
+    """Nothing is moved for a backend whose sums depend on more than the order of cells."""
+    policy, _ = with_a_hole(keeps_order=False)
+    policy.add(sequence("third", prompt(300, 30)))
+    assert policy.schedule(100).memory == [Truncate(seat=0, length=0)]
+
+
+def test_request_alone_reuses_only_what_was_computed_in_order() -> None:
+    """What a busy time left out of order is computed again by a request that runs alone, and reused beside others."""
+    policy, second = with_a_hole(keeps_order=True)
+    policy.cache.truncate(policy.cache.seats[0], 0)  # As an eviction that left no room for moving.
+    decode(second)
+    policy.schedule(100)
+    decode(second)
+    policy.schedule(100)
+    policy.remove(second)
+    alone, beside = (sequence(name, [*prompt(100, 20), 1, 1, 5]) for name in ("alone", "beside"))
+    policy.add(alone)
+    policy.schedule(100)
+    policy.add(beside)
+    policy.schedule(100)
+    assert (alone.cached, beside.cached) == (20, 22)
+
+
+def in_chunks() -> Scheduler:
+    """Returns a scheduler for rows that depend on their batch."""
+    return Scheduler(PrefixCache(8, 1000), 4, keeps_order=True, chunk=8)
+
+
+def test_prompt_alone_is_computed_in_fixed_chunks() -> None:
+    """Whatever the budget, each step ends at a multiple of the chunk."""
+    policy = in_chunks()
+    policy.add(sequence("a", prompt(0, 20)))
+    assert [rows(policy.schedule(budget)) for budget in (100, 3, 5)] == [{"a": 8}, {"a": 8}, {"a": 4}]
+
+
+def test_only_whole_chunks_are_reused_alone() -> None:
+    """Not the rest of the prompt, nor the answer, whose rows were computed in other batches."""
+    policy = in_chunks()
+    first = sequence("first", prompt(0, 20))
+    policy.add(first)
+    for _ in range(3):
+        policy.schedule(100)
+    for token in (7, 8, 9, 10, 11):
+        decode(first, token)
+        policy.schedule(100)
+    policy.remove(first)
+    again, second = sequence("again", prompt(0, 20)), sequence("second", [*prompt(0, 20), 7, 8, 9, 10, 11, 12])
+    for item in (again, second):
+        policy.add(item)
+        policy.schedule(100)
+        policy.remove(item)
+    assert (again.cached, second.cached) == (16, 16)
+
+
+def test_chunk_beside_another_request_is_not_reused_alone() -> None:
+    """Its batch had other rows."""
+    policy = in_chunks()
+    other, first = sequence("other", prompt(100, 4)), sequence("first", prompt(0, 20))
+    policy.add(other)
+    policy.schedule(100)
+    decode(other)
+    policy.add(first)
+    policy.schedule(9)
+    policy.remove(other)
+    policy.remove(first)
+    again = sequence("again", prompt(0, 20))
+    policy.add(again)
+    policy.schedule(100)
+    assert again.cached == 0

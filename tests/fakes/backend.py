@@ -22,6 +22,7 @@ class FakeBackend:
     """The next token by row of the last forward."""
     script: dict[int, int] = field(default_factory=dict)
     """The next token by last token; others are followed by themselves plus 1."""
+    rehomed: list[int] = field(default_factory=list)
     fail_next: bool = False
     closed_samplers: int = 0
     late_after: set[int] = field(default_factory=set)
@@ -54,6 +55,10 @@ class FakeBackend:
     def truncate(self, seat: int, length: int) -> None:
         """Drops the seat's end."""
         del self.seats[seat][length:]
+
+    def rehome(self, seat: int) -> None:
+        """Notes the seat."""
+        self.rehomed.append(seat)
 
     def piece(self, token: int) -> bytes:
         """Returns the token's number and a space."""

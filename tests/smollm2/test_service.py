@@ -148,11 +148,8 @@ def test_answer_is_continued(http: httpx.Client) -> None:
     assert answer.strip().lower().startswith("four")
 
 
-def test_greedy_answers_in_a_batch_of_eight_are_about_the_same(http: httpx.Client) -> None:
-    """Eight questions at once: each is answered as alone up to where two tokens were nearly as likely.
-
-    Sums are made in another order in a batch, so the texts may part there; the facts do not.
-    """
+def test_facts_are_right_in_a_batch_of_eight(http: httpx.Client) -> None:
+    """Eight questions at once are each answered from their own prompt."""
     facts = {
         FRANCE: "Paris",
         "What is the capital of Japan?": "Tokyo",
@@ -166,6 +163,45 @@ def test_greedy_answers_in_a_batch_of_eight_are_about_the_same(http: httpx.Clien
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda question: content(http, said(question), max_tokens=30), facts))
     assert [fact for fact, answer in zip(facts.values(), answers, strict=True) if fact not in answer] == []
+
+
+def test_same_request_gives_the_same_text(http: httpx.Client) -> None:
+    """Computed and cached, after requests that came all at once, streamed, and with a seed for several answers.
+
+    The prompt has more tokens than a tile of llama.cpp's attention has rows, which is 64.
+    """
+    chats = [said(FRANCE), said("The harbour was quiet in the morning. " * 10 + "Describe the harbour.")]
+    kinds: list[dict[str, Any]] = [{}, {"temperature": 0.7, "top_p": 0.9, "seed": 3, "n": 2}]
+
+    def answers() -> list[Any]:
+        choices = [
+            chat(http, each, **kind, max_tokens=16, logprobs=True)["choices"] for each in chats for kind in kinds
+        ]
+        return [[(choice["message"]["content"], choice["logprobs"]) for choice in answer] for answer in choices]
+
+    first = answers()
+    assert answers() == first
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda at: content(http, said(f"{FRANCE} " * at), max_tokens=20), range(2, 12)))
+    assert answers() == first
+    body = {"messages": chats[1], "temperature": 0, "max_tokens": 16, "stream": True}
+    with http.stream("POST", "/v1/chat/completions", json=body) as stream:
+        parts = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: {")]
+    assert "".join(part["choices"][0]["delta"].get("content") or "" for part in parts) == first[2][0][0]
+
+
+def test_answers_beside_others_are_those_alone(http: httpx.Client) -> None:
+    """Four questions at once have the texts and log probabilities that they have one after the other."""
+    harbour = "The harbour was quiet in the morning. " * 10
+    questions = [FRANCE, f"{harbour}Describe the harbour.", f"{harbour}When was it quiet?", "Name three fruits."]
+
+    def answer(question: str) -> Any:
+        choice = chat(http, said(question), max_tokens=20, logprobs=True)["choices"][0]
+        return choice["message"]["content"], choice["logprobs"]
+
+    alone = [answer(question) for question in questions]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(answer, questions)) == alone
 
 
 def test_reader_that_leaves_frees_the_model(service: RunningService) -> None:

@@ -193,6 +193,12 @@ class Settings(SecuritySettings, TelemetrySettings):
         "Directory of a libllama.so to use instead of llama-cpp-python's; another version of llama.cpp is refused.",
     )
     batch_tokens: int = _variable("LLM_BATCH_TOKENS", 512, "Maximum number of tokens per step.", ge=64, le=16384)
+    reproducible: bool = _variable(
+        "LLM_REPRODUCIBLE",
+        True,
+        "Whether the same request gives the same text on a CPU, whatever ran before or beside it; long prompts take "
+        "longer then.",
+    )
     gpu_layers: int = _variable(
         "LLM_GPU_LAYERS", -1, "Layers to offload to GPUs, if llama.cpp was built for them; -1 is all.", ge=-1
     )

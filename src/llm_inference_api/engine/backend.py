@@ -94,6 +94,12 @@ class Backend(Protocol):
     def truncate(self, seat: int, length: int) -> None:
         """Drops the positions of the seat from `length` on."""
 
+    def rehome(self, seat: int) -> None:
+        """Moves the seat's keys and values to the lowest free cells, in the order of the cells they have.
+
+        Called only for backends that give new rows the lowest free cells.
+        """
+
     def piece(self, token: int) -> bytes:
         """Returns the bytes of a token's text; empty for control tokens."""
 

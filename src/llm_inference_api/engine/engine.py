@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from llm_inference_api.engine.backend import KEPT, Backend, BackendError, Row
-from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Scheduler, Truncate, Work
+from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Rehome, Scheduler, Truncate, Work
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import FORWARD_FAILED, ServiceError, UnavailableError
@@ -95,23 +95,28 @@ class Engine:
 
     def _forward(self, plan: Plan) -> list[tuple[Sequence, int]]:
         """Applies the plan and runs the forward; returns the sequences to sample, each with its row of the batch."""
-        for change in plan.memory:
-            match change:
-                case Truncate(seat, length):
-                    self._backend.truncate(seat, length)
-                case CopyPrefix(source, target, length):
-                    self._backend.copy_prefix(source, target, length)
         rows = [row for work in plan.work for row in _rows(work)]
-        if not rows:
-            return []
-        started = self._clock()
         try:
+            self._change_memory(plan)
+            if not rows:
+                return []
+            started = self._clock()
             self._backend.forward(rows)
         except BackendError as error:
             self._fail_all(error)
             return []
         self._budget.observe(len(rows), self._clock() - started)
         return _last_rows(plan.work)
+
+    def _change_memory(self, plan: Plan) -> None:
+        for change in plan.memory:
+            match change:
+                case Truncate(seat, length):
+                    self._backend.truncate(seat, length)
+                case CopyPrefix(source, target, length):
+                    self._backend.copy_prefix(source, target, length)
+                case Rehome(seat):
+                    self._backend.rehome(seat)
 
     def _sample(self, scored: list[tuple[Sequence, int]]) -> list[Delta]:
         """Samples the sequences whose mask is ready; the others are tried again in the next steps.

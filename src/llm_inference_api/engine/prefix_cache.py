@@ -3,8 +3,14 @@
 A cell holds the keys and values of one position and may belong to several seats, so a shared prefix takes its cells
 once. llama.cpp's unified cache works this way (`llama_memory_seq_cp` adds an owner to cells and copies nothing). This
 module mirrors that bookkeeping, so that admission knows what fits before anything is computed.
+
+The cells' numbers are mirrored too. llama.cpp gives new rows the lowest free cells, in the order of the batch: its
+search begins at a head that is moved down to the first cell that becomes free (llama_kv_cache::find_slot, seq_rm).
+Attention adds up in the order of cells, so a sequence is computed to the last bit as in an empty cache as long as its
+cells ascend.
 """
 
+import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -21,6 +27,10 @@ class Seat:
     cells: list[int] = field(default_factory=list)
     scope: str = ""
     """Only sequences of this scope may reuse the tokens."""
+    ascending: int = 0
+    """Number of leading tokens whose cells ascend."""
+    exact: int = 0
+    """Number of leading tokens whose keys and values are those that a request alone in an empty cache would compute."""
     busy: bool = False
     last_used: int = 0
     """Logical time of the last use; orders idle seats for eviction."""
@@ -36,7 +46,8 @@ class PrefixCache:
         self._busy_owners = [0] * cells
         self.used_by_busy = 0
         """Number of cells owned by at least one busy seat."""
-        self._free = list(range(cells - 1, -1, -1))
+        self._free = list(range(cells))
+        """A heap."""
         self._clock = 0
 
     @property
@@ -54,8 +65,10 @@ class PrefixCache:
         """Returns the idle seats, least recently used first."""
         return sorted((seat for seat in self.seats if not seat.busy), key=lambda seat: seat.last_used)
 
-    def longest_prefix(self, tokens: list[int], scope: str = "") -> tuple[Seat | None, int]:
+    def longest_prefix(self, tokens: list[int], scope: str = "", *, exact: bool = False) -> tuple[Seat | None, int]:
         """Returns the seat of the scope with the longest common prefix, and the prefix's length in tokens.
+
+        With `exact`, only exact tokens are counted.
 
         The prefix excludes the last token, which must be computed to get its scores. Prefers an idle seat to a busy one
         with the same length, since it can be taken over without sharing. Returns (None, 0) if there is no prefix.
@@ -63,7 +76,8 @@ class PrefixCache:
         best, length = None, 0
         for seat in self.seats:
             if seat.scope == scope and seat.tokens and seat.tokens[0] == tokens[0]:
-                common = common_prefix(seat.tokens, tokens, len(tokens) - 1)
+                limit = min(len(tokens) - 1, seat.exact) if exact else len(tokens) - 1
+                common = common_prefix(seat.tokens, tokens, limit)
                 if common > length or (common == length and best is not None and best.busy and not seat.busy):
                     best, length = seat, common
         return best, length
@@ -88,6 +102,8 @@ class PrefixCache:
         """Makes the empty target a second owner of the source's first `length` cells."""
         target.tokens = source.tokens[:length]
         target.cells = source.cells[:length]
+        target.ascending = min(source.ascending, length)
+        target.exact = min(source.exact, length)
         for cell in target.cells:
             self._owners[cell] += 1
         self._touch(source)
@@ -97,17 +113,49 @@ class PrefixCache:
         for cell in seat.cells[length:]:
             self._owners[cell] -= 1
             if not self._owners[cell]:
-                self._free.append(cell)
+                heapq.heappush(self._free, cell)
         del seat.tokens[length:], seat.cells[length:]
+        seat.ascending = min(seat.ascending, length)
+        seat.exact = min(seat.exact, length)
 
-    def extend(self, seat: Seat, tokens: Iterable[int]) -> None:
-        """Allocates a cell of the busy seat for each token. Raises IndexError if there are too few free cells."""
+    def extend(self, seat: Seat, tokens: Iterable[int], *, exact: bool = True) -> None:
+        """Allocates a cell of the busy seat for each token. Raises IndexError if there are too few free cells.
+
+        With `exact`, the tokens are exact if those before them are and their cells ascend.
+        """
         for token in tokens:
-            cell = self._free.pop()
-            self._owners[cell] = self._busy_owners[cell] = 1
-            self.used_by_busy += 1
+            cell = self._take()
+            held = len(seat.cells)
+            if seat.ascending == held and (not seat.cells or cell > seat.cells[-1]):
+                seat.ascending += 1
+                seat.exact += exact and seat.exact == held
             seat.tokens.append(token)
             seat.cells.append(cell)
+
+    def would_part(self, seat: Seat) -> bool:
+        """Returns whether the seat's next cell would be below its last one, though its cells ascend so far."""
+        return bool(self._free and seat.cells and self._free[0] < seat.cells[-1] and seat.ascending == len(seat.cells))
+
+    def shared_cells(self, seat: Seat) -> int:
+        """Returns the number of the seat's cells that have another owner."""
+        return sum(self._owners[cell] > 1 for cell in seat.cells)
+
+    def rehome(self, seat: Seat) -> None:
+        """Gives the busy seat cells of its own, the lowest that are free or that it alone owns."""
+        for cell in seat.cells:
+            self._owners[cell] -= 1
+            self._busy_owners[cell] -= 1
+            self.used_by_busy -= self._busy_owners[cell] == 0
+            if not self._owners[cell]:
+                heapq.heappush(self._free, cell)
+        seat.cells[:] = [self._take() for _ in seat.cells]
+
+    def _take(self) -> int:
+        """Returns the lowest free cell, with a busy seat as its owner. Raises IndexError if there is none."""
+        cell = heapq.heappop(self._free)
+        self._owners[cell] = self._busy_owners[cell] = 1
+        self.used_by_busy += 1
+        return cell
 
     def clear(self) -> None:
         """Drops all tokens of all seats, which must be idle."""

@@ -32,6 +32,12 @@ class CopyPrefix(NamedTuple):
     length: int
 
 
+class Rehome(NamedTuple):
+    """Cache change: move the seat's keys and values to the lowest free cells, in the order of the cells they have."""
+
+    seat: int
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """Contiguous tokens of a sequence that the step computes."""
@@ -51,7 +57,7 @@ class Work:
 class Plan:
     """Plan of one step: the cache changes, to be applied in order, then the rows."""
 
-    memory: list[Truncate | CopyPrefix] = field(default_factory=list)
+    memory: list[Truncate | CopyPrefix | Rehome] = field(default_factory=list)
     admitted: list[Sequence] = field(default_factory=list)
     work: list[Work] = field(default_factory=list)
 
@@ -59,14 +65,28 @@ class Plan:
 class Scheduler:
     """Holds the waiting and the running sequences, and assigns seats."""
 
-    def __init__(self, cache: PrefixCache, slots: int, *, scoped_prefixes: bool = False) -> None:
+    def __init__(
+        self,
+        cache: PrefixCache,
+        slots: int,
+        *,
+        scoped_prefixes: bool = False,
+        keeps_order: bool = False,
+        chunk: int | None = None,
+    ) -> None:
         """Creates a scheduler without sequences.
 
         Args:
             cache: The KV cache's bookkeeping.
             slots: Largest number of running sequences.
             scoped_prefixes: Whether prefixes are shared among sequences of the same caller only.
+            keeps_order: Whether running sequences are moved where their next cells would come before those they have,
+                and a request that runs alone reuses only what is exact; see `prefix_cache`.
+            chunk: Rows of each step of a prompt that is computed alone, where a row's result depends on the rows of its
+                batch; only such steps are exact then. None: it does not.
         """
+        self._chunk = chunk
+        self._keeps_order = keeps_order
         self._scoped = scoped_prefixes
         self.cache = cache
         self.slots = slots
@@ -87,7 +107,7 @@ class Scheduler:
         budget -= self._allot_rows(plan, [seq for seq in self.running if seq.uncomputed == 1], budget=len(self.running))
         self._allot_rows(plan, [seq for seq in self.running if seq.uncomputed > 1], budget=budget)
         for work in plan.work:
-            self._advance(work.sequence, work.count)
+            self._advance(work, exact=self._is_exact(plan, work))
         return plan
 
     def remove(self, sequence: Sequence) -> None:
@@ -101,29 +121,76 @@ class Scheduler:
     def _allot_rows(self, plan: Plan, sequences: list[Sequence], budget: int) -> int:
         given = 0
         for sequence in sequences:
-            count = min(sequence.uncomputed, budget - given)
+            count = min(sequence.uncomputed, self._chunk_rest(sequence) or budget - given)
             if count > 0:
                 plan.work.append(Work(sequence, sequence.computed, count))
                 given += count
         return given
 
-    def _advance(self, sequence: Sequence, count: int) -> None:
+    def _chunk_rest(self, sequence: Sequence) -> int | None:
+        """Returns the rows to the end of the chunk if the sequence runs alone and its chunks are fixed."""
+        if self._chunk is None or len(self.running) > 1:
+            return None
+        return self._chunk - sequence.computed % self._chunk
+
+    def _is_exact(self, plan: Plan, work: Work) -> bool:
+        """Whether the work's results are those of any other request that begins with the same tokens."""
+        if self._chunk is None:
+            return True
+        return len(plan.work) == 1 and work.count == self._chunk and work.start % self._chunk == 0
+
+    def _advance(self, work: Work, *, exact: bool) -> None:
+        sequence = work.sequence
         assert sequence.seat is not None
-        tokens = sequence.tokens[sequence.computed : sequence.computed + count]
-        self.cache.extend(self.cache.seats[sequence.seat], tokens)
-        sequence.computed += count
+        tokens = sequence.tokens[work.start : work.start + work.count]
+        self.cache.extend(self.cache.seats[sequence.seat], tokens, exact=exact)
+        sequence.computed += work.count
 
     def _admit(self, plan: Plan) -> None:
         for sequence in list(self.waiting):
             if len(self.running) >= self.slots:
-                return
-            source, length = self.cache.longest_prefix(sequence.tokens, self._scope(sequence))
+                break
+            source, length = self._prefix(sequence)
             if self._is_being_computed(sequence, length):
                 continue
             if not self._make_room(plan, sequence, source, length):
-                return
+                break
             self.waiting.serve(sequence)
             self._seat(plan, sequence, source, length)
+        if self._keeps_order and plan.admitted:
+            self._keep_order(plan)
+
+    def _prefix(self, sequence: Sequence) -> tuple[Seat | None, int]:
+        """Returns the seat whose prefix the sequence reuses, and the prefix's length in tokens."""
+        exact = self._keeps_order and self._is_alone(sequence)
+        source, length = self.cache.longest_prefix(sequence.tokens, self._scope(sequence), exact=exact)
+        if exact and self._chunk is not None:
+            length -= length % self._chunk
+        return (source, length) if length else (None, 0)
+
+    def _is_alone(self, sequence: Sequence) -> bool:
+        """Whether no other request runs."""
+        return all(other.request_id == sequence.request_id for other in self.running)
+
+    def _keep_order(self, plan: Plan) -> None:
+        """Moves the running sequences whose next cells would come before those they have, lowest first.
+
+        What a sequence shares takes cells of its own then. If it runs alone, idle seats are evicted for them; otherwise
+        it is left where it is if there are too few.
+        """
+        reserved = sum(sequence.outstanding for sequence in self.running)
+        alone = self._is_alone(self.running[0])
+        seats = [self.cache.seats[sequence.seat] for sequence in self.running if sequence.seat is not None]
+        for seat in sorted((seat for seat in seats if seat.cells), key=lambda seat: seat.cells[-1]):
+            if not self.cache.would_part(seat):
+                continue
+            for idle in self.cache.idle_seats() if alone else ():
+                if self.cache.free >= reserved + self.cache.shared_cells(seat):
+                    break
+                self._truncate(plan, idle, 0)
+            if self.cache.free >= reserved + self.cache.shared_cells(seat):
+                self.cache.rehome(seat)
+                plan.memory.append(Rehome(seat.index))
 
     def _scope(self, sequence: Sequence) -> str:
         return sequence.request.caller if self._scoped else ""

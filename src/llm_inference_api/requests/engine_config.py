@@ -77,5 +77,7 @@ class EngineConfig:
     """Directory with a chat template and tokenizer that replace those of the model file."""
     batch_tokens: int = 512
     """Maximum batch size of one forward, in tokens."""
+    reproducible: bool = True
+    """Whether a request's text may depend only on the request, as far as the backend can compute so."""
     scoped_prefixes: bool = False
     """Whether cached prefixes are reused by the same caller only."""

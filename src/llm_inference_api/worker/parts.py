@@ -73,11 +73,21 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
         lambda length, cells: llama.LlamaBackend(
             model,
             llama.ContextSizes(
-                _cells_within_rope(model.metadata, length, cells), seats, config.batch_tokens, config.threads
+                _cells_within_rope(model.metadata, length, cells),
+                seats,
+                config.batch_tokens,
+                config.threads,
+                config.reproducible,
             ),
         ),
     )
-    scheduler = Scheduler(PrefixCache(seats, backend.cells), config.slots, scoped_prefixes=config.scoped_prefixes)
+    scheduler = Scheduler(
+        PrefixCache(seats, backend.cells),
+        config.slots,
+        scoped_prefixes=config.scoped_prefixes,
+        keeps_order=backend.keeps_order,
+        chunk=None if backend.rows_are_independent else llama.EXACT_CHUNK,
+    )
     engine = Engine(backend, scheduler, StepBudget(config.batch_tokens))
     preparation = TextPreparation.from_metadata(model.metadata)
     tokens = config.default_max_tokens

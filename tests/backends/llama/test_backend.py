@@ -10,6 +10,7 @@ import pytest
 from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model
 from llm_inference_api.engine.backend import BackendError, Row
 from llm_inference_api.errors import ComputationError, ModelFailedError
+from llm_inference_api.requests.bundled import BUNDLED
 from llm_inference_api.requests.engine_config import GpuChoice
 from llm_inference_api.requests.model_info import short_count
 from llm_inference_api.requests.request import Sampling
@@ -131,6 +132,63 @@ def test_greedy_text_that_tests_compare_is_clear(backend: LlamaBackend, prompt: 
         assert sampler.sample(row) == best.token_id
         row = feed(backend, 0, [best.token_id], start + at)
     sampler.close()
+
+
+@pytest.fixture
+def demo_backend() -> Iterator[LlamaBackend]:
+    path = BUNDLED["demo"].path()
+    assert path is not None
+    sizes = ContextSizes(cells=1024, seats=3, batch_tokens=256, threads=2, reproducible=True)
+    backend = LlamaBackend(load(path), sizes)
+    yield backend
+    backend.close()
+
+
+def scores_of(backend: LlamaBackend, row: int) -> list[float]:
+    """Returns all log probabilities after a row of the last forward, to the last bit."""
+    sampler = backend.sampler(GREEDY, [], ignore_eos=False)
+    entry = sampler.logprob(row, 0, backend.vocabulary.size)
+    sampler.close()
+    return [top.logprob for top in sorted(entry.top_logprobs, key=lambda top: top.token_id)]
+
+
+@pytest.mark.parametrize("chunks", [(64, 136), (199, 1), (100, 97, 3), (16,) * 12 + (8,)])
+@pytest.mark.parametrize("others", [0, 17, 600])
+def test_scores_depend_on_the_sequence_alone(demo_backend: LlamaBackend, chunks: tuple[int, ...], others: int) -> None:
+    """Not on the rows of the batches in which it was computed, nor on the cells that others hold."""
+    assert demo_backend.keeps_order
+    tokens = [100 + at * 7 % 900 for at in range(200)]
+    expected = scores_of(demo_backend, feed(demo_backend, 0, tokens))
+    demo_backend.clear()
+    for start in range(0, others, 200):
+        feed(demo_backend, 1, [50] * min(200, others - start), start)
+    start = 0
+    for count in chunks:
+        row = feed(demo_backend, 0, tokens[start : start + count], start)
+        start += count
+    assert scores_of(demo_backend, row) == expected
+
+
+def test_load_finds_out_whether_rows_depend_on_their_batch(demo_backend: LlamaBackend, tmp_path: Path) -> None:
+    """Q8_0's do not; F32's do where a row has more numbers than a kernel takes at once."""
+    assert demo_backend.rows_are_independent
+    model = load(write_tiny_model(tmp_path / "wide.gguf", width=512))
+    backend = LlamaBackend(model, ContextSizes(cells=256, seats=1, batch_tokens=64, threads=1, reproducible=True))
+    assert not backend.rows_are_independent
+    assert backend.keeps_order
+    backend.close()
+
+
+def test_moved_sequence_goes_on_as_it_would(demo_backend: LlamaBackend) -> None:
+    """Its keys and values are those that it had, in ascending cells again."""
+    tokens = [100 + at * 7 % 900 for at in range(100)]
+    expected = scores_of(demo_backend, feed(demo_backend, 0, tokens))
+    demo_backend.clear()
+    feed(demo_backend, 1, [50] * 150)
+    feed(demo_backend, 0, tokens[:60])
+    demo_backend.truncate(1, 0)
+    demo_backend.rehome(0)
+    assert scores_of(demo_backend, feed(demo_backend, 0, tokens[60:], 60)) == expected
 
 
 def test_seed_reproduces_the_choice(backend: LlamaBackend) -> None:

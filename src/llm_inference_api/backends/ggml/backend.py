@@ -125,6 +125,10 @@ class GgmlBackend:
         """See `Backend.truncate`; the next eval overwrites the dropped positions."""
         self._held = min(self._held, length)
 
+    def rehome(self, seat: int) -> None:
+        """See `Backend.rehome`; never called, since there is only one seat."""
+        raise NotImplementedError
+
     def piece(self, token: int) -> bytes:
         """See `Backend.piece`."""
         return self.vocabulary.piece(token)

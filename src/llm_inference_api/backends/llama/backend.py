@@ -33,6 +33,13 @@ _SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
 """enum llama_split_mode (llama.h)."""
 _QUANTISE_BUFFER = 512 << 20
 """Bytes of a tensor that are quantized at a time."""
+EXACT_CHUNK = 64
+"""Rows of a step that computes a prompt reproducibly where a row's scores depend on its batch; larger ones are hardly
+faster on CPUs."""
+_PROBE = 20
+"""Rows that show whether they depend on their batch: no multiple of 8, which kernels take at once."""
+_BF16 = 30
+"""GGML_TYPE_BF16 (ggml.h)."""
 _CONTINUES_LINE = 5
 """GGML_LOG_LEVEL_CONT (ggml.h)."""
 
@@ -207,6 +214,8 @@ class ContextSizes(NamedTuple):
     seats: int
     batch_tokens: int
     threads: int
+    reproducible: bool = False
+    """Whether a row's scores may depend only on its sequence, as far as llama.cpp can compute so."""
 
 
 class LlamaBackend:
@@ -223,11 +232,43 @@ class LlamaBackend:
         params.n_threads = params.n_threads_batch = sizes.threads
         params.kv_unified = True
         params.no_perf = True
+        self.keeps_order = sizes.reproducible and model.devices == ("CPU",)
+        """Whether a row's scores are the same in every batch and wherever its sequence's cells are, if they ascend."""
+        if self.keeps_order:
+            # With keys and values of one type, ggml chooses among three attention kernels that add up in different
+            # orders, by the rows of a batch and the cells in use, and one of them adds up in F16. With two types it has
+            # one kernel, in F32. GPUs have no kernel for them.
+            params.type_v = _BF16
         self._context = C.llama_init_from_model(model.handle, params)
+        if not self._context and self.keeps_order:  # Multi-head latent attention has one type for keys and values.
+            self.keeps_order, params.type_v = False, params.type_k
+            self._context = C.llama_init_from_model(model.handle, params)
         if not self._context:
             raise ModelFailedError(f"llama.cpp cannot make a context of {sizes.cells} tokens")
         self._memory = C.llama_get_memory(self._context)
         self._batch = Batch(sizes.batch_tokens)
+        self.rows_are_independent = not self.keeps_order or self._rows_are_independent()
+        """Whether a row's scores are the same in batches of any size; always true where that does not matter."""
+
+    def _rows_are_independent(self) -> bool:
+        """Computes the same tokens in different batches, and compares the last row's scores to the last bit.
+
+        ggml's kernels for a row and for several differ for some types of weights, such as Q4_K without AMX.
+        """
+        count = min(_PROBE, len(self._batch), self.cells)
+        tokens = [17 * at % self.vocabulary.size for at in range(count)]
+        return len({self._scores(tokens, first) for first in (0, count - 1, max(count - 7, 0))}) == 1
+
+    def _scores(self, tokens: list[int], first: int) -> bytes:
+        """Returns the scores after the tokens, computed in an empty cache: the `first` ones, then the others."""
+        rows = [Row(token, at, 0, at == len(tokens) - 1) for at, token in enumerate(tokens)]
+        for part in (rows[:first], rows[first:]):
+            if part:
+                self.forward(part)
+        scores = C.llama_get_logits_ith(self._context, len(part) - 1)
+        copied = ctypes.string_at(scores, 4 * self.vocabulary.size)
+        self.clear()
+        return copied
 
     @property
     def cells(self) -> int:
@@ -264,6 +305,15 @@ class LlamaBackend:
         """See `Backend.truncate`."""
         C.llama_memory_seq_rm(self._memory, seat, length, -1)
 
+    def rehome(self, seat: int) -> None:
+        """See `Backend.rehome`. Takes memory for the seat's keys and values meanwhile."""
+        size = int(C.llama_state_seq_get_size(self._context, seat))
+        state = (ctypes.c_uint8 * size)()
+        C.llama_state_seq_get_data(self._context, state, size, seat)
+        C.llama_memory_seq_rm(self._memory, seat, -1, -1)
+        if not C.llama_state_seq_set_data(self._context, state, size, seat):
+            raise BackendError("llama.cpp could not move a sequence within the key-value cache")
+
     def piece(self, token: int) -> bytes:
         """See `Backend.piece`."""
         return self.vocabulary.piece(token)
@@ -299,6 +349,10 @@ class Batch:
             seq_id=self._pointer(self._seat_pointers, ctypes.POINTER(C.llama_seq_id)),
             logits=self._pointer(self._scores, ctypes.c_int8),
         )
+
+    def __len__(self) -> int:
+        """Returns the largest number of rows."""
+        return len(self._token)
 
     def fill(self, rows: Rows[Row]) -> Any:
         """Returns a `llama_batch` of the rows, valid until the next call.
