@@ -13,6 +13,7 @@ from typing import Any
 
 from llm_inference_api import headers
 from llm_inference_api.envoy.extensions import typed
+from llm_inference_api.envoy.fields import fields_filter
 from llm_inference_api.envoy.guard import PagePolicy, guard_filter
 from llm_inference_api.envoy.limits import (
     HANDSHAKE,
@@ -245,6 +246,7 @@ def _filters(sidecar: Sidecar) -> list[Json]:
             "name": "envoy.filters.http.body_size_limit",
             "typed_config": typed(f"{http}.body_size_limit.v3.BodySizeLimit", max_request_bytes=MAX_BODY_BYTES),
         },
+        fields_filter(descriptor_path(), SERVICES),
         {"name": "envoy.filters.http.grpc_web", "typed_config": typed(f"{http}.grpc_web.v3.GrpcWeb")},
         {"name": "envoy.filters.http.grpc_json_transcoder", "typed_config": _transcoder(sidecar.descriptor)},
         {"name": "envoy.filters.http.router", "typed_config": typed(f"{http}.router.v3.Router")},
