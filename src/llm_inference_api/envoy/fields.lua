@@ -10,15 +10,21 @@ local NO_JSON = "!" -- The transcoder's parser takes more than JSON: names witho
 local DEEPEST = 100 -- Levels; as protobuf's parser.
 local LONGEST = 64 -- Bytes of a name that are shown.
 local QUOTE, OPEN_BRACE, OPEN_BRACKET, CLOSE_BRACE, CLOSE_BRACKET = 34, 123, 91, 125, 93
-local OTHER_QUOTE = 39
+local OTHER_QUOTE, BACKSLASH = 39, 92
 
 -- Returns the position of the quote that ends the string; nil if there is none.
 local function end_of_string(json, from)
-  local at = json:find('["\\]', from)
-  while at and json:byte(at) ~= QUOTE do
-    at = json:find('["\\]', at + 2)
+  local at = json:find('"', from, true) -- Plain: much faster than a pattern in a long text.
+  while at do
+    local first = at
+    while first > from and json:byte(first - 1) == BACKSLASH do
+      first = first - 1
+    end
+    if (at - first) % 2 == 0 then
+      return at
+    end
+    at = json:find('"', at + 1, true)
   end
-  return at
 end
 
 -- Returns the position after a value that is not looked at; nil if it is none.

@@ -57,15 +57,9 @@ def fields_filter(descriptor_set: Path, services: Sequence[str]) -> dict[str, An
     patterns = {_pattern(call): name for call, name in bodies.items() if call not in exact}
     tables = dict[str, Table]({_NOTHING: {}}) | dict(_tables(bodies.values(), messages))
     script = files("llm_inference_api.envoy").joinpath("fields.lua").read_text()
-    source = "\n".join(
-        (
-            f"local BODIES = {_lua(exact)}",
-            f"local PATTERNS = {_lua(patterns)}",
-            f"local MESSAGES = {{{', '.join(f'[{json.dumps(name)}] = {_lua(table)}' for name, table in tables.items())}}}",
-            _LINK,
-            script,
-        )
-    )
+    listed = ", ".join(f"[{json.dumps(name)}] = {_lua(table)}" for name, table in sorted(tables.items()))
+    defined = (f"BODIES = {_lua(exact)}", f"PATTERNS = {_lua(patterns)}", f"MESSAGES = {{{listed}}}")
+    source = "\n".join((*(f"local {line}" for line in defined), _LINK, script))
     config = typed("extensions.filters.http.lua.v3.Lua", default_source_code={"inline_string": source})
     return {"name": "fields", "typed_config": config}
 
@@ -92,7 +86,7 @@ def _bodies(method: MethodDescriptorProto, messages: Messages) -> Iterator[tuple
 
 
 def _tables(bodies: Iterable[str], messages: Messages) -> Iterator[tuple[str, Table]]:
-    """Yields the bodies' messages and those inside them: the name, and the message of each field, "" for other values."""
+    """Yields the bodies' messages and those inside them, by name: the message of each field, "" for other values."""
     waiting, seen = set(bodies) - {_NOTHING}, set[str]()
     while waiting:
         name = waiting.pop()
@@ -104,7 +98,8 @@ def _tables(bodies: Iterable[str], messages: Messages) -> Iterator[tuple[str, Ta
 
 def _table(message: DescriptorProto) -> Table:
     if message.options.map_entry:
-        return {_ANY_NAME: field.type_name for field in message.field if field.name == "value"}
+        (value,) = (field for field in message.field if field.name == "value")
+        return {_ANY_NAME: value.type_name}
     return {name: field.type_name for field in message.field for name in (field.name, field.json_name)}
 
 

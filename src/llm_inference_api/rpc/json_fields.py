@@ -1,4 +1,4 @@
-"""Refuses JSON fields that a request's message does not have. Envoy, which parses the JSON, reports them by a header."""
+"""Refuses JSON fields that a request's message does not have. Envoy, which parses the JSON, names them in a header."""
 
 import re
 from difflib import get_close_matches
@@ -24,7 +24,7 @@ Request = TypeVar("Request")
 
 
 def known(request: Request, call: Call) -> Request:
-    """Returns the request. Raises InvalidFieldError if Envoy has found an unknown field in the JSON that it was made of."""
+    """Returns the request. Raises InvalidFieldError if Envoy has found an unknown field in its JSON."""
     place = dict(call.invocation_metadata()).get(headers.UNKNOWN_FIELD)
     if place is None:
         return request
