@@ -92,7 +92,7 @@ def test_keys_of_a_map_are_no_fields(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"{text: 'a'}", b"{'text': 'a'}", b'{"text": "a",}', b"{\"text\": \"a\", 'x': 1}", b'{"text": "a", x: 1}']
+    "body", [b"{text: 'a'}", b"{'text': 'a'}", b'{"text": "a",}', b'{"text": "a", \'x\': 1}', b'{"text": "a", x: 1}']
 )
 def test_what_is_nearly_json_is_refused(http: httpx.Client, body: bytes) -> None:
     """The transcoder takes it, and with it names that nobody has looked at."""

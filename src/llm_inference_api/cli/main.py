@@ -18,6 +18,7 @@ from llm_inference_api.config.security import SecuritySettings
 from llm_inference_api.config.settings import Settings, hide_secrets, place_of, variable_of
 from llm_inference_api.errors import StartError, start_error
 from llm_inference_api.files import check_open_files
+from llm_inference_api.network import listed
 from llm_inference_api.shutdown import exit_within
 
 _EXIT_LIMIT = 5.0
@@ -53,7 +54,7 @@ def cli() -> None:
 
 @cli.command()
 @click.option("--envoy/--no-envoy", default=True, show_default=True, help="Start Envoy too, for REST.")
-@click.option("--host", "hostname", help="Address to listen on (LLM_INFERENCE_HOSTNAME).")
+@click.option("--host", "hostname", help="Addresses to listen on (LLM_INFERENCE_HOSTNAME).")
 @click.option("--port", type=int, help="REST port (LLM_INFERENCE_PORT).")
 @click.option("--grpc-port", type=int, help="gRPC port (LLM_GRPC_PORT).")
 @click.option("--models", "allowed_models", help="Models to serve (LLM_ALLOWED_MODELS).")
@@ -106,7 +107,7 @@ def refuse_start(error: StartError) -> NoReturn:
 
 
 @cli.command("envoy-config")
-@click.option("--listen", default=None, help="Address that Envoy listens on; LLM_INFERENCE_HOSTNAME by default.")
+@click.option("--listen", default=None, help="Addresses that Envoy listens on; LLM_INFERENCE_HOSTNAME by default.")
 @click.option(
     "--upstream",
     "upstreams",
@@ -168,8 +169,10 @@ def envoy_config(  # noqa: PLR0913
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     directory = str(write_to.absolute()) if write_to else str(Path(descriptor).parent)
+    first, *others = listed(listen or settings.hostname)
     sidecar = Sidecar(
-        listen=listen or settings.hostname,
+        listen=first,
+        more_addresses=others,
         port=settings.port,
         tls=tls_of(settings, directory),
         descriptor=f"{directory}/descriptor.pb" if write_to else descriptor,

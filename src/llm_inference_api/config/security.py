@@ -16,6 +16,8 @@ from llm_inference_api.security.tls import CERTIFICATE, CLIENT_CA, KEY, TlsFiles
 API_KEYS = "LLM_API_KEYS"
 SECRETS = ("api_keys",)
 """Fields whose values are never shown."""
+LOCAL_PAGES = "localhost"
+"""The item of CORS_ALLOWED_ORIGINS for pages that this machine serves, at any port."""
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@*\s]+", re.IGNORECASE)
 _HOST = re.compile(r"\*|[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE)
 _LONGEST_SOCKET_PATH = 107
@@ -126,8 +128,9 @@ class SecuritySettings(BaseSettings):
 def origin_problems(origins: tuple[str, ...]) -> Iterator[str]:
     """Yields one message per item that is not a valid origin."""
     for origin in origins:
-        if not _ORIGIN.fullmatch(origin):
-            yield f"CORS_ALLOWED_ORIGINS: {origin!r} is not an origin; write https://host, optionally with :port, or *"
+        if not _ORIGIN.fullmatch(origin) and origin.lower() != LOCAL_PAGES:
+            hint = f"write https://host, optionally with :port, {LOCAL_PAGES} for all pages of this machine, or *"
+            yield f"CORS_ALLOWED_ORIGINS: {origin!r} is not an origin; {hint}"
 
 
 def host_problems(hosts: tuple[str, ...]) -> Iterator[str]:

@@ -31,6 +31,8 @@ from llm_inference_api.config.fields import variable as _variable
 from llm_inference_api.config.security import API_KEYS, SECRETS, SecuritySettings, host_problems, origin_problems
 from llm_inference_api.config.sources import FILE_VARIABLE, Found, find
 from llm_inference_api.config.telemetry import ENDPOINT, HEADERS, TelemetrySettings
+from llm_inference_api.network import is_unspecified, listed
+from llm_inference_api.processes.cgroups import processor_limit
 from llm_inference_api.requests.bundled import installed
 from llm_inference_api.requests.reference import Reference, parse_references
 
@@ -81,18 +83,27 @@ class Settings(SecuritySettings, TelemetrySettings):
         "JSON file with settings; environment variables take precedence. Unset: `config.json` in the working "
         "directory, if it has a section `server` or `model`.",
     )
-    hostname: str = _variable("LLM_INFERENCE_HOSTNAME", "0.0.0.0", "Address to listen on.", min_length=1)
+    hostname: str = _variable(
+        "LLM_INFERENCE_HOSTNAME",
+        "0.0.0.0",
+        "Addresses to listen on, comma-separated. A name stands for all its addresses, such as `localhost` for "
+        "127.0.0.1 and ::1; `::` is all addresses of IPv6 and IPv4.",
+        min_length=1,
+    )
     port: int = _variable("LLM_INFERENCE_PORT", 8091, "Port for REST, and for gRPC through Envoy.", ge=1, le=65535)
     grpc_port: int = _variable("LLM_GRPC_PORT", 50051, "Port for gRPC; 0 selects a free one.", ge=0, le=65535)
     grpc_hostname: str | None = _variable(
         "LLM_GRPC_HOSTNAME",
         None,
-        "Address for the gRPC port to listen on; 127.0.0.1 leaves others the way through Envoy, which bounds what a "
+        "Addresses for the gRPC port to listen on; 127.0.0.1 leaves others the way through Envoy, which bounds what a "
         "connection may cost. Unset: LLM_INFERENCE_HOSTNAME.",
         min_length=1,
     )
     cors_allowed_origins: Items = _variable(
-        "CORS_ALLOWED_ORIGINS", ("*",), "Origins that may call the REST API (CORS), comma-separated; `*` allows all."
+        "CORS_ALLOWED_ORIGINS",
+        ("*",),
+        "Origins that may call the REST API (CORS), comma-separated; `localhost` "
+        "allows http and https pages of `localhost`, `127.0.0.1` and `[::1]` at any port, `*` allows all.",
     )
     allowed_hosts: Items = _variable(
         "LLM_ALLOWED_HOSTS",
@@ -284,6 +295,9 @@ class Settings(SecuritySettings, TelemetrySettings):
         yield from self.security_problems()
         yield from origin_problems(self.cors_allowed_origins)
         yield from host_problems(self.allowed_hosts)
+        for name, hosts in (("LLM_INFERENCE_HOSTNAME", self.hostnames), ("LLM_GRPC_HOSTNAME", self.grpc_hostnames)):
+            if not hosts:
+                yield f"{name}: it names no address"
         if self.default_max_tokens > self.max_tokens_limit:
             yield f"LLM_DEFAULT_MAX_TOKENS: {self.default_max_tokens} exceeds LLM_MAX_TOKENS_LIMIT"
         if self.port == self.grpc_port:
@@ -343,10 +357,21 @@ class Settings(SecuritySettings, TelemetrySettings):
         return (self.default_model,) if self.default_model is not None else ()
 
     @property
+    def hostnames(self) -> tuple[str, ...]:
+        """Names and addresses to listen on, for REST and metrics and for gRPC health checks."""
+        return listed(self.hostname)
+
+    @property
+    def grpc_hostnames(self) -> tuple[str, ...]:
+        """Names and addresses for the gRPC port to listen on."""
+        return listed(self.grpc_hostname or self.hostname)
+
+    @property
     def rest_url(self) -> str:
         """Address of REST and pages for a person on this machine, without a path."""
         scheme = "https" if self.tls_files else "http"
-        host = "localhost" if self.hostname in ("0.0.0.0", "::", "127.0.0.1", "::1") else self.hostname
+        is_local = any(is_loopback(name) or is_unspecified(name) for name in self.hostnames)
+        host = "localhost" if is_local else self.hostnames[0]
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
@@ -460,13 +485,9 @@ def variable_of(field: str) -> str:
 
 
 def available_processors() -> int:
-    """Returns the processors that this process may use: its CPU affinity, capped by the quota of its cgroup (v2)."""
+    """Returns the processors that this process may use: its CPU affinity, capped by the quota of its control groups."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return allowed
-    return allowed if quota == "max" else max(1, min(allowed, math.ceil(int(quota) / int(period))))
+    return max(1, min(allowed, math.ceil(processor_limit() or allowed)))
 
 
 def _describe(places: dict[str, Found], location: tuple[int | str, ...], message: str, value: object) -> list[str]:

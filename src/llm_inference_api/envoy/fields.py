@@ -31,6 +31,13 @@ end
 """Replaces the names of messages by the messages, which may contain each other."""
 
 
+def http_methods(descriptor_set: Path, services: Sequence[str]) -> tuple[str, ...]:
+    """Returns the HTTP methods of the services' rules, such as `GET`, sorted. The arguments are as for the filter."""
+    contract = FileDescriptorSet.FromString(descriptor_set.read_bytes())
+    verbs = {rule.WhichOneof("pattern") for method in _methods(contract, services) for rule in _rules(method)}
+    return tuple(sorted(verb.upper() for verb in verbs if verb))
+
+
 def fields_filter(descriptor_set: Path, services: Sequence[str]) -> dict[str, Any]:
     """Returns the filter for the services' methods that take JSON.
 
@@ -45,14 +52,7 @@ def fields_filter(descriptor_set: Path, services: Sequence[str]) -> dict[str, An
         if not file.package.startswith("google.")  # Those have a JSON of their own, such as that of Struct.
         for name, message in _nested(f".{file.package}", file.message_type)
     }
-    bodies = dict(
-        body
-        for file in contract.file
-        for service in file.service
-        if f"{file.package}.{service.name}" in services
-        for method in service.method
-        for body in _bodies(method, messages)
-    )
+    bodies = dict(body for method in _methods(contract, services) for body in _bodies(method, messages))
     exact = {call: name for call, name in bodies.items() if not _VARIABLE.search(call)}
     patterns = {_pattern(call): name for call, name in bodies.items() if call not in exact}
     tables = dict[str, Table]({_NOTHING: {}}) | dict(_tables(bodies.values(), messages))
@@ -64,6 +64,19 @@ def fields_filter(descriptor_set: Path, services: Sequence[str]) -> dict[str, An
     return {"name": "fields", "typed_config": config}
 
 
+def _methods(contract: FileDescriptorSet, services: Sequence[str]) -> Iterator[MethodDescriptorProto]:
+    for file in contract.file:
+        for service in file.service:
+            if f"{file.package}.{service.name}" in services:
+                yield from service.method
+
+
+def _rules(method: MethodDescriptorProto) -> tuple[Any, ...]:
+    """Returns the method's HTTP rules (google.api.HttpRule)."""
+    first = method.options.Extensions[annotations_pb2.http]
+    return first, *first.additional_bindings
+
+
 def _nested(scope: str, messages: Iterable[DescriptorProto]) -> Iterator[tuple[str, DescriptorProto]]:
     """Yields the messages and those inside them, by full name as fields refer to them: with a dot before it."""
     for message in messages:
@@ -73,8 +86,7 @@ def _nested(scope: str, messages: Iterable[DescriptorProto]) -> Iterator[tuple[s
 
 def _bodies(method: MethodDescriptorProto, messages: Messages) -> Iterator[tuple[str, str]]:
     """Yields, for each HTTP rule of the method whose body is JSON, `METHOD path` and the body's message."""
-    first = method.options.Extensions[annotations_pb2.http]
-    for rule in (first, *first.additional_bindings):
+    for rule in _rules(method):
         verb = rule.WhichOneof("pattern")
         if verb is None or verb == "get":
             continue
