@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm_inference_api.network import addresses_of, is_unspecified, listed
+from llm_inference_api.network import addresses_of, is_unspecified, listed, spare_loopback
 
 
 def resolver(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
@@ -52,3 +52,19 @@ def test_address_of_all_is_known_however_it_is_written(address: str) -> None:
 def test_list_has_each_item_once() -> None:
     """White space and empty items do not count."""
     assert listed(" a, b ,,a") == ("a", "b")
+
+
+def test_proxy_is_not_for_this_machine() -> None:
+    """Other hosts that were spared stay so, in whatever spelling they were."""
+    environment = {"http_proxy": "http://proxy.example:3128", "NO_PROXY": ".internal"}
+    spare_loopback(environment)
+    assert environment["no_proxy"] == environment["NO_PROXY"] == ".internal,localhost,127.0.0.1,::1,[::1]"
+    assert "no_grpc_proxy" not in environment  # It would take the place of the other.
+
+
+def test_what_needs_no_change_is_left_alone() -> None:
+    """No proxy at all, and one that is for nothing."""
+    for environment in ({"NO_PROXY": "a"}, {"https_proxy": ""}, {"HTTP_PROXY": "http://a", "no_proxy": "*"}):
+        before = dict(environment)
+        spare_loopback(environment)
+        assert environment == before

@@ -3,8 +3,11 @@
 import errno
 import os
 import socket
+from collections.abc import MutableMapping
 from ipaddress import ip_address
 
+_LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
 _FOREIGN = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """Errors of binding an address that this machine does not have, or of a family that its kernel does not speak."""
 
@@ -43,6 +46,16 @@ def is_unspecified(address: str) -> bool:
 def listed(text: str) -> tuple[str, ...]:
     """Returns the items of a comma-separated list, each once."""
     return tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
+
+
+def spare_loopback(environment: MutableMapping[str, str]) -> None:
+    """Adds this machine's addresses to those that gRPC and HTTP clients reach without the environment's proxy."""
+    if not any(environment.get(name) for name in environment if name.lower() in _PROXIES):
+        return
+    for names in (("no_proxy", "NO_PROXY"), ("no_grpc_proxy",)):
+        given = [environment[name] for name in names if environment.get(name)]
+        if "*" not in given and (given or names[0] == "no_proxy"):
+            environment.update(dict.fromkeys(names, ",".join(listed(",".join((*given, *_LOOPBACK))))))
 
 
 def _is_here(address: str) -> bool:

@@ -304,7 +304,9 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     )
     spans = build_spans(settings, metrics)
     keys = settings.key_ring()
-    for warning in keys.warnings():
+    origins = settings.cors_allowed_origins if with_envoy else ()
+    exposures = settings.exposures({*settings.hostnames, *settings.grpc_hostnames}, origins)
+    for warning in (*keys.warnings(), *exposures):
         logger.warning("%s", warning)
     authenticator = Authenticator(keys, PAGES if settings.public_pages else ())
     interceptor = CallInterceptor(authenticator, admission, metrics, spans, WIRES, write_timeout=settings.write_timeout)

@@ -1,6 +1,8 @@
 """Entry point and commands of `llm-inference-api`."""
 
 import asyncio
+import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
@@ -15,10 +17,10 @@ from llm_inference_api import __version__
 from llm_inference_api.cli.common import EXIT_FAILED, EXIT_USAGE, address_option, calls_service, settings_or_exit
 from llm_inference_api.cli.models import models
 from llm_inference_api.config.security import SecuritySettings
-from llm_inference_api.config.settings import Settings, hide_secrets, place_of, variable_of
+from llm_inference_api.config.settings import Settings, hide_secrets, place_of, start_warnings, variable_of
 from llm_inference_api.errors import StartError, start_error
 from llm_inference_api.files import check_open_files
-from llm_inference_api.network import listed
+from llm_inference_api.network import listed, spare_loopback
 from llm_inference_api.shutdown import exit_within
 
 _EXIT_LIMIT = 5.0
@@ -29,6 +31,7 @@ model_option = click.option("--model", "-m", default="", help="Id of the model; 
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
+    spare_loopback(os.environ)
     cli(prog_name="llm-inference-api")
 
 
@@ -76,6 +79,8 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
         settings = settings_or_exit(uses_files=True, **overrides)
         hide_secrets()
         set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
+        for warning in start_warnings(os.environ):
+            logging.getLogger(__name__).warning("%s", warning)
         if settings.llama_library is not None:
             use_library(settings.llama_library)
         runner.get_loop()

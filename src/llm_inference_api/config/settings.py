@@ -6,7 +6,7 @@ where they are used, except for certificates and keys.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -28,6 +28,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from llm_inference_api.config.addresses import is_loopback
 from llm_inference_api.config.fields import Items, Seconds
 from llm_inference_api.config.fields import variable as _variable
+from llm_inference_api.config.foreign import is_service_address, warnings
 from llm_inference_api.config.security import API_KEYS, SECRETS, SecuritySettings, host_problems, origin_problems
 from llm_inference_api.config.sources import FILE_VARIABLE, Found, find
 from llm_inference_api.config.telemetry import ENDPOINT, HEADERS, TelemetrySettings
@@ -250,7 +251,7 @@ class Settings(SecuritySettings, TelemetrySettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Returns the sources of settings, in order of precedence."""
-        return init_settings, env_settings, _OtherSources(settings_cls)
+        return init_settings, _Environment(settings_cls, env_settings), _OtherSources(settings_cls)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -271,10 +272,10 @@ class Settings(SecuritySettings, TelemetrySettings):
     def _split_numbers(cls, value: object) -> object:
         return tuple(map(str.strip, value.split(","))) if isinstance(value, str) else value
 
-    @field_validator("cache_path", mode="after")
+    @field_validator("*", mode="after")
     @classmethod
-    def _expand(cls, value: Path) -> Path:
-        return value.expanduser()
+    def _expand(cls, value: object) -> object:
+        return expanded(value) if isinstance(value, Path) else value
 
     @field_validator("preload_models", "cors_allowed_origins", "allowed_hosts", mode="before")
     @classmethod
@@ -391,6 +392,22 @@ class _SettingsOfHere(Settings):
     uses_files: ClassVar[bool] = True
 
 
+class _Environment(PydanticBaseSettingsSource):
+    """Source for the variables of the environment, without those that Kubernetes sets, see `config.foreign`."""
+
+    def __init__(self, settings_cls: type[BaseSettings], source: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._source = source
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Abstract in the base class, but never called: `__call__` returns all values at once."""
+        raise NotImplementedError
+
+    def __call__(self) -> dict[str, Any]:
+        """Returns the values, by variable."""
+        return {name: value for name, value in self._source().items() if not is_service_address(name, value)}
+
+
 class _OtherSources(PydanticBaseSettingsSource):
     """Source for the settings file and the variables of infrs, see `config.sources`."""
 
@@ -408,7 +425,7 @@ class _OtherSources(PydanticBaseSettingsSource):
 def _others(config_file: object = None) -> dict[str, Found]:
     path = config_file or os.environ.get(FILE_VARIABLE)
     variables = {variable_of(name) for name in Settings.model_fields}
-    return find(os.environ, variables, Path(str(path)) if path else None)
+    return find(os.environ, variables, expanded(Path(str(path))) if path else None)
 
 
 def load_settings(*, uses_files: bool = False, **overrides: object) -> Settings:
@@ -465,10 +482,24 @@ def _names(field: str) -> set[str]:
 
 def place_of(field: str) -> str:
     """Returns the source of a field's value, command line aside: `environment`, `default`, or a place in the file."""
-    if any(os.environ.get(name) for name in _names(field)):
+    values = {name: os.environ.get(name) for name in _names(field)}
+    if any(value and not is_service_address(name, value) for name, value in values.items()):
         return "environment"
     found = _others().get(variable_of(field))
     return found.place if found else "default"
+
+
+def expanded(path: Path) -> Path:
+    """Returns the path with `~` replaced by the home directory. Raises ValueError for a user who has none."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"the home directory of {path.parts[0]} is unknown") from None
+
+
+def start_warnings(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yields a sentence for each variable that is set in vain."""
+    return warnings(environment, {name for field in Settings.model_fields for name in _names(field)})
 
 
 def hide_secrets() -> None:

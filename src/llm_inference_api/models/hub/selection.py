@@ -88,7 +88,7 @@ def _no_such_file(repo: str, file: str, names: Iterable[str]) -> HubError:
 
 def _models(names: Iterable[str]) -> list[str]:
     """Returns the GGUF files; for split ones the first part."""
-    return sorted(name for name in names if name.endswith(".gguf") and parts(name)[0] == name)
+    return sorted(name for name in names if name.lower().endswith(".gguf") and parts(name)[0] == name)
 
 
 def _weights(top: list[str]) -> list[str]:
