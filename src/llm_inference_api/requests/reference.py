@@ -15,6 +15,7 @@ _LOCAL_SUFFIXES = (".gguf", ".ggml", ".bin")
 _LOCAL_PREFIX = "./"
 """Marks a path below `LLM_MODEL_PATH` without one of these suffixes, such as a directory."""
 
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _REPOSITORY = re.compile(r"(?:[A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_][\w.-]*", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9_][\w./+-]*", re.ASCII)
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.gguf)", re.ASCII | re.IGNORECASE)
@@ -196,6 +197,19 @@ def _inside(path: PurePosixPath, model_path: Path) -> Path:
         raise ModelFailedError(f"{path} below LLM_MODEL_PATH cannot be read: {error.strerror}") from None
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise ModelFailedError(f"{path} below LLM_MODEL_PATH is neither a file nor a directory")
-    if stat.S_ISDIR(mode) and not (found / "config.json").is_file():
-        raise ModelFailedError(f"the directory {path} below LLM_MODEL_PATH has no config.json; it is not a checkpoint")
+    problem = checkpoint_problem(found) if stat.S_ISDIR(mode) else None
+    if problem is not None:
+        raise ModelFailedError(f"the directory {path} below LLM_MODEL_PATH {problem}")
     return found
+
+
+def checkpoint_problem(directory: Path) -> str | None:
+    """Returns why a directory is no checkpoint in the layout of transformers, as a predicate; None if it may be one."""
+    is_adapter = (directory / "adapter_config.json").is_file()
+    if is_adapter and not any((directory / name).is_file() for name in _WEIGHTS):
+        return "has a LoRA adapter (adapter_config.json), no model; merge it into the model that it was made for"
+    if (directory / "config.json").is_file():
+        return None
+    if (directory / "params.json").is_file():
+        return "has params.json, the layout of Mistral or Meta; download the model in the layout of transformers"
+    return "has no config.json; it is not a checkpoint"
