@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.requests.reference import Reference
+from llm_inference_api.text.text_preparation import TextPreparation
 from tests.models.convert.llama_file import opened
 from tests.models.convert.seeded_checkpoint import TINY_LLAMA, TINY_LLAMA_SHAPES, write_checkpoint
 from tests.models.convert.test_refusals import change_config, change_tensors, change_tokenizer
@@ -127,6 +128,16 @@ def test_spaces_before_texts_of_a_sentencepiece_model_are_as_configured(
     found = metadata(converted(checkpoint))
     assert found["tokenizer.ggml.add_space_prefix"] == prefix
     assert found.get("llm_inference_api.tokenizer.space") == space
+
+
+def test_text_that_begins_with_a_special_piece_gets_no_space(tmp_path: Path, converted: Convert) -> None:
+    """Only the text's beginning gets one where `legacy` is false; the ids are transformers 5's."""
+    checkpoint = write_checkpoint(tmp_path / "tiny", TINY_LLAMA, TINY_LLAMA_SHAPES, "llama2_model_only")
+    (checkpoint / "tokenizer_config.json").write_text('{"legacy": false}')
+    with opened(converted(checkpoint), vocab_only=True) as file:
+        preparation = TextPreparation.from_metadata(file.metadata())
+        ids = {text: file.tokens(preparation.apply(text), around=False) for text in ("</s>hello", "a</s>b c", " hello")}
+    assert ids == {"</s>hello": [2, 289, 348, 449], "a</s>b c": [261, 2, 463, 284], " hello": [444, 289, 348, 449]}
 
 
 def write_templates(checkpoint: Path, **templates: str) -> None:

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gguf import TokenType
+
 from llm_inference_api.models.convert.config import Config
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.families.rope import Metadata
@@ -101,6 +103,8 @@ class TokenizerFiles:
         else:
             self._place_spaces(vocabulary)
         vocabulary.add(self._added_tokens() if definition is None else definition.added)
+        if definition is None and vocabulary.preparation.space:
+            _name_pieces(vocabulary)
         vocabulary.add_bos = self.config.flag("add_bos_token", default=True)
         vocabulary.add_eos = self.config.flag("add_eos_token", default=False)
         return vocabulary
@@ -181,6 +185,18 @@ class TokenizerFiles:
         if isinstance(template, dict):
             return {name: text for name, text in template.items() if isinstance(text, str)}
         return {_DEFAULT: template} if isinstance(template, str) else {}
+
+
+def _name_pieces(vocabulary: GgufVocabulary) -> None:
+    """Adds sentencepiece's own special pieces to the tokens before which no space is put, as added tokens are."""
+    preparation, tokens = vocabulary.preparation, vocabulary.tokens.values()
+    controls = (token.text for token in tokens if token.kind in (TokenType.CONTROL, TokenType.UNKNOWN))
+    plain = (token.text for token in tokens if token.kind is TokenType.USER_DEFINED)
+    vocabulary.preparation = replace(
+        preparation,
+        controls=tuple(dict.fromkeys((*preparation.controls, *controls))),
+        plain=tuple(dict.fromkeys((*preparation.plain, *plain))),
+    )
 
 
 def _named_templates(templates: list[Any]) -> dict[str, str]:
