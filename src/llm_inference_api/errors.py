@@ -6,6 +6,7 @@ an exception as its class and `args`.
 
 import errno
 import socket
+from collections.abc import Sequence
 
 WORKER_DIED = "WORKER_DIED"
 """Reason of UnavailableError: the process that computes the model has ended."""
@@ -112,13 +113,23 @@ class ModelNotFoundError(ServiceError):
 
     reason = "MODEL_NOT_FOUND"
 
-    def __init__(self, model: str) -> None:
-        super().__init__(model)
+    def __init__(self, model: str, *served: str) -> None:
+        super().__init__(model, *served)
         self.model = model
+        self.served = served
+        """Ids of the models that are."""
 
     def __str__(self) -> str:
         shown = self.model if len(self.model) <= 200 else self.model[:200] + "…"
-        return f"model {shown!r} is not served here; ListModels (GET /api/llms) names those that are"
+        return f"model {shown!r} is not served here; {served_models(self.served)}"
+
+
+def served_models(ids: Sequence[str]) -> str:
+    """Returns which models a caller can name, in words."""
+    some = ids[:5]
+    more = f" and {len(ids) - len(some)} others" if len(ids) > len(some) else ""
+    listed = f"{', '.join(some)}{more}; " if ids else "none; "
+    return f"served are {listed}see GET /v1/models and GET /api/llms (ListModels)"
 
 
 class PageNotFoundError(ServiceError):

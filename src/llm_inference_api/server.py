@@ -222,7 +222,8 @@ class Service:
 
         Each part is registered for shutdown before it starts, so that one whose start fails halfway is stopped too.
         """
-        await _check_host(self.settings.hostname)
+        for hostname in self.settings.hostnames:
+            await _check_host(hostname)
         shutdown.add_blocking("spans", self.spans.close)
         if self.metrics_port is not None:
             shutdown.add_blocking("metrics port", self.metrics_port.stop)
@@ -327,14 +328,16 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     )
     spans = build_spans(settings, metrics)
     keys = settings.key_ring()
-    for warning in keys.warnings():
+    origins = settings.cors_allowed_origins if with_envoy else ()
+    exposures = settings.exposures({*settings.hostnames, *settings.grpc_hostnames}, origins)
+    for warning in (*keys.warnings(), *exposures):
         logger.warning("%s", warning)
     authenticator = Authenticator(keys, PAGES if settings.public_pages else ())
     interceptor = CallInterceptor(authenticator, admission, metrics, spans, WIRES, write_timeout=settings.write_timeout)
     server = build_grpc_server(settings, registry, health, Records(metrics), interceptor)
     envoy = EnvoyProcess(settings) if with_envoy else None
     ports = Ports(settings, server, build_health_server(health, interceptor))
-    metrics_port = MetricsPort(metrics, settings.hostname, settings.metrics_port) if settings.metrics_port else None
+    metrics_port = MetricsPort(metrics, settings.hostnames, settings.metrics_port) if settings.metrics_port else None
     return Service(settings, registry, health, metrics, admission, spans, ports, envoy, metrics_port)
 
 

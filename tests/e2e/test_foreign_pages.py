@@ -136,3 +136,29 @@ def test_any_page_may_call_by_default(service: RunningService) -> None:
     headers = [(b"origin", EVIL.encode()), (b"content-type", b"text/plain")]
     sent = request("POST /api/tokenize", headers, host=b"any.example", body=b'{"model": "tiny", "text": "a"}')
     assert send(service.rest_port, sent).status == 200
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory, model_directory: Path) -> Iterator[RunningService]:
+    """A service that only pages of this machine may call."""
+    with run_secured(tmp_path_factory.mktemp("local"), model_directory, CORS_ALLOWED_ORIGINS="localhost") as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://localhost:3000", "https://localhost", "http://127.0.0.1:5173", "http://[::1]:1"]
+)
+def test_page_of_this_machine_may_call_from_any_port(local: RunningService, origin: str) -> None:
+    """Development servers choose theirs."""
+    answer = httpx.post(f"{local.url}/api/tokenize", json=ASK, headers={"origin": origin})
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == origin
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["http://localhost.evil.example", "http://evil.example:3000", "http://127.0.0.1.evil.example", "http://127.0.0.2"],
+)
+def test_page_that_only_looks_local_is_refused(local: RunningService, origin: str) -> None:
+    """The whole name counts."""
+    assert httpx.post(f"{local.url}/api/tokenize", json=ASK, headers={"origin": origin}).status_code == 403

@@ -161,3 +161,22 @@ def test_a_missing_part_is_named(tmp_path: Path) -> None:
     (tmp_path / "m-00001-of-00002.gguf").touch()
     with pytest.raises(ModelFailedError, match="m-00002-of-00002"):
         Reference("m", "m-00001-of-00002.gguf").path(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["MODEL.GGUF", "Model.Gguf", "OLD.BIN"])
+def test_suffix_of_a_file_may_have_any_case(name: str) -> None:
+    """It is a file below LLM_MODEL_PATH, no repository."""
+    assert parse_references(name)[0].origin == LocalOrigin(PurePosixPath(name))
+
+
+def test_file_may_have_the_sign_of_an_alias_in_its_name() -> None:
+    """As a path it is a name as a whole; without, what precedes the sign is an alias."""
+    (path, alias) = parse_references("./eq=1.gguf, eq=1.gguf")
+    assert (path.id, path.origin) == ("./eq=1.gguf", LocalOrigin(PurePosixPath("eq=1.gguf")))
+    assert (alias.id, alias.origin) == ("eq", LocalOrigin(PurePosixPath("1.gguf")))
+    assert parse_references("a=./eq=1.gguf")[0].origin == LocalOrigin(PurePosixPath("eq=1.gguf"))
+
+
+def test_parts_keep_the_case_of_their_suffix() -> None:
+    """On disk they are other files than those of the other case."""
+    assert parts("M-00001-of-00002.GGUF") == ("M-00001-of-00002.GGUF", "M-00002-of-00002.GGUF")

@@ -22,7 +22,11 @@ TAGS = {
 """Documented services and their tags, in the document's order."""
 _EVERYWHERE = ("400", "401", "404", "408", "429", "500", "503", "504")
 _WITH_BODY = ("413",)
-_PROBES = {"/health/live": "Whether the process is live.", "/health/ready": "Whether the service accepts requests."}
+_PROBES = {
+    "/health": "Whether the service accepts requests, as `/health/ready`.",
+    "/health/live": "Whether the process is live.",
+    "/health/ready": "Whether the service accepts requests.",
+}
 
 
 def paths(contract: Contract, schemas: Schemas) -> dict[str, Json]:
@@ -114,7 +118,7 @@ def _stream(event: Json, example: str) -> Json:
 
 def _probe(path: str, words: str) -> Json:
     return {
-        "operationId": "GetLive" if path.endswith("live") else "GetReady",
+        "operationId": {"health": "GetHealth", "live": "GetLive", "ready": "GetReady"}[path.rpartition("/")[2]],
         "tags": ["Operations"],
         "summary": words.rstrip("."),
         "description": f"{words} Answered from gRPC health checks that Envoy makes every second.",

@@ -71,6 +71,8 @@ class Schemas:
         }
         if properties:
             schema["properties"] = properties
+        if is_request:
+            schema["additionalProperties"] = False
         required = REQUIRED.get(name, []) if is_request else [*_printed(message), *_ALWAYS.get(name, [])]
         if required:
             schema["required"] = required

@@ -57,6 +57,8 @@ class Access:
 
 def _content(variable: str, path: str | None) -> bytes | None:
     try:
-        return Path(path).read_bytes() if path else None
+        return Path(path).expanduser().read_bytes() if path else None
+    except RuntimeError as error:  # Of a user without a home directory.
+        raise StartError(f"{variable}: {path} cannot be read ({error})") from error
     except OSError as error:
         raise StartError(f"{variable}: {path} cannot be read ({error.strerror})") from error

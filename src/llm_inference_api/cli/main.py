@@ -1,6 +1,8 @@
 """Entry point and commands of `llm-inference-api`."""
 
 import asyncio
+import logging
+import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -16,9 +18,10 @@ from llm_inference_api.cli.common import EXIT_FAILED, EXIT_USAGE, address_option
 from llm_inference_api.cli.models import models
 from llm_inference_api.cli.options import given, model_option, sampling_options
 from llm_inference_api.cli.settings import show_settings
-from llm_inference_api.config.settings import hide_secrets
+from llm_inference_api.config.settings import hide_secrets, start_warnings
 from llm_inference_api.errors import StartError, start_error
 from llm_inference_api.files import check_open_files
+from llm_inference_api.network import listed, spare_loopback
 from llm_inference_api.shutdown import exit_within
 
 _EXIT_LIMIT = 5.0
@@ -27,6 +30,7 @@ _EXIT_LIMIT = 5.0
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
+    spare_loopback(os.environ)
     cli(prog_name="llm-inference-api")
 
 
@@ -38,7 +42,7 @@ def cli() -> None:
 
 @cli.command()
 @click.option("--envoy/--no-envoy", default=True, show_default=True, help="Start Envoy too, for REST.")
-@click.option("--host", "hostname", help="Address to listen on (LLM_INFERENCE_HOSTNAME).")
+@click.option("--host", "hostname", help="Addresses to listen on (LLM_INFERENCE_HOSTNAME).")
 @click.option("--port", type=int, help="REST port (LLM_INFERENCE_PORT).")
 @click.option("--grpc-port", type=int, help="gRPC port (LLM_GRPC_PORT).")
 @click.option("--models", "allowed_models", help="Models to serve (LLM_ALLOWED_MODELS).")
@@ -60,6 +64,8 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
         settings = settings_or_exit(uses_files=True, **overrides)
         hide_secrets()
         set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
+        for warning in start_warnings(os.environ):
+            logging.getLogger(__name__).warning("%s", warning)
         if settings.llama_library is not None:
             use_library(settings.llama_library)
         runner.get_loop()
@@ -91,7 +97,7 @@ def refuse_start(error: StartError) -> NoReturn:
 
 
 @cli.command("envoy-config")
-@click.option("--listen", default=None, help="Address that Envoy listens on; LLM_INFERENCE_HOSTNAME by default.")
+@click.option("--listen", default=None, help="Addresses that Envoy listens on; LLM_INFERENCE_HOSTNAME by default.")
 @click.option(
     "--upstream",
     "upstreams",
@@ -153,8 +159,10 @@ def envoy_config(  # noqa: PLR0913
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     directory = str(write_to.absolute()) if write_to else str(Path(descriptor).parent)
+    first, *others = listed(listen or settings.hostname)
     sidecar = Sidecar(
-        listen=listen or settings.hostname,
+        listen=first,
+        more_addresses=others,
         port=settings.port,
         tls=tls_of(settings, directory),
         descriptor=f"{directory}/descriptor.pb" if write_to else descriptor,

@@ -132,7 +132,7 @@ def cached() -> None:
 def remove(file: str) -> None:
     """Remove FILE, one listed by `models cached`. Downloads stay in the hub's cache."""
     path = settings_or_exit().cache_path / Path(file).name
-    if path.name != file or path.suffix != ".gguf" or not path.is_file():
+    if path.name != file or path.suffix.lower() != ".gguf" or not path.is_file():
         raise click.ClickException(f"{file} is not among the files that `models cached` lists")
     path.unlink()
 

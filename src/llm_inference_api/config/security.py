@@ -2,13 +2,14 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
+from llm_inference_api.config.addresses import is_loopback
 from llm_inference_api.config.fields import variable as _variable
 from llm_inference_api.security.api_keys import KeyRing
 from llm_inference_api.security.tls import CERTIFICATE, CLIENT_CA, KEY, TlsFiles
@@ -16,6 +17,8 @@ from llm_inference_api.security.tls import CERTIFICATE, CLIENT_CA, KEY, TlsFiles
 API_KEYS = "LLM_API_KEYS"
 SECRETS = ("api_keys",)
 """Fields whose values are never shown."""
+LOCAL_PAGES = "localhost"
+"""The item of CORS_ALLOWED_ORIGINS for pages that this machine serves, at any port."""
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@*\s]+", re.IGNORECASE)
 _HOST = re.compile(r"\*|[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE)
 _LONGEST_SOCKET_PATH = 107
@@ -85,6 +88,23 @@ class SecuritySettings(BaseSettings):
         """Returns the API keys. Raises ValueError with one line per problem."""
         return KeyRing(self.api_keys.get_secret_value() if self.api_keys else None, self.api_keys_file)
 
+    def exposures(self, hostnames: Iterable[str], origins: Iterable[str]) -> Iterator[str]:
+        """Yields a sentence for each way in which strangers can use the service.
+
+        Args:
+            hostnames: Names and addresses that the service listens on.
+            origins: Origins whose pages may call.
+        """
+        if not self.key_ring().is_empty:
+            return
+        reached = [name for name in hostnames if not is_loopback(name)]
+        if reached and (self.tls_files is None or self.tls_client_ca_path is None):
+            way = "LLM_API_KEYS, or LLM_INFERENCE_HOSTNAME=127.0.0.1"
+            yield f"whoever reaches {', '.join(reached)} may use the service without a key; set {way}"
+        if "*" in origins:
+            way = "CORS_ALLOWED_ORIGINS, such as localhost, or LLM_API_KEYS"
+            yield f"pages of every site may use the service from a browser that reaches it; set {way}"
+
     def security_problems(self) -> Iterator[str]:
         """Yields one message per problem, each beginning with the variable's name."""
         yield from self._tls_problems()
@@ -126,8 +146,9 @@ class SecuritySettings(BaseSettings):
 def origin_problems(origins: tuple[str, ...]) -> Iterator[str]:
     """Yields one message per item that is not a valid origin."""
     for origin in origins:
-        if not _ORIGIN.fullmatch(origin):
-            yield f"CORS_ALLOWED_ORIGINS: {origin!r} is not an origin; write https://host, optionally with :port, or *"
+        if not _ORIGIN.fullmatch(origin) and origin.lower() != LOCAL_PAGES:
+            hint = f"write https://host, optionally with :port, {LOCAL_PAGES} for all pages of this machine, or *"
+            yield f"CORS_ALLOWED_ORIGINS: {origin!r} is not an origin; {hint}"
 
 
 def host_problems(hosts: tuple[str, ...]) -> Iterator[str]:

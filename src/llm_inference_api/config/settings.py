@@ -6,7 +6,7 @@ where they are used, except for certificates and keys.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -28,9 +28,12 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from llm_inference_api.config.addresses import is_loopback
 from llm_inference_api.config.fields import Items, Seconds
 from llm_inference_api.config.fields import variable as _variable
+from llm_inference_api.config.foreign import is_service_address, warnings
 from llm_inference_api.config.security import API_KEYS, SECRETS, SecuritySettings, host_problems, origin_problems
 from llm_inference_api.config.sources import FILE_VARIABLE, Found, find
 from llm_inference_api.config.telemetry import ENDPOINT, HEADERS, TelemetrySettings
+from llm_inference_api.network import is_unspecified, listed
+from llm_inference_api.processes.cgroups import processor_limit
 from llm_inference_api.requests.bundled import installed
 from llm_inference_api.requests.reference import Reference, parse_references
 from llm_inference_api.requests.request import MAX_SEED
@@ -82,18 +85,27 @@ class Settings(SecuritySettings, TelemetrySettings):
         "JSON file with settings; environment variables take precedence. Unset: `config.json` in the working "
         "directory, if it has a section `server` or `model`.",
     )
-    hostname: str = _variable("LLM_INFERENCE_HOSTNAME", "0.0.0.0", "Address to listen on.", min_length=1)
+    hostname: str = _variable(
+        "LLM_INFERENCE_HOSTNAME",
+        "0.0.0.0",
+        "Addresses to listen on, comma-separated. A name stands for all its addresses, such as `localhost` for "
+        "127.0.0.1 and ::1; `::` is all addresses of IPv6 and IPv4.",
+        min_length=1,
+    )
     port: int = _variable("LLM_INFERENCE_PORT", 8091, "Port for REST, and for gRPC through Envoy.", ge=1, le=65535)
     grpc_port: int = _variable("LLM_GRPC_PORT", 50051, "Port for gRPC; 0 selects a free one.", ge=0, le=65535)
     grpc_hostname: str | None = _variable(
         "LLM_GRPC_HOSTNAME",
         None,
-        "Address for the gRPC port to listen on; 127.0.0.1 leaves others the way through Envoy, which bounds what a "
+        "Addresses for the gRPC port to listen on; 127.0.0.1 leaves others the way through Envoy, which bounds what a "
         "connection may cost. Unset: LLM_INFERENCE_HOSTNAME.",
         min_length=1,
     )
     cors_allowed_origins: Items = _variable(
-        "CORS_ALLOWED_ORIGINS", ("*",), "Origins that may call the REST API (CORS), comma-separated; `*` allows all."
+        "CORS_ALLOWED_ORIGINS",
+        ("*",),
+        "Origins that may call the REST API (CORS), comma-separated; `localhost` "
+        "allows http and https pages of `localhost`, `127.0.0.1` and `[::1]` at any port, `*` allows all.",
     )
     allowed_hosts: Items = _variable(
         "LLM_ALLOWED_HOSTS",
@@ -260,7 +272,7 @@ class Settings(SecuritySettings, TelemetrySettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Returns the sources of settings, in order of precedence."""
-        return init_settings, env_settings, _OtherSources(settings_cls)
+        return init_settings, _Environment(settings_cls, env_settings), _OtherSources(settings_cls)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -281,10 +293,10 @@ class Settings(SecuritySettings, TelemetrySettings):
     def _split_numbers(cls, value: object) -> object:
         return tuple(map(str.strip, value.split(","))) if isinstance(value, str) else value
 
-    @field_validator("cache_path", mode="after")
+    @field_validator("*", mode="after")
     @classmethod
-    def _expand(cls, value: Path) -> Path:
-        return value.expanduser()
+    def _expand(cls, value: object) -> object:
+        return expanded(value) if isinstance(value, Path) else value
 
     @field_validator("preload_models", "cors_allowed_origins", "allowed_hosts", mode="before")
     @classmethod
@@ -305,6 +317,9 @@ class Settings(SecuritySettings, TelemetrySettings):
         yield from self.security_problems()
         yield from origin_problems(self.cors_allowed_origins)
         yield from host_problems(self.allowed_hosts)
+        for name, hosts in (("LLM_INFERENCE_HOSTNAME", self.hostnames), ("LLM_GRPC_HOSTNAME", self.grpc_hostnames)):
+            if not hosts:
+                yield f"{name}: it names no address"
         if self.default_max_tokens > self.max_tokens_limit:
             yield f"LLM_DEFAULT_MAX_TOKENS: {self.default_max_tokens} exceeds LLM_MAX_TOKENS_LIMIT"
         if self.port == self.grpc_port:
@@ -364,10 +379,21 @@ class Settings(SecuritySettings, TelemetrySettings):
         return (self.default_model,) if self.default_model is not None else ()
 
     @property
+    def hostnames(self) -> tuple[str, ...]:
+        """Names and addresses to listen on, for REST and metrics and for gRPC health checks."""
+        return listed(self.hostname)
+
+    @property
+    def grpc_hostnames(self) -> tuple[str, ...]:
+        """Names and addresses for the gRPC port to listen on."""
+        return listed(self.grpc_hostname or self.hostname)
+
+    @property
     def rest_url(self) -> str:
         """Address of REST and pages for a person on this machine, without a path."""
         scheme = "https" if self.tls_files else "http"
-        host = "localhost" if self.hostname in ("0.0.0.0", "::", "127.0.0.1", "::1") else self.hostname
+        is_local = any(is_loopback(name) or is_unspecified(name) for name in self.hostnames)
+        host = "localhost" if is_local else self.hostnames[0]
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
@@ -387,6 +413,22 @@ class _SettingsOfHere(Settings):
     uses_files: ClassVar[bool] = True
 
 
+class _Environment(PydanticBaseSettingsSource):
+    """Source for the variables of the environment, without those that Kubernetes sets, see `config.foreign`."""
+
+    def __init__(self, settings_cls: type[BaseSettings], source: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._source = source
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Abstract in the base class, but never called: `__call__` returns all values at once."""
+        raise NotImplementedError
+
+    def __call__(self) -> dict[str, Any]:
+        """Returns the values, by variable."""
+        return {name: value for name, value in self._source().items() if not is_service_address(name, value)}
+
+
 class _OtherSources(PydanticBaseSettingsSource):
     """Source for the settings file and the variables of infrs, see `config.sources`."""
 
@@ -404,7 +446,7 @@ class _OtherSources(PydanticBaseSettingsSource):
 def _others(config_file: object = None) -> dict[str, Found]:
     path = config_file or os.environ.get(FILE_VARIABLE)
     variables = {variable_of(name) for name in Settings.model_fields}
-    return find(os.environ, variables, Path(str(path)) if path else None)
+    return find(os.environ, variables, expanded(Path(str(path))) if path else None)
 
 
 def load_settings(*, uses_files: bool = False, **overrides: object) -> Settings:
@@ -461,10 +503,24 @@ def _names(field: str) -> set[str]:
 
 def place_of(field: str) -> str:
     """Returns the source of a field's value, command line aside: `environment`, `default`, or a place in the file."""
-    if any(os.environ.get(name) for name in _names(field)):
+    values = {name: os.environ.get(name) for name in _names(field)}
+    if any(value and not is_service_address(name, value) for name, value in values.items()):
         return "environment"
     found = _others().get(variable_of(field))
     return found.place if found else "default"
+
+
+def expanded(path: Path) -> Path:
+    """Returns the path with `~` replaced by the home directory. Raises ValueError for a user who has none."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"the home directory of {path.parts[0]} is unknown") from None
+
+
+def start_warnings(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yields a sentence for each variable that is set in vain."""
+    return warnings(environment, {name for field in Settings.model_fields for name in _names(field)})
 
 
 def hide_secrets() -> None:
@@ -481,13 +537,9 @@ def variable_of(field: str) -> str:
 
 
 def available_processors() -> int:
-    """Returns the processors that this process may use: its CPU affinity, capped by the quota of its cgroup (v2)."""
+    """Returns the processors that this process may use: its CPU affinity, capped by the quota of its control groups."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return allowed
-    return allowed if quota == "max" else max(1, min(allowed, math.ceil(int(quota) / int(period))))
+    return max(1, min(allowed, math.ceil(processor_limit() or allowed)))
 
 
 def _describe(places: dict[str, Found], location: tuple[int | str, ...], message: str, value: object) -> list[str]:

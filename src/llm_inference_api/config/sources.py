@@ -101,7 +101,8 @@ def _from_file(document: Mapping[str, object], name: str, problems: list[str]) -
 def _from_environment(environment: Mapping[str, str], problems: list[str]) -> dict[Key, Found]:
     found = {}
     for variable, value in environment.items():
-        if variable.upper().startswith(_PREFIX) and value:
+        # Others with the prefix are Kubernetes' or misspelt, see `config.foreign`.
+        if variable.upper().startswith(_PREFIX) and _DELIMITER in variable and value:
             section, _, key = variable[len(_PREFIX) :].lower().partition(_DELIMITER)
             if (section, key) in KEYS:
                 found[section, key] = Found(value, variable)

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
 from llm_inference_api.config.fields import variable as _variable
 from llm_inference_api.observability.otlp import OtlpTarget, Protocol, parse_headers
 
 ENDPOINT, HEADERS = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"
+
+_LEVELS = {"TRACE": "DEBUG", "WARN": "WARNING", "CRITICAL": "ERROR", "FATAL": "ERROR"}
 
 
 class TelemetrySettings(BaseSettings):
@@ -56,6 +58,13 @@ class TelemetrySettings(BaseSettings):
         "OTEL_TRACES_SAMPLER_ARG", 1.0, "Sampled fraction, 0 to 1.", ge=0, le=1, allow_inf_nan=False
     )
     otel_disabled: bool = _variable("OTEL_SDK_DISABLED", False, "Whether tracing is off, regardless of other settings.")
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _read_level(cls, value: object) -> object:
+        """Takes the names that other programs give levels, in any case: the variable is not only this service's."""
+        name = value.upper() if isinstance(value, str) else value
+        return _LEVELS.get(name, name) if isinstance(name, str) else name
 
     def trace_problems(self) -> Iterator[str]:
         """Yields one message per problem of the settings for traces, each beginning with the variable's name."""

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from llm_inference_api import headers
+from llm_inference_api.config.security import LOCAL_PAGES
 from llm_inference_api.envoy.extensions import typed
-from llm_inference_api.envoy.guard import PagePolicy, guard_filter
+from llm_inference_api.envoy.fields import fields_filter, http_methods
+from llm_inference_api.envoy.guard import ANY, PagePolicy, guard_filter
 from llm_inference_api.envoy.limits import (
     HANDSHAKE,
     IDLE_CONNECTION,
@@ -23,12 +25,14 @@ from llm_inference_api.envoy.limits import (
     overload_manager,
     runtime,
 )
-from llm_inference_api.envoy.openai import OPENAI_CLIENT_HEADERS, openai_errors_filter
+from llm_inference_api.envoy.openai import openai_errors_filter
+from llm_inference_api.envoy.refusals import refusal_log
 from llm_inference_api.envoy.replies import local_replies
 from llm_inference_api.envoy.routes import OPS_CLUSTER, READY_CLUSTER, SERVICE_CLUSTER, routes
 from llm_inference_api.envoy.tls import EdgeTls, UpstreamTls, downstream_transport, upstream_transport
 from llm_inference_api.envoy.tracing import RUNTIME, TracerChoice, collector_cluster, tracing
 from llm_inference_api.envoy.upstream import Upstream
+from llm_inference_api.network import is_unspecified
 
 Json = dict[str, Any]
 
@@ -39,18 +43,8 @@ SERVICES = (
 """gRPC services that the transcoder exposes as REST."""
 _BUFFER_BYTES = 16 << 20
 """Maximum size of a buffered response; a page's scripts exceed Envoy's default of 1 MiB."""
-_REQUEST_HEADERS = (
-    "content-type",
-    headers.AUTHORIZATION,
-    headers.REQUEST_ID,
-    headers.TRACEPARENT,
-    "tracestate",
-    "grpc-timeout",
-    "x-grpc-web",
-    "x-user-agent",
-    headers.SESSION_ID,
-)
-"""Request headers allowed by CORS, besides those of OpenAI's client."""
+_REQUEST_HEADERS = ("*", headers.AUTHORIZATION)
+"""Request headers allowed by CORS: `*` is all but this one (https://fetch.spec.whatwg.org, "CORS protocol")."""
 _RESPONSE_HEADERS = (
     headers.REQUEST_ID,
     headers.RETRY_AFTER,
@@ -59,6 +53,8 @@ _RESPONSE_HEADERS = (
     headers.GRPC_STATUS_DETAILS,
 )
 """Response headers exposed by CORS."""
+_ORIGINS = {ANY: ".*", LOCAL_PAGES: r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"}
+"""Regular expressions of the kinds of origins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +63,8 @@ class Sidecar:
 
     listen: str = "0.0.0.0"
     port: int = 8091
+    more_addresses: Sequence[str] = ()
+    """Further addresses to listen on, at the same port."""
     upstreams: Sequence[Upstream] = (Upstream("127.0.0.1", 50051),)
     """The service's gRPC address; several for a front proxy, see `replicas.py`."""
     upstream_socket: str | None = None
@@ -136,7 +134,8 @@ def _listener(sidecar: Sidecar) -> Json:
         chain["transport_socket"] = downstream_transport(sidecar.tls)
     return {
         "name": "rest",
-        "address": _address(sidecar.listen, sidecar.port),
+        "address": _listening(sidecar.listen, sidecar.port),
+        "additional_addresses": [{"address": _listening(address, sidecar.port)} for address in sidecar.more_addresses],
         "enable_reuse_port": False,  # With it, two Envoys on one port would silently share connections.
         "per_connection_buffer_limit_bytes": MAX_BODY_BYTES + (1 << 20),
         "filter_chains": [chain],
@@ -168,8 +167,10 @@ def _connection_manager(sidecar: Sidecar) -> Json:
             "headers_with_underscores_action": "REJECT_REQUEST",
         },
         max_request_headers_kb=MAX_HEADERS_KIB,
+        # nginx' proxy_pass, ab and some probes speak it by default, without the header `host` at times.
+        http_protocol_options={"accept_http_10": True, "default_host_for_http_10": "localhost"},
         http2_protocol_options=http2_options(),
-        access_log=[_access_log()] if sidecar.access_log else [],
+        access_log=[_access_log() if sidecar.access_log else refusal_log()],
         local_reply_config=local_replies(),
         route_config={
             "name": "rest",
@@ -218,12 +219,13 @@ def _access_log() -> Json:
 
 
 def _cors_policy(origins: Sequence[str]) -> Json:
-    allowed = [{"safe_regex": {"regex": ".*" if origin == "*" else re.escape(origin)}} for origin in origins]
+    allowed = [{"safe_regex": {"regex": _ORIGINS.get(origin.lower()) or re.escape(origin)}} for origin in origins]
+    verbs = http_methods(descriptor_path(), SERVICES)
     return typed(
         "extensions.filters.http.cors.v3.CorsPolicy",
         allow_origin_string_match=allowed,
-        allow_methods="GET, POST, OPTIONS",
-        allow_headers=", ".join((*_REQUEST_HEADERS, OPENAI_CLIENT_HEADERS)),
+        allow_methods=", ".join((*verbs, "OPTIONS")),
+        allow_headers=", ".join(_REQUEST_HEADERS),
         expose_headers=", ".join(_RESPONSE_HEADERS),
         max_age="86400",
     )
@@ -236,6 +238,7 @@ def _filters(sidecar: Sidecar) -> list[Json]:
         {"name": "envoy.filters.http.cors", "typed_config": typed(f"{http}.cors.v3.Cors")},
         _health_filter("/health/live", OPS_CLUSTER),
         _health_filter("/health/ready", READY_CLUSTER),
+        _health_filter("/health", READY_CLUSTER),
         guard_filter(sidecar.pages),
         {"name": "envoy.filters.http.lua", "typed_config": typed(f"{http}.lua.v3.Lua")},
         {"name": "strip", "typed_config": typed(f"{http}.header_mutation.v3.HeaderMutation")},
@@ -245,6 +248,7 @@ def _filters(sidecar: Sidecar) -> list[Json]:
             "name": "envoy.filters.http.body_size_limit",
             "typed_config": typed(f"{http}.body_size_limit.v3.BodySizeLimit", max_request_bytes=MAX_BODY_BYTES),
         },
+        fields_filter(descriptor_path(), SERVICES),
         {"name": "envoy.filters.http.grpc_web", "typed_config": typed(f"{http}.grpc_web.v3.GrpcWeb")},
         {"name": "envoy.filters.http.grpc_json_transcoder", "typed_config": _transcoder(sidecar.descriptor)},
         {"name": "envoy.filters.http.router", "typed_config": typed(f"{http}.router.v3.Router")},
@@ -339,6 +343,13 @@ def _cluster(sidecar: Sidecar, name: str, health_name: str) -> Json:
     if sidecar.upstream_tls is not None:
         cluster["transport_socket"] = upstream_transport(sidecar.upstream_tls)
     return cluster
+
+
+def _listening(address: str, port: int) -> Json:
+    place = _address(address, port)
+    if is_unspecified(address) and ":" in address:
+        place["socket_address"]["ipv4_compat"] = True  # As gRPC's server does.
+    return place
 
 
 def _address(host: str, port: int) -> Json:

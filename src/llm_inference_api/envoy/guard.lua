@@ -64,6 +64,10 @@ local function is_origin_allowed(origin, authority)
     return true
   end
   local host = origin:match("^https?://(.+)$")
+  local name = host and host:lower():gsub(":%d+$", "")
+  if POLICY.origins["localhost"] and (name == "localhost" or name == "127.0.0.1" or name == "[::1]") then
+    return true
+  end
   return host ~= nil and authority_of(host) == authority_of(authority)
 end
 

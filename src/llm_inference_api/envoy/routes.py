@@ -22,7 +22,7 @@ _STEER = "/api/llms/.+:(load|unload)"
 _PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
 # Several expressions, because Envoy limits the size of each.
 _POST_ONLY = (_GENERATE, _OPENAI_POST, "/api/(tokenize|detokenize|embed|chat/render)", _STEER)
-_GET_ONLY = (_PAGES, "/metrics|/health/(live|ready)", "/(api/llms|v1/models)(/.*)?")
+_GET_ONLY = (_PAGES, "/metrics|/health(/(live|ready))?", "/(api/llms|v1/models)(/.*)?")
 
 
 def routes() -> list[Json]:

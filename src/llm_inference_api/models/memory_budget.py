@@ -6,15 +6,14 @@ then the model that was loaded first takes no new requests, ends those that it h
 
 import asyncio
 from collections.abc import Awaitable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from llm_inference_api.errors import ModelFailedError
+from llm_inference_api.processes.cgroups import memory_limit
 from llm_inference_api.processes.running_time import running_time
 
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _SHARE = 0.9
 """Fraction of the machine's memory that is the default budget; the rest is for the system and the server process."""
 
@@ -122,11 +121,9 @@ class MemoryBudget:
 
 
 def available_memory() -> int:
-    """Returns the default budget in bytes: 90 % of the machine's memory or the container's limit (cgroup v2)."""
-    limits = [_machine_memory()]
-    with suppress(OSError, ValueError):
-        limits.append(int(_CGROUP_LIMIT.read_text()))
-    return int(min(limits) * _SHARE)
+    """Returns the default budget in bytes: 90 % of the machine's memory or of the least limit of a control group."""
+    machine = _machine_memory()
+    return int(min(machine, memory_limit() or machine) * _SHARE)
 
 
 def _machine_memory() -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from llm_inference_api.errors import InvalidFieldError, ModelNotFoundError
+from llm_inference_api.errors import InvalidFieldError, ModelNotFoundError, served_models
 from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.requests.model_status import ModelStatus, Observer
 from llm_inference_api.requests.reference import Reference
@@ -30,9 +30,9 @@ class Registry:
         """
         model = model or self._default or ""
         if not model:
-            raise InvalidFieldError("model", "is missing; ListModels (GET /api/llms) names those that are served")
+            raise InvalidFieldError("model", f"is missing; {served_models(tuple(self._models))}")
         if model not in self._models:
-            raise ModelNotFoundError(model)
+            raise ModelNotFoundError(model, *self._models)
         return self._models[model]
 
     def end_watches(self) -> None:

@@ -23,12 +23,15 @@ from llm_inference_api.models.convert.process import (
 )
 from llm_inference_api.models.hub import fetch as hub
 from llm_inference_api.processes.child import Exited, running
-from llm_inference_api.requests.reference import HubOrigin, Reference, parts
+from llm_inference_api.requests.reference import HubOrigin, LocalOrigin, Reference, parts
 from llm_inference_api.shutdown import in_daemon_thread
 
 Result = TypeVar("Result")
 _FILES_TIMEOUT = 60.0
 """Seconds in which the disk must answer what is asked of a model's files before they are loaded: names and headers."""
+
+_SHOWN = 20
+"""Names of files that an error lists."""
 
 logger = logging.getLogger(__name__)
 
@@ -121,9 +124,26 @@ class Sources:
     async def _find(self, reference: Reference, on_progress: OnProgress) -> tuple[Path, Path | None]:
         origin = reference.origin
         if not isinstance(origin, HubOrigin):
-            return await read_files(partial(reference.path, self.model_path)), None
+            try:
+                return await read_files(partial(reference.path, self.model_path)), None
+            except ModelFailedError:
+                if isinstance(origin, LocalOrigin):
+                    # Callers get the error without what is on this machine.
+                    logger.warning("%s was looked for in %s", origin.path, await read_files(self._searched))
+                raise
         files = await hub.fetch(origin, self.hub, lambda done, total: on_progress(Preparation.DOWNLOADING, done, total))
         return files.model, files.tokenizer
+
+    def _searched(self) -> str:
+        """Returns the directory of the model files, and what is in it, in words."""
+        directory = self.model_path.absolute()
+        try:
+            names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in directory.iterdir())
+        except OSError as error:
+            return f"{directory} (LLM_MODEL_PATH), which cannot be read: {error.strerror}"
+        more = f" and {len(names) - _SHOWN} others" if len(names) > _SHOWN else ""
+        has = f"has {', '.join(names[:_SHOWN])}{more}" if names else "is empty"
+        return f"{directory} (LLM_MODEL_PATH), which {has}"
 
     async def _make(self, job: ConversionJob, on_progress: OnProgress) -> Path:
         made = await read_files(partial(gguf_process.find_made, job))

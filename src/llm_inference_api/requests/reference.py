@@ -15,9 +15,10 @@ _LOCAL_SUFFIXES = (".gguf", ".ggml", ".bin")
 _LOCAL_PREFIX = "./"
 """Marks a path below `LLM_MODEL_PATH` without one of these suffixes, such as a directory."""
 
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _REPOSITORY = re.compile(r"(?:[A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_][\w.-]*", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9_][\w./+-]*", re.ASCII)
-_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.ASCII)
+_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.gguf)", re.ASCII | re.IGNORECASE)
 """File name of one part of a split GGUF model, in llama.cpp's format (`llama_split_path`)."""
 _MOST_PARTS = 1000
 
@@ -100,7 +101,7 @@ def parse_origin(source: str) -> Origin:
     """
     if source in BUNDLED:
         return BundledOrigin(source)
-    if source.startswith(_LOCAL_PREFIX) or (":" not in source and source.endswith(_LOCAL_SUFFIXES)):
+    if source.startswith(_LOCAL_PREFIX) or (":" not in source and source.lower().endswith(_LOCAL_SUFFIXES)):
         return LocalOrigin(_checked_path(source, "a path below LLM_MODEL_PATH"))
     rest, hash_sign, revision = source.partition("#")
     rest, at_sign, tokenizer_repo = rest.partition("@")
@@ -119,13 +120,15 @@ def parts(file: str) -> tuple[str, ...]:
     if match is None or not 1 <= int(match["count"]) <= _MOST_PARTS:
         return (file,)
     return tuple(
-        f"{match['stem']}-{number:05}-of-{match['count']}.gguf" for number in range(1, int(match["count"]) + 1)
+        f"{match['stem']}-{number:05}-of-{match['count']}{match['suffix']}"
+        for number in range(1, int(match["count"]) + 1)
     )
 
 
 def _parse(entry: str) -> Reference:
     alias, equals, rest = entry.partition("=")
-    model, source = (alias.strip(), rest.strip()) if equals else (entry, entry)
+    has_alias = equals and not entry.startswith(_LOCAL_PREFIX)  # A file's name may have the sign too.
+    model, source = (alias.strip(), rest.strip()) if has_alias else (entry, entry)
     for part in (model, source):
         if not part or len(part) > _MAX_LENGTH or not part.isprintable():
             raise ValueError(f"{entry!r} is not a reference: 1 to {_MAX_LENGTH} printable characters")
@@ -153,7 +156,7 @@ def _checked_repository(source: str, repo: str) -> str:
 
 def _checked_file(source: str, file: str) -> str:
     path = _checked_path(file, f"a path inside the repository in {source!r}")
-    if path.suffix != ".gguf" or str(path) != file:
+    if path.suffix.lower() != ".gguf" or str(path) != file:
         raise ValueError(f"{source!r}: {file!r} is not a .gguf file; name one, or the repository alone")
     return file
 
@@ -194,6 +197,19 @@ def _inside(path: PurePosixPath, model_path: Path) -> Path:
         raise ModelFailedError(f"{path} below LLM_MODEL_PATH cannot be read: {error.strerror}") from None
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise ModelFailedError(f"{path} below LLM_MODEL_PATH is neither a file nor a directory")
-    if stat.S_ISDIR(mode) and not (found / "config.json").is_file():
-        raise ModelFailedError(f"the directory {path} below LLM_MODEL_PATH has no config.json; it is not a checkpoint")
+    problem = checkpoint_problem(found) if stat.S_ISDIR(mode) else None
+    if problem is not None:
+        raise ModelFailedError(f"the directory {path} below LLM_MODEL_PATH {problem}")
     return found
+
+
+def checkpoint_problem(directory: Path) -> str | None:
+    """Returns why a directory is no checkpoint in the layout of transformers, as a predicate; None if it may be one."""
+    is_adapter = (directory / "adapter_config.json").is_file()
+    if is_adapter and not any((directory / name).is_file() for name in _WEIGHTS):
+        return "has a LoRA adapter (adapter_config.json), no model; merge it into the model that it was made for"
+    if (directory / "config.json").is_file():
+        return None
+    if (directory / "params.json").is_file():
+        return "has params.json, the layout of Mistral or Meta; download the model in the layout of transformers"
+    return "has no config.json; it is not a checkpoint"

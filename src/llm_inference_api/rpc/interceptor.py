@@ -20,6 +20,7 @@ from llm_inference_api.rpc.admission import Admission
 from llm_inference_api.rpc.authentication import Authenticator, address
 from llm_inference_api.rpc.call import Call, Context
 from llm_inference_api.rpc.error_writer import ErrorWriter, StatusOnly
+from llm_inference_api.rpc.json_fields import known
 from llm_inference_api.rpc.shield import decoded, shielded, tolerant
 from llm_inference_api.rpc.stalls import StallLimit
 from llm_inference_api.rpc.statuses import Failure, describe, describe_unexpected
@@ -105,7 +106,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             with self._observed(method, context) as call, ExitStack() as passage:
                 try:
                     self._admit(call, passage)
-                    return await behaviour(decoded(request), call)
+                    return await behaviour(known(decoded(request), call), call)
                 except Exception as error:
                     await _abort(call, _failure(error), writer)
 
@@ -122,7 +123,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 try:
                     self._admit(call, passage)
                     # aclosing: the handler is closed at once, not by the garbage collector, if the caller cancels.
-                    async with aclosing(behaviour(decoded(request), call)) as messages:
+                    async with aclosing(behaviour(known(decoded(request), call), call)) as messages:
                         async for sent in messages:
                             await _write(sent, limit, messages)
                 except Exception as error:

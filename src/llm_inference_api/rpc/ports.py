@@ -3,8 +3,7 @@
 import asyncio
 import errno
 import os
-import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import grpc.aio
 
 from llm_inference_api.config.settings import Settings
 from llm_inference_api.errors import StartError, listen_error
+from llm_inference_api.network import addresses_of, bind_for_a_moment
 from llm_inference_api.security.certificates import Certificates
 from llm_inference_api.security.tls import TlsBytes
 from llm_inference_api.shutdown import all_stopped
@@ -42,13 +42,12 @@ class Ports:
         """Starts the servers and returns the bound gRPC port. Raises StartError if a port or socket cannot be bound."""
         settings, certificates = self._settings, self.certificates
         tls = credentials(certificates) if certificates else None
-        hostname = settings.grpc_hostname or settings.hostname
-        port = open_port(self._server, hostname, settings.grpc_port, "LLM_GRPC_PORT", tls)
+        port = open_ports(self._server, settings.grpc_hostnames, settings.grpc_port, "LLM_GRPC_PORT", tls)
         for path in sockets:
             open_socket(self._server, path)
         await self._server.start()
         if settings.health_port is not None:
-            open_port(self._health_server, settings.hostname, settings.health_port, "LLM_HEALTH_PORT")
+            open_ports(self._health_server, settings.hostnames, settings.health_port, "LLM_HEALTH_PORT")
             await self._health_server.start()
         if certificates is not None:
             self._following = asyncio.create_task(certificates.follow())
@@ -61,23 +60,36 @@ class Ports:
         await all_stopped(self._server.stop(grace), self._health_server.stop(grace))
 
 
-def open_port(
-    server: grpc.aio.Server, hostname: str, port: int, variable: str, tls: grpc.ServerCredentials | None = None
+def open_ports(
+    server: grpc.aio.Server,
+    hostnames: Sequence[str],
+    port: int,
+    variable: str,
+    tls: grpc.ServerCredentials | None = None,
 ) -> int:
-    """Binds a port and returns its number. Raises StartError, which names the setting `variable`, if that fails."""
-    address = f"[{hostname}]:{port}" if ":" in hostname else f"{hostname}:{port}"
+    """Binds a port on all addresses and returns its number, which for 0 is a free one of the first address.
+
+    Raises:
+        StartError: An address cannot be bound; the text names the setting `variable`.
+    """
+    for hostname in hostnames:
+        try:
+            addresses = addresses_of(hostname)
+        except OSError as error:
+            raise listen_error(variable, hostname, port, error) from error
+        for address in addresses:
+            port = _open_port(server, address, port, variable, tls)
+    return port
+
+
+def _open_port(
+    server: grpc.aio.Server, address: str, port: int, variable: str, tls: grpc.ServerCredentials | None
+) -> int:
+    target = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     try:
-        return server.add_secure_port(address, tls) if tls else server.add_insecure_port(address)
+        return server.add_secure_port(target, tls) if tls else server.add_insecure_port(target)
     except RuntimeError as error:
-        raise listen_error(variable, hostname, port, _reason(hostname, port)) from error
-
-
-def bind_for_a_moment(hostname: str, port: int) -> None:
-    """Raises OSError if the port cannot be bound."""
-    family, _, _, _, address = socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)
+        raise listen_error(variable, address, port, _reason(address, port)) from error
 
 
 def _reason(hostname: str, port: int) -> OSError:

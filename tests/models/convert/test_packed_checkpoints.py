@@ -244,13 +244,50 @@ def test_a_bias_of_zeros_that_a_quantiser_added_is_dropped(tmp_path: Path, conve
     assert "blk.0.ffn_up.bias" not in names
 
 
+def change_settings(checkpoint: Path, change: Callable[[dict[str, object]], object]) -> None:
+    """Changes the quantisation settings in config.json."""
+    config = json.loads((checkpoint / "config.json").read_text())
+    change(config["quantization_config"])
+    (checkpoint / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_format_is_read_by_either_of_its_names(version: int, tmp_path: Path, converted: Callable[..., Path]) -> None:
+    """GPTQModel writes `format` where AutoGPTQ writes `checkpoint_format`; zero points depend on it."""
+    packed, _, _ = write_pair(tmp_path, Scheme("gptq", 4, 32, symmetric=False, version=version))
+    name = "blk.0.ffn_up.weight"
+    _, before = read_weight(converted(packed), name)
+    change_settings(packed, lambda settings: settings.update(format=settings.pop("checkpoint_format")))
+    _, after = read_weight(converted(packed), name)
+    np.testing.assert_array_equal(after, before)
+
+
+def test_rules_that_only_exclude_layers_change_nothing(tmp_path: Path, converted: Callable[..., Path]) -> None:
+    """The layers that they leave out are stored as floats, which shows by itself."""
+    packed, _, _ = write_pair(tmp_path, SCHEMES[0])
+    tensors, layer = load_file(packed / "model.safetensors"), "model.layers.0.mlp.up_proj"
+    for part in [name for name in tensors if name.startswith(f"{layer}.")]:
+        del tensors[part]
+    tensors[f"{layer}.weight"] = np.ones((FF, HIDDEN), np.float16)
+    save_file(tensors, packed / "model.safetensors")
+    change_settings(packed, lambda settings: settings.update(dynamic={r"-:.*layers\.0\..*": {}}))
+
+    kind, weight = read_weight(converted(packed), "blk.0.ffn_up.weight")
+
+    assert kind == "F16"
+    np.testing.assert_array_equal(weight, np.ones((FF, HIDDEN)))
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
         ({"quant_method": "bitsandbytes"}, "quant_method"),
         ({"bits": 3}, "bits"),
         ({"checkpoint_format": "marlin"}, "checkpoint_format"),
-        ({"dynamic": {"-:lm_head": {}}}, "dynamic"),
+        ({"dynamic": {"-:lm_head": {}, "+:.*down_proj": {"bits": 8}}}, "dynamic"),
+        ({"dynamic": {".*down_proj": {"bits": 8}}}, "dynamic"),
+        ({"format": "marlin"}, "format"),
+        ({"format": "gptq_v2"}, "as 'checkpoint_format' .gptq."),
         ({"quant_method": "awq", "version": "gemv"}, "version"),
         ({"quant_method": "awq", "bits": 8}, "bits"),
     ],

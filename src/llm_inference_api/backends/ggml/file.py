@@ -118,7 +118,7 @@ def is_legacy(path: Path) -> bool:
         return False
     if magic == _ADAPTER:
         raise ModelFailedError("the file is a LoRA adapter, not a model")
-    if magic not in _LEGACY and magic != GGUF and path.suffix == ".bin":
+    if magic not in _LEGACY and magic != GGUF and path.suffix.lower() == ".bin":
         raise ModelFailedError("the file has neither the magic number of GGUF nor one of legacy GGML")
     return magic in _LEGACY
 

@@ -4,10 +4,13 @@ import hashlib
 import re
 from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 """Version of the converter; increase it when the same checkpoint converts to other bytes."""
 
-_READ = ("*.json", "*/config.json", "*.safetensors", "*.model", "*.tiktoken", "*.jinja", "vocab.txt")
+_READ = (
+    *("*.json", "*/config.json", "*.safetensors", "*.model", "*.tiktoken", "vocab.txt"),
+    *("*.jinja", "additional_chat_templates/*.jinja"),
+)
 """Patterns of the files that a conversion reads."""
 _TYPE_NAME = re.compile(r"\w{1,20}")
 

@@ -4,12 +4,14 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Protocol
 
+import numpy as np
 from gguf import GGMLQuantizationType
 
 from llm_inference_api.models.convert.config import Config
 from llm_inference_api.models.convert.errors import ConversionError
-from llm_inference_api.models.convert.tensors.element_type import Array
+from llm_inference_api.models.convert.tensors.element_type import CHUNK_ELEMENTS, STORAGE, Array, to_float32
 from llm_inference_api.models.convert.tensors.safetensors_file import SafetensorsFile, StoredTensor
+from llm_inference_api.requests.reference import checkpoint_problem
 
 _INDEX = "model.safetensors.index.json"
 
@@ -33,6 +35,17 @@ class TensorSource(Protocol):
 
     def read(self) -> Array:
         """Returns the values as `kind` stores them: elements in `shape`, or rows of quantised blocks as uint8."""
+
+
+def are_equal(left: TensorSource, right: TensorSource) -> bool:
+    """Returns whether two tensors of floats have the same values; packed ones never have."""
+    if left.shape != right.shape or not {left.kind, right.kind} <= STORAGE.keys():
+        return False
+    ours, theirs = left.read().reshape(-1), right.read().reshape(-1)
+    parts = (slice(start, start + CHUNK_ELEMENTS) for start in range(0, ours.size, CHUNK_ELEMENTS))
+    return all(
+        np.array_equal(to_float32(ours[part], left.kind), to_float32(theirs[part], right.kind)) for part in parts
+    )
 
 
 class DenseSource:
@@ -68,6 +81,9 @@ class Checkpoint:
     def __init__(self, directory: Path) -> None:
         if not directory.is_dir():
             raise ConversionError(f"{directory.name}: must be a directory with a checkpoint")
+        problem = checkpoint_problem(directory)
+        if problem is not None:
+            raise ConversionError(f"{directory.name}: {problem}")
         self.directory = directory
         self.config = Config.read(directory / "config.json")
 
@@ -116,9 +132,14 @@ class Checkpoint:
     def _single_file(self) -> list[str]:
         names = sorted(path.name for path in self.directory.glob("*.safetensors"))
         if len(names) != 1:
-            found = ", ".join(names) or "no .safetensors file"
+            found = ", ".join(names) or self._pickles() or "no .safetensors file"
             raise ConversionError(f"{self.directory.name}: needs model.safetensors or {_INDEX}, has {found}")
         return names
+
+    def _pickles(self) -> str:
+        """Returns the names of weights that are Python pickles, and what to do with them; empty without any."""
+        names = sorted(path.name for kind in ("*.bin", "*.pt", "*.pth") for path in self.directory.glob(kind))
+        return f"{', '.join(names)}, which may run code when read; save it as safetensors" if names else ""
 
     def _check_index(self, stored: dict[str, StoredTensor]) -> None:
         if (self.directory / _INDEX).is_file():

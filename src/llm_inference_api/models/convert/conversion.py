@@ -46,8 +46,10 @@ def convert_checkpoint(checkpoint: Path, output: Path, *, dtype: Dtype | None, p
     files = TokenizerFiles(checkpoint, family.config)
     vocabulary = _vocabulary(files, family)
     encoding = family.rope_encoding()
+    sources = sources_of(source)
+    family.settle_output(sources)
     tensors = [
-        *plan_tensors(family, sources_of(source), dtype.element_type if dtype else None),
+        *plan_tensors(family, sources, dtype.element_type if dtype else None),
         *(constant(name, values) for name, values in (family.added_tensors() | encoding.tensors).items()),
     ]
     architecture = {f"{family.name}.{key}": value for key, value in (family.metadata() | encoding.metadata).items()}

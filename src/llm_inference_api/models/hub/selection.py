@@ -30,7 +30,9 @@ _MODULES = "modules.json"
 _MODULE_FILES = (_MODULES, "sentence_bert_config.json", "config_sentence_transformers.json")
 """What sentence-transformers does around the model."""
 _MODULE_CONFIG = re.compile(r"\d+_\w+/config\.json", re.ASCII)
-_QUANTISATION_CONFIGS = ("quantize_config.json", "quant_config.json")
+_QUANTISATION_CONFIGS = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
+_TEMPLATES = "additional_chat_templates/*.jinja"
+_ADAPTER = "adapter_config.json"
 _PART = re.compile(r"model-\d{5}-of-\d{5}\.safetensors", re.ASCII)
 _NAMES_SHOWN = 30
 
@@ -59,12 +61,17 @@ def select_checkpoint(repo: str, names: Collection[str]) -> tuple[str, ...]:
     if gguf := _models(names):
         raise HubError(FILE_NOT_NAMED, f"repository {repo} holds GGUF files; name one of them: {_listed(repo, gguf)}")
     weights = _weights(top)
+    if _ADAPTER in top and not {"model.safetensors", "model" + INDEX_SUFFIX} & set(top):
+        made_for = "merge it into the model that it was made for"
+        raise HubError("HUB_NO_WEIGHTS", f"repository {repo} holds a LoRA adapter ({_ADAPTER}), no model; {made_for}")
     if not weights:
         raise HubError("HUB_NO_WEIGHTS", f"repository {repo} holds neither GGUF nor safetensors files{_hint(top)}")
     if CONFIG not in top:
-        raise HubError(FILE_NOT_FOUND, f"repository {repo} has no {CONFIG}; it is not a complete model")
+        other = " but params.json, the layout of Mistral or Meta" if "params.json" in top else ""
+        raise HubError(FILE_NOT_FOUND, f"repository {repo} has no {CONFIG}{other}; it is not a complete model")
     read = (TOKENIZER_CONFIG, *_TOKENIZER_FILES, *_MODULE_FILES, *_QUANTISATION_CONFIGS)
     others = [name for name in top if _matches(name, read)]
+    others += sorted(name for name in set(names) if fnmatchcase(name, _TEMPLATES))
     if _MODULES in top:
         others += sorted(filter(_MODULE_CONFIG.fullmatch, set(names)))
     return (*weights, *others, CONFIG)
@@ -88,7 +95,7 @@ def _no_such_file(repo: str, file: str, names: Iterable[str]) -> HubError:
 
 def _models(names: Iterable[str]) -> list[str]:
     """Returns the GGUF files; for split ones the first part."""
-    return sorted(name for name in names if name.endswith(".gguf") and parts(name)[0] == name)
+    return sorted(name for name in names if name.lower().endswith(".gguf") and parts(name)[0] == name)
 
 
 def _weights(top: list[str]) -> list[str]:

@@ -31,6 +31,8 @@ FAMILIES: tuple[type[Family], ...] = (
 
 _BY_ARCHITECTURE = {architecture: family for family in FAMILIES for architecture in family.architectures}
 
+_BY_TYPE = {kind: family for family in FAMILIES for kind in family.model_types}
+
 SUPPORTED_ARCHITECTURES = tuple(sorted(_BY_ARCHITECTURE))
 """All values of config.json's `architectures` that can be converted."""
 
@@ -38,13 +40,15 @@ SUPPORTED_ARCHITECTURES = tuple(sorted(_BY_ARCHITECTURE))
 def family_of(checkpoint: Checkpoint) -> Family:
     """Returns the family of the architecture that config.json names, with its hyperparameters and modules.
 
+    Where there are no `architectures`, `model_type` counts, as in transformers.
+
     Raises:
         UnsupportedArchitectureError: No family has the architecture.
         ConversionError: A hyperparameter or a module is missing or unsupported.
     """
-    named = checkpoint.config.items("architectures")
-    architecture = named[0] if named and isinstance(named[0], str) else "(none named)"
-    family = _BY_ARCHITECTURE.get(architecture)
+    named, kind = checkpoint.config.items("architectures"), checkpoint.config.text("model_type", "")
+    architecture = named[0] if named and isinstance(named[0], str) else f"(none; model_type {kind!r})"
+    family = _BY_ARCHITECTURE.get(architecture) if named else _BY_TYPE.get(kind)
     if family is None:
         raise UnsupportedArchitectureError(architecture, SUPPORTED_ARCHITECTURES)
     made = family(checkpoint.config)

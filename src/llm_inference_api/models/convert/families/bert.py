@@ -18,6 +18,7 @@ class Bert(Family):
     """BERT without its heads, which add nothing to an embedding."""
 
     architectures: ClassVar[tuple[str, ...]] = ("BertModel", "BertForMaskedLM", "BertForPreTraining")
+    model_types: ClassVar[tuple[str, ...]] = ("bert",)
     name = "bert"
     # The exact GELU, and its approximation by tanh, which llama.cpp computes: docs/conversion.md has the distance.
     activations = ("gelu", "gelu_new", "gelu_pytorch_tanh")
@@ -132,6 +133,7 @@ class Roberta(Bert):
         "CamembertModel",
         "CamembertForMaskedLM",
     )
+    model_types: ClassVar[tuple[str, ...]] = ("roberta", "xlm-roberta")
     ignored = (*Bert.ignored, r"lm_head\..*")
     model_prefix = "roberta."
 
@@ -145,6 +147,7 @@ class DistilBert(Bert):
     """DistilBERT: BERT without token types, with names of its own."""
 
     architectures: ClassVar[tuple[str, ...]] = ("DistilBertModel", "DistilBertForMaskedLM")
+    model_types: ClassVar[tuple[str, ...]] = ("distilbert",)
     layer_prefix = "transformer.layer."
     ignored = (*Bert.ignored, r"vocab_(transform|layer_norm|projector)\..*")
     model_prefix = "distilbert."

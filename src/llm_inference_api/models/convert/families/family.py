@@ -1,8 +1,9 @@
 """The base class of all families: common hyperparameters, their metadata, and the tensors outside the layers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from llm_inference_api.models.convert.checkpoint import TensorSource, are_equal
 from llm_inference_api.models.convert.config import Config
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.families.rope import Metadata, Rope, RopeEncoding, read_rope
@@ -10,6 +11,8 @@ from llm_inference_api.models.convert.sentence_modules import SentenceModules
 from llm_inference_api.models.convert.tensors.element_type import Float32Array
 from llm_inference_api.models.convert.tensors.rule import Rule, in_layer
 
+_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+_BASE_PARTS = ("embed_tokens.", "layers.", "norm.")
 _MAX_LAYERS = 512
 """llama.cpp's LLAMA_MAX_LAYERS (llama-hparams.h)."""
 _MAX_HEADS = 4096
@@ -27,6 +30,8 @@ class Family:
 
     architectures: ClassVar[tuple[str, ...]]
     """Values of config.json's `architectures` that belong to the family."""
+    model_types: ClassVar[tuple[str, ...]]
+    """Values of config.json's `model_type` that belong to the family, where there are no `architectures`."""
     name: str
     """llama.cpp's name of the architecture (llama-arch.cpp)."""
     activations: ClassVar[tuple[str, ...]] = ("silu", "swish")
@@ -55,7 +60,11 @@ class Family:
     """Whether the model computes embeddings only."""
     layer_prefix: ClassVar[str] = "model.layers."
     """What precedes a layer's number in the names that rules use."""
-    ignored: ClassVar[tuple[str, ...]] = (r".*\.rotary_emb\.inv_freq", r".*\.attn\.(masked_)?bias")
+    ignored: ClassVar[tuple[str, ...]] = (
+        r".*\.rotary_emb\.inv_freq",
+        r".*\.attn\.(masked_)?bias",
+        r"(.*\.)?position_ids",
+    )
     """Patterns of tensors that hold no weights: buffers that are computed from the configuration."""
     modules: SentenceModules = SentenceModules()
     """What sentence-transformers does around the model."""
@@ -224,5 +233,30 @@ class Family:
         )
 
     def source_name(self, name: str) -> str | None:
-        """Returns the name that rules use for a checkpoint tensor, None for one outside the text model."""
-        return None if self.tied and name == "lm_head.weight" else name
+        """Returns the name that rules use for a checkpoint tensor, None for one outside the text model.
+
+        A checkpoint of the model without its output matrix, as transformers saves its base models, lacks the prefix.
+        """
+        if name.startswith(_BASE_PARTS):
+            name = f"model.{name}"
+        return None if self.tied and name == _HEAD else name
+
+    def settle_output(self, sources: Mapping[str, TensorSource]) -> None:
+        """Unties embedding and output where the checkpoint has two that differ, as transformers (5) does.
+
+        Args:
+            sources: The checkpoint's tensors by name.
+
+        Raises:
+            ConversionError: llama.cpp reads no output matrix for the architecture.
+        """
+        if not self.tied or self.is_encoder:
+            return
+        self.tied = False  # So that the output matrix has a name.
+        named = {self.source_name(name): source for name, source in sources.items()}
+        head, embedding = named.get(_HEAD), named.get(_EMBEDDING)
+        self.tied = head is None or embedding is None or are_equal(head, embedding)
+        if not self.tied and not self.output_allowed:
+            raise ConversionError(
+                f"tensor {_HEAD!r} must equal {_EMBEDDING!r} for {self.name!r} in llama.cpp, which reads no other"
+            )

@@ -16,6 +16,7 @@ class Gemma(Family):
     """Gemma 1: norms that multiply by 1 + weight, tied embeddings."""
 
     architectures: ClassVar[tuple[str, ...]] = ("GemmaForCausalLM",)
+    model_types: ClassVar[tuple[str, ...]] = ("gemma",)
     name = "gemma"
     activations: ClassVar[tuple[str, ...]] = ("gelu_pytorch_tanh", "gelu")
     """transformers computes the tanh approximation for both."""
@@ -65,6 +66,7 @@ class Gemma2(Gemma):
     """Gemma 2: norms around attention and feed-forward, soft-caps, a sliding window in every second layer."""
 
     architectures: ClassVar[tuple[str, ...]] = ("Gemma2ForCausalLM",)
+    model_types: ClassVar[tuple[str, ...]] = ("gemma2",)
     name = "gemma2"
     activations = ("gelu_pytorch_tanh",)
     activation_field = "hidden_activation"
@@ -129,6 +131,7 @@ class Gemma3(Gemma2):
     """Gemma 3: norms of queries and keys, no soft-cap of attention, a rope base of its own for windowed layers."""
 
     architectures: ClassVar[tuple[str, ...]] = ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration")
+    model_types: ClassVar[tuple[str, ...]] = ("gemma3", "gemma3_text")
     name = "gemma3"
     output_allowed = True
     layers_scaled_by_width = 62

@@ -14,6 +14,7 @@ class Llama(WindowedLlama):
     """Llama 1 to 3."""
 
     architectures: ClassVar[tuple[str, ...]] = ("LlamaForCausalLM", "LLaMAForCausalLM")
+    model_types: ClassVar[tuple[str, ...]] = ("llama",)
     full_name = "llama"
     free_head_size = True
 
@@ -48,6 +49,7 @@ class Mistral(Llama):
     """Mistral: Llama with an optional sliding window."""
 
     architectures: ClassVar[tuple[str, ...]] = ("MistralForCausalLM",)
+    model_types: ClassVar[tuple[str, ...]] = ("mistral",)
 
     @property
     def window(self) -> int | None:
@@ -59,6 +61,7 @@ class Mixtral(Mistral):
     """Mixtral: Mistral with a mixture of experts as its feed-forward network."""
 
     architectures: ClassVar[tuple[str, ...]] = ("MixtralForCausalLM",)
+    model_types: ClassVar[tuple[str, ...]] = ("mixtral",)
     default_theta = 1e6
 
     @property

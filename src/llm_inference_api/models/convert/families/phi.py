@@ -19,6 +19,7 @@ class Phi2(Family):
     """Phi-2: attention and feed-forward in parallel, LayerNorm, biases everywhere."""
 
     architectures: ClassVar[tuple[str, ...]] = ("PhiForCausalLM",)
+    model_types: ClassVar[tuple[str, ...]] = ("phi",)
     name = "phi2"
     activations = ("gelu_new", "gelu_pytorch_tanh")
     rms = False
@@ -64,6 +65,7 @@ class Phi3(WindowedLlama):
     """
 
     architectures: ClassVar[tuple[str, ...]] = ("Phi3ForCausalLM",)
+    model_types: ClassVar[tuple[str, ...]] = ("phi3",)
     full_name = "phi3"
     free_head_size = False
     partial_rotation = True

@@ -8,18 +8,31 @@ from llm_inference_api.models.convert.families.family import Family
 from llm_inference_api.models.convert.families.rope import Metadata, Rope
 from llm_inference_api.models.convert.tensors.rule import Rule, linear, rms_norm
 
+_WINDOWED = "sliding_attention"
+_KINDS = ("full_attention", _WINDOWED)
+"""transformers' names of attention layers (`layer_types`)."""
+
 
 class Qwen2(Family):
     """Qwen2 and Qwen2.5."""
 
     architectures: ClassVar[tuple[str, ...]] = ("Qwen2ForCausalLM",)
+    model_types: ClassVar[tuple[str, ...]] = ("qwen2",)
     name = "qwen2"
 
     @property
     def sliding_window(self) -> int | None:
-        """The window in tokens where at least one layer has one: those from max_window_layers on."""
-        full = self.config.integer("max_window_layers", 28, minimum=0)
-        used = self.config.flag("use_sliding_window", default=False) and full < self.layers
+        """The window in tokens where at least one layer has one: by `layer_types`, else from max_window_layers on."""
+        allowed = self.config.flag("use_sliding_window", default=False)
+        kinds = self.config.items("layer_types")
+        if kinds:
+            if len(kinds) != self.layers or any(kind not in _KINDS for kind in kinds):
+                raise self.config.error("layer_types", f"a list of {self.layers} times {' or '.join(_KINDS)}", kinds)
+            used = _WINDOWED in kinds
+            if used and not allowed:
+                raise self.config.error("use_sliding_window", f"true where 'layer_types' has {_WINDOWED}", allowed)
+        else:
+            used = allowed and self.config.integer("max_window_layers", 28, minimum=0) < self.layers
         return self.config.integer("sliding_window", 4096) if used else None
 
     def head_norm_rules(self) -> tuple[tuple[Rule, ...], ...]:
@@ -47,6 +60,7 @@ class Qwen3(Qwen2):
     """Qwen3: Qwen2 with norms of queries and keys and without biases."""
 
     architectures: ClassVar[tuple[str, ...]] = ("Qwen3ForCausalLM",)
+    model_types: ClassVar[tuple[str, ...]] = ("qwen3",)
     name = "qwen3"
     free_head_size = True
 
@@ -70,6 +84,7 @@ class Qwen(Family):
     """The first Qwen: a fused projection of queries, keys and values, and field names of its own."""
 
     architectures: ClassVar[tuple[str, ...]] = ("QWenLMHeadModel",)
+    model_types: ClassVar[tuple[str, ...]] = ("qwen",)
     name = "qwen"
     output_required = True
 

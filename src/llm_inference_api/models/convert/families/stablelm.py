@@ -15,6 +15,7 @@ class StableLM(Family):
     """StableLM: LayerNorm, partial rotation, and in some sizes parallel attention and norms of heads."""
 
     architectures: ClassVar[tuple[str, ...]] = ("StableLmForCausalLM", "StableLMEpochForCausalLM")
+    model_types: ClassVar[tuple[str, ...]] = ("stablelm", "stablelm_epoch")
     name = "stablelm"
     rms = False
     output_required = True

@@ -74,19 +74,31 @@ class GptqSource(AffineSource):
         return np.ascontiguousarray(to_float32(self._scales[:, start:end], self._scale_kind).T)
 
 
+def _format(settings: Config) -> str:
+    """Returns the checkpoint format, which AutoGPTQ names `checkpoint_format` and GPTQModel `format` too."""
+    named = {name: settings.text(name) for name in ("checkpoint_format", "format") if name in settings}
+    for name, form in named.items():
+        if form not in _ZERO_OFFSETS:
+            raise settings.error(name, " or ".join(_ZERO_OFFSETS), form)
+    if len(set(named.values())) > 1:
+        raise settings.error("format", f"as 'checkpoint_format' ({named['checkpoint_format']})", named["format"])
+    return next(iter(named.values()), "gptq")
+
+
 def gptq_source(layer: PackedLayer, settings: Config) -> GptqSource:
     """Returns a layer of a checkpoint whose `quantization_config` is `settings`.
 
     Raises:
         ConversionError: The format is unknown, the width is not 2, 4 or 8 bits in all layers, or a part is malformed.
     """
-    form = settings.text("checkpoint_format", "gptq")
-    if form not in _ZERO_OFFSETS:
-        raise settings.error("checkpoint_format", " or ".join(_ZERO_OFFSETS), form)
+    form = _format(settings)
     if settings.values.get("is_marlin_format"):
         raise settings.error("is_marlin_format", "false", True)
-    if settings.values.get("dynamic"):
-        raise settings.error("dynamic", "absent (one width for all layers)", settings.values["dynamic"])
+    # GPTQModel's rules by layer: those that begin with "-:" leave layers unpacked, which their tensors show.
+    if any(not name.startswith("-:") for name in settings.section("dynamic").values):
+        raise settings.error(
+            "dynamic", "without rules that change a layer (one width for all)", settings.values["dynamic"]
+        )
     bits = settings.integer("bits")
     if bits not in _BITS:
         raise settings.error("bits", "2, 4 or 8", bits)

@@ -15,8 +15,8 @@ _METHODS: Mapping[str, Callable[[PackedLayer, Config], AffineSource]] = {
     "awq": awq_source,
 }
 _PARTS = ("qweight", "qzeros", "scales", "g_idx")
-_SETTINGS_FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
-"""Quantisation settings of checkpoints from before `quantization_config`: file name and method."""
+_SETTINGS_FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq", "hf_quant_config.json": "modelopt"}
+"""Quantisation settings of checkpoints without `quantization_config`: file name and method."""
 
 
 def sources_of(checkpoint: Checkpoint) -> dict[str, TensorSource]:
@@ -26,12 +26,12 @@ def sources_of(checkpoint: Checkpoint) -> dict[str, TensorSource]:
         ConversionError: The quantisation method is not supported, or a tensor is malformed or of an unsupported type.
     """
     settings = _settings(checkpoint.config, checkpoint.directory)
-    stored = checkpoint.stored
     if settings is None:
-        return {name: DenseSource(tensor) for name, tensor in stored.items()}
+        return {name: DenseSource(tensor) for name, tensor in checkpoint.stored.items()}
     method = settings.text("quant_method")
     if method not in _METHODS:
         raise settings.error("quant_method", "one of " + ", ".join(_METHODS), method)
+    stored = checkpoint.stored
     layers = [name.removesuffix(".qweight") for name in stored if name.endswith(".qweight")]
     parts = {f"{layer}.{part}" for layer in layers for part in _PARTS}
     dense: dict[str, TensorSource] = {name: DenseSource(stored[name]) for name in stored if name not in parts}

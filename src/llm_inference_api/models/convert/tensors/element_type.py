@@ -13,7 +13,7 @@ Array = npt.NDArray[np.generic]
 """Values of any type of STORAGE, or quantised blocks as bytes."""
 Float32Array = npt.NDArray[np.float32]
 
-_CHUNK_ELEMENTS = 4 * 1024 * 1024
+CHUNK_ELEMENTS = 4 * 1024 * 1024
 """Elements that are converted at once, 16 MiB in float32."""
 
 
@@ -101,7 +101,7 @@ def recode(
         return values
     result = np.empty(values.shape, STORAGE[target])
     flat_in, flat_out = values.reshape(-1), result.reshape(-1)
-    for start in range(0, flat_in.size, _CHUNK_ELEMENTS):
-        chunk = to_float32(flat_in[start : start + _CHUNK_ELEMENTS], source)
-        flat_out[start : start + _CHUNK_ELEMENTS] = from_float32(change(chunk) if change else chunk, target)
+    for start in range(0, flat_in.size, CHUNK_ELEMENTS):
+        chunk = to_float32(flat_in[start : start + CHUNK_ELEMENTS], source)
+        flat_out[start : start + CHUNK_ELEMENTS] = from_float32(change(chunk) if change else chunk, target)
     return result

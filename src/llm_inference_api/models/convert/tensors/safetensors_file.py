@@ -33,6 +33,15 @@ _NUMPY_TYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
 }
 """numpy's type for each element type of the format; bfloat16 is read as its bits."""
+_OTHER_BITS = {
+    "F4": 4,
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    "U16": 16,
+    "U32": 32,
+    **dict.fromkeys(("U64", "C64"), 64),
+}
+"""Bits of the format's other element types, whose tensors are read as their bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,10 @@ class StoredTensor:
     """The format's name of the element type, such as "BF16"."""
     shape: tuple[int, ...]
     view: Array
-    """The values in `shape`, read-only, backed by the memory map; bfloat16 as its bits in uint16."""
+    """The values in `shape`, read-only, backed by the memory map; bfloat16 as its bits in uint16.
+
+    Of a type that numpy does not have, the bytes in one dimension.
+    """
 
 
 class SafetensorsFile:
@@ -84,14 +96,17 @@ class SafetensorsFile:
     def _tensor(self, name: str, entry: object, data_start: int) -> StoredTensor:
         dtype, shape, start, end = self._entry(name, entry)
         kind = _NUMPY_TYPES.get(dtype)
-        if kind is None:
-            raise ConversionError(f"{self.name}: tensor {name!r} has the unsupported type {dtype!r}")
-        if end - start != math.prod(shape) * kind.itemsize:
+        if kind is None and dtype not in _OTHER_BITS:
+            raise ConversionError(f"{self.name}: tensor {name!r} has the unknown type {dtype!r}")
+        bits = kind.itemsize * 8 if kind else _OTHER_BITS[dtype]
+        if (end - start) * 8 != math.prod(shape) * bits:
             raise ConversionError(
                 f"{self.name}: tensor {name!r} of shape {shape} does not match its {end - start} bytes"
             )
         if data_start + end > len(self._map):
             raise ConversionError(f"{self.name}: truncated, tensor {name!r} ends after the file's end")
+        if kind is None:
+            return StoredTensor(name, dtype, shape, np.frombuffer(self._map, np.uint8, end - start, data_start + start))
         view = np.frombuffer(self._map, kind, math.prod(shape), data_start + start).reshape(shape)
         return StoredTensor(name, dtype, shape, view)
 

@@ -1,7 +1,10 @@
 """The tokenizer files of a checkpoint: vocabulary, special tokens and chat template."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from gguf import TokenType
 
 from llm_inference_api.models.convert.config import Config
 from llm_inference_api.models.convert.errors import ConversionError
@@ -15,6 +18,11 @@ from llm_inference_api.models.convert.tokenizer.vocabulary import AddedToken, Gg
 
 _SPECIAL = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}
 """transformers' name of each special token by GGUF's."""
+
+_TEMPLATE = "tokenizer.chat_template"
+_DEFAULT = "default"
+_FOR_TOOLS = ("tool_use", "rag")
+"""transformers' names of templates for chats with tools or documents."""
 
 
 class TokenizerFiles:
@@ -92,10 +100,22 @@ class TokenizerFiles:
         vocabulary = read_sentencepiece(self.directory / "tokenizer.model").vocabulary()
         if definition is not None:
             definition.place_spaces(vocabulary)
+        else:
+            self._place_spaces(vocabulary)
         vocabulary.add(self._added_tokens() if definition is None else definition.added)
+        if definition is None and vocabulary.preparation.space:
+            _name_pieces(vocabulary)
         vocabulary.add_bos = self.config.flag("add_bos_token", default=True)
         vocabulary.add_eos = self.config.flag("add_eos_token", default=False)
         return vocabulary
+
+    def _place_spaces(self, vocabulary: GgufVocabulary) -> None:
+        """Sets which texts get a space before them as transformers does for tokenizer.model (LlamaConverter)."""
+        vocabulary.space_prefix = bool(vocabulary.space_prefix) and self.config.flag("add_prefix_space", default=True)
+        if vocabulary.space_prefix and not self.config.flag("legacy", default=True):
+            # Not again after each special token.
+            vocabulary.space_prefix = False
+            vocabulary.preparation = replace(vocabulary.preparation, space="first")
 
     def _added_tokens(self) -> list[AddedToken]:
         """Returns the added tokens of added_tokens.json; entries of tokenizer_config.json, which say more, win."""
@@ -148,25 +168,50 @@ class TokenizerFiles:
         Raises:
             ConversionError: A file is not UTF-8 or not JSON.
         """
-        file = self.directory / "chat_template.jinja"
-        if file.is_file():
-            return {"tokenizer.chat_template": _read_text(file)}
+        return _metadata(self._templates())
+
+    def _templates(self) -> dict[str, str]:
+        """Returns the templates by name."""
+        own = self.directory / "chat_template.jinja"
+        more = sorted((self.directory / "additional_chat_templates").glob("*.jinja"))
+        if own.is_file() or more:
+            files = {**({_DEFAULT: own} if own.is_file() else {}), **{path.stem: path for path in more}}
+            return {name: _read_text(path) for name, path in files.items()}
         template = self.config.values.get("chat_template")
         if template is None:
             template = Config.read_optional(self.directory / "chat_template.json").values.get("chat_template")
         if isinstance(template, list):
             return _named_templates(template)
-        return {"tokenizer.chat_template": template} if isinstance(template, str) else {}
+        if isinstance(template, dict):
+            return {name: text for name, text in template.items() if isinstance(text, str)}
+        return {_DEFAULT: template} if isinstance(template, str) else {}
 
 
-def _named_templates(templates: list[Any]) -> Metadata:
+def _name_pieces(vocabulary: GgufVocabulary) -> None:
+    """Adds sentencepiece's own special pieces to the tokens before which no space is put, as added tokens are."""
+    preparation, tokens = vocabulary.preparation, vocabulary.tokens.values()
+    controls = (token.text for token in tokens if token.kind in (TokenType.CONTROL, TokenType.UNKNOWN))
+    plain = (token.text for token in tokens if token.kind is TokenType.USER_DEFINED)
+    vocabulary.preparation = replace(
+        preparation,
+        controls=tuple(dict.fromkeys((*preparation.controls, *controls))),
+        plain=tuple(dict.fromkeys((*preparation.plain, *plain))),
+    )
+
+
+def _named_templates(templates: list[Any]) -> dict[str, str]:
     pairs = [(t.get("name"), t.get("template")) for t in templates if isinstance(t, dict)]
-    named = {name: text for name, text in pairs if isinstance(name, str) and isinstance(text, str)}
-    metadata: Metadata = {}
-    for name, template in named.items():
-        key = "tokenizer.chat_template" if name == "default" else f"tokenizer.chat_template.{name}"
-        metadata[key] = template
-    others = [name for name in named if name != "default"]
+    return {name: text for name, text in pairs if isinstance(name, str) and isinstance(text, str)}
+
+
+def _metadata(templates: dict[str, str]) -> Metadata:
+    """Returns the templates as GGUF metadata. Where none is the default one, the first for chats without tools is."""
+    if not templates:
+        return {}
+    metadata: Metadata = {f"{_TEMPLATE}.{name}": text for name, text in templates.items() if name != _DEFAULT}
+    first = next((name for name in templates if name not in _FOR_TOOLS), next(iter(templates)))
+    metadata[_TEMPLATE] = templates.get(_DEFAULT, templates[first])
+    others = [name for name in templates if name != _DEFAULT]
     return metadata | ({"tokenizer.chat_templates": others} if others else {})
 
 

@@ -33,7 +33,7 @@ def read_added_token(entry: Any, config: Config) -> AddedToken:
         raise ConversionError(
             f"{config.origin}: added token {entry['content']!r} has single_word, which has no equivalent in llama.cpp"
         )
-    flags = (bool(entry.get(name)) for name in ("special", "lstrip", "rstrip"))
+    flags = (bool(entry.get(name)) for name in ("special", "lstrip", "rstrip", "normalized"))
     return AddedToken(entry["id"], str(entry["content"]), *flags)
 
 
@@ -141,6 +141,7 @@ class TokenizerJson:
         vocabulary.space_prefix = False
         if normal == [{"type": "Prepend", "prepend": SPACE_MARK}, _MARKED] and not split:
             vocabulary.space_prefix = True
+            self._refuse_prefixed()
         elif not normal and [step.get("type") for step in split] == ["Metaspace"]:
             vocabulary.preparation = replace(vocabulary.preparation, space=self._metaspace(split[0]))
         # Gemma's pre-tokenizer splits at spaces, all of which its normalizer has replaced.
@@ -149,6 +150,18 @@ class TokenizerJson:
             raise ConversionError(
                 f"tokenizer.json: a BPE with byte fallback after {shown} has no equivalent in llama.cpp"
             )
+
+    def _refuse_prefixed(self) -> None:
+        """Raises ConversionError for an added token that has become "▁…", so that text has it after a space only.
+
+        Special ones are left: transformers' own templates write them without a space, and mean the token.
+        """
+        for token in self.added:
+            if token.normalized and not token.special:
+                raise ConversionError(
+                    f"tokenizer.json: added token {token.content!r} is normalized, to {SPACE_MARK + token.content!r}, "
+                    "which has no equivalent in llama.cpp"
+                )
 
     def _metaspace(self, step: dict[str, Any]) -> str:
         """Returns TextPreparation's `space` for a Metaspace pre-tokenizer."""

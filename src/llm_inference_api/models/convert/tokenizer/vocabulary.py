@@ -36,6 +36,8 @@ class AddedToken:
     """Whether it takes the white space before it away (`lstrip`)."""
     strips_right: bool = False
     """Whether it takes the white space after it away (`rstrip`)."""
+    normalized: bool = False
+    """Whether it is matched in the text that the normalizer has made, after which it was made itself."""
 
     @property
     def kind(self) -> TokenType:

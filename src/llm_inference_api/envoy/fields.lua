@@ -1,0 +1,169 @@
+-- Names the first field of a JSON body that its message does not have. The transcoder passes over such fields, so the
+-- service could not tell a misspelt one from none. It refuses what this header names, like everything else by field.
+--
+-- BODIES and MESSAGES are defined by the renderer (envoy/fields.py): BODIES has the message of a method and path, PATTERNS
+-- the same by a pattern of both, and a message has its field names: true for a value that is not looked at, or the message
+-- of the value or of its items. The field "*" stands for any name.
+
+local HEADER = "x-unknown-field"
+local NO_JSON = "!" -- The transcoder's parser takes more than JSON: names without quotes, texts in single ones.
+local DEEPEST = 100 -- Levels; as protobuf's parser.
+local LONGEST = 64 -- Bytes of a name that are shown.
+local QUOTE, OPEN_BRACE, OPEN_BRACKET, CLOSE_BRACE, CLOSE_BRACKET = 34, 123, 91, 125, 93
+local OTHER_QUOTE, BACKSLASH = 39, 92
+
+-- Returns the position of the quote that ends the string; nil if there is none.
+local function end_of_string(json, from)
+  local at = json:find('"', from, true) -- Plain: much faster than a pattern in a long text.
+  while at do
+    local first = at
+    while first > from and json:byte(first - 1) == BACKSLASH do
+      first = first - 1
+    end
+    if (at - first) % 2 == 0 then
+      return at
+    end
+    at = json:find('"', at + 1, true)
+  end
+end
+
+-- Returns the position after a value that is not looked at; nil if it is none.
+local function after(json, at)
+  local byte, depth = json:byte(at), 0
+  if byte ~= QUOTE and byte ~= OPEN_BRACE and byte ~= OPEN_BRACKET then
+    return json:match("^[%w+.-]+()", at)
+  end
+  while at do
+    byte = json:byte(at)
+    if byte == QUOTE then
+      at = end_of_string(json, at + 1)
+    elseif byte == OTHER_QUOTE then
+      return nil
+    else
+      depth = depth + ((byte == OPEN_BRACE or byte == OPEN_BRACKET) and 1 or -1)
+    end
+    if at and depth == 0 then
+      return at + 1
+    end
+    at = at and json:find('["\'{}%[%]]', at + 1)
+  end
+end
+
+local function unescaped(name)
+  return (name:gsub("\\(.)(%x?%x?%x?%x?)", function(kind, digits)
+    if kind == "u" and #digits == 4 then
+      local code = tonumber(digits, 16)
+      return code < 128 and string.char(code) or "\\u" .. digits
+    end
+    return kind .. digits
+  end))
+end
+
+-- Returns a name in characters that a header may have, percent-encoded.
+local function shown(name)
+  return (name:sub(1, LONGEST):gsub("[^%w_-]", function(byte)
+    return string.format("%%%02X", byte:byte())
+  end))
+end
+
+local function joined(outer, inner)
+  return inner and outer .. (inner:find("^%[") and "" or ".") .. inner
+end
+
+local value
+
+-- The functions below return the position after what begins at `at`; else nil, and the place of an unknown field, if that
+-- is why.
+
+local function members(json, at, fields, depth)
+  local first = json:match("^%s*}()", at)
+  if first then
+    return first
+  end
+  while true do
+    local from = json:match('^%s*"()', at)
+    local to = from and end_of_string(json, from)
+    local start = to and json:match("^%s*:%s*()", to + 1)
+    if not start then
+      return nil
+    end
+    local name = json:sub(from, to - 1)
+    if name:find("\\", 1, true) then
+      name = unescaped(name)
+    end
+    local kind = fields[name] or fields["*"]
+    if not kind then
+      return nil, shown(name)
+    end
+    local place
+    at, place = value(json, start, kind, depth + 1)
+    if not at then
+      return nil, joined(shown(name), place)
+    end
+    local mark
+    mark, at = json:match("^%s*([,}])()", at)
+    if mark ~= "," then
+      return at
+    end
+  end
+end
+
+local function items(json, at, fields, depth)
+  local first = json:match("^%s*%]()", at)
+  if first then
+    return first
+  end
+  local index = 0
+  while true do
+    local place
+    at, place = value(json, json:find("%S", at), fields, depth + 1)
+    if not at then
+      return nil, joined("[" .. index .. "]", place)
+    end
+    local mark
+    mark, at = json:match("^%s*([,%]])()", at)
+    if mark ~= "," then
+      return at
+    end
+    index = index + 1
+  end
+end
+
+function value(json, at, kind, depth)
+  local byte = at and json:byte(at)
+  if not byte or depth > DEEPEST then
+    return nil
+  elseif kind ~= true and byte == OPEN_BRACE then
+    return members(json, at + 1, kind, depth)
+  elseif kind ~= true and byte == OPEN_BRACKET then
+    return items(json, at + 1, kind, depth)
+  end
+  return after(json, at)
+end
+
+local function message_of(headers)
+  local called = headers:get(":method") .. " " .. headers:get(":path"):match("^[^?]*")
+  local name = BODIES[called]
+  for pattern, message in pairs(PATTERNS) do
+    name = name or (called:find(pattern) and message)
+  end
+  return name and MESSAGES[name]
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  headers:remove(HEADER) -- Clients must not set it.
+  if (headers:get("content-type") or ""):find("^application/grpc") then
+    return
+  end
+  local message = message_of(headers)
+  local body = message and handle:body()
+  local json = body and body:getBytes(0, body:length())
+  local start = json and json:find("%S")
+  if start then
+    local at, place = value(json, start, message, 1)
+    if not at then
+      handle:headers():replace(HEADER, place or NO_JSON) -- Not `headers`, which waiting for the body has made invalid.
+    end
+  end
+end

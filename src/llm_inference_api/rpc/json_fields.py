@@ -1,0 +1,45 @@
+"""Refuses JSON fields that a request's message does not have. Envoy, which parses the JSON, names them in a header."""
+
+import re
+from difflib import get_close_matches
+from typing import TypeVar
+from urllib.parse import unquote
+
+from google.protobuf.descriptor import Descriptor
+
+from llm_inference_api import headers
+from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.rpc.call import Call
+
+_NO_JSON = "!"
+_INDEX = re.compile(r"\[\d+\]")
+_OLLAMA = "is a field of Ollama's API, which this is not, though the path is the same; see /openapi.json"
+_ELSEWHERE = {
+    **dict.fromkeys(("options", "keep_alive", "format", "think"), _OLLAMA),
+    "stream": "is not a field here: a path that ends with /stream streams, such as /api/chat/stream",
+}
+"""What is said of top-level fields that other APIs have."""
+
+Request = TypeVar("Request")
+
+
+def known(request: Request, call: Call) -> Request:
+    """Returns the request. Raises InvalidFieldError if Envoy has found an unknown field in its JSON."""
+    place = dict(call.invocation_metadata()).get(headers.UNKNOWN_FIELD)
+    if place is None:
+        return request
+    if place == _NO_JSON:
+        raise InvalidFieldError("body", "is no valid JSON")
+    descriptor: Descriptor | None = getattr(request, "DESCRIPTOR", None)
+    raise InvalidFieldError(unquote(str(place)), _problem(str(place), descriptor))
+
+
+def _problem(place: str, message: Descriptor | None) -> str:
+    if place in _ELSEWHERE:
+        return _ELSEWHERE[place]
+    *outer, name = _INDEX.sub("", place).split(".")
+    for field in outer:
+        message = message.fields_by_name[field].message_type if message and field in message.fields_by_name else None
+    near = get_close_matches(unquote(name), message.fields_by_name if message else (), 1)
+    hint = f"did you mean {near[0]}?" if near else "leave it out"
+    return f"is not a field that this service knows; {hint}"
