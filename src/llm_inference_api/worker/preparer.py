@@ -4,17 +4,20 @@ import json
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from llm_inference_api.engine.backend import Mask, Sampler
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.grammar.tool_grammar import tool_constraint
+from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.constraint import Constraint, Schemas
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.text.chat_template import ChatTemplate
-from llm_inference_api.text.families.thoughts import thoughts_rules
+from llm_inference_api.text.families.answer_reader import answer_reader
+from llm_inference_api.text.families.reader import PlainReader, Reader
+from llm_inference_api.text.families.thoughts import Thoughts, thoughts_rules
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import Tokenizer
 
@@ -36,6 +39,14 @@ class SamplerFactory(Protocol):
 
     def masked_sampler(self, sampling: Sampling, prompt: list[int], mask: Mask) -> Sampler:
         """Returns a new sampler that only chooses tokens that the mask allows."""
+
+
+class _PromptTokens(NamedTuple):
+    """A tokenized prompt."""
+
+    tokens: list[int]
+    thoughts: Thoughts
+    """Where it ends among the thoughts of the answer; `AFTER` for a text, which has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +73,9 @@ class Preparer:
         """
         submitted_at = time.monotonic() if arrived_at is None else arrived_at
         self._check_logit_bias(request.sampling)
-        tokens = self.tokens(request)
+        tokens, thoughts = self._prompt(request)
         max_tokens = self._max_tokens(request, len(tokens))
-        constraint = self._constraint(request)
+        constraint = self._constraint(request, thoughts)
         sequences: list[Sequence] = []
         try:
             for index in range(request.n):
@@ -73,7 +84,9 @@ class Preparer:
                     request=request,
                     tokens=list(tokens),
                     max_tokens=max_tokens,
-                    output=OutputText(request.stopping.stop, mask.matches if mask else None),
+                    output=OutputText(
+                        request.stopping.stop, mask.matches if mask else None, self._reader(request, thoughts)
+                    ),
                     sampler=self._sampler(request, index, tokens, mask),
                     submitted_at=submitted_at,
                     index=index,
@@ -91,14 +104,19 @@ class Preparer:
             return self.samplers.masked_sampler(sampling, tokens, mask)
         return self.samplers.sampler(sampling, tokens, ignore_eos=request.stopping.ignore_eos)
 
-    def _constraint(self, request: GenerationRequest) -> Constraint | None:
+    def _reader(self, request: GenerationRequest, thoughts: Thoughts) -> Reader:
+        if isinstance(request.prompt, str):
+            return PlainReader()
+        return answer_reader(self.template.tool_format, request.tools, thoughts)
+
+    def _constraint(self, request: GenerationRequest, thoughts: Thoughts) -> Constraint | None:
         constraint = request.constraint
         if request.tools is not None:
             spell, write = self._terminal, self.samplers.json_schemas
             constraint = tool_constraint(request.tools, self.template.tool_format, spell, write, constraint)
-        if constraint is None or isinstance(request.prompt, str):
+        if constraint is None or isinstance(request.prompt, str) or thoughts is Thoughts.AFTER:
             return constraint
-        return replace(constraint, before=thoughts_rules(self._terminal, opened=self.template.opens_thoughts))
+        return replace(constraint, before=thoughts_rules(self._terminal, opened=thoughts.are_open))
 
     def _terminal(self, marker: str) -> str:
         """Returns a marker as a Lark terminal: `<[id]>` if it is a single token, else a quoted string."""
@@ -112,16 +130,37 @@ class Preparer:
             InvalidFieldError: The chat template rejects the messages, or the prompt has no tokens.
             ContextLengthError: The prompt is longer than the context.
         """
+        return self._prompt(request).tokens
+
+    def _prompt(self, request: GenerationRequest) -> "_PromptTokens":
         if isinstance(request.prompt, str):
-            tokens = self.tokenize(request.prompt, add_special=True)
+            prompt = _PromptTokens(self.tokenize(request.prompt, add_special=True), Thoughts.AFTER)
         else:
-            first, *rest = self.template.render(request.prompt, request.tools.tools if request.tools else ())
-            tokens = self.tokenize(first, add_special=not self.template.is_own)
-            for part in rest:
-                tokens += self._continue(part)
-        if not tokens:
+            prompt = self._chat(request.prompt, request)
+        if not prompt.tokens:
             raise InvalidFieldError("prompt", "it has no tokens for this model; write at least one word")
-        return tokens
+        return prompt
+
+    def _chat(self, messages: tuple[Message, ...], request: GenerationRequest) -> "_PromptTokens":
+        chat = self.template.render(messages, request.tools.tools if request.tools else (), request.ending)
+        first, *rest = chat.parts
+        tokens = self.tokenize(first, add_special=not self.template.is_own)
+        for part in rest:
+            tokens += self._continue(part)
+        before, after = self._around if self.template.is_own else ([], [])
+        if tokens[: len(before)] != before:
+            tokens = before + tokens
+        if after and not chat.continues and tokens[-len(after) :] != after:
+            tokens = tokens + after
+        return _PromptTokens(tokens, chat.thoughts)
+
+    @property
+    def _around(self) -> tuple[list[int], list[int]]:
+        """The tokens that the model is configured to put before and after a text, such as BOS and EOS."""
+        text = self.tokenizer.tokenize("a", add_special=False, parse_special=False)
+        whole = self.tokenizer.tokenize("a", add_special=True, parse_special=False)
+        start = next((at for at in range(len(whole)) if whole[at : at + len(text)] == text), 0)
+        return whole[:start], whole[start + len(text) :]
 
     def _continue(self, part: str) -> list[int]:
         """Tokenizes a part as a continuation, without the leading space that some tokenizers add to a text."""

@@ -162,7 +162,7 @@ def test_json_object_of_false_restricts_nothing() -> None:
         ([{"role": "king", "content": "x" * (1 << 20)}], "messages"),
         ([{"role": "user", "content": "x" * (1 << 20)}], "messages"),
         ([{"role": "king", "content": "x"}], "messages[0].role"),
-        ([USER, {"role": "user", "content": ""}], "messages[1].content"),
+        ([{"role": "user", "content": "x", "reasoning_content": "hm"}], "messages[0].reasoning_content"),
         ([{"role": "user", "content": "x", "tool_calls": [CALL]}], "messages[0].tool_calls"),
         ([{"role": "tool", "content": "x"}], "messages[0].tool_call_id"),
         ([{"role": "user", "content": "x", "tool_call_id": "1"}], "messages[0].tool_call_id"),

@@ -149,7 +149,7 @@ class ChatCompletionWriter:
             self._begun.add(event.answer)
             chunks.append(_choice(event, {"role": "assistant", "content": ""}))
         if content := _content(event):
-            chunks.append(_choice(event, content, chat_logprobs(event.logprobs)))
+            chunks.append(_choice(event, content, chat_logprobs(event.logprobs) if isinstance(event, Text) else None))
         if isinstance(event, End):
             chunks.append({**_choice(event, {}), "finish_reason": _finish(event.reason)})
         base = self.header.object("chat.completion.chunk")
@@ -190,7 +190,7 @@ class CompletionWriter:
         choice = {
             "index": event.answer,
             "text": text,
-            "logprobs": completion_logprobs(event.logprobs, offset),
+            "logprobs": completion_logprobs(event.logprobs, offset) if isinstance(event, Text) else None,
             "finish_reason": _finish(event.reason) if isinstance(event, End) else None,
         }
         return _stream(self.header.object("text_completion"), [choice], event, with_usage=self.with_usage)
@@ -211,8 +211,8 @@ def _stream(base: Json, choices: Sequence[Json], event: Event, *, with_usage: bo
 
 
 def chat_logprobs(tokens: Iterable[TokenLogprob]) -> Json | None:
-    """Returns the logprobs object of chat completions; None if there are no entries with text."""
-    entries = _with_text(tokens)
+    """Returns the logprobs object of chat completions; None if there are no entries."""
+    entries = list(tokens)
     if not entries:
         return None
     content = [
@@ -223,13 +223,13 @@ def chat_logprobs(tokens: Iterable[TokenLogprob]) -> Json | None:
 
 
 def completion_logprobs(tokens: Iterable[TokenLogprob], offset: int) -> Json | None:
-    """Returns the logprobs object of completions; None if there are no entries with text.
+    """Returns the logprobs object of completions; None if there are no entries.
 
     Args:
         tokens: The tokens' log probabilities.
         offset: Position of the first token in the answer's text, in characters.
     """
-    entries = _with_text(tokens)
+    entries = list(tokens)
     if not entries:
         return None
     texts = [_decode(entry.token_bytes) for entry in entries]
@@ -277,7 +277,7 @@ def _message(answer: Answer) -> Json:
 
 
 def _content(event: Piece | End) -> Json:
-    """Returns a chunk's delta; empty for an End without log probabilities."""
+    """Returns a chunk's delta; empty for an End."""
     match event:
         case CallPart():
             return {"tool_calls": [{"index": event.call, **_call_part(event)}]}
@@ -286,7 +286,7 @@ def _content(event: Piece | End) -> Json:
         case Text(text):
             return {"content": text}
         case End():
-            return {"content": ""} if event.logprobs else {}
+            return {}
 
 
 def _call_part(part: CallPart) -> Json:
@@ -309,11 +309,6 @@ def _decode(data: bytes) -> str:
 
 def _choice(event: Piece | End, content: Json, logprobs: Json | None = None) -> Json:
     return {"index": event.answer, "delta": content, "logprobs": logprobs, "finish_reason": None}
-
-
-def _with_text(entries: Iterable[TokenLogprob]) -> list[TokenLogprob]:
-    """Returns the entries of tokens with text; joined, their texts are the answer's text."""
-    return [entry for entry in entries if entry.token_bytes]
 
 
 def _finish(reason: FinishReason | None) -> str | None:
