@@ -126,6 +126,12 @@ def test_logprobs_of_parts_of_a_character_are_those_of_its_text() -> None:
     assert tokens(said(OutputText([]), [b"a", b"\xf0\x9f"])) == [0, 1]
 
 
+def test_broken_character_belongs_to_its_own_tokens() -> None:
+    """The token after it, which shows that it is broken, is not its own."""
+    assert tokens(said(OutputText(["K"]), [b"a", b"\xf0", b"K"])) == [0, 1]
+    assert tokens(said(OutputText([]), [b"a", b"\xf0", b"\xf0", b"b"])) == [0, 1, 2, 3]
+
+
 def test_token_without_text_has_no_logprob() -> None:
     """Control tokens, such as the end token, are no part of the text."""
     assert tokens(said(OutputText([]), [b"a", b"", b"b", b""])) == [0, 2]

@@ -33,10 +33,13 @@ def write_tiny_model(
     pooling: PoolingType | None = None,
     silent: bool = False,
     vocabulary_of: Path | None = None,
+    add_bos: bool = False,
+    add_eos: bool = False,
 ) -> Path:
     """Writes a model and returns its path; `value` stands in the place of every weight where it is given.
 
-    The layers of a `silent` one add nothing. The vocabulary is of bytes, or that of another GGUF file.
+    The layers of a `silent` one add nothing. The vocabulary is of bytes, or that of another GGUF file. Of one of bytes
+    the file may say that texts begin with BOS or end with EOS, which are both `<|end|>`.
     """
     generator = np.random.default_rng(seed)
     hidden = 2 * width
@@ -59,7 +62,11 @@ def write_tiny_model(
     writer.add_layer_norm_rms_eps(1e-5)
     if pooling is not None:
         writer.add_pooling_type(pooling)
-    vocabulary = _add_byte_vocabulary(writer) if vocabulary_of is None else _copy_vocabulary(writer, vocabulary_of)
+    vocabulary = (
+        _add_byte_vocabulary(writer, add_bos, add_eos)
+        if vocabulary_of is None
+        else _copy_vocabulary(writer, vocabulary_of)
+    )
     writer.add_vocab_size(vocabulary)
     if template is not None:
         writer.add_chat_template(template)
@@ -83,7 +90,7 @@ def write_tiny_model(
     return path
 
 
-def _add_byte_vocabulary(writer: GGUFWriter) -> int:
+def _add_byte_vocabulary(writer: GGUFWriter, add_bos: bool, add_eos: bool) -> int:  # noqa: FBT001 - a file's values
     """Returns the vocabulary's size."""
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
@@ -92,7 +99,8 @@ def _add_byte_vocabulary(writer: GGUFWriter) -> int:
     writer.add_token_merges([" ".join(_MERGED)])
     writer.add_eos_token_id(_BYTE_TOKENS + 1)
     writer.add_bos_token_id(_BYTE_TOKENS + 1)
-    writer.add_add_bos_token(False)
+    writer.add_add_bos_token(add_bos)
+    writer.add_add_eos_token(add_eos)
     return _BYTE_TOKENS + 1 + len(SPECIAL)
 
 

@@ -57,9 +57,11 @@ class OutputText:
         """
         if self.stopped:
             return Said()
+        is_broken = bool(self._decoder.getstate()[0]) and not _continues(piece)
         decoded = self._decoder.decode(piece, final)
         if logprob is not None and piece:
-            self._scored.add(self._decoded, self._decoded + len(decoded), logprob)
+            # The rest of a broken character, which becomes U+FFFD now, belongs to the tokens before.
+            self._scored.add(self._decoded + is_broken, self._decoded + len(decoded), logprob)
         self._decoded += len(decoded)
         if self._is_complete is not None:
             self._whole += decoded
@@ -143,6 +145,11 @@ class _ScoredTokens:
             if token_end > start:
                 found.append(logprob)
         return found
+
+
+def _continues(piece: bytes) -> bool:
+    """Returns whether the bytes begin inside a character."""
+    return piece[:1] >= b"\x80" and piece[:1] < b"\xc0"
 
 
 def _places(text: str, word: str) -> list[int]:
