@@ -57,15 +57,21 @@ class OutputText:
         """
         if self.stopped:
             return Said()
-        is_broken = bool(self._decoder.getstate()[0]) and not _continues(piece)
-        decoded = self._decoder.decode(piece, final)
-        if logprob is not None and piece:
-            # The rest of a broken character, which becomes U+FFFD now, belongs to the tokens before.
-            self._scored.add(self._decoded + is_broken, self._decoded + len(decoded), logprob)
+        decoded = self._decoded_of(piece, logprob, final=final)
         self._decoded += len(decoded)
         if self._is_complete is not None:
             self._whole += decoded
         return self._said(self._reader.add(decoded, final=final), final=final)
+
+    def _decoded_of(self, piece: bytes, logprob: TokenLogprob | None, *, final: bool) -> str:
+        """Returns the characters that the bytes complete, and keeps the log probability of their token."""
+        if logprob is None or not piece:
+            return self._decoder.decode(piece, final)
+        # What is left of a broken character becomes U+FFFD now, and belongs to the tokens before.
+        is_broken = bool(self._decoder.getstate()[0]) and not _continues(piece)
+        decoded = self._decoder.decode(piece, final)
+        self._scored.add(self._decoded + is_broken, self._decoded + len(decoded), logprob)
+        return decoded
 
     def _said(self, parts: list[Part], *, final: bool) -> Said:
         text, thought = "", ""
@@ -85,17 +91,18 @@ class OutputText:
             elif isinstance(part, CallPart):
                 calls.append(part)
         more, scores = self._take(final=final)
-        return Said(text + more, thought, tuple(calls), (*logprobs, *scores))
+        return Said(text + more, thought, tuple(calls), tuple(logprobs + scores))
 
     def _take(self, *, final: bool) -> tuple[str, list[TokenLogprob]]:
         """Takes the content that can be emitted now, with its log probabilities; sets `stopped` at a stop string."""
-        if not self._held.text:
+        text, start = self._held.text, self._held.start
+        if not text:
             return "", []
-        end = self._end()
-        self.stopped = end is not None
-        if end is None:
-            end = len(self._held.text) - (0 if final else longest_stop_start(self._held.text, self._stop))
-        start = self._held.start
+        end = len(text)
+        if self._stop:
+            stop = self._end()
+            self.stopped = stop is not None
+            end = len(text) - (0 if final else longest_stop_start(text, self._stop)) if stop is None else stop
         return self._held.take(end), self._scored.take(start, start + end)
 
     def _end(self) -> int | None:
