@@ -467,7 +467,18 @@ def test_calls_become_messages_of_their_own_where_a_template_takes_one() -> None
     assert text.startswith("[user]u1[assistant]a1[call]f[tool]r1[call]g[tool]r2")
 
 
+def test_template_that_looks_at_the_texts_sees_them() -> None:
+    """Its answer to the chat counts, not that to the words by which the form is found."""
+    source = (
+        "{% if messages[0].content != 'open sesame' %}{{ raise_exception('closed') }}{% endif %}"
+        "{{ messages[0].content }}"
+    )
+    assert render(source, ("user", "open sesame")) == ["open sesame"]
+    with pytest.raises(InvalidFieldError, match="refuses them: closed"):
+        render(source, ("user", "x"))
+
+
 def test_refusal_that_no_form_avoids_is_the_templates_own() -> None:
-    """The first reason is told: that of the chat as it was sent."""
+    """The reason is that of the chat as it was sent."""
     with pytest.raises(InvalidFieldError, match="refuses them: only the first"):
         render("{% if messages | length > 1 %}{{ raise_exception('only the first') }}{% endif %}", U1, A1, U2)

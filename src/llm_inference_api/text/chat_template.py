@@ -121,10 +121,11 @@ class ChatTemplate:
     def _form_of(self, skeleton: Skeleton) -> Form:
         """Returns the first form in which the template keeps all texts.
 
-        Text beside tool calls may get lost where no form keeps it: the syntax of some models has no place for it.
+        Text beside tool calls may get lost where no form keeps it: the syntax of some models has no place for it. What
+        is refused in every form is to be rendered as it is: the template may look at the texts, or has its own reason.
 
         Raises:
-            _TemplateError: There is no such form.
+            _TemplateError: The template leaves out the text of a message in each form that it renders.
         """
         found = self._forms.get(skeleton)
         if found is None:
@@ -137,7 +138,7 @@ class ChatTemplate:
     def _found_form(self, skeleton: Skeleton) -> Form:
         messages, tools = skeleton.messages(), skeleton.tools()
         tried: set[tuple[Message, ...]] = set()
-        problems: list[str] = []
+        lost = ""
         second_best: Form | None = None
         for form in forms():
             rewritten = form.of(messages)
@@ -146,17 +147,16 @@ class ChatTemplate:
             tried.add(tuple(rewritten))
             try:
                 missing = skeleton.missing(self._fill(rewritten, tools, begins=skeleton.begins))
-            except _TemplateError as error:
-                problems.append(str(error))
+            except _TemplateError:
                 continue
             if not missing:
                 return form
-            problems.append(f"leaves out the text of a message of the role {missing[0].role}")
+            lost = lost or missing[0].role
             if second_best is None and all(bone.calls for bone in missing):
                 second_best = form
-        if second_best is None:
-            raise _TemplateError(problems[0])
-        return second_best
+        if second_best is None and lost:
+            raise _TemplateError(f"leaves out the text of a message of the role {lost}")
+        return second_best or Form()
 
     @cached_property
     def _wants(self) -> Wants:
