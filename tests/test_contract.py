@@ -11,8 +11,9 @@ from tools.openapi.contract import PACKAGE, Contract, read_contract
 
 Field = FieldDescriptorProto
 
+ENDINGS = {"continue_final_message", "add_generation_prompt"}
 TWINS = [
-    ("Request", {"prompt", "suffix"}, {"messages", "tools", "tool_choice", "parallel_tool_calls"}),
+    ("Request", {"prompt", "suffix"}, {"messages", "tools", "tool_choice", "parallel_tool_calls", *ENDINGS}),
     ("Response", {"text"}, {"message"}),
     ("Alternatives", set(), set()),
     ("Alternative", {"text"}, {"message"}),

@@ -110,11 +110,12 @@ def test_logit_bias_forces_a_token(client: openai.OpenAI) -> None:
     assert len(set(answer.choices[0].message.content)) == 1
 
 
-def test_text_parts_are_one_text(client: openai.OpenAI) -> None:
-    """Content as a list of text parts is their text."""
+def test_text_parts_are_lines_of_one_text(client: openai.OpenAI) -> None:
+    """Content as a list of text parts is their texts, one on each line."""
     parts: Any = [{"role": "user", "content": [{"type": "text", "text": "hel"}, {"type": "text", "text": "lo"}]}]
+    lines: Any = [{"role": "user", "content": "hel\nlo"}]
     asked = {"model": "steady.gguf", "temperature": 0}
-    in_parts, whole = (chat(client, **asked, messages=messages) for messages in (parts, SAID))
+    in_parts, whole = (chat(client, **asked, messages=messages) for messages in (parts, lines))
     assert in_parts.choices[0].message == whole.choices[0].message
     assert in_parts.usage.prompt_tokens == whole.usage.prompt_tokens
 

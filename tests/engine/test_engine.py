@@ -104,13 +104,13 @@ def test_sequences_share_steps() -> None:
     assert len(bench.backend.forwards) == 4
 
 
-def test_logprobs_cover_every_token() -> None:
-    """There is one log probability for each generated token, whichever delta carries its text."""
+def test_logprobs_are_those_of_the_tokens_of_the_text() -> None:
+    """There is none of the tokens of a stop string, nor of the end token."""
     bench = Bench()
     bench.backend.script = {13: END}
     bench.submit("a", [10], Stopping(max_tokens=9, stop=("13 14",)), logprobs=0)
     tokens = [entry.token_id for delta in deltas(bench.run(), "a") for entry in delta.logprobs]
-    assert tokens == [11, 12, 13, END]
+    assert tokens == [11, 12, 13]
 
 
 def test_cancelled_request_is_gone_before_the_next_step() -> None:

@@ -35,11 +35,13 @@ def write_tiny_model(
     silent: bool = False,
     vocabulary_of: Path | None = None,
     special: tuple[str, ...] = SPECIAL,
+    add_bos: bool = False,
+    add_eos: bool = False,
 ) -> Path:
     """Writes a model and returns its path; `value` stands in the place of every weight where it is given.
 
     The layers of a `silent` one add nothing. The vocabulary is of bytes and the `special` tokens, or that of another
-    GGUF file.
+    GGUF file. Of one of bytes the file may say that texts begin with BOS or end with EOS, which are both `<|end|>`.
     """
     generator = np.random.default_rng(seed)
     hidden = 2 * width
@@ -63,7 +65,9 @@ def write_tiny_model(
     if pooling is not None:
         writer.add_pooling_type(pooling)
     vocabulary = (
-        _add_byte_vocabulary(writer, special) if vocabulary_of is None else _copy_vocabulary(writer, vocabulary_of)
+        _add_byte_vocabulary(writer, special, add_bos, add_eos)
+        if vocabulary_of is None
+        else _copy_vocabulary(writer, vocabulary_of)
     )
     writer.add_vocab_size(vocabulary)
     if template is not None:
@@ -88,7 +92,12 @@ def write_tiny_model(
     return path
 
 
-def _add_byte_vocabulary(writer: GGUFWriter, special: tuple[str, ...]) -> int:
+def _add_byte_vocabulary(
+    writer: GGUFWriter,
+    special: tuple[str, ...],
+    add_bos: bool,  # noqa: FBT001 - a file's values
+    add_eos: bool,  # noqa: FBT001
+) -> int:
     """Returns the vocabulary's size."""
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
@@ -97,7 +106,8 @@ def _add_byte_vocabulary(writer: GGUFWriter, special: tuple[str, ...]) -> int:
     writer.add_token_merges([" ".join(_MERGED)])
     writer.add_eos_token_id(_BYTE_TOKENS + 1)
     writer.add_bos_token_id(_BYTE_TOKENS + 1)
-    writer.add_add_bos_token(False)
+    writer.add_add_bos_token(add_bos)
+    writer.add_add_eos_token(add_eos)
     return _BYTE_TOKENS + 1 + len(special)
 
 

@@ -13,7 +13,18 @@ from llm_inference_api.generation.generation import Generation, Generations
 from llm_inference_api.generation.record import Records
 from llm_inference_api.generation.several import Several
 from llm_inference_api.generation.timeouts import Timeouts
-from llm_inference_api.requests.events import End, Event, FinishReason, Progress, Stage, Text, Times, Usage
+from llm_inference_api.requests.events import (
+    CallPart,
+    End,
+    Event,
+    FinishReason,
+    Progress,
+    Stage,
+    Text,
+    Thought,
+    Times,
+    Usage,
+)
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.requests.step import Delta, StageEntry
 from llm_inference_api.rpc.call import Call
@@ -53,6 +64,16 @@ async def test_events_are_the_answers_texts_and_its_end() -> None:
     """The end has the usage, and is the last."""
     model = FakeModel([(Delta("a", "x"),), (end("y"),)])
     assert await Door(model).events() == [Text("x"), Text("y"), End(FinishReason.STOP, 0, Usage(10, 2, 0))]
+
+
+async def test_answer_with_calls_ends_with_them() -> None:
+    """Thoughts come first, and the end says that the caller has to act."""
+    call = CallPart(0, "1", "f", "{}")
+    model = FakeModel([(Delta("a", "x", thought="hm"),), (end()._replace(calls=(call,)),)])
+    *events, last = await Door(model).events()
+    assert events == [Thought("hm"), Text("x"), call]
+    assert isinstance(last, End)
+    assert last.reason is FinishReason.TOOL_CALLS
 
 
 async def test_model_is_asked_once_in_its_callers_name() -> None:

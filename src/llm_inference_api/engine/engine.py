@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from llm_inference_api.engine.backend import KEPT, Backend, BackendError, Row
+from llm_inference_api.engine.output import Said
 from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Rehome, Scheduler, Truncate, Work
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
@@ -157,29 +158,36 @@ class Engine:
         if sequence.completion_tokens == 1:
             self._enter(sequence, Stage.DECODE, self._clock())
         top = sequence.request.sampling.logprobs
-        if top is not None:
-            sequence.pending_logprobs.append(sequence.sampler.logprob(row, token, top))
+        logprob = None if top is None else sequence.sampler.logprob(row, token, top)
         ended = self._backend.is_end(token) and not sequence.request.stopping.ignore_eos
         full = sequence.completion_tokens >= sequence.max_tokens
-        text = sequence.output.add(b"" if ended else self._backend.piece(token), final=ended or full)
+        piece = b"" if ended else self._backend.piece(token)
+        said = sequence.output.add(piece, final=ended or full, logprob=logprob)
         if ended or sequence.output.stopped:
             sequence.finish_reason = FinishReason.STOP
         elif full:
             sequence.finish_reason = FinishReason.LENGTH
-        return self._delta(sequence, text)
+        return self._delta(sequence, said)
 
-    def _delta(self, sequence: Sequence, text: str) -> Delta:
-        request_id, index, reason = sequence.request_id, sequence.index, sequence.finish_reason
-        if reason is None:
-            return Delta(request_id, text, sequence.take_logprobs() if text else (), answer=index)
+    def _delta(self, sequence: Sequence, said: Said) -> Delta:
+        delta = Delta(
+            sequence.request_id,
+            said.text,
+            said.logprobs,
+            sequence.finish_reason,
+            answer=sequence.index,
+            thought=said.thought,
+            calls=said.calls,
+        )
+        if sequence.finish_reason is None:
+            return delta
         self._end(sequence)
-        logprobs, usage, limit = sequence.take_logprobs(), sequence.usage, sequence.max_tokens
-        return Delta(request_id, text, logprobs, reason, usage, index, limit, self._clock())
+        return delta._replace(usage=sequence.usage, max_tokens=sequence.max_tokens, ended_at=self._clock())
 
     def _emit(self, plan: Plan, deltas: list[Delta], started: float) -> StepOutput:
         now = self._clock()
         output = StepOutput(
-            deltas=tuple(delta for delta in deltas if delta.text or delta.finish_reason),
+            deltas=tuple(delta for delta in deltas if not delta.is_empty),
             rejections=tuple(self._rejections),
             progress=(*self._progress(now), *self._wanted_progress(plan, now)),
             entries=tuple(self._entries),

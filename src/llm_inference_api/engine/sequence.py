@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from llm_inference_api.engine.backend import Sampler
 from llm_inference_api.engine.output import OutputText
-from llm_inference_api.requests.events import FinishReason, Stage, TokenLogprob, Usage
+from llm_inference_api.requests.events import FinishReason, Stage, Usage
 from llm_inference_api.requests.request import GenerationRequest
 
 
@@ -33,8 +33,6 @@ class Sequence:
     finish_reason: FinishReason | None = None
     ended: bool = False
     """Whether the engine has removed the sequence: finished, failed or cancelled."""
-    pending_logprobs: list[TokenLogprob] = field(default_factory=list)
-    """Log probabilities of tokens whose text is not emitted yet."""
 
     def __post_init__(self) -> None:
         self.prompt_length = len(self.tokens)
@@ -70,9 +68,3 @@ class Sequence:
     def usage(self) -> Usage:
         """Token counts so far."""
         return Usage(self.prompt_length, self.completion_tokens, self.cached)
-
-    def take_logprobs(self) -> tuple[TokenLogprob, ...]:
-        """Returns the pending log probabilities and clears them."""
-        taken = tuple(self.pending_logprobs)
-        self.pending_logprobs.clear()
-        return taken

@@ -33,10 +33,10 @@ class Answer:
 
     def add(self, event: Text | Thought | CallPart | End) -> None:
         """Appends an event of this answer."""
-        self.logprobs += event.logprobs
         match event:
-            case Text(text):
+            case Text(text, _, logprobs):
                 self.text += text
+                self.logprobs += logprobs
             case Thought(text):
                 self.thoughts += text
             case CallPart(call, call_id, name, arguments):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Self
 
-from llm_inference_api.generation.answer_reading import Reading, readings
+from llm_inference_api.generation.answer_reading import Reading
 from llm_inference_api.generation.answers import Answer, whole_answers
 from llm_inference_api.generation.record import GenerationRecord, Records
 from llm_inference_api.generation.several import Several
@@ -107,7 +107,7 @@ class Generation:
         self._record = record
         self._interval = interval
         self._events: deque[Event] = deque()
-        self._readings: list[Reading] | None = None
+        self._readings = self._new_readings()
         self._ended: list[Usage] = []
         self._entered: dict[Stage, float] = {}
         """When the first answer entered each stage."""
@@ -157,17 +157,18 @@ class Generation:
             self._record.entered(entry)
             self._entered.setdefault(entry.stage, entry.at)
         self._record.text_arrived()
-        if self._readings is None:
-            self._readings = readings(self.request, self._stream.info)
         for delta in arrived:
             for event in self._readings[delta.answer].read(delta):
                 self._events.append(self._ending(event, delta) if isinstance(event, End) else event)
+
+    def _new_readings(self) -> list[Reading]:
+        return [Reading(index) for index in range(self.request.n)]
 
     def _begin_again(self) -> None:
         """Drops what was read of an attempt that was lost with the worker."""
         self._attempt = self._stream.attempt
         self._events.clear()
-        self._readings = None
+        self._readings = self._new_readings()
         self._entered.clear()
         self._ended.clear()
         self._finish_reasons.clear()

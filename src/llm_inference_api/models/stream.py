@@ -8,7 +8,6 @@ from typing import Protocol
 from llm_inference_api.errors import ServiceError
 from llm_inference_api.models.losses import is_loss
 from llm_inference_api.requests.events import Progress, Stage
-from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta, StageEntry
@@ -44,18 +43,12 @@ class ModelStream:
         """Whether the caller was sent some of the answers, so that the request cannot be run again."""
         self.is_sent_when_read = True
         """Whether `next` sets `is_sent`; else the reader does."""
-        self._info = model.status.info
         self._model = model
         self._request = request
         self._identity = identity
         self._client: WorkerClient | None = None
         self._mailbox: Mailbox | None = None
         self._submission = asyncio.ensure_future(self._submit())
-
-    @property
-    def info(self) -> ModelInfo | None:
-        """Properties of the model that the request was submitted to, also once it is unloaded."""
-        return self._info
 
     async def next(self, interval: float | None) -> tuple[Delta, ...] | Progress:
         """Returns the deltas since the last call, or the request's stage if none arrive within `interval` seconds.
@@ -113,5 +106,5 @@ class ModelStream:
     async def _submit(self) -> Mailbox:
         async with self._model.admitted(self._request, is_new=self.attempt == 1) as client:
             self._model.refuse_what_embeds_only()
-            self._client, self._info = client, self._model.status.info
+            self._client = client
             return client.submit(self._request, self._identity)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.sizes import check_count, check_size
@@ -21,13 +22,50 @@ class Message:
     tool_call_id: str | None = None
     """Id of the tool call that a message of the role tool answers."""
     name: str | None = None
+    reasoning: str = ""
+    """The assistant's thoughts before its content."""
 
     @property
     def size(self) -> int:
         """Size of all texts of the message, in bytes of UTF-8."""
         calls = (text for call in self.tool_calls for text in (call.id, call.name, call.arguments))
-        texts = (self.role, self.content, self.tool_call_id or "", self.name or "", *calls)
+        texts = (self.role, self.content, self.reasoning, self.tool_call_id or "", self.name or "", *calls)
         return sum(len(text.encode()) for text in texts)
+
+
+class Ending(Enum):
+    """How the prompt of a chat ends."""
+
+    ANSWER = "answer"
+    """The assistant's next message begins."""
+    CONTINUE = "continue"
+    """The last message, which is the assistant's, goes on."""
+    CLOSED = "closed"
+    """The last message is complete, and no other begins."""
+
+
+def ending(messages: Sequence[Message], *, continues: bool | None, begins: bool | None) -> Ending:
+    """Returns how the prompt of a chat ends.
+
+    Args:
+        messages: The chat, of one message at least.
+        continues: `continue_final_message` of the request. None: the last message is continued if it is the
+            assistant's, unless `begins` is set.
+        begins: `add_generation_prompt` of the request. None: True, unless the last message is continued.
+
+    Raises:
+        InvalidFieldError: Both are true, or the message to continue is not the assistant's.
+    """
+    is_assistants = messages[-1].role == "assistant"
+    if continues and begins:
+        problem = "cannot be combined with add_generation_prompt: an answer is a new message or the last one's rest"
+        raise InvalidFieldError("continue_final_message", problem)
+    if continues and not is_assistants:
+        problem = f"needs a last message of the role assistant, not {messages[-1].role}"
+        raise InvalidFieldError("continue_final_message", problem)
+    if continues or (continues is None and begins is None and is_assistants):
+        return Ending.CONTINUE
+    return Ending.CLOSED if begins is False else Ending.ANSWER
 
 
 def check_message_count(count: int) -> None:
@@ -59,8 +97,8 @@ def checked_messages(messages: Sequence[Message]) -> tuple[Message, ...]:
 def _check(field: str, message: Message) -> None:
     if message.role not in ROLES:
         raise InvalidFieldError(f"{field}.role", f"must be one of {', '.join(ROLES)}, not {message.role[:50]!r}")
-    if not message.content and message.role == "user":
-        raise InvalidFieldError(f"{field}.content", "is missing or empty")
+    if message.reasoning and message.role != "assistant":
+        raise InvalidFieldError(f"{field}.reasoning_content", "is allowed for the role assistant only")
     if message.tool_calls and message.role != "assistant":
         raise InvalidFieldError(f"{field}.tool_calls", "is allowed for the role assistant only")
     if bool(message.tool_call_id) != (message.role == "tool"):

@@ -63,15 +63,16 @@ class TokenLogprob(NamedTuple):
 
 
 Logprobs = tuple[TokenLogprob, ...]
-"""One entry per token of an event, in order; empty if the request did not ask for log probabilities."""
+"""One entry per token of a text, in order; empty if the request did not ask for log probabilities."""
 
 
 class Text(NamedTuple):
-    """Text to append to an answer."""
+    """Text to append to an answer's content."""
 
     text: str
     answer: int = 0
     logprobs: Logprobs = ()
+    """Of the tokens with characters in `text`. A token with characters in two texts belongs to the first."""
 
 
 class Thought(NamedTuple):
@@ -79,7 +80,6 @@ class Thought(NamedTuple):
 
     text: str
     answer: int = 0
-    logprobs: Logprobs = ()
 
 
 class CallPart(NamedTuple):
@@ -93,7 +93,6 @@ class CallPart(NamedTuple):
     arguments: str = ""
     """Text to append to the call's arguments."""
     answer: int = 0
-    logprobs: Logprobs = ()
 
 
 class End(NamedTuple):
@@ -102,8 +101,6 @@ class End(NamedTuple):
     reason: FinishReason
     answer: int = 0
     usage: Usage | None = None
-    logprobs: Logprobs = ()
-    """Log probabilities of tokens without text, such as the end token."""
     max_tokens: int = 0
     """The tokens that the answer could have: what was asked for, or less."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from llm_inference_api.requests.chat import Message
+from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.constraint import Constraint
 from llm_inference_api.requests.tools import ToolUse
 
@@ -68,6 +68,8 @@ class GenerationRequest:
     """Model id; empty: the only model that is served."""
     n: int = 1
     """Number of answers."""
+    ending: Ending = Ending.ANSWER
+    """How the prompt of a chat ends."""
     created: int = field(default_factory=lambda: int(time.time()))
     """Unix time in seconds."""
     suffix: str = ""

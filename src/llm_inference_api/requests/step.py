@@ -3,15 +3,17 @@
 from typing import NamedTuple
 
 from llm_inference_api.errors import ServiceError
-from llm_inference_api.requests.events import FinishReason, Logprobs, Progress, Stage, Usage
+from llm_inference_api.requests.events import CallPart, FinishReason, Logprobs, Progress, Stage, Usage
 
 
 class Delta(NamedTuple):
-    """The text that one step adds to one answer. An answer's last delta has the finish reason and the usage."""
+    """What one step adds to one answer. An answer's last delta has the finish reason and the usage."""
 
     request_id: str
     text: str
+    """Text of the content."""
     logprobs: Logprobs = ()
+    """Log probabilities of the tokens of `text`."""
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     answer: int = 0
@@ -20,6 +22,14 @@ class Delta(NamedTuple):
     """In the last delta: the tokens that the answer could have."""
     ended_at: float = 0.0
     """In the last delta: seconds of the monotonic clock, as in `StageEntry`."""
+    thought: str = ""
+    """Text of the thoughts, which stand before the content."""
+    calls: tuple[CallPart, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing."""
+        return not (self.text or self.thought or self.calls or self.finish_reason)
 
 
 class StageEntry(NamedTuple):

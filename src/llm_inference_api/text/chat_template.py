@@ -1,25 +1,59 @@
-"""Renders chats with the model's Jinja template, and escapes control tokens in the messages.
+"""Renders chats with the model's Jinja template.
 
 A template is code from the model file, so it runs in Jinja's immutable sandbox, in a process with limits of time and
 memory.
 """
 
-import json
-import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import product
+from typing import NamedTuple
 
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
 from llm_inference_api.processes.limited_child import LimitedChild
-from llm_inference_api.requests.chat import Message
+from llm_inference_api.requests.chat import Ending, Message, ending
 from llm_inference_api.requests.tools import Tool
 from llm_inference_api.text import template_process
-from llm_inference_api.text.families.tool_format import THINK, ToolFormat, as_json, format_of
+from llm_inference_api.text.escaping import ControlTexts, Escaping
+from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start, thoughts_continued
+from llm_inference_api.text.families.tool_format import ToolFormat, format_of
 from llm_inference_api.text.families.tool_messages import explained
+from llm_inference_api.text.message_forms import Form, forms
+from llm_inference_api.text.skeleton import Skeleton
+from llm_inference_api.text.template_input import ABSENT, Wants, template_input
 
-Messages = Sequence[Message]
+_MOST_FORMS = 256
+"""Number of skeletons whose form is remembered."""
+_PROBES = {
+    "user": (Message("user", "x"),),
+    "system": (Message("system", "x"), Message("user", "y")),
+    "assistant": (Message("user", "y"), Message("assistant", "x"), Message("user", "y")),
+    "tool": (Message("user", "y"), Message("assistant", "y"), Message("tool", "x", tool_call_id="1")),
+}
+"""Chats that show what a template wants for the content of a role."""
+_UNDEFINED = ((), ABSENT, *((name,) for name in ABSENT))
+
+
+class Prompt(NamedTuple):
+    """A rendered chat."""
+
+    parts: list[str]
+    """The text, split inside each control token's text that a message contains. The parts are to be tokenized
+    separately, with control tokens parsed; so the split texts stay plain text."""
+    thoughts: Thoughts
+    """Where the text ends among the thoughts of the answer."""
+    continues: bool
+    """Whether the text ends inside the assistant's last message."""
+
+
+class _TemplateError(Exception):
+    """The template refuses the messages or fails on them."""
+
+
+class _TemplateLimitError(InvalidFieldError):
+    """The template takes too long, too much memory, or writes too much."""
 
 
 class ChatTemplate:
@@ -42,127 +76,151 @@ class ChatTemplate:
         self.tool_format = format_of(source)
         """Syntax of the model's tool calls."""
         self._tokens = {"bos_token": bos, "eos_token": eos}
-        self._controls = _any_of(control_texts)
-        self._control_starts = {text[:size] for text in control_texts for size in range(1, len(text))}
-        self._longest_start = max(map(len, self._control_starts), default=0)
+        self._controls = ControlTexts(control_texts)
+        self._forms: dict[Skeleton, Form] = {}
         self._template = _compiled(source) if source is not None else None
 
     @cached_property
     def opens_thoughts(self) -> bool:
         """Whether the generation prompt ends with `<think>`, so that answers start inside the thoughts."""
-        return (self._try("user") or "").rstrip().endswith(THINK)
-
-    @cached_property
-    def _has_system(self) -> bool:
-        """Whether the template accepts a system message."""
-        return self._try("system", "user") is not None
-
-    def _try(self, *roles: str) -> str | None:
         try:
-            return self._render([Message(role, "x") for role in roles], ())
+            return self.render([Message("user", "x")]).thoughts.are_open
         except InvalidFieldError:
-            return None
+            return False
 
-    def render(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[str]:
-        """Renders the chat, and returns it split inside each control token's text that a message contains.
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool] = (), end: Ending | None = None) -> Prompt:
+        """Returns the rendered chat.
 
-        The parts are to be tokenized separately, with control tokens parsed; so the split texts stay plain text. A chat
-        that ends with an assistant message has no generation prompt and no end of turn: the model continues it.
+        Args:
+            messages: The chat.
+            tools: Its tools.
+            end: How the prompt ends; None: as requests that say nothing of it. An assistant's message without words
+                is not continued: the prompt is that of the chat without it.
 
         Raises:
-            InvalidFieldError: The template rejects the messages or fails on them.
+            InvalidFieldError: The template rejects the messages, fails on them, or leaves out the text of one.
         """
-        cut = f"\ufdd0{secrets.token_hex(8)}\ufdd0"
+        messages, end = _without_blank_end(messages, end or ending(messages, continues=None, begins=None))
         if self.tool_format is ToolFormat.GENERIC:
-            messages, tools = explained(messages, tools, has_system=self._has_system), ()
+            messages, tools = explained(messages, tools), ()
+        begins, continues = end is Ending.ANSWER, end is Ending.CONTINUE
+        try:
+            form = self._form_of(Skeleton.of(messages, has_tools=bool(tools), begins=begins))
+            messages = form.of(messages)
+            escaping, mark = Escaping(self._controls), _EndMark()
+            safe = [escaping.message(message) for message in messages]
+            if continues:
+                safe[-1] = mark.set_in(safe[-1])
+            text = self._fill(safe, [escaping.tool(tool) for tool in tools], begins=begins)
+        except _TemplateError as error:
+            raise InvalidFieldError("messages", f"the model's chat template {error}") from error
+        text = _without_surrogates(mark.cut(text) if continues else text)
+        look = thoughts_continued if continues else thoughts_at_start
+        return Prompt(escaping.split(text), look(escaping.plain(text), messages[-1].content), continues)
 
-        def defuse(text: str) -> str:
-            return self._defuse(text, cut)
+    def _form_of(self, skeleton: Skeleton) -> Form:
+        """Returns the first form in which the template keeps all texts.
 
-        safe = [_each_text(message, defuse) for message in messages]
-        return _without_surrogates(self._render(safe, [_each_tool_text(tool, defuse) for tool in tools])).split(cut)
+        Text beside tool calls may get lost where no form keeps it: the syntax of some models has no place for it. What
+        is refused in every form is to be rendered as it is: the template may look at the texts, or has its own reason.
 
-    def _render(self, messages: Messages, tools: Sequence[Tool]) -> str:
-        continues = messages[-1].role == "assistant"
+        Raises:
+            _TemplateError: The template leaves out the text of a message in each form that it renders.
+        """
+        found = self._forms.get(skeleton)
+        if found is None:
+            found = self._found_form(skeleton)
+            if len(self._forms) >= _MOST_FORMS:
+                self._forms.clear()
+            self._forms[skeleton] = found
+        return found
+
+    def _found_form(self, skeleton: Skeleton) -> Form:
+        messages, tools = skeleton.messages(), skeleton.tools()
+        tried: set[tuple[Message, ...]] = set()
+        lost = ""
+        second_best: Form | None = None
+        for form in forms():
+            rewritten = form.of(messages)
+            if tuple(rewritten) in tried:
+                continue
+            tried.add(tuple(rewritten))
+            try:
+                missing = skeleton.missing(self._fill(rewritten, tools, begins=skeleton.begins))
+            except _TemplateError:
+                continue
+            if not missing:
+                return form
+            lost = lost or missing[0].role
+            if second_best is None and all(bone.calls for bone in missing):
+                second_best = form
+        if second_best is None and lost:
+            raise _TemplateError(f"leaves out the text of a message of the role {lost}")
+        return second_best or Form()
+
+    @cached_property
+    def _wants(self) -> Wants:
+        """What the template wants, by the texts of short chats that it renders."""
+        wants = Wants()
+        for role, probe in _PROBES.items():
+            undefined = _UNDEFINED if role == "user" else (wants.undefined,)
+            parts = (wants.in_parts, wants.in_parts | {role})
+            others = (Wants(*other) for other in product(parts, undefined))
+            wants = next((other for other in others if self._shows(probe, other)), wants)
+        return wants
+
+    def _shows(self, probe: Sequence[Message], wants: Wants) -> bool:
+        skeleton = Skeleton.of(probe, has_tools=False, begins=True)
+        try:
+            text = self._fill(skeleton.messages(), (), begins=True, wants=wants)
+        except _TemplateError:
+            return False
+        return not skeleton.missing(text)
+
+    def _fill(
+        self, messages: Sequence[Message], tools: Sequence[Tool], *, begins: bool, wants: Wants | None = None
+    ) -> str:
         if self._template is None:
-            return _as_lines(messages, continues=continues)
-        text = self._fill(messages, tools, add_generation_prompt=not continues)
-        return _up_to_last_content(text, messages[-1].content) if continues else text
-
-    def _fill(self, messages: Messages, tools: Sequence[Tool], *, add_generation_prompt: bool) -> str:
-        assert self._template is not None
-        variables = {
-            "messages": [_as_json(message) for message in messages],
-            "add_generation_prompt": add_generation_prompt,
-            **({"tools": [as_json(tool) for tool in tools]} if tools else {}),
-            **self._tokens,
-        }
-        text, problem = self._template.ask(variables) or ("", "takes too long, or too much memory, to render them")
+            return _as_lines(messages, begins=begins)
+        variables = template_input(messages, tools, self._tokens, wants or self._wants, begins=begins)
+        limit = "takes too long, or too much memory, to render them"
+        text, problem, is_limit = self._template.ask(variables) or ("", limit, True)
+        if is_limit:
+            raise _TemplateLimitError("messages", f"the model's chat template {problem}")
         if problem:
-            raise InvalidFieldError("messages", f"the model's chat template {problem}")
+            raise _TemplateError(problem)
         return str(text)
 
-    def _defuse(self, content: str, cut: str) -> str:
-        """Inserts `cut` after the first character of each control token's text.
 
-        Also inserts it after a suffix that starts a control token's text, which the template might complete.
-        """
-        if self._controls is None:
-            return content
-        content = self._controls.sub(lambda found: found[0][0] + cut + found[0][1:], content)
-        stripped = content.rstrip()
-        if self._ends_like_control(stripped):
-            content = stripped + cut + content[len(stripped) :]
-        return content
+class _EndMark:
+    """Marks the end of the content that is continued, to be found in the rendered text.
 
-    def _ends_like_control(self, text: str) -> bool:
-        return any(text[-size:] in self._control_starts for size in range(1, min(len(text), self._longest_start) + 1))
+    It ends with a space, which a template that strips its messages drops. Then the space before it was meant to be
+    dropped too (transformers: `continue_final_message`).
+    """
 
+    def __init__(self) -> None:
+        self._mark = f"\ufdd1{secrets.token_hex(8)}\ufdd1 "
 
-def _as_json(message: Message) -> dict[str, object]:
-    """Returns the message in OpenAI's format, as templates expect it, but with a call's arguments as an object."""
-    given: dict[str, object] = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        given["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": json.loads(call.arguments)},
-            }
-            for call in message.tool_calls
-        ]
-    optional = {"tool_call_id": message.tool_call_id, "name": message.name}
-    return given | {name: value for name, value in optional.items() if value is not None}
+    def set_in(self, message: Message) -> Message:
+        """Returns the message with the mark behind its content."""
+        return replace(message, content=message.content + self._mark)
+
+    def cut(self, text: str) -> str:
+        """Returns the text before the mark. Raises InvalidFieldError if the template has not rendered it."""
+        before, found, after = text.rpartition(self._mark.rstrip())
+        if not found:
+            problem = "the model's chat template leaves out the end of the last message, so it cannot be continued"
+            raise InvalidFieldError("messages", problem)
+        return before if after.startswith(" ") else before.rstrip()
 
 
-def _each_text(message: Message, change: Callable[[str], str]) -> Message:
-    """Applies `change` to all untrusted texts of the message: content, tool calls, call id and name."""
-    calls = tuple(
-        replace(call, id=change(call.id), name=change(call.name), arguments=_each_json_text(call.arguments, change))
-        for call in message.tool_calls
-    )
-    call_id, name = (value if value is None else change(value) for value in (message.tool_call_id, message.name))
-    return Message(message.role, change(message.content), calls, call_id, name)
-
-
-def _each_tool_text(tool: Tool, change: Callable[[str], str]) -> Tool:
-    return replace(tool, description=change(tool.description), parameters=_each_json_text(tool.parameters, change))
-
-
-def _each_json_text(text: str, change: Callable[[str], str]) -> str:
-    def walk(value: object) -> object:
-        if isinstance(value, str):
-            return change(value)
-        if isinstance(value, dict):
-            return {change(key): walk(inner) for key, inner in value.items()}
-        return [walk(inner) for inner in value] if isinstance(value, list) else value
-
-    return json.dumps(walk(json.loads(text)), ensure_ascii=False)
-
-
-def _any_of(texts: Sequence[str]) -> re.Pattern[str] | None:
-    longer = sorted((text for text in texts if len(text) > 1), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longer))) if longer else None
+def _without_blank_end(messages: Sequence[Message], end: Ending) -> tuple[Sequence[Message], Ending]:
+    """Returns the chat without the message that is to be continued, if that has no words, and how its prompt ends."""
+    while end is Ending.CONTINUE and not messages[-1].content.strip():
+        messages = messages[:-1] or [Message("user", "")]
+        end = Ending.CONTINUE if messages[-1].role == "assistant" else Ending.ANSWER
+    return messages, end
 
 
 def _compiled(source: str) -> LimitedChild:
@@ -185,19 +243,6 @@ def _without_surrogates(text: str) -> str:
     return text
 
 
-def _as_lines(messages: Messages, *, continues: bool) -> str:
+def _as_lines(messages: Sequence[Message], *, begins: bool) -> str:
     text = "\n".join(f"{message.role}: {message.content}" for message in messages)
-    return text if continues else text + "\nassistant: "
-
-
-def _up_to_last_content(text: str, content: str) -> str:
-    """Truncates the text after the last message's content, so that the model continues it.
-
-    Raises InvalidFieldError if the template does not reproduce the content.
-    """
-    at = text.rfind(content.strip())
-    if at < 0:
-        raise InvalidFieldError(
-            "messages", "the model's chat template changes the last message, so it cannot be continued"
-        )
-    return text[: at + len(content.strip())]
+    return text + "\nassistant: " if begins else text

@@ -1,7 +1,8 @@
 """Child process that compiles and renders a chat template, which is code from a model file.
 
 The first question is the template's source, answered by an error, empty if there is none. Each further one has the
-template's variables, and is answered by the text and an empty error, or by no text and the error.
+template's variables, and is answered by the text, an error, empty if there is none, and whether that is a limit of
+memory or length.
 """
 
 from collections.abc import Mapping
@@ -36,17 +37,17 @@ def main() -> None:
         answer(_rendered(template, variables))
 
 
-def _rendered(template: Template, variables: Mapping[str, Any]) -> tuple[str, str]:
+def _rendered(template: Template, variables: Mapping[str, Any]) -> tuple[str, str, bool]:
     try:
         text = template.render(variables)
         if len(text) > _MOST_TEXT:
-            return "", f"fails on them: it writes more than {_MOST_TEXT} characters"
+            return "", f"fails on them: it writes more than {_MOST_TEXT} characters", True
         text.encode()  # Raises UnicodeEncodeError for lone surrogates.
     except TemplateRefusalError as refusal:
-        return "", f"refuses them: {_reason(refusal)}"
+        return "", f"refuses them: {_reason(refusal)}", False
     except Exception as error:
-        return "", f"fails on them: {_reason(error)}"
-    return text, ""
+        return "", f"fails on them: {_reason(error)}", isinstance(error, MemoryError)
+    return text, "", False
 
 
 def _reason(error: Exception) -> str:

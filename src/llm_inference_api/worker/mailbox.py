@@ -3,12 +3,12 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 
 from llm_inference_api.errors import ServiceError
 from llm_inference_api.processes.running_time import RunningTimer
-from llm_inference_api.requests.events import Progress, Stage
+from llm_inference_api.requests.events import CallPart, Progress, Stage
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta, StageEntry
 
@@ -146,5 +146,20 @@ class Mailbox:
 def _joined(deltas: list[Delta]) -> Delta:
     if len(deltas) == 1:
         return deltas[0]
-    text = "".join(delta.text for delta in deltas)
-    return deltas[-1]._replace(text=text, logprobs=tuple(entry for delta in deltas for entry in delta.logprobs))
+    return deltas[-1]._replace(
+        text="".join(delta.text for delta in deltas),
+        thought="".join(delta.thought for delta in deltas),
+        logprobs=tuple(entry for delta in deltas for entry in delta.logprobs),
+        calls=_joined_calls(part for delta in deltas for part in delta.calls),
+    )
+
+
+def _joined_calls(parts: Iterable[CallPart]) -> tuple[CallPart, ...]:
+    """Returns the parts, one for each call."""
+    calls: dict[int, list[CallPart]] = {}
+    for part in parts:
+        calls.setdefault(part.call, []).append(part)
+    return tuple(
+        first._replace(arguments="".join(part.arguments for part in (first, *others)))
+        for first, *others in calls.values()
+    )

@@ -4,17 +4,20 @@ import json
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from llm_inference_api.engine.backend import Mask, Sampler
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.grammar.tool_grammar import tool_constraint
+from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.constraint import Constraint, Schemas
 from llm_inference_api.requests.request import GenerationRequest, Sampling, TokenPrompt
 from llm_inference_api.text.chat_template import ChatTemplate
-from llm_inference_api.text.families.thoughts import thoughts_rules
+from llm_inference_api.text.families.answer_reader import answer_reader
+from llm_inference_api.text.families.reader import PlainReader, Reader
+from llm_inference_api.text.families.thoughts import Thoughts, thoughts_rules
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import NO_SPECIAL_TOKENS, SpecialTokens, Tokenizer
 
@@ -36,6 +39,14 @@ class SamplerFactory(Protocol):
 
     def masked_sampler(self, sampling: Sampling, prompt: list[int], mask: Mask) -> Sampler:
         """Returns a new sampler that only chooses tokens that the mask allows."""
+
+
+class _PromptTokens(NamedTuple):
+    """A tokenized prompt."""
+
+    tokens: list[int]
+    thoughts: Thoughts
+    """Where it ends among the thoughts of the answer; `AFTER` for a text, which has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +74,9 @@ class Preparer:
         """
         submitted_at = time.monotonic() if arrived_at is None else arrived_at
         request = replace(request, sampling=self._with_token_biases(request.sampling))
-        tokens = self.tokens(request)
+        tokens, thoughts = self._prompt(request)
         max_tokens = self._max_tokens(request, len(tokens))
-        constraint = self._constraint(request)
+        constraint = self._constraint(request, thoughts)
         sequences: list[Sequence] = []
         try:
             for index in range(request.n):
@@ -74,7 +85,9 @@ class Preparer:
                     request=request,
                     tokens=list(tokens),
                     max_tokens=max_tokens,
-                    output=OutputText(request.stopping.stop, mask.matches if mask else None),
+                    output=OutputText(
+                        request.stopping.stop, mask.matches if mask else None, self._reader(request, thoughts)
+                    ),
                     sampler=self._sampler(request, index, tokens, mask),
                     submitted_at=submitted_at,
                     index=index,
@@ -92,14 +105,19 @@ class Preparer:
             return self.samplers.masked_sampler(sampling, tokens, mask)
         return self.samplers.sampler(sampling, tokens, ignore_eos=request.stopping.ignore_eos)
 
-    def _constraint(self, request: GenerationRequest) -> Constraint | None:
+    def _reader(self, request: GenerationRequest, thoughts: Thoughts) -> Reader:
+        if isinstance(request.prompt, str):
+            return PlainReader()
+        return answer_reader(self.template.tool_format, request.tools, thoughts)
+
+    def _constraint(self, request: GenerationRequest, thoughts: Thoughts) -> Constraint | None:
         constraint = request.constraint
         if request.tools is not None:
             spell, write = self._terminal, self.samplers.json_schemas
             constraint = tool_constraint(request.tools, self.template.tool_format, spell, write, constraint)
-        if constraint is None or not request.is_chat:
+        if constraint is None or not request.is_chat or thoughts is Thoughts.AFTER:
             return constraint
-        return replace(constraint, before=thoughts_rules(self._terminal, opened=self.template.opens_thoughts))
+        return replace(constraint, before=thoughts_rules(self._terminal, opened=thoughts.are_open))
 
     def _terminal(self, marker: str) -> str:
         """Returns a marker as a Lark terminal: `<[id]>` if it is a single token, else a quoted string."""
@@ -113,26 +131,46 @@ class Preparer:
             InvalidFieldError: The chat template rejects the messages, or the prompt has no tokens.
             ContextLengthError: The prompt is longer than the context.
         """
+        return self._prompt(request).tokens
+
+    def _prompt(self, request: GenerationRequest) -> "_PromptTokens":
         try:
-            tokens = self._tokens(request)
+            prompt = self._tokens(request)
         except ContextLengthError as error:
             raise ContextLengthError(
                 error.prompt_tokens, error.context_length, error.exact, request.prompt_field
             ) from error
-        if not tokens:
+        if not prompt.tokens:
             raise InvalidFieldError(request.prompt_field, "has no tokens for this model; write at least one word")
-        return tokens
+        return prompt
 
-    def _tokens(self, request: GenerationRequest) -> list[int]:
+    def _tokens(self, request: GenerationRequest) -> "_PromptTokens":
         if isinstance(request.prompt, TokenPrompt):
-            return self._known_tokens(request)
+            return _PromptTokens(self._known_tokens(request), Thoughts.AFTER)
         if isinstance(request.prompt, str):
-            return self._text_tokens(request.prompt, request.suffix)
-        first, *rest = self.template.render(request.prompt, request.tools.tools if request.tools else ())
+            return _PromptTokens(self._text_tokens(request.prompt, request.suffix), Thoughts.AFTER)
+        return self._chat(request.prompt, request)
+
+    def _chat(self, messages: tuple[Message, ...], request: GenerationRequest) -> "_PromptTokens":
+        chat = self.template.render(messages, request.tools.tools if request.tools else (), request.ending)
+        first, *rest = chat.parts
         tokens = self.tokenize(first, add_special=not self.template.is_own)
         for part in rest:
             tokens += self._continue(part)
-        return tokens
+        before, after = self._around if self.template.is_own else ([], [])
+        if tokens[: len(before)] != before:
+            tokens = before + tokens
+        if after and not chat.continues and tokens[-len(after) :] != after:
+            tokens = tokens + after
+        return _PromptTokens(tokens, chat.thoughts)
+
+    @property
+    def _around(self) -> tuple[list[int], list[int]]:
+        """The tokens that the model is configured to put before and after a text, such as BOS and EOS."""
+        text = self.tokenizer.tokenize("a", add_special=False, parse_special=False)
+        whole = self.tokenizer.tokenize("a", add_special=True, parse_special=False)
+        start = next((at for at in range(len(whole)) if whole[at : at + len(text)] == text), 0)
+        return whole[:start], whole[start + len(text) :]
 
     def _known_tokens(self, request: GenerationRequest) -> list[int]:
         if request.suffix:

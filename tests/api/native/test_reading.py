@@ -8,7 +8,7 @@ from llm_inference.v1 import inference_pb2, models_pb2, tools_pb2
 from llm_inference_api.api.native.messages import logprobs, model_message, progress, usage
 from llm_inference_api.api.native.reading import read_chat, read_generate
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.chat import Message
+from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.constraint import Constraint, Language
 from llm_inference_api.requests.events import Progress, Stage, TokenLogprob, TopLogprob, Usage
 from llm_inference_api.requests.limits import Limits
@@ -204,7 +204,7 @@ def test_json_object_of_false_restricts_nothing() -> None:
         ([{"role": "king", "content": "x" * (1 << 20)}], "messages"),
         ([{"role": "user", "content": "x" * (1 << 20)}], "messages"),
         ([{"role": "king", "content": "x"}], "messages[0].role"),
-        ([USER, {"role": "user", "content": ""}], "messages[1].content"),
+        ([{"role": "user", "content": "x", "reasoning_content": "hm"}], "messages[0].reasoning_content"),
         ([{"role": "user", "content": "x", "tool_calls": [CALL]}], "messages[0].tool_calls"),
         ([{"role": "tool", "content": "x"}], "messages[0].tool_call_id"),
         ([{"role": "user", "content": "x", "tool_call_id": "1"}], "messages[0].tool_call_id"),
@@ -331,3 +331,35 @@ def test_model_says_what_is_known_of_it() -> None:
     assert not loading.HasField("info")
     active = model_message(ModelStatus("m", "m.gguf", State.ACTIVE, info=INFO, memory=7))
     assert (active.info.context_length, active.info.memory_bytes) == (100, 7)
+
+
+@pytest.mark.parametrize(
+    ("fields", "end"),
+    [
+        ({}, Ending.CONTINUE),
+        ({"continue_final_message": True}, Ending.CONTINUE),
+        ({"continue_final_message": True, "add_generation_prompt": False}, Ending.CONTINUE),
+        ({"add_generation_prompt": True}, Ending.ANSWER),
+        ({"continue_final_message": False}, Ending.ANSWER),
+        ({"continue_final_message": False, "add_generation_prompt": False}, Ending.CLOSED),
+        ({"add_generation_prompt": False}, Ending.CLOSED),
+    ],
+)
+def test_caller_says_how_the_prompt_ends(fields: dict[str, bool], end: Ending) -> None:
+    """What is not set depends on whose the last message is."""
+    said = inference_pb2.ChatMessage(role="assistant", content="ho")
+    assert read_chat(chat(messages=[USER, said], **fields), LIMITS).ending is end
+    assert read_chat(chat(), LIMITS).ending is Ending.ANSWER
+
+
+@pytest.mark.parametrize("fields", [{}, {"add_generation_prompt": True}])
+def test_only_an_assistants_message_is_continued_and_not_answered(fields: dict[str, bool]) -> None:
+    """The refusal names the field that cannot be honoured."""
+    with pytest.raises(InvalidFieldError, match=r"continue_final_message: (needs a last message|cannot be combined)"):
+        read_chat(chat(continue_final_message=True, **fields), LIMITS)
+
+
+def test_thoughts_of_an_earlier_answer_are_kept() -> None:
+    """The template may render them."""
+    said = inference_pb2.ChatMessage(role="assistant", content="ho", reasoning_content="hm")
+    assert read_chat(chat(messages=[USER, said, USER]), LIMITS).prompt[1] == Message("assistant", "ho", reasoning="hm")

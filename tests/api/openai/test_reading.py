@@ -8,6 +8,7 @@ import pytest
 from llm_inference_api.api.openai.params import ChatCompletionParams, CompletionParams, EmbeddingParams, parse
 from llm_inference_api.api.openai.reading import read_chat, read_completion
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.chat import Ending
 from llm_inference_api.requests.limits import Limits
 from llm_inference_api.requests.request import GenerationRequest, TokenPrompt
 
@@ -293,7 +294,9 @@ def test_usage_is_asked_for_with_streams_only() -> None:
         ({"stop": ["a"] * 5}, "stop"),
         ({"stop": ""}, "stop[0]"),
         ({"messages": []}, "messages"),
-        ({"messages": [{"role": "user", "content": ""}]}, "messages[0].content"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content"),
+        ({"continue_final_message": True, "add_generation_prompt": True}, "continue_final_message"),
+        ({"continue_final_message": True}, "continue_final_message"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
     ],
 )
@@ -324,4 +327,46 @@ def test_answer_can_be_sent_back_with_all_its_fields() -> None:
     result = {"role": "tool", "tool_call_id": "1", "content": "done"}
     request = asked(chat(messages=[*SAID, message, result]))
     assert request.prompt[1].tool_calls[0].name == "f"
+    assert request.prompt[1].reasoning == "hm"
     assert request.prompt[2].tool_call_id == "1"
+
+
+@pytest.mark.parametrize(
+    "thoughts",
+    [
+        {"reasoning_content": "hm"},
+        {"reasoning": "hm"},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "h"}, {"type": "reasoning.summary", "summary": "m"}]},
+        {"reasoning_content": None, "reasoning": "hm", "reasoning_details": None},
+    ],
+)
+def test_thoughts_of_an_earlier_answer_are_taken_by_any_of_their_names(thoughts: dict[str, Any]) -> None:
+    """Servers and routers name them differently, and clients send back what they were given."""
+    request = asked(chat(messages=[*SAID, {"role": "assistant", "content": "Ho", **thoughts}, *SAID]))
+    assert request.prompt[1].reasoning == "hm"
+
+
+def test_parts_of_a_message_are_lines() -> None:
+    """The last word of a part and the first of the next stay two words."""
+    parts = [{"type": "text", "text": "What is"}, {"type": "text", "text": "the best book"}]
+    assert asked(chat(messages=[{"role": "user", "content": parts}])).prompt[0].content == "What is\nthe best book"
+
+
+def test_empty_message_of_the_user_is_a_message() -> None:
+    """Templates render it like others."""
+    assert asked(chat(messages=[{"role": "user", "content": ""}])).prompt[0].content == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "end"),
+    [
+        ({}, Ending.CONTINUE),
+        ({"continue_final_message": True, "add_generation_prompt": False}, Ending.CONTINUE),
+        ({"add_generation_prompt": True}, Ending.ANSWER),
+        ({"continue_final_message": False}, Ending.ANSWER),
+        ({"add_generation_prompt": False}, Ending.CLOSED),
+    ],
+)
+def test_end_of_the_prompt_is_the_callers_to_choose(fields: dict[str, Any], end: Ending) -> None:
+    """The names are vLLM's; without them an assistant's last message is continued."""
+    assert asked(chat(messages=[*SAID, {"role": "assistant", "content": "Ho"}], **fields)).ending is end

@@ -138,7 +138,7 @@ def test_message_with_calls_and_no_words_has_null_for_content() -> None:
 
 def test_logprobs_leave_out_tokens_without_text() -> None:
     """Joined, the tokens' texts are the answer's."""
-    events: list[Event] = [Text("x", logprobs=(LOGPROB,)), End(FinishReason.STOP, 0, Usage(1, 1, 0), (END_TOKEN,))]
+    events: list[Event] = [Text("x", logprobs=(LOGPROB,)), ENDS]
     chat = json.loads(ChatCompletionWriter(header()).whole(*whole_answers(events)))["choices"][0]["logprobs"]
     top = {"token": "y", "logprob": -0.25, "bytes": [121]}
     assert chat == {

@@ -6,6 +6,8 @@ import pytest
 from llm_inference_api.requests.events import CallPart, Piece, Text, Thought
 from llm_inference_api.requests.tools import Tool, ToolCall, ToolUse
 from llm_inference_api.text.families.answer_reader import answer_reader
+from llm_inference_api.text.families.reader import Markup, size_of
+from llm_inference_api.text.families.thoughts import Thoughts
 from llm_inference_api.text.families.tool_format import ToolFormat
 
 TOOLS = ToolUse((Tool("f", "", "{}"), Tool("g", "", "{}")))
@@ -21,12 +23,18 @@ CALLS = {
 
 
 def read(
-    text: str, size: int, form: ToolFormat = ToolFormat.HERMES, use: ToolUse | None = TOOLS, *, thinking: bool = False
+    text: str,
+    size: int,
+    form: ToolFormat = ToolFormat.HERMES,
+    use: ToolUse | None = TOOLS,
+    thoughts: Thoughts = Thoughts.BEFORE,
 ) -> list[Piece | ToolCall]:
     """Returns the pieces of an answer that comes in parts of this size, with texts of one kind joined."""
-    found = answer_reader(form, use, opens_thoughts=thinking)
+    found = answer_reader(form, use, thoughts)
     parts = [text[at : at + size] for at in range(0, len(text), size)]
-    pieces = [piece for part in parts for piece in found.add(part, final=False)] + found.add("", final=True)
+    read = [piece for part in parts for piece in found.add(part, final=False)] + found.add("", final=True)
+    assert sum(map(size_of, read)) == len(text)
+    pieces = [piece for piece in read if not isinstance(piece, Markup)]
     joined: list[Piece | ToolCall] = []
     calls = 0
     for piece in pieces:
@@ -111,7 +119,7 @@ def test_thoughts_come_apart_from_the_content(size: int) -> None:
 @pytest.mark.parametrize("size", [1, 1000])
 def test_template_may_have_opened_the_thoughts(size: int) -> None:
     """Models whose template ends with `<think>` begin inside."""
-    assert read("a</think>b", size, use=None, thinking=True) == [Thought("a"), Text("b")]
+    assert read("a</think>b", size, use=None, thoughts=Thoughts.OPENED) == [Thought("a"), Text("b")]
 
 
 def test_cut_thoughts_are_thoughts() -> None:
@@ -141,9 +149,9 @@ def test_arguments_are_json_text() -> None:
 
 def test_arguments_stream_while_the_model_writes_them() -> None:
     """A long call is not silent until it ends."""
-    found = answer_reader(ToolFormat.HERMES, TOOLS, opens_thoughts=False)
-    (call,) = found.add('<tool_call>{"name": "f", "arguments": ', final=False) or found.add("{", final=False)[:1]
-    assert isinstance(call, CallPart)
+    found = answer_reader(ToolFormat.HERMES, TOOLS, Thoughts.BEFORE)
+    begun = found.add('<tool_call>{"name": "f", "arguments": ', final=False) or found.add("{", final=False)
+    assert isinstance(begun[2], CallPart)
     assert found.add('"a": "x', final=False) == [CallPart(0, arguments='"a": "x')]
 
 

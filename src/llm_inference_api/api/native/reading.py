@@ -4,7 +4,13 @@ from typing import Any
 
 from llm_inference.v1 import inference_pb2, tools_pb2
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.chat import Message, check_call_counts, check_message_count, checked_messages
+from llm_inference_api.requests.chat import (
+    Message,
+    check_call_counts,
+    check_message_count,
+    checked_messages,
+    ending,
+)
 from llm_inference_api.requests.constraint import Constraint, read_constraint
 from llm_inference_api.requests.limits import Given, Limits, new_id
 from llm_inference_api.requests.request import GenerationRequest
@@ -31,7 +37,12 @@ def read_chat(wire: inference_pb2.ChatRequest, limits: Limits) -> GenerationRequ
     messages = checked_messages([_message(message) for message in wire.messages])
     shared = _shared(wire, limits)
     tools = tool_use([_tool(tool) for tool in wire.tools], _tool_choice(wire), ignore_eos=wire.ignore_eos)
-    return GenerationRequest(new_id("chat"), messages, tools=tools, **shared)
+    end = ending(
+        messages,
+        continues=wire.continue_final_message if wire.HasField("continue_final_message") else None,
+        begins=wire.add_generation_prompt if wire.HasField("add_generation_prompt") else None,
+    )
+    return GenerationRequest(new_id("chat"), messages, tools=tools, ending=end, **shared)
 
 
 def _shared(wire: WireRequest, limits: Limits) -> dict[str, Any]:
@@ -59,7 +70,7 @@ def _constraint(wire: WireRequest) -> Constraint | None:
 
 def _message(wire: inference_pb2.ChatMessage) -> Message:
     calls = tuple(ToolCall(call.id, call.name, call.arguments or "{}") for call in wire.tool_calls)
-    return Message(wire.role, wire.content, calls, wire.tool_call_id or None, wire.name or None)
+    return Message(wire.role, wire.content, calls, wire.tool_call_id or None, wire.name or None, wire.reasoning_content)
 
 
 def _tool(wire: tools_pb2.Tool) -> Tool:

@@ -56,8 +56,9 @@ class StreamWriter:
         fields = {
             **heading,
             "index": event.answer if self._request.n > 1 else None,
-            "logprobs": logprobs(event.logprobs),
         }
+        if isinstance(event, Text):
+            fields["logprobs"] = logprobs(event.logprobs)
         if isinstance(event, End):
             fields |= {"finish_reason": event.reason.value, "max_tokens": event.max_tokens}
             if event.usage is not None:

@@ -27,6 +27,8 @@ from llm_inference_api.requests.tools import MAX_CALLS, MAX_TOOLS
 
 _UNKNOWN = "unknown_field"
 """Type of the error for an unknown field."""
+MAX_DETAILS = 1024
+"""Maximum number of `reasoning_details` of a message."""
 _SHOWN = 100
 """Maximum length, in characters, of an invalid value quoted in an error."""
 _SHORT = Repr()
@@ -50,7 +52,7 @@ class _Strict(BaseModel):
 
 
 class TextPart(_Strict):
-    """A part of a message's content; the texts of all parts are concatenated."""
+    """A part of a message's content; the texts of all parts are joined by line breaks."""
 
     type: Literal["text"]
     text: str
@@ -63,7 +65,7 @@ def _text_of(value: object) -> object:
     """Returns the content as one text, from a list of text parts; other values unchanged."""
     if not isinstance(value, list):
         return value
-    return "".join(_text_of_part(index, part) for index, part in enumerate(value))
+    return "\n".join(_text_of_part(index, part) for index, part in enumerate(value))
 
 
 def _text_of_part(index: int, part: object) -> str:
@@ -181,12 +183,17 @@ class ChatMessageParam(_Strict):
     name: str | None = None
     tool_calls: Annotated[list[ToolCallParam], _FIRST_ERROR, _at_most(MAX_CALLS, "tool calls")] | None = None
     tool_call_id: str | None = None
-    # Fields of answers, which clients send back in the next request. Reasoning content is not added to the prompt.
+    reasoning_content: str | None = None
+    """The assistant's thoughts before its content; part of the prompt where the model's chat template renders them."""
+    reasoning: str | None = None
+    """Another name of `reasoning_content`."""
+    reasoning_details: Annotated[list[dict[str, Any]], _FIRST_ERROR, _at_most(MAX_DETAILS, "details")] | None = None
+    """Another form of `reasoning_content`: objects with `text` or `summary`."""
+    # Fields of answers, which clients send back in the next request.
     refusal: None = None
     audio: None = None
     function_call: None = None
     annotations: Any = None
-    reasoning_content: Any = None
     provider_specific_fields: Any = None
     """Added to each answer by LiteLLM."""
 
@@ -347,6 +354,8 @@ class ChatCompletionParams(_Common):
     tools: Annotated[list[ToolParam], _FIRST_ERROR, _at_most(MAX_TOOLS, "tools")] | None = None
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
+    continue_final_message: bool | None = None
+    add_generation_prompt: bool | None = None
 
 
 class CompletionParams(_Common):

@@ -18,7 +18,13 @@ from llm_inference_api.api.openai.params import (
     ToolChoiceParam,
 )
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.chat import Message, check_call_counts, check_message_count, checked_messages
+from llm_inference_api.requests.chat import (
+    Message,
+    check_call_counts,
+    check_message_count,
+    checked_messages,
+    ending,
+)
 from llm_inference_api.requests.constraint import Constraint, read_constraint
 from llm_inference_api.requests.inquiry import Input, check_tokens
 from llm_inference_api.requests.limits import Limits, new_id
@@ -61,7 +67,8 @@ def read_chat(params: ChatCompletionParams, limits: Limits) -> GenerationRequest
         choice = _tool_choice(params)
         check_message_count(len(params.messages))
         check_call_counts(len(message.tool_calls or ()) for message in params.messages)
-        messages = checked_messages([_message(message) for message in params.messages])
+        messages = checked_messages([_message(index, message) for index, message in enumerate(params.messages)])
+        end = ending(messages, continues=params.continue_final_message, begins=params.add_generation_prompt)
         tools = [_tool(tool.function) for tool in params.tools or ()]
         ignore_eos = bool(params.ignore_eos)
         shared = _shared(params, given, limits)
@@ -70,6 +77,7 @@ def read_chat(params: ChatCompletionParams, limits: Limits) -> GenerationRequest
             messages,
             constraint=_constraint(params.response_format, ignore_eos=ignore_eos),
             tools=tool_use(tools, choice, ignore_eos=ignore_eos),
+            ending=end,
             **shared,
         )
 
@@ -168,13 +176,23 @@ def _biases(bias: dict[str, float]) -> dict[str, Any]:
     return {"logit_bias": {int(key): value for key, value in ids.items()}, "logit_bias_texts": texts}
 
 
-def _message(message: ChatMessageParam) -> Message:
+def _message(index: int, message: ChatMessageParam) -> Message:
+    if message.role == "user" and message.content is None:
+        raise InvalidFieldError(f"messages[{index}].content", "is missing")
     # OpenAI's newer models have the role developer; chat templates know it as system.
     role = "system" if message.role == "developer" else message.role
     calls = tuple(
         ToolCall(call.id, call.function.name, call.function.arguments or "{}") for call in message.tool_calls or ()
     )
-    return Message(role, message.content or "", calls, message.tool_call_id or None, message.name or None)
+    name, reasoning = message.name or None, _reasoning(message)
+    return Message(role, message.content or "", calls, message.tool_call_id or None, name, reasoning)
+
+
+def _reasoning(message: ChatMessageParam) -> str:
+    """Returns the assistant's thoughts, by any of the names that servers give them."""
+    details = message.reasoning_details or ()
+    texts = (detail.get(name) for detail in details for name in ("text", "summary"))
+    return message.reasoning_content or message.reasoning or "".join(text for text in texts if isinstance(text, str))
 
 
 def _tool(function: FunctionParam) -> Tool:

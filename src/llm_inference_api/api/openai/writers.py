@@ -215,7 +215,7 @@ class ChatCompletionWriter:
             self._begun.add(event.answer)
             chunks.append(_choice(event, {"role": "assistant", "content": ""}))
         if content := _content(event):
-            chunks.append(_choice(event, content, chat_logprobs(event.logprobs)))
+            chunks.append(_choice(event, content, chat_logprobs(event.logprobs) if isinstance(event, Text) else None))
         if isinstance(event, End):
             ending = {"finish_reason": _finish(event.reason), "max_tokens": event.max_tokens}
             chunks.append({**_choice(event, {}), **ending})
@@ -254,7 +254,7 @@ class CompletionWriter:
         choice = {
             "index": event.answer,
             "text": event.text if isinstance(event, Text) else "",
-            "logprobs": self._logprobs(event.logprobs, place),
+            "logprobs": self._logprobs(event.logprobs, place) if isinstance(event, Text) else None,
             "finish_reason": None,
         }
         if isinstance(event, End):
@@ -283,8 +283,8 @@ def _stream(base: Json, choices: Sequence[Json], event: Event, *, with_usage: bo
 
 
 def chat_logprobs(tokens: Iterable[TokenLogprob]) -> Json | None:
-    """Returns the logprobs object of chat completions; None if there are no entries with text."""
-    entries = _with_text(tokens)
+    """Returns the logprobs object of chat completions; None if there are no entries."""
+    entries = list(tokens)
     if not entries:
         return None
     content = [
@@ -295,8 +295,8 @@ def chat_logprobs(tokens: Iterable[TokenLogprob]) -> Json | None:
 
 
 def completion_logprobs(tokens: Iterable[TokenLogprob], place: TextPlace) -> Json:
-    """Returns the logprobs object of completions, of the tokens with text; `place` is moved behind them."""
-    entries = _with_text(tokens)
+    """Returns the logprobs object of completions; `place` is moved behind them."""
+    entries = list(tokens)
     return {
         "tokens": [_key(entry.token_bytes) for entry in entries],
         "token_logprobs": [entry.logprob for entry in entries],
@@ -358,7 +358,7 @@ def _message(answer: Answer) -> Json:
 
 
 def _content(event: Piece | End) -> Json:
-    """Returns a chunk's delta; empty for an End without log probabilities."""
+    """Returns a chunk's delta; empty for an End."""
     match event:
         case CallPart():
             return {"tool_calls": [{"index": event.call, **_call_part(event)}]}
@@ -367,7 +367,7 @@ def _content(event: Piece | End) -> Json:
         case Text(text):
             return {"content": text}
         case End():
-            return {"content": ""} if event.logprobs else {}
+            return {}
 
 
 def _call_part(part: CallPart) -> Json:
@@ -390,11 +390,6 @@ def _decode(data: bytes) -> str:
 
 def _choice(event: Piece | End, content: Json, logprobs: Json | None = None) -> Json:
     return {"index": event.answer, "delta": content, "logprobs": logprobs, "finish_reason": None}
-
-
-def _with_text(entries: Iterable[TokenLogprob]) -> list[TokenLogprob]:
-    """Returns the entries of tokens with text; joined, their texts are the answer's text."""
-    return [entry for entry in entries if entry.token_bytes]
 
 
 def _finish(reason: FinishReason | None) -> str | None:

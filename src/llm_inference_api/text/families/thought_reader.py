@@ -1,7 +1,8 @@
 """Incremental parser of thoughts, which stand before the answer."""
 
-from llm_inference_api.requests.events import Piece, Thought
-from llm_inference_api.text.families.reader import Reader
+from llm_inference_api.requests.events import Thought
+from llm_inference_api.text.families.reader import Markup, Part, Reader
+from llm_inference_api.text.families.thoughts import Thoughts
 from llm_inference_api.text.families.tool_format import THINK, THINK_END
 from llm_inference_api.text.stop_strings import longest_stop_start
 
@@ -12,47 +13,52 @@ class ThoughtReader:
     Line breaks around the markers are dropped.
     """
 
-    def __init__(self, rest: Reader, *, thinking: bool) -> None:
-        """Takes the reader of the rest, and whether the answer starts inside the thoughts."""
+    def __init__(self, rest: Reader, thoughts: Thoughts) -> None:
+        """Takes the reader of the rest, and where the prompt ends: before the rest's begin."""
         self._rest = rest
-        self._step = self._think if thinking else self._begin
+        self._step = self._think if thoughts.are_open else self._begin
         self._held = ""
-        self._at_start = True
+        self._at_start = thoughts is not Thoughts.INSIDE
         """Whether nothing but line breaks has followed the last marker."""
 
-    def add(self, text: str, *, final: bool) -> list[Piece]:
+    def add(self, text: str, *, final: bool) -> list[Part]:
         """See `Reader.add`."""
         self._held += text
         return self._step(final)
 
-    def _begin(self, final: bool) -> list[Piece]:  # noqa: FBT001 - a step
+    def _begin(self, final: bool) -> list[Part]:  # noqa: FBT001 - a step
         begun = self._held.lstrip()
         if begun.startswith(THINK):
+            size = len(self._held) - len(begun) + len(THINK)
             self._held, self._step = begun.removeprefix(THINK), self._think
-            return self._think(final)
+            return [Markup(size), *self._think(final)]
         if THINK.startswith(begun) and not final:
             return []
         self._at_start, self._step = False, self._hand_on
         return self._hand_on(final)
 
-    def _think(self, final: bool) -> list[Piece]:  # noqa: FBT001 - a step
-        self._skip_line_breaks()
+    def _think(self, final: bool) -> list[Part]:  # noqa: FBT001 - a step
+        parts = self._skip_line_breaks()
         thought, end, after = self._held.partition(THINK_END)
         if end:
             self._held, self._at_start, self._step = after, True, self._hand_on
-            thought = thought.rstrip("\n")
-            return [*([Thought(thought)] if thought else []), *self._hand_on(final)]
+            kept = thought.rstrip("\n")
+            parts += [Thought(kept)] if kept else []
+            return [*parts, Markup(len(thought) - len(kept) + len(THINK_END)), *self._hand_on(final)]
         keep = 0 if final else longest_stop_start(self._held, (THINK_END, f"\n{THINK_END}", f"\n\n{THINK_END}"))
         cut = len(self._held) - keep
         thought, self._held = self._held[:cut], self._held[cut:]
-        return [Thought(thought)] if thought else []
+        return [*parts, Thought(thought)] if thought else parts
 
-    def _hand_on(self, final: bool) -> list[Piece]:  # noqa: FBT001 - a step
-        self._skip_line_breaks()
+    def _hand_on(self, final: bool) -> list[Part]:  # noqa: FBT001 - a step
+        skipped = self._skip_line_breaks()
         held, self._held = self._held, ""
-        return self._rest.add(held, final=final)
+        return [*skipped, *self._rest.add(held, final=final)]
 
-    def _skip_line_breaks(self) -> None:
-        if self._at_start:
-            self._held = self._held.lstrip("\n")
-            self._at_start = not self._held
+    def _skip_line_breaks(self) -> list[Part]:
+        if not self._at_start:
+            return []
+        left = self._held.lstrip("\n")
+        size, self._held = len(self._held) - len(left), left
+        self._at_start = not left
+        return [Markup(size)] if size else []

@@ -1,11 +1,58 @@
-"""Grammar rules that allow thoughts before a constrained text."""
+"""Thoughts before an answer: where a prompt ends among them, and the grammar rules that allow them."""
 
 from collections.abc import Callable
+from enum import Enum
 
 from llm_inference_api.text.families.tool_format import THINK, THINK_END
 
 Terminal = Callable[[str], str]
 """Returns a marker as a Lark terminal: `<[id]>` if it is a single token, else a quoted string."""
+
+
+class Thoughts(Enum):
+    """Where a prompt ends: before, at the start of, inside or after the thoughts of the answer."""
+
+    BEFORE = "before"
+    """The answer begins with what follows, perhaps with thoughts."""
+    OPENED = "opened"
+    """The prompt ends with `<think>`."""
+    INSIDE = "inside"
+    """The thoughts have begun in the prompt, and continue."""
+    AFTER = "after"
+    """The content has begun in the prompt, and continues."""
+
+    @property
+    def are_open(self) -> bool:
+        """Whether what follows are thoughts."""
+        return self in (Thoughts.OPENED, Thoughts.INSIDE)
+
+
+def thoughts_at_start(prompt: str, last: str) -> Thoughts:
+    """Returns where a prompt ends whose answer begins behind it.
+
+    Args:
+        prompt: The rendered chat.
+        last: Content of its last message: `<think>` in it is the author's word, not the template's.
+    """
+    end, said = prompt.rstrip(), last.rstrip()
+    is_said = said.endswith(THINK) and end.endswith(said)
+    return Thoughts.OPENED if end.endswith(THINK) and not is_said else Thoughts.BEFORE
+
+
+def thoughts_continued(prompt: str, content: str) -> Thoughts:
+    """Returns where a prompt ends that is continued in the content of the assistant's message.
+
+    Args:
+        prompt: The rendered chat, up to the end of the content.
+        content: The content. Only a leading `<think>` opens thoughts, as in an answer.
+    """
+    content = content.strip()
+    if not prompt.rstrip().endswith(content) or THINK_END in content:
+        return Thoughts.AFTER
+    if content.startswith(THINK):
+        return Thoughts.OPENED if content == THINK else Thoughts.INSIDE
+    before = prompt.rstrip().removesuffix(content)
+    return Thoughts.INSIDE if before.rstrip().endswith(THINK) else Thoughts.AFTER
 
 
 def thoughts_rules(terminal: Terminal, *, opened: bool) -> str:

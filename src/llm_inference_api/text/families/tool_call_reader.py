@@ -9,9 +9,9 @@ import secrets
 import string
 from collections.abc import Generator, Iterator
 
-from llm_inference_api.requests.events import CallPart, Piece, Text
+from llm_inference_api.requests.events import CallPart, Text
 from llm_inference_api.requests.tools import ToolUse
-from llm_inference_api.text.families.reader import PlainReader, Reader
+from llm_inference_api.text.families.reader import Markup, Part, PlainReader, Reader
 from llm_inference_api.text.families.tool_format import (
     ARGS,
     PYTHON_TAG,
@@ -70,15 +70,15 @@ class MarkedReader:
         """Trailing white space, emitted only if text follows."""
         self._called = False
 
-    def add(self, text: str, *, final: bool) -> list[Piece]:
+    def add(self, text: str, *, final: bool) -> list[Part]:
         """See `Reader.add`."""
         self._held += text
-        pieces = [*self._pieces(final=final)]
-        if final and self._space and not self._called:
-            pieces.append(Text(self._space))
-        return pieces
+        parts = [*self._pieces(final=final)]
+        if final and self._space:
+            parts.append(Markup(len(self._space)) if self._called else Text(self._space))
+        return parts
 
-    def _pieces(self, *, final: bool) -> Iterator[Piece]:
+    def _pieces(self, *, final: bool) -> Iterator[Part]:
         going = True
         while going:
             if self._section is None:
@@ -86,7 +86,7 @@ class MarkedReader:
             else:
                 going = yield from self._inside(self._section, final=final)
 
-    def _outside(self, *, final: bool) -> Generator[Piece, None, bool]:
+    def _outside(self, *, final: bool) -> Generator[Part, None, bool]:
         """Yields the text before the next opening marker; returns whether there is more to parse."""
         words, opened, after = self._held.partition(self._opening)
         if opened:
@@ -98,10 +98,13 @@ class MarkedReader:
         yield from self._emit(words)
         return False
 
-    def _inside(self, section: "Section", *, final: bool) -> Generator[Piece, None, bool]:
+    def _inside(self, section: "Section", *, final: bool) -> Generator[Part, None, bool]:
         """Yields the section's calls, or its text if it has none; returns whether there is more to parse."""
+        was_called = section.called
         pieces, self._held = section.read(self._held)
-        self._called = self._called or section.called
+        if section.called and not was_called:
+            yield Markup(len(self._space) + len(self._opening))
+            self._space, self._called = "", True
         yield from pieces
         if section.in_arguments:
             return False
@@ -109,17 +112,17 @@ class MarkedReader:
         if not closed and not final:
             return False
         self._section, self._held = None, after
-        if not section.called:
-            yield Text(f"{self._space}{self._opening}{between}{closed}")
-        elif left := between.strip(_BETWEEN):
-            yield Text(left)
+        if section.called:
+            yield from _left(between, closed)
+        elif text := f"{self._space}{self._opening}{between}{closed}":
+            yield Text(text)
         self._space = ""
         return bool(closed)
 
     def _new_section(self) -> "Section":
         return Section(self._names, self._call, self._numbers)
 
-    def _emit(self, words: str) -> Iterator[Piece]:
+    def _emit(self, words: str) -> Iterator[Part]:
         words = self._space + words
         kept = words.rstrip()
         self._space = words[len(kept) :]
@@ -145,16 +148,16 @@ class Section:
         """Whether the arguments of a call are incomplete."""
         return self._end is not None
 
-    def read(self, text: str) -> tuple[list[Piece], str]:
+    def read(self, text: str) -> tuple[list[Part], str]:
         """Returns the parsed pieces of the text, and the rest that is not part of a call yet."""
-        pieces: list[Piece] = []
+        pieces: list[Part] = []
         while text:
             if self._end is None:
                 found = self._call.match(text)
                 if found is None or found["name"] not in self._names:
                     break
                 self._number = next(self._numbers)
-                pieces.append(CallPart(self._number, _new_id(), found["name"]))
+                pieces += [Markup(found.end()), CallPart(self._number, _new_id(), found["name"])]
                 text, self._end, self.called = text[found.end() :], ObjectEnd(), True
             else:
                 size = self._end.find(text)
@@ -198,7 +201,7 @@ class BareReader:
         self._held = ""
         self._rest: Reader | None = None
 
-    def add(self, text: str, *, final: bool) -> list[Piece]:
+    def add(self, text: str, *, final: bool) -> list[Part]:
         """See `Reader.add`."""
         if self._rest is not None:
             return self._rest.add(text, final=final)
@@ -209,9 +212,23 @@ class BareReader:
         opening = PYTHON_TAG if begun.startswith(PYTHON_TAG) else ""
         if begun.startswith(("{", PYTHON_TAG)):
             self._rest = MarkedReader(self._names, opening, None, _JSON_CALL, inside=True)
-            return self._rest.add(begun.removeprefix(opening), final=final)
+            space = len(self._held) - len(begun)
+            parts = self._rest.add(begun.removeprefix(opening), final=final)
+            return [Markup(space), *parts] if space else parts
         self._rest = PlainReader()
         return self._rest.add(self._held, final=final)
+
+
+def _left(between: str, closed: str) -> Iterator[Part]:
+    """Yields what stands behind the last call of a section: text, without the separators around it."""
+    after_start = between.lstrip(_BETWEEN)
+    text = after_start.rstrip(_BETWEEN)
+    if start := len(between) - len(after_start):
+        yield Markup(start)
+    if text:
+        yield Text(text)
+    if end := len(after_start) - len(text) + len(closed):
+        yield Markup(end)
 
 
 _BETWEEN = " \t\r\n,;[]}"

@@ -9,25 +9,22 @@ from llm_inference_api.requests.tools import Tool
 from llm_inference_api.text.families.tool_format import TOOL_CALL, TOOL_CALL_END, instruction
 
 
-def explained(messages: Sequence[Message], tools: Sequence[Tool], *, has_system: bool) -> list[Message]:
-    """Returns messages without tool roles and tool calls, and with an instruction that describes the tools.
+def explained(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Message]:
+    """Returns messages without tool roles and tool calls.
 
-    Args:
-        messages: The chat.
-        tools: The request's tools; if empty, there is no instruction.
-        has_system: Whether the template accepts a system message. If not, the instruction is added to the first
-            message.
+    A system message at the start has an instruction that describes the tools; none, if there are no tools.
     """
-    plain = [_plain(message) for message in messages]
+    plain = [in_words(message) for message in messages]
     if not tools:
         return plain
     text = instruction(tools)
-    if plain[0].role == "system" or not has_system:
+    if plain[0].role == "system":
         return [replace(plain[0], content="\n\n".join(filter(None, [plain[0].content, text]))), *plain[1:]]
     return [Message("system", text), *plain]
 
 
-def _plain(message: Message) -> Message:
+def in_words(message: Message) -> Message:
+    """Returns the message with its tool calls, or the result of one, as text."""
     if message.role == "tool":
         return Message("user", f"<tool_response>\n{message.content}\n</tool_response>")
     calls = [
@@ -35,4 +32,4 @@ def _plain(message: Message) -> Message:
         f"{TOOL_CALL_END}"
         for call in message.tool_calls
     ]
-    return Message(message.role, "\n".join(filter(None, [message.content, *calls])), name=message.name)
+    return replace(message, content="\n".join(filter(None, [message.content, *calls])), tool_calls=())

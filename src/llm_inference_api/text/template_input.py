@@ -1,0 +1,74 @@
+"""What a chat template is given: its variables, as transformers and llama.cpp name them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from llm_inference_api.requests.chat import Message
+from llm_inference_api.requests.tools import Tool
+from llm_inference_api.text.families.tool_format import as_json
+
+
+class Wants(NamedTuple):
+    """What a template wants otherwise than most."""
+
+    in_parts: frozenset[str] = frozenset()
+    """Roles whose content is to be a list of parts instead of a text."""
+    undefined: tuple[str, ...] = ()
+    """Variables of a chat without tools that are to be undefined."""
+
+
+ABSENT = ("tools", "documents")
+"""Variables that are None in a chat without tools, as in transformers: templates test them with `is not none`. Those
+that iterate over them want them undefined."""
+
+
+def template_input(
+    messages: Sequence[Message], tools: Sequence[Tool], tokens: Mapping[str, str], wants: Wants, *, begins: bool
+) -> dict[str, object]:
+    """Returns the variables of a template.
+
+    Args:
+        messages: The chat.
+        tools: Its tools.
+        tokens: Texts of the special tokens, by variable.
+        wants: What the template wants.
+        begins: Whether the answer begins at the end of the prompt.
+    """
+    described = [as_json(tool) for tool in tools]
+    return {
+        "messages": [_message(message, in_parts=message.role in wants.in_parts) for message in messages],
+        **{name: None for name in ABSENT if name not in wants.undefined},
+        **({"tools": described} if described else {}),
+        "add_generation_prompt": begins,
+        # llama.cpp defines these (common/chat.cpp): templates that read `enable_thinking` without a test switch
+        # thinking off where it is undefined, and that of firefunction-v2 needs the other two.
+        "enable_thinking": True,
+        "datetime": datetime.now().astimezone().strftime("%b %d %Y"),
+        "functions": json.dumps(described, indent=2, ensure_ascii=False) if described else "",
+        **tokens,
+    }
+
+
+def _message(message: Message, *, in_parts: bool) -> dict[str, object]:
+    """Returns the message in OpenAI's format, as templates expect it, but with a call's arguments as an object."""
+    content = [{"type": "text", "text": message.content}] if in_parts else message.content
+    given: dict[str, object] = {"role": message.role, "content": content}
+    if message.tool_calls:
+        given["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.loads(call.arguments)},
+            }
+            for call in message.tool_calls
+        ]
+    if message.reasoning:
+        given |= dict.fromkeys(_REASONING, message.reasoning)
+    optional = {"tool_call_id": message.tool_call_id, "name": message.name}
+    return given | {name: value for name, value in optional.items() if value is not None}
+
+
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+"""Names under which templates read the thoughts of an earlier answer."""
