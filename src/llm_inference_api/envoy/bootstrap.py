@@ -63,10 +63,10 @@ class Sidecar:
 
     listen: str = "0.0.0.0"
     port: int = 8091
-    more_addresses: Sequence[str] = ()
-    """Further addresses to listen on, at the same port."""
     upstreams: Sequence[Upstream] = (Upstream("127.0.0.1", 50051),)
     """The service's gRPC address; several for a front proxy, see `replicas.py`."""
+    more_addresses: Sequence[str] = ()
+    """Further addresses to listen on, at the same port."""
     upstream_socket: str | None = None
     """Path of the service's Unix socket, used instead of `upstreams`."""
     upstream_tls: UpstreamTls | None = None
