@@ -119,11 +119,12 @@ async def test_same_seed_gives_the_same_text(config: EngineConfig, model_directo
 
 async def test_text_does_not_depend_on_the_company(config: EngineConfig) -> None:
     """Greedy text is the same alone, beside other requests, and with a prefix from the cache."""
+    prompt = "hello " * 12  # A prompt of these weights is kept in steps of 64 tokens, which are bytes.
     async with running(config) as worker:
-        alone = text(await worker.complete(request("alone", temperature=0.0, max_tokens=40)))
+        alone = text(await worker.complete(request("alone", prompt, temperature=0.0, max_tokens=40)))
         company = [request(f"r{index}", f"prompt {index}", 40) for index in range(3)]
         beside, *_ = await asyncio.gather(
-            worker.complete(request("beside", temperature=0.0, max_tokens=40)), *map(worker.complete, company)
+            worker.complete(request("beside", prompt, temperature=0.0, max_tokens=40)), *map(worker.complete, company)
         )
     assert text(beside) == alone
     assert beside[-1].usage is not None

@@ -77,12 +77,6 @@ def test_empty_prompt_is_the_token_that_begins_a_text() -> None:
         preparer().prepare(request(""))
 
 
-def test_chat_without_tokens_is_said_of_the_messages() -> None:
-    """There is no field called prompt in a chat."""
-    with pytest.raises(InvalidFieldError, match=r"^messages: has no tokens"):
-        preparer(template="{{ '' }}").prepare(request((Message("user", "hi"),)))
-
-
 def test_token_ids_are_taken_as_they_are() -> None:
     """Nothing is added to them; unknown ones are refused by the prompt's name."""
     tokens = preparer().prepare(GenerationRequest("a", TokenPrompt((5, 6)), Sampling(0)))[0].tokens

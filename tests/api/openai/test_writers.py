@@ -215,7 +215,7 @@ def test_offsets_of_a_long_answer_take_linear_time() -> None:
 
 def test_empty_answer_has_empty_logprobs_where_they_were_asked_for() -> None:
     """null says that nobody asked."""
-    events: list[Event] = [End(FinishReason.STOP, 0, Usage(1, 1, 0), (END_TOKEN,))]
+    events: list[Event] = [End(FinishReason.STOP, 0, Usage(1, 1, 0))]
     for writer, empty in (
         (CompletionWriter, {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}),
         (ChatCompletionWriter, {"content": [], "refusal": None}),
