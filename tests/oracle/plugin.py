@@ -30,9 +30,7 @@ class Cases:
                 item.add_marker(pytest.mark.skip(reason=entry.kind))
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Iterator[None]:
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
         report = yield
         if report.when == "call" or report.outcome != "passed":
             error = str(call.excinfo.value)[:300] if call.excinfo and report.outcome == "failed" else ""

@@ -16,7 +16,7 @@ class Entry:
     kind: Kind
     reason: str
     cases: tuple[str, ...]
-    """Beginnings of test ids: a file, a function or one of its parametrised cases."""
+    """Beginnings of test ids: a file, a function, or a function with the first of its parameters."""
 
     @property
     def runs(self) -> bool:
@@ -25,7 +25,12 @@ class Entry:
 
     def names(self, case: str) -> bool:
         """Returns whether the case is one of these."""
-        return any(case == named or case.startswith((f"{named}::", f"{named}[")) for named in self.cases)
+        return any(case == named or case.startswith(_ends(named)) for named in self.cases)
+
+
+def _ends(named: str) -> tuple[str, ...]:
+    """Returns what a name has to be followed by, so that `test_a` does not name `test_a_b`; parameters may be cut."""
+    return (named,) if "[" in named else (f"{named}::", f"{named}[")
 
 
 class Table:

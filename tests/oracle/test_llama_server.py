@@ -42,7 +42,7 @@ def test_cases_that_concern_what_is_served_here_pass(tmp_path: Path) -> None:
     print(_summary(cases, served))
     unexplained = [f"{case.name}: {case.error}" for case in served if not case.passed and case.entry is None]
     assert not unexplained, "\n".join(["failed without an explanation:", *unexplained])
-    if CHOSEN not in os.environ:
+    if not os.environ.get(CHOSEN):
         outdated = [case.name for case in served if case.passed and case.entry is not None]
         assert not outdated, "\n".join(["explained as failing, but passed:", *outdated])
         assert len(passed) >= ENOUGH * len(served)

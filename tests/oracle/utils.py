@@ -6,7 +6,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -61,7 +61,7 @@ _started: set["ServerProcess"] = set()
 class ServerResponse:
     """An answer in llama-server's words."""
 
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     status_code: int
     body: Any
 
@@ -124,8 +124,9 @@ class ServerProcess:
         key = tuple(sorted(variables.items()))
         self.service = _running.get(key)
         if self.service is None or self.service.process.poll() is not None:
-            starting = run_service(self._directory, _models_directory(), wait=self.api_key is None, **variables)
+            starting = run_service(self._directory, _models_directory(), wait=False, **variables)
             self.service = _running[key] = _services.enter_context(starting)
+            _wait_until_ready(self.service, timeout_seconds)
         else:
             self._load_anew()
         self.server_port = self.service.rest_port
@@ -157,7 +158,7 @@ class ServerProcess:
             method, self.make_url(call.path, host), json=call.body, headers=headers, timeout=timeout
         )
         result = ServerResponse()
-        result.headers = dict(response.headers)
+        result.headers = response.headers
         result.status_code = response.status_code
         try:
             body = response.json()
@@ -227,7 +228,7 @@ class ServerProcess:
             variables["LLM_MAX_LOADED_MODELS"] = str(self.models_max)
         if self.sleep_idle_seconds is not None:
             variables["LLM_IDLE_UNLOAD"] = str(self.sleep_idle_seconds)
-        if self.no_models_autoload or self.pooling == "none" or self.reasoning not in (None, "auto"):
+        if self.no_models_autoload or self.pooling == "none" or self.reasoning == "off":
             raise Untranslatable(f"options: {vars(self)}")
         if self.cors_origins:
             variables["CORS_ALLOWED_ORIGINS"] = self.cors_origins
@@ -371,6 +372,20 @@ def _joined(chunks: Iterator[Json]) -> Json:
             for name in ("name", "arguments"):
                 calls[part["index"]]["function"][name] += function.get(name) or ""
     return {"choices": [{"index": 0, "message": {"role": "assistant", **texts, "tool_calls": calls or None}}]}
+
+
+def _wait_until_ready(service: RunningService, seconds: float) -> None:
+    """Returns when the models that the start loads are loaded, which callers without a key may ask too."""
+    deadline = time.monotonic() + seconds
+    while True:
+        assert service.process.poll() is None, service.log()
+        assert time.monotonic() < deadline, service.log()
+        try:
+            if requests.get(f"{service.url}/health/ready", timeout=10).status_code == 200:
+                return
+        except requests.exceptions.RequestException:
+            pass
+        time.sleep(0.05)
 
 
 _files: dict[tuple[str | None, bool], str] = {}
