@@ -82,4 +82,6 @@ def _summary(cases: Sequence[Case], served: Sequence[Case]) -> str:
         f"    failed, explained                        {sum(c.entry is not None and not c.passed for c in served)}",
         f"    failed, unexplained                      {sum(c.entry is None and not c.passed for c in served)}",
     ]
-    return "\n".join(["", *rows])
+    entries = Counter(case.entry for case in cases if case.entry is not None)
+    reasons = [f"{entry.kind:8} {count:4}  {entry.reason}" for entry, count in entries.items()]
+    return "\n".join(["", *sorted(reasons), "", *rows])

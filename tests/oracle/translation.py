@@ -1,9 +1,10 @@
 """llama-server's requests in this service's words, and the answers back in llama-server's.
 
-Only what both have is translated. A field of a request that neither side's words have raises Untranslatable; a field
-of an answer that only llama-server has is absent.
+Only what both have is translated. A field of a request for which this service has no word raises Untranslatable; a
+field of an answer that only llama-server has is absent.
 """
 
+import json
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -175,8 +176,6 @@ def _native_chat(body: Json) -> Json:
 
 
 def _native_tool(function: Json) -> Json:
-    import json  # noqa: PLC0415
-
     return {**function, "parameters": json.dumps(function["parameters"])}
 
 

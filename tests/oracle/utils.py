@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Literal, Tuple  # noqa: UP035 - the cases use 
 
 import requests
 
-from llm_inference_api.config.settings import Settings
 from tests.e2e.service import RunningService, run_service
 from tests.oracle.metrics import llama_metrics
 from tests.oracle.models import TEMPLATES, template_file, write_model
@@ -117,14 +116,13 @@ class ServerProcess:
         """Returns when the service serves. Raises Untranslatable for options that have no pendant."""
         if unknown := {name for name in vars(self) if not hasattr(ServerProcess, name)} - set(self.WITHOUT_PENDANT):
             raise Untranslatable(f"options: {sorted(unknown)}")
-        self._directory = Path(tempfile.mkdtemp(prefix="oracle-"))
         variables = self._variables()
         if self.server_metrics:
             variables["LLM_DRAIN_TIMEOUT"] = str(100 + len(_running))  # Another service, whose counters begin at 0.
         key = tuple(sorted(variables.items()))
         self.service = _running.get(key)
         if self.service is None or self.service.process.poll() is not None:
-            starting = run_service(self._directory, _models_directory(), wait=False, **variables)
+            starting = run_service(_models_directory(), _models_directory(), wait=False, **variables)
             self.service = _running[key] = _services.enter_context(starting)
             _wait_until_ready(self.service, timeout_seconds)
         else:
@@ -232,8 +230,7 @@ class ServerProcess:
             raise Untranslatable(f"options: {vars(self)}")
         if self.cors_origins:
             variables["CORS_ALLOWED_ORIGINS"] = self.cors_origins
-        known = {str(field.validation_alias) for field in Settings.model_fields.values()}
-        return {name: value for name, value in variables.items() if any(f"'{name}'" in alias for alias in known)}
+        return variables
 
     def _models(self) -> str:
         """Returns the models to serve, which are written where they do not exist."""
@@ -241,9 +238,10 @@ class ServerProcess:
             return f"{self.model_alias}={ENCODER}"
         if self.router:
             return ",".join(f"{name}={_model_file(None)}" for name in ROUTED)
-        path = self.chat_template_file or (template_file(self.model_hf_repo) if self.model_hf_repo else None)
-        template = Path(path).read_text() if path else self.chat_template
-        template = TEMPLATES.get(template, template) if template else None
+        template = TEMPLATES.get(self.chat_template, self.chat_template) if self.chat_template else None
+        if template is None:
+            path = self.chat_template_file or (template_file(self.model_hf_repo) if self.model_hf_repo else None)
+            template = Path(path).read_text() if path else None
         return f"{self.model_alias}={_model_file(template, infill=self.infill)}"
 
     def _load_anew(self) -> None:
