@@ -21,13 +21,15 @@ CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 RELEASED_CONTRACT = $(wildcard proto/released/*.binpb)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: run test faults fuzz soak lint generate released-contract cpu-variants llama-library clean help
+.PHONY: run test clients faults fuzz oracle soak lint generate released-contract cpu-variants llama-library clean help
 
 help:
 	@echo "make run       serve the bundled models, or LLM_ALLOWED_MODELS: REST on 8091, gRPC on 50051; MODEL=demo serves the demo alone"
 	@echo "make test      lint, type check and test"
+	@echo "make clients   other projects' clients of OpenAI's API; the AI SDK where npm is installed"
 	@echo "make faults    faults under load, TIMES times (10)"
 	@echo "make fuzz      COUNT (10000) random requests to each RPC, and thousands generated from the OpenAPI document"
+	@echo "make oracle    llama-server's own tests against the service; CASES chooses some, as pytest's -k"
 	@echo "make soak      mixed load for SECONDS (3600), with clients that crash, stall and reset; 100,000 requests, 1,000 loads, 10,000 connections"
 	@echo "make generate  regenerate stubs, OpenAPI document, Envoy bootstraps and docs/settings.md"
 	@echo "make released-contract  at a release: store its contract, which buf breaking compares later ones with"
@@ -42,9 +44,18 @@ run: $(VENV)/.installed $(if $(filter demo,$(MODEL)),,$(VENV)/.smollm2)
 test: lint
 	$(BIN)/pytest -q -n 2 --dist loadfile --cov --cov-report=
 
+clients: $(VENV)/.installed-dev
+	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e '.[clients]'
+	$(BIN)/pip install -q -c constraints.txt --no-deps instructor
+	if command -v npm; then npm install --no-audit --no-fund --no-package-lock --prefix tests/e2e/ai_sdk; fi
+	$(BIN)/pytest -q -m clients
+
 fuzz: $(VENV)/.installed-dev
 	FUZZ_COUNT=$(or $(COUNT),10000) $(BIN)/pytest -q -s tests/fuzz --timeout 0
 	$(BIN)/pytest -q -m fuzz
+
+oracle: $(VENV)/.installed-dev
+	ORACLE_CASES='$(CASES)' $(BIN)/pytest -q -s -m oracle tests/oracle
 
 faults: $(VENV)/.installed-dev
 	for run in $$(seq $(or $(TIMES),10)); do $(BIN)/pytest -q tests/faults || exit 1; done
