@@ -11,7 +11,7 @@ const client = createClient(InferenceService, createConnectTransport({ baseUrl, 
 const request = { prompt: "Once upon a time", maxTokens: 20, seed: 1 };
 console.log((await client.generate(request)).text);
 for await (const part of client.generateStream(request)) {
-  process.stdout.write(part.text ?? "");
+  if (part.event.case === "text") process.stdout.write(part.event.value);
 }
 try {
   await client.generate({ prompt: "Once", model: "none" });
