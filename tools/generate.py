@@ -24,7 +24,11 @@ def generate(target: Path) -> None:
     generated = target / "generated"
     generated.mkdir(parents=True, exist_ok=True)
     python = [f"--python_out={generated}", f"--pyi_out={generated}", f"--grpc_python_out={generated}"]
+    # grpcio-tools has no type hints for stubs and servicers.
+    plugin = Path(sys.executable).with_name("protoc-gen-mypy_grpc")
+    python += [f"--plugin=protoc-gen-mypy_grpc={plugin}", f"--mypy_grpc_out=quiet:{generated}"]
     _protoc(*python, *map(str, PROTOS))
+    (generated / "llm_inference/py.typed").touch()
     # Envoy needs the types of error details, which our protos do not import.
     descriptor = generated / "llm_inference/v1/descriptor.pb"
     details = PROJECT / "third_party/googleapis/google/rpc/error_details.proto"

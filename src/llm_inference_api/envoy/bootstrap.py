@@ -249,6 +249,10 @@ def _filters(sidecar: Sidecar) -> list[Json]:
             "typed_config": typed(f"{http}.body_size_limit.v3.BodySizeLimit", max_request_bytes=MAX_BODY_BYTES),
         },
         fields_filter(descriptor_path(), SERVICES),
+        {
+            "name": "envoy.filters.http.connect_grpc_bridge",
+            "typed_config": typed(f"{http}.connect_grpc_bridge.v3.FilterConfig"),
+        },
         {"name": "envoy.filters.http.grpc_web", "typed_config": typed(f"{http}.grpc_web.v3.GrpcWeb")},
         {"name": "envoy.filters.http.grpc_json_transcoder", "typed_config": _transcoder(sidecar.descriptor)},
         {"name": "envoy.filters.http.router", "typed_config": typed(f"{http}.router.v3.Router")},

@@ -86,7 +86,8 @@ local function has_typed_body(headers)
   local kind = (headers:get("content-type") or ""):lower()
   local length = headers:get("content-length")
   local is_empty = kind == "" and (length == nil or length == "0") and headers:get("transfer-encoding") == nil
-  return is_empty or kind:find("^application/json") ~= nil or kind:find("^application/[%w.-]+%+json") ~= nil or is_grpc(headers)
+  local is_connect = kind:find("^application/proto") ~= nil or kind:find("^application/connect%+") ~= nil
+  return is_empty or is_connect or kind:find("^application/json") ~= nil or kind:find("^application/[%w.-]+%+json") ~= nil or is_grpc(headers)
 end
 
 local function is_kept_out(handle, headers)

@@ -48,6 +48,9 @@ def routes() -> list[Json]:
             "match": {"prefix": "/llm_inference.", "headers": [_content_type("application/grpc-web")]},
             "route": _to(SERVICE_CLUSTER),
         },
+        _connect("proto", "application/(connect\\+)?proto"),
+        _connect("json", "application/connect\\+json"),
+        _connect("json", "application/json.*", {"name": "connect-protocol-version", "present_match": True}),
         {
             "name": "generate",
             "match": {"safe_regex": {"regex": _GENERATE}, "headers": [_method("POST")]},
@@ -147,6 +150,19 @@ def _only(method: str, paths: str) -> Json:
 def _to(cluster: str) -> Json:
     # The service enforces deadlines itself; Envoy's default timeout of 15 s would cut streams.
     return {"cluster": cluster, "timeout": "0s"}
+
+
+def _connect(codec: str, content_type: str, *more: Json) -> Json:
+    """Returns the route of Connect's calls (https://connectrpc.com/docs/protocol) whose messages have this codec."""
+    kind = {"name": "content-type", "string_match": {"safe_regex": {"regex": content_type}}}
+    return {
+        "name": f"connect-{codec}",
+        "match": {"prefix": "/llm_inference.", "headers": [kind, *more]},
+        "route": _to(SERVICE_CLUSTER),
+        "request_headers_to_add": [_header(headers.MESSAGE_CODEC, codec)],
+        # gRPC's server does not say the codec, of which Envoy makes the content type.
+        "response_headers_to_add": [_header("content-type", f"application/grpc+{codec}")],
+    }
 
 
 def _method(names: str, *, invert: bool = False) -> Json:

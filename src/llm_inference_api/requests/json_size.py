@@ -19,7 +19,7 @@ _PIECE = 64 << 10
 _ESCAPED_BACKSLASH, _ESCAPED_QUOTE = b"\\\\", b'\\"'
 
 
-def counting(document: bytes, field: str) -> Iterator[None]:
+def counting(document: bytes, field: str, max_values: int = MAX_VALUES, max_keys: int = MAX_KEYS) -> Iterator[None]:
     """Counts a document and yields after each piece. Faults other than its size are left to the parser.
 
     Raises:
@@ -30,10 +30,10 @@ def counting(document: bytes, field: str) -> Iterator[None]:
     counter = _Counter()
     for start in range(0, len(document), _PIECE):
         counter.add(document[start : start + _PIECE])
-        if counter.values > MAX_VALUES:
-            raise InvalidFieldError(field, f"has more than {MAX_VALUES} values")
-        if counter.keys > MAX_KEYS:
-            raise InvalidFieldError(field, f"has more than {MAX_KEYS} keys")
+        if counter.values > max_values:
+            raise InvalidFieldError(field, f"has more than {max_values} values")
+        if counter.keys > max_keys:
+            raise InvalidFieldError(field, f"has more than {max_keys} keys")
         yield
 
 

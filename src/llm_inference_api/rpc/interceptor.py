@@ -19,6 +19,7 @@ from llm_inference_api.observability.spans import Spans
 from llm_inference_api.rpc.admission import Admission
 from llm_inference_api.rpc.authentication import Authenticator, address
 from llm_inference_api.rpc.call import Call, Context
+from llm_inference_api.rpc.codec import for_connect, from_json, is_json, to_json
 from llm_inference_api.rpc.error_writer import ErrorWriter, StatusOnly
 from llm_inference_api.rpc.json_fields import known
 from llm_inference_api.rpc.shield import decoded, shielded, tolerant
@@ -83,12 +84,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return self._refusal(method if handler else UNKNOWN, error)
         if handler is None or not method.startswith(OURS):
             return handler and shielded(handler, _end_unobserved)
-        decode = tolerant(handler.request_deserializer)
+        decode, encode = tolerant(handler.request_deserializer), handler.response_serializer
+        if is_json(handler_call_details.invocation_metadata):
+            decode, encode = from_json(handler.request_deserializer.__self__), to_json
         if handler.response_streaming:
             stream = self._around_stream(method, handler.unary_stream)
-            return grpc.unary_stream_rpc_method_handler(stream, decode, handler.response_serializer)
+            return grpc.unary_stream_rpc_method_handler(stream, decode, encode)
         unary = self._around_unary(method, handler.unary_unary)
-        return grpc.unary_unary_rpc_method_handler(unary, decode, handler.response_serializer)
+        return grpc.unary_unary_rpc_method_handler(unary, decode, encode)
 
     def _refusal(self, method: str, error: ServiceError) -> Any:
         """Returns a handler that raises the error without reading requests; it fits methods of every kind."""
@@ -216,7 +219,7 @@ async def _abort(call: Call, failure: Failure, writer: ErrorWriter) -> None:
     """Aborts the RPC with the failure's status. Raises gRPC's AbortError, which must not be caught."""
     call.code, call.error = failure.code, failure.status.message
     metadata = (*failure.trailing_metadata, *writer.trailing_metadata(failure))
-    await call.context.abort(failure.code, failure.status.message, metadata)
+    await call.context.abort(failure.code, failure.status.message, for_connect(call.invocation_metadata(), metadata))
 
 
 def _texts(context: Context) -> dict[str, str]:

@@ -18,7 +18,7 @@ from llm_inference_api.rpc.call import Call
 from llm_inference_api.rpc.off_loop import off_loop
 
 
-class EmbeddingServicer(embeddings_pb2_grpc.EmbeddingServiceServicer):  # type: ignore[misc]
+class EmbeddingServicer(embeddings_pb2_grpc.EmbeddingServiceServicer):
     """Translates between RPCs and embedding requests."""
 
     def __init__(self, inquiries: Inquiries) -> None:

@@ -11,7 +11,7 @@ from llm_inference_api.rpc.call import Call
 from llm_inference_api.rpc.off_loop import off_loop, written_size
 
 
-class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):  # type: ignore[misc]
+class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     """Translates between RPCs and generations. Methods raise ServiceErrors, which the interceptor maps to statuses."""
 
     def __init__(self, generations: Generations, limits: Limits) -> None:

@@ -9,7 +9,7 @@ from llm_inference_api.models.registry import Registry
 from llm_inference_api.rpc.call import Call
 
 
-class ModelServicer(models_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
+class ModelServicer(models_pb2_grpc.ModelServiceServicer):
     """Translates between RPCs and the registry."""
 
     def __init__(self, registry: Registry) -> None:

@@ -13,7 +13,7 @@ _MESSAGE_BYTES = 16
 """Approximate size of a token's message."""
 
 
-class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):  # type: ignore[misc]
+class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
     """Translates between RPCs and inquiries."""
 
     def __init__(self, inquiries: Inquiries, limits: Limits) -> None:

@@ -35,7 +35,7 @@ JSON = "application/json"
 EVENTS = "text/event-stream"
 
 
-class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):  # type: ignore[misc]
+class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
     """Translates between HTTP bodies and generations, inquiries and model statuses."""
 
     def __init__(self, generations: Generations, inquiries: Inquiries, registry: Registry, limits: Limits) -> None:

@@ -7,7 +7,7 @@ from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.rpc.call import Call
 
 
-class OperationsServicer(operations_pb2_grpc.OperationsServiceServicer):  # type: ignore[misc]
+class OperationsServicer(operations_pb2_grpc.OperationsServiceServicer):
     """Serves the metrics of the process."""
 
     def __init__(self, metrics: Metrics) -> None:

@@ -10,7 +10,7 @@ from llm_inference_api.pages import PAGES
 from llm_inference_api.rpc.call import Call
 
 
-class PageServicer(pages_pb2_grpc.PageServiceServicer):  # type: ignore[misc]
+class PageServicer(pages_pb2_grpc.PageServiceServicer):
     """Serves the pages of `llm_inference_api.pages`."""
 
     async def GetPage(self, request: pages_pb2.GetPageRequest, call: Call) -> pages_pb2.GetPageResponse:

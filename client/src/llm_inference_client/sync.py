@@ -1,0 +1,208 @@
+"""The client for threads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+import grpc
+
+from llm_inference.v1 import embeddings_pb2_grpc, inference_pb2_grpc, models_pb2_grpc, tokens_pb2_grpc
+from llm_inference_client.channel import CONNECT_TIMEOUT, TIMEOUT, Calls, Metadata, Tls, channel_options
+from llm_inference_client.errors import ServiceError, service_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+
+def connect(
+    address: str,
+    *,
+    key: str | None = None,
+    tls: bool | Tls = False,
+    timeout: float | None = TIMEOUT,
+    connect_timeout: float | None = CONNECT_TIMEOUT,
+    options: Sequence[tuple[str, Any]] = (),
+    interceptors: Sequence[Any] = (),
+) -> Client:
+    """Connects to a service and returns its client, for any number of threads.
+
+    Args:
+        address: `host:port` of the service or of Envoy, or another target of gRPC, such as `dns:///replicas:50051`.
+        key: API key.
+        tls: Whether to use TLS with gRPC's default roots, or the certificates to use.
+        timeout: Seconds of each call's deadline unless the call gives its own; None for none.
+        connect_timeout: Seconds in which the service must answer; None to return at once, without a connection.
+        options: Channel options of gRPC beside, or in place of, the client's own.
+        interceptors: Client interceptors of gRPC.
+
+    Raises:
+        ServiceError: Nothing that is ready answers at the address (code UNAVAILABLE).
+    """
+    with_options = channel_options(address, options)
+    if tls:
+        credentials = (Tls() if tls is True else tls).credentials
+        channel = grpc.secure_channel(address, credentials, with_options)
+    else:
+        channel = grpc.insecure_channel(address, with_options)
+    if connect_timeout is not None:
+        try:
+            grpc.channel_ready_future(channel).result(connect_timeout)
+        except grpc.FutureTimeoutError:
+            channel.close()
+            message = f"no service that is ready answers at {address}"
+            raise ServiceError(grpc.StatusCode.UNAVAILABLE, message) from None
+    return Client(grpc.intercept_channel(channel, *interceptors), Calls(key, timeout))
+
+
+class Client:
+    """One service. Its stubs are those of the contract; a failed call raises ServiceError.
+
+    A call takes `timeout`, `metadata` and the other arguments of gRPC's. A stream is read once; leaving its `with`
+    block, or dropping it, ends the call.
+    """
+
+    def __init__(self, channel: grpc.Channel, calls: Calls) -> None:
+        self.channel: grpc.Channel = _Channel(channel, calls)
+        self.inference = inference_pb2_grpc.InferenceServiceStub(self.channel)
+        self.embeddings = embeddings_pb2_grpc.EmbeddingServiceStub(self.channel)
+        self.tokens = tokens_pb2_grpc.TokenServiceStub(self.channel)
+        self.models = models_pb2_grpc.ModelServiceStub(self.channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all calls and the connection."""
+        self.channel.close()
+
+
+class _Channel(grpc.Channel):
+    """A channel whose calls have deadline and metadata, and raise ServiceError."""
+
+    def __init__(self, channel: grpc.Channel, calls: Calls) -> None:
+        self._channel = channel
+        self._calls = calls
+
+    def unary_unary(self, method: str, *arguments: Any, **named: Any) -> Any:
+        return _Unary(self._channel.unary_unary(method, *arguments, **named), method, self._calls)
+
+    def unary_stream(self, method: str, *arguments: Any, **named: Any) -> Any:
+        return _Streamed(self._channel.unary_stream(method, *arguments, **named), method, self._calls)
+
+    def stream_unary(self, method: str, *arguments: Any, **named: Any) -> NoReturn:
+        raise NotImplementedError(method)
+
+    def stream_stream(self, method: str, *arguments: Any, **named: Any) -> NoReturn:
+        raise NotImplementedError(method)
+
+    def subscribe(self, callback: Callable[..., None], try_to_connect: bool = False) -> None:  # noqa: FBT001, FBT002
+        self._channel.subscribe(callback, try_to_connect)
+
+    def unsubscribe(self, callback: Callable[..., None]) -> None:
+        self._channel.unsubscribe(callback)
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Method:
+    def __init__(self, inner: Any, method: str, calls: Calls) -> None:
+        self._inner = inner
+        self._method = method
+        self._calls = calls
+
+    def _complete(self, timeout: float | None, metadata: Metadata | None) -> dict[str, Any]:
+        return {
+            "timeout": self._calls.deadline(self._method, timeout),
+            "metadata": self._calls.metadata(metadata),
+        }
+
+
+class _Unary(_Method):
+    def __call__(
+        self, request: Any, timeout: float | None = None, metadata: Metadata | None = None, **others: Any
+    ) -> Any:
+        try:
+            return self._inner(request, **self._complete(timeout, metadata), **others)
+        except grpc.RpcError as error:
+            raise service_error(error) from error
+
+    def with_call(
+        self, request: Any, timeout: float | None = None, metadata: Metadata | None = None, **others: Any
+    ) -> tuple[Any, grpc.Call]:
+        try:
+            answer: tuple[Any, grpc.Call] = self._inner.with_call(
+                request, **self._complete(timeout, metadata), **others
+            )
+        except grpc.RpcError as error:
+            raise service_error(error) from error
+        return answer
+
+    def future(
+        self, request: Any, timeout: float | None = None, metadata: Metadata | None = None, **others: Any
+    ) -> _Future:
+        return _Future(self._inner.future(request, **self._complete(timeout, metadata), **others))
+
+
+class _Future:
+    """gRPC's future of an answer."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+    def result(self, timeout: float | None = None) -> Any:
+        try:
+            return self._call.result(timeout)
+        except grpc.RpcError as error:
+            raise service_error(error) from error
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        error = self._call.exception(timeout)
+        return service_error(error) if isinstance(error, grpc.RpcError) else error
+
+    def add_done_callback(self, callback: Callable[[_Future], None]) -> None:
+        self._call.add_done_callback(lambda _: callback(self))
+
+
+class _Streamed(_Method):
+    def __call__(
+        self, request: Any, timeout: float | None = None, metadata: Metadata | None = None, **others: Any
+    ) -> _Stream:
+        return _Stream(self._inner(request, **self._complete(timeout, metadata), **others))
+
+
+class _Stream:
+    """The messages of a stream; its other attributes are those of gRPC's call."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._call)
+        except grpc.RpcError as error:
+            raise service_error(error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._call.cancel()
