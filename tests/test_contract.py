@@ -13,10 +13,10 @@ Field = FieldDescriptorProto
 
 TWINS = [
     ("Request", {"prompt"}, {"messages", "tools", "tool_choice", "parallel_tool_calls"}),
-    ("Response", {"text"}, {"message"}),
+    ("Response", {"text"}, {"message", "ignored_keywords"}),
     ("Alternatives", set(), set()),
     ("Alternative", {"text"}, {"message"}),
-    ("StreamResponse", {"text"}, {"delta"}),
+    ("StreamResponse", {"text"}, {"delta", "ignored_keywords"}),
 ]
 """How the messages of Generate and Chat end that have fields in common, and the fields that only one of them has."""
 

@@ -167,7 +167,8 @@ class Engine:
         if reason is None:
             return Delta(request_id, text, sequence.take_logprobs() if text else (), answer=index)
         self._end(sequence)
-        return Delta(request_id, text, sequence.take_logprobs(), reason, sequence.usage, index)
+        logprobs, usage, ignored = sequence.take_logprobs(), sequence.usage, sequence.ignored
+        return Delta(request_id, text, logprobs, reason, usage, index, ignored=ignored)
 
     def _emit(self, plan: Plan, deltas: list[Delta], started: float) -> StepOutput:
         now = self._clock()

@@ -43,7 +43,8 @@ class Reading:
         for piece in self._reader.add(delta.text, final=delta.finish_reason is not None):
             yield self._completed(piece)
         if delta.finish_reason is not None:
-            yield End(self._reason(delta.finish_reason), self._index, None, self._take_logprobs())
+            reason, logprobs = self._reason(delta.finish_reason), self._take_logprobs()
+            yield End(reason, self._index, None, logprobs, ignored=delta.ignored)
 
     def _completed(self, piece: Piece) -> Piece:
         """Returns the piece with this answer's index and the pending log probabilities."""

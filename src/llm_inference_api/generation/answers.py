@@ -28,6 +28,8 @@ class Answer:
     logprobs: list[TokenLogprob] = field(default_factory=list)
     reason: FinishReason | None = None
     """None until the answer ends."""
+    ignored: tuple[str, ...] = ()
+    """Names of the request's keywords that the answer does not follow."""
 
     def add(self, event: Text | Thought | CallPart | End) -> None:
         """Appends an event of this answer."""
@@ -40,7 +42,7 @@ class Answer:
             case CallPart(call, call_id, name, arguments):
                 self._continue(call, ToolCall(call_id, name, arguments))
             case End(reason):
-                self.reason = reason
+                self.reason, self.ignored = reason, event.ignored
 
     def _continue(self, call: int, part: ToolCall) -> None:
         if call == len(self.calls):

@@ -83,6 +83,8 @@ class End(NamedTuple):
     usage: Usage | None = None
     logprobs: Logprobs = ()
     """Log probabilities of tokens without text, such as the end token."""
+    ignored: tuple[str, ...] = ()
+    """Names of the request's keywords that the answer does not follow."""
 
 
 class Stage(Enum):

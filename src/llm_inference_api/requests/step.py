@@ -16,6 +16,8 @@ class Delta(NamedTuple):
     usage: Usage | None = None
     answer: int = 0
     """0-based index of the answer in its request."""
+    ignored: tuple[str, ...] = ()
+    """In the last delta: names of the request's keywords that the answer does not follow."""
 
 
 class StageEntry(NamedTuple):

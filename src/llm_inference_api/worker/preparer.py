@@ -4,14 +4,14 @@ import json
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from llm_inference_api.engine.backend import Mask, Sampler
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.grammar.tool_grammar import tool_constraint
-from llm_inference_api.requests.constraint import Constraint, Schemas
+from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.families.thoughts import thoughts_rules
@@ -31,8 +31,8 @@ class SamplerFactory(Protocol):
     def mask(self, constraint: Constraint) -> Mask:
         """Returns a new mask for one sequence. Raises InvalidFieldError if no text can match the constraint."""
 
-    def json_schemas(self, schemas: Schemas, field: str) -> list[dict[str, Any]]:
-        """Returns the schemas for use inside a grammar; see `constraint.Grammars.json_schemas`."""
+    def arguments(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:
+        """Returns the schemas for use inside a grammar; see `constraint.Grammars.arguments`."""
 
     def masked_sampler(self, sampling: Sampling, prompt: list[int], mask: Mask) -> Sampler:
         """Returns a new sampler that only chooses tokens that the mask allows."""
@@ -77,6 +77,7 @@ class Preparer:
                     sampler=self._sampler(request, index, tokens, mask),
                     submitted_at=submitted_at,
                     index=index,
+                    ignored=constraint.ignored if constraint else (),
                 )
                 sequences.append(sequence)
         except BaseException:
@@ -94,7 +95,7 @@ class Preparer:
     def _constraint(self, request: GenerationRequest) -> Constraint | None:
         constraint = request.constraint
         if request.tools is not None:
-            spell, write = self._terminal, self.samplers.json_schemas
+            spell, write = self._terminal, self.samplers.arguments
             constraint = tool_constraint(request.tools, self.template.tool_format, spell, write, constraint)
         if constraint is None or isinstance(request.prompt, str):
             return constraint

@@ -38,6 +38,7 @@ def chat_response(request: GenerationRequest, answers: list[Answer], cost: Usage
         **_heading(request),
         message=_message(first),
         **_ending(first),
+        ignored_keywords=_ignored(first.ignored),
         usage=usage(cost),
         alternatives=inference_pb2.ChatAlternatives(answers=alternatives) if alternatives else None,
     )
@@ -82,7 +83,8 @@ class ChatWriter(StreamWriter):
         """Returns the message for an event."""
         if isinstance(event, Progress):
             return inference_pb2.ChatStreamResponse(progress=progress(event))
-        return inference_pb2.ChatStreamResponse(delta=_delta(event), **self._fields(event))
+        ignored = _ignored(event.ignored) if isinstance(event, End) else None
+        return inference_pb2.ChatStreamResponse(delta=_delta(event), ignored_keywords=ignored, **self._fields(event))
 
 
 def _heading(request: GenerationRequest) -> Fields:
@@ -96,6 +98,10 @@ def _place(request: GenerationRequest, answer: Answer) -> Fields:
 def _ending(answer: Answer) -> Fields:
     assert answer.reason is not None
     return {"finish_reason": answer.reason.value, "logprobs": logprobs(tuple(answer.logprobs))}
+
+
+def _ignored(keywords: tuple[str, ...]) -> tools_pb2.IgnoredKeywords | None:
+    return tools_pb2.IgnoredKeywords(names=keywords) if keywords else None
 
 
 def _message(answer: Answer) -> inference_pb2.ChatMessage:

@@ -136,9 +136,8 @@ class ChatCompletionWriter:
             }
             for answer in answers
         ]
-        return large_document(
-            {**self.header.object("chat.completion"), "choices": choices, "usage": usage_object(usage)}
-        )
+        heading = {**self.header.object("chat.completion"), **_ignored(answers[0].ignored)}
+        return large_document({**heading, "choices": choices, "usage": usage_object(usage)})
 
     def part(self, event: Event) -> bytes:
         """Returns the server-sent events that say what an event adds."""
@@ -152,7 +151,10 @@ class ChatCompletionWriter:
             chunks.append(_choice(event, content, chat_logprobs(event.logprobs)))
         if isinstance(event, End):
             chunks.append({**_choice(event, {}), "finish_reason": _finish(event.reason)})
-        base = self.header.object("chat.completion.chunk")
+        base = {
+            **self.header.object("chat.completion.chunk"),
+            **_ignored(event.ignored if isinstance(event, End) else ()),
+        }
         return _stream(base, chunks, event, with_usage=self.with_usage)
 
 
@@ -314,6 +316,10 @@ def _choice(event: Piece | End, content: Json, logprobs: Json | None = None) -> 
 def _with_text(entries: Iterable[TokenLogprob]) -> list[TokenLogprob]:
     """Returns the entries of tokens with text; joined, their texts are the answer's text."""
     return [entry for entry in entries if entry.token_bytes]
+
+
+def _ignored(keywords: tuple[str, ...]) -> Json:
+    return {"ignored_keywords": list(keywords)} if keywords else {}
 
 
 def _finish(reason: FinishReason | None) -> str | None:
