@@ -97,7 +97,7 @@ _WITHOUT_EFFECT: dict[str, Callable[[Any, Schema], bool]] = {
     "dependentSchemas": lambda value, _: value == {},
     "dependencies": lambda value, _: value == {},
     "not": lambda value, _: value is False,
-    "if": lambda _, schema: not schema.keys() & {"then", "else"},
+    "if": lambda _, schema: _is_any(schema.get("then", True)) and _is_any(schema.get("else", True)),
     "then": lambda value, schema: "if" not in schema or _is_any(value),
     "else": lambda value, schema: "if" not in schema or _is_any(value),
     "contains": lambda _, schema: schema.get("minContains") == 0 and "maxContains" not in schema,

@@ -67,7 +67,10 @@ class _Reducer:
         kept: Schema = {}
         left = dict(schema)
         reasons: dict[str, str] = {}
-        while True:
+        added = True
+        while added:
+            # What could not be followed alone may be followed beside what was added since.
+            added = False
             for key in [*left]:
                 # The schema's order is kept: properties are written in it.
                 candidate = {name: value for name, value in schema.items() if name in kept or name == key}
@@ -76,9 +79,7 @@ class _Reducer:
                 else:
                     kept = candidate
                     del left[key]
-            if left.keys() == reasons.keys():
-                break  # What was added last helped no other keyword.
-            reasons = {}
+                    added = True
         self.problems += [Problem(below(path, key), reasons[key]) for key in left]
         if "oneOf" in left and isinstance(schema["oneOf"], list):
             others = kept.get("allOf", [])

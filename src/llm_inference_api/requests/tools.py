@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from pydantic_core import from_json
@@ -31,7 +31,7 @@ class Tool:
     parameters: str
     """JSON Schema of the arguments, as text."""
     strict: bool = False
-    field: str = "tools"
+    field: str = field(default="tools", compare=False)
     """Name of the request's field that has the schema, for error messages."""
 
     @property
