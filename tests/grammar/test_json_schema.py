@@ -131,6 +131,14 @@ def test_brackets_in_a_reference_are_followed() -> None:
     assert not mask(schema).matches('{"a":3}')
 
 
+@pytest.mark.parametrize("text", ['{"a":1,"b":2}', '{"a": 1, "b": 2}', '{"a": 1,"b":2}'])
+def test_arguments_may_have_one_blank(text: str) -> None:
+    """Models are taught calls with a blank after `:` and `,`; more of it, or line breaks, could go on without end."""
+    found = mask({"properties": {"a": {}, "b": {}}})
+    assert found.matches(text)
+    assert not any(found.matches(other) for other in (text.replace(":", ":  "), text.replace(",", ",\n"), f"{text} "))
+
+
 def test_json_object_with_a_schema_is_an_object() -> None:
     """A request for an object gets one, whatever its schema allows besides."""
     given = Constraint(Language.JSON_SCHEMA, '{"minimum": 3}', "response_format", is_object=True)

@@ -22,7 +22,15 @@ OPTIONS: dict[str, Any] = {
     # Without "u": a name in another spelling, such as \u0061, would pass for another name.
     "json_allowed_escapes": 'nrbtf"\\',
 }
-"""llguidance's options for all schemas."""
+"""llguidance's options for the schema of an answer."""
+ARGUMENT_OPTIONS: dict[str, Any] = {
+    **OPTIONS,
+    # Families teach calls with these blanks. Without them a model leaves what it has learnt: the demo calls with
+    # {"city":": "} instead of {"city": "Paris"}.
+    "item_separator": ", ?",
+    "key_separator": ": ?",
+}
+"""llguidance's options for the schema of a call's arguments."""
 _OTHER_TYPES = frozenset({"null", "boolean", "integer", "number", "string", "array"})
 
 
@@ -84,7 +92,7 @@ class JsonSchemas:
         if problem:
             raise InvalidFieldError(field, reason(problem))
         return FollowedSchema(
-            {**exact(found), "x-guidance": OPTIONS}, tuple(below(field, path) for path, _ in problems)
+            {**exact(found), "x-guidance": ARGUMENT_OPTIONS}, tuple(below(field, path) for path, _ in problems)
         )
 
     def _unfollowable(self, schema: Schema, field: str) -> str:
