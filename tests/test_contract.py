@@ -14,10 +14,10 @@ Field = FieldDescriptorProto
 ENDINGS = {"continue_final_message", "add_generation_prompt"}
 TWINS = [
     ("Request", {"prompt", "suffix"}, {"messages", "tools", "tool_choice", "parallel_tool_calls", *ENDINGS}),
-    ("Response", {"text"}, {"message"}),
+    ("Response", {"text"}, {"message", "ignored_keywords"}),
     ("Alternatives", set(), set()),
     ("Alternative", {"text"}, {"message"}),
-    ("StreamResponse", {"text"}, {"delta"}),
+    ("StreamResponse", {"text"}, {"delta", "ignored_keywords"}),
 ]
 """How the messages of Generate and Chat end that have fields in common, and the fields that only one of them has."""
 

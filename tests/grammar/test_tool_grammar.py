@@ -7,7 +7,7 @@ from llm_inference_api.errors import CostlyFieldError, InvalidFieldError
 from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.grammar.tool_grammar import tool_constraint
 from llm_inference_api.grammar.trial import Trial
-from llm_inference_api.requests.constraint import Constraint, Language
+from llm_inference_api.requests.constraint import ArgumentSchema, Constraint, Language
 from llm_inference_api.requests.tools import Tool, ToolMode, ToolUse
 from llm_inference_api.text.families.thoughts import thoughts_rules
 from llm_inference_api.text.families.tool_format import ToolFormat
@@ -28,11 +28,15 @@ ONE = {
     ToolFormat.MISTRAL: '[TOOL_CALLS][{"name": "g", "arguments": {}}]',
     ToolFormat.MISTRAL_ARGS: "[TOOL_CALLS]g[ARGS]{}",
 }
-TWO = {**CALLS, ToolFormat.GENERIC: CALLS[ToolFormat.HERMES]}
+TWO = {
+    form: CALLS[ToolFormat.HERMES if form is ToolFormat.GENERIC else form].replace('{"a": "<b>"}', '{"a":"<b>"}')
+    for form in ToolFormat
+}
+"""Arguments are written without white space."""
 
 
 def mask(form: ToolFormat, use: ToolUse, *, after_thoughts: bool = False) -> TokenMask:
-    constraint = tool_constraint(use, form, json.dumps, BYTES.json_schemas)
+    constraint = tool_constraint(use, form, json.dumps, BYTES.arguments)
     before = thoughts_rules(json.dumps, opened=after_thoughts)
     return BYTES.mask(replace(constraint, before=before))
 
@@ -71,17 +75,18 @@ def test_named_tool_is_the_only_one() -> None:
     assert not found.matches(ONE[ToolFormat.HERMES])
 
 
+def test_named_tool_is_called_once() -> None:
+    """A request that names a tool gets one call of it, not several, also where calls may be parallel."""
+    found = mask(ToolFormat.HERMES, ToolUse((F, G), ToolMode.REQUIRED, "g"))
+    assert found.matches(ONE[ToolFormat.HERMES])
+    assert not found.matches(f"{ONE[ToolFormat.HERMES]}\n{ONE[ToolFormat.HERMES]}")
+
+
 def test_strict_schema_that_cannot_be_followed_is_refused() -> None:
-    """A strict tool's schema is a condition; others' keywords that cannot be followed restrict nothing."""
-    mask(ToolFormat.HERMES, ToolUse((G,)))
+    """A strict tool's schema is a condition; others' keywords that cannot be followed are left out and named."""
+    assert tool_constraint(ToolUse((G,)), ToolFormat.HERMES, json.dumps, BYTES.arguments).ignored == ("tools.not",)
     with pytest.raises(InvalidFieldError, match=r'^tools: .*Unimplemented keys: ."not"'):
         mask(ToolFormat.HERMES, ToolUse((Tool("g", "", G.parameters, strict=True),)))
-
-
-def test_schema_without_sense_restricts_nothing() -> None:
-    """A schema that is not valid at all does not make its tool useless."""
-    found = mask(ToolFormat.HERMES, ToolUse((Tool("g", "", '{"type": "nonsense"}'),), ToolMode.REQUIRED))
-    assert found.matches(ONE[ToolFormat.HERMES])
 
 
 def test_thoughts_come_before_the_calls() -> None:
@@ -95,7 +100,7 @@ def test_thoughts_come_before_the_calls() -> None:
 def test_answer_without_calls_follows_the_words(form: ToolFormat) -> None:
     """Where a request restricts its answer too, words are those of the restriction."""
     words = Constraint(Language.CHOICE, '["yes", "no"]', "choice")
-    constraint = tool_constraint(ToolUse((F, G)), form, json.dumps, BYTES.json_schemas, words)
+    constraint = tool_constraint(ToolUse((F, G)), form, json.dumps, BYTES.arguments, words)
     found = BYTES.mask(constraint)
     assert all(found.matches(text) for text in ("yes", ONE[form], TWO[form]))
     assert not any(found.matches(text) for text in ("", "hello", f"yes{ONE[form]}"))
@@ -112,5 +117,5 @@ def test_schemas_that_cost_too_much_together_are_refused(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Trial, "problem", problem)
     with pytest.raises(CostlyFieldError, match="tools: takes too long, or too much memory, to compile"):
-        BYTES.json_schemas([({"const": index}, False) for index in range(128)], "tools")
+        BYTES.arguments([ArgumentSchema(f'{{"maxProperties": {index}}}', "tools", False) for index in range(128)])
     assert len(tried) == 3

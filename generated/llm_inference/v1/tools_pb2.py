@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cllm_inference/v1/tools.proto\x12\x10llm_inference.v1\"]\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x01(\t\x12\x13\n\x06strict\x18\x04 \x01(\x08H\x00\x88\x01\x01\x42\t\n\x07_strict\"\x9d\x01\n\nToolChoice\x12\x31\n\x04mode\x18\x01 \x01(\x0e\x32!.llm_inference.v1.ToolChoice.ModeH\x00\x12\x12\n\x08\x66unction\x18\x02 \x01(\tH\x00\">\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\x08\n\x04\x41UTO\x10\x02\x12\x0c\n\x08REQUIRED\x10\x03\x42\x08\n\x06\x63hoice\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"x\n\rToolCallDelta\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x02id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04name\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x16\n\targuments\x18\x04 \x01(\tH\x02\x88\x01\x01\x42\x05\n\x03_idB\x07\n\x05_nameB\x0c\n\n_argumentsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cllm_inference/v1/tools.proto\x12\x10llm_inference.v1\"]\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x01(\t\x12\x13\n\x06strict\x18\x04 \x01(\x08H\x00\x88\x01\x01\x42\t\n\x07_strict\" \n\x0fIgnoredKeywords\x12\r\n\x05names\x18\x01 \x03(\t\"\x9d\x01\n\nToolChoice\x12\x31\n\x04mode\x18\x01 \x01(\x0e\x32!.llm_inference.v1.ToolChoice.ModeH\x00\x12\x12\n\x08\x66unction\x18\x02 \x01(\tH\x00\">\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\x08\n\x04\x41UTO\x10\x02\x12\x0c\n\x08REQUIRED\x10\x03\x42\x08\n\x06\x63hoice\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"x\n\rToolCallDelta\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x02id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04name\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x16\n\targuments\x18\x04 \x01(\tH\x02\x88\x01\x01\x42\x05\n\x03_idB\x07\n\x05_nameB\x0c\n\n_argumentsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,12 +33,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TOOL']._serialized_start=50
   _globals['_TOOL']._serialized_end=143
-  _globals['_TOOLCHOICE']._serialized_start=146
-  _globals['_TOOLCHOICE']._serialized_end=303
-  _globals['_TOOLCHOICE_MODE']._serialized_start=231
-  _globals['_TOOLCHOICE_MODE']._serialized_end=293
-  _globals['_TOOLCALL']._serialized_start=305
-  _globals['_TOOLCALL']._serialized_end=360
-  _globals['_TOOLCALLDELTA']._serialized_start=362
-  _globals['_TOOLCALLDELTA']._serialized_end=482
+  _globals['_IGNOREDKEYWORDS']._serialized_start=145
+  _globals['_IGNOREDKEYWORDS']._serialized_end=177
+  _globals['_TOOLCHOICE']._serialized_start=180
+  _globals['_TOOLCHOICE']._serialized_end=337
+  _globals['_TOOLCHOICE_MODE']._serialized_start=265
+  _globals['_TOOLCHOICE_MODE']._serialized_end=327
+  _globals['_TOOLCALL']._serialized_start=339
+  _globals['_TOOLCALL']._serialized_end=394
+  _globals['_TOOLCALLDELTA']._serialized_start=396
+  _globals['_TOOLCALLDELTA']._serialized_end=516
 # @@protoc_insertion_point(module_scope)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence as Rows
 from typing import Any, NamedTuple, Protocol
 
-from llm_inference_api.requests.constraint import Constraint, Schemas
+from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.request import Sampling
 
@@ -82,8 +82,8 @@ class Backend(Protocol):
     def mask(self, constraint: Constraint) -> Mask:
         """Returns a new mask for one sequence. Raises InvalidFieldError if no text can match the constraint."""
 
-    def json_schemas(self, schemas: Schemas, field: str) -> list[dict[str, Any]]:
-        """Returns the schemas for use inside a grammar; see `constraint.Grammars.json_schemas`."""
+    def arguments(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:
+        """Returns the schemas for use inside a grammar; see `constraint.Grammars.arguments`."""
 
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> Sampler:
         """Returns a new sampler that only chooses tokens that the mask allows."""

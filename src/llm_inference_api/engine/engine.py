@@ -182,7 +182,12 @@ class Engine:
         if sequence.finish_reason is None:
             return delta
         self._end(sequence)
-        return delta._replace(usage=sequence.usage, max_tokens=sequence.max_tokens, ended_at=self._clock())
+        return delta._replace(
+            usage=sequence.usage,
+            max_tokens=sequence.max_tokens,
+            ended_at=self._clock(),
+            ignored=sequence.ignored,
+        )
 
     def _emit(self, plan: Plan, deltas: list[Delta], started: float) -> StepOutput:
         now = self._clock()

@@ -22,6 +22,8 @@ class Sequence:
     """Monotonic time in seconds."""
     index: int = 0
     """Index among the request's answers."""
+    ignored: tuple[str, ...] = ()
+    """Names of the request's keywords that its constraint does not follow."""
     prompt_length: int = field(init=False)
     computed: int = 0
     """Number of leading tokens whose keys and values are in the KV cache."""

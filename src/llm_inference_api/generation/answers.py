@@ -30,6 +30,8 @@ class Answer:
     """None until the answer ends."""
     max_tokens: int = 0
     """See `End`."""
+    ignored: tuple[str, ...] = ()
+    """Names of the request's keywords that the answer does not follow."""
 
     def add(self, event: Text | Thought | CallPart | End) -> None:
         """Appends an event of this answer."""
@@ -42,7 +44,7 @@ class Answer:
             case CallPart(call, call_id, name, arguments):
                 self._continue(call, ToolCall(call_id, name, arguments))
             case End(reason):
-                self.reason, self.max_tokens = reason, event.max_tokens
+                self.reason, self.max_tokens, self.ignored = reason, event.max_tokens, event.ignored
 
     def _continue(self, call: int, part: ToolCall) -> None:
         if call == len(self.calls):

@@ -8,7 +8,6 @@ import json
 import os
 import re
 from concurrent.futures import Future, ThreadPoolExecutor
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -16,31 +15,22 @@ import numpy.typing as npt
 from llguidance import LLMatcher, LLTokenizer
 
 from llm_inference_api.errors import CostlyFieldError, InvalidFieldError
-from llm_inference_api.grammar.exact_schema import exact
+from llm_inference_api.grammar.json_schema import JsonSchemas
+from llm_inference_api.grammar.reasons import reason
 from llm_inference_api.grammar.trial import TooCostlyError, Trial
 from llm_inference_api.grammar.trial_process import LIMITS
-from llm_inference_api.requests.constraint import Constraint, Language, Schemas
+from llm_inference_api.grammar.unfollowable import LARGEST_MULTIPLE, MOST_PATTERNS, states_of_multiple
+from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema, Language
 
 TokenIds = npt.NDArray[np.int32]
 
-_LARGEST_MULTIPLE = 10_000
-"""Limit on the sum of all `multipleOf` in a constraint. Each becomes an automaton with that many states, which
-uses none of llguidance's fuel."""
-_MOST_PATTERNS = 50
-"""Limit on the number of `patternProperties` in a constraint. llguidance compares them pairwise, without using fuel."""
 _MULTIPLE = re.compile(r'"multipleOf"\s*:\s*([-+.0-9eE]{1,40})')
 _EMBEDDED = re.compile(r"(?:^|%json)\s*(?=\{)")
 """Start of a schema: the whole constraint, or a `%json` in a grammar."""
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
-_JSON_OPTIONS: dict[str, Any] = {"whitespace_pattern": r"\n?[ ]{0,32}"}
-"""White space is limited, because small models tend to generate endless indentation."""
 _MOST_SECONDS = 2.0
-"""Processor time to compile the schemas of all tools of a request one by one."""
+"""Processor time to compile the schemas of all tools of a request one by one, also without some of their keywords."""
 _COSTLY = "takes too long, or too much memory, to compile; simplify it"
-_LONGEST_REASON = 500
-"""Characters of llguidance's error in a message."""
-_EXCERPT = re.compile(r"\n *\d+ \|")
-"""Start of the grammar excerpt in llguidance's errors."""
 
 
 _executor = ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)) // 2), "mask")
@@ -136,6 +126,8 @@ class Grammars:
     def __init__(self, tokenizer: LLTokenizer, trial: Trial) -> None:
         self._tokenizer = tokenizer
         self._trial = trial
+        self._last: tuple[Constraint, str] | None = None
+        """The last constraint and its grammar."""
 
     def mask(self, constraint: Constraint) -> TokenMask:
         """Compiles a constraint and returns the mask of a new sequence.
@@ -145,40 +137,34 @@ class Grammars:
         """
         if constraint.words is not None:
             self.mask(constraint.words)  # Its errors must name its own field.
-        grammar = _checked_grammar(constraint)
+        if self._last is None or self._last[0] != constraint:  # A request for several answers asks for several masks.
+            self._last = (constraint, self._checked_grammar(constraint))
+        grammar = self._last[1]
         if problem := self._problem(grammar, constraint.field):
-            raise InvalidFieldError(constraint.field, _reason(problem))
+            raise InvalidFieldError(constraint.field, reason(problem))
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=LIMITS)
         if matcher.is_error():
-            raise InvalidFieldError(constraint.field, _reason(matcher.get_error()))
+            raise InvalidFieldError(constraint.field, reason(matcher.get_error()))
         return TokenMask(matcher, self._tokenizer, constraint.field)
 
-    def json_schemas(self, schemas: Schemas, field: str) -> list[dict[str, Any]]:
-        """Returns the schemas for use inside a grammar, with llguidance's options under `x-guidance`.
-
-        Args:
-            schemas: The schemas. Unsupported keywords of a strict one are errors when the grammar is compiled. Those
-                of others are ignored, and an invalid one is replaced by a schema that matches any object.
-            field: Name of the request's field that has the schemas, for errors.
+    def arguments(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:
+        """Returns the schemas of tools' arguments for use inside a grammar; see `JsonSchemas.arguments`.
 
         Raises:
-            InvalidFieldError: A schema exceeds a limit, or they are too expensive to compile together.
+            InvalidFieldError: A schema allows no object, a strict one cannot be followed, or they are too expensive to
+                compile together.
         """
-        written, before = [], self._trial.seconds
-        for schema, strict in schemas:
-            if self._trial.seconds - before > _MOST_SECONDS:
-                raise CostlyFieldError(field, _COSTLY)
-            written.append(self._json_schema(schema, field, strict=strict))
-        return written
+        limit = self._trial.seconds + _MOST_SECONDS
 
-    def _json_schema(self, schema: dict[str, Any], field: str, *, strict: bool) -> dict[str, Any]:
-        _check_unbounded(json.dumps(schema), field)
-        schema = exact(schema)
-        options = {**_JSON_OPTIONS, "lenient": not strict}
-        grammar = LLMatcher.grammar_from_json_schema(schema, overrides=options)  # type: ignore[arg-type]
-        if not strict and self._problem(grammar, field):
-            schema = {"type": "object"}
-        return {**schema, "x-guidance": options}
+        def problem(grammar: str, field: str) -> str:
+            if self._trial.seconds > limit:
+                raise CostlyFieldError(field, _COSTLY)
+            return self._problem(grammar, field)
+
+        prepared = JsonSchemas(problem)
+        return [
+            prepared.arguments(json.loads(source), field, is_strict=is_strict) for source, field, is_strict in schemas
+        ]
 
     def _problem(self, grammar: str, field: str) -> str:
         try:
@@ -186,25 +172,57 @@ class Grammars:
         except TooCostlyError as error:
             raise CostlyFieldError(field, _COSTLY) from error
 
+    def _checked_grammar(self, constraint: Constraint) -> str:
+        """Returns the constraint as an llguidance grammar. Raises InvalidFieldError if it is invalid."""
+        if constraint.language is not Language.JSON_SCHEMA:
+            _check_unbounded(constraint.source, constraint.field)
+        try:
+            return self._grammar(constraint)
+        except ValueError as error:
+            raise InvalidFieldError(constraint.field, reason(str(error))) from error
+        except RecursionError as error:
+            raise InvalidFieldError(constraint.field, "has too many levels") from error
+        except TooCostlyError as error:
+            raise CostlyFieldError(constraint.field, _COSTLY) from error
 
-def _checked_grammar(constraint: Constraint) -> str:
-    """Returns the constraint as an llguidance grammar. Raises InvalidFieldError if it is invalid."""
-    _check_unbounded(constraint.source, constraint.field)
-    try:
-        return _grammar(constraint)
-    except ValueError as error:
-        raise InvalidFieldError(constraint.field, _reason(str(error))) from error
-    except RecursionError as error:
-        raise InvalidFieldError(constraint.field, "has too many levels") from error
+    def _grammar(self, constraint: Constraint) -> str:
+        grammars = [self._named(constraint, "answer")]
+        if constraint.words is not None:
+            grammars.append(self._named(constraint.words, "words"))
+        if constraint.before:
+            grammars.insert(0, {"name": "whole", "lark_grammar": f"start: before @answer\n{constraint.before}"})
+        return json.dumps({"grammars": grammars})
+
+    def _named(self, constraint: Constraint, name: str) -> dict[str, Any]:
+        return {**self._own_grammar(constraint), "name": name}
+
+    def _own_grammar(self, constraint: Constraint) -> dict[str, Any]:
+        match constraint.language:
+            case Language.JSON_SCHEMA:
+                schemas = JsonSchemas(self._problem)
+                return _single(
+                    schemas.whole(json.loads(constraint.source), constraint.field, is_object=constraint.is_object)
+                )
+            case Language.REGEX:
+                return _single(LLMatcher.grammar_from_regex(constraint.source))
+            case Language.CHOICE:
+                # ASCII: llguidance's lexer refuses U+007F in a string, but not its escape.
+                return {"lark_grammar": "start: " + " | ".join(map(json.dumps, json.loads(constraint.source)))}
+            case Language.LARK:
+                # Not grammar_from_lark: it returns a source that is JSON, such as `{"grammars": []}`, as a whole
+                # grammar.
+                return {"lark_grammar": constraint.source}
+            case Language.GBNF:
+                return {"lark_grammar": self._trial.lark(constraint.source)}
 
 
 def _check_unbounded(source: str, field: str) -> None:
     """Raises InvalidFieldError if the constraint exceeds a limit that llguidance does not have itself."""
-    if _patterns(source) > _MOST_PATTERNS:
-        raise InvalidFieldError(field, f"cannot be followed: it has more than {_MOST_PATTERNS} patternProperties")
+    if _patterns(source) > MOST_PATTERNS:
+        raise InvalidFieldError(field, f"cannot be followed: it has more than {MOST_PATTERNS} patternProperties")
     plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), source)
-    if sum(_states(match[1]) for match in _MULTIPLE.finditer(plain)) > _LARGEST_MULTIPLE:
-        raise InvalidFieldError(field, f"cannot be followed: its multipleOf add up to more than {_LARGEST_MULTIPLE}")
+    if sum(states_of_multiple(match[1]) for match in _MULTIPLE.finditer(plain)) > LARGEST_MULTIPLE:
+        raise InvalidFieldError(field, f"cannot be followed: its multipleOf add up to more than {LARGEST_MULTIPLE}")
 
 
 def _patterns(source: str) -> int:
@@ -225,51 +243,7 @@ def _patterns(source: str) -> int:
     return found
 
 
-def _states(number: str) -> int:
-    """Returns the number of states of an automaton that accepts the multiples of a decimal number."""
-    try:
-        value = abs(Decimal(number)).normalize()
-        digits = value.scaleb(-min(0, int(value.as_tuple().exponent)))
-    except ArithmeticError:
-        return 0  # llguidance reports the error.
-    return int(min(digits, Decimal(2 * _LARGEST_MULTIPLE)))
-
-
-def _grammar(constraint: Constraint) -> str:
-    grammars = _named(constraint, "answer")
-    if constraint.words is not None:
-        grammars += _named(constraint.words, "words")
-    if constraint.before:
-        grammars.insert(0, {"name": "whole", "lark_grammar": f"start: before @answer\n{constraint.before}"})
-    return json.dumps({"grammars": grammars})
-
-
-def _named(constraint: Constraint, name: str) -> list[dict[str, Any]]:
-    return [{**_own_grammar(constraint), "name": name}]
-
-
-def _own_grammar(constraint: Constraint) -> dict[str, Any]:
-    match constraint.language:
-        case Language.JSON_SCHEMA:
-            schema = exact(json.loads(constraint.source))
-            return _single(LLMatcher.grammar_from_json_schema(schema, overrides=_JSON_OPTIONS))  # type: ignore[arg-type]
-        case Language.REGEX:
-            return _single(LLMatcher.grammar_from_regex(constraint.source))
-        case Language.CHOICE:
-            # ASCII: llguidance's lexer refuses U+007F in a string, but not its escape.
-            return {"lark_grammar": "start: " + " | ".join(map(json.dumps, json.loads(constraint.source)))}
-        case Language.LARK:
-            # Not grammar_from_lark: it returns a source that is JSON, such as `{"grammars": []}`, as a whole grammar.
-            return {"lark_grammar": constraint.source}
-
-
 def _single(grammar: str) -> dict[str, Any]:
     """Returns the only grammar of a list that llguidance wrote."""
     (own,) = json.loads(grammar)["grammars"]
     return dict(own)
-
-
-def _reason(text: str) -> str:
-    """Returns llguidance's error on one line, without its excerpt of the grammar."""
-    lines = [line.strip() for line in _EXCERPT.split(text, maxsplit=1)[0].splitlines()]
-    return "cannot be followed: " + " ".join(filter(None, lines))[:_LONGEST_REASON]

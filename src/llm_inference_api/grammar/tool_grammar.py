@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
 
-from llm_inference_api.requests.constraint import Constraint, Language, Schemas
+from llm_inference_api.requests.constraint import ArgumentSchema, ArgumentSchemas, Constraint, FollowedSchema, Language
 from llm_inference_api.requests.tools import ToolMode, ToolUse
 from llm_inference_api.text.families.thoughts import Terminal, up_to
 from llm_inference_api.text.families.tool_format import (
@@ -21,9 +21,9 @@ from llm_inference_api.text.families.tool_format import (
 
 
 class SchemaWriter(Protocol):
-    """Writes JSON schemas for grammars; see `constraint.Grammars.json_schemas`."""
+    """Writes JSON schemas of arguments for grammars; see `constraint.Grammars.arguments`."""
 
-    def __call__(self, schemas: Schemas, field: str) -> list[dict[str, Any]]:
+    def __call__(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:
         """Returns the schemas as parts of a grammar."""
 
 
@@ -55,18 +55,19 @@ def tool_constraint(
         words: Constraint of an answer without calls; None if it is free.
 
     Raises:
-        InvalidFieldError: The tools' schemas are too expensive to compile.
+        InvalidFieldError: A tool's schema allows no object, cannot be followed, or is too expensive to compile.
     """
     start = _start(use, _form(form, terminal), has_words=words is not None)
     tools = use.callable
     names = " | ".join(f"call_{index}" for index in range(len(tools)))
-    schemas = write([(json.loads(tool.parameters), tool.strict) for tool in tools], "tools")
-    rules = (_call_rules(index, tool.name, schemas[index], form, terminal) for index, tool in enumerate(tools))
+    schemas = write([ArgumentSchema(tool.parameters, tool.field, tool.strict) for tool in tools])
+    rules = (_call_rules(index, tool.name, schemas[index].schema, form, terminal) for index, tool in enumerate(tools))
     calls = list(chain.from_iterable(rules))
     source = "\n".join([*start, f"call: {names}", *calls, "TEXT: /(.|\\n)*/"])
     # Only included if the start rule refers to it: llguidance rejects unused grammars.
     needed = words if use.mode is ToolMode.AUTO else None
-    return Constraint(Language.LARK, source, "tools", words=needed)
+    ignored = tuple(chain.from_iterable(schema.ignored for schema in schemas))
+    return Constraint(Language.LARK, source, "tools", words=needed, ignored=ignored)
 
 
 def _start(use: ToolUse, form: _Form, *, has_words: bool) -> list[str]:
@@ -105,7 +106,7 @@ def _call_rules(index: int, name: str, schema: dict[str, Any], form: ToolFormat,
 
 def _calls(use: ToolUse, form: _Form) -> str:
     trigger = form.trigger if form.repeats_trigger else ""
-    more = f"({form.between} {trigger} call)*" if use.parallel else ""
+    more = f"({form.between} {trigger} call)*" if use.parallel and use.function is None else ""
     once = "" if form.repeats_trigger else form.trigger
     return f"{once} {form.before} {trigger} call {more} {form.after}"
 

@@ -71,6 +71,16 @@ class Trial:
         self.seconds += seconds
         return _Known(problem, math.inf)
 
+    def lark(self, gbnf: str) -> str:
+        """Returns a GBNF grammar in Lark. Raises ValueError if it is not valid, and TooCostlyError."""
+        answer = self._child.ask({"gbnf": gbnf})
+        if answer is None:
+            raise TooCostlyError
+        lark, problem = answer
+        if problem:
+            raise ValueError(problem)
+        return str(lark)
+
     def close(self) -> None:
         """Kills the child process; the next grammar starts a new one. Also happens on garbage collection."""
         self._child.close()

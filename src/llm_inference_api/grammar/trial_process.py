@@ -1,13 +1,14 @@
 """Child process that compiles grammars on trial. Exceeding a limit kills this process only.
 
 The first question is the vocabulary; each further one is a grammar, answered by llguidance's error and the seconds of
-processor time that it took.
+processor time that it took, or an object with a GBNF grammar, answered by the same in Lark and an error.
 """
 
 import time
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
+from llm_inference_api.grammar.gbnf import as_lark
 from llm_inference_api.processes.limited_child import answer, limited, questions
 
 LIMITS = LLParserLimits(verbose_errors=False, initial_lexer_fuel=300_000)
@@ -50,10 +51,20 @@ def main() -> None:
     tokenizer = LLTokenizer(TokenizerWrapper(vocabulary), slices=[])
     answer("ready")
     for grammar in asked:
+        if isinstance(grammar, dict):
+            answer(_lark(grammar["gbnf"]))
+            continue
         before = time.process_time()
         matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=LIMITS)
         problem = matcher.get_error() if matcher.is_error() else ""
         answer((problem, time.process_time() - before))
+
+
+def _lark(gbnf: str) -> tuple[str, str]:
+    try:
+        return as_lark(gbnf), ""
+    except ValueError as error:
+        return "", str(error)
 
 
 if __name__ == "__main__":

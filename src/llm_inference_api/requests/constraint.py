@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.json_object import MAX_BYTES, check_object
@@ -14,8 +14,25 @@ MAX_TEXTS = 1000
 _OBJECT = '{"type": "object"}'
 
 
-Schemas = Sequence[tuple[dict[str, Any], bool]]
-"""JSON schemas, each with whether it is strict: unsupported keywords are errors."""
+class ArgumentSchema(NamedTuple):
+    """JSON Schema of a tool's arguments."""
+
+    source: str
+    field: str
+    """Name of the request's field that has the schema, for error messages."""
+    is_strict: bool
+    """Whether keywords that cannot be followed are errors."""
+
+
+ArgumentSchemas = Sequence[ArgumentSchema]
+
+
+class FollowedSchema(NamedTuple):
+    """A JSON Schema for use inside a grammar."""
+
+    schema: dict[str, Any]
+    ignored: tuple[str, ...]
+    """Names of the request's keywords that it does not follow."""
 
 
 class Language(Enum):
@@ -26,6 +43,8 @@ class Language(Enum):
     CHOICE = "choice"
     """A JSON array of the allowed texts."""
     LARK = "lark"
+    GBNF = "gbnf"
+    """llama.cpp's grammars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,44 +59,52 @@ class Constraint:
     """Lark rules that define `before`, the text in front of the constrained text; empty: none."""
     words: "Constraint | None" = None
     """The constraint that `@words` refers to in Lark rules."""
+    ignored: tuple[str, ...] = ()
+    """Names of keywords of the tools' schemas that the constraint does not follow."""
+    is_object: bool = False
+    """Whether a text under a JSON Schema must be an object, whatever the schema says."""
 
 
-def read_constraint(field: str, value: object, *, ignore_eos: bool) -> Constraint | None:
+def read_constraint(kind: str, value: object, *, ignore_eos: bool, field: str = "") -> Constraint | None:
     """Returns the constraint that a request's field sets; None for a `json_object` of false.
 
     Args:
-        field: Name of the field: a `Language` value or `json_object`.
-        value: The field's value: a bool for `json_object`, a sequence of texts for `choice`, else a text.
+        kind: What the field has: a `Language` value or `json_object`.
+        value: The field's value: a bool, or a schema, for `json_object`; a sequence of texts for `choice`; else a text.
         ignore_eos: Whether the request sets `ignore_eos`, which cannot be combined with a constraint.
+        field: Name of the field, for errors; empty if it is the same as `kind`.
 
     Raises:
         InvalidFieldError: The value is malformed or too large, or `ignore_eos` is set.
     """
     if value is False:
         return None
+    field = field or kind
     if ignore_eos:
         raise InvalidFieldError("ignore_eos", f"contradicts {field}: a restricted text ends where it is complete")
-    match field, value:
+    match kind, value:
+        case "json_object", str(text):
+            found = Constraint(Language.JSON_SCHEMA, check_object(text, field), field, is_object=True)
         case "json_object", _:
             found = Constraint(Language.JSON_SCHEMA, _OBJECT, field)
         case "json_schema", str(text):
             found = Constraint(Language.JSON_SCHEMA, check_object(text, field), field)
         case _, str(text):
-            found = Constraint(Language(field), text, field)
+            found = Constraint(Language(kind), text, field)
         case _, Sequence() as texts:
-            found = Constraint(Language.CHOICE, _choice(texts), field)
+            found = Constraint(Language.CHOICE, _choice(texts, field), field)
         case _:
-            raise TypeError(f"{field} is not a constraint field")
+            raise TypeError(f"{kind} is not a kind of constraint")
     if len(found.source.encode()) > MAX_BYTES:
         raise InvalidFieldError(field, f"has more than {MAX_BYTES} bytes")
     return found
 
 
-def _choice(texts: Sequence[str]) -> str:
+def _choice(texts: Sequence[str], field: str) -> str:
     if not 1 <= len(texts) <= MAX_TEXTS:
-        raise InvalidFieldError("choice", f"there must be 1 to {MAX_TEXTS} texts, not {len(texts)}")
+        raise InvalidFieldError(field, f"there must be 1 to {MAX_TEXTS} texts, not {len(texts)}")
     if not all(texts):
-        raise InvalidFieldError("choice", "has an empty text")
+        raise InvalidFieldError(field, "has an empty text")
     if sum(len(text.encode()) for text in texts) > MAX_BYTES:
-        raise InvalidFieldError("choice", f"has more than {MAX_BYTES} bytes")
+        raise InvalidFieldError(field, f"has more than {MAX_BYTES} bytes")
     return json.dumps(list(texts))

@@ -103,6 +103,8 @@ class End(NamedTuple):
     usage: Usage | None = None
     max_tokens: int = 0
     """The tokens that the answer could have: what was asked for, or less."""
+    ignored: tuple[str, ...] = ()
+    """Names of the request's keywords that the answer does not follow."""
 
 
 class Stage(Enum):

@@ -11,13 +11,14 @@ MAX_DEPTH = 64
 """Maximum nesting depth of a JSON object."""
 
 
-def check_object(text: str, field: str, most: int = MAX_BYTES) -> str:
+def check_object(text: str, field: str, most: int = MAX_BYTES, levels: int = MAX_DEPTH) -> str:
     """Returns the text.
 
     Args:
         text: The JSON.
         field: Name of the request's field, for errors.
         most: Maximum size in bytes.
+        levels: Maximum nesting depth.
 
     Raises:
         InvalidFieldError: The text of `field` is too large, is not a JSON object, or is nested too deeply.
@@ -28,16 +29,20 @@ def check_object(text: str, field: str, most: int = MAX_BYTES) -> str:
     for _ in counting(data, field):
         pass
     try:
-        value = json.loads(data)
+        value = json.loads(data, parse_constant=_refuse_constant)
     except ValueError as error:
         raise InvalidFieldError(field, f"is no valid JSON ({error})") from error
     except RecursionError as error:
-        raise InvalidFieldError(field, f"has more than {MAX_DEPTH} levels") from error
+        raise InvalidFieldError(field, f"has more than {levels} levels") from error
     if not isinstance(value, dict):
         raise InvalidFieldError(field, "is no JSON object")
-    if _depth(value) > MAX_DEPTH:
-        raise InvalidFieldError(field, f"has more than {MAX_DEPTH} levels")
+    if _depth(value) > levels:
+        raise InvalidFieldError(field, f"has more than {levels} levels")
     return text
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no value of JSON")
 
 
 def _depth(value: object) -> int:

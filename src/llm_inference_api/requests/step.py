@@ -25,6 +25,8 @@ class Delta(NamedTuple):
     thought: str = ""
     """Text of the thoughts, which stand before the content."""
     calls: tuple[CallPart, ...] = ()
+    ignored: tuple[str, ...] = ()
+    """In the last delta: names of the request's keywords that the answer does not follow."""
 
     @property
     def is_empty(self) -> bool:

@@ -1,9 +1,12 @@
 """Tools: functions of the caller that a model may call."""
 
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+
+from pydantic_core import from_json
 
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.json_object import MAX_BYTES, check_object
@@ -12,6 +15,8 @@ from llm_inference_api.requests.sizes import MAX_PROMPT_BYTES, check_size
 MAX_TOOLS = 128
 MAX_CALLS = 1024
 """Maximum number of tool calls in all messages of a request."""
+MAX_ARGUMENT_DEPTH = 200
+"""Maximum nesting depth of a call's arguments. A model may write more levels than a caller's schema has."""
 TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NO_ARGUMENTS = '{"type": "object", "properties": {}, "additionalProperties": false}'
 """JSON Schema of the arguments of a function without parameters."""
@@ -26,6 +31,8 @@ class Tool:
     parameters: str
     """JSON Schema of the arguments, as text."""
     strict: bool = False
+    field: str = field(default="tools", compare=False)
+    """Name of the request's field that has the schema, for error messages."""
 
     @property
     def size(self) -> int:
@@ -53,7 +60,31 @@ class ToolCall:
 
     def check(self, field: str) -> None:
         """Raises InvalidFieldError if the arguments are not a JSON object."""
-        check_object(self.arguments, f"{field}.arguments", MAX_PROMPT_BYTES)
+        check_object(self.arguments, f"{field}.arguments", MAX_PROMPT_BYTES, MAX_ARGUMENT_DEPTH)
+
+
+def complete_arguments(text: str | None) -> str:
+    """Returns the arguments of a call in the history: those of a call that was cut off, with what ends them.
+
+    No text is `{}`. What is no beginning of a JSON object is returned unchanged; `ToolCall.check` refuses it.
+    """
+    if not text or text.strip() == "null":
+        return "{}"
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return text if error.msg == "Extra data" else _completed(text)
+    except RecursionError:
+        return text
+    return text
+
+
+def _completed(text: str) -> str:
+    try:
+        found = from_json(text, allow_partial="trailing-strings")
+    except ValueError:
+        return text
+    return json.dumps(found, ensure_ascii=False) if isinstance(found, dict) else text
 
 
 class ToolMode(Enum):

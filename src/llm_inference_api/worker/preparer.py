@@ -4,7 +4,7 @@ import json
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from llm_inference_api.engine.backend import Mask, Sampler
 from llm_inference_api.engine.output import OutputText
@@ -12,7 +12,7 @@ from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.grammar.tool_grammar import tool_constraint
 from llm_inference_api.requests.chat import Message
-from llm_inference_api.requests.constraint import Constraint, Schemas
+from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.request import GenerationRequest, Sampling, TokenPrompt
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.families.answer_reader import answer_reader
@@ -34,8 +34,8 @@ class SamplerFactory(Protocol):
     def mask(self, constraint: Constraint) -> Mask:
         """Returns a new mask for one sequence. Raises InvalidFieldError if no text can match the constraint."""
 
-    def json_schemas(self, schemas: Schemas, field: str) -> list[dict[str, Any]]:
-        """Returns the schemas for use inside a grammar; see `constraint.Grammars.json_schemas`."""
+    def arguments(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:
+        """Returns the schemas for use inside a grammar; see `constraint.Grammars.arguments`."""
 
     def masked_sampler(self, sampling: Sampling, prompt: list[int], mask: Mask) -> Sampler:
         """Returns a new sampler that only chooses tokens that the mask allows."""
@@ -91,6 +91,7 @@ class Preparer:
                     sampler=self._sampler(request, index, tokens, mask),
                     submitted_at=submitted_at,
                     index=index,
+                    ignored=constraint.ignored if constraint else (),
                 )
                 sequences.append(sequence)
         except BaseException:
@@ -113,7 +114,7 @@ class Preparer:
     def _constraint(self, request: GenerationRequest, thoughts: Thoughts) -> Constraint | None:
         constraint = request.constraint
         if request.tools is not None:
-            spell, write = self._terminal, self.samplers.json_schemas
+            spell, write = self._terminal, self.samplers.arguments
             constraint = tool_constraint(request.tools, self.template.tool_format, spell, write, constraint)
         if constraint is None or not request.is_chat or thoughts is Thoughts.AFTER:
             return constraint

@@ -15,7 +15,15 @@ from llm_inference_api.requests.constraint import Constraint, read_constraint
 from llm_inference_api.requests.limits import Given, Limits, new_id
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.sizes import check_size
-from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall, ToolChoice, check_tool_count, tool_use
+from llm_inference_api.requests.tools import (
+    NO_ARGUMENTS,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    check_tool_count,
+    complete_arguments,
+    tool_use,
+)
 
 WireRequest = inference_pb2.GenerateRequest | inference_pb2.ChatRequest
 
@@ -36,13 +44,14 @@ def read_chat(wire: inference_pb2.ChatRequest, limits: Limits) -> GenerationRequ
     check_tool_count(len(wire.tools))
     messages = checked_messages([_message(message) for message in wire.messages])
     shared = _shared(wire, limits)
-    tools = tool_use([_tool(tool) for tool in wire.tools], _tool_choice(wire), ignore_eos=wire.ignore_eos)
+    tools = [_tool(index, tool) for index, tool in enumerate(wire.tools)]
+    use = tool_use(tools, _tool_choice(wire), ignore_eos=wire.ignore_eos)
     end = ending(
         messages,
         continues=wire.continue_final_message if wire.HasField("continue_final_message") else None,
         begins=wire.add_generation_prompt if wire.HasField("add_generation_prompt") else None,
     )
-    return GenerationRequest(new_id("chat"), messages, tools=tools, ending=end, **shared)
+    return GenerationRequest(new_id("chat"), messages, tools=use, ending=end, **shared)
 
 
 def _shared(wire: WireRequest, limits: Limits) -> dict[str, Any]:
@@ -69,12 +78,13 @@ def _constraint(wire: WireRequest) -> Constraint | None:
 
 
 def _message(wire: inference_pb2.ChatMessage) -> Message:
-    calls = tuple(ToolCall(call.id, call.name, call.arguments or "{}") for call in wire.tool_calls)
+    calls = tuple(ToolCall(call.id, call.name, complete_arguments(call.arguments)) for call in wire.tool_calls)
     return Message(wire.role, wire.content, calls, wire.tool_call_id or None, wire.name or None, wire.reasoning_content)
 
 
-def _tool(wire: tools_pb2.Tool) -> Tool:
-    return Tool(wire.name, wire.description, wire.parameters or NO_ARGUMENTS, strict=wire.strict)
+def _tool(index: int, wire: tools_pb2.Tool) -> Tool:
+    parameters, field = wire.parameters or NO_ARGUMENTS, f"tools[{index}].parameters"
+    return Tool(wire.name, wire.description, parameters, strict=wire.strict, field=field)
 
 
 def _tool_choice(wire: inference_pb2.ChatRequest) -> ToolChoice:

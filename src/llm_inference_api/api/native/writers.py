@@ -38,6 +38,7 @@ def chat_response(request: GenerationRequest, answers: list[Answer], cost: Usage
         **_heading(request),
         message=_message(first),
         **_ending(first),
+        ignored_keywords=_ignored(first.ignored),
         **_cost(first, cost),
         alternatives=inference_pb2.ChatAlternatives(answers=alternatives) if alternatives else None,
     )
@@ -84,7 +85,8 @@ class ChatWriter(StreamWriter):
         """Returns the message for an event."""
         if isinstance(event, Progress):
             return inference_pb2.ChatStreamResponse(progress=progress(event))
-        return inference_pb2.ChatStreamResponse(delta=_delta(event), **self._fields(event))
+        ignored = _ignored(event.ignored) if isinstance(event, End) else None
+        return inference_pb2.ChatStreamResponse(delta=_delta(event), ignored_keywords=ignored, **self._fields(event))
 
 
 def _heading(request: GenerationRequest) -> Fields:
@@ -102,6 +104,10 @@ def _ending(answer: Answer) -> Fields:
 
 def _cost(answer: Answer, cost: Usage) -> Fields:
     return {"max_tokens": answer.max_tokens, "usage": usage(cost), "timings": timings(cost)}
+
+
+def _ignored(keywords: tuple[str, ...]) -> tools_pb2.IgnoredKeywords | None:
+    return tools_pb2.IgnoredKeywords(names=keywords) if keywords else None
 
 
 def _message(answer: Answer) -> inference_pb2.ChatMessage:

@@ -162,7 +162,7 @@ class CalledFunction(_Strict):
     """Function name and arguments of a tool call."""
 
     name: str
-    arguments: str
+    arguments: str | None = None
 
 
 class ToolCallParam(_Strict):
@@ -258,6 +258,24 @@ class ResponseFormat(_Strict):
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaFormat | None = None
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    """The schema where llama.cpp's clients give it, for both kinds of JSON."""
+
+
+class StructuredOutputs(_Strict):
+    """Constraint of the answer's text, as vLLM's clients give it."""
+
+    json_: dict[str, Any] | str | None = Field(None, alias="json")
+    json_object: bool | None = None
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: str | None = None
+    # What is so in any case: JSON has no white space, objects have the listed properties only.
+    disable_any_whitespace: Any = None
+    disable_additional_properties: Any = None
+    disable_fallback: Any = None
+    whitespace_pattern: None = None
+    structural_tag: None = None
 
 
 class StreamOptions(_Strict):
@@ -272,8 +290,11 @@ UNSUPPORTED = {
     "echo": "answers never include the prompt; leave it out",
     "function_call": "it is deprecated; use tool_choice",
     "functions": "they are deprecated; use tools",
+    "guided_whitespace_pattern": "JSON is written without white space; leave it out",
     "pooling": "it is the model's own, with one vector for each text; leave it out",
     "reasoning_effort": "it cannot be set; leave it out",
+    "structured_outputs.structural_tag": "it is not supported; tools say what may be called",
+    "structured_outputs.whitespace_pattern": "JSON is written without white space; leave it out",
     "web_search_options": "the service does not search the web; leave it out",
 }
 """Error messages for known fields of OpenAI's API that are not supported."""
@@ -286,6 +307,7 @@ class _Unsupported(_Strict):
     echo: No | None = None
     function_call: None = None
     functions: None = None
+    guided_whitespace_pattern: None = None
     reasoning_effort: None = None
     web_search_options: None = None
 
@@ -305,6 +327,7 @@ class _Ignored(_Unsupported):
     verbosity: Any = None
     moderation: Any = None
     prediction: Any = None
+    guided_decoding_backend: Any = None
 
 
 IGNORED = tuple(_Ignored.__annotations__)
@@ -334,6 +357,16 @@ class _Common(_Ignored):
     repeat_penalty: float | None = None
     timings: bool | None = None
     return_progress: bool | None = None
+    response_format: ResponseFormat | None = None
+    json_schema: dict[str, Any] | str | None = None
+    regex: str | None = None
+    grammar: str | None = None
+    ebnf: str | None = None
+    guided_json: dict[str, Any] | str | None = None
+    guided_regex: str | None = None
+    guided_choice: list[str] | None = None
+    guided_grammar: str | None = None
+    structured_outputs: StructuredOutputs | None = None
 
     @property
     def wants_usage(self) -> bool:
@@ -349,7 +382,6 @@ class ChatCompletionParams(_Common):
     max_completion_tokens: int | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
-    response_format: ResponseFormat | None = None
     modalities: Annotated[list[Literal["text"]], _FIRST_ERROR] | None = None
     tools: Annotated[list[ToolParam], _FIRST_ERROR, _at_most(MAX_TOOLS, "tools")] | None = None
     tool_choice: Choice | None = None

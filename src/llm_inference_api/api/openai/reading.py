@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from llm_inference_api.api.openai.constraints import constraint_of
 from llm_inference_api.api.openai.params import (
     ChatCompletionParams,
     ChatMessageParam,
     CompletionParams,
     FunctionParam,
-    ResponseFormat,
     ToolChoiceParam,
 )
 from llm_inference_api.errors import InvalidFieldError
@@ -25,12 +25,11 @@ from llm_inference_api.requests.chat import (
     checked_messages,
     ending,
 )
-from llm_inference_api.requests.constraint import Constraint, read_constraint
 from llm_inference_api.requests.inquiry import Input, check_tokens
 from llm_inference_api.requests.limits import Limits, new_id
 from llm_inference_api.requests.request import GenerationRequest, TokenPrompt
 from llm_inference_api.requests.sizes import check_size
-from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall, ToolChoice, tool_use
+from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall, ToolChoice, complete_arguments, tool_use
 
 Params = ChatCompletionParams | CompletionParams
 
@@ -69,13 +68,13 @@ def read_chat(params: ChatCompletionParams, limits: Limits) -> GenerationRequest
         check_call_counts(len(message.tool_calls or ()) for message in params.messages)
         messages = checked_messages([_message(index, message) for index, message in enumerate(params.messages)])
         end = ending(messages, continues=params.continue_final_message, begins=params.add_generation_prompt)
-        tools = [_tool(tool.function) for tool in params.tools or ()]
+        tools = [_tool(index, tool.function) for index, tool in enumerate(params.tools or ())]
         ignore_eos = bool(params.ignore_eos)
         shared = _shared(params, given, limits)
         return GenerationRequest(
             new_id("chatcmpl"),
             messages,
-            constraint=_constraint(params.response_format, ignore_eos=ignore_eos),
+            constraint=constraint_of(params),
             tools=tool_use(tools, choice, ignore_eos=ignore_eos),
             ending=end,
             **shared,
@@ -93,7 +92,7 @@ def read_completion(params: CompletionParams, limits: Limits) -> tuple[Generatio
         given = _given(params)
         if params.logprobs is not None:
             given |= {"logprobs": True, "top_logprobs": params.logprobs}
-        shared = {**_shared(params, given, limits, len(prompts)), "suffix": suffix}
+        shared = {**_shared(params, given, limits, len(prompts)), "suffix": suffix, "constraint": constraint_of(params)}
         if len(prompts) == 1:
             return (GenerationRequest(new_id("cmpl"), prompts[0], **shared),)
         name = new_id("cmpl")
@@ -117,7 +116,7 @@ def _prompts(inputs: list[Input]) -> list[str | TokenPrompt]:
 @contextmanager
 def _openai_names(params: Params) -> Iterator[None]:
     """Translates field names in InvalidFieldErrors to those that the caller sent."""
-    names = {"json_schema": "response_format", "json_object": "response_format"}
+    names: dict[str, str] = {}
     if isinstance(params, CompletionParams):
         names["top_logprobs"] = "logprobs"
     names |= {field: sent[0] for field in _ALIASES if (sent := _sent(params, field))}
@@ -182,7 +181,8 @@ def _message(index: int, message: ChatMessageParam) -> Message:
     # OpenAI's newer models have the role developer; chat templates know it as system.
     role = "system" if message.role == "developer" else message.role
     calls = tuple(
-        ToolCall(call.id, call.function.name, call.function.arguments or "{}") for call in message.tool_calls or ()
+        ToolCall(call.id, call.function.name, complete_arguments(call.function.arguments))
+        for call in message.tool_calls or ()
     )
     name, reasoning = message.name or None, _reasoning(message)
     return Message(role, message.content or "", calls, message.tool_call_id or None, name, reasoning)
@@ -195,9 +195,10 @@ def _reasoning(message: ChatMessageParam) -> str:
     return message.reasoning_content or message.reasoning or "".join(text for text in texts if isinstance(text, str))
 
 
-def _tool(function: FunctionParam) -> Tool:
+def _tool(index: int, function: FunctionParam) -> Tool:
     parameters = NO_ARGUMENTS if function.parameters is None else json.dumps(function.parameters)
-    return Tool(function.name, function.description or "", parameters, strict=bool(function.strict))
+    field = f"tools[{index}].function.parameters"
+    return Tool(function.name, function.description or "", parameters, strict=bool(function.strict), field=field)
 
 
 def _tool_choice(params: ChatCompletionParams) -> ToolChoice:
@@ -212,15 +213,3 @@ def _tool_choice(params: ChatCompletionParams) -> ToolChoice:
 def _of_choice(choice: ToolChoiceParam, parallel: bool | None) -> ToolChoice:  # noqa: FBT001 - a field's value
     mode = choice.mode.upper() if choice.mode else None
     return ToolChoice(mode, choice.function.name if choice.function else None, parallel)
-
-
-def _constraint(wanted: ResponseFormat | None, *, ignore_eos: bool) -> Constraint | None:
-    if wanted is None:
-        return None
-    if (wanted.type == "json_schema") != (wanted.json_schema is not None):
-        problem = "json_schema is required for the type json_schema, and allowed for no other"
-        raise InvalidFieldError("response_format", problem)
-    if wanted.json_schema is not None:
-        schema = wanted.json_schema.schema_
-        return read_constraint("json_schema", json.dumps(schema or {}), ignore_eos=ignore_eos)
-    return read_constraint("json_object", wanted.type == "json_object", ignore_eos=ignore_eos)

@@ -204,7 +204,8 @@ class ChatCompletionWriter:
             }
             for answer in answers
         ]
-        return _whole(self.header.object("chat.completion"), choices, usage)
+        heading = {**self.header.object("chat.completion"), **_ignored(answers[0].ignored)}
+        return _whole(heading, choices, usage)
 
     def part(self, event: Event) -> bytes:
         """Returns the server-sent events that say what an event adds."""
@@ -219,7 +220,10 @@ class ChatCompletionWriter:
         if isinstance(event, End):
             ending = {"finish_reason": _finish(event.reason), "max_tokens": event.max_tokens}
             chunks.append({**_choice(event, {}), **ending})
-        base = self.header.object("chat.completion.chunk")
+        base = {
+            **self.header.object("chat.completion.chunk"),
+            **_ignored(event.ignored if isinstance(event, End) else ()),
+        }
         return _stream(base, chunks, event, with_usage=self.with_usage)
 
 
@@ -390,6 +394,10 @@ def _decode(data: bytes) -> str:
 
 def _choice(event: Piece | End, content: Json, logprobs: Json | None = None) -> Json:
     return {"index": event.answer, "delta": content, "logprobs": logprobs, "finish_reason": None}
+
+
+def _ignored(keywords: tuple[str, ...]) -> Json:
+    return {"ignored_keywords": list(keywords)} if keywords else {}
 
 
 def _finish(reason: FinishReason | None) -> str | None:

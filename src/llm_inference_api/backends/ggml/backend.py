@@ -17,7 +17,7 @@ from llm_inference_api.backends.ggml.vocabulary import GgmlVocabulary, vocabular
 from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.numpy_sampler import NumpySampler
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
-from llm_inference_api.requests.constraint import Constraint, Schemas
+from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.request import Sampling
 
 SEATS = 1
@@ -109,9 +109,9 @@ class GgmlBackend:
         """See `Backend.mask`; always raises InvalidFieldError."""
         raise InvalidFieldError(constraint.field, _NO_CONSTRAINTS)
 
-    def json_schemas(self, _schemas: Schemas, field: str) -> list[dict[str, Any]]:
-        """See `Backend.json_schemas`; always raises InvalidFieldError."""
-        raise InvalidFieldError(field, _NO_CONSTRAINTS)
+    def arguments(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:  # noqa: ARG002 - none is followed
+        """See `Backend.arguments`; always raises InvalidFieldError."""
+        raise InvalidFieldError("tools", _NO_CONSTRAINTS)
 
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> NumpySampler:
         """See `Backend.masked_sampler`; never called, since `mask` raises."""

@@ -22,7 +22,7 @@ from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.pooling import Pooling, is_encoder, pooling_of
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.grammar.constraint import TokenMask
-from llm_inference_api.requests.constraint import Constraint, Schemas
+from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.engine_config import GpuChoice
 from llm_inference_api.requests.model_info import short_count
 from llm_inference_api.requests.request import Sampling
@@ -289,9 +289,9 @@ class LlamaBackend:
         """See `Backend.mask`."""
         return self.vocabulary.grammars.mask(constraint)
 
-    def json_schemas(self, schemas: Schemas, field: str) -> list[dict[str, Any]]:
-        """See `Backend.json_schemas`."""
-        return self.vocabulary.grammars.json_schemas(schemas, field)
+    def arguments(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:
+        """See `Backend.arguments`."""
+        return self.vocabulary.grammars.arguments(schemas)
 
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> MaskedSampler:
         """See `Backend.masked_sampler`."""

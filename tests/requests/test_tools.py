@@ -1,0 +1,39 @@
+import pytest
+
+from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.tools import ToolCall, complete_arguments
+
+
+@pytest.mark.parametrize(
+    ("said", "complete"),
+    [
+        ("", "{}"),
+        (None, "{}"),
+        ("null", "{}"),
+        ("{", "{}"),
+        ('{"city', "{}"),
+        ('{"city":', "{}"),
+        ('{"city": "', '{"city": ""}'),
+        ('{"city": "Ro\\u00', '{"city": "Ro"}'),
+        ('{"city": "Rome", "days": 12', '{"city": "Rome", "days": 12}'),
+        ('{"at": {"x": [1, {"y": tr', '{"at": {"x": [1, {}]}}'),
+        ('{"at": {"x": 1}', '{"at": {"x": 1}}'),
+        ('{ "a":1 }', '{ "a":1 }'),
+    ],
+)
+def test_call_that_was_cut_is_completed(said: str | None, complete: str) -> None:
+    """What an answer said before it reached its limit can be sent back with what was complete of it."""
+    assert complete_arguments(said) == complete
+    ToolCall("1", "f", complete_arguments(said)).check("messages[0].tool_calls[0]")
+
+
+def test_call_deeper_than_a_schema_is_accepted() -> None:
+    """A model may nest more than callers' schemas may."""
+    ToolCall("1", "f", '{"a":' * 100 + "1" + "}" * 100).check("messages[0].tool_calls[0]")
+
+
+@pytest.mark.parametrize("arguments", ["foo", "[1]", '"x"', "5", '{"a":1} x', '{"a": NaN}', '{"a":' * 300])
+def test_arguments_that_no_call_has_are_refused(arguments: str) -> None:
+    """What is no object, and no beginning of one, is refused by its field."""
+    with pytest.raises(InvalidFieldError, match=r"^messages\[0\].tool_calls\[0\].arguments: "):
+        ToolCall("1", "f", complete_arguments(arguments)).check("messages[0].tool_calls[0]")
