@@ -82,6 +82,29 @@ def test_named_tool_is_called_once() -> None:
     assert not found.matches(f"{ONE[ToolFormat.HERMES]}\n{ONE[ToolFormat.HERMES]}")
 
 
+def written(found: TokenMask, text: str) -> set[int]:
+    """Returns the tokens that are allowed after a text, each character of which is."""
+    for byte in text.encode():
+        assert byte in found.allowed()
+        found.accept(byte)
+    return set(found.allowed())
+
+
+@pytest.mark.parametrize("form", list(ToolFormat))
+def test_repeated_call_is_the_last(form: ToolFormat) -> None:
+    """A model that must call, and makes the same call again, would do so until it is cut."""
+    use = ToolUse((Tool("g", "", '{"properties": {"a": {"type": "integer"}}}'),), ToolMode.REQUIRED)
+    two = TWO[form].replace('"f"', '"g"').replace("f[ARGS]", "g[ARGS]")
+    different = two.replace('{"a":"<b>"}', '{"a":1}')
+    after = written(mask(form, use), different.removesuffix("]"))
+    assert len(after) > 1
+    same = different.replace('{"a":1}', "{}")
+    end = written(mask(form, use), same)
+    assert end
+    assert all(token >= 256 for token in end)
+    assert form is not ToolFormat.MISTRAL or written(mask(form, use), same.removesuffix("]")) == {ord("]")}
+
+
 def test_strict_schema_that_cannot_be_followed_is_refused() -> None:
     """A strict tool's schema is a condition; others' keywords that cannot be followed are left out and named."""
     assert tool_constraint(ToolUse((G,)), ToolFormat.HERMES, json.dumps, BYTES.arguments).ignored == ("tools.not",)

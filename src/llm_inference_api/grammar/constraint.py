@@ -17,6 +17,7 @@ from llguidance import LLMatcher, LLTokenizer
 from llm_inference_api.errors import CostlyFieldError, InvalidFieldError
 from llm_inference_api.grammar.json_schema import JsonSchemas
 from llm_inference_api.grammar.reasons import reason
+from llm_inference_api.grammar.repeated_call import RepeatedCall
 from llm_inference_api.grammar.trial import TooCostlyError, Trial
 from llm_inference_api.grammar.trial_process import LIMITS
 from llm_inference_api.grammar.unfollowable import LARGEST_MULTIPLE, MOST_PATTERNS, states_of_multiple
@@ -40,13 +41,14 @@ _executor = ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)) // 2), "mask"
 class TokenMask:
     """An `engine.backend.Mask`: the tokens that a constraint allows next in one sequence."""
 
-    def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer, field: str) -> None:
+    def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer, field: str, closing: str | None = None) -> None:
         """Computes the first mask.
 
         Args:
             matcher: The compiled constraint; owned by this mask.
             tokenizer: The model's tokenizer.
             field: Name of the request's field, for errors.
+            closing: See `Constraint.closing`.
 
         Raises:
             InvalidFieldError: No text can match.
@@ -54,6 +56,7 @@ class TokenMask:
         self._matcher = matcher
         self._field = field
         self._read = _Reader(matcher, tokenizer)
+        self._repeated = RepeatedCall(matcher, tokenizer, closing) if closing is not None else None
         self._bits = np.zeros((tokenizer.vocab_size + 31) // 32, np.int32)
         self._next: Future[TokenIds] = Future()
         self._next.set_result(self._compute())
@@ -82,6 +85,8 @@ class TokenMask:
 
     def _advance(self, token: int) -> TokenIds:
         self._matcher.consume_token(token)
+        if self._repeated is not None:
+            self._repeated.add(token)
         return self._compute()
 
     def _compute(self) -> TokenIds:
@@ -89,7 +94,10 @@ class TokenMask:
         if self._matcher.is_error():
             raise InvalidFieldError(self._field, self._dead_end())
         bits = np.unpackbits(self._bits.view(np.uint8), bitorder="little")
-        return np.flatnonzero(bits).astype(np.int32)
+        allowed = np.flatnonzero(bits).astype(np.int32)
+        last = self._repeated.last() if self._repeated is not None else []
+        ending = np.intersect1d(allowed, np.array(last, np.int32))
+        return ending if ending.size else allowed
 
     def _dead_end(self) -> str:
         if "NoExtension" in f"{self._matcher.stop_reason()} {self._matcher.get_error()}":
@@ -145,7 +153,7 @@ class Grammars:
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=LIMITS)
         if matcher.is_error():
             raise InvalidFieldError(constraint.field, reason(matcher.get_error()))
-        return TokenMask(matcher, self._tokenizer, constraint.field)
+        return TokenMask(matcher, self._tokenizer, constraint.field, constraint.closing)
 
     def arguments(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:
         """Returns the schemas of tools' arguments for use inside a grammar; see `JsonSchemas.arguments`.

@@ -67,7 +67,8 @@ def tool_constraint(
     # Only included if the start rule refers to it: llguidance rejects unused grammars.
     needed = words if use.mode is ToolMode.AUTO else None
     ignored = tuple(chain.from_iterable(schema.ignored for schema in schemas))
-    return Constraint(Language.LARK, source, "tools", words=needed, ignored=ignored)
+    closing = json.loads(_form(form, terminal).after or '""') if use.mode is ToolMode.REQUIRED else None
+    return Constraint(Language.LARK, source, "tools", words=needed, ignored=ignored, closing=closing)
 
 
 def _start(use: ToolUse, form: _Form, *, has_words: bool) -> list[str]:

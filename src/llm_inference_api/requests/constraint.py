@@ -61,6 +61,8 @@ class Constraint:
     """The constraint that `@words` refers to in Lark rules."""
     ignored: tuple[str, ...] = ()
     """Names of keywords of the tools' schemas that the constraint does not follow."""
+    closing: str | None = None
+    """Text after the last call of an answer that consists of calls, and ends where one is repeated; None: any other."""
     is_object: bool = False
     """Whether a text under a JSON Schema must be an object, whatever the schema says."""
 

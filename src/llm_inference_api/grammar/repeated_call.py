@@ -1,0 +1,50 @@
+"""Notices that an answer which must call tools makes the same call again, which models do until they are cut."""
+
+from llguidance import LLMatcher, LLTokenizer
+
+_BETWEEN = b"\n;, "
+"""Characters between two calls."""
+
+
+class RepeatedCall:
+    """Reads an answer token by token."""
+
+    def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer, closing: str) -> None:
+        """Begins with an empty answer.
+
+        Args:
+            matcher: The matcher of the answer, which others advance.
+            tokenizer: The model's tokenizer.
+            closing: Text after the last call.
+        """
+        self._matcher = matcher
+        self._tokenizer = tokenizer
+        self._closing = tokenizer.greedy_tokenize(closing)
+        self._text = b""
+        self._end = 0
+        """End of the last complete call."""
+        self._found = False
+
+    def add(self, token: int) -> None:
+        """Adds a token that the matcher has consumed."""
+        piece = self._tokenizer.decode_bytes([token])
+        self._text += piece
+        if self._found or not self._is_after_call(piece):
+            return
+        before, call = self._text[: self._end], self._text[self._end :].lstrip(_BETWEEN)
+        self._found = bool(self._end) and before.endswith(call)
+        self._end = len(self._text)
+
+    def last(self) -> list[int]:
+        """Returns the tokens one of which must come next, because the last call was that before it; else none."""
+        if not self._found:
+            return []
+        return list(self._tokenizer.eos_tokens) if self._matcher.is_accepting() else self._closing
+
+    def _is_after_call(self, piece: bytes) -> bool:
+        if not self._closing:
+            return self._matcher.is_accepting()
+        if b"}" not in piece:
+            return False
+        closed = self._matcher.deep_copy()
+        return closed.try_consume_tokens(self._closing) == len(self._closing) and closed.is_accepting()
