@@ -5,11 +5,13 @@ import socket
 
 import pytest
 
-from llm_inference_api.envoy.process import Listening, listening
+from llm_inference_api.envoy.process import Listening, listening, listening_process
 from tests.fakes.ports import free_port
 
 SHORT, LONG = 0.05, 60.0
 """Seconds: for a port that never answers, and for one that does so at once."""
+PATIENCE = 3.0
+"""Seconds in which a process that computes gets a fifth of one on a busy machine."""
 
 
 async def found(answer: bytes | None) -> Listening:
@@ -34,6 +36,21 @@ async def test_any_answer_is_one(answer: bytes | None) -> None:
 async def test_closed_port_refuses() -> None:
     """The listener is gone."""
     assert await listening("127.0.0.1", free_port(), LONG) is Listening.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("command", "state"), [("while :; do :; done", Listening.SLOW), ("exec sleep 600", Listening.SILENT)]
+)
+async def test_silent_process_that_computes_is_slow(command: str, state: Listening) -> None:
+    """It has much to do, or little of a processor; one that hangs computes nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        process = await asyncio.create_subprocess_exec("sh", "-c", command)
+        try:
+            port = server.getsockname()[1]
+            assert await listening_process(process.pid, "127.0.0.1", port, PATIENCE) is state
+        finally:
+            process.kill()
+            await process.wait()
 
 
 async def test_port_that_nobody_accepts_from_is_silent() -> None:

@@ -35,7 +35,10 @@ _RESTART = 1.0
 _CHECK = 1.0
 """Seconds between two checks of the listener."""
 _SILENT = 10.0
-"""Seconds in which a listener must answer a check. Beside busy compute threads, Envoy has been seen to take four."""
+"""Seconds in which a listener must answer a check, unless Envoy computes meanwhile."""
+_WORKING = 0.2
+"""Processor seconds in a silent check that tell an Envoy that is slow, for it has much to do or shares its processors
+with others, from one that hangs."""
 _FAILED_CHECKS = 3
 """Consecutive checks that find the listener gone, or silent, before Envoy is replaced."""
 _LONGEST_LINE = 16 << 20
@@ -65,6 +68,7 @@ class Listening(Enum):
     ANSWERS = "answers"
     REFUSED = "refuses connections"
     SILENT = "does not answer"
+    SLOW = "answers late"
     UNKNOWN = "cannot be checked"
     """This process cannot connect, for lack of file descriptors for instance."""
 
@@ -156,7 +160,7 @@ class EnvoyProcess:
         address, failed, started = self._address(), 0, time.monotonic()
         while failed < _FAILED_CHECKS:
             await asyncio.sleep(_CHECK)
-            state = await listening(*address, _SILENT)
+            state = await listening_process(process.pid, *address, _SILENT)
             if state is Listening.ANSWERS:
                 grace = 0.0
             is_due = time.monotonic() - started >= grace
@@ -262,8 +266,36 @@ async def listening(host: str, port: int, patience: float) -> Listening:
     return Listening.ANSWERS
 
 
+<<<<<<< HEAD
 def _loopback(address: str) -> str:
     """Returns the local address to connect to for a server that listens on `address`."""
     if not is_unspecified(address):
         return address
     return "::1" if ":" in address else "127.0.0.1"
+=======
+async def listening_process(pid: int, host: str, port: int, patience: float) -> Listening:
+    """Returns what a new connection to the process's port finds; SLOW if it is silent while the process computes."""
+    before = _processor_time(pid)
+    state = await listening(host, port, patience)
+    is_at_work = _processor_time(pid) - before >= _WORKING
+    return Listening.SLOW if state is Listening.SILENT and is_at_work else state
+
+
+def _processor_time(pid: int) -> float:
+    """Returns the processor seconds that a process has used; 0 for one that has ended (proc_pid_stat(5))."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resolve(hostname: str) -> str:
+    return str(socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)[0][4][0])
+
+
+def _loopback(hostname: str) -> str:
+    """Returns the local address to connect to for a server that listens on `hostname`."""
+    address = _resolve(hostname)
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+>>>>>>> main
