@@ -33,10 +33,13 @@ def write_tiny_model(
     pooling: PoolingType | None = None,
     silent: bool = False,
     vocabulary_of: Path | None = None,
+    architecture: str = "llama",
+    part_tensors: int = 0,
 ) -> Path:
     """Writes a model and returns its path; `value` stands in the place of every weight where it is given.
 
-    The layers of a `silent` one add nothing. The vocabulary is of bytes, or that of another GGUF file.
+    The layers of a `silent` one add nothing. The vocabulary is of bytes, or that of another GGUF file. With
+    `part_tensors` the model is split into files of at most so many tensors; the path is that of the first.
     """
     generator = np.random.default_rng(seed)
     hidden = 2 * width
@@ -47,7 +50,7 @@ def write_tiny_model(
         random = generator.normal(0.0, scale, shape).astype(np.float32)
         return random if value is None else np.full(shape, value, np.float32)
 
-    writer = GGUFWriter(path, "llama")
+    writer = GGUFWriter(path, architecture, split_max_tensors=part_tensors)
     writer.add_name("tiny")
     writer.add_context_length(context_length)
     writer.add_embedding_length(width)
@@ -80,7 +83,7 @@ def write_tiny_model(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return path
+    return path if not part_tensors else min(path.parent.glob(f"{path.stem}-00001-of-*.gguf"))
 
 
 def _add_byte_vocabulary(writer: GGUFWriter) -> int:
