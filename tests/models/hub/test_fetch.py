@@ -35,6 +35,7 @@ from tests.fakes.hub import (
     first,
     hang,
     ignore_range,
+    log_in,
     redirect_to_storage,
     running_hub,
     status,
@@ -712,6 +713,75 @@ class TestOffline:
         place.hub.metadata_fault = hang
         assert await place.fetch(origin) == files
         assert "did not answer within 3 s; the model is served from the cache" in caplog.text
+
+
+class TestFallback:
+    """A model that the cache has is served, whatever becomes of the question whether there is a newer one."""
+
+    @pytest.mark.parametrize(
+        ("fault", "said"),
+        [
+            (log_in, "check HF_ENDPOINT"),
+            (status(404, "RepoNotFound"), "check the name's spelling"),
+            (status(407), "put it into HTTPS_PROXY"),
+            (status(418), "check HF_ENDPOINT"),
+        ],
+    )
+    @pytest.mark.parametrize("origin", [MODEL, CHECKPOINT])
+    async def test_an_answer_that_is_none(
+        self, fault: Fault, said: str, origin: HubOrigin, place: Place, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A proxy that wants a login, a repository that was deleted: the log says which."""
+        files = await place.fetch(origin)
+        place.hub.metadata_fault = fault
+        assert await place.fetch(origin) == files
+        assert said in caplog.text
+        assert "served from the cache" in caplog.text
+
+    async def test_what_nobody_foresaw(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+        """A proxy of a kind for which a library is lacking is no error of the hub, and none of ours."""
+        files = await place.fetch()
+        place.variables = {"ALL_PROXY": "socks5://127.0.0.1:9", "HF_ENDPOINT": "http://hub.example"}
+        assert await place.fetch() == files
+        assert "served from the cache" in caplog.text
+
+    async def test_a_file_that_is_not_there_any_more(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+        """A newer commit without the file takes nothing from whoever has it."""
+        files = await place.fetch()
+        place.hub.commit, place.hub.repositories["org/model"] = "b" * 40, Repository({"other.gguf": b"x"})
+        assert await place.fetch() == files
+        assert "served from the cache" in caplog.text
+
+    @pytest.mark.parametrize("fault", [corrupt, hang])
+    async def test_a_newer_commit_that_does_not_come(
+        self, fault: Fault, place: Place, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The older one goes on, until the newer one is whole."""
+        files = await place.fetch()
+        place.hub.commit, place.hub.repositories["org/model"] = "b" * 40, Repository({"m.gguf": CONTENT[::-1]})
+        place.hub.content_fault, place.stall_timeout = fault, 3.0
+        assert await place.fetch() == files
+        assert "served from the cache" in caplog.text
+        place.hub.content_fault = None
+        assert (await place.fetch()).model.read_bytes() == CONTENT[::-1]
+
+    async def test_a_newer_commit_that_finds_no_space(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+        """A full disk stops no model that is on it."""
+        files = await place.fetch()
+        place.hub.commit, place.hub.repositories["org/model"] = "b" * 40, Repository({"m.gguf": CONTENT[::-1]})
+        place.hub.announced_size = 10**15
+        assert await place.fetch() == files
+        assert "needs 1100000.0 GB" in caplog.text
+
+    async def test_a_process_that_dies(
+        self, place: Place, audit: Callable[[str, str], None], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Another one finds the model in the cache."""
+        files = await place.fetch()
+        audit("AUDIT_KILL", "socket.connect:127.0.0.1")
+        assert await place.fetch() == files
+        assert "ended from outside" in caplog.text
+        assert "served from the cache" in caplog.text
 
 
 class TestEnds:
