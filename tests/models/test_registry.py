@@ -46,12 +46,17 @@ class Recorder(Observer):
 
     def __init__(self) -> None:
         self.states: list[State] = []
+        self.waiting: list[int] = []
+        """How many requests wait for room in memory, each time that it changed."""
         self.loads = 0
         self.crashes = 0
 
     def status_changed(self, status: ModelStatus) -> None:
         if self.states[-1:] != [status.state]:
             self.states.append(status.state)
+
+    def awaits_room(self, model: str, requests: int) -> None:
+        self.waiting.append(requests)
 
     def loaded(self, model: str, seconds: float) -> None:
         self.loads += 1
@@ -82,6 +87,12 @@ def request(name: str = "a", max_tokens: int = 5, prompt: str | tuple[Message, .
 async def until_submitted(client: WorkerClient) -> None:
     while client.idle:  # noqa: ASYNC110 - as many turns of the loop as the request needs
         await asyncio.sleep(0)
+
+
+async def until_counted(recorder: Recorder, counts: list[int]) -> None:
+    async with asyncio.timeout(20):
+        while recorder.waiting != counts:  # noqa: ASYNC110 - as many turns of the loop as the count needs
+            await asyncio.sleep(0)
 
 
 async def complete(model: ServedModel, item: GenerationRequest) -> list[Delta | Progress]:
@@ -248,6 +259,50 @@ async def test_request_that_no_model_makes_room_for_is_refused_after_the_queue_t
             assert refused.value.retry_after == 0.1
             await until(models.get("b"), lambda status: status.state is State.UNLOADED)
         assert await complete(models.get("b"), request())
+
+
+async def test_request_that_waits_for_room_is_queued(model_directory: Path) -> None:
+    """Its model is not being loaded; it and those that come after it are counted, until the last one leaves."""
+    memory, recorder = MemoryBudget(4 << 30, 1, patience=1000.0), Recorder()
+    async with registry("a=tiny.gguf,b=tiny.gguf", model_directory, recorder, memory=memory) as models:
+        busy, waiting = models.get("a"), models.get("b")
+        async with aclosing(of_model(busy, request(max_tokens=2000))) as items:
+            await anext(items)
+            async with aclosing(of_model(waiting, request(), 0.01)) as first:
+                async with asyncio.timeout(20):
+                    while await anext(first) != Progress(Stage.QUEUED):
+                        pass
+                assert waiting.status.state is State.UNLOADED
+                assert "waits for other models" in waiting.status.reason
+                second = asyncio.ensure_future(waiting.load())
+                await until_counted(recorder, [1, 2])
+                second.cancel()
+                await until_counted(recorder, [1, 2, 1])
+            await until(waiting, lambda status: not status.reason)
+            assert recorder.waiting[-1] == 0
+        assert busy.status.state is State.ACTIVE
+        assert waiting.status.state is State.UNLOADED
+
+
+async def test_room_is_made_for_somebody_only(model_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load whose callers have left while its files were looked for unloads no other model, not even an idle one."""
+    memory, found = MemoryBudget(4 << 30, 1, patience=10.0), asyncio.Event()
+    provide = Sources.provide
+
+    async def provide_late(*arguments: Any) -> Any:
+        await found.wait()
+        return await provide(*arguments)
+
+    async with registry("a=tiny.gguf,b=tiny.gguf", model_directory, memory=memory) as models:
+        await models.get("a").load()
+        monkeypatch.setattr(Sources, "provide", provide_late)
+        caller = asyncio.ensure_future(models.get("b").load())
+        await until(models.get("b"), lambda status: status.state is State.LOADING)
+        caller.cancel()
+        await asyncio.wait({caller})
+        found.set()
+        await until(models.get("b"), lambda status: status.state is State.UNLOADED)
+        assert models.get("a").status.state is State.ACTIVE
 
 
 async def test_caller_that_waits_for_a_load_hears_that_the_service_stops(model_directory: Path) -> None:

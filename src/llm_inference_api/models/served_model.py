@@ -202,6 +202,11 @@ class ServedModel:
         is_used = self._holds > 0 or self._client is None or not self._client.idle
         return self.status.state is State.ACTIVE and not is_used
 
+    @property
+    def awaits_room(self) -> bool:
+        """Whether the load waits for other models to leave the memory."""
+        return self._awaits_room_since is not None
+
     async def drained(self) -> None:
         """Returns when the model serves no request; if it is being unloaded, when it has left the memory."""
         if self._unloading is not None:
@@ -315,14 +320,18 @@ class ServedModel:
     def release(self) -> None:
         """Ends the hold of one `acquire`. A load that waits for room ends with its last caller."""
         self._holds -= 1
+        if self.awaits_room:
+            self._report_waiting()
         if not self._holds:
             self._unheld.set()
-            if self._load is not None and self._awaits_room_since is not None:
+            if self._load is not None and self.awaits_room:
                 self._load.cancel()
 
     def _hold(self) -> None:
         self._holds += 1
         self._unheld.clear()
+        if self.awaits_room:
+            self._report_waiting()
 
     async def _unloaded(self, since: float) -> None:
         """Waits for the end of the unload. Raises UnavailableError after the queue timeout, counted from `since`."""
@@ -429,11 +438,23 @@ class ServedModel:
 
     async def _claim(self, size: int) -> None:
         """Claims memory; waits for room as long as somebody waits for the load."""
+        if self._policy.memory.has_room(size):
+            await self._policy.memory.claim(self, size)
+            return
+        if not self._holds:
+            raise asyncio.CancelledError  # Whom it was for has left meanwhile: no other model leaves for nobody.
         self._awaits_room_since = running_time().time()
+        self._set(State.UNLOADED, reason="its load waits for other models to leave the memory")
+        self._report_waiting()
         try:
             await self._policy.memory.claim(self, size)
         finally:
             self._awaits_room_since = None
+            self._report_waiting()
+        self._set(State.LOADING)
+
+    def _report_waiting(self) -> None:
+        self._observer.awaits_room(self.status.id, self._holds if self.awaits_room else 0)
 
     async def _start_worker(self, files: ModelFiles, size: int) -> tuple[WorkerClient, ModelInfo]:
         """Returns the client of a started worker, and the model's properties. `size`: bytes of the weights."""

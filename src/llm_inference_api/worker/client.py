@@ -245,7 +245,7 @@ class WorkerClient:
         return mailbox.request if mailbox else None
 
     def _expire(self, mailbox: Mailbox) -> None:
-        """Refuses a request whose answers were not all admitted within the queue timeout."""
+        """Refuses a request of which no answer was admitted within the queue timeout."""
         if mailbox.is_queued:
             seconds = self._config.queue_timeout
             self._send(Cancel(mailbox.request.id))
