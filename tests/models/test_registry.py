@@ -28,6 +28,7 @@ from llm_inference_api.models.registry import Registry, build_registry
 from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.models.source import Sources
 from llm_inference_api.processes import child
+from llm_inference_api.requests import sizes
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.events import Progress, Stage
@@ -497,6 +498,18 @@ async def test_model_that_embeds_is_not_idle(model_directory: Path) -> None:
         await model.unload()
         assert embedding.done()
         assert len(await embedding) == 3
+
+
+async def test_embeddings_that_fit_no_response_are_refused_beforehand(
+    model_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the model is loaded its width is known: 3 x 64 numbers are more than 191."""
+    monkeypatch.setattr(sizes, "MAX_EMBEDDED_NUMBERS", 191)
+    async with registry("tiny.gguf", model_directory) as models:
+        model, inputs = models.get("tiny.gguf"), tuple(Input(f"texts[{index}]", "hello") for index in range(3))
+        with pytest.raises(InvalidFieldError, match=r"^texts: has 3 items, .* 64 numbers each; at most 2 items fit"):
+            await model.embed(Embed(inputs))
+        assert len(await model.embed(Embed(inputs[:2]))) == 2
 
 
 async def test_embeddings_that_nobody_waits_for_leave_the_model_idle(model_directory: Path) -> None:

@@ -35,6 +35,7 @@ from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.model_status import LoadProgress, ModelStatus, Observer, State
 from llm_inference_api.requests.reference import Reference
 from llm_inference_api.requests.request import GenerationRequest
+from llm_inference_api.requests.sizes import check_embedded_numbers
 from llm_inference_api.requests.step import StepStats
 from llm_inference_api.worker.at_work import Work
 from llm_inference_api.worker.client import WorkerClient
@@ -235,6 +236,7 @@ class ServedModel:
 
         Raises:
             UnsupportedError: The model does not compute embeddings.
+            InvalidFieldError: The embeddings are too large for one response.
         """
         try:
             return await self._answer(embed, lambda client: self._embed(client, embed))
@@ -244,6 +246,9 @@ class ServedModel:
     async def _embed(self, client: WorkerClient, embed: Embed) -> Embeddings:
         if self.status.info is not None and not self.status.info.embedding_length:
             raise UnsupportedError("EMBEDDINGS_UNSUPPORTED", f"model {self.status.id!r} computes no embeddings")
+        if self.status.info is not None:
+            field = embed.inputs[0].field.partition("[")[0]
+            check_embedded_numbers(field, len(embed.inputs), self.status.info.embedding_length)
         return await client.embed(embed)
 
     async def _answer(self, work: Inquiry | Embed, ask: Callable[[WorkerClient], Awaitable[Result]]) -> Result:

@@ -60,6 +60,8 @@ class GenerationRequest:
     """Number of answers."""
     created: int = field(default_factory=lambda: int(time.time()))
     """Unix time in seconds."""
+    is_whole: bool = False
+    """Whether all answers are sent in one response, which has to have room for them."""
 
     def sampling_of(self, index: int) -> Sampling:
         """Returns the sampling parameters of the answer with this index; they differ in the seed."""

@@ -13,6 +13,7 @@ from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.grammar.tool_grammar import tool_constraint
 from llm_inference_api.requests.constraint import Constraint, Schemas
 from llm_inference_api.requests.request import GenerationRequest, Sampling
+from llm_inference_api.requests.sizes import check_logprobs
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.families.thoughts import thoughts_rules
 from llm_inference_api.text.text_preparation import TextPreparation
@@ -64,6 +65,8 @@ class Preparer:
         self._check_logit_bias(request.sampling)
         tokens = self.tokens(request)
         max_tokens = self._max_tokens(request, len(tokens))
+        if request.is_whole and request.sampling.logprobs is not None:
+            check_logprobs(request.n, max_tokens, request.sampling.logprobs)
         constraint = self._constraint(request)
         sequences: list[Sequence] = []
         try:
