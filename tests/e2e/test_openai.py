@@ -16,7 +16,6 @@ import pytest
 from google.api.httpbody_pb2 import HttpBody
 
 from llm_inference.v1 import openai_pb2, openai_pb2_grpc
-
 from tests.e2e.secured import wait_until
 from tests.e2e.service import RunningService, run_service
 
