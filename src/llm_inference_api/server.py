@@ -441,7 +441,14 @@ def model_policy(settings: Settings) -> Policy:
     )
     budget = settings.memory_budget or available_memory()
     memory = MemoryBudget(budget, settings.max_loaded_models, settings.queue_timeout)
-    return Policy(model_sources(settings), memory, engine, settings.queue_length, settings.idle_unload)
+    return Policy(
+        model_sources(settings),
+        memory,
+        engine,
+        settings.queue_length,
+        load_on_request=settings.load_on_request,
+        idle_unload=settings.idle_unload,
+    )
 
 
 def model_sources(settings: Settings) -> Sources:

@@ -20,6 +20,7 @@ from llm_inference_api.errors import (
     ModelNotFoundError,
     OverloadedError,
     UnavailableError,
+    UnsupportedError,
 )
 from llm_inference_api.models import served_model as subject
 from llm_inference_api.models.hub.fetch import HubOptions
@@ -316,6 +317,84 @@ async def test_caller_that_waits_for_a_load_hears_that_the_service_stops(model_d
             await waiting
         with pytest.raises(UnavailableError, match="the service is stopping"):
             await models.get("tiny.gguf").load()
+
+
+async def test_request_loads_no_model_where_it_may_not(model_directory: Path) -> None:
+    """Where only `load` does, requests are refused before and after; a process that died is replaced all the same."""
+    async with registry("tiny.gguf", model_directory, load_on_request=False) as models:
+        model = models.get("tiny.gguf")
+        for work in (complete(model, request()), model.embed(Embed((Input("texts[0]", "hello"),)))):
+            with pytest.raises(UnsupportedError, match=r"is not loaded, and requests do not load it here"):
+                await work
+        client = await model.load()
+        assert await complete(model, request())
+        assert client.pid is not None
+        os.kill(client.pid, signal.SIGKILL)
+        await until(model, lambda status: status.state is State.FAILED)
+        assert await complete(model, request())
+        await model.unload()
+        with pytest.raises(UnsupportedError) as refused:
+            await complete(model, request())
+        assert refused.value.reason == "MODEL_NOT_LOADED"
+        assert model.status.state is State.UNLOADED
+
+
+async def test_download_is_shared_and_waited_for_by_a_load(
+    model_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on without its callers; what is being downloaded is neither deleted nor loaded at the same time."""
+    begun, found, calls = asyncio.Event(), asyncio.Event(), 0
+    provide = Sources.provide
+
+    async def provide_late(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        begun.set()
+        await found.wait()
+        return await provide(*arguments)
+
+    monkeypatch.setattr(Sources, "provide", provide_late)
+    async with registry("tiny.gguf", model_directory) as models:
+        model = models.get("tiny.gguf")
+        first, second = (asyncio.ensure_future(model.download()) for _ in range(2))
+        await begun.wait()
+        load = asyncio.ensure_future(model.load())
+        first.cancel()
+        await asyncio.wait({first})
+        with pytest.raises(UnsupportedError, match="unload it first"):
+            await models.delete_files(model)
+        assert (calls, second.done(), load.done()) == (1, False, False)
+        found.set()
+        await second
+        await load
+        assert (calls, model.status.state) == (2, State.ACTIVE)
+
+
+async def test_download_that_fails_says_so_to_its_caller(model_directory: Path) -> None:
+    """The model is not failed by it: a request may find the files all the same."""
+    async with registry("missing.gguf", model_directory) as models:
+        model = models.get("missing.gguf")
+        with pytest.raises(ModelFailedError, match="does not exist"):
+            await model.download()
+        assert model.status.state is State.UNLOADED
+
+
+async def test_download_ends_with_the_service(model_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a load does, and no other begins."""
+
+    async def provide_never(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Sources, "provide", provide_never)
+    async with registry("tiny.gguf", model_directory) as models:
+        model = models.get("tiny.gguf")
+        download = asyncio.ensure_future(model.download())
+        await asyncio.sleep(0)
+        await models.close()
+        with pytest.raises(UnavailableError, match="the service is stopping"):
+            await download
+        with pytest.raises(UnavailableError, match="the service is stopping"):
+            await model.download()
 
 
 async def test_load_that_hangs_fails_and_frees_its_place(tmp_path: Path) -> None:

@@ -70,6 +70,10 @@ class Place:
         options = HubOptions(environment, self.timeout, self.stall_timeout)
         return await subject.fetch(origin, options, self._note)
 
+    async def delete(self, origin: HubOrigin) -> int:
+        """Deletes the model as the service does."""
+        return await subject.delete(origin, HubOptions({"HF_HOME": str(self.home)}))
+
     def _note(self, done: int, total: int) -> None:
         self.progress.append((done, total))
         self.progressed.set()
@@ -782,6 +786,40 @@ class TestFallback:
         assert await place.fetch() == files
         assert "ended from outside" in caplog.text
         assert "served from the cache" in caplog.text
+
+
+class TestDeletion:
+    """What is deleted of the cache, and what stays."""
+
+    async def test_all_files_of_a_checkpoint(self, place: Place) -> None:
+        """Content, links, markers and the branch's ref; the size is that of the content."""
+        await place.fetch(CHECKPOINT)
+        size = sum(blob.stat().st_size for blob in place.left("*") if blob.suffix != ".verified")
+        assert await place.delete(CHECKPOINT) == size
+        assert [path for path in place.home.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+        assert await place.delete(CHECKPOINT) == 0
+
+    async def test_all_parts_of_a_split_file(self, place: Place) -> None:
+        """By the name of one."""
+        split = HubOrigin("org/split", "s-00001-of-00002.gguf")
+        await place.fetch(split)
+        assert await place.delete(split) == len(b"part 1part 2")
+
+    async def test_what_another_commit_has_stays(self, place: Place) -> None:
+        """The same content is there once, and gone with the last that has it."""
+        old = await place.fetch(PINNED)
+        place.hub.commit = "b" * 40
+        await place.fetch()
+        assert await place.delete(MODEL) == 0
+        assert old.model.read_bytes() == CONTENT
+        assert await place.delete(PINNED) == len(CONTENT)
+
+    async def test_what_cannot_be_deleted_is_named(self, place: Place, audit: Callable[[str, str], None]) -> None:
+        """A cache on a read-only disk is no internal error."""
+        await place.fetch()
+        audit("AUDIT_REFUSE", "os.remove:m.gguf:30")
+        with pytest.raises(HubError, match="cannot be deleted from the hub's cache: Read-only file system"):
+            await place.delete(MODEL)
 
 
 class TestEnds:

@@ -9,6 +9,8 @@ from llm_inference_api.errors import HubError, ServiceError, UnavailableError
 from llm_inference_api.models.hub import process as hub_process
 from llm_inference_api.models.hub.messages import (
     Arrived,
+    Deleted,
+    DeletionJob,
     DownloadCrashed,
     DownloadJob,
     Failed,
@@ -70,8 +72,34 @@ async def fetch(origin: HubOrigin, options: HubOptions, on_progress: Callable[[i
         raise
 
 
+async def delete(origin: HubOrigin, options: HubOptions) -> int:
+    """Deletes the model's files from the cache, those of its revision's last commit. Returns the bytes freed.
+
+    Raises:
+        ServiceError: A file cannot be deleted, or the process hangs or dies.
+    """
+    name = _name(origin)
+    job = DeletionJob(origin, options.environment)
+    async with running(hub_process.run, job, "hub-deletion") as messages:
+        while True:
+            match await _next(messages, name, options.stall_timeout):
+                case Deleted(freed):
+                    return freed
+                case Failed(error):
+                    raise error
+                case DownloadCrashed(traceback):
+                    logger.error("the deletion of %s failed unexpectedly: %s", name, traceback)
+                    raise HubError("CACHE_FAILED", f"{name} could not be deleted; see the service's log")
+                case Exited(how):
+                    raise _stopped("DELETION_DIED", f"the process that deleted {name} was ended from outside ({how})")
+
+
+def _name(origin: HubOrigin) -> str:
+    return f"{origin.repo}:{origin.file}" if origin.file else origin.repo
+
+
 async def _run(origin: HubOrigin, options: HubOptions, on_progress: Callable[[int, int], None]) -> LocalFiles:
-    name = f"{origin.repo}:{origin.file}" if origin.file else origin.repo
+    name = _name(origin)
     try:
         async with (
             running_time().timeout(options.timeout),
