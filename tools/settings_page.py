@@ -21,7 +21,7 @@ Schema = dict[str, Any]
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Models": (
         *("allowed_models", "model_path", "preload_models", "model_dtype", "enable_isq", "isq_type", "cache_path"),
-        *("max_loaded_models", "memory_budget", "idle_unload"),
+        *("max_loaded_models", "memory_budget", "load_on_request", "idle_unload"),
     ),
     "Addresses": (
         *("hostname", "port", "grpc_hostname", "grpc_port", "health_port", "metrics_port", "grpc_socket", "reflection"),

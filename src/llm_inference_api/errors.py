@@ -108,6 +108,20 @@ class ContextLengthError(ServiceError):
         return f"the prompt is too long: it {has}, and {context}, the answer included"
 
 
+class ResponseTooLargeError(ServiceError):
+    """The response has more bytes than one message may have."""
+
+    reason = "RESPONSE_TOO_LARGE"
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(size, limit)
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"the response has {self.size} bytes, and one message at most {self.limit}; ask for less, or stream it"
+
+
 class ModelNotFoundError(ServiceError):
     """A request names a model that is not in `LLM_ALLOWED_MODELS`."""
 

@@ -62,7 +62,7 @@ from llm_inference_api.requests.model_status import Observers
 from llm_inference_api.rpc.admission import Admission
 from llm_inference_api.rpc.authentication import Authenticator
 from llm_inference_api.rpc.health import Health
-from llm_inference_api.rpc.interceptor import CallInterceptor
+from llm_inference_api.rpc.interceptor import MAX_RESPONSE_BYTES, CallInterceptor
 from llm_inference_api.rpc.ports import Ports
 from llm_inference_api.shutdown import Shutdown, in_daemon_thread
 
@@ -417,7 +417,7 @@ GRPC_OPTIONS = (
     # With SO_REUSEPORT, a second server on the port would silently take a share of its connections.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 8 << 20),
-    ("grpc.max_send_message_length", 16 << 20),
+    ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
     ("grpc.max_concurrent_streams", 1000),
     # Soft and hard limit are equal: gRPC rejects sizes between the two at random. Not below Envoy's header limit.
     ("grpc.max_metadata_size", 16 << 10),
@@ -471,7 +471,14 @@ def model_policy(settings: Settings) -> Policy:
     )
     budget = settings.memory_budget or available_memory()
     memory = MemoryBudget(budget, settings.max_loaded_models, settings.queue_timeout, len(settings.models))
-    return Policy(model_sources(settings), memory, engine, settings.queue_length, settings.idle_unload)
+    return Policy(
+        model_sources(settings),
+        memory,
+        engine,
+        settings.queue_length,
+        load_on_request=settings.load_on_request,
+        idle_unload=settings.idle_unload,
+    )
 
 
 def model_sources(settings: Settings) -> Sources:

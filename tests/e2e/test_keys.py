@@ -37,6 +37,8 @@ PATHS = [
     ("GET", "/api/llms/tiny"),
     ("POST", "/api/llms/tiny:load"),
     ("POST", "/api/llms/tiny:unload"),
+    ("POST", "/api/llms/tiny:download"),
+    ("POST", "/api/llms/tiny:delete"),
     ("GET", "/api/llms/tiny:watch"),
     ("GET", "/metrics"),
     ("GET", "/v1/models"),

@@ -72,6 +72,37 @@ def test_models_of_the_hub_answer_by_name(tmp_path: Path, model_directory: Path,
         assert answer(service, "chat").status_code == 200
 
 
+def test_files_come_and_go_over_the_api(tmp_path: Path, model_directory: Path) -> None:
+    """They are downloaded without a load, used by one, and deleted only while nobody uses them."""
+    content = (model_directory / "tiny.gguf").read_bytes()
+    with running_hub({"org/gguf": Repository({"m.gguf": content, "n.gguf": content}, frozenset())}) as hub:
+        variables = {
+            "LLM_ALLOWED_MODELS": "m=org/gguf:m.gguf,same=org/gguf:m.gguf,n=org/gguf:n.gguf,tiny.gguf",
+            "HF_HOME": str(tmp_path / "hub"),
+            "HF_ENDPOINT": hub.endpoint,
+        }
+        with run_service(tmp_path, model_directory, **variables) as service, service.http() as http:
+            for model in ("m", "n"):
+                downloaded = http.post(f"/api/llms/{model}:download")
+                assert (downloaded.status_code, downloaded.json()["model"]["state"]) == (200, "UNLOADED")
+            assert len(hub.requests("storage")) == 1
+            assert answer(service, "same").status_code == 200
+            assert http.post("/api/llms/same:download").json()["model"]["state"] == "ACTIVE"
+            for model in ("same", "m"):
+                refused = http.post(f"/api/llms/{model}:delete")
+                assert refused.status_code == 400
+                assert "unload it first" in refused.json()["message"]
+            http.post("/api/llms/same:unload")
+            assert http.post("/api/llms/m:delete").json()["freed_bytes"] == 0  # `n` has the same content.
+            assert http.post("/api/llms/n:delete").json()["freed_bytes"] == len(content)
+            assert [path for path in (tmp_path / "hub").rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+            assert http.post("/api/llms/m:delete").json()["freed_bytes"] == 0
+            assert answer(service, "m").status_code == 200
+            assert len(hub.requests("storage")) == 2
+            assert "is not from the hub" in http.post("/api/llms/tiny.gguf:delete").json()["message"]
+            assert http.get("/api/llms/m:download").status_code == 404
+
+
 def test_encoder_of_the_hub_computes_what_sentence_transformers_does(tmp_path: Path) -> None:
     """Its modules come with it: the pooling, which lies in a directory, and the length."""
     directory = write_encoder(tmp_path / "encoder", "bert_head")

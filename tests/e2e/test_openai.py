@@ -8,11 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import jsonschema
 import openai
 import pytest
+from google.api.httpbody_pb2 import HttpBody
 
+from llm_inference.v1 import openai_pb2, openai_pb2_grpc
 from tests.e2e.secured import wait_until
 from tests.e2e.service import RunningService, run_service
 
@@ -30,6 +33,20 @@ def client(service: RunningService) -> Iterator[openai.OpenAI]:
     """OpenAI's client, which does not retry."""
     with openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", max_retries=0, timeout=60) as client:
         yield client
+
+
+def test_large_document_comes_in_parts_over_grpc(service: RunningService, channel: grpc.Channel) -> None:
+    """No message is above 1 MiB, as clients take 4 MiB by default; REST has one document."""
+    fields = {"model": "tiny", "messages": SAID, "n": 4, "max_tokens": 250, "seed": 3, "ignore_eos": True}
+    body = json.dumps({**fields, "logprobs": True, "top_logprobs": 20}).encode()
+    stub = openai_pb2_grpc.OpenAIServiceStub(channel)
+    request = openai_pb2.CreateChatCompletionRequest(http_body=HttpBody(content_type="application/json", data=body))
+    parts = [message.http_body.data for message in stub.CreateChatCompletion(request)]
+    assert len(parts) > 1
+    assert max(map(len, parts)) == 1 << 20
+    answer = httpx.post(f"{service.url}/v1/chat/completions", content=body, timeout=60).json()
+    for choices in (json.loads(b"".join(parts))["choices"], answer["choices"]):
+        assert min(len(choice["logprobs"]["content"]) for choice in choices) > 200
 
 
 def chat(client: openai.OpenAI, **parameters: Any) -> Any:

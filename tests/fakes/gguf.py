@@ -37,11 +37,14 @@ def write_tiny_model(
     special: tuple[str, ...] = SPECIAL,
     add_bos: bool = False,
     add_eos: bool = False,
+    architecture: str = "llama",
+    part_tensors: int = 0,
 ) -> Path:
     """Writes a model and returns its path; `value` stands in the place of every weight where it is given.
 
     The layers of a `silent` one add nothing. The vocabulary is of bytes and the `special` tokens, or that of another
-    GGUF file. Of one of bytes the file may say that texts begin with BOS or end with EOS, which are both `<|end|>`.
+    GGUF file. Of one of bytes the file may say that texts begin with BOS or end with EOS, both `<|end|>`. With
+    `part_tensors` the model is split into files of at most so many tensors; the path is that of the first.
     """
     generator = np.random.default_rng(seed)
     hidden = 2 * width
@@ -52,7 +55,7 @@ def write_tiny_model(
         random = generator.normal(0.0, scale, shape).astype(np.float32)
         return random if value is None else np.full(shape, value, np.float32)
 
-    writer = GGUFWriter(path, "llama")
+    writer = GGUFWriter(path, architecture, split_max_tensors=part_tensors)
     writer.add_name("tiny")
     writer.add_context_length(context_length)
     writer.add_embedding_length(width)
@@ -89,7 +92,7 @@ def write_tiny_model(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return path
+    return path if not part_tensors else min(path.parent.glob(f"{path.stem}-00001-of-*.gguf"))
 
 
 def _add_byte_vocabulary(

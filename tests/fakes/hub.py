@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from tests.fakes import xet
 
 COMMIT = "a" * 40
-"""The commit of every repository."""
+"""The first commit of every repository."""
 _DRIP = 0.05
 """Seconds between two bytes of a slow answer."""
 
@@ -67,6 +67,8 @@ class FakeHub:
     """Befalls the answers of Xet's store."""
     xet_route: str | None = None
     """Where the hub says that tokens for Xet are to be had; None for its own."""
+    commit: str = COMMIT
+    """Of the default branch of every repository."""
     seen: list[Seen] = field(default_factory=list)
     reached: threading.Event = field(default_factory=threading.Event)
     """Set when a fault began to do its work."""
@@ -172,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
         name, _, revision = path.partition("/revision/")
         if (repository := self._admitted(name, revision)) is not None:
             siblings = [{"rfilename": file} for file in repository.files]
-            body = json.dumps({"id": name, "sha": COMMIT, "siblings": siblings}).encode()
+            body = json.dumps({"id": name, "sha": self.fake.commit, "siblings": siblings}).encode()
             self.answer(200, {"Content-Type": "application/json"}, body)
 
     def _resolve(self, path: str) -> None:
@@ -181,12 +183,12 @@ class Handler(BaseHTTPRequestHandler):
         if (repository := self._admitted(name, revision)) is None:
             return
         if file not in repository.files:
-            self.refuse(404, "EntryNotFound", X_Repo_Commit=COMMIT)
+            self.refuse(404, "EntryNotFound", X_Repo_Commit=self.fake.commit)
         elif file in repository.small:
             body = repository.files[file]
-            self.answer(200, {"X-Repo-Commit": COMMIT, "ETag": f'"{git_digest(body)}"'}, body)
+            self.answer(200, {"X-Repo-Commit": self.fake.commit, "ETag": f'"{git_digest(body)}"'}, body)
         else:
-            route = self.fake.xet_route or f"{self.fake.endpoint}/api/models/{name}/xet-read-token/{COMMIT}"
+            route = self.fake.xet_route or f"{self.fake.endpoint}/api/models/{name}/xet-read-token/{self.fake.commit}"
             offered = {"X-Xet-Hash": digest_of(repository.files[file]), "X-Xet-Refresh-Route": route}
             self._redirect(repository.files[file], offered if file in repository.xet else {})
 
@@ -195,7 +197,7 @@ class Handler(BaseHTTPRequestHandler):
         size = len(content) if self.fake.announced_size is None else self.fake.announced_size
         linked = {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(size)}
         location = f"http://127.0.0.1:{self.fake.storage.server_port}/content/{digest}"
-        self.answer(302, {"X-Repo-Commit": COMMIT, "Location": location, **linked, **offered})
+        self.answer(302, {"X-Repo-Commit": self.fake.commit, "Location": location, **linked, **offered})
 
     def _admitted(self, name: str, revision: str) -> Repository | None:
         """Returns the repository, or answers why the caller does not get it."""
@@ -209,7 +211,7 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(403, "GatedRepo")
         elif repository.token is not None and token != repository.token:
             self.refuse(401, "RepoNotFound")
-        elif revision not in ("main", COMMIT):
+        elif revision not in ("main", self.fake.commit):
             self.refuse(404, "RevisionNotFound")
         else:
             return repository

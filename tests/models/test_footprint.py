@@ -1,6 +1,8 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from gguf import GGUFWriter
 
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.models.footprint import Footprint, Room, estimate, read_header
@@ -87,7 +89,7 @@ def test_weights_are_all_parts_of_the_file(tiny_model: Path) -> None:
 
 
 def test_header_has_the_scalars(tiny_model: Path) -> None:
-    """Numbers and texts are read, arrays are passed over."""
+    """Numbers and texts are read, arrays of texts are passed over."""
     header = read_header(tiny_model)
     assert header["general.architecture"] == "llama"
     assert header["llama.block_count"] == 2
@@ -118,3 +120,65 @@ def test_embeddings_are_counted(tmp_path: Path, tiny_model: Path) -> None:
     assert estimate([tiny_model], ContextChoice(length=100)).embeddings == 100 * 256
     encoder = estimate([write_tiny_encoder(tmp_path / "encoder.gguf")], ContextChoice())
     assert (encoder.cache, encoder.embeddings) == (0, 4 * 64**2 * 4)
+
+
+SIZES = {"block_count": 4, "embedding_length": 64, "context_length": 2048, "attention.head_count": 4}
+"""Heads of 16 numbers."""
+
+
+def header(path: Path, kind: str = "model", **sizes: int | list[int] | list[bool]) -> Path:
+    """Writes a file of a header alone; `__` stands for the dot in the names of sizes."""
+    writer = GGUFWriter(path, "llama")
+    writer.add_type(kind)
+    given: Mapping[str, int | list[int] | list[bool]] = {name.replace("__", "."): size for name, size in sizes.items()}
+    for name, size in {**SIZES, **given}.items():
+        add = writer.add_array if isinstance(size, list) else writer.add_uint32
+        add(f"llama.{name}", size)  # type: ignore[operator]
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("sizes", "numbers"),
+    [
+        ({"attention__head_count_kv": [2, 2, 2, 2]}, 4 * 2 * 32),
+        ({"attention__head_count_kv": [4, 0, 0, 1]}, 5 * 32),
+        ({"attention__head_count_kv": [1, 1]}, 2 * 32),
+        ({"attention__head_count": [4, 2, 2, 2]}, 10 * 32),
+        ({"attention__head_count": [8, 8, 8, 8], "attention__head_count_kv": 2}, 4 * 2 * 16),
+        ({"attention__key_length": 10, "attention__value_length": 20}, 4 * 4 * 30),
+        ({"attention__key_length_swa": 100}, 4 * 4 * 116),
+        ({"attention__key_length_swa": 100, "attention__sliding_window_pattern": [True, False] * 2}, 8 * 116 + 8 * 32),
+        ({"attention__key_length_swa": 1, "attention__sliding_window_pattern": 6}, 4 * 4 * 32),
+        (
+            {"attention__key_length_mla": 192, "attention__value_length_mla": 128, "attention__key_length": 576},
+            16 * 576,
+        ),
+        ({"attention__shared_kv_layers": 3}, 4 * 32),
+        ({"attention__shared_kv_layers": 5}, 0),
+    ],
+)
+def test_cache_has_what_each_layer_keeps(
+    tmp_path: Path, sizes: Mapping[str, int | list[int] | list[bool]], numbers: int
+) -> None:
+    """Numbers of 2 bytes for each token, whether the header has one number for all layers or one for each."""
+    file = header(tmp_path / "m.gguf", **sizes)
+    assert estimate([file], ContextChoice(cache_tokens=10_000)).cache == numbers * 2 * 10_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"), [("adapter", "a LoRA adapter"), ("mmproj", "a projector"), ("imatrix", "an importance matrix")]
+)
+def test_file_that_is_no_model_says_what_it_is(tmp_path: Path, kind: str, what: str) -> None:
+    """Known before anything is loaded."""
+    with pytest.raises(ModelFailedError, match=f"m.gguf is {what}.*not a model"):
+        estimate([header(tmp_path / "m.gguf", kind)], ContextChoice())
+
+
+def test_long_arrays_are_passed_over(tmp_path: Path) -> None:
+    """Those of a vocabulary's size are not kept; the values after them are read."""
+    found = read_header(header(tmp_path / "m.gguf", long=[1] * 513, short=[1] * 512, last=7))
+    assert "llama.long" not in found
+    assert (found["llama.short"], found["llama.last"]) == ((1,) * 512, 7)

@@ -20,6 +20,7 @@ from llm_inference_api.errors import (
     ModelNotFoundError,
     OverloadedError,
     UnavailableError,
+    UnsupportedError,
 )
 from llm_inference_api.models import served_model as subject
 from llm_inference_api.models.hub.fetch import HubOptions
@@ -28,6 +29,7 @@ from llm_inference_api.models.registry import Registry, build_registry
 from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.models.source import Sources
 from llm_inference_api.processes import child
+from llm_inference_api.requests import sizes
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.events import Progress, Stage
@@ -46,12 +48,17 @@ class Recorder(Observer):
 
     def __init__(self) -> None:
         self.states: list[State] = []
+        self.waiting: list[int] = []
+        """How many requests wait for room in memory, each time that it changed."""
         self.loads = 0
         self.crashes = 0
 
     def status_changed(self, status: ModelStatus) -> None:
         if self.states[-1:] != [status.state]:
             self.states.append(status.state)
+
+    def awaits_room(self, model: str, requests: int) -> None:
+        self.waiting.append(requests)
 
     def loaded(self, model: str, seconds: float) -> None:
         self.loads += 1
@@ -82,6 +89,12 @@ def request(name: str = "a", max_tokens: int = 5, prompt: str | tuple[Message, .
 async def until_submitted(client: WorkerClient) -> None:
     while client.idle:  # noqa: ASYNC110 - as many turns of the loop as the request needs
         await asyncio.sleep(0)
+
+
+async def until_counted(recorder: Recorder, counts: list[int]) -> None:
+    async with asyncio.timeout(20):
+        while recorder.waiting != counts:  # noqa: ASYNC110 - as many turns of the loop as the count needs
+            await asyncio.sleep(0)
 
 
 async def complete(model: ServedModel, item: GenerationRequest) -> list[Delta | Progress]:
@@ -250,6 +263,50 @@ async def test_request_that_no_model_makes_room_for_is_refused_after_the_queue_t
         assert await complete(models.get("b"), request())
 
 
+async def test_request_that_waits_for_room_is_queued(model_directory: Path) -> None:
+    """Its model is not being loaded; it and those that come after it are counted, until the last one leaves."""
+    memory, recorder = MemoryBudget(4 << 30, 1, patience=1000.0), Recorder()
+    async with registry("a=tiny.gguf,b=tiny.gguf", model_directory, recorder, memory=memory) as models:
+        busy, waiting = models.get("a"), models.get("b")
+        async with aclosing(of_model(busy, request(max_tokens=2000))) as items:
+            await anext(items)
+            async with aclosing(of_model(waiting, request(), 0.01)) as first:
+                async with asyncio.timeout(20):
+                    while await anext(first) != Progress(Stage.QUEUED):
+                        pass
+                assert waiting.status.state is State.UNLOADED
+                assert "waits for other models" in waiting.status.reason
+                second = asyncio.ensure_future(waiting.load())
+                await until_counted(recorder, [1, 2])
+                second.cancel()
+                await until_counted(recorder, [1, 2, 1])
+            await until(waiting, lambda status: not status.reason)
+            assert recorder.waiting[-1] == 0
+        assert busy.status.state is State.ACTIVE
+        assert waiting.status.state is State.UNLOADED
+
+
+async def test_room_is_made_for_somebody_only(model_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load whose callers have left while its files were looked for unloads no other model, not even an idle one."""
+    memory, found = MemoryBudget(4 << 30, 1, patience=10.0), asyncio.Event()
+    provide = Sources.provide
+
+    async def provide_late(*arguments: Any) -> Any:
+        await found.wait()
+        return await provide(*arguments)
+
+    async with registry("a=tiny.gguf,b=tiny.gguf", model_directory, memory=memory) as models:
+        await models.get("a").load()
+        monkeypatch.setattr(Sources, "provide", provide_late)
+        caller = asyncio.ensure_future(models.get("b").load())
+        await until(models.get("b"), lambda status: status.state is State.LOADING)
+        caller.cancel()
+        await asyncio.wait({caller})
+        found.set()
+        await until(models.get("b"), lambda status: status.state is State.UNLOADED)
+        assert models.get("a").status.state is State.ACTIVE
+
+
 async def test_caller_that_waits_for_a_load_hears_that_the_service_stops(model_directory: Path) -> None:
     """As whoever has a request in a worker does."""
     async with registry("tiny.gguf", model_directory) as models:
@@ -260,6 +317,84 @@ async def test_caller_that_waits_for_a_load_hears_that_the_service_stops(model_d
             await waiting
         with pytest.raises(UnavailableError, match="the service is stopping"):
             await models.get("tiny.gguf").load()
+
+
+async def test_request_loads_no_model_where_it_may_not(model_directory: Path) -> None:
+    """Where only `load` does, requests are refused before and after; a process that died is replaced all the same."""
+    async with registry("tiny.gguf", model_directory, load_on_request=False) as models:
+        model = models.get("tiny.gguf")
+        for work in (complete(model, request()), model.embed(Embed((Input("texts[0]", "hello"),)))):
+            with pytest.raises(UnsupportedError, match=r"is not loaded, and requests do not load it here"):
+                await work
+        client = await model.load()
+        assert await complete(model, request())
+        assert client.pid is not None
+        os.kill(client.pid, signal.SIGKILL)
+        await until(model, lambda status: status.state is State.FAILED)
+        assert await complete(model, request())
+        await model.unload()
+        with pytest.raises(UnsupportedError) as refused:
+            await complete(model, request())
+        assert refused.value.reason == "MODEL_NOT_LOADED"
+        assert model.status.state is State.UNLOADED
+
+
+async def test_download_is_shared_and_waited_for_by_a_load(
+    model_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on without its callers; what is being downloaded is neither deleted nor loaded at the same time."""
+    begun, found, calls = asyncio.Event(), asyncio.Event(), 0
+    provide = Sources.provide
+
+    async def provide_late(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        begun.set()
+        await found.wait()
+        return await provide(*arguments)
+
+    monkeypatch.setattr(Sources, "provide", provide_late)
+    async with registry("tiny.gguf", model_directory) as models:
+        model = models.get("tiny.gguf")
+        first, second = (asyncio.ensure_future(model.download()) for _ in range(2))
+        await begun.wait()
+        load = asyncio.ensure_future(model.load())
+        first.cancel()
+        await asyncio.wait({first})
+        with pytest.raises(UnsupportedError, match="unload it first"):
+            await models.delete_files(model)
+        assert (calls, second.done(), load.done()) == (1, False, False)
+        found.set()
+        await second
+        await load
+        assert (calls, model.status.state) == (2, State.ACTIVE)
+
+
+async def test_download_that_fails_says_so_to_its_caller(model_directory: Path) -> None:
+    """The model is not failed by it: a request may find the files all the same."""
+    async with registry("missing.gguf", model_directory) as models:
+        model = models.get("missing.gguf")
+        with pytest.raises(ModelFailedError, match="does not exist"):
+            await model.download()
+        assert model.status.state is State.UNLOADED
+
+
+async def test_download_ends_with_the_service(model_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a load does, and no other begins."""
+
+    async def provide_never(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Sources, "provide", provide_never)
+    async with registry("tiny.gguf", model_directory) as models:
+        model = models.get("tiny.gguf")
+        download = asyncio.ensure_future(model.download())
+        await asyncio.sleep(0)
+        await models.close()
+        with pytest.raises(UnavailableError, match="the service is stopping"):
+            await download
+        with pytest.raises(UnavailableError, match="the service is stopping"):
+            await model.download()
 
 
 async def test_load_that_hangs_fails_and_frees_its_place(tmp_path: Path) -> None:
@@ -442,6 +577,18 @@ async def test_model_that_embeds_is_not_idle(model_directory: Path) -> None:
         await model.unload()
         assert embedding.done()
         assert len(await embedding) == 3
+
+
+async def test_embeddings_that_fit_no_response_are_refused_beforehand(
+    model_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the model is loaded its width is known: 3 x 64 numbers are more than 191."""
+    monkeypatch.setattr(sizes, "MAX_EMBEDDED_NUMBERS", 191)
+    async with registry("tiny.gguf", model_directory) as models:
+        model, inputs = models.get("tiny.gguf"), tuple(Input(f"texts[{index}]", "hello") for index in range(3))
+        with pytest.raises(InvalidFieldError, match=r"^texts: has 3 items, .* 64 numbers each; at most 2 items fit"):
+            await model.embed(Embed(inputs))
+        assert len(await model.embed(Embed(inputs[:2]))) == 2
 
 
 async def test_embeddings_that_nobody_waits_for_leave_the_model_idle(model_directory: Path) -> None:

@@ -142,6 +142,27 @@ def test_a_link_may_not_lead_out(tmp_path: Path) -> None:
         Reference("m", "link.gguf").path(models)
 
 
+def test_a_link_keeps_its_name(tmp_path: Path) -> None:
+    """A snapshot of a hub's cache below LLM_MODEL_PATH has links to blobs, whose names say nothing of parts."""
+    (tmp_path / "blobs").mkdir()
+    for number, name in enumerate(parts("m-00001-of-00002.gguf")):
+        (tmp_path / "blobs" / f"{number}").touch()
+        (tmp_path / name).symlink_to(Path("blobs", f"{number}"))
+    first = tmp_path / "m-00001-of-00002.gguf"
+    assert Reference("m", "m-00002-of-00002.gguf").path(tmp_path) == first
+
+
+def test_each_part_s_link_is_followed_for_the_check(tmp_path: Path) -> None:
+    """A later part that lies elsewhere is refused like the first."""
+    models = tmp_path / "models"
+    models.mkdir()
+    (tmp_path / "secret").touch()
+    (models / "m-00001-of-00002.gguf").touch()
+    (models / "m-00002-of-00002.gguf").symlink_to(tmp_path / "secret")
+    with pytest.raises(ModelFailedError, match="is outside"):
+        Reference("m", "m-00001-of-00002.gguf").path(models)
+
+
 def test_any_part_names_a_split_file() -> None:
     """Each part's name stands for all parts, in order."""
     names = ("m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf")

@@ -16,7 +16,7 @@ from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.spans import Spans
 from llm_inference_api.rpc.admission import Admission
 from llm_inference_api.rpc.authentication import Authenticator
-from llm_inference_api.rpc.interceptor import CallInterceptor
+from llm_inference_api.rpc.interceptor import MAX_RESPONSE_BYTES, CallInterceptor
 from llm_inference_api.security.api_keys import KeyRing
 
 SECRET = "/home/ann/secret-path"
@@ -28,6 +28,10 @@ class BrokenServicer(inference_pb2_grpc.InferenceServiceServicer):
 
     async def Generate(self, request: Any, context: Any) -> Any:
         raise RuntimeError(SECRET)
+
+    async def Chat(self, request: Any, context: Any) -> inference_pb2.ChatResponse:
+        content = "x" * (MAX_RESPONSE_BYTES + int(request.model))
+        return inference_pb2.ChatResponse(message=inference_pb2.ChatMessage(content=content))
 
     async def GenerateStream(self, request: Any, context: Any) -> AsyncIterator[Any]:
         yield inference_pb2.GenerateStreamResponse(text="a")
@@ -50,13 +54,14 @@ async def channel() -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a server whose services fail."""
     wires = {"llm_inference.v1.InferenceService": NativeErrors()}
     interceptor = CallInterceptor(Authenticator(KeyRing(None, None)), Admission(), Metrics("test"), Spans(), wires)
-    server = grpc.aio.server(interceptors=[interceptor])
+    server = grpc.aio.server(interceptors=[interceptor], options=[("grpc.max_send_message_length", MAX_RESPONSE_BYTES)])
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(BrokenServicer(), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(operations_pb2_grpc.OperationsServiceServicer(), server)
     health_pb2_grpc.add_HealthServicer_to_server(BrokenHealth(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as opened:
+    options = [("grpc.max_receive_message_length", MAX_RESPONSE_BYTES)]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as opened:
         yield opened
     await server.stop(None)
 
@@ -73,6 +78,17 @@ async def read(call: Any, received: list[Any] | None = None) -> None:
     """Reads to the end, and keeps what came before an error."""
     async for message in call:
         (received if received is not None else []).append(message)
+
+
+async def test_response_that_is_too_large_is_no_overload(channel: grpc.aio.Channel) -> None:
+    """A new try would end in the same way, and gRPC's own RESOURCE_EXHAUSTED asks for one."""
+    stub = inference_pb2_grpc.InferenceServiceStub(channel)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.Chat(inference_pb2.ChatRequest(model="1"))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "RESPONSE_TOO_LARGE" in str(refused.value.trailing_metadata())
+    assert f"one message at most {MAX_RESPONSE_BYTES}" in (refused.value.details() or "")
+    assert len((await stub.Chat(inference_pb2.ChatRequest(model="-100"))).message.content) == MAX_RESPONSE_BYTES - 100
 
 
 async def test_failure_of_a_method_is_an_incident(channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture) -> None:

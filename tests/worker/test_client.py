@@ -26,11 +26,12 @@ from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
 from llm_inference_api.requests.events import FinishReason, Progress, Stage
 from llm_inference_api.requests.inquiry import Embed, Input, Tokenize
+from llm_inference_api.requests.reference import Reference
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.requests.step import Delta, StepOutput, StepStats
 from llm_inference_api.worker.client import WorkerClient
 from llm_inference_api.worker.messages import Alive, FromWorker, Lane, LogLine, Prepared
-from tests.fakes.gguf import CLEAR_CALLERS
+from tests.fakes.gguf import CLEAR_CALLERS, write_tiny_model
 from tests.fakes.mail import of_client
 from tests.fakes.workers import die_when_ready, hang, without_memory
 
@@ -382,14 +383,44 @@ async def test_worker_says_what_becomes_of_a_request_after_it_is_prepared(config
     assert Alive(Lane.EMBEDDINGS) in heard
 
 
-@pytest.mark.parametrize("name", ["missing", "empty", "truncated", "garbage"])
-async def test_file_that_is_no_model_fails_the_start(config: EngineConfig, model_directory: Path, name: str) -> None:
-    """A damaged file fails the load with a reason that shows no path of this machine."""
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("missing", "No such file or directory"),
+        ("empty", "failed to read magic"),
+        ("truncated", "tensor '.*' data is not within the file bounds, model is corrupted or incomplete"),
+        ("garbage", "invalid magic characters"),
+    ],
+)
+async def test_file_that_is_no_model_fails_the_start(
+    config: EngineConfig, model_directory: Path, name: str, cause: str
+) -> None:
+    """A damaged file fails the load with llama.cpp's first error, and no path of this machine."""
     worker = Worker(replace(config, model_path=model_directory / f"{name}.gguf"), 4)
-    with pytest.raises(ModelFailedError, match="cannot load the file") as error:
+    with pytest.raises(ModelFailedError, match=f"cannot load the file: .*{cause}") as error:
         await worker.client.start()
     assert str(model_directory) not in str(error.value)
     await worker.client.close()
+
+
+async def test_unknown_architecture_is_named(config: EngineConfig, tmp_path: Path) -> None:
+    """By the error that llama.cpp logs first; the later ones say only that the load failed."""
+    path = write_tiny_model(tmp_path / "m.gguf", architecture="thinker")
+    worker = Worker(replace(config, model_path=path), 4)
+    with pytest.raises(ModelFailedError, match="unknown model architecture: 'thinker'"):
+        await worker.client.start()
+    await worker.client.close()
+
+
+async def test_split_model_of_links_is_loaded(config: EngineConfig, tmp_path: Path) -> None:
+    """As in a snapshot of the hub's cache: llama.cpp finds the parts by the name that it is given."""
+    (tmp_path / "blobs").mkdir()
+    first = write_tiny_model(tmp_path / "blobs" / "m.gguf", part_tensors=8)
+    for number, path in enumerate(sorted(first.parent.iterdir())):
+        (tmp_path / path.name).symlink_to(path.rename(path.with_name(str(number))))
+    path = Reference("m", first.name).path(tmp_path)
+    async with running(replace(config, model_path=path)) as worker:
+        assert await worker.complete(request())
 
 
 async def test_weights_that_are_no_numbers_fail_the_request(config: EngineConfig, model_directory: Path) -> None:

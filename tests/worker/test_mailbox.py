@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from llm_inference_api.errors import OverloadedError
+from llm_inference_api.processes.running_time import running_time
 from llm_inference_api.requests.events import CallPart, FinishReason, Progress, Stage, Usage
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.requests.step import Delta, StageEntry
@@ -63,6 +64,22 @@ async def test_silence_returns_where_the_request_stands() -> None:
     assert await box.next(0.001) == Progress(Stage.QUEUED)
     box.progress = Progress(Stage.PREFILL, 0, 10, 5)
     assert await box.next(0.001) == Progress(Stage.PREFILL, 0, 10, 5)
+
+
+async def test_wait_for_a_slot_ends_with_the_first_answer_that_has_one() -> None:
+    """The others may have to wait for the first ones, where the cache does not hold all at once."""
+    box = mailbox(3)
+    expired: list[bool] = []
+    timer = running_time().call_later(0.0, lambda: expired.append(True))
+    box.queue_until(timer)
+    box.enter(StageEntry("a", Stage.QUEUED, 0.0))
+    assert box.is_queued
+    box.enter(StageEntry("a", Stage.PREFILL, 0.0, answer=1))
+    assert not box.is_queued
+    later = asyncio.Event()
+    running_time().call_later(0.01, later.set)
+    await later.wait()
+    assert not expired
 
 
 async def test_request_has_ended_when_its_last_answer_has() -> None:

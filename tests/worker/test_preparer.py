@@ -3,6 +3,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
+from llm_inference_api.requests import sizes
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping, TokenPrompt
 from llm_inference_api.text.chat_template import ChatTemplate
@@ -46,6 +47,22 @@ def test_max_tokens_that_do_not_fit_are_lowered_to_the_room_that_is_left() -> No
     """A request gets what is possible, whatever it asks for."""
     assert preparer().prepare(request("x" * 95, max_tokens=6))[0].max_tokens == 5
     assert preparer().prepare(request("x" * 95, max_tokens=4))[0].max_tokens == 4
+
+
+@pytest.mark.parametrize(("n", "max_tokens", "top"), [(10, 50, 0), (5, 50, 1), (1, None, 24)])
+def test_log_probabilities_that_fit_no_response_are_refused_beforehand(
+    monkeypatch: pytest.MonkeyPatch, n: int, max_tokens: int | None, top: int
+) -> None:
+    """By what the answers may have at most; streams, and requests without log probabilities, have no such limit."""
+    monkeypatch.setattr(sizes, "MAX_LOGPROBS", 499)
+    asked = replace(request("x", max_tokens, logprobs=top), n=n, is_whole=True)
+    with pytest.raises(InvalidFieldError, match=r"top_logprobs: .* is 500; at most 499 are sent") as refused:
+        preparer().prepare(asked)
+    assert refused.value.field == "top_logprobs"
+    preparer().prepare(replace(asked, is_whole=False))
+    preparer().prepare(replace(asked, sampling=Sampling(seed=0)))
+    monkeypatch.setattr(sizes, "MAX_LOGPROBS", 500)
+    preparer().prepare(asked)
 
 
 def test_prompt_as_long_as_the_context_is_refused() -> None:

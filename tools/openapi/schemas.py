@@ -29,6 +29,8 @@ _ALWAYS = {
     "GetModelResponse": ["model"],
     "LoadModelResponse": ["model"],
     "UnloadModelResponse": ["model"],
+    "DownloadModelResponse": ["model"],
+    "DeleteModelFilesResponse": ["model"],
     "WatchModelResponse": ["model"],
 }
 """Submessages that are always present in responses, which proto3 cannot express."""

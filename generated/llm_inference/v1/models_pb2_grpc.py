@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub:
-    """Lists, loads and unloads models.
+    """Lists models, moves them in and out of memory, and their files in and out of the hub's cache.
     """
 
     def __init__(self, channel):
@@ -55,6 +55,16 @@ class ModelServiceStub:
                 request_serializer=llm__inference_dot_v1_dot_models__pb2.UnloadModelRequest.SerializeToString,
                 response_deserializer=llm__inference_dot_v1_dot_models__pb2.UnloadModelResponse.FromString,
                 _registered_method=True)
+        self.DownloadModel = channel.unary_unary(
+                '/llm_inference.v1.ModelService/DownloadModel',
+                request_serializer=llm__inference_dot_v1_dot_models__pb2.DownloadModelRequest.SerializeToString,
+                response_deserializer=llm__inference_dot_v1_dot_models__pb2.DownloadModelResponse.FromString,
+                _registered_method=True)
+        self.DeleteModelFiles = channel.unary_unary(
+                '/llm_inference.v1.ModelService/DeleteModelFiles',
+                request_serializer=llm__inference_dot_v1_dot_models__pb2.DeleteModelFilesRequest.SerializeToString,
+                response_deserializer=llm__inference_dot_v1_dot_models__pb2.DeleteModelFilesResponse.FromString,
+                _registered_method=True)
         self.WatchModel = channel.unary_stream(
                 '/llm_inference.v1.ModelService/WatchModel',
                 request_serializer=llm__inference_dot_v1_dot_models__pb2.WatchModelRequest.SerializeToString,
@@ -63,7 +73,7 @@ class ModelServiceStub:
 
 
 class ModelServiceServicer:
-    """Lists, loads and unloads models.
+    """Lists models, moves them in and out of memory, and their files in and out of the hub's cache.
     """
 
     def ListModels(self, request, context):
@@ -88,8 +98,24 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnloadModel(self, request, context):
-        """Unloads a model: waits until its running requests have ended, refuses new ones meanwhile, and frees its memory. The
-        next request that names the model loads it again.
+        """Unloads a model: waits until its running requests have ended, and frees its memory. The next request that names the
+        model loads it again, unless only `LoadModel` does (`LLM_LOAD_ON_REQUEST`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadModel(self, request, context):
+        """Downloads a model's files from the hub, and converts them if necessary, without loading it. Returns when they are
+        there, at once if the model is in memory; `WatchModel` has the progress. The download goes on if the caller leaves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteModelFiles(self, request, context):
+        """Deletes the files of a model in the hub's cache. The model has to be unloaded, and stays on the list: the next
+        request that names it downloads it again. Files that did not come from the hub are not deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,6 +152,16 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     request_deserializer=llm__inference_dot_v1_dot_models__pb2.UnloadModelRequest.FromString,
                     response_serializer=llm__inference_dot_v1_dot_models__pb2.UnloadModelResponse.SerializeToString,
             ),
+            'DownloadModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DownloadModel,
+                    request_deserializer=llm__inference_dot_v1_dot_models__pb2.DownloadModelRequest.FromString,
+                    response_serializer=llm__inference_dot_v1_dot_models__pb2.DownloadModelResponse.SerializeToString,
+            ),
+            'DeleteModelFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteModelFiles,
+                    request_deserializer=llm__inference_dot_v1_dot_models__pb2.DeleteModelFilesRequest.FromString,
+                    response_serializer=llm__inference_dot_v1_dot_models__pb2.DeleteModelFilesResponse.SerializeToString,
+            ),
             'WatchModel': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchModel,
                     request_deserializer=llm__inference_dot_v1_dot_models__pb2.WatchModelRequest.FromString,
@@ -140,7 +176,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService:
-    """Lists, loads and unloads models.
+    """Lists models, moves them in and out of memory, and their files in and out of the hub's cache.
     """
 
     @staticmethod
@@ -241,6 +277,60 @@ class ModelService:
             '/llm_inference.v1.ModelService/UnloadModel',
             llm__inference_dot_v1_dot_models__pb2.UnloadModelRequest.SerializeToString,
             llm__inference_dot_v1_dot_models__pb2.UnloadModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llm_inference.v1.ModelService/DownloadModel',
+            llm__inference_dot_v1_dot_models__pb2.DownloadModelRequest.SerializeToString,
+            llm__inference_dot_v1_dot_models__pb2.DownloadModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteModelFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llm_inference.v1.ModelService/DeleteModelFiles',
+            llm__inference_dot_v1_dot_models__pb2.DeleteModelFilesRequest.SerializeToString,
+            llm__inference_dot_v1_dot_models__pb2.DeleteModelFilesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,7 +30,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ModelServiceStub:
-    """Lists, loads and unloads models."""
+    """Lists models, moves them in and out of memory, and their files in and out of the hub's cache."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -43,8 +43,16 @@ class ModelServiceStub:
     LoadModel: _grpc.UnaryUnaryMultiCallable[_models_pb2.LoadModelRequest, _models_pb2.LoadModelResponse]
     """Loads a model and returns when it is active. Returns at once if it already is."""
     UnloadModel: _grpc.UnaryUnaryMultiCallable[_models_pb2.UnloadModelRequest, _models_pb2.UnloadModelResponse]
-    """Unloads a model: waits until its running requests have ended, refuses new ones meanwhile, and frees its memory. The
-    next request that names the model loads it again.
+    """Unloads a model: waits until its running requests have ended, and frees its memory. The next request that names the
+    model loads it again, unless only `LoadModel` does (`LLM_LOAD_ON_REQUEST`).
+    """
+    DownloadModel: _grpc.UnaryUnaryMultiCallable[_models_pb2.DownloadModelRequest, _models_pb2.DownloadModelResponse]
+    """Downloads a model's files from the hub, and converts them if necessary, without loading it. Returns when they are
+    there, at once if the model is in memory; `WatchModel` has the progress. The download goes on if the caller leaves.
+    """
+    DeleteModelFiles: _grpc.UnaryUnaryMultiCallable[_models_pb2.DeleteModelFilesRequest, _models_pb2.DeleteModelFilesResponse]
+    """Deletes the files of a model in the hub's cache. The model has to be unloaded, and stays on the list: the next
+    request that names it downloads it again. Files that did not come from the hub are not deleted.
     """
     WatchModel: _grpc.UnaryStreamMultiCallable[_models_pb2.WatchModelRequest, _models_pb2.WatchModelResponse]
     """Returns a model now and whenever its state or progress changes, until the caller cancels. Over REST: server-sent
@@ -53,7 +61,7 @@ class ModelServiceStub:
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
-    """Lists, loads and unloads models."""
+    """Lists models, moves them in and out of memory, and their files in and out of the hub's cache."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListModels: _aio.UnaryUnaryMultiCallable[_models_pb2.ListModelsRequest, _models_pb2.ListModelsResponse]  # type: ignore[assignment]
@@ -63,8 +71,16 @@ class ModelServiceAsyncStub(ModelServiceStub):
     LoadModel: _aio.UnaryUnaryMultiCallable[_models_pb2.LoadModelRequest, _models_pb2.LoadModelResponse]  # type: ignore[assignment]
     """Loads a model and returns when it is active. Returns at once if it already is."""
     UnloadModel: _aio.UnaryUnaryMultiCallable[_models_pb2.UnloadModelRequest, _models_pb2.UnloadModelResponse]  # type: ignore[assignment]
-    """Unloads a model: waits until its running requests have ended, refuses new ones meanwhile, and frees its memory. The
-    next request that names the model loads it again.
+    """Unloads a model: waits until its running requests have ended, and frees its memory. The next request that names the
+    model loads it again, unless only `LoadModel` does (`LLM_LOAD_ON_REQUEST`).
+    """
+    DownloadModel: _aio.UnaryUnaryMultiCallable[_models_pb2.DownloadModelRequest, _models_pb2.DownloadModelResponse]  # type: ignore[assignment]
+    """Downloads a model's files from the hub, and converts them if necessary, without loading it. Returns when they are
+    there, at once if the model is in memory; `WatchModel` has the progress. The download goes on if the caller leaves.
+    """
+    DeleteModelFiles: _aio.UnaryUnaryMultiCallable[_models_pb2.DeleteModelFilesRequest, _models_pb2.DeleteModelFilesResponse]  # type: ignore[assignment]
+    """Deletes the files of a model in the hub's cache. The model has to be unloaded, and stays on the list: the next
+    request that names it downloads it again. Files that did not come from the hub are not deleted.
     """
     WatchModel: _aio.UnaryStreamMultiCallable[_models_pb2.WatchModelRequest, _models_pb2.WatchModelResponse]  # type: ignore[assignment]
     """Returns a model now and whenever its state or progress changes, until the caller cancels. Over REST: server-sent
@@ -72,7 +88,7 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Lists, loads and unloads models."""
+    """Lists models, moves them in and out of memory, and their files in and out of the hub's cache."""
 
     @_abc_1.abstractmethod
     def ListModels(
@@ -104,8 +120,28 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _models_pb2.UnloadModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_models_pb2.UnloadModelResponse, _abc.Awaitable[_models_pb2.UnloadModelResponse]]:
-        """Unloads a model: waits until its running requests have ended, refuses new ones meanwhile, and frees its memory. The
-        next request that names the model loads it again.
+        """Unloads a model: waits until its running requests have ended, and frees its memory. The next request that names the
+        model loads it again, unless only `LoadModel` does (`LLM_LOAD_ON_REQUEST`).
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadModel(
+        self,
+        request: _models_pb2.DownloadModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_models_pb2.DownloadModelResponse, _abc.Awaitable[_models_pb2.DownloadModelResponse]]:
+        """Downloads a model's files from the hub, and converts them if necessary, without loading it. Returns when they are
+        there, at once if the model is in memory; `WatchModel` has the progress. The download goes on if the caller leaves.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteModelFiles(
+        self,
+        request: _models_pb2.DeleteModelFilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_models_pb2.DeleteModelFilesResponse, _abc.Awaitable[_models_pb2.DeleteModelFilesResponse]]:
+        """Deletes the files of a model in the hub's cache. The model has to be unloaded, and stays on the list: the next
+        request that names it downloads it again. Files that did not come from the hub are not deleted.
         """
 
     @_abc_1.abstractmethod

@@ -230,6 +230,12 @@ class Settings(SecuritySettings, TelemetrySettings):
         None,
         "Maximum memory of all models together, such as `8GiB`. Unset: 90 % of the machine's or container's memory.",
     )
+    load_on_request: bool = _variable(
+        "LLM_LOAD_ON_REQUEST",
+        True,
+        "Whether a request loads the model that it names. If not, only `:load`, LLM_PRELOAD_MODELS and the restart of "
+        "a process that died do, and requests for other models are refused.",
+    )
     idle_unload: Seconds | None = _variable(
         "LLM_IDLE_UNLOAD", None, "Seconds without a request after which a model is unloaded. Unset: never."
     )

@@ -48,7 +48,8 @@ _STOP_TIME = 5.0
 _REQUEST = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
 """Envoy answers it by itself, whether or not the service is healthy."""
 _LOG_LEVELS = ("--log-level", "warning", "--component-log-level", "main:error,misc:error,http:critical")
-"""`main` warns at each shutdown, `misc` of the filter for Connect, which is marked as work in progress; `http` has errors for what callers send, such as a body that is too large."""
+"""`main` warns at each shutdown, `misc` of the filter for Connect, which is work in progress; `http` has
+errors for what callers send, such as a body that is too large."""
 _LEVELS = {"critical": logging.CRITICAL, "error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
 
 _SILENCE = 60.0
@@ -266,13 +267,6 @@ async def listening(host: str, port: int, patience: float) -> Listening:
     return Listening.ANSWERS
 
 
-<<<<<<< HEAD
-def _loopback(address: str) -> str:
-    """Returns the local address to connect to for a server that listens on `address`."""
-    if not is_unspecified(address):
-        return address
-    return "::1" if ":" in address else "127.0.0.1"
-=======
 async def listening_process(pid: int, host: str, port: int, patience: float) -> Listening:
     """Returns what a new connection to the process's port finds; SLOW if it is silent while the process computes."""
     before = _processor_time(pid)
@@ -290,12 +284,8 @@ def _processor_time(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _resolve(hostname: str) -> str:
-    return str(socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)[0][4][0])
-
-
-def _loopback(hostname: str) -> str:
-    """Returns the local address to connect to for a server that listens on `hostname`."""
-    address = _resolve(hostname)
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
->>>>>>> main
+def _loopback(address: str) -> str:
+    """Returns the local address to connect to for a server that listens on `address`."""
+    if not is_unspecified(address):
+        return address
+    return "::1" if ":" in address else "127.0.0.1"

@@ -18,7 +18,7 @@ READY_CLUSTER = "readiness"
 _GENERATE = "/api/(generate|chat)(/stream)?"
 _OPENAI_POST = "/v1/((chat/)?completions|embeddings)"
 
-_STEER = "/api/llms/.+:(load|unload)"
+_STEER = "/api/llms/.+:(load|unload|download|delete)"
 _PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
 # Several expressions, because Envoy limits the size of each.
 _POST_ONLY = (_GENERATE, _OPENAI_POST, "/api/(tokenize|detokenize|embed|chat/render)", _STEER)

@@ -49,7 +49,7 @@ class Generations:
             DeadlineError: The block exceeded the time limit.
         """
         model = self._registry.get(request.model)
-        request = replace(request, model=model.status.id, caller=call.caller)
+        request = replace(request, model=model.status.id, caller=call.caller, is_whole=not streamed)
         with self._records.generation(request, call, streamed=streamed) as record:
             async with self._timeouts.within(call):
                 stream = model.open(request, call.identity)

@@ -17,7 +17,8 @@ from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.files import open_regular
 from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, KV_CACHE_CONTEXTS, ContextChoice
 
-Value = int | float | bool | str
+Scalar = int | float | bool | str
+Value = Scalar | tuple[Scalar, ...]
 
 _MAGIC = b"GGUF"
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
@@ -25,6 +26,16 @@ _STRING, _ARRAY = 8, 9
 _MAX_STRING = 64 << 20
 _MAX_ITEMS = 1 << 24
 _MAX_KEYS = 1 << 16
+_MAX_LAYERS = 512
+"""LLAMA_MAX_LAYERS of llama.cpp (src/llama-hparams.h): arrays with a number for each layer are not longer."""
+_OTHERS = {
+    "adapter": "a LoRA adapter",
+    "imatrix": "an importance matrix",
+    "mmproj": "a projector for images or sound",
+    "clip": "a projector for images or sound",
+    "controlvector": "a control vector",
+}
+"""What GGUF files hold beside models, by `general.type` or `general.architecture` (GGUFType in gguf-py)."""
 _BYTES_PER_CACHED_NUMBER = 2
 """Keys and values are cached as F16."""
 _ROUNDING = 256
@@ -70,7 +81,7 @@ def estimate(files: Sequence[Path], context: ContextChoice, room: Room | None = 
     Sizes that `context` leaves open are lowered to what fits the room; None is room for anything.
 
     Raises:
-        ModelFailedError: The header cannot be read.
+        ModelFailedError: The header cannot be read, or it says that the file is no model.
     """
     weights = sum(file.stat().st_size for file in files)
     if is_legacy(files[0]):
@@ -78,11 +89,13 @@ def estimate(files: Sequence[Path], context: ContextChoice, room: Room | None = 
         return Footprint(weights, weights, context=context)
     header = read_header(files[0])
     architecture = str(header.get("general.architecture", ""))
+    if what := _OTHERS.get(str(header.get("general.type"))) or _OTHERS.get(architecture):
+        raise ModelFailedError(f"{files[0].name} is {what}, not a model; name the model's own file")
     longest = _longest_context(header, architecture, context)
     sizes = _Sizes(context, longest, weights + _WORKING_BYTES, room)
     if is_encoder(header):
         # No key-value cache; the attention scores of a whole text are held at once, in F32.
-        heads = _number(header, f"{architecture}.attention.head_count", 1) * 4
+        heads = max(_per_layer(header, f"{architecture}.attention.head_count", 1, 1)) * 4
         length = sizes.length(lambda left: math.isqrt(left // heads))
         return Footprint(weights, 0, heads * length**2, replace(context, length=length))
     cell = max(_cached_numbers(header, architecture) * _BYTES_PER_CACHED_NUMBER, 1)
@@ -137,14 +150,48 @@ class _Sizes:
 
 
 def _cached_numbers(header: Mapping[str, Value], architecture: str) -> int:
-    """Returns the values per cache cell: a key and a value for each key-value head of each layer."""
-    layers = _number(header, f"{architecture}.block_count", 0)
-    heads = _number(header, f"{architecture}.attention.head_count", 1)
-    kv_heads = _number(header, f"{architecture}.attention.head_count_kv", heads)
-    size = _number(header, f"{architecture}.embedding_length", 0) // max(heads, 1)
-    key = _number(header, f"{architecture}.attention.key_length", size)
-    value = _number(header, f"{architecture}.attention.value_length", size)
-    return layers * kv_heads * (key + value)
+    """Returns the values per cache cell: a key and a value for each key-value head of each layer that has a cache.
+
+    As llama.cpp has it (`llama_kv_cache` in src/llama-kv-cache.cpp, sizes from src/llama-hparams.cpp).
+    """
+    attention = f"{architecture}.attention"
+    layers = min(_number(header, f"{architecture}.block_count", 0), _MAX_LAYERS)
+    heads = _per_layer(header, f"{attention}.head_count", layers, 1)
+    kv_heads = _per_layer(header, f"{attention}.head_count_kv", layers, heads)
+    size = _number(header, f"{architecture}.embedding_length", 0) // heads[0] if heads and heads[0] > 0 else 0
+    key = _number(header, f"{attention}.key_length", size)
+    value = _number(header, f"{attention}.value_length", size)
+    sizes = {False: key + value}
+    key_swa = _number(header, f"{attention}.key_length_swa", key)
+    sizes[True] = key_swa + _number(header, f"{attention}.value_length_swa", value)
+    # Unless each layer says whether its window slides, every layer is taken to be of the larger kind.
+    larger = sizes[True] > sizes[False]
+    slides = _per_layer(header, f"{attention}.sliding_window_pattern", layers, int(larger), only_arrays=True)
+    if all(_number(header, f"{attention}.{name}_length_mla", 0) for name in ("key", "value")):
+        sizes = dict.fromkeys(sizes, key)  # Multi-head latent attention: values are a part of the cached keys.
+    own = layers - _number(header, f"{attention}.shared_kv_layers", 0)  # The last layers read the caches of others.
+    return sum(kv_heads[layer] * sizes[bool(slides[layer])] for layer in range(own))
+
+
+def _per_layer(
+    header: Mapping[str, Value], key: str, layers: int, default: int | Sequence[int], *, only_arrays: bool = False
+) -> Sequence[int]:
+    """Returns a number for each layer; the header has one for all, or an array.
+
+    Args:
+        header: The file's metadata.
+        key: The number's name.
+        layers: How many layers there are; those that an array lacks have 0, as in llama.cpp.
+        default: What stands for a missing number, for all layers or for each.
+        only_arrays: Whether a single number is something else than that of each layer.
+    """
+    value = header.get(key)
+    if isinstance(value, tuple):
+        numbers = [int(number) if isinstance(number, (int, float)) else 0 for number in value[:layers]]
+        return numbers + [0] * (layers - len(numbers))
+    if isinstance(value, (int, float)) and not only_arrays:
+        return [int(value)] * layers
+    return [default] * layers if isinstance(default, int) else default
 
 
 def _number(header: Mapping[str, Value], key: str, default: int) -> int:
@@ -153,7 +200,7 @@ def _number(header: Mapping[str, Value], key: str, default: int) -> int:
 
 
 def read_header(path: Path) -> dict[str, Value]:
-    """Returns the scalar metadata of a GGUF file, by key; arrays are skipped.
+    """Returns the metadata of a GGUF file, by key, without texts in arrays and arrays longer than `_MAX_LAYERS`.
 
     Raises:
         ModelFailedError: The file is not GGUF, or its header is damaged.
@@ -189,19 +236,23 @@ def _value(file: BinaryIO, kind: int) -> Value | None:
         return _string(file)
     if kind != _ARRAY:
         raise ValueError
-    _skip_array(file)
-    return None
+    return _array(file)
 
 
-def _skip_array(file: BinaryIO) -> None:
+def _array(file: BinaryIO) -> Value | None:
+    """Returns an array of numbers, at most `_MAX_LAYERS`; passes over others."""
     kind, items = struct.unpack("<IQ", _exactly(file, 12))
     if items > _MAX_ITEMS:
         raise ValueError
-    if kind in _SCALARS:
-        file.seek(items * struct.calcsize(_SCALARS[kind]), 1)
-        return
-    for _ in range(items):
-        _value(file, kind)
+    if kind not in _SCALARS:
+        for _ in range(items):
+            _value(file, kind)
+        return None
+    form, size = _SCALARS[kind], struct.calcsize(_SCALARS[kind])
+    if items > _MAX_LAYERS:
+        file.seek(items * size, 1)
+        return None
+    return tuple(struct.unpack(f"<{items}{form[1:]}", _exactly(file, items * size)))
 
 
 def _string(file: BinaryIO) -> str:

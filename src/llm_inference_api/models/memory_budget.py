@@ -80,6 +80,10 @@ class MemoryBudget:
         finally:
             self._claims -= 1
 
+    def has_room(self, size: int) -> bool:
+        """Returns whether `size` bytes can be claimed at once: they are free, and no other claim waits."""
+        return not self._claims and self._fits(size)
+
     def leave(self, tenant: Tenant) -> None:
         """Releases the model's claim, if it has one."""
         self._tenants.pop(tenant, None)

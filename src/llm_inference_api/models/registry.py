@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from llm_inference_api.errors import InvalidFieldError, ModelNotFoundError, served_models
+from llm_inference_api.errors import InvalidFieldError, ModelNotFoundError, UnsupportedError, served_models
 from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.requests.model_status import ModelStatus, Observer
 from llm_inference_api.requests.reference import Reference
@@ -34,6 +34,18 @@ class Registry:
         if model not in self._models:
             raise ModelNotFoundError(model, *self._models)
         return self._models[model]
+
+    async def delete_files(self, model: ServedModel) -> int:
+        """Deletes a model's files in the hub's cache. Returns the bytes freed.
+
+        Raises:
+            UnsupportedError: The model, or another one of the same files, is in use; or it is not from the hub.
+            ServiceError: The files cannot be deleted.
+        """
+        for other in self._models.values():
+            if other.origin == model.origin and other is not model and other.uses_files:
+                raise UnsupportedError("MODEL_IN_USE", f"model {other.status.id!r} has the same files; unload it first")
+        return await model.delete_files()
 
     def end_watches(self) -> None:
         """Ends the watches of all models; see `ServedModel.watch`."""

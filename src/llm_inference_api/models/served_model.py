@@ -33,8 +33,9 @@ from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.model_status import LoadProgress, ModelStatus, Observer, State
-from llm_inference_api.requests.reference import Reference
+from llm_inference_api.requests.reference import Origin, Reference
 from llm_inference_api.requests.request import GenerationRequest
+from llm_inference_api.requests.sizes import check_embedded_numbers
 from llm_inference_api.requests.step import StepStats
 from llm_inference_api.worker.at_work import Work
 from llm_inference_api.worker.client import WorkerClient
@@ -66,6 +67,8 @@ class Policy:
     """Template for each worker; the model's files and load timeout are filled in per model."""
     queue_length: int
     """Maximum number of requests that wait for one model; further ones are refused."""
+    load_on_request: bool = True
+    """Whether a request loads the model that it names; else only `load` does."""
     idle_unload: float | None = None
     """Seconds without a request after which a model is unloaded; None for never."""
 
@@ -83,6 +86,9 @@ class ServedModel:
         self._client: WorkerClient | None = None
         self._load: asyncio.Task[WorkerClient] | None = None
         self._unloading: asyncio.Task[None] | None = None
+        self._download: asyncio.Task[ModelFiles] | None = None
+        """A download without a load. A load waits for the end of it, or of a deletion; the two exclude each other."""
+        self._deletion: asyncio.Task[int] | None = None
         self._holds = 0
         """Callers that wait for the current load, or got its client and have not used it yet. The model stays loaded
         for them."""
@@ -202,6 +208,11 @@ class ServedModel:
         is_used = self._holds > 0 or self._client is None or not self._client.idle
         return self.status.state is State.ACTIVE and not is_used
 
+    @property
+    def awaits_room(self) -> bool:
+        """Whether the load waits for other models to leave the memory."""
+        return self._awaits_room_since is not None
+
     async def drained(self) -> None:
         """Returns when the model serves no request; if it is being unloaded, when it has left the memory."""
         if self._unloading is not None:
@@ -230,6 +241,7 @@ class ServedModel:
 
         Raises:
             UnsupportedError: The model does not compute embeddings.
+            InvalidFieldError: The embeddings are too large for one response.
         """
         try:
             return await self._answer(embed, lambda client: self._embed(client, embed))
@@ -239,6 +251,9 @@ class ServedModel:
     async def _embed(self, client: WorkerClient, embed: Embed) -> Embeddings:
         if self.status.info is not None and not self.status.info.embedding_length:
             raise UnsupportedError("EMBEDDINGS_UNSUPPORTED", f"model {self.status.id!r} computes no embeddings")
+        if self.status.info is not None:
+            field = embed.inputs[0].field.partition("[")[0]
+            check_embedded_numbers(field, len(embed.inputs), self.status.info.embedding_length)
         return await client.embed(embed)
 
     async def _answer(self, work: Inquiry | Embed, ask: Callable[[WorkerClient], Awaitable[Result]]) -> Result:
@@ -264,19 +279,83 @@ class ServedModel:
 
     async def load(self) -> WorkerClient:
         """Returns the worker's client once the model is loaded; it may be unloaded at any time. Raises as `acquire`."""
-        async with self._held() as client:
+        async with self._held(on_request=False) as client:
             return client
 
+    async def download(self) -> None:
+        """Returns when the model's files are there, converted if necessary; at once if it is in memory.
+
+        Concurrent callers share one download, which their cancellation does not stop.
+
+        Raises:
+            ServiceError: The download or the conversion failed.
+        """
+        while (work := self._load or self._unloading or self._deletion) is not None:
+            await asyncio.wait({work})
+        if self._client is None:
+            if self._download is None:
+                self._download = self._begin(self._policy.sources.provide(self._reference, self._on_preparation))
+            await self._shared(self._download)
+
+    @property
+    def origin(self) -> Origin:
+        """Where the model's files come from."""
+        return self._reference.origin
+
+    @property
+    def uses_files(self) -> bool:
+        """Whether the model is in memory, on the way there or out of it, or has its files downloaded or deleted."""
+        return bool(self._client or self._load or self._unloading or self._download or self._deletion)
+
+    async def delete_files(self) -> int:
+        """Deletes the model's files in the hub's cache. Returns the bytes freed.
+
+        Raises:
+            UnsupportedError: The model is not unloaded, or not from the hub.
+            ServiceError: The files cannot be deleted.
+        """
+        if self.uses_files:
+            state = self.status.state.value
+            raise UnsupportedError("MODEL_IN_USE", f"model {self.status.id!r} is {state}; unload it first")
+        self._deletion = self._begin(self._policy.sources.delete(self._reference))
+        return await self._shared(self._deletion)
+
+    def _begin(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Begins a download or a deletion. Raises UnavailableError if the service is stopping."""
+        if self._closed:
+            work.close()
+            raise UnavailableError("DRAINING", "the service is stopping")
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._end_work)
+        return task
+
+    def _end_work(self, task: asyncio.Task[Any]) -> None:
+        self._download = self._deletion = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            is_expected = isinstance(error, (ServiceError, OSError))
+            logger.error("model %s: %s", self.status.id, _failure(error), exc_info=None if is_expected else error)
+        if self.status.state is not State.FAILED:
+            self._set(State.UNLOADED)
+
+    async def _shared(self, work: asyncio.Task[Result]) -> Result:
+        """Returns the result of work that goes on where this caller leaves. Raises what callers of a load are told."""
+        await asyncio.wait({work})
+        if work.cancelled():
+            raise UnavailableError("DRAINING", "the service is stopping")
+        if (error := work.exception()) is not None:
+            raise copy(_failure(error))
+        return work.result()
+
     @asynccontextmanager
-    async def _held(self) -> AsyncIterator[WorkerClient]:
-        client = await self.acquire()
+    async def _held(self, *, on_request: bool = True) -> AsyncIterator[WorkerClient]:
+        client = await self.acquire(on_request=on_request)
         try:
             yield client
         finally:
             self.release()
 
-    async def acquire(self) -> WorkerClient:
-        """Returns the worker's client; starts a worker if there is none.
+    async def acquire(self, *, on_request: bool = True) -> WorkerClient:
+        """Returns the worker's client; starts a worker if there is none, unless a request may not (`on_request`).
 
         Concurrent callers share one load, which their cancellation does not stop. A model that is being unloaded is
         loaded again once it has left the memory. Until `release` is called, the model is not unloaded.
@@ -285,6 +364,7 @@ class ServedModel:
             UnavailableError: The model is still being unloaded after the queue timeout, its worker died, or the service
                 is stopping.
             OverloadedError: The other models left no room in memory within the queue timeout.
+            UnsupportedError: A request may not load the model, and it is not in memory.
             ServiceError: The load failed. During back-off, this is the last failure.
         """
         since = running_time().time()
@@ -294,13 +374,13 @@ class ServedModel:
                 await self._unloaded(since)
             self._hold()
             try:
-                client = await self._current(since)
+                client = await self._current(since, may_load=self._policy.load_on_request or not on_request)
             finally:
                 if client is None:
                     self.release()
         return client
 
-    async def _current(self, since: float) -> WorkerClient | None:
+    async def _current(self, since: float, *, may_load: bool) -> WorkerClient | None:
         """Returns the worker's client, once it is loaded; None if the load was given up before this caller came."""
         if self._closed:
             raise UnavailableError("DRAINING", "the service is stopping")
@@ -308,6 +388,10 @@ class ServedModel:
             return self._client
         if self._load is None:
             self._refuse_in_back_off()
+            is_restart = self.status.state is State.FAILED and self._error is not None and is_loss(self._error)
+            if not may_load and not is_restart:
+                problem = f"model {self.status.id!r} is not loaded, and requests do not load it here"
+                raise UnsupportedError("MODEL_NOT_LOADED", f"{problem}; LoadModel (POST /api/llms/{{id}}:load) does")
             self._load = asyncio.create_task(self._start())
             self._load.add_done_callback(self._end_load)
         return await self._loaded(self._load, since)
@@ -315,14 +399,18 @@ class ServedModel:
     def release(self) -> None:
         """Ends the hold of one `acquire`. A load that waits for room ends with its last caller."""
         self._holds -= 1
+        if self.awaits_room:
+            self._report_waiting()
         if not self._holds:
             self._unheld.set()
-            if self._load is not None and self._awaits_room_since is not None:
+            if self._load is not None and self.awaits_room:
                 self._load.cancel()
 
     def _hold(self) -> None:
         self._holds += 1
         self._unheld.clear()
+        if self.awaits_room:
+            self._report_waiting()
 
     async def _unloaded(self, since: float) -> None:
         """Waits for the end of the unload. Raises UnavailableError after the queue timeout, counted from `since`."""
@@ -384,6 +472,9 @@ class ServedModel:
     async def close(self) -> None:
         """Stops the worker at once, without draining. Whoever waits for the model is refused from now on."""
         self._closed = True
+        if (work := self._download or self._deletion) is not None:
+            work.cancel()
+            await asyncio.wait({work})
         if self._load is not None:
             self._load.cancel()
             await asyncio.wait({self._load})
@@ -411,6 +502,8 @@ class ServedModel:
     async def _start(self) -> WorkerClient:
         """Provides the files, claims memory, and starts the worker."""
         started = time.monotonic()
+        if (work := self._download or self._deletion) is not None:
+            await asyncio.wait({work})
         self._set(State.LOADING)
         files = await self._policy.sources.provide(self._reference, self._on_preparation)
         room = Room(self._policy.memory.share, self._policy.memory.bytes)
@@ -439,11 +532,23 @@ class ServedModel:
 
     async def _claim(self, size: int) -> None:
         """Claims memory; waits for room as long as somebody waits for the load."""
+        if self._policy.memory.has_room(size):
+            await self._policy.memory.claim(self, size)
+            return
+        if not self._holds:
+            raise asyncio.CancelledError  # Whom it was for has left meanwhile: no other model leaves for nobody.
         self._awaits_room_since = running_time().time()
+        self._set(State.UNLOADED, reason="its load waits for other models to leave the memory")
+        self._report_waiting()
         try:
             await self._policy.memory.claim(self, size)
         finally:
             self._awaits_room_since = None
+            self._report_waiting()
+        self._set(State.LOADING)
+
+    def _report_waiting(self) -> None:
+        self._observer.awaits_room(self.status.id, self._holds if self.awaits_room else 0)
 
     async def _start_worker(self, files: ModelFiles, footprint: Footprint) -> tuple[WorkerClient, ModelInfo]:
         """Returns the client of a started worker, and the model's properties."""

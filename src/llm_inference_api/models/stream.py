@@ -20,6 +20,10 @@ class Host(Protocol):
 
     status: ModelStatus
 
+    @property
+    def awaits_room(self) -> bool:
+        """Whether the load waits for other models to leave the memory."""
+
     def admitted(self, work: GenerationRequest, *, is_new: bool = True) -> AbstractAsyncContextManager[WorkerClient]:
         """Yields the worker's client, to which the request must be submitted before the block awaits anything."""
 
@@ -61,7 +65,7 @@ class ModelStream:
         while True:
             if self._mailbox is None:
                 if not (await asyncio.wait({self._submission}, timeout=interval))[0]:
-                    return Progress(Stage.LOADING)
+                    return Progress(Stage.QUEUED if self._model.awaits_room else Stage.LOADING)
                 self._mailbox = self._submission.result()
             if self._is_to_run_again(self._mailbox.error):
                 self._run_again()

@@ -83,7 +83,9 @@ def _content(work: Work) -> bytes:
     """Returns a digest that a request shares with its retries and with equal requests of other callers."""
     match work:
         case GenerationRequest(sampling=sampling):
-            work = replace(work, id="", sampling=replace(sampling, seed=0), caller="", model="", n=1, created=0)
+            work = replace(
+                work, id="", sampling=replace(sampling, seed=0), caller="", model="", n=1, created=0, is_whole=False
+            )
         case Render(request):
             return b"render" + _content(request)
     return hashlib.blake2b(repr(work).encode(), digest_size=16).digest()

@@ -1,5 +1,6 @@
 """Prometheus metrics: RPCs, requests, tokens, steps and the state of the models."""
 
+import time
 from typing import Any, NamedTuple
 
 from prometheus_client import (
@@ -61,6 +62,9 @@ class Metrics(Observer):
 
     def text(self) -> bytes:
         """Returns all metrics in Prometheus's text format."""
+        now = time.monotonic()
+        for model, since in self._awaits_room_since.items():
+            self._oldest_waiting.labels(model).set(now - since)
         return generate_latest(self.registry)
 
     def rpc_started(self) -> None:
@@ -141,6 +145,14 @@ class Metrics(Observer):
         done = status.progress.done
         self._download_bytes.labels(status.id).inc(max(done - self._downloaded.get(status.id, done), 0))
         self._downloaded[status.id] = done
+
+    def awaits_room(self, model: str, requests: int) -> None:
+        """See `Observer`. No process reports steps meanwhile, so the gauges of its queue are free."""
+        self._waiting.labels(model).set(requests)
+        if requests:
+            self._awaits_room_since.setdefault(model, time.monotonic())
+        elif self._awaits_room_since.pop(model, None) is not None:
+            self._oldest_waiting.labels(model).set(0)
 
     def loaded(self, model: str, seconds: float) -> None:
         """See `Observer`."""
@@ -242,9 +254,13 @@ class Metrics(Observer):
     def _define_steps(self) -> None:
         self._steps: dict[str, _StepSeries] = {}
         self._running = self._gauge("requests_running", "Requests that have a slot.", "model")
-        self._waiting = self._gauge("requests_waiting", "Requests that wait for a slot.", "model")
+        self._waiting = self._gauge(
+            "requests_waiting", "Requests that wait for a slot, or for room in memory for their model.", "model"
+        )
+        self._awaits_room_since: dict[str, float] = {}
+        """Time of the monotonic clock at which each model's load began to wait for room in memory."""
         self._oldest_waiting = self._gauge(
-            "queue_oldest_seconds", "Time that the oldest queued request has waited for a slot.", "model"
+            "queue_oldest_seconds", "Time that the oldest of the waiting requests has waited.", "model"
         )
         self._kv_usage = self._gauge(
             "kv_cache_usage_ratio", "Fraction of the cache that running requests hold, 0 to 1.", "model"

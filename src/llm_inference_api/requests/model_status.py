@@ -38,7 +38,7 @@ class ModelStatus:
     source: str
     state: State = State.UNLOADED
     reason: str = ""
-    """Error message in the state FAILED; empty in other states."""
+    """Error message in the state FAILED; elsewhere what the model waits for, or empty."""
     progress: LoadProgress | None = None
     info: ModelInfo | None = None
     memory: int = 0
@@ -55,6 +55,9 @@ class Observer:
 
     def stepped(self, model: str, stats: StepStats) -> None:
         """A model's worker has completed a step."""
+
+    def awaits_room(self, model: str, requests: int) -> None:
+        """So many requests wait for other models to leave the memory, before theirs can be loaded."""
 
     def loaded(self, model: str, seconds: float) -> None:
         """A model has been loaded; `seconds` is the duration."""
@@ -78,6 +81,11 @@ class Observers(Observer):
         """See `Observer`."""
         for observer in self._observers:
             observer.stepped(model, stats)
+
+    def awaits_room(self, model: str, requests: int) -> None:
+        """See `Observer`."""
+        for observer in self._observers:
+            observer.awaits_room(model, requests)
 
     def loaded(self, model: str, seconds: float) -> None:
         """See `Observer`."""

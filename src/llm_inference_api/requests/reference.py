@@ -184,11 +184,13 @@ def _find(path: PurePosixPath, model_path: Path) -> Path:
 
 
 def _inside(path: PurePosixPath, model_path: Path) -> Path:
+    """Returns the path below the directory, links not followed: llama.cpp finds a split model's parts by the name."""
+    found = model_path.absolute() / path
     try:
-        found = (model_path / path).resolve()
-        if not found.is_relative_to(model_path.resolve()):
+        target = found.resolve()
+        if not target.is_relative_to(model_path.resolve()):
             raise ModelFailedError(f"{path} is outside LLM_MODEL_PATH")
-        mode = found.stat().st_mode
+        mode = target.stat().st_mode
     except FileNotFoundError:
         raise ModelFailedError(f"the file {path} below LLM_MODEL_PATH does not exist") from None
     except RuntimeError:  # Of Path.resolve, until Python 3.13.

@@ -80,6 +80,8 @@ class GenerationRequest:
     """Whether a stream reports each step of the prompt's computation."""
     wants_times: bool = False
     """Whether the answer says how long its parts took."""
+    is_whole: bool = False
+    """Whether all answers are sent in one response, which has to have room for them."""
 
     @property
     def is_chat(self) -> bool:

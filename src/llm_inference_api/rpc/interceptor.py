@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 
 from llm_inference_api import headers
-from llm_inference_api.errors import ServiceError, UnauthenticatedError, WriteTimeoutError
+from llm_inference_api.errors import ResponseTooLargeError, ServiceError, UnauthenticatedError, WriteTimeoutError
 from llm_inference_api.observability.log import fields, line_identity
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.spans import Spans
@@ -33,6 +33,8 @@ OURS = "/llm_inference."
 """Method prefix of the contract. Health and reflection RPCs are not counted or logged; a drain ignores them."""
 UNKNOWN = "unknown"
 """Method name for the metrics of RPCs to methods that do not exist."""
+MAX_RESPONSE_BYTES = 16 << 20
+"""Maximum size of a message to a caller."""
 _MAX_REQUEST_ID = 128
 _STATUS_SECONDS = 1.0
 """Seconds for which a failed stream's handler waits until its status is sent."""
@@ -109,7 +111,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             with self._observed(method, context) as call, ExitStack() as passage:
                 try:
                     self._admit(call, passage)
-                    return await behaviour(known(decoded(request), call), call)
+                    return _sendable(await behaviour(known(decoded(request), call), call))
                 except Exception as error:
                     await _abort(call, _failure(error), writer)
 
@@ -180,6 +182,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _writer(self, method: str) -> ErrorWriter:
         service = method.strip("/").partition("/")[0]
         return self._wires.get(service, _STATUS_ONLY)
+
+
+def _sendable(response: Any) -> Any:
+    """Returns the response. Raises ResponseTooLargeError where gRPC would say RESOURCE_EXHAUSTED, which means retry."""
+    if (size := response.ByteSize()) > MAX_RESPONSE_BYTES:
+        raise ResponseTooLargeError(size, MAX_RESPONSE_BYTES)
+    return response
 
 
 async def _write(message: Any, limit: StallLimit, messages: AsyncGenerator[Any]) -> None:

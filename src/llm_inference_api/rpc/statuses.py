@@ -26,6 +26,7 @@ from llm_inference_api.errors import (
     OverloadedError,
     PageNotFoundError,
     PoisonRequestError,
+    ResponseTooLargeError,
     ServiceError,
     UnauthenticatedError,
     UnavailableError,
@@ -106,6 +107,7 @@ def code_of(error: ServiceError) -> grpc.StatusCode:
 _CODES: dict[type, grpc.StatusCode] = {
     InvalidFieldError: grpc.StatusCode.INVALID_ARGUMENT,
     ContextLengthError: grpc.StatusCode.INVALID_ARGUMENT,
+    ResponseTooLargeError: grpc.StatusCode.INVALID_ARGUMENT,
     ModelNotFoundError: grpc.StatusCode.NOT_FOUND,
     PageNotFoundError: grpc.StatusCode.NOT_FOUND,
     ModelFailedError: grpc.StatusCode.FAILED_PRECONDITION,

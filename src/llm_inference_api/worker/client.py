@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -229,7 +230,7 @@ class WorkerClient:
             case Ready(info):
                 self._ready.set_result(info)
             case LoadFailed(reason):
-                self._cannot_load(reason)
+                self._cannot_load(self._without_path(reason))
             case LastWords(text):
                 self._last_words = self._without_path(text)
 
@@ -244,7 +245,7 @@ class WorkerClient:
         return mailbox.request if mailbox else None
 
     def _expire(self, mailbox: Mailbox) -> None:
-        """Refuses a request whose answers were not all admitted within the queue timeout."""
+        """Refuses a request of which no answer was admitted within the queue timeout."""
         if mailbox.is_queued:
             seconds = self._config.queue_timeout
             self._send(Cancel(mailbox.request.id))
@@ -293,7 +294,7 @@ class WorkerClient:
     def _handle_exit(self, ending: str) -> None:
         self._watchdog.close()
         if not self._ready.done():
-            self._cannot_load(f"its process ended ({ending})")
+            self._cannot_load(_joined(f"its process ended ({ending})", self._last_words))
         elif self._serving and not self._closing:
             self._on_exit(_joined(f"its process ended ({ending})", self._last_words))
         for mailbox in list(self._mailboxes.values()):
@@ -301,7 +302,7 @@ class WorkerClient:
         self._inquiries.fail(self._describe_end(ending))
 
     def _cannot_load(self, reason: str) -> None:
-        self._ready.set_exception(ModelFailedError(_joined(reason, self._last_words)))
+        self._ready.set_exception(ModelFailedError(reason))
         self._ready.exception()  # Marks it as retrieved: without an awaiter, asyncio would log an unhandled exception.
 
     def _describe_end(self, ending: str) -> UnavailableError:
@@ -322,7 +323,8 @@ class WorkerClient:
         return min(max(self._request_seconds / self._config.slots, 1.0), _LONGEST_RETRY)
 
     def _without_path(self, text: str) -> str:
-        return text.replace(str(self._config.model_path), self._config.model_path.name)
+        """Returns the text without the model's directory, where all parts of a split model are."""
+        return text.replace(f"{self._config.model_path.parent}{os.sep}", "")
 
     def _send(self, message: ToWorker) -> None:
         self._watchdog.sent(message)

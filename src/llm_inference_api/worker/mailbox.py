@@ -30,7 +30,7 @@ class Mailbox:
         """Progress that the request wants to be told of, and was not yet."""
         self._running = request.n
         """Number of answers without a finish reason."""
-        self._queued = request.n
+        self._is_queued = True
         self._error: ServiceError | None = None
         self._reader: asyncio.Future[None] | None = None
         self._is_patient = False
@@ -53,8 +53,8 @@ class Mailbox:
 
     @property
     def is_queued(self) -> bool:
-        """Whether an answer has not been admitted to a slot yet."""
-        return self._queued > 0
+        """Whether no answer has been admitted to a slot yet."""
+        return self._is_queued
 
     @property
     def is_whole(self) -> bool:
@@ -64,12 +64,15 @@ class Mailbox:
     def enter(self, entry: StageEntry) -> None:
         """Records that an answer entered a stage."""
         self._entries.append(entry)
-        self._queued -= entry.stage is Stage.PREFILL
-        if not self._queued:
+        if entry.stage is Stage.PREFILL:
+            self._is_queued = False
             self.end_queue()
 
     def queue_until(self, timer: RunningTimer) -> None:
-        """Takes the timer that ends the wait for a slot, to be cancelled once all answers have one."""
+        """Takes the timer that ends the wait for a slot, to be cancelled once an answer has one.
+
+        The other answers may have to wait for that very one, where the cache does not hold all at once.
+        """
         self._end_queue = timer.cancel
 
     def end_queue(self) -> None:

@@ -14,6 +14,7 @@ from llm_inference_api.grammar.tool_grammar import tool_constraint
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.request import GenerationRequest, Sampling, TokenPrompt
+from llm_inference_api.requests.sizes import check_logprobs
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.families.answer_reader import answer_reader
 from llm_inference_api.text.families.reader import PlainReader, Reader
@@ -76,6 +77,8 @@ class Preparer:
         request = replace(request, sampling=self._with_token_biases(request.sampling))
         tokens, thoughts = self._prompt(request)
         max_tokens = self._max_tokens(request, len(tokens))
+        if request.is_whole and request.sampling.logprobs is not None:
+            check_logprobs(request.n, max_tokens, request.sampling.logprobs)
         constraint = self._constraint(request, thoughts)
         sequences: list[Sequence] = []
         try:

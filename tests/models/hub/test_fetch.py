@@ -35,6 +35,7 @@ from tests.fakes.hub import (
     first,
     hang,
     ignore_range,
+    log_in,
     redirect_to_storage,
     running_hub,
     status,
@@ -68,6 +69,10 @@ class Place:
         environment = {"HF_HOME": str(self.home), "HF_ENDPOINT": self.hub.endpoint, **self.variables}
         options = HubOptions(environment, self.timeout, self.stall_timeout)
         return await subject.fetch(origin, options, self._note)
+
+    async def delete(self, origin: HubOrigin) -> int:
+        """Deletes the model as the service does."""
+        return await subject.delete(origin, HubOptions({"HF_HOME": str(self.home)}))
 
     def _note(self, done: int, total: int) -> None:
         self.progress.append((done, total))
@@ -712,6 +717,109 @@ class TestOffline:
         place.hub.metadata_fault = hang
         assert await place.fetch(origin) == files
         assert "did not answer within 3 s; the model is served from the cache" in caplog.text
+
+
+class TestFallback:
+    """A model that the cache has is served, whatever becomes of the question whether there is a newer one."""
+
+    @pytest.mark.parametrize(
+        ("fault", "said"),
+        [
+            (log_in, "check HF_ENDPOINT"),
+            (status(404, "RepoNotFound"), "check the name's spelling"),
+            (status(407), "put it into HTTPS_PROXY"),
+            (status(418), "check HF_ENDPOINT"),
+        ],
+    )
+    @pytest.mark.parametrize("origin", [MODEL, CHECKPOINT])
+    async def test_an_answer_that_is_none(
+        self, fault: Fault, said: str, origin: HubOrigin, place: Place, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A proxy that wants a login, a repository that was deleted: the log says which."""
+        files = await place.fetch(origin)
+        place.hub.metadata_fault = fault
+        assert await place.fetch(origin) == files
+        assert said in caplog.text
+        assert "served from the cache" in caplog.text
+
+    async def test_what_nobody_foresaw(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+        """A proxy of a kind for which a library is lacking is no error of the hub, and none of ours."""
+        files = await place.fetch()
+        place.variables = {"ALL_PROXY": "socks5://127.0.0.1:9", "HF_ENDPOINT": "http://hub.example"}
+        assert await place.fetch() == files
+        assert "served from the cache" in caplog.text
+
+    async def test_a_file_that_is_not_there_any_more(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+        """A newer commit without the file takes nothing from whoever has it."""
+        files = await place.fetch()
+        place.hub.commit, place.hub.repositories["org/model"] = "b" * 40, Repository({"other.gguf": b"x"})
+        assert await place.fetch() == files
+        assert "served from the cache" in caplog.text
+
+    @pytest.mark.parametrize("fault", [corrupt, hang])
+    async def test_a_newer_commit_that_does_not_come(
+        self, fault: Fault, place: Place, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The older one goes on, until the newer one is whole."""
+        files = await place.fetch()
+        place.hub.commit, place.hub.repositories["org/model"] = "b" * 40, Repository({"m.gguf": CONTENT[::-1]})
+        place.hub.content_fault, place.stall_timeout = fault, 3.0
+        assert await place.fetch() == files
+        assert "served from the cache" in caplog.text
+        place.hub.content_fault = None
+        assert (await place.fetch()).model.read_bytes() == CONTENT[::-1]
+
+    async def test_a_newer_commit_that_finds_no_space(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+        """A full disk stops no model that is on it."""
+        files = await place.fetch()
+        place.hub.commit, place.hub.repositories["org/model"] = "b" * 40, Repository({"m.gguf": CONTENT[::-1]})
+        place.hub.announced_size = 10**15
+        assert await place.fetch() == files
+        assert "needs 1100000.0 GB" in caplog.text
+
+    async def test_a_process_that_dies(
+        self, place: Place, audit: Callable[[str, str], None], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Another one finds the model in the cache."""
+        files = await place.fetch()
+        audit("AUDIT_KILL", "socket.connect:127.0.0.1")
+        assert await place.fetch() == files
+        assert "ended from outside" in caplog.text
+        assert "served from the cache" in caplog.text
+
+
+class TestDeletion:
+    """What is deleted of the cache, and what stays."""
+
+    async def test_all_files_of_a_checkpoint(self, place: Place) -> None:
+        """Content, links, markers and the branch's ref; the size is that of the content."""
+        await place.fetch(CHECKPOINT)
+        size = sum(blob.stat().st_size for blob in place.left("*") if blob.suffix != ".verified")
+        assert await place.delete(CHECKPOINT) == size
+        assert [path for path in place.home.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+        assert await place.delete(CHECKPOINT) == 0
+
+    async def test_all_parts_of_a_split_file(self, place: Place) -> None:
+        """By the name of one."""
+        split = HubOrigin("org/split", "s-00001-of-00002.gguf")
+        await place.fetch(split)
+        assert await place.delete(split) == len(b"part 1part 2")
+
+    async def test_what_another_commit_has_stays(self, place: Place) -> None:
+        """The same content is there once, and gone with the last that has it."""
+        old = await place.fetch(PINNED)
+        place.hub.commit = "b" * 40
+        await place.fetch()
+        assert await place.delete(MODEL) == 0
+        assert old.model.read_bytes() == CONTENT
+        assert await place.delete(PINNED) == len(CONTENT)
+
+    async def test_what_cannot_be_deleted_is_named(self, place: Place, audit: Callable[[str, str], None]) -> None:
+        """A cache on a read-only disk is no internal error."""
+        await place.fetch()
+        audit("AUDIT_REFUSE", "os.remove:m.gguf:30")
+        with pytest.raises(HubError, match="cannot be deleted from the hub's cache: Read-only file system"):
+            await place.delete(MODEL)
 
 
 class TestEnds:

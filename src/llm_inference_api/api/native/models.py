@@ -1,4 +1,4 @@
-"""ModelService: list, load, unload and watch models."""
+"""ModelService: list, load, unload, download, delete and watch models."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -34,6 +34,22 @@ class ModelServicer(models_pb2_grpc.ModelServiceServicer):
         model = self._registry.get(request.model)
         await model.unload()
         return models_pb2.UnloadModelResponse(model=model_message(model.status))
+
+    async def DownloadModel(
+        self, request: models_pb2.DownloadModelRequest, call: Call
+    ) -> models_pb2.DownloadModelResponse:
+        """Brings a model's files into the cache and returns its status."""
+        model = self._registry.get(request.model)
+        await model.download()
+        return models_pb2.DownloadModelResponse(model=model_message(model.status))
+
+    async def DeleteModelFiles(
+        self, request: models_pb2.DeleteModelFilesRequest, call: Call
+    ) -> models_pb2.DeleteModelFilesResponse:
+        """Deletes a model's files in the hub's cache and returns its status."""
+        model = self._registry.get(request.model)
+        freed = await self._registry.delete_files(model)
+        return models_pb2.DeleteModelFilesResponse(model=model_message(model.status), freed_bytes=freed)
 
     async def WatchModel(
         self, request: models_pb2.WatchModelRequest, call: Call

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from google.api.httpbody_pb2 import HttpBody
@@ -33,6 +33,8 @@ from llm_inference_api.rpc.off_loop import off_loop, written_size
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
+_PART = 1 << 20
+"""Bytes of a document in one message."""
 
 
 class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
@@ -56,7 +58,8 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         async with self._generations.open(ask, call, streamed=streamed) as generation:
             writer = ChatCompletionWriter(_header(generation), with_usage=params.wants_usage)
             if not streamed:
-                yield openai_pb2.CreateChatCompletionResponse(http_body=await _whole(writer, generation))
+                for part in await _whole(writer, generation):
+                    yield openai_pb2.CreateChatCompletionResponse(http_body=part)
                 return
             async for event in generation:
                 yield openai_pb2.CreateChatCompletionResponse(http_body=_events(writer.part(event)))
@@ -72,7 +75,8 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         async with self._open(asks, call, streamed=streamed) as generation:
             writer = CompletionWriter(_header(generation), with_usage=params.wants_usage)
             if not streamed:
-                yield openai_pb2.CreateCompletionResponse(http_body=await _whole(writer, generation))
+                for part in await _whole(writer, generation):
+                    yield openai_pb2.CreateCompletionResponse(http_body=part)
                 return
             async for event in generation:
                 yield openai_pb2.CreateCompletionResponse(http_body=_events(writer.part(event)))
@@ -140,10 +144,11 @@ async def _check_size(body: bytes) -> None:
         await asyncio.sleep(0)
 
 
-async def _whole(writer: Writer, generation: Generation | Several) -> HttpBody:
+async def _whole(writer: Writer, generation: Generation | Several) -> Iterator[HttpBody]:
+    """Returns the JSON document in parts, as clients of gRPC take no message above 4 MiB by default."""
     answers, total = await generation.whole()
     data = await off_loop(written_size(generation.request, total), writer.whole, answers, total)
-    return HttpBody(content_type=JSON, data=data)
+    return (HttpBody(content_type=JSON, data=data[at : at + _PART]) for at in range(0, len(data), _PART))
 
 
 def _events(data: bytes) -> HttpBody:

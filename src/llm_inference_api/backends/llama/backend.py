@@ -14,6 +14,7 @@ import llama_cpp.llama_cpp as C
 import numpy as np
 import numpy.typing as npt
 
+from llm_inference_api.backends.llama import error_lines
 from llm_inference_api.backends.llama.devices import gpu_names, load_backends
 from llm_inference_api.backends.llama.library import function
 from llm_inference_api.backends.llama.sampler import LlamaSampler, MaskedSampler
@@ -62,6 +63,7 @@ def route_log(on_line: Callable[[int, str], None]) -> None:
         text += part.decode("utf-8", "replace")
         *lines, text = text.split("\n")
         for line in filter(None, lines):
+            error_lines.note(level, line)
             on_line(level, line)
 
     _kept_for_c.append(callback)
@@ -134,9 +136,10 @@ class Model:
             return True
 
         params.progress_callback = progress
-        self.handle = C.llama_model_load_from_file(str(path).encode(), params)
+        with error_lines.first_error() as said:
+            self.handle = C.llama_model_load_from_file(str(path).encode(), params)
         if not self.handle:
-            raise ModelFailedError("llama.cpp cannot load the file")
+            raise ModelFailedError(said.after("llama.cpp cannot load the file"))
         metadata = self.metadata
         self.is_encoder = is_encoder(metadata)
         """Whether the model only computes embeddings."""
@@ -239,12 +242,14 @@ class LlamaBackend:
             # orders, by the rows of a batch and the cells in use, and one of them adds up in F16. With two types it has
             # one kernel, in F32. GPUs have no kernel for them.
             params.type_v = _BF16
-        self._context = C.llama_init_from_model(model.handle, params)
+        with error_lines.first_error() as said:
+            self._context = C.llama_init_from_model(model.handle, params)
         if not self._context and self.keeps_order:  # Multi-head latent attention has one type for keys and values.
             self.keeps_order, params.type_v = False, params.type_k
-            self._context = C.llama_init_from_model(model.handle, params)
+            with error_lines.first_error() as said:
+                self._context = C.llama_init_from_model(model.handle, params)
         if not self._context:
-            raise ModelFailedError(f"llama.cpp cannot make a context of {sizes.cells} tokens")
+            raise ModelFailedError(said.after(f"llama.cpp cannot make a context of {sizes.cells} tokens"))
         self._memory = C.llama_get_memory(self._context)
         self._batch = Batch(sizes.batch_tokens)
         self.rows_are_independent = not self.keeps_order or self._rows_are_independent()

@@ -9,6 +9,7 @@ import llama_cpp.llama_cpp as C
 import numpy as np
 
 from llm_inference_api.backends.llama.backend import Batch, Model
+from llm_inference_api.backends.llama.error_lines import first_error
 from llm_inference_api.engine.backend import Row
 from llm_inference_api.engine.embedder import AbandonedError, Vector
 from llm_inference_api.engine.pooling import Pooling
@@ -110,7 +111,9 @@ class LlamaEmbedder:
         params.embeddings = True
         params.pooling_type = self._pooling if self._model.is_encoder else C.LLAMA_POOLING_TYPE_NONE
         params.no_perf = True
-        context = C.llama_init_from_model(self._model.handle, params)
+        with first_error() as said:
+            context = C.llama_init_from_model(self._model.handle, params)
         if not context:
-            raise ModelFailedError(f"llama.cpp cannot make a context of {self._length} tokens for embeddings")
+            problem = f"llama.cpp cannot make a context of {self._length} tokens for embeddings"
+            raise ModelFailedError(said.after(problem))
         self._context, self._batch = context, Batch(self._rows)

@@ -30,7 +30,7 @@ from llm_inference_api.models.hub.selection import (
     select_gguf,
     select_tokenizer,
 )
-from llm_inference_api.requests.reference import HubOrigin
+from llm_inference_api.requests.reference import HubOrigin, parts
 
 DEFAULT_REVISION = "main"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -161,6 +161,38 @@ class RepositoryCache:
         for path in (pointer, self.blob(etag), self._marker(etag)):
             path.unlink(missing_ok=True)
 
+    def delete(self, names: Collection[str], commit: str, working: Working) -> int:
+        """Deletes files of the commit, and their content unless other commits share it. Returns the bytes freed."""
+        freed = 0
+        for path in [self.snapshot(commit) / name for name in names]:
+            etag = path.readlink().name if path.is_symlink() else ""
+            if not etag:
+                freed += path.stat().st_size
+            path.unlink()
+            if etag and etag not in self._linked():
+                with self.lock(etag, working):
+                    freed += self.blob(etag).stat().st_size if self.blob(etag).exists() else 0
+                    self.discard(path, etag)
+        self._prune(commit)
+        return freed
+
+    def _linked(self) -> set[str]:
+        """Returns the names of all blobs that files of commits are links to."""
+        return {path.readlink().name for path in (self._root / "snapshots").rglob("*") if path.is_symlink()}
+
+    def _prune(self, commit: str) -> None:
+        """Removes the commit's empty directories; if nothing is left of it, also the refs to it."""
+        snapshot = self.snapshot(commit)
+        for directory in sorted((path for path in snapshot.rglob("*") if path.is_dir()), reverse=True):
+            with suppress(OSError):  # It is not empty.
+                directory.rmdir()
+        with suppress(OSError):
+            snapshot.rmdir()
+        if not snapshot.exists():
+            for ref in (path for path in (self._root / "refs").rglob("*") if path.is_file()):
+                if ref.read_text().strip() == commit:
+                    ref.unlink()
+
     def free_bytes(self) -> int:
         """Returns the bytes free on the cache's file system."""
         existing = next(path for path in (self._root, *self._root.parents) if path.exists())
@@ -229,6 +261,22 @@ def find(origin: HubOrigin, working: Working) -> LocalFiles:
         tokenizer_cache = RepositoryCache(origin.tokenizer_repo)
         tokenizer = tokenizer_cache.snapshot(_find(tokenizer_cache, None, select_tokenizer, working)[0])
     return local_files(origin, model.snapshot(commit), files, tokenizer)
+
+
+def delete(origin: HubOrigin, working: Working) -> int:
+    """Deletes the model's files of its revision's last commit. Returns the bytes freed.
+
+    Raises:
+        OSError: A file cannot be deleted.
+    """
+    cache = RepositoryCache(origin.repo)
+    commit = cache.commit_of(origin.revision)
+    names = cache.names(commit) if commit else set[str]()
+    if origin.file is not None:
+        wanted = names & set(parts(origin.file))
+    else:
+        wanted = {name for name in names if not name.lower().endswith(".gguf")}
+    return cache.delete(wanted, commit, working) if commit else 0
 
 
 def local_files(origin: HubOrigin, snapshot: Path, names: Collection[str], tokenizer: Path | None) -> LocalFiles:

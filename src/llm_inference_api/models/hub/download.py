@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
-from llm_inference_api.errors import DiskFullError, HubAccessError, HubError, ServiceError, UnavailableError
+from llm_inference_api.errors import DiskFullError, HubError, ServiceError, UnavailableError
 from llm_inference_api.models.hub import cache as hub_cache
 from llm_inference_api.models.hub import client as hub_client
 from llm_inference_api.models.hub import xet as hub_xet
@@ -68,24 +68,42 @@ class Wanted:
 
 
 def fetch(origin: HubOrigin, report: Report) -> LocalFiles:
-    """Returns the model's files, after downloading what the cache lacks of them. Raises ServiceError."""
+    """Returns the model's files, after downloading what the cache lacks of them.
+
+    Where that fails, for whatever reason, the files that the cache has of the revision's last commit stand in.
+
+    Raises:
+        ServiceError: The download failed, and the cache has no complete and undamaged model.
+        Exception: As ServiceError, for a reason that was not foreseen.
+    """
     if is_commit(origin.revision) and (files := _cached(origin, report)):
         return files
-    hub_client.install()
     try:
+        hub_client.install()
         look_up = _begun(lambda: _look_up(origin, report))
         wait({look_up}, timeout=_PATIENCE)
-        if not look_up.done() and (files := _cached(origin, report)):
-            report.warned(f"the hub did not answer within {_PATIENCE:g} s; the model is served from the cache")
+        if not look_up.done() and (files := _instead(origin, report, f"the hub did not answer within {_PATIENCE:g} s")):
             return files
-        wanted = look_up.result()
-    except (UnavailableError, HubAccessError) as error:
-        if files := _cached(origin, report):
-            report.warned(f"{error}; the model is served from the cache")
+        try:
+            wanted = look_up.result()
+        except UnavailableError as error:
+            if files := _instead(origin, report, str(error)):
+                return files
+            wanted = _patiently(lambda: _look_up(origin, report), error)
+        Download(wanted, report).run()
+        return _publish(origin, wanted)
+    except Exception as error:
+        said = str(error) if isinstance(error, ServiceError) else f"the download failed ({hub_xet.reason(error)})"
+        if files := _instead(origin, report, said):
             return files
-        wanted = _patiently(lambda: _look_up(origin, report), error)
-    Download(wanted, report).run()
-    return _publish(origin, wanted)
+        raise
+
+
+def _instead(origin: HubOrigin, report: Report, problem: str) -> LocalFiles | None:
+    """Returns the model's files from the cache, after a warning; None if they are not all there."""
+    if files := _cached(origin, report):
+        report.warned(f"{problem}; the model is served from the cache")
+    return files
 
 
 def _begun(work: "Callable[[], Result]") -> "Future[Result]":
@@ -105,7 +123,7 @@ def _begun(work: "Callable[[], Result]") -> "Future[Result]":
 def _cached(origin: HubOrigin, report: Report) -> LocalFiles | None:
     try:
         return hub_cache.find(origin, report.working)
-    except HubError:
+    except (HubError, OSError):
         return None
 
 
@@ -359,12 +377,10 @@ class Patience:
         time.sleep(error.retry_after if limited else min(_FIRST_WAIT * 2 ** (self._tries - 1), _LONGEST_WAIT))
 
 
-def _patiently(call: Callable[[], Result], error: UnavailableError | HubAccessError) -> Result:
+def _patiently(call: Callable[[], Result], error: UnavailableError) -> Result:
     """Returns what the call returns, which has failed with this error once."""
     patience = Patience()
     while True:
-        if not isinstance(error, UnavailableError):
-            raise error
         patience.fail(error, progressed=False)
         try:
             return call()

@@ -2,12 +2,15 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
-from llm_inference_api.errors import HubError, UnavailableError
+from llm_inference_api.errors import HubError, ServiceError, UnavailableError
 from llm_inference_api.models.hub import process as hub_process
 from llm_inference_api.models.hub.messages import (
     Arrived,
+    Deleted,
+    DeletionJob,
     DownloadCrashed,
     DownloadJob,
     Failed,
@@ -21,6 +24,9 @@ from llm_inference_api.processes.child import Exited, Messages, running
 from llm_inference_api.processes.running_time import running_time
 from llm_inference_api.requests.reference import HubOrigin
 
+_ENDED = ("DOWNLOAD_DIED", "DOWNLOAD_FAILED", "DOWNLOAD_STALLED", "DOWNLOAD_TIMEOUT")
+"""Reasons of the errors with which the process says nothing of the cache any more."""
+_OFFLINE = "HF_HUB_OFFLINE"
 _RETRY_AFTER = 10.0
 """Retry delay in seconds, reported to callers when a download times out, stalls or dies."""
 
@@ -42,7 +48,8 @@ class HubOptions:
 async def fetch(origin: HubOrigin, options: HubOptions, on_progress: Callable[[int, int], None]) -> LocalFiles:
     """Returns the model's files; downloads those missing from the cache.
 
-    A failed or cancelled download keeps its partial files, and the next call resumes it.
+    A failed or cancelled download keeps its partial files, and the next call resumes it. Where the download process
+    hangs or dies, another one looks for the files in the cache alone.
 
     Args:
         origin: The model's repository and file.
@@ -52,7 +59,47 @@ async def fetch(origin: HubOrigin, options: HubOptions, on_progress: Callable[[i
     Raises:
         ServiceError: The model cannot be downloaded; the text says what to do.
     """
-    name = f"{origin.repo}:{origin.file}" if origin.file else origin.repo
+    try:
+        return await _run(origin, options, on_progress)
+    except (HubError, UnavailableError) as error:
+        if error.reason not in _ENDED or options.environment.get(_OFFLINE) == "1":
+            raise
+        offline = replace(options, environment={**options.environment, _OFFLINE: "1"})
+        with suppress(ServiceError):
+            files = await _run(origin, offline, on_progress)
+            logger.warning("%s; the model is served from the cache", error)
+            return files
+        raise
+
+
+async def delete(origin: HubOrigin, options: HubOptions) -> int:
+    """Deletes the model's files from the cache, those of its revision's last commit. Returns the bytes freed.
+
+    Raises:
+        ServiceError: A file cannot be deleted, or the process hangs or dies.
+    """
+    name = _name(origin)
+    job = DeletionJob(origin, options.environment)
+    async with running(hub_process.run, job, "hub-deletion") as messages:
+        while True:
+            match await _next(messages, name, options.stall_timeout):
+                case Deleted(freed):
+                    return freed
+                case Failed(error):
+                    raise error
+                case DownloadCrashed(traceback):
+                    logger.error("the deletion of %s failed unexpectedly: %s", name, traceback)
+                    raise HubError("CACHE_FAILED", f"{name} could not be deleted; see the service's log")
+                case Exited(how):
+                    raise _stopped("DELETION_DIED", f"the process that deleted {name} was ended from outside ({how})")
+
+
+def _name(origin: HubOrigin) -> str:
+    return f"{origin.repo}:{origin.file}" if origin.file else origin.repo
+
+
+async def _run(origin: HubOrigin, options: HubOptions, on_progress: Callable[[int, int], None]) -> LocalFiles:
+    name = _name(origin)
     try:
         async with (
             running_time().timeout(options.timeout),

@@ -35,6 +35,10 @@ class DownloadJob:
     """Variables, including the token; set before huggingface_hub is imported, which reads them at import."""
 
 
+class DeletionJob(DownloadJob):
+    """Input of a process that deletes a model's files from the cache."""
+
+
 class Arrived(NamedTuple):
     """To the server: download progress, in bytes."""
 
@@ -70,4 +74,11 @@ class DownloadCrashed(NamedTuple):
     traceback: str
 
 
-Message = Arrived | Working | Warned | Fetched | Failed | DownloadCrashed
+class Deleted(NamedTuple):
+    """To the server, as the last message: the files are deleted."""
+
+    freed: int
+    """Bytes."""
+
+
+Message = Arrived | Working | Warned | Fetched | Failed | DownloadCrashed | Deleted

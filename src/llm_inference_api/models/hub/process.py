@@ -8,9 +8,11 @@ import time
 import traceback
 from multiprocessing.connection import Connection
 
-from llm_inference_api.errors import ServiceError
+from llm_inference_api.errors import HubError, ServiceError
 from llm_inference_api.models.hub.messages import (
     Arrived,
+    Deleted,
+    DeletionJob,
     DownloadCrashed,
     DownloadJob,
     Failed,
@@ -48,13 +50,13 @@ fallback to HTTP; buffers up to 6 GB, which no memory budget accounts for; and w
 
 
 def run(connection: Connection, job: DownloadJob) -> None:
-    """Downloads the model and sends the result; the process exits at once when the connection closes."""
+    """Downloads the model, or deletes it, and sends the result; the process exits when the connection closes."""
     parent = Parent(connection)
     parent.watch()
     os.environ.update(_XET | dict(os.environ) | _QUIET | dict(job.environment))
     outbox = Outbox(parent)
     try:
-        outbox.send(Fetched(_fetch(job, outbox)))
+        outbox.send(_delete(job, outbox) if isinstance(job, DeletionJob) else Fetched(_fetch(job, outbox)))
     except ServiceError as error:
         outbox.send(Failed(error))
     except Exception:
@@ -87,6 +89,16 @@ class Outbox:
     def warned(self, text: str) -> None:
         """Sends a warning for the server's log."""
         self.send(Warned(text))
+
+
+def _delete(job: DeletionJob, outbox: Outbox) -> Deleted | Failed:
+    from llm_inference_api.models.hub import cache as hub_cache  # noqa: PLC0415 - as in `_fetch`
+
+    try:
+        return Deleted(hub_cache.delete(job.origin, outbox.working))
+    except OSError as error:
+        problem = f"the files of {job.origin.repo} cannot be deleted from the hub's cache: {error.strerror}"
+        return Failed(HubError("CACHE_NOT_WRITABLE", problem))
 
 
 def _fetch(job: DownloadJob, outbox: Outbox) -> LocalFiles:
