@@ -367,7 +367,7 @@ def test_template_that_renders_no_text_refuses_the_chat() -> None:
         "{% for tool in tools %}{% endfor %}",
         "{% for document in documents %}{% endfor %}",
         "{% if tools is not none %}{{ tools.x.y }}{% endif %}{% for document in documents %}{% endfor %}",
-        "{{ '' + functions + datetime }}",
+        "{{ '' + functions + datetime + date_string }}",
         "{% if not enable_thinking %}{{ raise_exception('no') }}{% endif %}",
     ],
 )

@@ -37,15 +37,18 @@ def template_input(
         begins: Whether the answer begins at the end of the prompt.
     """
     described = [as_json(tool) for tool in tools]
+    now = datetime.now().astimezone()
     return {
         "messages": [_message(message, in_parts=message.role in wants.in_parts) for message in messages],
         **{name: None for name in ABSENT if name not in wants.undefined},
         **({"tools": described} if described else {}),
         "add_generation_prompt": begins,
         # llama.cpp defines these (common/chat.cpp): templates that read `enable_thinking` without a test switch
-        # thinking off where it is undefined, and that of firefunction-v2 needs the other two.
+        # thinking off where it is undefined, that of firefunction-v2 needs `datetime` and `functions`, and those of
+        # Llama 3 write a date of 2024 where `date_string` is undefined.
         "enable_thinking": True,
-        "datetime": datetime.now().astimezone().strftime("%b %d %Y"),
+        "datetime": now.strftime("%b %d %Y"),
+        "date_string": now.strftime("%d %b %Y"),
         "functions": json.dumps(described, indent=2, ensure_ascii=False) if described else "",
         **tokens,
     }
