@@ -199,8 +199,8 @@ def test_progress_is_reported_at_an_interval() -> None:
     assert second.progress == ()
 
 
-def test_progress_that_is_wanted_is_reported_in_every_step() -> None:
-    """Up to the step that completes the prompt, with what was reused and the time since it began."""
+def test_progress_that_is_wanted_is_reported_at_admission_and_in_every_step() -> None:
+    """What was reused before the first step, then up to the step that completes the prompt, with the time since."""
     bench = Bench()
     bench.submit("first", list(range(100, 140)))
     bench.run()
@@ -210,10 +210,11 @@ def test_progress_that_is_wanted_is_reported_in_every_step() -> None:
         bench.now += 0.25
         reports += [progress for name, progress in bench.engine.step().progress if name == "wanted"]
     assert [report[:5] for report in reports] == [
+        (Stage.PREFILL, 0, 640, 43, 43),
         (Stage.PREFILL, 0, 640, 555, 43),
         (Stage.PREFILL, 0, 640, 640, 43),
     ]
-    assert [report.seconds for report in reports] == [0.0, 0.25]
+    assert [report.seconds for report in reports] == [0.0, 0.0, 0.25]
 
 
 def test_last_delta_says_the_limit_and_when_it_was() -> None:

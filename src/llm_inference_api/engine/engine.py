@@ -210,7 +210,7 @@ class Engine:
         return (
             *((seq.request_id, Progress(Stage.QUEUED, ahead)) for ahead, seq in enumerate(self._scheduler.waiting)),
             *(
-                (seq.request_id, _prefill_progress(seq, now))
+                (seq.request_id, _prefill_progress(seq, now, seq.computed))
                 for seq in self._scheduler.running
                 if seq.stage is Stage.PREFILL and not seq.request.wants_progress
             ),
@@ -218,11 +218,14 @@ class Engine:
 
     @staticmethod
     def _wanted_progress(plan: Plan, now: float) -> Iterator[tuple[str, Progress]]:
-        """Yields what the step computed of the prompts of requests that want to know of each step."""
+        """Yields what was reused of prompts and what the step computed, for requests that want to know of each step."""
+        for sequence in plan.admitted:
+            if sequence.request.wants_progress and not sequence.index:
+                yield sequence.request_id, _prefill_progress(sequence, sequence.started_at, sequence.cached)
         for work in plan.work:
             sequence = work.sequence
             if work.is_prompt and sequence.request.wants_progress and not sequence.index:
-                yield sequence.request_id, _prefill_progress(sequence, now)
+                yield sequence.request_id, _prefill_progress(sequence, now, sequence.computed)
 
     def _stats(self, plan: Plan, sampled: int, seconds: float, now: float) -> StepStats:
         cache = self._scheduler.cache
@@ -270,9 +273,9 @@ class Engine:
         self._backend.clear()
 
 
-def _prefill_progress(sequence: Sequence, now: float) -> Progress:
+def _prefill_progress(sequence: Sequence, now: float, done: int) -> Progress:
     seconds = now - sequence.started_at
-    return Progress(Stage.PREFILL, 0, sequence.prompt_length, sequence.computed, sequence.cached, seconds)
+    return Progress(Stage.PREFILL, 0, sequence.prompt_length, done, sequence.cached, seconds)
 
 
 def _rows(work: Work) -> list[Row]:

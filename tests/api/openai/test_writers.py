@@ -241,8 +241,9 @@ def test_answer_says_its_seed_and_how_many_tokens_it_could_have(
 
 
 @pytest.mark.parametrize("writer", [ChatCompletionWriter, CompletionWriter])
-def test_times_stand_in_the_answer_and_in_the_last_choices_chunk(
-    writer: type[ChatCompletionWriter | CompletionWriter],
+@pytest.mark.parametrize("with_usage", [False, True])
+def test_times_stand_in_the_answer_and_in_the_last_chunk(
+    writer: type[ChatCompletionWriter | CompletionWriter], *, with_usage: bool
 ) -> None:
     """With the names of llama.cpp's server: computed tokens, milliseconds and tokens per second."""
     cost = Usage(10, 5, 2, Times(queued=1.0, started=1.5, first_token=3.5, ended=4.0))
@@ -258,8 +259,9 @@ def test_times_stand_in_the_answer_and_in_the_last_choices_chunk(
     }
     events: list[Event] = [Text("x"), End(FinishReason.STOP, 0, cost)]
     assert json.loads(writer(header()).whole(*whole_answers(events)))["timings"] == expected
-    *others, last, _ = streamed(writer(header()), events)
+    *others, last, _ = streamed(writer(header(), with_usage=with_usage), events)
     assert last["timings"] == expected
+    assert bool(last["choices"]) != with_usage
     assert not any("timings" in chunk for chunk in others)
 
 

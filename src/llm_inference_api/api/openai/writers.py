@@ -277,13 +277,12 @@ def _stream(base: Json, choices: Sequence[Json], event: Event, *, with_usage: bo
     # OpenAI sends "usage": null in all chunks but the last if the usage is requested.
     more: Json = {"usage": None} if with_usage else {}
     objects: list[Json] = [{**base, "choices": [choice], **more} for choice in choices]
-    if isinstance(event, End) and event.usage is not None:
-        objects[-1] |= timings(event.usage)
-    data = b"".join(map(sse_event, objects))
     if not isinstance(event, End) or event.usage is None:
-        return data
-    usage = sse_event({**base, "choices": [], "usage": usage_object(event.usage)}) if with_usage else b""
-    return data + usage + DONE
+        return b"".join(map(sse_event, objects))
+    if with_usage:
+        objects.append({**base, "choices": [], "usage": usage_object(event.usage)})
+    objects[-1] |= timings(event.usage)  # As llama.cpp's server: in the last chunk, whichever that is.
+    return b"".join(map(sse_event, objects)) + DONE
 
 
 def chat_logprobs(tokens: Iterable[TokenLogprob]) -> Json | None:
