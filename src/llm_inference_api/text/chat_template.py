@@ -16,7 +16,7 @@ from llm_inference_api.processes.limited_child import LimitedChild
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.tools import Tool
 from llm_inference_api.text import template_process
-from llm_inference_api.text.families.tool_format import THINK, ToolFormat, as_json, format_of
+from llm_inference_api.text.families.tool_format import THINK, ToolFormat, as_json, format_of, without_null
 from llm_inference_api.text.families.tool_messages import explained
 
 Messages = Sequence[Message]
@@ -98,6 +98,8 @@ class ChatTemplate:
             **self._tokens,
         }
         text, problem = self._template.ask(variables) or ("", "takes too long, or too much memory, to render them")
+        if problem and (simpler := [without_null(tool) for tool in tools]) != [*tools]:
+            return self._fill(messages, simpler, add_generation_prompt=add_generation_prompt)
         if problem:
             raise InvalidFieldError("messages", f"the model's chat template {problem}")
         return str(text)
