@@ -105,6 +105,14 @@ def test_repeated_call_is_the_last(form: ToolFormat) -> None:
     assert form is not ToolFormat.MISTRAL or written(mask(form, use), same.removesuffix("]")) == {ord("]")}
 
 
+def test_call_that_is_repeated_later_is_the_last() -> None:
+    """Models also go through several calls in turn."""
+    calls = [f'<tool_call>\n{{"name": "g", "arguments": {{"a":{n}}}}}\n</tool_call>' for n in (1, 2, 3, 2)]
+    use = ToolUse((Tool("g", "", '{"properties": {"a": {"type": "integer"}}}'),), ToolMode.REQUIRED)
+    assert ord("\n") in written(mask(ToolFormat.HERMES, use), "\n".join(calls[:3]))
+    assert ord("\n") not in written(mask(ToolFormat.HERMES, use), "\n".join(calls))
+
+
 def test_strict_schema_that_cannot_be_followed_is_refused() -> None:
     """A strict tool's schema is a condition; others' keywords that cannot be followed are left out and named."""
     assert tool_constraint(ToolUse((G,)), ToolFormat.HERMES, json.dumps, BYTES.arguments).ignored == ("tools.not",)

@@ -1,3 +1,4 @@
+import json
 import time
 
 import pytest
@@ -482,3 +483,27 @@ def test_refusal_that_no_form_avoids_is_the_templates_own() -> None:
     """The reason is that of the chat as it was sent."""
     with pytest.raises(InvalidFieldError, match="refuses them: only the first"):
         render("{% if messages | length > 1 %}{{ raise_exception('only the first') }}{% endif %}", U1, A1, U2)
+
+
+TYPES = (
+    "{% macro kind(s) %}{% if s.type in ('string', 'integer') %}{{ s.type }}"
+    "{% else %}{% for t in s.type %}{{ kind({'type': t}) }}|{% endfor %}{% endif %}{% endmacro %}"
+    "<tool_call>{% for tool in tools %}"
+    "{% for s in tool.function.parameters.properties.values() %}{{ kind(s) }} {% endfor %}{% endfor %}"
+)
+"""As Hermes 2 and 3 write types: endless for `null`, whose letters are taken for types."""
+
+
+def test_types_that_a_macro_cannot_end_are_shown_without_null() -> None:
+    """An optional parameter does not make a tool useless."""
+    properties = {"a": {"type": ["string", "null"]}, "b": {"type": ["string", "integer", "null"]}}
+    tool = Tool("f", "", json.dumps({"properties": properties}))
+    template = ChatTemplate(TYPES, "", "", [])
+    assert template.render([Message("user", "hi")], [tool]).parts == ["<tool_call>string string|integer| "]
+
+
+def test_types_that_a_template_can_write_stay() -> None:
+    """The tool is shown as it was given wherever that is possible."""
+    tool = Tool("f", "", '{"type": ["object", "null"]}')
+    template = ChatTemplate("<tool_call>{{ tools[0].function.parameters | tojson }}", "", "", [])
+    assert template.render([Message("user", "hi")], [tool]).parts == ['<tool_call>{"type": ["object", "null"]}']

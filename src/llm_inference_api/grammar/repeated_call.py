@@ -1,4 +1,4 @@
-"""Notices that an answer which must call tools makes the same call again, which models do until they are cut."""
+"""Notices that an answer which must call tools makes a call again, which models do until they are cut."""
 
 from llguidance import LLMatcher, LLTokenizer
 
@@ -21,6 +21,10 @@ class RepeatedCall:
         self._tokenizer = tokenizer
         self._closing = tokenizer.greedy_tokenize(closing)
         self._text = b""
+        self._first = b""
+        """The text up to the end of the first call, perhaps with thoughts before it."""
+        self._others: set[bytes] = set()
+        """The calls after the first."""
         self._end = 0
         """End of the last complete call."""
         self._found = False
@@ -31,12 +35,15 @@ class RepeatedCall:
         self._text += piece
         if self._found or not self._is_after_call(piece):
             return
-        before, call = self._text[: self._end], self._text[self._end :].lstrip(_BETWEEN)
-        self._found = bool(self._end) and before.endswith(call)
-        self._end = len(self._text)
+        call, self._end = self._text[self._end :].lstrip(_BETWEEN), len(self._text)
+        if not self._first:
+            self._first = self._text
+            return
+        self._found = self._first.endswith(call) or call in self._others
+        self._others.add(call)
 
     def last(self) -> list[int]:
-        """Returns the tokens one of which must come next, because the last call was that before it; else none."""
+        """Returns the tokens one of which must come next, because the last call is an earlier one again; else none."""
         if not self._found:
             return []
         return list(self._tokenizer.eos_tokens) if self._matcher.is_accepting() else self._closing

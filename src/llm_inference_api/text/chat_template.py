@@ -18,7 +18,7 @@ from llm_inference_api.requests.tools import Tool
 from llm_inference_api.text import template_process
 from llm_inference_api.text.escaping import ControlTexts, Escaping
 from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start, thoughts_continued
-from llm_inference_api.text.families.tool_format import ToolFormat, format_of
+from llm_inference_api.text.families.tool_format import ToolFormat, format_of, without_null
 from llm_inference_api.text.families.tool_messages import explained
 from llm_inference_api.text.message_forms import Form, forms
 from llm_inference_api.text.skeleton import Skeleton
@@ -185,6 +185,8 @@ class ChatTemplate:
         variables = template_input(messages, tools, self._tokens, wants or self._wants, begins=begins)
         limit = "takes too long, or too much memory, to render them"
         text, problem, is_limit = self._template.ask(variables) or ("", limit, True)
+        if problem and (simpler := [without_null(tool) for tool in tools]) != [*tools]:
+            return self._fill(messages, simpler, begins=begins, wants=wants)
         if is_limit:
             raise _TemplateLimitError("messages", f"the model's chat template {problem}")
         if problem:
