@@ -78,6 +78,7 @@ def test_files_come_and_go_over_the_api(tmp_path: Path, model_directory: Path) -
     with running_hub({"org/gguf": Repository({"m.gguf": content, "n.gguf": content}, frozenset())}) as hub:
         variables = {
             "LLM_ALLOWED_MODELS": "m=org/gguf:m.gguf,same=org/gguf:m.gguf,n=org/gguf:n.gguf,tiny.gguf",
+            "LLM_PRELOAD_MODELS": "tiny.gguf",
             "HF_HOME": str(tmp_path / "hub"),
             "HF_ENDPOINT": hub.endpoint,
         }
@@ -100,7 +101,7 @@ def test_files_come_and_go_over_the_api(tmp_path: Path, model_directory: Path) -
             assert answer(service, "m").status_code == 200
             assert len(hub.requests("storage")) == 2
             assert "is not from the hub" in http.post("/api/llms/tiny.gguf:delete").json()["message"]
-            assert http.get("/api/llms/m:download").status_code == 404
+            assert http.get("/api/llms/m:download").status_code == 405
 
 
 def test_encoder_of_the_hub_computes_what_sentence_transformers_does(tmp_path: Path) -> None:

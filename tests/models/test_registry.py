@@ -27,7 +27,7 @@ from llm_inference_api.models.hub.fetch import HubOptions
 from llm_inference_api.models.memory_budget import MemoryBudget
 from llm_inference_api.models.registry import Registry, build_registry
 from llm_inference_api.models.served_model import Policy, ServedModel
-from llm_inference_api.models.source import Sources
+from llm_inference_api.models.source import ModelFiles, Sources
 from llm_inference_api.processes import child
 from llm_inference_api.requests import sizes
 from llm_inference_api.requests.chat import Message
@@ -344,18 +344,17 @@ async def test_download_is_shared_and_waited_for_by_a_load(
 ) -> None:
     """It goes on without its callers; what is being downloaded is neither deleted nor loaded at the same time."""
     begun, found, calls = asyncio.Event(), asyncio.Event(), 0
-    provide = Sources.provide
 
-    async def provide_late(*arguments: Any) -> Any:
+    async def provide_late(*_: Any) -> ModelFiles:
         nonlocal calls
         calls += 1
         begun.set()
         await found.wait()
-        return await provide(*arguments)
+        return ModelFiles((model_directory / "tiny.gguf",))
 
     monkeypatch.setattr(Sources, "provide", provide_late)
-    async with registry("tiny.gguf", model_directory) as models:
-        model = models.get("tiny.gguf")
+    async with registry("m=org/model:m.gguf", model_directory) as models:
+        model = models.get("m")
         first, second = (asyncio.ensure_future(model.download()) for _ in range(2))
         await begun.wait()
         load = asyncio.ensure_future(model.load())

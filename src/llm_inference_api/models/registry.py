@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from llm_inference_api.errors import InvalidFieldError, ModelNotFoundError, UnsupportedError, served_models
 from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.requests.model_status import ModelStatus, Observer
-from llm_inference_api.requests.reference import Reference
+from llm_inference_api.requests.reference import HubOrigin, Reference
 from llm_inference_api.shutdown import all_stopped
 
 
@@ -42,7 +42,7 @@ class Registry:
             UnsupportedError: The model, or another one of the same files, is in use; or it is not from the hub.
             ServiceError: The files cannot be deleted.
         """
-        for other in self._models.values():
+        for other in self._models.values() if isinstance(model.origin, HubOrigin) else ():
             if other.origin == model.origin and other is not model and other.uses_files:
                 raise UnsupportedError("MODEL_IN_USE", f"model {other.status.id!r} has the same files; unload it first")
         return await model.delete_files()

@@ -33,7 +33,7 @@ from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.model_status import LoadProgress, ModelStatus, Observer, State
-from llm_inference_api.requests.reference import Origin, Reference
+from llm_inference_api.requests.reference import HubOrigin, Origin, Reference
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.sizes import check_embedded_numbers
 from llm_inference_api.requests.step import StepStats
@@ -314,10 +314,14 @@ class ServedModel:
             UnsupportedError: The model is not unloaded, or not from the hub.
             ServiceError: The files cannot be deleted.
         """
+        origin = self._reference.origin
+        if not isinstance(origin, HubOrigin):
+            problem = f"model {self.status.id!r} is not from the hub; only files in the hub's cache are deleted"
+            raise UnsupportedError("MODEL_NOT_FROM_HUB", problem)
         if self.uses_files:
             state = self.status.state.value
             raise UnsupportedError("MODEL_IN_USE", f"model {self.status.id!r} is {state}; unload it first")
-        self._deletion = self._begin(self._policy.sources.delete(self._reference))
+        self._deletion = self._begin(self._policy.sources.delete(origin))
         return await self._shared(self._deletion)
 
     def _begin(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from llm_inference_api.errors import DiskFullError, ModelFailedError, UnavailableError, UnsupportedError
+from llm_inference_api.errors import DiskFullError, ModelFailedError, UnavailableError
 from llm_inference_api.files import open_regular
 from llm_inference_api.models.convert import process as gguf_process
 from llm_inference_api.models.convert.process import (
@@ -102,17 +102,13 @@ class Sources:
             path = await self._make(job, on_progress)
         return ModelFiles(tuple(path.with_name(name) for name in parts(path.name)), tokenizer)
 
-    async def delete(self, reference: Reference) -> int:
+    async def delete(self, origin: HubOrigin) -> int:
         """Deletes the model's files from the hub's cache. Returns the bytes freed.
 
         Raises:
-            UnsupportedError: The model is not from the hub.
             ServiceError: The files cannot be deleted.
         """
-        if not isinstance(reference.origin, HubOrigin):
-            problem = f"model {reference.id!r} is not from the hub; only files in the hub's cache are deleted"
-            raise UnsupportedError("MODEL_NOT_FROM_HUB", problem)
-        return await hub.delete(reference.origin, self.hub)
+        return await hub.delete(origin, self.hub)
 
     def _conversion(self, reference: Reference, path: Path) -> ConversionJob | None:
         """Returns what makes a GGUF file of the path; None if it is one."""
