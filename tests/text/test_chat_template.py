@@ -490,6 +490,7 @@ TYPES = (
     "{% else %}{% for t in s.type %}{{ kind({'type': t}) }}|{% endfor %}{% endif %}{% endmacro %}"
     "<tool_call>{% for tool in tools %}"
     "{% for s in tool.function.parameters.properties.values() %}{{ kind(s) }} {% endfor %}{% endfor %}"
+    "{{ messages[0].content }}"
 )
 """As Hermes 2 and 3 write types: endless for `null`, whose letters are taken for types."""
 
@@ -499,11 +500,13 @@ def test_types_that_a_macro_cannot_end_are_shown_without_null() -> None:
     properties = {"a": {"type": ["string", "null"]}, "b": {"type": ["string", "integer", "null"]}}
     tool = Tool("f", "", json.dumps({"properties": properties}))
     template = ChatTemplate(TYPES, "", "", [])
-    assert template.render([Message("user", "hi")], [tool]).parts == ["<tool_call>string string|integer| "]
+    assert template.render([Message("user", "hi")], [tool]).parts == ["<tool_call>string string|integer| hi"]
 
 
 def test_types_that_a_template_can_write_stay() -> None:
     """The tool is shown as it was given wherever that is possible."""
     tool = Tool("f", "", '{"type": ["object", "null"]}')
-    template = ChatTemplate("<tool_call>{{ tools[0].function.parameters | tojson }}", "", "", [])
-    assert template.render([Message("user", "hi")], [tool]).parts == ['<tool_call>{"type": ["object", "null"]}']
+    template = ChatTemplate(
+        "<tool_call>{{ tools[0].function.parameters | tojson }}{{ messages[0].content }}", "", "", []
+    )
+    assert template.render([Message("user", "hi")], [tool]).parts == ['<tool_call>{"type": ["object", "null"]}hi']
