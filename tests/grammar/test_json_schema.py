@@ -103,6 +103,18 @@ def test_broken_definition_loses_its_keyword_only() -> None:
     assert not mask(schema).matches('{"a":"xxx"}')
 
 
+def test_references_that_cannot_be_followed_are_found_together() -> None:
+    """Many of them are tried by halves: the others stay."""
+    circle = {"$ref": "#/$defs/circle", "required": ["x"]}
+    good = {f"g{n}": {"$ref": "#/$defs/good"} for n in range(60)}
+    schema = {
+        "properties": {**good, "bad": {"$ref": "#/$defs/circle"}},
+        "$defs": {"good": {"const": 1}, "circle": circle},
+    }
+    assert ignored(schema) == ["$defs.circle.$ref"]
+    assert not mask(schema).matches('{"g59":2}')
+
+
 def test_dialect_that_is_unknown_is_left_out() -> None:
     """The rest is read as the newest draft."""
     schema = {"$schema": "http://example.com/s", "properties": {"a": {"const": 1}}, "required": ["a"]}

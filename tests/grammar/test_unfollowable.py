@@ -116,6 +116,24 @@ def test_unknown_dialect_is_refused(uri: str) -> None:
     assert paths({"$schema": "http://json-schema.org/draft-07/schema#", "type": "null"}) == []
 
 
+@pytest.mark.parametrize(
+    ("reference", "is_followed"),
+    [
+        ("#", True),
+        ("#/$defs/a%20b", True),
+        ("#/items/0", True),
+        ("#name", True),
+        ("#/$defs/x", False),
+        ("x", False),
+        ("http://example.com/x", False),
+    ],
+)
+def test_reference_to_what_is_not_there_is_refused(reference: str, *, is_followed: bool) -> None:
+    """No other document is fetched; a reference into this one must lead somewhere."""
+    schema = {"properties": {"a": {"$ref": reference}}, "$defs": {"a b": {}, "n": {"$anchor": "name"}}, "items": [{}]}
+    assert paths(schema) == ([] if is_followed else ["properties.a.$ref"])
+
+
 def test_budget_is_one_for_all_schemas() -> None:
     """What costs time that is not limited otherwise is limited for a request's schemas together."""
     budget = Budget()

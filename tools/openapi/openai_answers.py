@@ -162,6 +162,16 @@ _EMBEDDING = _object(
 )
 _USAGE_REF = _refer("OpenAIUsage")
 
+
+def _with_ignored(answer: Json) -> Json:
+    """Returns the schema of a chat's answer with the extension that names what is not followed of tools' schemas."""
+    description = "Names of the tools' keywords that the answer does not follow, because they cannot be enforced."
+    return {
+        **answer,
+        "properties": {**answer["properties"], "ignored_keywords": {**_list(_TEXT), "description": description}},
+    }
+
+
 ANSWER_PARTS: dict[str, Json] = {
     "OpenAITimings": _TIMINGS,
     "OpenAIUsage": _USAGE,
@@ -170,9 +180,12 @@ ANSWER_PARTS: dict[str, Json] = {
     "OpenAIAnswer": _MESSAGE,
     "OpenAIModel": _MODEL,
     "OpenAIModelList": _object({"object": {"const": "list"}, "data": _list(_refer("OpenAIModel"))}),
-    "OpenAIChatCompletion": _answer(
-        "chat.completion", _choice(message=_refer("OpenAIAnswer"), logprobs=_or_null(_CHAT_LOGPROBS)), _USAGE_REF
+    "OpenAIChatCompletion": _with_ignored(
+        _answer(
+            "chat.completion", _choice(message=_refer("OpenAIAnswer"), logprobs=_or_null(_CHAT_LOGPROBS)), _USAGE_REF
+        )
     ),
+<<<<<<< ours
     "OpenAIChatCompletionChunk": _chunk(
         "chat.completion.chunk", _choice(streamed=True, delta=_DELTA, logprobs=_or_null(_CHAT_LOGPROBS))
     ),
@@ -181,6 +194,15 @@ ANSWER_PARTS: dict[str, Json] = {
     ),
     "OpenAICompletionChunk": _chunk(
         "text_completion", _choice(streamed=True, text=_TEXT, logprobs=_COMPLETION_LOGPROBS_OR_NULL)
+=======
+    "OpenAIChatCompletionChunk": _with_ignored(
+        _answer(
+            "chat.completion.chunk",
+            _choice(delta=_DELTA, logprobs=_or_null(_CHAT_LOGPROBS)),
+            _or_null(_USAGE_REF),
+            optional=("usage",),
+        )
+>>>>>>> theirs
     ),
     "OpenAIEmbeddings": _object(
         {

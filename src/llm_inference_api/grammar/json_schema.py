@@ -56,7 +56,7 @@ class JsonSchemas:
             is_object: Whether the value must be an object, whatever the schema says.
 
         Raises:
-            InvalidFieldError: A keyword cannot be followed. That no value is valid is found when it is compiled.
+            InvalidFieldError: A keyword cannot be followed, or no value is valid.
         """
         whole = plain(schema)
         if is_object:
@@ -64,6 +64,8 @@ class JsonSchemas:
             _refuse(problems, field)
         found, problems = without_unfollowable(closed(whole), self._budget)
         _refuse(problems, field)
+        if problem := self._problem(_grammar(found), field):
+            raise self._refusal(found, problem, field)
         return _grammar(found)
 
     def arguments(self, schema: Schema, field: str, *, is_strict: bool) -> FollowedSchema:
@@ -90,10 +92,18 @@ class JsonSchemas:
         if UNSATISFIABLE in problem:
             raise InvalidFieldError(field, f"allows no object: {one_line(problem)}")
         if problem:
-            raise InvalidFieldError(field, reason(problem))
+            raise self._refusal(found, problem, field)
         return FollowedSchema(
             {**exact(found), "x-guidance": ARGUMENT_OPTIONS}, tuple(below(field, path) for path, _ in problems)
         )
+
+    def _refusal(self, schema: Schema, problem: str, field: str) -> InvalidFieldError:
+        """Returns the error for a schema that cannot be compiled, with the path of a keyword that keeps it so."""
+        if UNSATISFIABLE not in problem:
+            _, problems = reduced(schema, lambda part: self._unfollowable(part, field))
+            for path, why in problems:
+                return InvalidFieldError(field, f"cannot be followed: {path}: {one_line(why)}")
+        return InvalidFieldError(field, reason(problem))
 
     def _unfollowable(self, schema: Schema, field: str) -> str:
         problem = self._problem(_grammar(schema), field)

@@ -6,6 +6,9 @@ from typing import Any
 from llm_inference_api.grammar.schema_keywords import MAPS, Schema, below, mapped
 from llm_inference_api.grammar.unfollowable import Problem
 
+_OVERLAPPING = "is not followed where a value may be valid under several of its schemas; anyOf is"
+_MOST_TRIES = 200
+"""Limit on the trials of references, together or alone. Those that are not tried are left out."""
 _DEFINITIONS = frozenset({"$defs", "definitions"})
 """Keywords with schemas that only references make part of the others."""
 ProblemOf = Callable[[Schema], str]
@@ -41,11 +44,17 @@ class _Reducer:
             return schema
         places = [path for path, _ in _references(schema, "")]
         left_out = set(places)
-        for path in places:
-            if problem := self._problem_of(_without(schema, left_out - {path})):
-                self.problems.append(Problem(below(path, "$ref"), problem))
-            else:
-                left_out.remove(path)
+        tries = [places]
+        for _ in range(_MOST_TRIES):
+            if not tries:
+                break
+            some = tries.pop()
+            if not self._problem_of(_without(schema, left_out - {*some})):
+                left_out -= {*some}
+            elif len(some) > 1:
+                tries += [some[len(some) // 2 :], some[: len(some) // 2]]
+        failed = [below(path, "$ref") for path in places if path in left_out]
+        self.problems += [Problem(path, "leads nowhere, or in a circle") for path in failed]
         return _without(schema, left_out)
 
     def _problem(self, schema: Schema) -> str:
@@ -75,7 +84,7 @@ class _Reducer:
                 # The schema's order is kept: properties are written in it.
                 candidate = {name: value for name, value in schema.items() if name in kept or name == key}
                 if reason := self._problem(candidate):
-                    reasons[key] = reason
+                    reasons[key] = _OVERLAPPING if key == "oneOf" and "coerce_one_of" in reason else reason
                 else:
                     kept = candidate
                     del left[key]

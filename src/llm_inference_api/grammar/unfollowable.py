@@ -9,7 +9,7 @@ import math
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeGuard
 
-from llm_inference_api.grammar.schema_keywords import VALUES, Schema, below, mapped
+from llm_inference_api.grammar.schema_keywords import VALUES, Schema, below, inside, mapped, resolved
 
 _LOWER = frozenset({"minimum", "exclusiveMinimum"})
 _BOUNDS = _LOWER | {"maximum", "exclusiveMaximum"}
@@ -67,14 +67,16 @@ class Budget:
 
 def without_unfollowable(schema: Schema, budget: Budget) -> tuple[Schema, list[Problem]]:
     """Returns a copy of the schema without the keywords that cannot be followed, and what they are."""
-    finder = _Finder(budget)
+    finder = _Finder(budget, schema)
     return finder.visit(schema, ""), finder.problems
 
 
 class _Finder:
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, root: Schema) -> None:
         self.problems: list[Problem] = []
         self._budget = budget
+        self._root = root
+        self._has_ids = _has(root, "$id")
 
     def visit(self, schema: Any, path: str) -> Any:
         """Returns a copy of the schema at a path, without what cannot be followed."""
@@ -106,6 +108,8 @@ class _Finder:
             return f"all multipleOf add up to more than {LARGEST_MULTIPLE}"
         if key == "patternProperties" and isinstance(value, dict) and not self._budget.takes_patterns(len(value)):
             return f"there are more than {MOST_PATTERNS} patternProperties"
+        if key == "$ref" and isinstance(value, str) and not self._has_ids:
+            return _problem_of_reference(value, self._root)
         if key == "minProperties":
             return _problem_of_count(value, schema)
         if key == "$schema" and isinstance(value, str) and value.rstrip("#") not in _DIALECTS:
@@ -113,6 +117,20 @@ class _Finder:
         if key == "properties" and isinstance(value, dict):
             return _problem_of_value([*value])
         return "" if _is_text(key) and (isinstance(value, dict) or _is_text(value)) else "has a lone surrogate"
+
+
+def _has(schema: Any, key: str) -> bool:
+    return isinstance(schema, dict) and (key in schema or any(_has(inner, key) for inner in inside(schema)))
+
+
+def _problem_of_reference(reference: str, root: Schema) -> str:
+    """Returns why a reference in a document without `$id` leads nowhere; an empty string if it may lead somewhere."""
+    if not _is_text(reference):
+        return "has a lone surrogate"
+    if not reference.startswith("#"):
+        return "refers to another document"
+    is_place = reference[1:2] in ("", "/")
+    return f"refers to {reference[:50]}, which is not there" if is_place and resolved(root, reference) is None else ""
 
 
 def states_of_multiple(number: str) -> int:
