@@ -447,8 +447,8 @@ class ServedModel:
     async def unload(self) -> None:
         """Drains open requests, then stops the worker. Returns when the memory is free.
 
-        Callers that wait for a load in progress are served first; one that nobody waits for is given up. The unload goes
-        on if its caller leaves, such as a claim that times out, which would leave the model UNLOADING.
+        Callers that wait for a load in progress are served first; one that nobody waits for is given up. The unload
+        goes on if its caller leaves, such as a claim that times out, which would leave the model UNLOADING.
         """
         if self._unloading is None:
             self._unloading = self._background(self._unload())
