@@ -34,7 +34,7 @@ def test_header_has_the_scalars(tiny_model: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "m.gguf is empty"),
+        (b"", "m.gguf is an empty file"),
         (b"<html>log in</html>", "m.gguf is not a GGUF file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "is a Git LFS pointer"),
         (b"GGUF\x01\0\0\0" + bytes(16), "of version 1; versions 2 and 3"),

@@ -154,7 +154,7 @@ def _foreign(file: BinaryIO) -> str:
     begin = file.read(len(_LFS_POINTER))
     file.seek(len(_MAGIC))
     if not begin:
-        return "empty"
+        return "an empty file"
     if begin == _LFS_POINTER:
         return "a Git LFS pointer: the model itself was not downloaded (git lfs pull)"
     if not begin.startswith(_MAGIC):
