@@ -96,11 +96,31 @@ def test_header_has_the_scalars(tiny_model: Path) -> None:
     assert "tokenizer.ggml.tokens" not in header
 
 
-@pytest.mark.parametrize("name", ["empty", "garbage"])
-def test_file_without_a_header_is_refused(model_directory: Path, name: str) -> None:
-    """What is no GGUF file is an error."""
-    with pytest.raises(ModelFailedError, match="not a GGUF file"):
-        read_header(model_directory / f"{name}.gguf")
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "m.gguf is an empty file"),
+        (b"<html>log in</html>", "m.gguf is not a GGUF file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "is a Git LFS pointer"),
+        (b"GGUF\x01\0\0\0" + bytes(16), "of version 1; versions 2 and 3"),
+        (b"GGUF\0\0\0\x03" + bytes(16), "of the other byte order"),
+        (b"GGUF\x03\0\0\0" + bytes(10), "damaged, or the file is cut off"),
+        (b"GGUF\x03\0\0\0" + b"\xff" * 16, "damaged, or the file is cut off"),
+        (b"GGUF", "damaged, or the file is cut off"),
+    ],
+)
+def test_file_without_a_header_says_what_it_is(tmp_path: Path, content: bytes, says: str) -> None:
+    """What is mended by another file, a download or another version is told apart."""
+    path = tmp_path / "m.gguf"
+    path.write_bytes(content)
+    with pytest.raises(ModelFailedError, match=says):
+        read_header(path)
+
+
+def test_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    """A directory stands for what the system refuses."""
+    with pytest.raises(ModelFailedError, match="cannot be read: "):
+        read_header(tmp_path)
 
 
 def test_damaged_headers_never_hang_or_crash(tmp_path: Path) -> None:

@@ -203,6 +203,31 @@ async def test_unload_during_a_load_serves_first_who_waited_for_it(model_directo
         assert (recorder.loads, model.status.state) == (1, State.UNLOADED)
 
 
+@pytest.mark.parametrize("leaves_first", [True, False])
+async def test_unload_gives_up_a_load_that_nobody_waits_for(
+    model_directory: Path, monkeypatch: pytest.MonkeyPatch, *, leaves_first: bool
+) -> None:
+    """Nor has it to wait for the time in which a load that hangs is ended."""
+
+    async def provide_never(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Sources, "provide", provide_never)
+    async with registry("tiny.gguf", model_directory) as models:
+        model = models.get("tiny.gguf")
+        caller = asyncio.ensure_future(model.load())
+        await until(model, lambda status: status.state is State.LOADING)
+        if leaves_first:
+            caller.cancel()
+            await asyncio.wait({caller})
+        unload = asyncio.ensure_future(model.unload())
+        await asyncio.sleep(0)
+        caller.cancel()
+        async with asyncio.timeout(20):
+            await unload
+        assert model.status.state is State.UNLOADED
+
+
 async def test_concurrent_unloads_are_one(model_directory: Path) -> None:
     """Both return when the memory is free."""
     recorder = Recorder()

@@ -21,6 +21,8 @@ Scalar = int | float | bool | str
 Value = Scalar | tuple[Scalar, ...]
 
 _MAGIC = b"GGUF"
+_VERSIONS = (2, 3)
+_LFS_POINTER = b"version https://git-lfs"
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 _MAX_STRING = 64 << 20
@@ -203,20 +205,39 @@ def read_header(path: Path) -> dict[str, Value]:
     """Returns the metadata of a GGUF file, by key, without texts in arrays and arrays longer than `_MAX_LAYERS`.
 
     Raises:
-        ModelFailedError: The file is not GGUF, or its header is damaged.
+        ModelFailedError: The file cannot be read, is not GGUF, or its header is damaged; the text says which.
     """
     try:
         with open_regular(path) as file:
+            if what := _foreign(file):
+                raise ModelFailedError(f"{path.name} is {what}")
             return _read(file)
-    except (OSError, struct.error, UnicodeDecodeError, ValueError) as error:
-        raise ModelFailedError(f"{path.name} is not a GGUF file, or its header is damaged") from error
+    except OSError as error:
+        raise ModelFailedError(f"{path.name} cannot be read: {error.strerror}") from error
+    except (struct.error, UnicodeDecodeError, ValueError) as error:
+        raise ModelFailedError(f"the header of {path.name} is damaged, or the file is cut off in it") from error
+
+
+def _foreign(file: BinaryIO) -> str:
+    """Returns what the file is instead of a GGUF file that can be read; empty if it is one. Reads the version."""
+    begin = file.read(len(_LFS_POINTER))
+    file.seek(len(_MAGIC))
+    if not begin:
+        return "an empty file"
+    if begin == _LFS_POINTER:
+        return "a Git LFS pointer: the model itself was not downloaded (git lfs pull)"
+    if not begin.startswith(_MAGIC):
+        return "not a GGUF file"
+    (version,) = struct.unpack("<I", _exactly(file, 4))
+    if 0 < version < 1 << 16:
+        return "" if version in _VERSIONS else f"GGUF of version {version}; versions 2 and 3 can be read"
+    return "GGUF of the other byte order"
 
 
 def _read(file: BinaryIO) -> dict[str, Value]:
-    if file.read(4) != _MAGIC:
-        raise ValueError
-    version, _, keys = struct.unpack("<IQQ", _exactly(file, 20))
-    if not 2 <= version <= 3 or keys > _MAX_KEYS:
+    """Reads what follows the version."""
+    _, keys = struct.unpack("<QQ", _exactly(file, 16))
+    if keys > _MAX_KEYS:
         raise ValueError
     header: dict[str, Value] = {}
     for _ in range(keys):

@@ -401,13 +401,13 @@ class ServedModel:
         return await self._loaded(self._load, since)
 
     def release(self) -> None:
-        """Ends the hold of one `acquire`. A load that waits for room ends with its last caller."""
+        """Ends one `acquire`. A load that waits for room, or is to be unloaded, ends with its last caller."""
         self._holds -= 1
         if self.awaits_room:
             self._report_waiting()
         if not self._holds:
             self._unheld.set()
-            if self._load is not None and self.awaits_room:
+            if self._load is not None and (self.awaits_room or self._unloading is not None):
                 self._load.cancel()
 
     def _hold(self) -> None:
@@ -447,8 +447,8 @@ class ServedModel:
     async def unload(self) -> None:
         """Drains open requests, then stops the worker. Returns when the memory is free.
 
-        Callers that wait for a load in progress are served first. The unload goes on if its caller leaves, such as a
-        claim that times out, which would leave the model UNLOADING.
+        Callers that wait for a load in progress are served first; one that nobody waits for is given up. The unload
+        goes on if its caller leaves, such as a claim that times out, which would leave the model UNLOADING.
         """
         if self._unloading is None:
             self._unloading = self._background(self._unload())
@@ -456,8 +456,10 @@ class ServedModel:
 
     async def _unload(self) -> None:
         try:
-            if self._load is not None:
-                await asyncio.wait({self._load})
+            if (load := self._load) is not None:
+                if not self._holds:
+                    load.cancel()
+                await asyncio.wait({load})
             client = self._client
             if client is None:
                 return
