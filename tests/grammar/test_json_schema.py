@@ -1,3 +1,4 @@
+import contextlib
 import json
 from typing import Any
 
@@ -91,6 +92,20 @@ def test_only_the_keyword_that_cannot_be_followed_is_left_out(bad: dict[str, Any
     assert not any(found.matches(text) for text in ("{}", '{"b":3}', '{"b":"x","c":1}'))
     with pytest.raises(InvalidFieldError):
         followed(schema, is_strict=True)
+
+
+@pytest.mark.parametrize("junk", [float("inf"), "\ud800", [float("inf")], {"\ud800": {}}, {"a": float("-inf")}])
+@pytest.mark.parametrize(
+    "keyword",
+    ["minimum", "maxLength", "multipleOf", "pattern", "$ref", "$id", "required", "properties", "items", "else"],
+)
+def test_what_is_no_json_is_left_out_or_refused(keyword: str, junk: object) -> None:
+    """Numbers without end, and halves of characters, are faults of the schema wherever they stand."""
+    schema = {"type": "object", "properties": {"a": {keyword: junk}, "b": {"const": 1}}}
+    assert not mask(schema).matches('{"b":2}')
+    given = Constraint(Language.JSON_SCHEMA, json.dumps(schema), "field")
+    with contextlib.suppress(InvalidFieldError):
+        BYTES.mask(given)
 
 
 def test_broken_definition_loses_its_keyword_only() -> None:

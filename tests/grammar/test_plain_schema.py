@@ -16,6 +16,8 @@ from tests.grammar.grammars import BYTES
         {"propertyNames": {"type": ["string"], "minLength": 0, "title": "t"}},
         {"propertyNames": True},
         {"uniqueItems": False},
+        {"$id": ""},
+        {"$id": "#"},
         {"unevaluatedProperties": True},
         {"unevaluatedItems": {}},
         {"dependentRequired": {}},

@@ -185,24 +185,14 @@ ANSWER_PARTS: dict[str, Json] = {
             "chat.completion", _choice(message=_refer("OpenAIAnswer"), logprobs=_or_null(_CHAT_LOGPROBS)), _USAGE_REF
         )
     ),
-<<<<<<< ours
-    "OpenAIChatCompletionChunk": _chunk(
-        "chat.completion.chunk", _choice(streamed=True, delta=_DELTA, logprobs=_or_null(_CHAT_LOGPROBS))
+    "OpenAIChatCompletionChunk": _with_ignored(
+        _chunk("chat.completion.chunk", _choice(streamed=True, delta=_DELTA, logprobs=_or_null(_CHAT_LOGPROBS)))
     ),
     "OpenAICompletion": _answer(
         "text_completion", _choice(text=_TEXT, logprobs=_COMPLETION_LOGPROBS_OR_NULL), _USAGE_REF
     ),
     "OpenAICompletionChunk": _chunk(
         "text_completion", _choice(streamed=True, text=_TEXT, logprobs=_COMPLETION_LOGPROBS_OR_NULL)
-=======
-    "OpenAIChatCompletionChunk": _with_ignored(
-        _answer(
-            "chat.completion.chunk",
-            _choice(delta=_DELTA, logprobs=_or_null(_CHAT_LOGPROBS)),
-            _or_null(_USAGE_REF),
-            optional=("usage",),
-        )
->>>>>>> theirs
     ),
     "OpenAIEmbeddings": _object(
         {

@@ -89,6 +89,7 @@ def _name(schema: Schema) -> None:
 _WITHOUT_EFFECT: dict[str, Callable[[Any, Schema], bool]] = {
     "format": lambda value, _: isinstance(value, str) and value not in _FORMATS,
     "uniqueItems": lambda value, _: value is False,
+    "$id": lambda value, _: isinstance(value, str) and not value.strip("#"),  # llguidance takes it for the root's.
     "$recursiveAnchor": lambda value, _: value is False,
     "$dynamicAnchor": lambda *_: True,  # What refers to it, `$dynamicRef`, is refused.
     "unevaluatedProperties": lambda value, _: _is_any(value),

@@ -84,4 +84,5 @@ def resolved(root: Schema, reference: object) -> Any:
 def as_uri(reference: str) -> str:
     """Returns a reference with the characters escaped that URIs cannot have, such as the brackets of `R[int]`."""
     base, mark, fragment = reference.partition("#")
-    return quote(base, safe="/:?@!$&'()*+,;=%~[]-._") + mark + quote(fragment, safe="/:?@!$&'()*+,;=%~-._")
+    before = quote(base, safe="/:?@!$&'()*+,;=%~[]-._", errors="surrogatepass")
+    return before + mark + quote(fragment, safe="/:?@!$&'()*+,;=%~-._", errors="surrogatepass")

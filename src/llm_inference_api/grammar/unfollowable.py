@@ -102,6 +102,9 @@ class _Finder:
         """Returns why a keyword cannot be followed; an empty string if nothing is known against it."""
         if key in VALUES:
             return _problem_of_value(value)
+        members = list(value.items()) if isinstance(value, dict) else [(key, value)]
+        if not _is_json([(name, None if isinstance(inner, dict) else inner) for name, inner in members]):
+            return "has a lone surrogate, or a number that a float64 does not hold"
         if key in _BOUNDS:
             return _problem_of_bound(key, value, schema)
         if key == "multipleOf" and not self._budget.takes_multiple(value):
@@ -116,7 +119,7 @@ class _Finder:
             return "is none of JSON Schema's own drafts"
         if key == "properties" and isinstance(value, dict):
             return _problem_of_value([*value])
-        return "" if _is_text(key) and (isinstance(value, dict) or _is_text(value)) else "has a lone surrogate"
+        return ""
 
 
 def _has(schema: Any, key: str) -> bool:
@@ -125,8 +128,6 @@ def _has(schema: Any, key: str) -> bool:
 
 def _problem_of_reference(reference: str, root: Schema) -> str:
     """Returns why a reference in a document without `$id` leads nowhere; an empty string if it may lead somewhere."""
-    if not _is_text(reference):
-        return "has a lone surrogate"
     if not reference.startswith("#"):
         return "refers to another document"
     is_place = reference[1:2] in ("", "/")
@@ -214,7 +215,7 @@ def _problem_of_count(value: Any, schema: Schema) -> str:
 def _problem_of_value(value: Any) -> str:
     """Returns why llguidance would not write a value; an empty string if it would."""
     if isinstance(value, str):
-        is_writable = _is_text(value) and not _needs_number(value)
+        is_writable = _is_json(value) and not _needs_number(value)
         return "" if is_writable else f"has a character that cannot be written: {ascii(value)[:50]}"
     if _is_number(value):
         return "" if _is_exact(value) else f"has the number {str(value)[:50]}, which a float64 does not hold"
@@ -226,11 +227,14 @@ def _needs_number(text: str) -> bool:
     return any((character < " " and character not in _WITHOUT_ESCAPE) or character == "\x7f" for character in text)
 
 
-def _is_text(value: Any) -> bool:
-    """Returns whether no text in a value has a lone surrogate, which JSON can escape, but no text has."""
+def _is_json(value: Any) -> bool:
+    """Returns whether a value can be written as JSON that others read.
+
+    Python reads lone surrogates, which JSON can escape, but no text has, and takes 1e999 for an infinity.
+    """
     try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:  # UnicodeEncodeError too.
         return False
     return True
 

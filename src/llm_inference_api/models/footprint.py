@@ -100,10 +100,11 @@ def estimate(files: Sequence[Path], context: ContextChoice, room: Room | None = 
         heads = max(_per_layer(header, f"{architecture}.attention.head_count", 1, 1)) * 4
         length = sizes.length(lambda left: math.isqrt(left // heads))
         return Footprint(weights, 0, heads * length**2, replace(context, length=length))
-    cell = max(_cached_numbers(header, architecture) * _BYTES_PER_CACHED_NUMBER, 1)
+    cell = _cached_numbers(header, architecture) * _BYTES_PER_CACHED_NUMBER
+    counted = max(cell, 1)
     # The embedding context takes as much as one full context of the cache.
-    length = sizes.length(lambda left: min(left // cell - (context.cache_tokens or 0), left // (2 * cell)))
-    cells = sizes.cells(length, lambda left: left // cell - length)
+    length = sizes.length(lambda left: min(left // counted - (context.cache_tokens or 0), left // (2 * counted)))
+    cells = sizes.cells(length, lambda left: left // counted - length)
     chosen = ContextChoice(length, cells, may_shrink=context.length is None)
     return Footprint(weights, cells * cell, length * cell, chosen)
 
