@@ -112,7 +112,8 @@ def test_pages_may_send_connects_headers(service: RunningService) -> None:
     }
     answer = httpx.options(f"{service.url}{SERVICE}/Generate", headers=headers)
     allowed = answer.headers["access-control-allow-headers"]
-    assert allowed == "*" or asked <= {name.strip() for name in allowed.split(",")}
+    names = {name.strip() for name in allowed.split(",")}
+    assert "*" in names or asked <= names
 
 
 @pytest.mark.parametrize("method", ["Generate", "GenerateStream"])

@@ -95,7 +95,8 @@ def test_several_answers_share_the_prompt(http: httpx.Client) -> None:
     assert all(re.fullmatch("[a-z]{4}", text) for text in texts)
     assert [other["index"] for other in answer["alternatives"]["answers"]] == [1, 2]
     assert [other["seed"] for other in answer["alternatives"]["answers"]] == [6, 7]
-    assert _cached(http) - before >= 2 * (answer["usage"]["prompt_tokens"] - 1)
+    # Prompts of these weights are shared in steps of 64 tokens, in which they are computed alone too.
+    assert _cached(http) - before >= 2 * (answer["usage"]["prompt_tokens"] // 64 * 64)
 
 
 def test_stream_of_several_answers_numbers_its_parts(http: httpx.Client) -> None:
@@ -114,7 +115,7 @@ def test_stream_of_several_answers_numbers_its_parts(http: httpx.Client) -> None
         ({"json_schema": "[]"}, "json_schema", "is no JSON object"),
         ({"json_schema": '{"a":' * 70 + "1" + "}" * 70}, "json_schema", "has more than 64 levels"),
         ({"json_schema": '{"a":' * 9000 + "1" + "}" * 9000}, "json_schema", "has more than 64 levels"),
-        ({"json_schema": '{"type": "x"}'}, "json_schema", "cannot be followed: Invalid type: x"),
+        ({"json_schema": '{"type": "x"}'}, "json_schema", "cannot be followed: type: Invalid type: x"),
         ({"regex": "("}, "regex", "unclosed group"),
         ({"regex": "x" * 70_000}, "regex", "has more than 65536 bytes"),
         ({"choice": {"texts": []}}, "choice", "1 to 1000 texts"),

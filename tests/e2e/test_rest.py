@@ -22,7 +22,7 @@ CHAT = {
 def test_generate_answers_with_text_and_usage(http: httpx.Client) -> None:
     """POST /api/generate returns the flat shape that REST callers know."""
     answer = http.post("/api/generate", json=PROMPT).json()
-    assert set(answer) == {"id", "created", "model", "text", "finish_reason", "usage", "seed"}
+    assert set(answer) == {"id", "created", "model", "text", "finish_reason", "usage", "seed", "max_tokens"}
     assert answer["model"] == "tiny"
     assert answer["finish_reason"] == "LENGTH"
     assert answer["seed"] == 7
@@ -34,7 +34,7 @@ def test_generate_answers_with_text_and_usage(http: httpx.Client) -> None:
 def test_chat_answers_with_a_message(http: httpx.Client) -> None:
     """POST /api/chat returns the assistant's message."""
     answer = http.post("/api/chat", json=CHAT).json()
-    assert set(answer) == {"id", "created", "model", "message", "finish_reason", "usage", "seed"}
+    assert set(answer) == {"id", "created", "model", "message", "finish_reason", "usage", "seed", "max_tokens"}
     assert answer["message"]["role"] == "assistant"
 
 

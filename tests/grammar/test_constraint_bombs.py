@@ -54,7 +54,7 @@ def test_bomb_is_refused_soon_or_delays_no_other(running: InProcess, normal: flo
     started = time.process_time()
     refused = running.submit("bomb", BOMBS[name], 1).error
     running.finish()
-    assert time.process_time() - started < 1  # Another one may go to the process of the trial: see test_trial.py.
+    assert time.process_time() - started < 2  # Another one may go to the process of the trial: see test_trial.py.
     if refused is not None:
         assert isinstance(refused, InvalidFieldError)
         return

@@ -60,7 +60,12 @@ def fields_filter(descriptor_set: Path, services: Sequence[str]) -> dict[str, An
     listed = ", ".join(f"[{json.dumps(name)}] = {_lua(table)}" for name, table in sorted(tables.items()))
     defined = (f"BODIES = {_lua(exact)}", f"PATTERNS = {_lua(patterns)}", f"MESSAGES = {{{listed}}}")
     source = "\n".join((*(f"local {line}" for line in defined), _LINK, script))
-    config = typed("extensions.filters.http.lua.v3.Lua", default_source_code={"inline_string": source})
+    config = typed(
+        "extensions.filters.http.lua.v3.Lua",
+        default_source_code={"inline_string": source},
+        # The route has been chosen by what the caller sent, before the filter for Connect changes it.
+        clear_route_cache=False,
+    )
     return {"name": "fields", "typed_config": config}
 
 

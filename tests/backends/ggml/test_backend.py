@@ -158,10 +158,11 @@ async def test_worker_answers_one_request_after_the_other(legacy: Path) -> None:
         assert (info.description, info.slots, info.context_length) == ("gpt2, legacy GGML", 1, 128)
         alone = await complete(client, request("alone", "hello, world"))
         assert alone[-1].finish_reason is FinishReason.LENGTH
-        assert alone[-1].usage == (12, 8, 0)
+        assert alone[-1].usage is not None
+        assert alone[-1].usage[:3] == (12, 8, 0)
         together = await asyncio.gather(*(complete(client, request(f"r{at}", "hello, world")) for at in range(4)))
         assert list(map(text, together)) == [text(alone)] * 4
-        assert all(answer[-1].usage == (12, 8, 11) for answer in together)
+        assert [answer[-1].usage and answer[-1].usage[:3] for answer in together] == [(12, 8, 11)] * 4
 
 
 async def test_worker_answers_chats_with_every_parameter(legacy: Path) -> None:
