@@ -42,7 +42,7 @@ run: $(VENV)/.installed $(if $(filter demo,$(MODEL)),,$(VENV)/.smollm2)
 
 # Two processes: most tests wait for a service of their own. A file's tests run in one of them, since they share it.
 test: lint
-	$(BIN)/pytest -q -n 2 --dist loadfile --cov --cov-report=
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
 
 clients: $(VENV)/.installed-dev
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e '.[clients]'
