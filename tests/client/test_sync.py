@@ -89,7 +89,8 @@ def test_other_refusals_are_not_tried_again(service: FakeService) -> None:
 def test_stream_that_is_left_is_cancelled(service: FakeService) -> None:
     with connect(service.address) as client, client.inference.GenerateStream(ENDLESS) as parts:
         assert next(parts).text == "a"
-    assert service.left.wait(30)
+        parts.__exit__()
+        assert service.left.wait(30)  # Before the connection ends, which would end the call too.
 
 
 def test_address_where_nothing_answers_is_said_at_once() -> None:

@@ -19,8 +19,17 @@ import grpc
 import grpc.aio
 
 from llm_inference.v1 import embeddings_pb2_grpc, inference_pb2_grpc, models_pb2_grpc, tokens_pb2_grpc
-from llm_inference_client.channel import CONNECT_TIMEOUT, TIMEOUT, Calls, Metadata, Tls, channel_options
-from llm_inference_client.errors import ServiceError, service_error
+from llm_inference_client.channel import (
+    CONNECT_TIMEOUT,
+    TIMEOUT,
+    Calls,
+    Metadata,
+    Tls,
+    channel_options,
+    credentials_of,
+    unreachable,
+)
+from llm_inference_client.errors import service_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Sequence
@@ -52,18 +61,17 @@ async def connect(
         ServiceError: Nothing that is ready answers at the address (code UNAVAILABLE).
     """
     with_options = channel_options(address, options)
-    if tls:
-        credentials = (Tls() if tls is True else tls).credentials
-        channel = grpc.aio.secure_channel(address, credentials, with_options, interceptors=interceptors)
-    else:
+    credentials = credentials_of(tls)
+    if credentials is None:
         channel = grpc.aio.insecure_channel(address, with_options, interceptors=interceptors)
+    else:
+        channel = grpc.aio.secure_channel(address, credentials, with_options, interceptors=interceptors)
     async with channel:
         if connect_timeout is not None:
             try:
                 await asyncio.wait_for(channel.channel_ready(), connect_timeout)
             except TimeoutError:
-                message = f"no service that is ready answers at {address}"
-                raise ServiceError(grpc.StatusCode.UNAVAILABLE, message) from None
+                raise unreachable(address) from None
         yield Client(channel, Calls(key, timeout))
 
 

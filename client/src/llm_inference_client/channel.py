@@ -10,6 +10,8 @@ from typing import Any, Self
 
 import grpc
 
+from llm_inference_client.errors import ServiceError
+
 VERSION = "0.1.0"
 TIMEOUT = 300.0
 """Seconds of the deadline of a call for which no other is given."""
@@ -66,6 +68,18 @@ class Tls:
     def credentials(self) -> grpc.ChannelCredentials:
         """The credentials of a channel."""
         return grpc.ssl_channel_credentials(self.authority, self.key, self.certificate)
+
+
+def credentials_of(tls: bool | Tls) -> grpc.ChannelCredentials | None:  # noqa: FBT001 - True: gRPC's default roots
+    """Returns the credentials of a channel; None for one without TLS."""
+    if not tls:
+        return None
+    return (Tls() if tls is True else tls).credentials
+
+
+def unreachable(address: str) -> ServiceError:
+    """Returns the error of an address where no service answers that is ready."""
+    return ServiceError(grpc.StatusCode.UNAVAILABLE, f"no service that is ready answers at {address}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 import grpc
 
 from llm_inference.v1 import embeddings_pb2_grpc, inference_pb2_grpc, models_pb2_grpc, tokens_pb2_grpc
-from llm_inference_client.channel import CONNECT_TIMEOUT, TIMEOUT, Calls, Metadata, Tls, channel_options
-from llm_inference_client.errors import ServiceError, service_error
+from llm_inference_client.channel import (
+    CONNECT_TIMEOUT,
+    TIMEOUT,
+    Calls,
+    Metadata,
+    Tls,
+    channel_options,
+    credentials_of,
+    unreachable,
+)
+from llm_inference_client.errors import service_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -39,18 +48,17 @@ def connect(
         ServiceError: Nothing that is ready answers at the address (code UNAVAILABLE).
     """
     with_options = channel_options(address, options)
-    if tls:
-        credentials = (Tls() if tls is True else tls).credentials
-        channel = grpc.secure_channel(address, credentials, with_options)
-    else:
+    credentials = credentials_of(tls)
+    if credentials is None:
         channel = grpc.insecure_channel(address, with_options)
+    else:
+        channel = grpc.secure_channel(address, credentials, with_options)
     if connect_timeout is not None:
         try:
             grpc.channel_ready_future(channel).result(connect_timeout)
         except grpc.FutureTimeoutError:
             channel.close()
-            message = f"no service that is ready answers at {address}"
-            raise ServiceError(grpc.StatusCode.UNAVAILABLE, message) from None
+            raise unreachable(address) from None
     return Client(grpc.intercept_channel(channel, *interceptors), Calls(key, timeout))
 
 

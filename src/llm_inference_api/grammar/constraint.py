@@ -96,6 +96,8 @@ class TokenMask:
         bits = np.unpackbits(self._bits.view(np.uint8), bitorder="little")
         allowed = np.flatnonzero(bits).astype(np.int32)
         last = self._repeated.last() if self._repeated is not None else []
+        if not last:
+            return allowed
         ending = np.intersect1d(allowed, np.array(last, np.int32))
         return ending if ending.size else allowed
 

@@ -5,7 +5,9 @@ it; the header `x-message-codec` does.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -15,6 +17,11 @@ from llm_inference_api import headers
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.json_size import counting
 from llm_inference_api.rpc.message_size import MAX_PARTS
+from llm_inference_api.rpc.off_loop import off_loop
+from llm_inference_api.rpc.shield import decoded
+
+Behaviour = Callable[[Any, Any], Awaitable[Any]]
+Streaming = Callable[[Any, Any], AsyncGenerator[Any]]
 
 _JSON = "json"
 _DEEPEST = 100
@@ -68,6 +75,40 @@ def from_json(kind: type[Message]) -> Callable[[bytes], Message | InvalidFieldEr
             return InvalidFieldError("request", f"is not a valid message of its type ({reason})")
 
     return decode
+
+
+def reading_json(behaviour: Behaviour, kind: type[Message]) -> Behaviour:
+    """Returns the behaviour of a unary method for requests in JSON; long ones are parsed beside the event loop."""
+
+    async def unary(data: bytes, call: Any) -> Any:
+        return await behaviour(await _parsed(kind, data), call)
+
+    return unary
+
+
+def streaming_of_json(behaviour: Streaming, kind: type[Message]) -> Streaming:
+    """Same as `reading_json`, for a method that streams its responses."""
+
+    async def stream(data: bytes, call: Any) -> AsyncGenerator[Any]:
+        async with aclosing(behaviour(await _parsed(kind, data), call)) as messages:
+            async for message in messages:
+                yield message
+
+    return stream
+
+
+def writing_json(serve: Behaviour) -> Behaviour:
+    """Returns the handler of a unary method with its response in JSON; long ones are written beside the event loop."""
+
+    async def unary(request: Any, context: Any) -> bytes:
+        message = await serve(request, context)
+        return await off_loop(message.ByteSize(), to_json, message)
+
+    return unary
+
+
+async def _parsed(kind: type[Message], data: bytes) -> Any:
+    return decoded(await off_loop(len(data), from_json(kind), data))
 
 
 def to_json(message: Message) -> bytes:

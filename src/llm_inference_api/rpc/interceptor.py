@@ -19,7 +19,7 @@ from llm_inference_api.observability.spans import Spans
 from llm_inference_api.rpc.admission import Admission
 from llm_inference_api.rpc.authentication import Authenticator, address
 from llm_inference_api.rpc.call import Call, Context
-from llm_inference_api.rpc.codec import for_connect, from_json, is_json, to_json
+from llm_inference_api.rpc.codec import for_connect, is_json, reading_json, streaming_of_json, to_json, writing_json
 from llm_inference_api.rpc.error_writer import ErrorWriter, StatusOnly
 from llm_inference_api.rpc.json_fields import known
 from llm_inference_api.rpc.shield import decoded, shielded, tolerant
@@ -86,14 +86,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return self._refusal(method if handler else UNKNOWN, error)
         if handler is None or not method.startswith(OURS):
             return handler and shielded(handler, _end_unobserved)
-        decode, encode = tolerant(handler.request_deserializer), handler.response_serializer
         if is_json(handler_call_details.invocation_metadata):
-            decode, encode = from_json(handler.request_deserializer.__self__), to_json
+            return self._with_json(method, handler)
+        decode = tolerant(handler.request_deserializer)
         if handler.response_streaming:
             stream = self._around_stream(method, handler.unary_stream)
-            return grpc.unary_stream_rpc_method_handler(stream, decode, encode)
+            return grpc.unary_stream_rpc_method_handler(stream, decode, handler.response_serializer)
         unary = self._around_unary(method, handler.unary_unary)
-        return grpc.unary_unary_rpc_method_handler(unary, decode, encode)
+        return grpc.unary_unary_rpc_method_handler(unary, decode, handler.response_serializer)
+
+    def _with_json(self, method: str, handler: Any) -> Any:
+        kind = handler.request_deserializer.__self__
+        if handler.response_streaming:
+            stream = self._around_stream(method, streaming_of_json(handler.unary_stream, kind))
+            return grpc.unary_stream_rpc_method_handler(stream, None, to_json)
+        unary = self._around_unary(method, reading_json(handler.unary_unary, kind))
+        return grpc.unary_unary_rpc_method_handler(writing_json(unary))
 
     def _refusal(self, method: str, error: ServiceError) -> Any:
         """Returns a handler that raises the error without reading requests; it fits methods of every kind."""

@@ -17,7 +17,6 @@ from llm_inference_api.requests.request import GenerationRequest, Sampling, Toke
 from llm_inference_api.requests.sizes import check_logprobs
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.families.answer_reader import answer_reader
-from llm_inference_api.text.families.reader import PlainReader, Reader
 from llm_inference_api.text.families.thoughts import Thoughts, thoughts_rules
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import NO_SPECIAL_TOKENS, SpecialTokens, Tokenizer
@@ -89,7 +88,9 @@ class Preparer:
                     tokens=list(tokens),
                     max_tokens=max_tokens,
                     output=OutputText(
-                        request.stopping.stop, mask.matches if mask else None, self._reader(request, thoughts)
+                        request.stopping.stop,
+                        mask.matches if mask else None,
+                        answer_reader(self.template.tool_format, request.tools, thoughts),
                     ),
                     sampler=self._sampler(request, index, tokens, mask),
                     submitted_at=submitted_at,
@@ -109,17 +110,12 @@ class Preparer:
             return self.samplers.masked_sampler(sampling, tokens, mask)
         return self.samplers.sampler(sampling, tokens, ignore_eos=request.stopping.ignore_eos)
 
-    def _reader(self, request: GenerationRequest, thoughts: Thoughts) -> Reader:
-        if isinstance(request.prompt, str):
-            return PlainReader()
-        return answer_reader(self.template.tool_format, request.tools, thoughts)
-
     def _constraint(self, request: GenerationRequest, thoughts: Thoughts) -> Constraint | None:
         constraint = request.constraint
         if request.tools is not None:
             spell, write = self._terminal, self.samplers.arguments
             constraint = tool_constraint(request.tools, self.template.tool_format, spell, write, constraint)
-        if constraint is None or not request.is_chat or thoughts is Thoughts.AFTER:
+        if constraint is None or thoughts is Thoughts.AFTER:
             return constraint
         return replace(constraint, before=thoughts_rules(self._terminal, opened=thoughts.are_open))
 
@@ -137,7 +133,7 @@ class Preparer:
         """
         return self._prompt(request).tokens
 
-    def _prompt(self, request: GenerationRequest) -> "_PromptTokens":
+    def _prompt(self, request: GenerationRequest) -> _PromptTokens:
         try:
             prompt = self._tokens(request)
         except ContextLengthError as error:
@@ -148,14 +144,14 @@ class Preparer:
             raise InvalidFieldError(request.prompt_field, "has no tokens for this model; write at least one word")
         return prompt
 
-    def _tokens(self, request: GenerationRequest) -> "_PromptTokens":
+    def _tokens(self, request: GenerationRequest) -> _PromptTokens:
         if isinstance(request.prompt, TokenPrompt):
             return _PromptTokens(self._known_tokens(request), Thoughts.AFTER)
         if isinstance(request.prompt, str):
             return _PromptTokens(self._text_tokens(request.prompt, request.suffix), Thoughts.AFTER)
         return self._chat(request.prompt, request)
 
-    def _chat(self, messages: tuple[Message, ...], request: GenerationRequest) -> "_PromptTokens":
+    def _chat(self, messages: tuple[Message, ...], request: GenerationRequest) -> _PromptTokens:
         chat = self.template.render(messages, request.tools.tools if request.tools else (), request.ending)
         first, *rest = chat.parts
         tokens = self.tokenize(first, add_special=not self.template.is_own)
