@@ -103,6 +103,16 @@ def test_tokens_behind_a_lower_cell_are_out_of_order() -> None:
     assert cache.seats[2].exact == 2
 
 
+def test_tokens_in_the_place_of_exact_ones_are_not_exact_by_that() -> None:
+    """A truncation forgets what was known of the tokens that it drops."""
+    cache = PrefixCache(seats=2, cells=20)
+    seat = filled(cache, 0, [1, 2, 3, 4])
+    cache.truncate(seat, 2)
+    cache.extend(seat, [3, 4], exact=False)
+    cache.release(seat)
+    assert cache.longest_prefix([1, 2, 3, 4, 5], exact=True) == (seat, 2)
+
+
 def test_tokens_behind_inexact_ones_are_inexact() -> None:
     """Their keys and values depend on those before them; a truncation makes what follows exact again."""
     cache = PrefixCache(seats=1, cells=20)

@@ -328,7 +328,8 @@ async def test_room_is_made_for_somebody_only(model_directory: Path, monkeypatch
         caller.cancel()
         await asyncio.wait({caller})
         found.set()
-        await until(models.get("b"), lambda status: status.state is State.UNLOADED)
+        # With a reason it waits for room.
+        await until(models.get("b"), lambda status: status.state is State.UNLOADED and not status.reason)
         assert models.get("a").status.state is State.ACTIVE
 
 

@@ -170,6 +170,11 @@ def test_sampled_token_is_always_among_the_top_ones() -> None:
     assert logprobs_of(sampled(b"x", -3.0))["top_logprobs"] == [{"x": -3.0}]
 
 
+def test_tokens_of_one_text_share_the_most_probable_ones_place() -> None:
+    """A vocabulary may have a text twice, and the sampled token may be the less probable of the two."""
+    assert logprobs_of(sampled(b"a", -3.0, a=-0.5))["top_logprobs"] == [{"a": -0.5}]
+
+
 def test_tokens_of_a_part_of_a_character_have_their_bytes_for_keys() -> None:
     """As OpenAI writes them: two parts never share a key."""
     found = logprobs_of(
