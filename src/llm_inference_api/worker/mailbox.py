@@ -158,11 +158,12 @@ def _joined(deltas: list[Delta]) -> Delta:
 
 
 def _joined_calls(parts: Iterable[CallPart]) -> tuple[CallPart, ...]:
-    """Returns the parts, one for each call."""
-    calls: dict[int, list[CallPart]] = {}
+    """Returns the parts with the arguments of a call in one; the part that begins it, with its name, stays apart."""
+    joined: list[CallPart] = []
     for part in parts:
-        calls.setdefault(part.call, []).append(part)
-    return tuple(
-        first._replace(arguments="".join(part.arguments for part in (first, *others)))
-        for first, *others in calls.values()
-    )
+        last = joined[-1] if joined else None
+        if last is not None and last.call == part.call and not last.name and not part.name:
+            joined[-1] = last._replace(arguments=last.arguments + part.arguments)
+        else:
+            joined.append(part)
+    return tuple(joined)
