@@ -1,0 +1,169 @@
+"""`Form`: how a model family writes an answer, as data.
+
+A form is found by rendering the model's chat template with probes (`probing`), or stands in `known` where it cannot be
+found that way. It serves the rendering of prompts, the grammar of constrained answers, the reader of answers, and what
+is told of a model.
+
+An answer is a row of blocks: thoughts, content, calls. In most forms content has no markers: it is what stands outside
+of the other blocks. Where `contents` are given, content has markers too, and `between` stands between two blocks.
+
+| answer | call |
+|---|---|
+| `<tool_call>\\n{"name": "f", "arguments": {"a": 1}}\\n</tool_call>` | `'<tool_call>\\n{"name": "', NAME, '", "arguments": ', ARGUMENTS, '}\\n</tool_call>'` |
+| `[TOOL_CALLS]f[ARGS]{"a": 1}` | `'[TOOL_CALLS]', NAME, '[ARGS]', ARGUMENTS` |
+| `<function=f>\\n<parameter=a>\\n1\\n</parameter>\\n</function>` | `'<function=', NAME, '>\\n', ARGUMENTS, '</function>'`, with pairs `'<parameter=', KEY, '>\\n', VALUE, '\\n</parameter>\\n'` |
+| `[f(a=1)]` | `NAME, '(', ARGUMENTS, ')'` between `'['` and `']'`, with pairs `KEY, '=', VALUE` |
+"""  # noqa: E501 - a table
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Slot(Enum):
+    """A place in a pattern."""
+
+    NAME = "name"
+    """The function's name."""
+    ID = "id"
+    """The call's id."""
+    INDEX = "index"
+    """The call's number among those of one answer."""
+    ARGUMENTS = "arguments"
+    KEY = "key"
+    """An argument's name."""
+    VALUE = "value"
+    """An argument's value."""
+    KIND = "kind"
+    """A word for the type of an argument's value."""
+
+
+Pattern = tuple[str | Slot, ...]
+"""Literal texts and places, in order. White space in a literal is written as given, and read leniently."""
+
+
+class Values(Enum):
+    """How the values of arguments are written that do not stand in a JSON object."""
+
+    JSON = "json"
+    """As JSON."""
+    TEXT = "text"
+    """Strings as they are, without quotes or escapes; others as JSON."""
+    PYTHON = "python"
+    """As Python literals; those of JSON are read too."""
+    BARE = "bare"
+    """As JSON with keys without quotes, and strings between `Pairs.quote` without escapes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Arguments written as pairs of a key and a value."""
+
+    pair: Pattern
+    """Has KEY, perhaps twice, VALUE, and perhaps KIND."""
+    separator: str = ""
+    """Text between two pairs."""
+    values: Values = Values.TEXT
+    quote: str = '"'
+    """Text before and after a string in `Values.BARE`."""
+    kinds: tuple[tuple[str, str], ...] = ()
+    """Words for KIND by JSON type: string, number, integer, boolean, array, object, null."""
+    opening: str = ""
+    """Text before the first pair, also where there is none."""
+    closing: str = ""
+    """Text after the last pair, also where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """How calls of tools are written."""
+
+    call: Pattern
+    """One call. Has NAME and ARGUMENTS, in this order; perhaps ID and INDEX."""
+    opening: str = ""
+    """Text before the first call of a section."""
+    separator: str = ""
+    """Text between two calls of a section."""
+    closing: str = ""
+    """Text after the last call of a section."""
+    arguments: Pairs | None = None
+    """None: a JSON object."""
+    others: tuple[Pattern, ...] = ()
+    """Other patterns of a call that the model may write."""
+    id_pattern: str = "[A-Za-z0-9_.:-]{1,64}"
+    """Regular expression of an ID."""
+    first_index: int = 0
+    are_parallel: bool = True
+    """Whether one answer may have several calls."""
+    repeats_section: bool = False
+    """Whether each call has a section of its own."""
+    may_omit_opening: bool = False
+    """Whether the model is known to leave out the opening."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Thoughts or content between markers."""
+
+    opening: str
+    closing: str
+    """Empty: up to the next block or the answer's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """How a template is told whether, and how much, to think."""
+
+    variable: str
+    """The variable that turns thoughts on and off; empty if none does."""
+    on: object = True
+    off: object = False
+    effort_variable: str = ""
+    """The variable that takes an effort; empty if none does."""
+    efforts: tuple[str, ...] = ()
+    """Words that the effort's variable knows, from the least to the most."""
+    default: bool = True
+    """Whether the model thinks where nothing is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a model writes its answers."""
+
+    name: str
+    """Short name of the kind of call, for people: json, tags, python, harmony, …; generic where the template has none."""
+    calls: Calls
+    thoughts: tuple[Block, ...] = ()
+    """Thoughts: the first is what is expected, others are read too. Empty: the model has none."""
+    contents: tuple[Block, ...] = ()
+    """Content with markers; empty: content has none."""
+    between: str = ""
+    """Text between two blocks."""
+    switch: Switch | None = None
+    """None: thoughts cannot be switched."""
+    is_generic: bool = False
+    """Whether the template has no tools, so that the service explains them in words."""
+    problem: str = ""
+    """Why the form could not be found, for the log; empty if it was, or there is nothing to find."""
+
+    @property
+    def markers(self) -> frozenset[str]:
+        """All literal texts of the form. Control tokens among their parts are kept in an answer's text."""
+        calls, pairs = self.calls, self.calls.arguments
+        patterns = [calls.call, *calls.others, *((pairs.pair,) if pairs else ())]
+        texts = [part for pattern in patterns for part in pattern if isinstance(part, str)]
+        texts += [calls.opening, calls.separator, calls.closing, self.between]
+        texts += [pairs.separator, pairs.opening, pairs.closing, pairs.quote] if pairs else []
+        texts += [text for block in (*self.thoughts, *self.contents) for text in (block.opening, block.closing)]
+        return frozenset(text for text in texts if text)
+
+
+GENERIC = Form(
+    "generic",
+    Calls(
+        ('<tool_call>\n{"name": "', Slot.NAME, '", "arguments": ', Slot.ARGUMENTS, "}\n</tool_call>"),
+        separator="\n",
+    ),
+    (Block("<think>", "</think>"),),
+    is_generic=True,
+)
+"""The form of models whose template has no tools: the service's instruction in words teaches it."""
