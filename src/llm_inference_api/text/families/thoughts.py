@@ -18,6 +18,8 @@ class Thoughts(Enum):
     """The prompt ends with `<think>`."""
     INSIDE = "inside"
     """The thoughts have begun in the prompt, and continue."""
+    CLOSED = "closed"
+    """The prompt ends with thoughts that the template has closed: none, or none more, are to follow."""
     AFTER = "after"
     """The content has begun in the prompt, and continues."""
 
