@@ -30,7 +30,7 @@ from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.models.suspects import Suspects
 from llm_inference_api.processes.running_time import running_time
 from llm_inference_api.requests.engine_config import EngineConfig
-from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
+from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.model_status import LoadProgress, ModelStatus, Observer, State
 from llm_inference_api.requests.reference import HubOrigin, Origin, Reference
@@ -232,7 +232,7 @@ class ServedModel:
             if not self._holds and self._client is client:
                 return
 
-    async def inquire(self, inquiry: Inquiry, caller: str = "") -> Findings:
+    async def inquire(self, inquiry: Inquiry, caller: str = "") -> Found:
         """See `WorkerClient.inquire`; loads the model first if necessary."""
         return await self._answer(inquiry, lambda client: client.inquire(inquiry, caller))
 

@@ -1,4 +1,4 @@
-"""Requests to a model other than generation: tokenize, detokenize, render, embed."""
+"""Requests to a model other than generation: tokenize, detokenize, render, parse, embed."""
 
 import sys
 from array import array
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.events import Piece
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.sizes import check_size
 
@@ -36,6 +37,14 @@ class Render(NamedTuple):
     """Asks for the prompt that a chat request is rendered to."""
 
     request: GenerationRequest
+
+
+class Parse(NamedTuple):
+    """Asks how a text is read that answers a chat request."""
+
+    request: GenerationRequest
+    pieces: tuple[str, ...]
+    """The text, as it arrives."""
 
 
 class Token(NamedTuple):
@@ -82,8 +91,11 @@ class Embedding(NamedTuple):
 VECTOR_TYPE = "<f4"
 """NumPy dtype of the components: little-endian float32."""
 
-Inquiry = Tokenize | Detokenize | Render
+Inquiry = Tokenize | Detokenize | Render | Parse
 Findings = tuple[Token, ...]
+Readings = tuple[tuple[Piece, ...], ...]
+"""For each piece of a text, what it adds to the answer."""
+Found = Findings | Readings
 Embeddings = tuple[Embedding, ...]
 
 

@@ -19,7 +19,7 @@ from llm_inference_api.errors import (
 from llm_inference_api.processes.child import ChildProcess, Target
 from llm_inference_api.processes.running_time import running_time
 from llm_inference_api.requests.engine_config import EngineConfig
-from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
+from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta, StepOutput, StepStats
@@ -168,7 +168,7 @@ class WorkerClient:
         """Whether the worker owes nothing: no answer, inquiry or embedding. It may not all be read yet."""
         return self._idle.is_set()
 
-    async def inquire(self, inquiry: Inquiry, caller: str = "") -> Findings:
+    async def inquire(self, inquiry: Inquiry, caller: str = "") -> Found:
         """Returns the worker's answer to a caller's inquiry.
 
         Raises:

@@ -7,7 +7,7 @@ from copy import copy
 from typing import Any
 
 from llm_inference_api.errors import ServiceError
-from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
+from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
 from llm_inference_api.worker.messages import Abandon, Answered, Compute, Inquire, ToWorker
 
 
@@ -29,7 +29,7 @@ class OpenInquiries:
         """Returns the open inquiry or embedding request; None if it is not open."""
         return self._asked.get(inquiry_id)
 
-    async def find(self, inquiry: Inquiry, caller: str = "") -> Findings:
+    async def find(self, inquiry: Inquiry, caller: str = "") -> Found:
         """Sends a caller's inquiry and returns the worker's answer.
 
         Raises the worker's error, or the one passed to `fail`. If the caller is cancelled, the worker is told to
@@ -37,7 +37,7 @@ class OpenInquiries:
         """
         inquiry_id = next(self._next_id)
         try:
-            findings: Findings = await self._ask(inquiry_id, inquiry, Inquire(inquiry_id, inquiry, caller))
+            findings: Found = await self._ask(inquiry_id, inquiry, Inquire(inquiry_id, inquiry, caller))
         except asyncio.CancelledError:
             self._send(Abandon(inquiry_id))
             raise

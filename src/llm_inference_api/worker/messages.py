@@ -8,7 +8,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from llm_inference_api.errors import ServiceError
-from llm_inference_api.requests.inquiry import Embed, Embeddings, Findings, Inquiry
+from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import StepOutput
@@ -62,7 +62,7 @@ class Answered(NamedTuple):
     """From the worker: result or error of an inquiry or an embedding request."""
 
     inquiry_id: int
-    findings: Findings | Embeddings | ServiceError
+    findings: Found | Embeddings | ServiceError
 
 
 class Prepared(NamedTuple):

@@ -31,7 +31,7 @@ def chat_response(request: GenerationRequest, answers: list[Answer], cost: Usage
     """Returns the unary response of Chat: the first answer, and the others as alternatives."""
     first, *others = answers
     alternatives = [
-        inference_pb2.ChatAlternative(**_place(request, answer), message=_message(answer), **_ending(answer))
+        inference_pb2.ChatAlternative(**_place(request, answer), message=message(answer), **_ending(answer))
         for answer in others
     ]
     return inference_pb2.ChatResponse(
@@ -86,7 +86,7 @@ class ChatWriter(StreamWriter):
         if isinstance(event, Progress):
             return inference_pb2.ChatStreamResponse(progress=progress(event))
         ignored = _ignored(event.ignored) if isinstance(event, End) else None
-        return inference_pb2.ChatStreamResponse(delta=_delta(event), ignored_keywords=ignored, **self._fields(event))
+        return inference_pb2.ChatStreamResponse(delta=delta(event), ignored_keywords=ignored, **self._fields(event))
 
 
 def _heading(request: GenerationRequest) -> Fields:
@@ -110,7 +110,8 @@ def _ignored(keywords: tuple[str, ...]) -> tools_pb2.IgnoredKeywords | None:
     return tools_pb2.IgnoredKeywords(names=keywords) if keywords else None
 
 
-def _message(answer: Answer) -> inference_pb2.ChatMessage:
+def message(answer: Answer) -> inference_pb2.ChatMessage:
+    """Returns an answer as the assistant's message."""
     return inference_pb2.ChatMessage(
         role="assistant",
         content=answer.text,
@@ -119,7 +120,8 @@ def _message(answer: Answer) -> inference_pb2.ChatMessage:
     )
 
 
-def _delta(event: Piece | End) -> inference_pb2.ChatDelta:
+def delta(event: Piece | End) -> inference_pb2.ChatDelta:
+    """Returns what an event appends to an answer; of an End, nothing."""
     match event:
         case Text(text):
             return inference_pb2.ChatDelta(content=text)

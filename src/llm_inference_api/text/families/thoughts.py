@@ -1,8 +1,9 @@
 """Thoughts before an answer: where a prompt ends among them, and the grammar rules that allow them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 
+from llm_inference_api.text.families.form import Block
 from llm_inference_api.text.families.tool_format import THINK, THINK_END
 
 Terminal = Callable[[str], str]
@@ -29,32 +30,44 @@ class Thoughts(Enum):
         return self in (Thoughts.OPENED, Thoughts.INSIDE)
 
 
-def thoughts_at_start(prompt: str, last: str) -> Thoughts:
+def thoughts_at_start(prompt: str, last: str, blocks: Sequence[Block]) -> Thoughts:
     """Returns where a prompt ends whose answer begins behind it.
 
     Args:
         prompt: The rendered chat.
-        last: Content of its last message: `<think>` in it is the author's word, not the template's.
+        last: Content of its last message: a marker in it is the author's word, not the template's.
+        blocks: The model's thoughts.
     """
     end, said = prompt.rstrip(), last.rstrip()
-    is_said = said.endswith(THINK) and end.endswith(said)
-    return Thoughts.OPENED if end.endswith(THINK) and not is_said else Thoughts.BEFORE
+    for block in blocks:
+        opening, closing = block.opening.strip(), block.closing.strip()
+        for marker, found in ((closing, Thoughts.CLOSED), (opening, Thoughts.OPENED)):
+            is_said = said.endswith(marker) and end.endswith(said)
+            if end.endswith(marker) and not is_said:
+                return found
+    return Thoughts.BEFORE
 
 
-def thoughts_continued(prompt: str, content: str) -> Thoughts:
+def thoughts_continued(prompt: str, content: str, blocks: Sequence[Block]) -> Thoughts:
     """Returns where a prompt ends that is continued in the content of the assistant's message.
 
     Args:
         prompt: The rendered chat, up to the end of the content.
-        content: The content. Only a leading `<think>` opens thoughts, as in an answer.
+        content: The content. Only a marker at its beginning opens thoughts, as in an answer.
+        blocks: The model's thoughts.
     """
     content = content.strip()
-    if not prompt.rstrip().endswith(content) or THINK_END in content:
+    before = prompt.rstrip().removesuffix(content).rstrip()
+    if not prompt.rstrip().endswith(content):
         return Thoughts.AFTER
-    if content.startswith(THINK):
-        return Thoughts.OPENED if content == THINK else Thoughts.INSIDE
-    before = prompt.rstrip().removesuffix(content)
-    return Thoughts.INSIDE if before.rstrip().endswith(THINK) else Thoughts.AFTER
+    for opening, closing in ((block.opening.strip(), block.closing.strip()) for block in blocks):
+        if not opening or closing in content:
+            continue
+        if content.startswith(opening):
+            return Thoughts.OPENED if content == opening else Thoughts.INSIDE
+        if before.endswith(opening):
+            return Thoughts.INSIDE
+    return Thoughts.AFTER
 
 
 def thoughts_rules(terminal: Terminal, *, opened: bool) -> str:
