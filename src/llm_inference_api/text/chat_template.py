@@ -5,10 +5,11 @@ memory.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import product
+from types import MappingProxyType
 from typing import NamedTuple
 
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
@@ -18,14 +19,19 @@ from llm_inference_api.requests.tools import Tool
 from llm_inference_api.text import template_process
 from llm_inference_api.text.escaping import ControlTexts, Escaping
 from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start, thoughts_continued
-from llm_inference_api.text.families.tool_format import ToolFormat, format_of, without_null
+from llm_inference_api.text.families.form import GENERIC
+from llm_inference_api.text.families.probing import Found, RefusedError, form_of
+from llm_inference_api.text.families.tool_format import without_null
 from llm_inference_api.text.families.tool_messages import explained
-from llm_inference_api.text.message_forms import Form, forms
+from llm_inference_api.text.rewriting import Rewriting, rewritings
 from llm_inference_api.text.skeleton import Skeleton
 from llm_inference_api.text.template_input import ABSENT, Wants, template_input
 
-_MOST_FORMS = 256
-"""Number of skeletons whose form is remembered."""
+TOOL_USE, RAG = "tool_use", "rag"
+SPECIAL = (TOOL_USE, RAG)
+"""Names of templates for chats with tools, and for those with documents."""
+_MOST_REWRITINGS = 256
+"""Number of skeletons whose rewriting is remembered."""
 _PROBES = {
     "user": (Message("user", "x"),),
     "system": (Message("system", "x"), Message("user", "y")),
@@ -59,26 +65,43 @@ class _TemplateLimitError(InvalidFieldError):
 class ChatTemplate:
     """Chat template of one model."""
 
-    def __init__(self, source: str | None, bos: str, eos: str, control_texts: Sequence[str]) -> None:
-        """Compiles the template.
+    def __init__(
+        self, source: str | None, bos: str, eos: str, control_texts: Sequence[str], added_texts: Sequence[str] = (),
+        others: Mapping[str, "ChatTemplate"] = MappingProxyType({}),
+    ) -> None:
+        """Compiles the template, and finds the form of answers that it shows.
 
         Args:
             source: Jinja source; None for a model without a template, whose chats become `role: content` lines.
             bos: Text of the BOS token, for the template.
             eos: Text of the EOS token, for the template.
             control_texts: Texts of the control tokens, which are escaped in messages.
+            added_texts: Texts of other tokens that text is searched for before it is tokenized. Those that the template
+                writes are escaped too.
+            others: The model's other templates, by name: those of `SPECIAL` are chosen where they are for.
 
         Raises:
             ModelFailedError: The source is not a valid template.
         """
         self.is_own = source is not None
         """Whether the model has a template of its own."""
-        self.tool_format = format_of(source)
-        """Syntax of the model's tool calls."""
         self._tokens = {"bos_token": bos, "eos_token": eos}
-        self._controls = ControlTexts(control_texts)
-        self._forms: dict[Skeleton, Form] = {}
+        self._others = others
+        self._rewritings: dict[Skeleton, Rewriting] = {}
         self._template = _compiled(source) if source is not None else None
+        found = form_of(self._probe, source) if source is not None else Found(GENERIC, ())
+        self.form = found.form
+        """How the model writes answers."""
+        structural = [text for text in added_texts if text.strip() and any(text in part for part in found.structure)]
+        self._controls = ControlTexts([*control_texts, *structural])
+        markers = [marker for block in self.form.thoughts for marker in (block.opening, block.closing)]
+        others = [text for text in structural if not any(text in marker for marker in markers)]
+        self._said_controls = ControlTexts([*control_texts, *others])
+
+    def chosen(self, *, has_tools: bool, has_documents: bool = False) -> "ChatTemplate":
+        """Returns the model's template for a chat."""
+        wanted = (RAG,) if has_documents else (TOOL_USE,) if has_tools else ()
+        return next((self._others[name] for name in wanted if name in self._others), self)
 
     @cached_property
     def opens_thoughts(self) -> bool:
@@ -101,13 +124,13 @@ class ChatTemplate:
             InvalidFieldError: The template rejects the messages, fails on them, or leaves out the text of one.
         """
         messages, end = _without_blank_end(messages, end or ending(messages, continues=None, begins=None))
-        if self.tool_format is ToolFormat.GENERIC:
+        if self.form.is_generic:
             messages, tools = explained(messages, tools), ()
         begins, continues = end is Ending.ANSWER, end is Ending.CONTINUE
         try:
-            form = self._form_of(Skeleton.of(messages, has_tools=bool(tools), begins=begins))
-            messages = form.of(messages)
-            escaping, mark = Escaping(self._controls), _EndMark()
+            rewriting = self._rewriting_of(Skeleton.of(messages, has_tools=bool(tools), begins=begins))
+            messages = rewriting.of(messages)
+            escaping, mark = Escaping(self._controls, self._said_controls), _EndMark()
             safe = [escaping.message(message) for message in messages]
             if continues:
                 safe[-1] = mark.set_in(safe[-1])
@@ -115,33 +138,39 @@ class ChatTemplate:
         except _TemplateError as error:
             raise InvalidFieldError("messages", f"the model's chat template {error}") from error
         text = _without_surrogates(mark.cut(text) if continues else text)
-        look = thoughts_continued if continues else thoughts_at_start
-        return Prompt(escaping.split(text), look(escaping.plain(text), messages[-1].content), continues)
+        return Prompt(escaping.split(text), self._end_of(escaping.plain(text), messages[-1], end), continues)
 
-    def _form_of(self, skeleton: Skeleton) -> Form:
-        """Returns the first form in which the template keeps all texts.
+    def _end_of(self, text: str, last: Message, end: Ending) -> Thoughts:
+        """Returns where a prompt ends whose last message is given."""
+        if end is not Ending.CONTINUE:
+            return thoughts_at_start(text, last.content, self.form.thoughts if end is Ending.ANSWER else ())
+        is_thought = not last.content.strip() and bool(last.reasoning.strip())
+        return Thoughts.INSIDE if is_thought else thoughts_continued(text, last.content, self.form.thoughts)
 
-        Text beside tool calls may get lost where no form keeps it: the syntax of some models has no place for it. What
-        is refused in every form is to be rendered as it is: the template may look at the texts, or has its own reason.
+    def _rewriting_of(self, skeleton: Skeleton) -> Rewriting:
+        """Returns the first way to rewrite a chat in which the template keeps all texts.
+
+        Text beside tool calls may get lost where none keeps it: the syntax of some models has no place for it. What
+        is refused in every way is to be rendered as it is: the template may look at the texts, or has its own reason.
 
         Raises:
-            _TemplateError: The template leaves out the text of a message in each form that it renders.
+            _TemplateError: The template leaves out the text of a message, however it is rewritten.
         """
-        found = self._forms.get(skeleton)
+        found = self._rewritings.get(skeleton)
         if found is None:
-            found = self._found_form(skeleton)
-            if len(self._forms) >= _MOST_FORMS:
-                self._forms.clear()
-            self._forms[skeleton] = found
+            found = self._found_rewriting(skeleton)
+            if len(self._rewritings) >= _MOST_REWRITINGS:
+                self._rewritings.clear()
+            self._rewritings[skeleton] = found
         return found
 
-    def _found_form(self, skeleton: Skeleton) -> Form:
+    def _found_rewriting(self, skeleton: Skeleton) -> Rewriting:
         messages, tools = skeleton.messages(), skeleton.tools()
         tried: set[tuple[Message, ...]] = set()
         lost = ""
-        second_best: Form | None = None
-        for form in forms():
-            rewritten = form.of(messages)
+        second_best: Rewriting | None = None
+        for rewriting in rewritings():
+            rewritten = rewriting.of(messages)
             if tuple(rewritten) in tried:
                 continue
             tried.add(tuple(rewritten))
@@ -150,13 +179,13 @@ class ChatTemplate:
             except _TemplateError:
                 continue
             if not missing:
-                return form
+                return rewriting
             lost = lost or missing[0].role
             if second_best is None and all(bone.calls for bone in missing):
-                second_best = form
+                second_best = rewriting
         if second_best is None and lost:
             raise _TemplateError(f"leaves out the text of a message of the role {lost}")
-        return second_best or Form()
+        return second_best or Rewriting()
 
     @cached_property
     def _wants(self) -> Wants:
@@ -176,6 +205,14 @@ class ChatTemplate:
         except _TemplateError:
             return False
         return not skeleton.missing(text)
+
+    def _probe(self, variables: Mapping[str, object]) -> str:
+        """Renders the template for a probe. Raises RefusedError if it refuses or fails."""
+        assert self._template is not None
+        text, problem, _ = self._template.ask({**self._tokens, **variables}) or ("", "takes too long", True)
+        if problem:
+            raise RefusedError(problem)
+        return str(text)
 
     def _fill(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, begins: bool, wants: Wants | None = None
@@ -205,7 +242,9 @@ class _EndMark:
         self._mark = f"\ufdd1{secrets.token_hex(8)}\ufdd1 "
 
     def set_in(self, message: Message) -> Message:
-        """Returns the message with the mark behind its content."""
+        """Returns the message with the mark behind its content, or behind its thoughts if it has no content."""
+        if not message.content.strip():
+            return replace(message, reasoning=message.reasoning + self._mark)
         return replace(message, content=message.content + self._mark)
 
     def cut(self, text: str) -> str:
@@ -219,7 +258,7 @@ class _EndMark:
 
 def _without_blank_end(messages: Sequence[Message], end: Ending) -> tuple[Sequence[Message], Ending]:
     """Returns the chat without the message that is to be continued, if that has no words, and how its prompt ends."""
-    while end is Ending.CONTINUE and not messages[-1].content.strip():
+    while end is Ending.CONTINUE and not f"{messages[-1].content}{messages[-1].reasoning}".strip():
         messages = messages[:-1] or [Message("user", "")]
         end = Ending.CONTINUE if messages[-1].role == "assistant" else Ending.ANSWER
     return messages, end

@@ -13,19 +13,22 @@ from llm_inference_api.requests.tools import Tool
 class Escaping:
     """Cuts the texts of control tokens apart. The cuts of one escaping are found again by `split`."""
 
-    def __init__(self, controls: "ControlTexts") -> None:
+    def __init__(self, controls: "ControlTexts", said: "ControlTexts | None" = None) -> None:
+        """Takes the texts to escape, and those to escape in what the assistant has said; None: the same."""
         self._controls = controls
+        self._said = said or controls
         self._cut = f"\ufdd0{secrets.token_hex(8)}\ufdd0"
 
     def message(self, message: Message) -> Message:
         """Returns the message with its content, reasoning, tool calls, call id and name escaped."""
         text = self.text
+        said = self._of_assistant if message.role == "assistant" else text
         calls = tuple(
             replace(call, id=text(call.id), name=text(call.name), arguments=_each_json_text(call.arguments, text))
             for call in message.tool_calls
         )
         call_id, name = (value if value is None else text(value) for value in (message.tool_call_id, message.name))
-        return Message(message.role, text(message.content), calls, call_id, name, text(message.reasoning))
+        return Message(message.role, said(message.content), calls, call_id, name, text(message.reasoning))
 
     def tool(self, tool: Tool) -> Tool:
         """Returns the tool with its description and parameters escaped."""
@@ -38,6 +41,10 @@ class Escaping:
         There is another one before a suffix that starts a control token's text, which the template might complete.
         """
         return self._controls.cut(text, self._cut)
+
+    def _of_assistant(self, text: str) -> str:
+        """Returns the text escaped but for markers of thoughts, at which templates divide earlier answers."""
+        return self._said.cut(text, self._cut)
 
     def split(self, text: str) -> list[str]:
         """Returns the parts of a text between the cuts."""

@@ -1,4 +1,4 @@
-"""Tokenizers that the `tokenizers` library runs in llama.cpp's stead, and the chat template beside one."""
+"""Tokenizers that the `tokenizers` library runs in llama.cpp's stead, and the chat templates beside one."""
 
 import json
 from collections.abc import Mapping
@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.text.tokenizer import Tokenizer
 
+DEFAULT = "default"
+"""Name of the template for chats that no other one is for."""
 _DEFINITION = "tokenizer.huggingface.json"
 """GGUF's key of a whole tokenizer.json (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)."""
 
@@ -75,22 +77,22 @@ def load_tokenizer(
     return LibraryTokenizer(definition, vocabulary) if definition else vocabulary
 
 
-def load_template(directory: Path | None) -> str | None:
-    """Returns the Jinja source of the chat template in the directory, or None.
+def load_templates(directory: Path | None) -> dict[str, str]:
+    """Returns the Jinja sources of the chat templates in the directory, by name; that without a name is `default`.
 
     Looks in chat_template.jinja, chat_template.json and tokenizer_config.json, in this order. Raises ModelFailedError
     if a file is not valid JSON.
     """
     if directory is None:
-        return None
+        return {}
     own = directory / "chat_template.jinja"
     if own.is_file():
-        return own.read_text(encoding="utf-8")
+        return {DEFAULT: own.read_text(encoding="utf-8")}
     for name in ("chat_template.json", "tokenizer_config.json"):
         template = _field(directory / name, "chat_template")
         if template is not None:
-            return _default_template(template)
-    return None
+            return _named(template)
+    return {}
 
 
 def _field(path: Path, name: str) -> Any:
@@ -102,9 +104,8 @@ def _field(path: Path, name: str) -> Any:
         raise ModelFailedError(f"{path.name} is not a JSON object") from error
 
 
-def _default_template(value: Any) -> str | None:
-    """Returns the template; of a list of named templates, the one named `default`, or None."""
-    if isinstance(value, list):
-        named = {entry.get("name"): entry.get("template") for entry in value if isinstance(entry, dict)}
-        value = named.get("default")
-    return value if isinstance(value, str) else None
+def _named(value: Any) -> dict[str, str]:
+    """Returns the templates by name, of one template or a list of named ones."""
+    entries = value if isinstance(value, list) else [{"name": DEFAULT, "template": value}]
+    named = {entry.get("name"): entry.get("template") for entry in entries if isinstance(entry, dict)}
+    return {name: text for name, text in named.items() if isinstance(name, str) and isinstance(text, str)}

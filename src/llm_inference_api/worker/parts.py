@@ -19,8 +19,8 @@ from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import ModelFailedError, UnsupportedError
 from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, ContextChoice, EngineConfig
 from llm_inference_api.requests.model_info import ModelInfo
-from llm_inference_api.text.chat_template import ChatTemplate
-from llm_inference_api.text.library_tokenizer import load_template, load_tokenizer
+from llm_inference_api.text.chat_template import SPECIAL, ChatTemplate
+from llm_inference_api.text.library_tokenizer import DEFAULT, load_templates, load_tokenizer
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import Tokenizer
 from llm_inference_api.worker.inspector import Inspector
@@ -63,8 +63,7 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
         return _build_encoder(config, model)
     vocabulary = model.vocabulary
     tokenizer = load_tokenizer(config.tokenizer, vocabulary)
-    source = load_template(config.tokenizer) or model.chat_template
-    template = ChatTemplate(source, vocabulary.bos_text(), vocabulary.eos_text(), vocabulary.control_texts())
+    template = _template(load_templates(config.tokenizer) or model.chat_templates, vocabulary)
     trained = model.trained_context_length
     seats = min(SEATS_PER_SLOT * config.slots, llama.MAX_SEATS)
     backend, context_length = largest_context(
@@ -96,6 +95,22 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
     info = _info(model, template, context_length, config.slots, backend.cells)
     info = info._replace(embedding_length=model.embedding_length if embedder else 0)
     return Parts(engine, preparer, Inspector(preparer, vocabulary), embedder, info)
+
+
+def _template(sources: Mapping[str, str], vocabulary: llama.Vocabulary) -> ChatTemplate:
+    """Returns the default template with those for special chats, and lets the vocabulary keep their markers."""
+
+    def compiled(source: str | None, others: Mapping[str, ChatTemplate]) -> ChatTemplate:
+        ends = vocabulary.bos_text(), vocabulary.eos_text()
+        return ChatTemplate(source, *ends, vocabulary.control_texts(), vocabulary.added_texts(), others)
+
+    others = {name: compiled(source, {}) for name, source in sources.items() if name in SPECIAL}
+    template = compiled(sources.get(DEFAULT), others)
+    for name, one in {DEFAULT: template, **others}.items():
+        if one.form.problem:
+            logger.warning("chat template %r: its tool calls have no known form: %s", name, one.form.problem)
+    vocabulary.keep(frozenset[str]().union(*(one.form.markers for one in (template, *others.values()))))
+    return template
 
 
 def largest_context(context: ContextChoice, trained: int, create: Callable[[int, int], Context]) -> tuple[Context, int]:
@@ -220,6 +235,6 @@ def _info(
         cache_tokens=cells,
         has_chat_template=template.is_own,
         devices=model.devices,
-        tool_format=template.tool_format.value,
+        tool_format=template.form.name,
         opens_thoughts=template.opens_thoughts,
     )

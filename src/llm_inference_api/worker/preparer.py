@@ -10,14 +10,15 @@ from llm_inference_api.engine.backend import Mask, Sampler
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
-from llm_inference_api.grammar.tool_grammar import tool_constraint
+from llm_inference_api.grammar.tool_grammar import framed, tool_constraint
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.request import GenerationRequest, Sampling, TokenPrompt
 from llm_inference_api.requests.sizes import check_logprobs
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.families.answer_reader import answer_reader
-from llm_inference_api.text.families.thoughts import Thoughts, thoughts_rules
+from llm_inference_api.text.families.reader import Reader
+from llm_inference_api.text.families.thoughts import Thoughts
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import NO_SPECIAL_TOKENS, SpecialTokens, Tokenizer
 
@@ -79,6 +80,7 @@ class Preparer:
         if request.is_whole and request.sampling.logprobs is not None:
             check_logprobs(request.n, max_tokens, request.sampling.logprobs)
         constraint = self._constraint(request, thoughts)
+        form = self._template(request).form
         sequences: list[Sequence] = []
         try:
             for index in range(request.n):
@@ -90,7 +92,7 @@ class Preparer:
                     output=OutputText(
                         request.stopping.stop,
                         mask.matches if mask else None,
-                        answer_reader(self.template.tool_format, request.tools, thoughts),
+                        answer_reader(form, request.tools, thoughts),
                     ),
                     sampler=self._sampler(request, index, tokens, mask),
                     submitted_at=submitted_at,
@@ -111,18 +113,26 @@ class Preparer:
         return self.samplers.sampler(sampling, tokens, ignore_eos=request.stopping.ignore_eos)
 
     def _constraint(self, request: GenerationRequest, thoughts: Thoughts) -> Constraint | None:
-        constraint = request.constraint
+        constraint, form = request.constraint, self._template(request).form
         if request.tools is not None:
             spell, write = self._terminal, self.samplers.arguments
-            constraint = tool_constraint(request.tools, self.template.tool_format, spell, write, constraint)
-        if constraint is None or thoughts is Thoughts.AFTER:
-            return constraint
-        return replace(constraint, before=thoughts_rules(self._terminal, opened=thoughts.are_open))
+            constraint = tool_constraint(request.tools, form, spell, write, constraint)
+        return framed(constraint, form, thoughts, self._terminal)
 
     def _terminal(self, marker: str) -> str:
         """Returns a marker as a Lark terminal: `<[id]>` if it is a single token, else a quoted string."""
         tokens = self.tokenizer.tokenize(marker, add_special=False, parse_special=True)
         return f"<[{tokens[0]}]>" if len(tokens) == 1 else json.dumps(marker)
+
+    def reader(self, request: GenerationRequest) -> Reader:
+        """Returns the reader of an answer to a chat request. Raises InvalidFieldError as `tokens`."""
+        assert isinstance(request.prompt, tuple)
+        template = self._template(request)
+        prompt = template.render(request.prompt, request.tools.tools if request.tools else (), request.ending)
+        return answer_reader(template.form, request.tools, prompt.thoughts)
+
+    def _template(self, request: GenerationRequest) -> ChatTemplate:
+        return self.template.chosen(has_tools=request.tools is not None)
 
     def tokens(self, request: GenerationRequest) -> list[int]:
         """Returns the token ids of the request's prompt.
@@ -152,7 +162,7 @@ class Preparer:
         return self._chat(request.prompt, request)
 
     def _chat(self, messages: tuple[Message, ...], request: GenerationRequest) -> _PromptTokens:
-        chat = self.template.render(messages, request.tools.tools if request.tools else (), request.ending)
+        chat = self._template(request).render(messages, request.tools.tools if request.tools else (), request.ending)
         first, *rest = chat.parts
         tokens = self.tokenize(first, add_special=not self.template.is_own)
         for part in rest:

@@ -34,6 +34,8 @@ _SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
 """enum llama_split_mode (llama.h)."""
 _QUANTISE_BUFFER = 512 << 20
 """Bytes of a tensor that are quantized at a time."""
+_NAMED_TEMPLATE = "tokenizer.chat_template."
+"""Start of the metadata keys of chat templates with names."""
 EXACT_CHUNK = 64
 """Rows of a step that computes a prompt reproducibly where a row's scores depend on its batch; larger ones are hardly
 faster on CPUs."""
@@ -164,10 +166,15 @@ class Model:
         return f"{architecture} {short_count(self.parameters)} {rest.partition(' ')[2]}"
 
     @property
-    def chat_template(self) -> str | None:
-        """Jinja source of the chat template in the file's metadata, or None."""
+    def chat_templates(self) -> dict[str, str]:
+        """Jinja sources of the chat templates in the file's metadata, by name; that without a name is `default`."""
+        named = {
+            key.removeprefix(_NAMED_TEMPLATE): source
+            for key, source in self.metadata.items()
+            if key.startswith(_NAMED_TEMPLATE)
+        }
         source = C.llama_model_chat_template(self.handle, None)
-        return source.decode("utf-8", "replace") if source else None
+        return {**named, **({"default": source.decode("utf-8", "replace")} if source else {})}
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Vocabulary and tokenizer of a model loaded by llama.cpp."""
 
 import ctypes
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -9,10 +10,10 @@ from llguidance.llamacpp import lltokenizer_from_vocab
 
 from llm_inference_api.grammar.constraint import Grammars
 from llm_inference_api.grammar.trial import Trial
-from llm_inference_api.text.families.tool_format import MARKERS
 from llm_inference_api.text.tokenizer import Infill, SpecialTokens
 
-_MARKERS = frozenset(marker.encode() for marker in MARKERS)
+
+_USER_DEFINED = C.LLAMA_TOKEN_ATTR_USER_DEFINED
 
 
 class Vocabulary:
@@ -22,6 +23,7 @@ class Vocabulary:
         self._vocab = vocab
         self.size = int(C.llama_vocab_n_tokens(vocab))
         self._pieces: dict[int, bytes] = {}
+        self._kept: tuple[bytes, ...] = ()
         self.longest_piece = max(len(self.text(token)) for token in range(self.size))
         """Length in bytes of the longest token."""
 
@@ -51,11 +53,16 @@ class Vocabulary:
             room = -count
 
     def piece(self, token: int) -> bytes:
-        """Returns the bytes of a token's text; empty for control tokens, except markers such as `<tool_call>`."""
+        """Returns the bytes of a token's text; empty for control tokens, except those of `keep`."""
         if token not in self._pieces:
             text = self._render(token, special=True)
-            self._pieces[token] = text if text in _MARKERS else self._render(token, special=False)
+            is_kept = bool(text) and any(text in marker for marker in self._kept)
+            self._pieces[token] = text if is_kept else self._render(token, special=False)
         return self._pieces[token]
+
+    def keep(self, markers: Iterable[str]) -> None:
+        """Lets control tokens stay in the text whose texts are parts of these markers. To be called before `piece`."""
+        self._kept = tuple(marker.encode() for marker in markers)
 
     def text(self, token: int) -> bytes:
         """Returns the bytes of a token's text, also for control tokens."""
@@ -65,6 +72,11 @@ class Vocabulary:
         """Returns the texts of all control tokens."""
         controls = (token for token in range(self.size) if C.llama_vocab_is_control(self._vocab, token))
         return [text for text in (self.text(token).decode("utf-8", "replace") for token in controls) if text]
+
+    def added_texts(self) -> list[str]:
+        """Returns the texts of the tokens that text is searched for before it is tokenized, but for control tokens."""
+        added = (token for token in range(self.size) if C.llama_vocab_get_attr(self._vocab, token) & _USER_DEFINED)
+        return [text for text in (self.text(token).decode("utf-8", "replace") for token in added) if text]
 
     def is_end(self, token: int) -> bool:
         """Returns whether the token is an end-of-generation token."""

@@ -1,7 +1,7 @@
-"""Forms in which a template can be given a chat: as it is, or rewritten so that the template keeps all its texts.
+"""Ways in which a template can be given a chat: as it is, or rewritten so that the template keeps all its texts.
 
 Templates refuse, or leave out, what their model was not trained on: a system message, a late one, roles that do not
-alternate, several calls of one message. The first form that a template renders with all texts is taken.
+alternate, several calls of one message. The first way that a template renders with all texts is taken.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ class System(Enum):
     """They stand at the start of the first user message."""
 
 
-class Form(NamedTuple):
+class Rewriting(NamedTuple):
     """A way to rewrite messages."""
 
     calls: Calls = Calls.AS_GIVEN
@@ -46,7 +46,7 @@ class Form(NamedTuple):
     """Whether the reasoning of earlier answers is kept."""
 
     def of(self, messages: Sequence[Message]) -> list[Message]:
-        """Returns the messages in this form."""
+        """Returns the messages rewritten this way."""
         found = [*messages] if self.reasoned else [replace(message, reasoning="") for message in messages]
         match self.calls:
             case Calls.ONE_EACH:
@@ -58,11 +58,11 @@ class Form(NamedTuple):
         return _merged(found) if self.merged else found
 
 
-def forms() -> Iterator[Form]:
-    """Yields all forms, the least rewritten first. A system message stays one where merging other messages helps."""
+def rewritings() -> Iterator[Rewriting]:
+    """Yields all ways, the least rewritten first. A system message stays one where merging other messages helps."""
     for reasoned, calls, systems, merged in product((True, False), Calls, _SYSTEMS, (False, True)):
         for system in systems:
-            yield Form(calls, merged, system, reasoned)
+            yield Rewriting(calls, merged, system, reasoned)
 
 
 _SYSTEMS = ((System.AS_GIVEN, System.FIRST), (System.USER,))
