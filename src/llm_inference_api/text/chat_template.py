@@ -20,12 +20,13 @@ from llm_inference_api.text import template_process
 from llm_inference_api.text.escaping import ControlTexts, Escaping
 from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start, thoughts_continued
 from llm_inference_api.text.families.form import GENERIC
-from llm_inference_api.text.families.probing import Found, RefusedError, form_of
+from llm_inference_api.text.families.probes import RefusedError
+from llm_inference_api.text.families.probing import Found, form_of
 from llm_inference_api.text.families.tool_format import without_null
 from llm_inference_api.text.families.tool_messages import explained
 from llm_inference_api.text.rewriting import Rewriting, rewritings
 from llm_inference_api.text.skeleton import Skeleton
-from llm_inference_api.text.template_input import ABSENT, Wants, template_input
+from llm_inference_api.text.template_input import ABSENT, THINKS, Wants, template_input
 
 TOOL_USE, RAG = "tool_use", "rag"
 SPECIAL = (TOOL_USE, RAG)
@@ -206,24 +207,30 @@ class ChatTemplate:
             return False
         return not skeleton.missing(text)
 
-    def _probe(self, variables: Mapping[str, object]) -> str:
-        """Renders the template for a probe. Raises RefusedError if it refuses or fails."""
-        assert self._template is not None
-        text, problem, _ = self._template.ask({**self._tokens, **variables}) or ("", "takes too long", True)
-        if problem:
-            raise RefusedError(problem)
-        return str(text)
+    def _probe(
+        self, messages: Sequence[Message], tools: Sequence[Tool], variables: Mapping[str, object], *, begins: bool
+    ) -> str:
+        try:
+            return self._fill(messages, tools, begins=begins, variables=variables)
+        except (_TemplateError, _TemplateLimitError) as error:
+            raise RefusedError(str(error)) from error
 
     def _fill(
-        self, messages: Sequence[Message], tools: Sequence[Tool], *, begins: bool, wants: Wants | None = None
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool],
+        *,
+        begins: bool,
+        wants: Wants | None = None,
+        variables: Mapping[str, object] = THINKS,
     ) -> str:
         if self._template is None:
             return _as_lines(messages, begins=begins)
-        variables = template_input(messages, tools, self._tokens, wants or self._wants, begins=begins)
+        variables = template_input(messages, tools, self._tokens, wants or self._wants, begins=begins, variables=variables)
         limit = "takes too long, or too much memory, to render them"
         text, problem, is_limit = self._template.ask(variables) or ("", limit, True)
         if problem and (simpler := [without_null(tool) for tool in tools]) != [*tools]:
-            return self._fill(messages, simpler, begins=begins, wants=wants)
+            return self._fill(messages, simpler, begins=begins, wants=wants, variables=variables)
         if is_limit:
             raise _TemplateLimitError("messages", f"the model's chat template {problem}")
         if problem:

@@ -24,8 +24,19 @@ ABSENT = ("tools", "documents")
 that iterate over them want them undefined."""
 
 
+THINKS: Mapping[str, object] = {"enable_thinking": True}
+"""What llama.cpp says to templates of thoughts (common/chat.cpp): those that read `enable_thinking` without a test switch
+thoughts off where it is undefined."""
+
+
 def template_input(
-    messages: Sequence[Message], tools: Sequence[Tool], tokens: Mapping[str, str], wants: Wants, *, begins: bool
+    messages: Sequence[Message],
+    tools: Sequence[Tool],
+    tokens: Mapping[str, str],
+    wants: Wants,
+    *,
+    begins: bool,
+    variables: Mapping[str, object] = THINKS,
 ) -> dict[str, object]:
     """Returns the variables of a template.
 
@@ -35,6 +46,7 @@ def template_input(
         tokens: Texts of the special tokens, by variable.
         wants: What the template wants.
         begins: Whether the answer begins at the end of the prompt.
+        variables: What else the template is told, such as whether to think.
     """
     described = [as_json(tool) for tool in tools]
     now = datetime.now().astimezone()
@@ -43,13 +55,12 @@ def template_input(
         **{name: None for name in ABSENT if name not in wants.undefined},
         **({"tools": described} if described else {}),
         "add_generation_prompt": begins,
-        # llama.cpp defines these (common/chat.cpp): templates that read `enable_thinking` without a test switch
-        # thinking off where it is undefined, that of firefunction-v2 needs `datetime` and `functions`, and those of
-        # Llama 3 write a date of 2024 where `date_string` is undefined.
-        "enable_thinking": True,
+        # llama.cpp defines these (common/chat.cpp): the template of firefunction-v2 needs `datetime` and `functions`, and
+        # those of Llama 3 write a date of 2024 where `date_string` is undefined.
         "datetime": now.strftime("%b %d %Y"),
         "date_string": now.strftime("%d %b %Y"),
         "functions": json.dumps(described, indent=2, ensure_ascii=False) if described else "",
+        **variables,
         **tokens,
     }
 
