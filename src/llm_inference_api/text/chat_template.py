@@ -22,8 +22,8 @@ from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start
 from llm_inference_api.text.families.form import GENERIC
 from llm_inference_api.text.families.probes import RefusedError
 from llm_inference_api.text.families.probing import Found, form_of
-from llm_inference_api.text.families.tool_format import without_null
-from llm_inference_api.text.families.tool_messages import explained
+from llm_inference_api.text.families.tool_definitions import without_null
+from llm_inference_api.text.families.tool_messages import completed
 from llm_inference_api.text.rewriting import Rewriting, rewritings
 from llm_inference_api.text.skeleton import Skeleton
 from llm_inference_api.text.template_input import ABSENT, THINKS, Wants, template_input
@@ -125,14 +125,14 @@ class ChatTemplate:
             InvalidFieldError: The template rejects the messages, fails on them, or leaves out the text of one.
         """
         messages, end = _without_blank_end(messages, end or ending(messages, continues=None, begins=None))
-        if self.form.is_generic:
-            messages, tools = explained(messages, tools), ()
+        messages = completed(messages, tools, self.form)
+        tools = tools if self.form.shows_tools else ()
         if end is Ending.CONTINUE and not messages[-1].content.strip():
             return self._thinking_on(messages, tools)
         begins, continues = end is Ending.ANSWER, end is Ending.CONTINUE
         try:
             rewriting = self._rewriting_of(Skeleton.of(messages, has_tools=bool(tools), begins=begins))
-            messages = rewriting.of(messages)
+            messages = rewriting.of(messages, self.form.calls)
             escaping, mark = Escaping(self._controls, self._said_controls), _EndMark()
             safe = [escaping.message(message) for message in messages]
             if continues:
@@ -179,7 +179,7 @@ class ChatTemplate:
         lost = ""
         second_best: Rewriting | None = None
         for rewriting in rewritings():
-            rewritten = rewriting.of(messages)
+            rewritten = rewriting.of(messages, self.form.calls)
             if tuple(rewritten) in tried:
                 continue
             tried.add(tuple(rewritten))

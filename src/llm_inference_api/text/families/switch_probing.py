@@ -7,7 +7,10 @@ from llm_inference_api.text.families.probes import Probes
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Words for efforts, from the least to the most."""
-_VARIABLE = re.compile(r"\b\w*(?:think|reason)\w*\b")
+_VARIABLE = re.compile(r"(?<![\w.'\"-])\w*(?:think|reason)\w*(?![\w'\"(-])")
+"""A name that is no attribute, key, or function."""
+_SET = re.compile(r"\bset\s+(\w+)\s*=(?!.*\b\1\b)")
+"""An assignment of a variable of the template's own."""
 _FIELDS = re.compile(r"content|text|_tokens?$|_start$|_end$")
 """What names of a message's fields and of markers have."""
 _WORD = "zqeffort"
@@ -19,7 +22,8 @@ _BUDGET = (-1, 0)
 
 def switch_of(probes: Probes, source: str) -> Switch | None:
     """Returns how the template is told whether to think, by what changes what it writes; None if nothing does."""
-    names = [name for name in dict.fromkeys(_VARIABLE.findall(source)) if not _FIELDS.search(name)]
+    own = {*_SET.findall(source)}
+    names = [name for name in dict.fromkeys(_VARIABLE.findall(source)) if name not in own and not _FIELDS.search(name)]
     unset = probes.of(begins=True)
     switch, efforts = Switch(""), Switch("")
     for name in names:
