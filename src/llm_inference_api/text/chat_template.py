@@ -15,7 +15,7 @@ from typing import NamedTuple
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
 from llm_inference_api.processes.limited_child import LimitedChild
 from llm_inference_api.requests.chat import Ending, Message, ending
-from llm_inference_api.requests.tools import Tool
+from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall
 from llm_inference_api.text import template_process
 from llm_inference_api.text.escaping import ControlTexts, Escaping
 from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start, thoughts_continued
@@ -197,7 +197,18 @@ class ChatTemplate:
             parts = (wants.in_parts, wants.in_parts | {role})
             others = (Wants(*other) for other in product(parts, undefined))
             wants = next((other for other in others if self._shows(probe, other)), wants)
-        return wants
+        ways = ((False, False), (True, False), (False, True), (True, True))
+        others = (wants._replace(arguments_in_text=text, no_content_is_none=none) for text, none in ways)
+        return next((other for other in others if self._shows_call(other)), wants)
+
+    def _shows_call(self, wants: Wants) -> bool:
+        """Returns whether the template writes the name and arguments of a call."""
+        chat = [Message("user", "x"), Message("assistant", "", (ToolCall("zqid00001", "zqname", '{"zqkey": 1}'),))]
+        try:
+            text = self._fill(chat, [Tool("zqname", "It.", NO_ARGUMENTS)], begins=False, wants=wants)
+        except _TemplateError:
+            return False
+        return "zqkey" in text and "zqname" in text.rpartition("zqkey")[0]
 
     def _shows(self, probe: Sequence[Message], wants: Wants) -> bool:
         skeleton = Skeleton.of(probe, has_tools=False, begins=True)

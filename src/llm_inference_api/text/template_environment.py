@@ -1,4 +1,4 @@
-"""Jinja environment of chat templates: an immutable sandbox with transformers' filters, globals and tags."""
+"""Jinja environment of chat templates: a sandbox with transformers' filters, globals and tags."""
 
 import json
 from datetime import datetime
@@ -8,16 +8,20 @@ from jinja2 import nodes
 from jinja2.compiler import CodeGenerator
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import SandboxedEnvironment
 
 
 class TemplateRefusalError(Exception):
     """Raised by a template's `raise_exception`, for example for an invalid order of roles."""
 
 
-def environment() -> ImmutableSandboxedEnvironment:
-    """Returns an environment that computes nothing before it renders (transformers: utils/chat_template_utils.py)."""
-    made = ImmutableSandboxedEnvironment(
+def environment() -> SandboxedEnvironment:
+    """Returns an environment that computes nothing before it renders (transformers: utils/chat_template_utils.py).
+
+    Unlike transformers', it lets templates change lists, as llama.cpp does and Kimi K2's template needs: what a template
+    is given belongs to one rendering alone.
+    """
+    made = SandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, optimized=False, extensions=[loopcontrols, GenerationTag]
     )
     made.code_generator_class = _NoFolding

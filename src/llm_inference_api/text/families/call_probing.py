@@ -8,6 +8,7 @@ from typing import NamedTuple
 from llm_inference_api.text.families.differences import common_end, common_start
 from llm_inference_api.text.families.form import Calls, Pairs, Pattern, Slot, Values
 from llm_inference_api.text.families.probes import CONTENT, FUNCTIONS, IDS, KEYS, TEXT, Made, Probes, says
+from llm_inference_api.text.families.thought_probing import Blocks, after_user, without
 
 _NAME, _ID, _INDEX, _ARGUMENTS, _KEY, _VALUE, _KIND = "\ue000\ue001\ue002\ue003\ue004\ue005\ue006"
 _SLOTS = dict(
@@ -37,50 +38,76 @@ class NotFoundError(Exception):
     """The template writes no calls, or in a way that is not understood. The text says what was seen."""
 
 
-def calls_of(probes: Probes) -> Calls:
-    """Returns how the template writes calls. Raises NotFoundError."""
-    one = _section(probes, IDS, _ONE)
-    ids = IDS if FUNCTIONS[0] in one else _INDEXED
-    one = _section(probes, ids, _ONE)
+def calls_of(probes: Probes, blocks: Blocks) -> Calls:
+    """Returns how the template writes calls, by how it writes content. Raises NotFoundError."""
+    sections = _Sections(probes, blocks, IDS)
+    if FUNCTIONS[0] not in sections.of(_ONE):
+        sections = _Sections(probes, blocks, _INDEXED)
+    one = sections.of(_ONE)
     if FUNCTIONS[0] not in one or KEYS[0] not in one:
         raise NotFoundError(f"a call is written without its name or arguments: {one[:200]!r}")
-    pairs, opening, closing = None, "", ""
-    if not _json_spans(one):
-        pairs, opening, closing = _pairs(probes, ids)
-    single = _slotted(one, ids, pairs)
+    pairs = None if _json_spans(one) else _pairs(sections)
+    single = _slotted(one, sections.ids, pairs)
     if single.count(_ARGUMENTS) != 1 or not 0 <= single.find(_NAME) < single.find(_ARGUMENTS):
         raise NotFoundError(f"a call does not have its name before its arguments: {one[:200]!r}")
-    id_of = _pattern(f"functions.{_NAME}:{_INDEX}") if ids is _INDEXED else ()
     try:
-        several = _slotted(_section(probes, ids, _ONE, _ONE), ids, pairs)
+        several = _slotted(sections.of(_ONE, _ONE), sections.ids, pairs)
     except NotFoundError:
         several = ""
-    if several.count(_ARGUMENTS) != 2:  # noqa: PLR2004 - one for each call
-        return Calls(_pattern(single.strip()), arguments=pairs, are_parallel=False, id_of=id_of)
-    split = _split(single, several, _ARGUMENTS)
-    first_index = re.search(rf"(\d+){_INDEX}", split.before)
+    is_parallel = several.count(_ARGUMENTS) == 2  # noqa: PLR2004 - one for each call
+    split = _split(single, several, _ARGUMENTS) if is_parallel else _Split("", single, "", "", "")
+    call = _trimmed(split.before + split.after)
+    first = re.search(rf"(\d+){_INDEX}", call)
     return Calls(
-        _pattern(re.sub(rf"\d+{_INDEX}", _INDEX, f"{split.before}{split.after}").strip()),
-        opening=split.opening.strip(),
+        _pattern(re.sub(rf"\d+{_INDEX}", _INDEX, call)),
+        opening=_trimmed(split.opening),
         separator=split.separator,
-        closing=split.closing.rstrip(),
+        closing=split.closing.rstrip().removesuffix(blocks.header.strip() or "\0"),
         arguments=pairs,
-        id_of=id_of,
-        first_index=int(first_index[1]) if first_index else 0,
+        are_parallel=is_parallel,
+        id_of=_pattern(f"functions.{_NAME}:{_INDEX}") if f"functions.{_NAME}:" in call else (),
+        first_index=int(first[1]) if first else 0,
     )
 
 
-def _section(probes: Probes, ids: Sequence[str], *arguments: Mapping[str, object]) -> str:
-    """Returns the text of an answer with calls alone. Raises NotFoundError if the template refuses it."""
-    made = [Made(FUNCTIONS[at], each, ids[at]) for at, each in enumerate(arguments)]
-    text = probes.of(says(calls=made), tools=True)
-    content = probes.of(says(CONTENT), tools=True)
-    begun = probes.of(tools=True, begins=True)
-    if text is None:
-        raise NotFoundError("the template refuses an answer that calls a tool")
-    start = max((common_start([text, other]) for other in (content, begun) if other is not None), default=0)
-    end = common_end([text[start:], content[start:]]) if content is not None else 0
-    return text[start : len(text) - end]
+class _Sections:
+    """Texts of answers with calls alone."""
+
+    def __init__(self, probes: Probes, blocks: Blocks, ids: Sequence[str]) -> None:
+        self._probes = probes
+        self._blocks = blocks
+        self.ids = ids
+
+    def of(self, *arguments: Mapping[str, object]) -> str:
+        """Returns the text of the calls. Raises NotFoundError if the template refuses them."""
+        made = [Made(FUNCTIONS[at], each, self.ids[at]) for at, each in enumerate(arguments)]
+        text, content = (self._probes.of(message, tools=True) for message in (says(calls=made), says(CONTENT)))
+        if text is None:
+            raise NotFoundError("the template refuses an answer that calls a tool")
+        text = without(self._blocks.header, after_user(text))
+        if content is None:
+            return text
+        content = without(self._blocks.header, after_user(content))
+        start = 0 if self._blocks.contents else common_start([text, content])
+        return self._without_blocks(text[start : len(text) - common_end([text[start:], content[start:]])])
+
+    def _without_blocks(self, text: str) -> str:
+        """Returns the text without empty thoughts and content at its start."""
+        for block in self._blocks.thoughts:
+            text = re.sub(rf"^\s*(?:{_lenient(block.opening)}\s*)?{_lenient(block.closing)}", "", text)
+        for block in self._blocks.contents:
+            text = re.sub(rf"^\s*{_lenient(block.opening)}\s*{_lenient(block.closing)}", "", text)
+        return text
+
+
+def _lenient(marker: str) -> str:
+    return re.escape(marker.strip())
+
+
+def _trimmed(text: str) -> str:
+    """Returns the text without line breaks around it, and without spaces before a marker or brace."""
+    text = text.strip("\n")
+    return text.lstrip() if text.lstrip()[:1] in ("<", "[", "{") else text
 
 
 class _Split(NamedTuple):
@@ -102,8 +129,9 @@ def _split(single: str, several: str, slot: str) -> _Split:
     head, tail = _parted(single, slot)
     first, rest = _parted(several, slot)
     middle, end = _parted(rest, slot)
-    if head != first or tail != end:
+    if head != first or not end.startswith(tail):
         raise NotFoundError(f"two calls are not written as one is: {several[:300]!r}")
+    tail = end
     counted_head, counted_middle = _counted(head, middle)
     before = counted_head[len(counted_head) - common_end([counted_head, counted_middle]) :]
     left = counted_middle[: len(counted_middle) - len(before)]
@@ -160,27 +188,39 @@ def _json_spans(text: str) -> list[tuple[int, int]]:
     return spans
 
 
-def _pairs(probes: Probes, ids: Sequence[str]) -> tuple[Pairs, str, str]:
+def _pairs(sections: _Sections) -> Pairs:
     """Returns how arguments are written that are no JSON object. Raises NotFoundError."""
-    single, several = (_after_name(_section(probes, ids, arguments)) for arguments in (_ONE, _TWO))
+    single, several = (_after_name(sections.of(arguments)) for arguments in (_ONE, _TWO))
     texts = [text.replace(KEYS[0], _KEY).replace(KEYS[1], _KEY).replace(TEXT, _VALUE) for text in (single, several)]
     if texts[0].count(_VALUE) != 1 or not 0 <= texts[0].find(_KEY) < texts[0].find(_VALUE):
         raise NotFoundError(f"arguments are written in an unknown way: {single[:200]!r}")
     split = _split(texts[0], texts[1], _VALUE)
     pair = split.before + split.after
-    kinds = _after_name(_section(probes, ids, {f"{KEYS[0]}{kind}": value for kind, value in _KINDS.items()}))
+    kinds = _after_name(sections.of({f"{KEYS[0]}{kind}": value for kind, value in _KINDS.items()}))
     middles = {kind: _middle(kinds, kind) for kind in _KINDS}
     quoted, plain = middles["string"], middles["integer"]
     if quoted == plain:
-        return Pairs(_pattern(pair), split.separator), split.opening, split.closing
+        return Pairs(_pattern(pair), split.separator, item=_item(kinds, pair))
     if quoted.startswith(plain):
         quote = quoted.removeprefix(plain)
         bare = pair.replace(f"{quote}{_VALUE}{quote}", _VALUE)
-        return Pairs(_pattern(bare), split.separator, _values(kinds, quote), quote), split.opening, split.closing
+        return Pairs(_pattern(bare), split.separator, _values(kinds, quote), quote)
     start, end = common_start([quoted, plain]), common_end([quoted, plain])
     words = tuple((kind, text[start : len(text) - end]) for kind, text in middles.items() if text)
     spelled = pair.replace(quoted, f"{quoted[:start]}{_KIND}{quoted[len(quoted) - end :]}")
-    return Pairs(_pattern(spelled), split.separator, kinds=words), split.opening, split.closing
+    return Pairs(_pattern(spelled), split.separator, kinds=words)
+
+
+def _item(text: str, pair: str) -> str:
+    """Returns the key of an array's items, if values are written as pairs within pairs."""
+    inside = _after(text, f"{KEYS[0]}array").partition(str(_NUMBER))[0]
+    before, after = (re.escape(part) for part in pair.partition(_VALUE)[0].split(_KEY, 1))
+    found = re.search(rf"{before}(\w+){after}\s*$", inside)
+    return found[1] if found else ""
+
+
+def _after(text: str, word: str) -> str:
+    return text.partition(word)[2]
 
 
 def _after_name(section: str) -> str:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from os.path import commonprefix
 
-_MARKER = re.compile(r"<[^<>\s][^<>\n]{0,80}>|\[[A-Z_/]+\]|[A-Za-z0-9_]+")
-"""A marker such as `<think>` or `[ARGS]`, or a word. None is cut."""
+_MARKER = re.compile(r"<[^<>\s][^<>\n]{0,80}>(?:(?!zq)\w+(?=<))?|\[[A-Z_/]+\]|\w+")
+"""A marker such as `<think>`, `[ARGS]` or `<|open|>call`, or a word. None is cut."""
 
 
 def common_start(texts: Sequence[str]) -> int:

@@ -106,11 +106,12 @@ def _split(text: str) -> list[str]:
     return text.split("\0")
 
 
+_PROPERTY = {"type": "string", "description": "Zqdescription."}
 TOOLS = [
     Tool(
         function,
         "Zqdescription.",
-        json.dumps({"type": "object", "properties": {key: {"type": "string"} for key in KEYS}, "required": [KEYS[0]]}),
+        json.dumps({"type": "object", "properties": dict.fromkeys(KEYS, _PROPERTY), "required": [KEYS[0]]}),
     )
     for function in FUNCTIONS
 ]

@@ -4,10 +4,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from llm_inference_api.text.families.call_probing import NotFoundError, calls_of
-from llm_inference_api.text.families.form import GENERIC, Form, Values
-from llm_inference_api.text.families.known import known_form
+from llm_inference_api.text.families.form import GENERIC, Calls, Form, Values
+from llm_inference_api.text.families.known import known_calls, with_known
 from llm_inference_api.text.families.probes import FUNCTIONS, KEYS, Probes, Render
-from llm_inference_api.text.families.thought_probing import thinking_of
+from llm_inference_api.text.families.switch_probing import switch_of
+from llm_inference_api.text.families.thought_probing import blocks_of
 
 
 class Found(NamedTuple):
@@ -28,27 +29,27 @@ def form_of(render: Render, source: str) -> Found:
         source: Its source.
     """
     probes = Probes(render)
-    thinking = thinking_of(probes, source)
-    parts = {"thoughts": thinking.thoughts, "contents": thinking.contents, "switch": thinking.switch}
-    known = known_form(source)
-    if known is not None:
-        _show_calls(probes)
-        return Found(replace(known, switch=thinking.switch), probes.structure)
-    shown = probes.of(tools=True, begins=True)
-    if shown is None or FUNCTIONS[0] not in shown or KEYS[0] not in shown:
-        return Found(replace(GENERIC, **parts), probes.structure)
+    switch = switch_of(probes, source)
+    blocks = blocks_of(probes, source, switch)
+    base = replace(
+        GENERIC, thoughts=blocks.thoughts, contents=blocks.contents, between=blocks.between, switch=switch
+    )
+    shown = probes.of(tools=True, begins=True) or ""
+    shows_tools = FUNCTIONS[0] in shown and KEYS[0] in shown
     try:
-        calls = calls_of(probes)
+        calls = calls_of(probes, blocks)
     except NotFoundError as error:
-        return Found(replace(GENERIC, problem=str(error), **parts), probes.structure)
-    return Found(Form(_name(calls.arguments and calls.arguments.values), calls, **parts), probes.structure)
+        known = known_calls(shown) if shows_tools else None
+        if known is None:
+            return Found(replace(base, problem=str(error) if shows_tools else ""), probes.structure)
+        return Found(replace(base, name=_name(known), calls=known, is_generic=False, shows_calls=False), probes.structure)
+    form = replace(base, name=_name(calls), calls=calls, is_generic=False, shows_tools=shows_tools)
+    return Found(with_known(form, source), probes.structure)
 
 
-def _show_calls(probes: Probes) -> None:
-    """Lets the template write calls, for the texts around them."""
-
-
-def _name(values: Values | None) -> str:
+def _name(calls: Calls) -> str:
     """Returns the name of a kind of calls."""
-    names = {None: "json", Values.TEXT: "tags", Values.JSON: "pairs", Values.PYTHON: "python", Values.BARE: "bare"}
-    return names[values]
+    if calls.arguments is None:
+        return "json"
+    names = {Values.TEXT: "tags", Values.JSON: "pairs", Values.PYTHON: "python", Values.BARE: "bare"}
+    return names[calls.arguments.values]

@@ -1,44 +1,79 @@
-"""Finds how a template writes thoughts and content, and how it is told whether to think."""
+"""Finds how a template writes thoughts and content, and what stands between them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from llm_inference_api.text.families.differences import common_end, common_start
-from llm_inference_api.text.families.form import Block, Switch
-from llm_inference_api.text.families.probes import CONTENT, IDS, RESULT, THOUGHT, Made, Probes, says
 from llm_inference_api.requests.chat import Message
+from llm_inference_api.text.families.differences import common_start
+from llm_inference_api.text.families.form import Block, Switch
+from llm_inference_api.text.families.probes import CONTENT, FUNCTIONS, IDS, RESULT, THOUGHT, USER, Made, Probes, says
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-"""Words for efforts, from the least to the most."""
-_VARIABLE = re.compile(r"\b(?!reasoning_content\b|reasoning_text\b)(\w*(?:think|reason)\w*)\b")
-_CLOSING = re.compile(r"</[\w:]*think[\w:]*>|</[\w:]*thought[\w:]*>|\[/THINK\]|</reasoning>")
-_GARBAGE = "zqeffort"
 DEFAULT = Block("<think>", "</think>")
 """Thoughts of models whose template shows none: many write these, taught without their template."""
-_ON_OFF = ((True, False), ("thinking", "chat"), ("on", "off"), ("enabled", "disabled"))
-"""Pairs of values that turn thoughts on and off."""
+_SEGMENT = re.compile(r"<[^<>\s][^<>\n]*>|\[/?[A-Z_ ]+\]|[^<\[]+|.", re.DOTALL)
+"""A marker, or what stands between two."""
+_CLOSING = re.compile(r"</[\w:]*(?:think|thought|reason)\w*[\w:]*>|\[/THINK\]|<\|inner_suffix\|>|<\|END_THINKING\|>")
+"""Markers of closed thoughts that stand in sources of templates which show no thoughts."""
+_CALL = Made(FUNCTIONS[0], {"zqkeyone": "zqtext"})
+_RESULT = Message("tool", RESULT, tool_call_id=IDS[0])
 
 
-class Thinking(NamedTuple):
+class Blocks(NamedTuple):
     """What was found."""
 
-    thoughts: tuple[Block, ...]
-    contents: tuple[Block, ...]
-    switch: Switch | None
+    header: str = ""
+    """What the template writes between the user's word and an answer."""
+    thoughts: tuple[Block, ...] = (DEFAULT,)
+    contents: tuple[Block, ...] = ()
+    between: str = ""
+    found: bool = False
+    """Whether the template shows thoughts."""
 
 
-def thinking_of(probes: Probes, source: str) -> Thinking:
-    """Returns how the template writes thoughts and content."""
-    switch = _switch(probes, source)
-    begun = [text for text in _begun(probes, switch) if text is not None]
+def after_user(text: str) -> str:
+    """Returns what stands behind the user's word."""
+    return text.rpartition(USER)[2]
+
+
+def blocks_of(probes: Probes, source: str, switch: Switch | None) -> Blocks:
+    """Returns the blocks of a template's answers."""
+    begun = [after_user(text) for text in _begun(probes, switch) if text is not None]
     content = probes.of(says(CONTENT))
-    block, wrapped = None, None
-    if begun and content is not None:
-        header = common_start([*begun, content])
-        block = _said(probes, header) or _opened(begun, header, source)
-        wrapped = _content(probes, content[header:], block)
-    return Thinking((block or DEFAULT,), (wrapped,) if wrapped else (), switch)
+    if not begun or content is None:
+        return Blocks()
+    content = after_user(content)
+    header = _header(content, begun)
+    opening = without(header, content).partition(CONTENT)[0]
+    said = _said(probes, header, opening)
+    between = said[1] if said else ""
+    thoughts = said[0] if said else _unsaid([without(header, text) for text in begun], source)
+    if thoughts is not None and thoughts.closing in opening:
+        opening = opening.rpartition(thoughts.closing)[2]
+    opening = opening.strip("\n")
+    if thoughts is not None and opening.strip() in ("", thoughts.opening):
+        opening = ""
+    contents = (Block(opening, _mirrored(opening, content.partition(CONTENT)[2])),) if opening else ()
+    between = between or (_between_content_and_call(probes, header) if contents else "")
+    return Blocks(header, (thoughts or DEFAULT,), contents, between, thoughts is not None)
+
+
+def without(header: str, text: str) -> str:
+    """Returns what stands behind the user's word without the header of the answer."""
+    return text[common_start([text, header]) :]
+
+
+def _header(content: str, begun: Sequence[str]) -> str:
+    """Returns what stands between the user's word and any answer: not the marker that opens thoughts."""
+    header = content.partition(CONTENT)[0]
+    for text in begun:
+        # What turns thoughts off may stand behind the user's word.
+        header = header[: common_start([header, text])] or header
+    segments = _SEGMENT.findall(header.rstrip())
+    closing = re.sub(r"^([<\[])", r"\1/", segments[-1]) if segments else ""
+    if _CLOSING.fullmatch(closing):
+        header = header.rstrip().removesuffix(segments[-1])
+    return header
 
 
 def _begun(probes: Probes, switch: Switch | None) -> Iterable[str | None]:
@@ -49,91 +84,69 @@ def _begun(probes: Probes, switch: Switch | None) -> Iterable[str | None]:
             yield probes.of(begins=True, variables={switch.variable: value})
 
 
-def _said(probes: Probes, header: int) -> Block | None:
-    """Returns the markers of thoughts in what the assistant has said; None if the template shows none."""
-    call = Made("zqfunone", {"zqkeyone": "zqtext"})
-    chats = (
+def _said(probes: Probes, header: str, content_opening: str) -> tuple[Block, str] | None:
+    """Returns the markers of thoughts in what the assistant has said, and what stands between them and content.
+
+    Returns None if the template shows no thoughts.
+    """
+    chats: Sequence[tuple[Sequence[Message], str]] = (
         ((says(CONTENT, THOUGHT),), CONTENT),
-        ((says("", THOUGHT, [call]), Message("tool", RESULT, tool_call_id=IDS[0])), "zqfunone"),
-        ((says(CONTENT, THOUGHT, [call]), Message("tool", RESULT, tool_call_id=IDS[0])), CONTENT),
+        ((says("", THOUGHT, [_CALL]), _RESULT), FUNCTIONS[0]),
+        ((says(CONTENT, THOUGHT, [_CALL]), _RESULT), CONTENT),
     )
     for messages, next_word in chats:
         text = probes.of(*messages, tools=len(messages) > 1)
-        if text is None or THOUGHT not in text:
+        if text is None or THOUGHT not in text or next_word not in text.rpartition(THOUGHT)[2]:
             continue
-        before, _, after = text.rpartition(THOUGHT)
-        opening = _last_marker(before)
-        closing = _first_marker(after.partition(next_word)[0])
+        before, _, after = after_user(text).partition(THOUGHT)
+        before = without(header, before)
+        gap, _, _ = after.partition(next_word)
+        if next_word == CONTENT and content_opening.strip() and gap.rstrip().endswith(content_opening.strip()):
+            gap = gap.rstrip().removesuffix(content_opening.strip())
+        elif next_word != CONTENT or content_opening.strip():
+            gap = _mirrored(before.strip(), gap)
+        between = _shared_end(header.rstrip(), gap.rstrip())
+        closing = gap.rstrip().removesuffix(between).strip()
         if closing:
-            return Block(opening, closing)
+            return Block(before.strip("\n"), closing), between
     return None
 
 
-_MARKER = r"(?:<[^<>\s][^<>\n]*>|\[[A-Z_ /]+\]|◁/?think▷)"
-
-
-def _last_marker(text: str) -> str:
-    found = re.search(rf"({_MARKER}(?:\w+)?)\s*$", text)
-    return found[1] if found else ""
-
-
-def _first_marker(text: str) -> str:
-    found = re.match(rf"\s*({_MARKER})", text)
-    return found[1] if found else ""
-
-
-def _opened(begun: list[str], header: int, source: str) -> Block | None:
-    """Returns the markers of thoughts with which prompts end; None if none does."""
-    ends = [text[header:].strip() for text in begun]
+def _unsaid(ends: Sequence[str], source: str) -> Block | None:
+    """Returns the markers of thoughts that the source knows, or with which prompts end; None if there are none."""
+    for closing in dict.fromkeys(_CLOSING.findall(source)):
+        opening = closing.replace("/", "", 1).replace("suffix", "prefix").replace("END_", "START_")
+        if opening in source or any(opening in end for end in ends):
+            return Block(opening, closing)
     closings = _CLOSING.findall(source)
-    for end in ends:
-        opening = _last_marker(end)
-        named = opening.replace("<", "</").replace("[", "[/")
-        if opening and named in source:
-            return Block(opening, named)
     return Block(closings[0].replace("/", "", 1), closings[0]) if closings else None
 
 
-def _content(probes: Probes, content: str, thoughts: Block | None) -> Block | None:
-    """Returns the markers around content; None if there are none."""
-    before, _, after = content.partition(CONTENT)
-    if thoughts is not None:
-        before = before.rpartition(thoughts.closing)[2] if thoughts.closing in before else before
-    opening = _last_marker(before)
-    if not opening or (thoughts is not None and opening == thoughts.opening):
-        return None
-    other = probes.of(says(f"{CONTENT} {CONTENT}"))
-    assert other is not None
-    return Block(opening, _first_marker(after))
+def _mirrored(opening: str, text: str) -> str:
+    """Returns the markers and words at the start of the text that stand as those of the opening do."""
+    found = []
+    for expected, segment in zip(_SEGMENT.findall(opening) or ["<"], _SEGMENT.findall(text.strip()), strict=False):
+        if (expected[0] in "<[") != (segment[0] in "<["):
+            break
+        found.append(segment)
+    return "".join(found).strip()
 
 
-def _switch(probes: Probes, source: str) -> Switch | None:
-    """Returns how the template is told whether to think, by what changes what it writes; None if nothing does."""
-    names = [name for name in dict.fromkeys(_VARIABLE.findall(source)) if "_content" not in name]
-    unset = probes.of(begins=True)
-    variable, on, off, default = "", True, False, True
-    effort_variable, efforts = "", ()
-    for name in names:
-        if not variable:
-            for values in _ON_OFF:
-                texts = [probes.of(begins=True, variables={name: value}) for value in values]
-                neither = probes.of(begins=True, variables={name: _GARBAGE})
-                if None not in texts and texts[0] != texts[1] and (values[0] is True or neither not in texts):
-                    variable, (on, off), default = name, values, texts[0] == unset
-                    break
-        if not effort_variable and name != variable:
-            efforts = _efforts(probes, name)
-            effort_variable = name if efforts else ""
-    if not variable and not effort_variable:
-        return None
-    return Switch(variable, on, off, effort_variable, efforts, default)
+def _shared_end(header: str, text: str) -> str:
+    """Returns the last markers and words of the header with which the text ends too, if they are not all of it."""
+    segments = _SEGMENT.findall(header)
+    for count in range(len(segments), 0, -1):
+        end = "".join(segments[-count:]).strip()
+        if end and text.endswith(end) and text != end:
+            return end
+    return ""
 
 
-def _efforts(probes: Probes, name: str) -> tuple[str, ...]:
-    """Returns the words that the variable knows."""
-    texts = {word: probes.of(begins=True, variables={name: word}) for word in (*EFFORTS, _GARBAGE)}
-    garbage = texts.pop(_GARBAGE)
-    if garbage is not None and _GARBAGE in garbage:
-        return ("low", "medium", "high")
-    known = tuple(word for word, text in texts.items() if text is not None and text != garbage)
-    return known if len({texts[word] for word in known}) > 1 or garbage is None else ()
+def _between_content_and_call(probes: Probes, header: str) -> str:
+    """Returns what stands between content and a call, if it ends the header too."""
+    text = probes.of(says(CONTENT, calls=[_CALL]), tools=True)
+    if text is None or CONTENT not in text:
+        return ""
+    gap = after_user(text).partition(CONTENT)[2].partition(FUNCTIONS[0])[0].strip()
+    last = _SEGMENT.findall(header.strip())[-1:]
+    return last[0].strip() if last and last[0].strip() and last[0].strip() in gap else ""
