@@ -32,7 +32,8 @@ class CallReader:
         self._tools = {tool.name: tool for tool in use.callable}
         self._names = frozenset(self._tools)
         self._source = source
-        self._outside = call_heads(calls, [calls.opening, *([""] if calls.may_omit_opening else [])])
+        bare = [head for head in call_heads(calls, [""]) if calls.may_omit_opening or head.is_marker]
+        self._outside = [*call_heads(calls, [calls.opening]), *(bare if calls.opening else [])]
         self._inside = call_heads(calls, ["", calls.separator] if calls.separator.strip() else [""])
         self._section = Literal(calls.closing)
         self._has_sections = bool(calls.opening.strip() or calls.closing.strip() or calls.separator.strip())
