@@ -216,7 +216,8 @@ class LooseValue:
                 return (yield from self._string(write, quote, is_raw="r" in "".join(found).lower()))
             depth += (char in "([{") - (char in ")]}")
             found.append(source.take(1))
-        if word := "".join(found).strip():
+        word = "".join(found).strip()
+        if word and not self._quote.startswith(word):
             write(_word_as_json(word, is_key=self._wants_key))
         return False
 
