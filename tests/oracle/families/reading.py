@@ -56,7 +56,7 @@ def outcome(template: ChatTemplate, case: Case) -> Outcome:
         return Outcome(case, None, f"fails: {type(error).__name__}: {error}"[:300])
     if found != slowly:
         return Outcome(case, found, f"streams otherwise: {slowly}")
-    difference, spaces = _difference(case.expected, found)
+    difference, spaces = _difference(_rest_of(case), found)
     return Outcome(case, found, difference, spaces)
 
 
@@ -73,11 +73,16 @@ def read(form: Form, case: Case, thoughts: Thoughts, size: int) -> Answer:
     parts += reader.add("", final=True)
     if (total := sum(part.size for part in parts)) != len(case.text):
         raise ValueError(f"sizes add up to {total}, not {len(case.text)}")
-    found = _joined(parts, keeps_ids=Slot.ID in form.calls.call)
-    last = case.messages[-1]
+    return _joined(parts, keeps_ids=Slot.ID in form.calls.call)
+
+
+def _rest_of(case: Case) -> Answer:
+    """Returns what a case expects, without what its prompt has of the answer."""
     if not case.continues:
-        return found
-    return replace(found, content=last.content + found.content, thoughts=last.reasoning + found.thoughts)
+        return case.expected
+    begun, expected = case.messages[-1], case.expected
+    content, thoughts = expected.content.removeprefix(begun.content), expected.thoughts.removeprefix(begun.reasoning)
+    return replace(expected, content=content, thoughts=thoughts)
 
 
 def _joined(parts: Sequence[Part], *, keeps_ids: bool) -> Answer:
@@ -134,14 +139,14 @@ def mask_problem(template: ChatTemplate, case: Case, mode: ToolMode) -> str:
         whole = framed(constraint, template.form, thoughts, _quoted)
         assert whole is not None
         mask = BYTES.mask(whole)
-        return "" if mask.matches(case.text) else f"stops before {_rest(mask, case.text)[:40]!r}"
+        return "" if mask.matches(case.text) else f"stops before {_stopped(mask, case.text)[:40]!r}"
     except InvalidFieldError as error:
         return str(error)
     except Exception as error:
         return f"fails: {type(error).__name__}: {error}"[:300]
 
 
-def _rest(mask: TokenMask, text: str) -> str:
+def _stopped(mask: TokenMask, text: str) -> str:
     """Returns what follows the part of a text that a mask of bytes allows."""
     written = text.encode()
     for at, byte in enumerate(written):
