@@ -7,7 +7,7 @@ from collections.abc import Sequence as Texts
 from typing import NamedTuple
 
 from llm_inference_api.requests.events import CallPart, Logprobs, Text, Thought, TokenLogprob
-from llm_inference_api.text.families.reader import Part, PlainReader, Reader, size_of
+from llm_inference_api.text.families.reader import Part, PlainReader, Reader
 from llm_inference_api.text.stop_strings import first_stop, longest_stop_start
 
 
@@ -77,19 +77,19 @@ class OutputText:
         text, thought = "", ""
         calls: list[CallPart] = []
         logprobs: list[TokenLogprob] = []
-        for part in parts:
-            if isinstance(part, Text):
-                self._held.add(part.text)
+        for piece, size in parts:
+            if isinstance(piece, Text):
+                self._held.add(piece.text)
                 continue
             more, scores = self._take(final=True)  # A stop string does not extend over what stands between.
             text, logprobs = text + more, logprobs + scores
             if self.stopped:
                 return Said(text, thought, tuple(calls), tuple(logprobs))
-            self._held.skip(size_of(part))
-            if isinstance(part, Thought):
-                thought += part.text
-            elif isinstance(part, CallPart):
-                calls.append(part)
+            self._held.skip(size)
+            if isinstance(piece, Thought):
+                thought += piece.text
+            elif isinstance(piece, CallPart):
+                calls.append(piece)
         more, scores = self._take(final=final)
         return Said(text + more, thought, tuple(calls), tuple(logprobs + scores))
 

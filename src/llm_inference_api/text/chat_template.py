@@ -15,17 +15,18 @@ from typing import NamedTuple
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
 from llm_inference_api.processes.limited_child import LimitedChild
 from llm_inference_api.requests.chat import Ending, Message, ending
-from llm_inference_api.requests.tools import Tool
+from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall
 from llm_inference_api.text import template_process
 from llm_inference_api.text.escaping import ControlTexts, Escaping
 from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start, thoughts_continued
 from llm_inference_api.text.families.form import GENERIC
-from llm_inference_api.text.families.probing import Found, RefusedError, form_of
+from llm_inference_api.text.families.probes import RefusedError
+from llm_inference_api.text.families.probing import Found, form_of
 from llm_inference_api.text.families.tool_format import without_null
 from llm_inference_api.text.families.tool_messages import explained
 from llm_inference_api.text.rewriting import Rewriting, rewritings
 from llm_inference_api.text.skeleton import Skeleton
-from llm_inference_api.text.template_input import ABSENT, Wants, template_input
+from llm_inference_api.text.template_input import ABSENT, THINKS, Wants, template_input
 
 TOOL_USE, RAG = "tool_use", "rag"
 SPECIAL = (TOOL_USE, RAG)
@@ -126,6 +127,8 @@ class ChatTemplate:
         messages, end = _without_blank_end(messages, end or ending(messages, continues=None, begins=None))
         if self.form.is_generic:
             messages, tools = explained(messages, tools), ()
+        if end is Ending.CONTINUE and not messages[-1].content.strip():
+            return self._thinking_on(messages, tools)
         begins, continues = end is Ending.ANSWER, end is Ending.CONTINUE
         try:
             rewriting = self._rewriting_of(Skeleton.of(messages, has_tools=bool(tools), begins=begins))
@@ -144,8 +147,14 @@ class ChatTemplate:
         """Returns where a prompt ends whose last message is given."""
         if end is not Ending.CONTINUE:
             return thoughts_at_start(text, last.content, self.form.thoughts if end is Ending.ANSWER else ())
-        is_thought = not last.content.strip() and bool(last.reasoning.strip())
-        return Thoughts.INSIDE if is_thought else thoughts_continued(text, last.content, self.form.thoughts)
+        return thoughts_continued(text, last.content, self.form.thoughts)
+
+    def _thinking_on(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Prompt:
+        """Returns the prompt that ends inside the thoughts of the last message, which templates do not write."""
+        asked = self.render(messages[:-1] or [Message("user", "")], tools, Ending.ANSWER)
+        opening = "" if asked.thoughts.are_open else self.form.thoughts[0].opening
+        first, *rest = self._controls.apart(messages[-1].reasoning)
+        return Prompt([*asked.parts[:-1], asked.parts[-1] + opening + first, *rest], Thoughts.INSIDE, True)
 
     def _rewriting_of(self, skeleton: Skeleton) -> Rewriting:
         """Returns the first way to rewrite a chat in which the template keeps all texts.
@@ -196,7 +205,18 @@ class ChatTemplate:
             parts = (wants.in_parts, wants.in_parts | {role})
             others = (Wants(*other) for other in product(parts, undefined))
             wants = next((other for other in others if self._shows(probe, other)), wants)
-        return wants
+        ways = ((False, False), (True, False), (False, True), (True, True))
+        others = (wants._replace(arguments_in_text=text, no_content_is_none=none) for text, none in ways)
+        return next((other for other in others if self._shows_call(other)), wants)
+
+    def _shows_call(self, wants: Wants) -> bool:
+        """Returns whether the template writes the name and arguments of a call."""
+        chat = [Message("user", "x"), Message("assistant", "", (ToolCall("zqid00001", "zqname", '{"zqkey": 1}'),))]
+        try:
+            text = self._fill(chat, [Tool("zqname", "It.", NO_ARGUMENTS)], begins=False, wants=wants)
+        except _TemplateError:
+            return False
+        return "zqkey" in text and "zqname" in text.rpartition("zqkey")[0]
 
     def _shows(self, probe: Sequence[Message], wants: Wants) -> bool:
         skeleton = Skeleton.of(probe, has_tools=False, begins=True)
@@ -206,24 +226,30 @@ class ChatTemplate:
             return False
         return not skeleton.missing(text)
 
-    def _probe(self, variables: Mapping[str, object]) -> str:
-        """Renders the template for a probe. Raises RefusedError if it refuses or fails."""
-        assert self._template is not None
-        text, problem, _ = self._template.ask({**self._tokens, **variables}) or ("", "takes too long", True)
-        if problem:
-            raise RefusedError(problem)
-        return str(text)
+    def _probe(
+        self, messages: Sequence[Message], tools: Sequence[Tool], variables: Mapping[str, object], *, begins: bool
+    ) -> str:
+        try:
+            return self._fill(messages, tools, begins=begins, variables=variables)
+        except (_TemplateError, _TemplateLimitError) as error:
+            raise RefusedError(str(error)) from error
 
     def _fill(
-        self, messages: Sequence[Message], tools: Sequence[Tool], *, begins: bool, wants: Wants | None = None
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool],
+        *,
+        begins: bool,
+        wants: Wants | None = None,
+        variables: Mapping[str, object] = THINKS,
     ) -> str:
         if self._template is None:
             return _as_lines(messages, begins=begins)
-        variables = template_input(messages, tools, self._tokens, wants or self._wants, begins=begins)
+        variables = template_input(messages, tools, self._tokens, wants or self._wants, begins=begins, variables=variables)
         limit = "takes too long, or too much memory, to render them"
         text, problem, is_limit = self._template.ask(variables) or ("", limit, True)
         if problem and (simpler := [without_null(tool) for tool in tools]) != [*tools]:
-            return self._fill(messages, simpler, begins=begins, wants=wants)
+            return self._fill(messages, simpler, begins=begins, wants=wants, variables=variables)
         if is_limit:
             raise _TemplateLimitError("messages", f"the model's chat template {problem}")
         if problem:
@@ -242,9 +268,7 @@ class _EndMark:
         self._mark = f"\ufdd1{secrets.token_hex(8)}\ufdd1 "
 
     def set_in(self, message: Message) -> Message:
-        """Returns the message with the mark behind its content, or behind its thoughts if it has no content."""
-        if not message.content.strip():
-            return replace(message, reasoning=message.reasoning + self._mark)
+        """Returns the message with the mark behind its content."""
         return replace(message, content=message.content + self._mark)
 
     def cut(self, text: str) -> str:

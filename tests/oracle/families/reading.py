@@ -86,7 +86,7 @@ def read(form: Form, case: Case, thoughts: Thoughts, size: int) -> Answer:
     parts += reader.add("", final=True)
     if (total := sum(part.size for part in parts)) != len(case.text):
         raise ValueError(f"sizes add up to {total}, not {len(case.text)}")
-    return _joined(parts, keeps_ids=Slot.ID in form.calls.call)
+    return _joined(parts, keeps_ids=Slot.ID in form.calls.call or bool(form.calls.id_of))
 
 
 def _rest_of(case: Case) -> Answer:

@@ -2,23 +2,22 @@
 
 from typing import NamedTuple, Protocol
 
-from llm_inference_api.requests.events import CallPart, Piece, Text
+from llm_inference_api.requests.events import Piece, Text
 
 
-class Markup(NamedTuple):
-    """Characters of the answer that belong to no piece: markers, line breaks beside them, separators of calls."""
+class Part(NamedTuple):
+    """A piece of an answer and the text that it was read from."""
 
+    piece: Piece | None
+    """None: markup, such as markers, white space beside them, separators of calls."""
     size: int
-
-
-Part = Piece | Markup
+    """Number of the answer's characters that the part stands for. Converted arguments are longer or shorter."""
 
 
 class Reader(Protocol):
     """Incremental parser of one answer. The arguments of a tool call are streamed as parts after its name.
 
-    The parts divide the answer: in order, the lengths of their texts (of a call part: of its arguments) and the sizes
-    of the markup add up to the text that was read so far.
+    The parts divide the answer: in order, their sizes add up to the text that was read so far, less what is held.
     """
 
     def add(self, text: str, *, final: bool) -> list[Part]:
@@ -30,15 +29,4 @@ class PlainReader:
 
     def add(self, text: str, *, final: bool) -> list[Part]:  # noqa: ARG002 - nothing is ever held back
         """See `Reader.add`."""
-        return [Text(text)] if text else []
-
-
-def size_of(part: Part) -> int:
-    """Returns the number of the answer's characters that the part stands for."""
-    match part:
-        case Markup(size):
-            return size
-        case CallPart():
-            return len(part.arguments)
-        case _:
-            return len(part.text)
+        return [Part(Text(text), len(text))] if text else []
