@@ -139,6 +139,8 @@ class ChatTemplate:
         messages, end = _without_blank_end(messages, end or ending(messages, continues=None, begins=None))
         if self.form.is_generic:
             messages, tools = explained(messages, tools), ()
+        if end is Ending.CONTINUE and not messages[-1].content.strip():
+            return self._thinking_on(messages, tools)
         begins, continues = end is Ending.ANSWER, end is Ending.CONTINUE
         try:
             rewriting = self._rewriting_of(Skeleton.of(messages, has_tools=bool(tools), begins=begins))
@@ -162,8 +164,14 @@ class ChatTemplate:
         """Returns where a prompt ends whose last message is given."""
         if end is not Ending.CONTINUE:
             return thoughts_at_start(text, last.content, self.form.thoughts if end is Ending.ANSWER else ())
-        is_thought = not last.content.strip() and bool(last.reasoning.strip())
-        return Thoughts.INSIDE if is_thought else thoughts_continued(text, last.content, self.form.thoughts)
+        return thoughts_continued(text, last.content, self.form.thoughts)
+
+    def _thinking_on(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Prompt:
+        """Returns the prompt that ends inside the thoughts of the last message, which templates do not write."""
+        asked = self.render(messages[:-1] or [Message("user", "")], tools, Ending.ANSWER)
+        opening = "" if asked.thoughts.are_open else self.form.thoughts[0].opening
+        first, *rest = self._controls.apart(messages[-1].reasoning)
+        return Prompt([*asked.parts[:-1], asked.parts[-1] + opening + first, *rest], Thoughts.INSIDE, True)
 
     def _rewriting_of(self, skeleton: Skeleton) -> Rewriting:
         """Returns the first way to rewrite a chat in which the template keeps all texts.
@@ -278,9 +286,7 @@ class _EndMark:
         self._mark = f"\ufdd1{secrets.token_hex(8)}\ufdd1 "
 
     def set_in(self, message: Message) -> Message:
-        """Returns the message with the mark behind its content, or behind its thoughts if it has no content."""
-        if not message.content.strip():
-            return replace(message, reasoning=message.reasoning + self._mark)
+        """Returns the message with the mark behind its content."""
         return replace(message, content=message.content + self._mark)
 
     def cut(self, text: str) -> str:

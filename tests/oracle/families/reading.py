@@ -73,11 +73,13 @@ def read(form: Form, case: Case, thoughts: Thoughts, size: int) -> Answer:
     parts += reader.add("", final=True)
     if (total := sum(part.size for part in parts)) != len(case.text):
         raise ValueError(f"sizes add up to {total}, not {len(case.text)}")
-    found = _joined(parts, keeps_ids=Slot.ID in form.calls.call)
+    found = _joined(parts, keeps_ids=Slot.ID in form.calls.call or bool(form.calls.id_of))
     last = case.messages[-1]
     if not case.continues:
         return found
-    return replace(found, content=last.content + found.content, thoughts=last.reasoning + found.thoughts)
+    # Of an answer that continues content, llama.cpp's cases have the thoughts before it where the family has thoughts.
+    before = "" if last.content and not case.expected.thoughts else last.reasoning
+    return replace(found, content=last.content + found.content, thoughts=before + found.thoughts)
 
 
 def _joined(parts: Sequence[Part], *, keeps_ids: bool) -> Answer:

@@ -32,7 +32,7 @@ def form_of(render: Render, source: str) -> Found:
     switch = switch_of(probes, source)
     blocks = blocks_of(probes, source, switch)
     base = replace(
-        GENERIC, thoughts=blocks.thoughts, contents=blocks.contents, between=blocks.between, switch=switch
+        GENERIC, thoughts=blocks.thoughts, contents=blocks.contents, between=blocks.between, ending=blocks.ending, switch=switch
     )
     shown = probes.of(tools=True, begins=True) or ""
     shows_tools = FUNCTIONS[0] in shown and KEYS[0] in shown
