@@ -411,6 +411,9 @@ def _switch(value: object) -> object:
     return {"type": "enabled" if value else "disabled"} if isinstance(value, bool) else value
 
 
+Switch = Annotated[ThinkingParam, BeforeValidator(_switch, json_schema_input_type=bool | ThinkingParam)]
+
+
 class ChatCompletionParams(_Common):
     """The body of `POST /v1/chat/completions`."""
 
@@ -428,9 +431,7 @@ class ChatCompletionParams(_Common):
     # Thinking. OpenAI has the effort only; the others are the names of vLLM, Qwen, llama.cpp, OpenRouter and SGLang.
     reasoning_effort: str | None = None
     reasoning: ReasoningParam | None = None
-    thinking: Annotated[ThinkingParam, BeforeValidator(_switch, json_schema_input_type=bool | ThinkingParam)] | None = (
-        None
-    )
+    thinking: Switch | None = None
     enable_thinking: bool | None = None
     thinking_budget: int | None = None
     thinking_token_budget: int | None = None

@@ -52,10 +52,10 @@ def _one(given: dict[str, Value | None]) -> tuple[Value | None, str]:
     Raises:
         InvalidFieldError: Two names have different values.
     """
-    values = {name: value for name, value in given.items() if value is not None}
-    name, value = next(iter(values.items()), (next(iter(given)), None))
-    for other in values:
-        if values[other] != value:
+    values = [(name, value) for name, value in given.items() if value is not None]
+    name, value = values[0] if values else (next(iter(given)), None)
+    for other, its in values:
+        if its != value:
             raise InvalidFieldError(other, f"contradicts {name}; leave one of them out")
     return value, name
 
