@@ -20,6 +20,7 @@ from llm_inference_api.errors import ModelFailedError, UnsupportedError
 from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, ContextChoice, EngineConfig
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.text.chat_template import SPECIAL, ChatTemplate
+from llm_inference_api.text.families.switching import thinking_options
 from llm_inference_api.text.library_tokenizer import DEFAULT, load_templates, load_tokenizer
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import Tokenizer
@@ -237,4 +238,5 @@ def _info(
         devices=model.devices,
         tool_format=template.form.name,
         opens_thoughts=template.opens_thoughts,
+        thinking=thinking_options(template.form),
     )
