@@ -1,25 +1,32 @@
 """Notices that an answer which must call tools makes a call again, which models do until they are cut."""
 
+import re
+from collections.abc import Sequence
+
 from llguidance import LLMatcher, LLTokenizer
 
-_BETWEEN = b"\n;, "
+_BETWEEN = b"\n\r\t;, "
 """Characters between two calls."""
 
 
 class RepeatedCall:
     """Reads an answer token by token."""
 
-    def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer, closing: str) -> None:
+    def __init__(
+        self, matcher: LLMatcher, tokenizer: LLTokenizer, closing: list[int], varying: Sequence[str] = ()
+    ) -> None:
         """Begins with an empty answer.
 
         Args:
             matcher: The matcher of the answer, which others advance.
             tokenizer: The model's tokenizer.
-            closing: Text after the last call.
+            closing: Tokens after the last call.
+            varying: See `Constraint.varying`.
         """
         self._matcher = matcher
         self._tokenizer = tokenizer
-        self._closing = tokenizer.greedy_tokenize(closing)
+        self._closing = closing
+        self._varying = [re.compile(pattern.encode()) for pattern in varying]
         self._text = b""
         self._first = b""
         """The text up to the end of the first call, perhaps with thoughts before it."""
@@ -35,9 +42,11 @@ class RepeatedCall:
         self._text += piece
         if self._found or not self._is_after_call(piece):
             return
-        call, self._end = self._text[self._end :].lstrip(_BETWEEN), len(self._text)
+        call, self._end = self._without_varying(self._text[self._end :].strip(_BETWEEN)), len(self._text)
+        if not call:  # White space after a call.
+            return
         if not self._first:
-            self._first = self._text
+            self._first = self._without_varying(self._text).rstrip(_BETWEEN)
             return
         self._found = self._first.endswith(call) or call in self._others
         self._others.add(call)
@@ -51,7 +60,12 @@ class RepeatedCall:
     def _is_after_call(self, piece: bytes) -> bool:
         if not self._closing:
             return self._matcher.is_accepting()
-        if b"}" not in piece:
+        if piece.strip()[-1:].isalnum():  # A call ends with a sign. Most tokens need no further look.
             return False
         closed = self._matcher.deep_copy()
         return closed.try_consume_tokens(self._closing) == len(self._closing) and closed.is_accepting()
+
+    def _without_varying(self, text: bytes) -> bytes:
+        for pattern in self._varying:
+            text = pattern.sub(rb"\1\3", text)
+        return text

@@ -71,6 +71,10 @@ class Pairs:
     """Text before the first pair, also where there is none."""
     closing: str = ""
     """Text after the last pair, also where there is none."""
+    item: str = ""
+    """KEY of an array's items where values are written as pairs within pairs; empty: nested values are JSON."""
+    verbatim: tuple[str, str] = ("", "")
+    """Texts around a value in `Values.TEXT` that may hold the pair's own markers; empty if the form has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,8 @@ class Calls:
     """Other patterns of a call that the model may write."""
     id_pattern: str = "[A-Za-z0-9_.:-]{1,64}"
     """Regular expression of an ID."""
+    id_of: Pattern = ()
+    """The id, where it is made of NAME and INDEX; empty: what stands at ID, or else one that the model does not see."""
     first_index: int = 0
     are_parallel: bool = True
     """Whether one answer may have several calls."""
@@ -138,6 +144,8 @@ class Form:
     """Content with markers; empty: content has none."""
     between: str = ""
     """Text between two blocks."""
+    ending: str = ""
+    """Text after the last block, where that is more than a token that ends the answer."""
     switch: Switch | None = None
     """None: thoughts cannot be switched."""
     is_generic: bool = False
@@ -151,8 +159,8 @@ class Form:
         calls, pairs = self.calls, self.calls.arguments
         patterns = [calls.call, *calls.others, *((pairs.pair,) if pairs else ())]
         texts = [part for pattern in patterns for part in pattern if isinstance(part, str)]
-        texts += [calls.opening, calls.separator, calls.closing, self.between]
-        texts += [pairs.separator, pairs.opening, pairs.closing, pairs.quote] if pairs else []
+        texts += [calls.opening, calls.separator, calls.closing, self.between, self.ending]
+        texts += [pairs.separator, pairs.opening, pairs.closing, pairs.quote, *pairs.verbatim] if pairs else []
         texts += [text for block in (*self.thoughts, *self.contents) for text in (block.opening, block.closing)]
         return frozenset(text for text in texts if text)
 
