@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from llm_inference_api.grammar.argument_shapes import Shape, Shapes, Texts
+from llm_inference_api.grammar.argument_shapes import Shape, Shapes, Texts, Work
 from llm_inference_api.grammar.lark import KEY, Lark, choice, loose_pattern, quoted, row
 from llm_inference_api.grammar.schema_keywords import Schema, below
 from llm_inference_api.text.families.form import Pairs, Pattern, Slot, Values
@@ -26,12 +26,12 @@ _ORDER = ("string", "integer", "number", "boolean", "null", "array", "object")
 class ArgumentRules:
     """Writes the arguments of one function."""
 
-    def __init__(self, lark: Lark, pairs: Pairs, schema: Schema) -> None:
-        """Takes the grammar to write to, how pairs are written, and the schema of the arguments."""
+    def __init__(self, lark: Lark, pairs: Pairs, schema: Schema, work: Work) -> None:
+        """Takes the grammar to write to, how pairs are written, the schema of the arguments, and what may be done."""
         self._lark = lark
         self._pairs = pairs
         self._schema = schema
-        self._shapes = Shapes(schema)
+        self._shapes = Shapes(schema, work)
         self._known: dict[str, str] = {}
         """Rules of values by their schemas; a schema may contain itself."""
         self.unfollowed: list[str] = []
@@ -86,19 +86,20 @@ class ArgumentRules:
 
     def _in_order(self, pairs: list[str], required: int, extra: list[str], between: str) -> str:
         """Returns pairs in this order, the first ones always."""
-        row = [*pairs[:required], *(f"({pair})?" for pair in pairs[required:]), *(f"{pair}*" for pair in extra)]
-        if not between:
-            return " ".join(row)
-        first, *others = pairs
-        after = [f"({row(between, pair)}){'' if at < required else '?'}" for at, pair in enumerate(others, start=1)]
-        after += [f"({row(between, pair)})*" for pair in extra]
-        whole = row(first, *after)
-        return whole if required else f"({whole})?"
+        lark = self._lark
+        after = start = "".join(f"({row(between, pair)})*" for pair in extra)
+        if extra:
+            start = f"({row(*extra, after)})?"
+        for at, pair in reversed([*enumerate(pairs)]):
+            start = lark.rule(choice([row(pair, after), *([start] if at >= required else [])]))
+            after = lark.rule(row(f"({row(between, pair)}){'' if at < required else '?'}", after))
+        return start
 
     def _pair(self, pattern: Pattern, name: str | None, schema: Any, path: str, known: Sequence[str] = ()) -> str:
         """Returns a pair with a name of its own, or, with None, with any but the known ones."""
-        kinds = self._kinds(schema) if Slot.KIND in pattern else [("", schema)]
-        return choice([self._pair_of_kind(pattern, name, kind, part, path, known) for kind, part in kinds])
+        named = _with_text(pattern, Slot.KEY, KEY if name is None else name)
+        kinds = self._kinds(schema) if Slot.KIND in named else [("", schema)]
+        return choice([self._named(_with_text(named, Slot.KIND, kind), part, path, known) for kind, part in kinds])
 
     def _kinds(self, schema: Any) -> list[tuple[str, Any]]:
         """Returns the words for the kinds of a value, each with the schema of such values."""
@@ -123,23 +124,16 @@ class ArgumentRules:
             return {**schema, "type": wanted}
         return {"type": wanted, "allOf": [schema]}
 
-    def _pair_of_kind(
-        self, pattern: Pattern, name: str | None, kind: str, schema: Any, path: str, known: Sequence[str]
-    ) -> str:
-        """Returns a pair whose value is of one kind."""
+    def _named(self, pattern: Pattern, schema: Any, path: str, known: Sequence[str]) -> str:
+        """Returns a pair, in whose literals `KEY` stands for a name that is not known."""
         at = pattern.index(Slot.VALUE)
-        before, after = (self._written(part, name, kind) for part in (pattern[:at], pattern[at + 1 :]))
-        opening = self._lark.literal(before, NAME, known) if name is None else self._lark.literal(before)
-        if name is not None or KEY not in after:
-            return row(opening, self._closed(schema, after, path))
-        # Any name may stand there: that it is the same cannot be told.
-        end, rest = after.split(KEY, maxsplit=1)
-        return row(opening, self._closed(schema, end, path), self._lark.literal(KEY + rest, NAME))
-
-    def _written(self, pattern: Pattern, name: str | None, kind: str) -> str:
-        """Returns the literal text of a part of a pair, with `KEY` for a name that is not known."""
-        texts = {Slot.KEY: KEY if name is None else name, Slot.KIND: kind}
-        return "".join(part if isinstance(part, str) else texts[part] for part in pattern)
+        before, after = (
+            "".join(part for part in side if isinstance(part, str)) for side in (pattern[:at], pattern[at + 1 :])
+        )
+        # Any name may stand behind the value: that it is the same cannot be told.
+        end, key, rest = after.partition(KEY)
+        opening, last = (self._lark.literal(text, NAME, names) for text, names in ((before, known), (key + rest, ())))
+        return row(opening, self._closed(schema, end, path), last)
 
     def _closed(self, schema: Any, closing: str, path: str) -> str:
         """Returns a value with the literal after it."""
@@ -288,6 +282,10 @@ class ArgumentRules:
 def _in_slashes(pattern: str) -> str:
     """Returns a regular expression as it stands between slashes."""
     return pattern.replace("\\/", "/").replace("/", "\\/").replace("\n", "\\n")
+
+
+def _with_text(pattern: Pattern, slot: Slot, text: str) -> Pattern:
+    return tuple(text if part is slot else part for part in pattern)
 
 
 def _key_of(schema: Any) -> str:

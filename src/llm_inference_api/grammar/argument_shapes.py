@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+from llm_inference_api.grammar.lark import TooLargeError
 from llm_inference_api.grammar.schema_keywords import MAPS, VALUES, Schema, resolved
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
+_DEFINITIONS = frozenset({"$defs", "definitions"})
 _DEEPEST = 16
 """Levels of references and combined schemas that are followed for one value; below, any value is allowed."""
 _MOST_SHAPES = 16
@@ -74,28 +76,63 @@ class Shape:
         return self.properties.get(name, self.others)
 
 
+class Work:
+    """What may be done for the schemas of one request. Combined schemas could take any time."""
+
+    def __init__(self, most: int = 300_000) -> None:
+        """Takes the number of looks at a schema; each takes some microseconds."""
+        self._left = most
+
+    def look(self) -> None:
+        """Counts a look at a schema. Raises TooLargeError if there were too many."""
+        self._left -= 1
+        if self._left < 0:
+            raise TooLargeError
+
+
 class Shapes:
     """Reads the schemas of one document."""
 
-    def __init__(self, root: Schema) -> None:
-        """Takes the document."""
+    def __init__(self, root: Schema, work: Work) -> None:
+        """Takes the document, and what may be done."""
         self._root = root
+        self._work = work
         self._options = {"x-guidance": root["x-guidance"]} if "x-guidance" in root else {}
-        self._bare = {key: value for key, value in root.items() if key != "x-guidance"}
 
     def alone(self, schema: Any) -> Schema:
         """Returns a schema of the document as a document of its own."""
         if not isinstance(schema, dict):
             return {**({} if schema else {"not": {}}), **self._options}
-        if not _refers(schema):
-            return {**schema, **self._options}
-        inner: Schema = _moved(schema)
-        own = inner.get("$defs")
-        definitions = {**(own if isinstance(own, dict) else {}), _ROOT: _moved(self._bare)}
-        return {**inner, "$defs": definitions, **self._options}
+        names: dict[str, str] = {}
+        found: Schema = self._moved(schema, names)
+        definitions: Schema = {}
+        while len(definitions) < len(names):
+            reference = list(names)[len(definitions)]
+            definitions[names[reference]] = self._moved(resolved(self._root, reference), names)
+        return {**found, **({"$defs": definitions} if definitions else {}), **self._options}
+
+    def _moved(self, schema: Any, names: dict[str, str], *, is_map: bool = False) -> Any:
+        """Returns the schema with references to `$defs`, by new names, without definitions of its own."""
+        self._work.look()
+        if isinstance(schema, list):
+            return [self._moved(item, names) for item in schema]
+        if not isinstance(schema, dict):
+            return schema
+        if is_map:
+            return {name: self._moved(inner, names) for name, inner in schema.items()}
+        found = {
+            key: value if key in VALUES else self._moved(value, names, is_map=key in MAPS)
+            for key, value in schema.items()
+            if key not in _DEFINITIONS | {"x-guidance"}
+        }
+        reference = found.get("$ref")
+        if isinstance(reference, str) and resolved(self._root, reference) is not None:
+            found["$ref"] = f"#/$defs/{names.setdefault(reference, str(len(names)))}"
+        return found
 
     def types(self, schema: Any, depth: int = 0) -> frozenset[str]:
         """Returns the JSON types of the values that a schema may allow."""
+        self._work.look()
         if not isinstance(schema, dict) or depth > _DEEPEST:
             return frozenset() if schema is False else TYPES
         found = TYPES
@@ -114,6 +151,7 @@ class Shapes:
 
     def texts(self, schema: Any, depth: int = 0) -> Texts:
         """Returns the strings that a schema allows, perhaps with some more."""
+        self._work.look()
         if schema is False:
             return Texts()
         if not isinstance(schema, dict) or depth > _DEEPEST:
@@ -135,6 +173,7 @@ class Shapes:
 
     def shapes(self, schema: Any, depth: int = 0) -> list[Shape]:
         """Returns the objects that a schema allows, perhaps with some more; one of these must fit."""
+        self._work.look()
         if not isinstance(schema, dict) or depth > _DEEPEST:
             return [] if schema is False else [Shape()]
         given, required = schema.get("properties", {}), schema.get("required", [])
@@ -160,6 +199,7 @@ class Shapes:
 
     def parts(self, schema: Any, depth: int = 0) -> list[Any]:
         """Returns the schema, and those that it consists of or chooses from."""
+        self._work.look()
         if not isinstance(schema, dict) or depth > _DEEPEST:
             return [schema]
         inner = [part for parts in self._all(schema) for part in (parts if isinstance(parts, list) else [parts])]
@@ -175,31 +215,6 @@ class Shapes:
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list):
                 yield schema[key]
-
-
-_ROOT = "_"
-"""Name below `$defs` of the document that a schema was taken from."""
-
-
-def _refers(schema: Any) -> bool:
-    if isinstance(schema, list):
-        return any(map(_refers, schema))
-    return isinstance(schema, dict) and ("$ref" in schema or any(map(_refers, schema.values())))
-
-
-def _moved(schema: Any, *, is_map: bool = False) -> Any:
-    """Returns the schema with its references to the root, which stands below `$defs` then."""
-    if isinstance(schema, list):
-        return [_moved(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if is_map:
-        return {name: _moved(inner) for name, inner in schema.items()}
-    found = {key: value if key in VALUES else _moved(value, is_map=key in MAPS) for key, value in schema.items()}
-    reference = found.get("$ref")
-    if isinstance(reference, str) and (reference == "#" or reference.startswith("#/")):
-        found["$ref"] = f"#/$defs/{_ROOT}{reference[1:]}"
-    return found
 
 
 def _values(schema: Schema) -> Iterable[list[Any]]:

@@ -16,7 +16,7 @@ from llguidance import LLMatcher, LLTokenizer
 
 from llm_inference_api.errors import CostlyFieldError, InvalidFieldError
 from llm_inference_api.grammar.json_schema import JsonSchemas
-from llm_inference_api.grammar.reasons import reason
+from llm_inference_api.grammar.reasons import COSTLY, reason
 from llm_inference_api.grammar.repeated_call import RepeatedCall
 from llm_inference_api.grammar.special_tokens import SpecialTokens
 from llm_inference_api.grammar.trial import TooCostlyError, Trial
@@ -32,7 +32,6 @@ _EMBEDDED = re.compile(r"(?:^|%json)\s*(?=\{)")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _MOST_SECONDS = 2.0
 """Processor time to compile the schemas of all tools of a request one by one, also without some of their keywords."""
-_COSTLY = "takes too long, or too much memory, to compile; simplify it"
 
 
 _executor = ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)) // 2), "mask")
@@ -179,7 +178,7 @@ class Grammars:
 
         def problem(grammar: str, field: str) -> str:
             if self._trial.seconds > limit:
-                raise CostlyFieldError(field, _COSTLY)
+                raise CostlyFieldError(field, COSTLY)
             return self._problem(grammar, field)
 
         prepared = JsonSchemas(problem)
@@ -191,7 +190,7 @@ class Grammars:
         try:
             return self._trial.problem(grammar)
         except TooCostlyError as error:
-            raise CostlyFieldError(field, _COSTLY) from error
+            raise CostlyFieldError(field, COSTLY) from error
 
     def _checked_grammar(self, constraint: Constraint) -> str:
         """Returns the constraint as an llguidance grammar. Raises InvalidFieldError if it is invalid."""
@@ -204,7 +203,7 @@ class Grammars:
         except RecursionError as error:
             raise InvalidFieldError(constraint.field, "has too many levels") from error
         except TooCostlyError as error:
-            raise CostlyFieldError(constraint.field, _COSTLY) from error
+            raise CostlyFieldError(constraint.field, COSTLY) from error
 
     def _grammar(self, constraint: Constraint) -> str:
         grammars = [self._named(constraint, "answer")]

@@ -1,4 +1,9 @@
-"""Grammars in llguidance's dialect of Lark (https://github.com/guidance-ai/llguidance, docs/syntax.md), rule by rule."""
+"""Writes grammars in llguidance's dialect of Lark.
+
+See https://github.com/guidance-ai/llguidance, docs/syntax.md and docs/parametric.md. Its lexer takes the longest match
+of all terminals that may come next, and never returns to a shorter one: where a terminal could be the beginning of
+another one, both must be written to their ends.
+"""
 
 import json
 import re
@@ -22,8 +27,14 @@ _CONTROL = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _MOST_SPACE = 8
 """Characters of white space where a literal has a line break. A limit, since small models write it without end."""
 _SPACE = "[ \\t\\r\\n]"
+_MOST_CHARACTERS = 4_000_000
+"""Size of a grammar; one of 128 functions with 20 parameters each has a tenth of it."""
 _SHORTEST_MARKER = 4
 """Characters of a text that is not written by accident."""
+
+
+class TooLargeError(Exception):
+    """A grammar would become too large."""
 
 
 class Part(NamedTuple):
@@ -59,8 +70,11 @@ class Lark:
         self._lines: list[str] = []
 
     def source(self, start: str) -> str:
-        """Returns the grammar with its start."""
-        return "\n".join([f"start: {start}", *filter(None, self._lines)])
+        """Returns the grammar with its start. Raises TooLargeError."""
+        found = "\n".join([f"start: {start}", *filter(None, self._lines)])
+        if len(found) > _MOST_CHARACTERS:
+            raise TooLargeError
+        return found
 
     def rule(self, body: str, options: str = "") -> str:
         """Returns the name of a rule."""

@@ -6,11 +6,13 @@ from dataclasses import replace
 from itertools import chain
 from typing import Protocol
 
-from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.errors import CostlyFieldError, InvalidFieldError
 from llm_inference_api.grammar.answer_frame import frame
 from llm_inference_api.grammar.argument_rules import ArgumentRules
+from llm_inference_api.grammar.argument_shapes import Work
 from llm_inference_api.grammar.call_rules import CallRules
-from llm_inference_api.grammar.lark import Lark, Terminal, choice, row
+from llm_inference_api.grammar.lark import Lark, Terminal, TooLargeError, choice, row
+from llm_inference_api.grammar.reasons import COSTLY
 from llm_inference_api.grammar.schema_keywords import below
 from llm_inference_api.requests.constraint import ArgumentSchema, ArgumentSchemas, Constraint, FollowedSchema, Language
 from llm_inference_api.requests.tools import Tool, ToolMode, ToolUse
@@ -40,8 +42,17 @@ def tool_constraint(
     Raises:
         InvalidFieldError: A tool's schema allows no object, cannot be followed, or is too expensive to compile.
     """
-    lark, tools = Lark(terminal), use.callable
-    schemas = write([ArgumentSchema(tool.parameters, tool.field, tool.strict) for tool in tools])
+    schemas = write([ArgumentSchema(tool.parameters, tool.field, tool.strict) for tool in use.callable])
+    try:
+        return _constraint(use, form, Lark(terminal), schemas, words)
+    except (TooLargeError, RecursionError) as error:
+        raise CostlyFieldError("tools", COSTLY) from error
+
+
+def _constraint(
+    use: ToolUse, form: Form, lark: Lark, schemas: Sequence[FollowedSchema], words: Constraint | None
+) -> Constraint:
+    tools = use.callable
     arguments, ignored = _arguments(lark, form, tools, schemas)
     calls = CallRules(
         lark, form.calls, [tool.name for tool in tools], arguments, is_parallel=use.parallel and use.function is None
@@ -82,9 +93,9 @@ def _arguments(
     pairs = form.calls.arguments
     if pairs is None:
         return [lark.rule(f"%json {json.dumps(schema.schema)}") for schema in schemas], tuple(ignored)
-    found = []
+    found, work = [], Work()
     for tool, schema in zip(tools, schemas, strict=True):
-        rules = ArgumentRules(lark, pairs, schema.schema)
+        rules = ArgumentRules(lark, pairs, schema.schema, work)
         found.append(rules.arguments())
         for path in dict.fromkeys(rules.unfollowed):
             if tool.strict:
