@@ -8,6 +8,8 @@ from llm_inference_api.text.families.form import Calls, Pattern, Slot
 
 _SCAFFOLD = re.compile(r'"[^"]*"|["\s{}\[\](),:=]')
 """What data is written with: quoted keys, brackets, separators. A text of these alone is no marker."""
+_BESIDE = 16
+"""Characters of the texts around an id by which it is found."""
 _INDEX = "[0-9]{1,4}"
 
 
@@ -40,21 +42,21 @@ class CallRules:
 
     @property
     def varying(self) -> tuple[str, ...]:
-        """Regular expressions of ids and numbers of calls, by which equal calls differ, with what stands around."""
+        """Regular expressions of ids and numbers of calls, by which equal calls differ, where they stand."""
         found = []
         for pattern in self._patterns:
             for at, part in enumerate(pattern):
                 if part in (Slot.ID, Slot.INDEX):
-                    before, after = (_beside(pattern, at + step) for step in (-1, 1))
-                    found.append(
-                        f"({before[-16:] and re.escape(before[-16:])}){self._slot(part)}({re.escape(after[:16])})"
-                    )
-        return tuple(found)
+                    before, after = _beside(pattern, at - 1)[-_BESIDE:], _beside(pattern, at + 1)[:_BESIDE]
+                    found.append(f"(?<={re.escape(before)}){self._slot(part)}(?={re.escape(after)})")
+        return tuple(dict.fromkeys(found))
 
-    def closing(self, ending: str) -> str:
-        """Returns what stands behind the last call, as Lark terminals; empty if nothing does."""
-        del ending  # May be left out.
-        return self._lark.strings(self._calls.closing)
+    @property
+    def closing(self) -> str:
+        """What stands behind the last call, as Lark terminals; empty if nothing does."""
+        closing, last = self._calls.closing, self._calls.call[-1]
+        space = last[len(last.rstrip()) :] if isinstance(last, str) else ""
+        return self._lark.strings(space + closing) if closing else ""
 
     def whole(self) -> str:
         """Returns one call, or several, with all that stands around them."""

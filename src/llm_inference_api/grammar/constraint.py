@@ -167,6 +167,10 @@ class Grammars:
         """Returns a literal text as Lark; see `lark.Terminal`."""
         return self._special.terminal(text)
 
+    def tokens(self, text: str) -> list[int]:
+        """Returns the tokens of a text with special tokens, for a matcher."""
+        return self._special.tokens(text)
+
     def arguments(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:
         """Returns the schemas of tools' arguments for use inside a grammar; see `JsonSchemas.arguments`.
 

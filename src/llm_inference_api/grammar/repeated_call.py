@@ -34,13 +34,17 @@ class RepeatedCall:
         """The calls after the first."""
         self._end = 0
         """End of the last complete call."""
-        self._found = False
+        self._left: list[int] | None = None
+        """What is left to come after the last call, once it is an earlier one again."""
 
     def add(self, token: int) -> None:
         """Adds a token that the matcher has consumed."""
         piece = self._tokenizer.decode_bytes([token])
         self._text += piece
-        if self._found or not self._is_after_call(piece):
+        if self._left is not None:
+            self._left = self._left[1:] if self._left[:1] == [token] else self._left
+            return
+        if not self._is_after_call(piece):
             return
         call, self._end = self._without_varying(self._text[self._end :].strip(_BETWEEN)), len(self._text)
         if not call:  # White space after a call.
@@ -48,14 +52,15 @@ class RepeatedCall:
         if not self._first:
             self._first = self._without_varying(self._text).rstrip(_BETWEEN)
             return
-        self._found = self._first.endswith(call) or call in self._others
+        if self._first.endswith(call) or call in self._others:
+            self._left = self._closing
         self._others.add(call)
 
     def last(self) -> list[int]:
         """Returns the tokens one of which must come next, because the last call is an earlier one again; else none."""
-        if not self._found:
+        if self._left is None:
             return []
-        return list(self._tokenizer.eos_tokens) if self._matcher.is_accepting() else self._closing
+        return self._left[:1] or list(self._tokenizer.eos_tokens)
 
     def _is_after_call(self, piece: bytes) -> bool:
         if not self._closing:
@@ -67,5 +72,5 @@ class RepeatedCall:
 
     def _without_varying(self, text: bytes) -> bytes:
         for pattern in self._varying:
-            text = pattern.sub(rb"\1\3", text)
+            text = pattern.sub(b"", text)
         return text

@@ -18,7 +18,7 @@ class SpecialTokens:
 
     def terminal(self, text: str) -> str:
         """Returns a text as Lark; see `lark.Terminal`."""
-        found = []
+        found: list[str] = []
         for part in self._parts(text):
             token = self._ids.get(part)
             if token in self._ends:

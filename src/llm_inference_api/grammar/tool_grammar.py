@@ -68,7 +68,7 @@ def _constraint(
         words=None if is_required else words,
         ignored=ignored,
         has_calls=True,
-        closing=calls.closing(form.ending) if is_required else None,
+        closing=calls.closing if is_required else None,
         varying=calls.varying if is_required else (),
     )
 
