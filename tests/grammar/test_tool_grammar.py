@@ -9,7 +9,7 @@ from llm_inference_api.errors import CostlyFieldError, InvalidFieldError
 from llm_inference_api.grammar.constraint import Grammars, TokenMask
 from llm_inference_api.grammar.tool_grammar import framed, tool_constraint
 from llm_inference_api.grammar.trial import Trial
-from llm_inference_api.requests.constraint import ArgumentSchema, Constraint, Language
+from llm_inference_api.requests.constraint import ArgumentSchema, Constraint, FollowedSchema, Language
 from llm_inference_api.requests.tools import Tool, ToolMode, ToolUse
 from llm_inference_api.text.families.form import GENERIC, Form
 from llm_inference_api.text.families.thoughts import Thoughts
@@ -35,7 +35,7 @@ def grammars(special: tuple[str, ...], ends: tuple[str, ...]) -> Grammars:
     return bytes_and(special, ends)
 
 
-def vocabulary(kind: Kind, has_tokens: bool) -> Grammars:
+def vocabulary(kind: Kind, *, has_tokens: bool) -> Grammars:
     return grammars(kind.special, kind.ends) if has_tokens else grammars((), ())
 
 
@@ -55,7 +55,7 @@ def mask(
 
 
 def token_mask(kind: Kind, use: ToolUse, *, has_tokens: bool, thoughts: Thoughts = Thoughts.BEFORE) -> TokenMask:
-    known = vocabulary(kind, has_tokens)
+    known = vocabulary(kind, has_tokens=has_tokens)
     constraint = tool_constraint(use, kind.form, known.terminal, known.arguments)
     framed_one = framed(constraint, kind.form, thoughts, known.terminal)
     assert framed_one is not None
@@ -64,7 +64,7 @@ def token_mask(kind: Kind, use: ToolUse, *, has_tokens: bool, thoughts: Thoughts
 
 @vocabularies
 @kinds
-def test_free_answer_is_words_or_calls(kind: Kind, has_tokens: bool) -> None:
+def test_free_answer_is_words_or_calls(kind: Kind, *, has_tokens: bool) -> None:
     """A model that may call writes words, or a call, but no call of a function that it does not have."""
     fits = mask(kind, ToolUse((F, G)), has_tokens=has_tokens)
     assert fits(kind.text)
@@ -76,14 +76,14 @@ def test_free_answer_is_words_or_calls(kind: Kind, has_tokens: bool) -> None:
 
 @vocabularies
 @kinds
-def test_arguments_that_are_required_are_written(kind: Kind, has_tokens: bool) -> None:
+def test_arguments_that_are_required_are_written(kind: Kind, *, has_tokens: bool) -> None:
     """A call without them cannot be written."""
     assert not mask(kind, ToolUse((F, G)), has_tokens=has_tokens)(kind.answer(("f", kind.none)))
 
 
 @vocabularies
 @kinds
-def test_free_answer_has_several_calls(kind: Kind, has_tokens: bool) -> None:
+def test_free_answer_has_several_calls(kind: Kind, *, has_tokens: bool) -> None:
     """Where the form has parallel calls."""
     fits = mask(kind, ToolUse((F, G)), has_tokens=has_tokens)
     assert fits(kind.answer(("g", kind.none), ("f", kind.good))) == kind.calls.are_parallel
@@ -92,7 +92,7 @@ def test_free_answer_has_several_calls(kind: Kind, has_tokens: bool) -> None:
 
 @vocabularies
 @kinds
-def test_required_answer_is_calls(kind: Kind, has_tokens: bool) -> None:
+def test_required_answer_is_calls(kind: Kind, *, has_tokens: bool) -> None:
     """A model that must call has no words."""
     fits = mask(kind, ToolUse((F, G), ToolMode.REQUIRED), has_tokens=has_tokens)
     assert fits(kind.answer(("g", kind.none)))
@@ -105,7 +105,7 @@ def test_required_answer_is_calls(kind: Kind, has_tokens: bool) -> None:
 @pytest.mark.parametrize("mode", list(ToolMode))
 @vocabularies
 @kinds
-def test_one_call_where_they_may_not_be_parallel(kind: Kind, has_tokens: bool, mode: ToolMode) -> None:
+def test_one_call_where_they_may_not_be_parallel(kind: Kind, *, has_tokens: bool, mode: ToolMode) -> None:
     """Without parallel calls a second one cannot be written, not even as words."""
     fits = mask(kind, ToolUse((F, G), mode, parallel=False), has_tokens=has_tokens)
     one, two = kind.answer(("g", kind.none)), kind.answer(("g", kind.none), ("f", kind.good))
@@ -116,7 +116,7 @@ def test_one_call_where_they_may_not_be_parallel(kind: Kind, has_tokens: bool, m
 
 @vocabularies
 @kinds
-def test_named_function_is_called_once(kind: Kind, has_tokens: bool) -> None:
+def test_named_function_is_called_once(kind: Kind, *, has_tokens: bool) -> None:
     """A request that names a function gets one call of it, and of no other."""
     fits = mask(kind, ToolUse((F, G), ToolMode.REQUIRED, "g"), has_tokens=has_tokens)
     assert fits(kind.answer(("g", kind.none)))
@@ -126,7 +126,7 @@ def test_named_function_is_called_once(kind: Kind, has_tokens: bool) -> None:
 
 @vocabularies
 @kinds
-def test_names_that_begin_like_others_are_told_apart(kind: Kind, has_tokens: bool) -> None:
+def test_names_that_begin_like_others_are_told_apart(kind: Kind, *, has_tokens: bool) -> None:
     """One function's name is the beginning of another's, whose arguments differ."""
     fits = mask(kind, ToolUse((replace(F, name="g_more"), replace(G, name="g"))), has_tokens=has_tokens)
     assert fits(kind.answer(("g", kind.none)))
@@ -147,7 +147,7 @@ thinking = pytest.mark.parametrize(
 @pytest.mark.parametrize("mode", list(ToolMode))
 @vocabularies
 @thinking
-def test_thoughts_may_come_before_the_calls(kind: Kind, has_tokens: bool, mode: ToolMode) -> None:
+def test_thoughts_may_come_before_the_calls(kind: Kind, *, has_tokens: bool, mode: ToolMode) -> None:
     """In any words, also behind a blank line."""
     fits = mask(kind, ToolUse((F, G), mode), has_tokens=has_tokens)
     assert fits(thought(kind) + kind.answer(("g", kind.none)))
@@ -156,7 +156,7 @@ def test_thoughts_may_come_before_the_calls(kind: Kind, has_tokens: bool, mode: 
 
 @vocabularies
 @thinking
-def test_opened_thoughts_end_before_the_calls(kind: Kind, has_tokens: bool) -> None:
+def test_opened_thoughts_end_before_the_calls(kind: Kind, *, has_tokens: bool) -> None:
     """A model whose answers begin inside its thoughts ends these first."""
     use = ToolUse((F, G), ToolMode.REQUIRED)
     fits = mask(kind, use, has_tokens=has_tokens, thoughts=Thoughts.OPENED)
@@ -167,7 +167,7 @@ def test_opened_thoughts_end_before_the_calls(kind: Kind, has_tokens: bool) -> N
 
 @vocabularies
 @thinking
-def test_no_thoughts_where_the_template_has_closed_them(kind: Kind, has_tokens: bool) -> None:
+def test_no_thoughts_where_the_template_has_closed_them(kind: Kind, *, has_tokens: bool) -> None:
     """The answer begins, perhaps behind blank lines."""
     use = ToolUse((F, G), ToolMode.REQUIRED)
     fits = mask(kind, use, has_tokens=has_tokens, thoughts=Thoughts.CLOSED)
@@ -192,10 +192,10 @@ parallel = pytest.mark.parametrize(
 
 @vocabularies
 @parallel
-def test_repeated_call_is_the_last(kind: Kind, has_tokens: bool) -> None:
+def test_repeated_call_is_the_last(kind: Kind, *, has_tokens: bool) -> None:
     """A model that must call, and makes the same call again, would do so until it is cut. Ids may differ."""
     use = ToolUse((F, G), ToolMode.REQUIRED)
-    known = vocabulary(kind, has_tokens)
+    known = vocabulary(kind, has_tokens=has_tokens)
 
     def after(*calls: tuple[str, str]) -> set[int]:
         text = kind.answer(*calls).removesuffix(kind.closing).rstrip()
@@ -231,9 +231,9 @@ def test_strict_schema_that_cannot_be_followed_is_refused() -> None:
 
 @vocabularies
 @kinds
-def test_answer_without_calls_follows_the_words(kind: Kind, has_tokens: bool) -> None:
+def test_answer_without_calls_follows_the_words(kind: Kind, *, has_tokens: bool) -> None:
     """Where a request restricts its answer too, words are those of the restriction, between the content's markers."""
-    known = vocabulary(kind, has_tokens)
+    known = vocabulary(kind, has_tokens=has_tokens)
     words = Constraint(Language.CHOICE, '["yes", "no"]', "choice")
     constraint = tool_constraint(ToolUse((F, G)), kind.form, known.terminal, known.arguments, words)
     found = known.mask(constraint)
@@ -263,7 +263,7 @@ def test_what_is_no_marker_is_text(text: str) -> None:
 
 
 @vocabularies
-def test_marker_of_another_pattern_begins_a_call(has_tokens: bool) -> None:
+def test_marker_of_another_pattern_begins_a_call(*, has_tokens: bool) -> None:
     """Models of some families leave out the first of two markers."""
     fits = mask(KINDS["tags"], ToolUse((F, G)), has_tokens=has_tokens)
     assert fits("Well.\n<function=g>\n</function>\n</tool_call>")
@@ -271,7 +271,7 @@ def test_marker_of_another_pattern_begins_a_call(has_tokens: bool) -> None:
 
 
 @vocabularies
-def test_section_may_lack_its_opening_where_models_leave_it_out(has_tokens: bool) -> None:
+def test_section_may_lack_its_opening_where_models_leave_it_out(*, has_tokens: bool) -> None:
     """Its calls are calls all the same."""
     kind = KINDS["indexed"]
     omitting = replace(kind.form.calls, may_omit_opening=True)
@@ -283,10 +283,9 @@ def test_section_may_lack_its_opening_where_models_leave_it_out(has_tokens: bool
 
 
 @vocabularies
-@pytest.mark.parametrize("name", ["channels"])
-def test_blocks_follow_each_other(name: str, has_tokens: bool) -> None:
+def test_blocks_follow_each_other(*, has_tokens: bool) -> None:
     """Thoughts, content, thoughts again, and a call, with what stands between them."""
-    kind = KINDS[name]
+    kind = KINDS["channels"]
     think = "<|channel|>analysis<|message|>hm<|end|><|start|>assistant"
     say = "<|channel|>commentary<|message|>I call.<|end|><|start|>assistant"
     fits = mask(kind, ToolUse((F, G)), has_tokens=has_tokens)
@@ -296,7 +295,7 @@ def test_blocks_follow_each_other(name: str, has_tokens: bool) -> None:
 
 
 @vocabularies
-def test_empty_content_may_stand_before_calls(has_tokens: bool) -> None:
+def test_empty_content_may_stand_before_calls(*, has_tokens: bool) -> None:
     """Some models write its markers always."""
     kind = KINDS["tokens with kinds"]
     block, call = kind.contents[0], kind.answer(("g", ""))
@@ -315,9 +314,9 @@ def schema_answer(form: Form, known: Grammars, thoughts: Thoughts) -> Callable[[
 
 @vocabularies
 @kinds
-def test_restricted_answer_stands_between_the_markers_of_content(kind: Kind, has_tokens: bool) -> None:
+def test_restricted_answer_stands_between_the_markers_of_content(kind: Kind, *, has_tokens: bool) -> None:
     """A model that is trained on them writes them, and thinks before."""
-    known = vocabulary(kind, has_tokens)
+    known = vocabulary(kind, has_tokens=has_tokens)
     fits = schema_answer(kind.form, known, Thoughts.BEFORE)
     opening = kind.contents[0].opening if kind.contents else ""
     closing = kind.contents[0].closing if kind.contents and kind.contents[0].closing not in kind.ends else ""
@@ -330,9 +329,9 @@ def test_restricted_answer_stands_between_the_markers_of_content(kind: Kind, has
 
 @vocabularies
 @thinking
-def test_restricted_answer_follows_opened_thoughts(kind: Kind, has_tokens: bool) -> None:
+def test_restricted_answer_follows_opened_thoughts(kind: Kind, *, has_tokens: bool) -> None:
     """These end first; where they are closed, there are none."""
-    known = vocabulary(kind, has_tokens)
+    known = vocabulary(kind, has_tokens=has_tokens)
     opening = kind.contents[0].opening if kind.contents else ""
     after = schema_answer(kind.form, known, Thoughts.INSIDE)
     assert after(f"{thought(kind, '')}{opening}{{}}")
@@ -344,15 +343,15 @@ def test_restricted_answer_follows_opened_thoughts(kind: Kind, has_tokens: bool)
 
 @vocabularies
 @kinds
-def test_continued_content_has_neither_thoughts_nor_opening(kind: Kind, has_tokens: bool) -> None:
+def test_continued_content_has_neither_thoughts_nor_opening(kind: Kind, *, has_tokens: bool) -> None:
     """The prompt ends in the content."""
-    fits = schema_answer(kind.form, vocabulary(kind, has_tokens), Thoughts.AFTER)
+    fits = schema_answer(kind.form, vocabulary(kind, has_tokens=has_tokens), Thoughts.AFTER)
     assert fits("{}")
     assert not fits("\n{}")
 
 
 @vocabularies
-def test_continued_content_may_be_followed_by_calls(has_tokens: bool) -> None:
+def test_continued_content_may_be_followed_by_calls(*, has_tokens: bool) -> None:
     """Behind its closing marker."""
     kind = KINDS["a section after content with markers"]
     fits = mask(kind, ToolUse((F, G)), has_tokens=has_tokens, thoughts=Thoughts.AFTER)
@@ -373,7 +372,9 @@ def test_instruction_in_words_teaches_no_thoughts() -> None:
     ("has_tokens", "mode", "is_allowed"),
     [(True, ToolMode.AUTO, True), (True, ToolMode.REQUIRED, True), (False, ToolMode.REQUIRED, False)],
 )
-def test_call_may_end_thoughts_where_it_begins_with_a_token(has_tokens: bool, mode: ToolMode, is_allowed: bool) -> None:
+def test_call_may_end_thoughts_where_it_begins_with_a_token(
+    *, has_tokens: bool, mode: ToolMode, is_allowed: bool
+) -> None:
     """Some models call without closing their thoughts. As text, the marker may be a thought."""
     fits = mask(HERMES, ToolUse((F, G), mode), has_tokens=has_tokens, thoughts=Thoughts.OPENED)
     assert fits(f"I call.\n{HERMES.answer(('g', '{}'))}") == is_allowed
@@ -422,16 +423,10 @@ BRANCHES = {"$defs": {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 8} fo
 def test_work_for_combined_schemas_is_bounded() -> None:
     """Reading all of their combinations would take years."""
     tool = Tool("f", "", json.dumps({"properties": {"a": {"$ref": "#/$defs/d0"}}, **BRANCHES}))
-    with pytest.raises(CostlyFieldError, match="^tools: takes too long"):
+    with pytest.raises(CostlyFieldError, match=r"^tools: takes too long"):
         tool_constraint(
             ToolUse((tool,)),
             KINDS["tags"].form,
             BYTES.terminal,
-            lambda _: [_followed(json.loads(tool.parameters))],
+            lambda _: [FollowedSchema(json.loads(tool.parameters), ())],
         )
-
-
-def _followed(schema: dict[str, object]) -> object:
-    from llm_inference_api.requests.constraint import FollowedSchema
-
-    return FollowedSchema(schema, ())
