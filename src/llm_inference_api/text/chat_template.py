@@ -1,6 +1,6 @@
 """Renders chats with the model's Jinja template.
 
-A template is code from the model file, so it runs in Jinja's immutable sandbox, in a process with limits of time and
+A template is code from the model file, so it runs in Jinja's sandbox, in a process with limits of time and
 memory.
 """
 
@@ -70,7 +70,12 @@ class ChatTemplate:
     """Chat template of one model."""
 
     def __init__(
-        self, source: str | None, bos: str, eos: str, control_texts: Sequence[str], added_texts: Sequence[str] = (),
+        self,
+        source: str | None,
+        bos: str,
+        eos: str,
+        control_texts: Sequence[str],
+        added_texts: Sequence[str] = (),
         others: Mapping[str, "ChatTemplate"] = MappingProxyType({}),
     ) -> None:
         """Compiles the template, and finds the form of answers that it shows.
@@ -100,8 +105,8 @@ class ChatTemplate:
         structural = [text for text in added_texts if text.strip() and any(text in part for part in found.structure)]
         self._controls = ControlTexts([*control_texts, *structural])
         markers = [marker for block in self.form.thoughts for marker in (block.opening, block.closing)]
-        others = [text for text in structural if not any(text in marker for marker in markers)]
-        self._said_controls = ControlTexts([*control_texts, *others])
+        said = [text for text in structural if not any(text in marker for marker in markers)]
+        self._said_controls = ControlTexts([*control_texts, *said])
 
     def chosen(self, *, has_tools: bool, has_documents: bool = False) -> "ChatTemplate":
         """Returns the model's template for a chat."""

@@ -131,7 +131,7 @@ class Preparer:
 
     def reader(self, request: GenerationRequest) -> Reader:
         """Returns the reader of an answer to a chat request. Raises InvalidFieldError as `tokens`."""
-        assert isinstance(request.prompt, tuple)
+        assert not isinstance(request.prompt, str | TokenPrompt)
         template = self._template(request)
         tools = request.tools.tools if request.tools else ()
         prompt = template.render(request.prompt, tools, request.ending, request.thinking)

@@ -33,9 +33,7 @@ def switch_of(probes: Probes, source: str) -> Switch | None:
             switch = _values(probes, name, word, unset, words)
     if not switch.variable and not efforts.effort_variable:
         return None
-    return Switch(
-        switch.variable, switch.on, switch.off, efforts.effort_variable, efforts.efforts, switch.default
-    )
+    return Switch(switch.variable, switch.on, switch.off, efforts.effort_variable, efforts.efforts, switch.default)
 
 
 def _values(probes: Probes, name: str, word: str | None, unset: str | None, words: Set[str]) -> Switch:
