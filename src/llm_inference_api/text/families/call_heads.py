@@ -100,10 +100,7 @@ class CallHead:
 
 
 def call_heads(calls: Calls, befores: Iterable[str]) -> list[CallHead]:
-    """Returns the ways in which calls begin after one of the given texts.
-
-
-    """
+    """Returns the ways in which calls begin after one of the given texts."""
     patterns = list(dict.fromkeys(other for pattern in (calls.call, *calls.others) for other in _variants(pattern)))
     return [CallHead(before, pattern, calls) for before in dict.fromkeys(befores) for pattern in patterns]
 

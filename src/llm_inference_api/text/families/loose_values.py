@@ -19,7 +19,12 @@ _PREFIXES = frozenset({"r", "b", "u", "f", "rb", "br", "fr", "rf"})
 """What may stand before a Python string."""
 _ESCAPES = {
     **{char: f"\\{char}" for char in '"\\bfnrt'},
-    "a": "\\u0007", "v": "\\u000b", "0": "\\u0000", "'": "'", "/": "/", "\n": "",
+    "a": "\\u0007",
+    "v": "\\u000b",
+    "0": "\\u0000",
+    "'": "'",
+    "/": "/",
+    "\n": "",
 }
 """JSON for the escapes of Python and JSON."""
 _PLAIN = re.compile(r'[^"\'\\]+')
