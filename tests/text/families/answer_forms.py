@@ -181,7 +181,7 @@ KIMI_K3 = Form(
     (Block("<|open|>response<|sep|>", "<|close|>response<|sep|>"),),
     ending="<|close|>message<|sep|>",
 )
-FORMS = {name: form for name, form in globals().items() if isinstance(form, Form) and name not in ("GENERIC",)}
+FORMS = {name: form for name, form in globals().items() if isinstance(form, Form) and form is not GENERIC}
 
 TOOLS = ToolUse(tuple(Tool(name, "", "{}") for name in ("f", "g")))
 

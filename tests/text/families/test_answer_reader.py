@@ -11,7 +11,6 @@ from llm_inference_api.text.families.reader import Part
 from llm_inference_api.text.families.thoughts import Thoughts
 from tests.text.families.answer_forms import (
     COMMAND_R7B,
-    DSML,
     FORMS,
     FUNCTIONARY,
     GEMMA,
@@ -22,9 +21,7 @@ from tests.text.families.answer_forms import (
     KIMI_K3,
     LFM2,
     LLAMA,
-    MINIMAX_M3,
     MISTRAL,
-    MISTRAL_ARGS,
     MISTRAL_ID,
     QWEN_CODER,
     SEED,
@@ -191,7 +188,7 @@ def test_cut_answers_show_no_pieces_of_markers_behind_a_call(name: str) -> None:
     whole = read(of(name), text, 10_000)
     first = next(end for end in range(len(text)) if read(of(name), text[:end], 10_000) != [Text(text[:end])] and end)
     for end in range(first, len(text)):
-        found = [piece for piece in read(of(name), text[:end], 10_000)]
+        found = read(of(name), text[:end], 10_000)
         assert not [piece for piece in found if isinstance(piece, Text)], text[:end]
         for cut, full in zip(found, whole, strict=False):
             assert isinstance(cut, ToolCall)
@@ -206,22 +203,6 @@ def test_answers_are_read_alike_in_any_pieces(name: str) -> None:
     for end in range(0, len(text), 3):
         at_once, slowly = read(of(name), text[:end], 10_000), read(of(name), text[:end], 1)
         assert without_ids(at_once) == without_ids(slowly)
-
-
-@pytest.mark.parametrize("name", FORMS)
-def test_first_characters_of_calls_take_linear_time(name: str) -> None:
-    """An answer of nothing but beginnings of calls, and of white space in them, is read as fast as any."""
-    head = TWO_CALLS[name][: TWO_CALLS[name].index("f")]
-    seconds = []
-    for count in (2_000, 8_000):
-        text = "".join((head + "x", " " * 50, head[: len(head) // 2])) * (count // (len(head) + 1))
-        started = time.process_time()
-        found = answer_reader(of(name), TOOLS, Thoughts.BEFORE)
-        for character in text:
-            found.add(character, final=False)
-        found.add("", final=True)
-        seconds.append(time.process_time() - started)
-    assert seconds[1] < 20 * max(seconds[0], 0.001)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +258,7 @@ def test_call_after_a_broken_one_is_found(size: int) -> None:
 )
 def test_calls_are_read_with_leniency(form: Form, text: str, size: int) -> None:
     """Models write white space otherwise than their template, and leave out markers."""
-    found = [piece for piece in without_ids(read(form, text, size))]
+    found = without_ids(read(form, text, size))
     assert [json.loads(piece.arguments) if isinstance(piece, ToolCall) else piece for piece in found] == [{}]
 
 
@@ -394,9 +375,9 @@ def test_cut_thoughts_are_thoughts() -> None:
         ),
         (
             HARMONY,
-            "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>analysis<|message|>oh<|end|>"
+            ("<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>analysis<|message|>oh<|end|>"
             "<|start|>assistant<|channel|>commentary<|message|>Well.<|end|><|start|>assistant to=functions.g"
-            "<|channel|>commentary <|constrain|>json<|message|>{}",
+            "<|channel|>commentary <|constrain|>json<|message|>{}"),
             [Thought("hmoh"), Text("Well."), call("g", "{}")],
         ),
         (FUNCTIONARY, "all\nHi,\nyou", [Text("Hi,\nyou")]),
@@ -464,13 +445,22 @@ def test_call_that_is_cut_has_the_arguments_so_far() -> None:
     assert without_ids(read(HERMES, '<tool_call>{"name": "f", "arguments": {"a": 1', 3)) == [call("f", '{"a": 1')]
 
 
-@pytest.mark.parametrize("form", [HERMES, DSML, MINIMAX_M3, MISTRAL_ARGS, MISTRAL])
-def test_answers_of_a_million_characters_take_linear_time(form: Form) -> None:
-    """Text that nearly is markup is not read again and again."""
-    text = "<tool_call <think < [TOOL_CALL ]<]mini <｜DSML｜fun { [ \n\n" * 18_000
-    found = answer_reader(form, TOOLS, Thoughts.BEFORE)
+def seconds(form: Form, text: str) -> float:
+    """Returns the processor's time in which an answer is read that comes in single characters."""
     started = time.process_time()
-    parts = [part for at in range(0, len(text), 4) for part in found.add(text[at : at + 4], final=False)]
-    parts += found.add("", final=True)
-    assert sum(part.size for part in parts) == len(text)
-    assert time.process_time() - started < 30
+    found = answer_reader(form, TOOLS, Thoughts.BEFORE)
+    size = sum(part.size for character in text for part in found.add(character, final=False))
+    assert size + sum(part.size for part in found.add("", final=True)) == len(text)
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("kind", ["heads", "space", "value"])
+def test_long_answers_take_linear_time(name: str, kind: str) -> None:
+    """Beginnings of calls, much white space and long values are not read again and again."""
+    call = TWO_CALLS[name]
+    head, value = call[: call.index("f")] + "x ", call[: call.index("b>")]
+    unit = {"heads": head, "space": f"{head}{' ' * 300}", "value": "a<]}) "}[kind]
+    texts = [(value if kind == "value" else "") + unit * (size // len(unit)) for size in (3_000, 24_000)]
+    short, long = (seconds(of(name), text) for text in texts)
+    assert long < 8 * 4 * max(short, 0.005)
