@@ -12,6 +12,7 @@ from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.grammar.tool_grammar import framed, tool_constraint
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.events import CallPart, Text, Thought
+from llm_inference_api.requests.thinking import DEFAULT, Thinking
 from llm_inference_api.requests.tools import ToolCall, ToolMode, ToolUse
 from llm_inference_api.text.chat_template import ChatTemplate, Prompt
 from llm_inference_api.text.families.answer_reader import answer_reader
@@ -44,7 +45,9 @@ def template_of(material: Path, name: str) -> ChatTemplate:
 def prompt_of(template: ChatTemplate, case: Case) -> Prompt:
     """Returns the prompt that the answer of a case follows."""
     end = Ending.CONTINUE if case.continues else Ending.ANSWER if case.begins else Ending.CLOSED
-    return template.render(case.messages, case.tools, end)
+    switch = template.form.switch
+    thinking = Thinking(enabled=case.thinking) if switch is not None and switch.variable else DEFAULT
+    return template.render(case.messages, case.tools, end, thinking)
 
 
 def without_end(template: ChatTemplate, case: Case) -> Case:
