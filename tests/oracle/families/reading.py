@@ -12,7 +12,7 @@ from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.grammar.tool_grammar import framed, tool_constraint
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.events import CallPart, Text, Thought
-from llm_inference_api.requests.thinking import DEFAULT, Thinking
+from llm_inference_api.requests.thinking import Thinking
 from llm_inference_api.requests.tools import ToolCall, ToolMode, ToolUse
 from llm_inference_api.text.chat_template import ChatTemplate, Prompt
 from llm_inference_api.text.families.answer_reader import answer_reader
@@ -43,11 +43,17 @@ def template_of(material: Path, name: str) -> ChatTemplate:
 
 
 def prompt_of(template: ChatTemplate, case: Case) -> Prompt:
-    """Returns the prompt that the answer of a case follows."""
+    """Returns the prompt that the answer of a case follows.
+
+    Where the answer may have thoughts, it shows whether the prompt has opened them: a template may be told to, or
+    leave that to the model.
+    """
     end = Ending.CONTINUE if case.continues else Ending.ANSWER if case.begins else Ending.CLOSED
     switch = template.form.switch
-    thinking = Thinking(enabled=case.thinking) if switch is not None and switch.variable else DEFAULT
-    return template.render(case.messages, case.tools, end, thinking)
+    states = (None,) if switch is None or not switch.variable else (True, None) if case.thinking else (False,)
+    prompts = [template.render(case.messages, case.tools, end, Thinking(state)) for state in states]
+    opens = any(case.text.startswith(block.opening) for block in template.form.thoughts if block.opening)
+    return next((prompt for prompt in prompts if not (opens and prompt.thoughts.are_open)), prompts[0])
 
 
 def without_end(template: ChatTemplate, case: Case) -> Case:
