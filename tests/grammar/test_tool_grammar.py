@@ -271,6 +271,34 @@ def test_marker_of_another_pattern_begins_a_call(*, has_tokens: bool) -> None:
 
 
 @vocabularies
+def test_call_without_a_marker_may_have_one(*, has_tokens: bool) -> None:
+    """In some families a token says that a call follows, and may be left out at the answer's start."""
+    bare = KINDS["bare JSON"]
+    other = replace(bare.calls, others=((f"<|python_tag|>{bare.calls.call[0]}", *bare.calls.call[1:]),))
+    kind = replace(bare, calls=other, special=("<|python_tag|>",))
+    fits = mask(kind, ToolUse((F, G)), has_tokens=has_tokens)
+    call = kind.answer(("f", kind.good))
+    assert fits(call)
+    assert fits(f"<|python_tag|>{call}")
+    assert fits(f"Well.<|python_tag|>{call}")
+    assert fits('{"a": 1}')
+    assert not fits(f"<|python_tag|>{kind.answer(('f', kind.bad))}")
+    assert not fits(f"Well.<|python_tag|>{kind.answer(('h', '{}'))}")
+
+
+def test_words_are_not_thoughts_that_are_open() -> None:
+    """Where a request restricts its answer too, thoughts end before it."""
+    words = Constraint(Language.CHOICE, '["yes", "no"]', "choice")
+    known = bytes_and(())
+    constraint = tool_constraint(ToolUse((F, G)), HERMES.form, known.terminal, known.arguments, words)
+    found = framed(constraint, HERMES.form, Thoughts.OPENED, known.terminal)
+    assert found is not None
+    assert known.mask(found).matches("hm</think>yes")
+    assert not known.mask(found).matches("yes")
+    assert not known.mask(found).matches("hm")
+
+
+@vocabularies
 def test_section_may_lack_its_opening_where_models_leave_it_out(*, has_tokens: bool) -> None:
     """Its calls are calls all the same."""
     kind = KINDS["indexed"]

@@ -25,6 +25,7 @@ class _Frame:
         self._lark = lark
         self._form = form
         self._has_calls = constraint.has_calls
+        self._has_words = constraint.words is not None
         self._is_required = constraint.closing is not None
         self._space = f"{lark.space}?"
 
@@ -100,7 +101,7 @@ class _Frame:
 
         A marker in plain text may be a thought about a call, so that what follows is free then.
         """
-        if not self._has_calls or self._form.contents:
+        if not self._has_calls or self._has_words or self._form.contents:
             return ""
         if not self._is_required:
             return "@answer" if self._has_tokens() else self._lark.text
