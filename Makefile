@@ -21,7 +21,7 @@ CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 RELEASED_CONTRACT = $(wildcard proto/released/*.binpb)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: run test clients faults fuzz oracle soak lint generate released-contract cpu-variants llama-library clean help
+.PHONY: run test clients faults fuzz oracle families soak lint generate released-contract cpu-variants llama-library clean help
 
 help:
 	@echo "make run       serve the bundled models, or LLM_ALLOWED_MODELS: REST on 8091, gRPC on 50051; MODEL=demo serves the demo alone"
@@ -30,6 +30,7 @@ help:
 	@echo "make faults    faults under load, TIMES times (10)"
 	@echo "make fuzz      COUNT (10000) random requests to each RPC, and thousands generated from the OpenAPI document"
 	@echo "make oracle    llama-server's own tests against the service; CASES chooses some, as pytest's -k"
+	@echo "make families  every chat template of llama.cpp's against its cases and transformers' renderings; writes the table of docs/models.md"
 	@echo "make soak      mixed load for SECONDS (3600), with clients that crash, stall and reset; 100,000 requests, 1,000 loads, 10,000 connections"
 	@echo "make generate  regenerate stubs, OpenAPI document, Envoy bootstraps and docs/settings.md"
 	@echo "make released-contract  at a release: store its contract, which buf breaking compares later ones with"
@@ -56,6 +57,11 @@ fuzz: $(VENV)/.installed-dev
 
 oracle: $(VENV)/.installed-dev
 	ORACLE_CASES='$(CASES)' $(BIN)/pytest -q -s -m oracle tests/oracle
+
+families: $(VENV)/.installed-dev
+	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e client -e '.[oracle]'
+	$(BIN)/python -m tests.oracle.families
+	$(BIN)/pytest -q -m oracle tests/oracle/families
 
 faults: $(VENV)/.installed-dev
 	for run in $$(seq $(or $(TIMES),10)); do $(BIN)/pytest -q tests/faults || exit 1; done

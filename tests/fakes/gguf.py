@@ -19,7 +19,8 @@ CLEAR_PROMPTS = (
 """After them the best token of `write_tiny_model` is far ahead of the next one, 40 times: the greedy text is the same
 in any batch and any state of the cache, although sums are made in another order there."""
 _BYTE_TOKENS = 256
-_MERGED = ("Ġ", "t")  # llama.cpp loads no byte-level BPE without a merge.
+MERGED = ("Ġ", "t")
+"""llama.cpp loads no byte-level BPE without a merge."""
 
 
 def write_tiny_model(
@@ -104,9 +105,9 @@ def _add_byte_vocabulary(
     """Returns the vocabulary's size."""
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list([*_byte_texts(), "".join(_MERGED), *special])
+    writer.add_token_list([*BYTE_TEXTS, "".join(MERGED), *special])
     writer.add_token_types([TokenType.NORMAL] * (_BYTE_TOKENS + 1) + [TokenType.CONTROL] * len(special))
-    writer.add_token_merges([" ".join(_MERGED)])
+    writer.add_token_merges([" ".join(MERGED)])
     writer.add_eos_token_id(_BYTE_TOKENS + 1)
     writer.add_bos_token_id(_BYTE_TOKENS + 1)
     writer.add_add_bos_token(add_bos)
@@ -192,3 +193,6 @@ def _byte_texts() -> list[str]:
     others = (byte for byte in range(_BYTE_TOKENS) if byte not in printable)
     spelled = {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
     return [spelled[byte] for byte in range(_BYTE_TOKENS)]
+
+
+BYTE_TEXTS = _byte_texts()

@@ -1,4 +1,4 @@
-"""llama-server's own tests, from the source distribution that the pinned llama-cpp-python is built from."""
+"""llama.cpp's own tests, from the source distribution that the pinned llama-cpp-python is built from."""
 
 import os
 import re
@@ -14,20 +14,25 @@ from filelock import FileLock
 PACKAGE = "llama-cpp-python"
 EDITS = Path(__file__).with_name("edits.toml")
 _INSIDE = "vendor/llama.cpp/"
-_WANTED = re.compile(r"tools/server/tests/unit/\w+\.py|models/templates/[^/]+\.jinja")
-"""Files of llama.cpp that are taken: the tests, and the chat templates that they name by a relative path."""
+_TEMPLATES = r"models/templates/[^/]+\.jinja"
+_WANTED = {
+    "llama-server": re.compile(rf"tools/server/tests/unit/\w+\.py|{_TEMPLATES}"),
+    "llama-chat": re.compile(rf"tests/test-chat\.cpp|{_TEMPLATES}"),
+}
+"""Files of llama.cpp that are taken, by the name of the directory of the cache: tests, and the chat templates that they
+name by a relative path."""
 
 
-def cached_material() -> Path:
+def cached_material(name: str = "llama-server") -> Path:
     """Returns the directory with llama.cpp's files as they are published; downloads them the first time."""
     pinned = version(PACKAGE)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llm-inference-api" / "llama-server"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llm-inference-api" / name
     cache.mkdir(parents=True, exist_ok=True)
     directory = cache / pinned
     with FileLock(cache / f"{pinned}.lock"):
         if not directory.exists():
             unfinished = cache / f"{pinned}.unfinished"
-            _extract(_source_distribution(cache, pinned), unfinished)
+            _extract(_source_distribution(cache, pinned), unfinished, _WANTED[name])
             unfinished.rename(directory)
     return directory
 
@@ -63,11 +68,11 @@ def _source_distribution(cache: Path, pinned: str) -> Path:
     return archive
 
 
-def _extract(archive: Path, directory: Path) -> None:
+def _extract(archive: Path, directory: Path, wanted: re.Pattern[str]) -> None:
     with tarfile.open(archive) as files:
         for member in files:
             _, _, name = member.name.partition(_INSIDE)
-            if member.isfile() and _WANTED.fullmatch(name):
+            if member.isfile() and wanted.fullmatch(name):
                 target = directory / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 reader = files.extractfile(member)

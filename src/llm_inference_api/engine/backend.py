@@ -39,6 +39,9 @@ class Sampler(Protocol):
             InvalidFieldError: The mask allows no token.
         """
 
+    def accept(self, token: int) -> bool:
+        """Takes a token that follows without having been sampled; returns False if the mask does not allow it."""
+
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
         """Returns the log probability of a token after this row, and those of the `top` most probable tokens."""
 

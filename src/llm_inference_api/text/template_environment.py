@@ -1,6 +1,7 @@
-"""Jinja environment of chat templates: an immutable sandbox with transformers' filters, globals and tags."""
+"""Jinja environment of chat templates: a sandbox with transformers' filters, globals and tags."""
 
 import json
+from collections.abc import Generator
 from datetime import datetime
 from typing import Any
 
@@ -8,16 +9,20 @@ from jinja2 import nodes
 from jinja2.compiler import CodeGenerator
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import SandboxedEnvironment
 
 
 class TemplateRefusalError(Exception):
     """Raised by a template's `raise_exception`, for example for an invalid order of roles."""
 
 
-def environment() -> ImmutableSandboxedEnvironment:
-    """Returns an environment that computes nothing before it renders (transformers: utils/chat_template_utils.py)."""
-    made = ImmutableSandboxedEnvironment(
+def environment() -> SandboxedEnvironment:
+    """Returns an environment that computes nothing before it renders (transformers: utils/chat_template_utils.py).
+
+    Unlike transformers', it lets templates change lists, as llama.cpp does and Kimi K2's template needs: what a template
+    is given belongs to one rendering alone.
+    """
+    made = SandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, optimized=False, extensions=[loopcontrols, GenerationTag]
     )
     made.code_generator_class = _NoFolding
@@ -43,7 +48,16 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,  # noqa: FBT001, FBT002
 ) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys, default=_listed
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    """Returns what Jinja's filters yield as a list. Raises TypeError for anything else that JSON has not."""
+    if isinstance(value, Generator):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")
 
 
 class GenerationTag(Extension):

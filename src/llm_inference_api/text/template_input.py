@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.tools import Tool
-from llm_inference_api.text.families.tool_format import as_json
+from llm_inference_api.text.families.switching import BY_DEFAULT
+from llm_inference_api.text.families.tool_definitions import as_json
 
 
 class Wants(NamedTuple):
@@ -17,6 +18,10 @@ class Wants(NamedTuple):
     """Roles whose content is to be a list of parts instead of a text."""
     undefined: tuple[str, ...] = ()
     """Variables of a chat without tools that are to be undefined."""
+    arguments_in_text: bool = False
+    """Whether the arguments of a call are to be JSON text instead of an object."""
+    no_content_is_none: bool = False
+    """Whether the content of a message with calls alone is to be None instead of an empty text."""
 
 
 ABSENT = ("tools", "documents")
@@ -25,7 +30,13 @@ that iterate over them want them undefined."""
 
 
 def template_input(
-    messages: Sequence[Message], tools: Sequence[Tool], tokens: Mapping[str, str], wants: Wants, *, begins: bool
+    messages: Sequence[Message],
+    tools: Sequence[Tool],
+    tokens: Mapping[str, str],
+    wants: Wants,
+    *,
+    begins: bool,
+    variables: Mapping[str, object] = BY_DEFAULT,
 ) -> dict[str, object]:
     """Returns the variables of a template.
 
@@ -35,35 +46,42 @@ def template_input(
         tokens: Texts of the special tokens, by variable.
         wants: What the template wants.
         begins: Whether the answer begins at the end of the prompt.
+        variables: What else the template is told, such as whether to think.
     """
     described = [as_json(tool) for tool in tools]
     now = datetime.now().astimezone()
     return {
-        "messages": [_message(message, in_parts=message.role in wants.in_parts) for message in messages],
+        "messages": [_message(message, wants) for message in messages],
         **{name: None for name in ABSENT if name not in wants.undefined},
         **({"tools": described} if described else {}),
         "add_generation_prompt": begins,
-        # llama.cpp defines these (common/chat.cpp): templates that read `enable_thinking` without a test switch
-        # thinking off where it is undefined, that of firefunction-v2 needs `datetime` and `functions`, and those of
-        # Llama 3 write a date of 2024 where `date_string` is undefined.
-        "enable_thinking": True,
+        # llama.cpp defines these (common/chat.cpp): the template of firefunction-v2 needs `datetime` and `functions`, and
+        # those of Llama 3 write a date of 2024 where `date_string` is undefined.
         "datetime": now.strftime("%b %d %Y"),
         "date_string": now.strftime("%d %b %Y"),
         "functions": json.dumps(described, indent=2, ensure_ascii=False) if described else "",
+        **variables,
         **tokens,
     }
 
 
-def _message(message: Message, *, in_parts: bool) -> dict[str, object]:
+def _message(message: Message, wants: Wants) -> dict[str, object]:
     """Returns the message in OpenAI's format, as templates expect it, but with a call's arguments as an object."""
-    content = [{"type": "text", "text": message.content}] if in_parts else message.content
+    content: object = message.content
+    if message.role in wants.in_parts:
+        content = [{"type": "text", "text": message.content}]
+    elif wants.no_content_is_none and message.tool_calls and not message.content:
+        content = None
     given: dict[str, object] = {"role": message.role, "content": content}
     if message.tool_calls:
         given["tool_calls"] = [
             {
                 "id": call.id,
                 "type": "function",
-                "function": {"name": call.name, "arguments": json.loads(call.arguments)},
+                "function": {
+                    "name": call.name,
+                    "arguments": call.arguments if wants.arguments_in_text else json.loads(call.arguments),
+                },
             }
             for call in message.tool_calls
         ]

@@ -8,15 +8,18 @@ from typing import NamedTuple, Protocol
 from llm_inference_api.engine.backend import Mask, Sampler
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.engine.thinking_budget import BudgetedSampler
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.grammar.tool_grammar import framed, tool_constraint
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.request import GenerationRequest, Sampling, TokenPrompt
 from llm_inference_api.requests.sizes import check_logprobs
+from llm_inference_api.requests.thinking import Thinking
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.families.answer_reader import answer_reader
 from llm_inference_api.text.families.reader import Reader
+from llm_inference_api.text.families.switching import check_budget
 from llm_inference_api.text.families.thoughts import Thoughts
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import NO_SPECIAL_TOKENS, SpecialTokens, Tokenizer
@@ -87,16 +90,17 @@ class Preparer:
         try:
             for index in range(request.n):
                 mask = self.samplers.mask(constraint) if constraint else None
+                output = OutputText(
+                    request.stopping.stop,
+                    mask.matches if mask else None,
+                    answer_reader(form, request.tools, thoughts),
+                )
                 sequence = Sequence(
                     request=request,
                     tokens=list(tokens),
                     max_tokens=max_tokens,
-                    output=OutputText(
-                        request.stopping.stop,
-                        mask.matches if mask else None,
-                        answer_reader(form, request.tools, thoughts),
-                    ),
-                    sampler=self._sampler(request, index, tokens, mask),
+                    output=output,
+                    sampler=self._within_budget(self._sampler(request, index, tokens, mask), output, request.thinking),
                     submitted_at=submitted_at,
                     index=index,
                     ignored=constraint.ignored if constraint else (),
@@ -114,6 +118,10 @@ class Preparer:
             return self.samplers.masked_sampler(sampling, tokens, mask)
         return self.samplers.sampler(sampling, tokens, ignore_eos=request.stopping.ignore_eos)
 
+    def _within_budget(self, sampler: Sampler, output: OutputText, thinking: Thinking) -> Sampler:
+        budget = thinking.budget
+        return sampler if budget is None else BudgetedSampler(sampler, output, budget, self._continue)
+
     def _constraint(self, request: GenerationRequest, thoughts: Thoughts) -> Constraint | None:
         constraint, form = request.constraint, self._template(request).form
         if request.tools is not None:
@@ -123,9 +131,10 @@ class Preparer:
 
     def reader(self, request: GenerationRequest) -> Reader:
         """Returns the reader of an answer to a chat request. Raises InvalidFieldError as `tokens`."""
-        assert isinstance(request.prompt, tuple)
+        assert not isinstance(request.prompt, str | TokenPrompt)
         template = self._template(request)
-        prompt = template.render(request.prompt, request.tools.tools if request.tools else (), request.ending)
+        tools = request.tools.tools if request.tools else ()
+        prompt = template.render(request.prompt, tools, request.ending, request.thinking)
         return answer_reader(template.form, request.tools, prompt.thoughts)
 
     def _template(self, request: GenerationRequest) -> ChatTemplate:
@@ -159,7 +168,9 @@ class Preparer:
         return self._chat(request.prompt, request)
 
     def _chat(self, messages: tuple[Message, ...], request: GenerationRequest) -> _PromptTokens:
-        chat = self._template(request).render(messages, request.tools.tools if request.tools else (), request.ending)
+        template, tools = self._template(request), request.tools.tools if request.tools else ()
+        check_budget(request.thinking, template.form)
+        chat = template.render(messages, tools, request.ending, request.thinking)
         first, *rest = chat.parts
         tokens = self.tokenize(first, add_special=not self.template.is_own)
         for part in rest:

@@ -149,7 +149,11 @@ class Form:
     switch: Switch | None = None
     """None: thoughts cannot be switched."""
     is_generic: bool = False
-    """Whether the template has no tools, so that the service explains them in words."""
+    """Whether the form is the service's own, taught in words, because the template has none."""
+    shows_tools: bool = True
+    """Whether the template describes the tools; else the service does."""
+    shows_calls: bool = True
+    """Whether the template writes the calls of earlier answers; else the service writes them as text."""
     problem: str = ""
     """Why the form could not be found, for the log; empty if it was, or there is nothing to find."""
 
@@ -173,5 +177,7 @@ GENERIC = Form(
     ),
     (Block("<think>", "</think>"),),
     is_generic=True,
+    shows_tools=False,
+    shows_calls=False,
 )
 """The form of models whose template has no tools: the service's instruction in words teaches it."""

@@ -1,0 +1,57 @@
+"""What templates do not show of their models' forms, each recognised by markers that the template writes."""
+
+from dataclasses import replace
+
+from llm_inference_api.text.families.form import Block, Calls, Form, Pairs, Slot, Values
+
+_JSON = ('{"name": "', Slot.NAME, '", "arguments": ', Slot.ARGUMENTS, "}")
+_LFM = Calls(
+    (Slot.NAME, "(", Slot.ARGUMENTS, ")"),
+    opening="<|tool_call_start|>[",
+    separator=", ",
+    closing="]<|tool_call_end|>",
+    arguments=Pairs((Slot.KEY, "=", Slot.VALUE), ", ", Values.PYTHON),
+)
+_UNSHOWN = {
+    "<|tool_list_start|>": _LFM,
+    "List of tools: [": _LFM,
+    "<|tool_call|>": Calls(_JSON, opening="<|tool_call|>[", separator=", ", closing="]"),
+    "<tool_call>": Calls(("<tool_call>\n", *_JSON, "\n</tool_call>"), separator="\n"),
+}
+"""Calls of templates that describe tools, but write no calls, by what they write beside the tools."""
+
+
+def known_calls(shown: str) -> Calls | None:
+    """Returns the calls that a prompt with tools asks for, or None."""
+    return next((calls for marker, calls in _UNSHOWN.items() if marker in shown), None)
+
+
+def with_known(form: Form, source: str) -> Form:
+    """Returns the form with what the model is known to write beside what its template shows."""
+    calls = form.calls
+    if "<|constrain|>" in source or ("<|channel|>" in source and "<|message|>" in source):
+        # https://cookbook.openai.com/articles/openai-harmony: the recipient stands in the role or in the channel.
+        channels = ("<|channel|>commentary", "<|channel|>analysis")
+        types = (" <|constrain|>json", "<|constrain|>json", " json", "")
+        others = [
+            (f"{channel} to=functions.", Slot.NAME, f"{kind}<|message|>", Slot.ARGUMENTS, "<|call|>")
+            for channel in channels
+            for kind in types
+        ]
+        others += [
+            (" to=functions.", Slot.NAME, f"{channel}{kind}<|message|>", Slot.ARGUMENTS, "<|call|>")
+            for channel in channels
+            for kind in types
+        ]
+        preamble = Block("<|channel|>commentary<|message|>", "<|end|>")
+        final = Block("<|channel|>final<|message|>", "<|end|>")
+        restricted = Block("<|channel|>final <|constrain|>json<|message|>", "<|end|>")
+        calls = replace(calls, call=others[0], others=tuple(others[1:]))
+        return replace(form, name="harmony", calls=calls, contents=(final, preamble, restricted))
+    if calls.arguments is not None and "<![CDATA[" in source:
+        pairs = replace(calls.arguments, verbatim=("<![CDATA[", "]]>"))
+        return replace(form, calls=replace(calls, arguments=pairs))
+    if "<|python_tag|>" in source and not calls.opening:
+        tagged = ("<|python_tag|>", *calls.call)
+        return replace(form, calls=replace(calls, others=(tagged, *calls.others)))
+    return form
