@@ -409,6 +409,20 @@ def test_call_may_end_thoughts_where_it_begins_with_a_token(
     assert not fits(f"I call.\n{HERMES.answer(('h', '{}'))}")
 
 
+@pytest.mark.parametrize("mode", list(ToolMode))
+@pytest.mark.parametrize("name", ["JSON in markers", "name and JSON", "Python", "bare values", "indexed"])
+@vocabularies
+def test_thoughts_may_have_calls_in_them(name: str, mode: ToolMode, *, has_tokens: bool) -> None:
+    """A model thinks of what it could write. Where markers are tokens, that has to be a valid call."""
+    kind = KINDS[name]
+    fits = mask(kind, ToolUse((F, G), mode, parallel=False), has_tokens=has_tokens, thoughts=Thoughts.OPENED)
+    block, call = kind.thoughts[0], kind.answer(("f", kind.good))
+    assert fits(f"I could write {call} or so.{block.closing}\n{call}")
+    wrong = kind.answer(("f", kind.bad))
+    assert fits(f"I could write {wrong} or so.{block.closing}\n{call}") == (not has_tokens)
+    assert not fits(f"I could write {call} or so.{block.closing}\n{wrong}")
+
+
 def test_schemas_that_cost_too_much_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each within the limit of one, but a request may have 128 of them."""
     tried: list[str] = []
