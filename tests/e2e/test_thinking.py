@@ -143,7 +143,7 @@ CASES: list[tuple[Fields, str, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "thoughts", "tokens"), CASES, ids=lambda value: json.dumps(value))
+@pytest.mark.parametrize(("fields", "thoughts", "tokens"), CASES, ids=json.dumps)
 def test_a_chat_is_told_how_much_to_think(ask: Ask, fields: Fields, thoughts: str, tokens: int) -> None:
     """Thoughts are those of the request's fields; usage counts their tokens and those of the markers."""
     found = ask(fields)
@@ -249,11 +249,12 @@ def test_render_shows_what_the_template_makes_of_it(service: RunningService) -> 
 def test_models_tell_what_can_be_said_of_thinking(service: RunningService) -> None:
     """ListModels has the switch, the efforts and the default; `/v1/models` has the same."""
     with grpc.insecure_channel(service.address) as channel:
-        found = {model.id: model.info.thinking for model in models(channel).ListModels(models_pb2.ListModelsRequest()).models}
+        listed = models(channel).ListModels(models_pb2.ListModelsRequest()).models
+    found = {model.id: model.info.thinking for model in listed}
     assert as_dict(found["told"]) == {"can_be_off": True, "efforts": ["low", "high"], "by_default": True}
     assert as_dict(found["free"]) == {}
-    listed = httpx.get(f"{service.url}/v1/models/told", timeout=60).json()
-    assert listed["thinking"] == {"can_be_off": True, "efforts": ["low", "high"], "by_default": True}
+    told = httpx.get(f"{service.url}/v1/models/told", timeout=60).json()
+    assert told["thinking"] == {"can_be_off": True, "efforts": ["low", "high"], "by_default": True}
 
 
 def test_the_log_counts_them(service: RunningService) -> None:
