@@ -4,8 +4,9 @@ from llm_inference_api.engine.output import OutputText, Said
 from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.tools import Tool, ToolUse
 from llm_inference_api.text.families.answer_reader import answer_reader
+from llm_inference_api.text.families.form import GENERIC
 from llm_inference_api.text.families.thoughts import Thoughts
-from llm_inference_api.text.families.tool_format import ToolFormat
+from tests.text.families.answer_forms import GLM
 
 
 def whole(text: OutputText, pieces: list[bytes]) -> list[str]:
@@ -70,7 +71,7 @@ def tokens(found: list[Said]) -> list[int]:
 
 
 def thinking(stop: list[str], use: ToolUse | None = None) -> OutputText:
-    return OutputText(stop, reader=answer_reader(ToolFormat.HERMES, use, Thoughts.BEFORE))
+    return OutputText(stop, reader=answer_reader(GENERIC, use, Thoughts.BEFORE))
 
 
 def test_stop_string_in_the_thoughts_is_a_thought() -> None:
@@ -112,6 +113,15 @@ def test_logprobs_of_calls_are_left_out() -> None:
     assert tokens(said(thinking([], use), [b"Hi", b" ", *call])) == [0]
 
 
+def test_logprobs_of_words_behind_converted_arguments_are_theirs() -> None:
+    """A call's arguments may be longer than what the model has written, or shorter."""
+    output = OutputText([], reader=answer_reader(GLM, ToolUse((Tool("f", "", "{}"),)), Thoughts.BEFORE))
+    call = [b"<tool_call>", b"f<arg_key>a</arg_key>", b"<arg_value>", b'"\n"', b"</arg_value>", b"</tool_call>"]
+    found = said(output, [*call, b" Done", b"."])
+    assert "".join(part.arguments for one in found for part in one.calls) == '{"a": "\\"\\n\\""}'
+    assert tokens(found) == [6, 7]
+
+
 def test_logprobs_of_a_stop_string_are_left_out() -> None:
     """A token is the text's if the text has one of its characters."""
     assert tokens(said(OutputText([" 4"]), [b"The", b" answer", b" is", b" 4", b"."])) == [0, 1, 2]
@@ -139,7 +149,7 @@ def test_token_without_text_has_no_logprob() -> None:
 
 def test_stop_string_after_thoughts_waits_for_a_complete_text() -> None:
     """Whether a restricted answer is complete is asked of all of it, thoughts included."""
-    reader = answer_reader(ToolFormat.HERMES, None, Thoughts.BEFORE)
+    reader = answer_reader(GENERIC, None, Thoughts.BEFORE)
     output = OutputText(["}"], is_complete=lambda text: text == "<think>}</think>{{}", reader=reader)
     found = said(output, [b"<think>}", b"</think>", b"{{", b"}", b"}"])
     assert [one.text for one in found] == ["", "", "{{", "}", ""]

@@ -1,7 +1,7 @@
 import pytest
 
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.tools import ToolCall, complete_arguments
+from llm_inference_api.requests.tools import Tool, ToolCall, complete_arguments
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,15 @@ def test_arguments_that_no_call_has_are_refused(arguments: str) -> None:
     """What is no object, and no beginning of one, is refused by its field."""
     with pytest.raises(InvalidFieldError, match=r"^messages\[0\].tool_calls\[0\].arguments: "):
         ToolCall("1", "f", complete_arguments(arguments)).check("messages[0].tool_calls[0]")
+
+
+def test_names_of_functions_may_have_dots() -> None:
+    """Some callers name them by namespace."""
+    Tool("Calendar.create_event", "", "{}").check("tools[0]")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", "a b", "é", "a" * 65])
+def test_other_names_of_functions_are_refused(name: str) -> None:
+    """The error names the field and what is right."""
+    with pytest.raises(InvalidFieldError, match=r"^tools\[0\].name: must be 1 to 64 letters, digits, '_', '-' and '.'"):
+        Tool(name, "", "{}").check("tools[0]")

@@ -88,6 +88,9 @@ class Backend(Protocol):
     def arguments(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:
         """Returns the schemas for use inside a grammar; see `constraint.Grammars.arguments`."""
 
+    def terminal(self, text: str) -> str:
+        """Returns a literal text for use inside a grammar; see `grammar.lark.Terminal`."""
+
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> Sampler:
         """Returns a new sampler that only chooses tokens that the mask allows."""
 

@@ -17,7 +17,7 @@ MAX_CALLS = 1024
 """Maximum number of tool calls in all messages of a request."""
 MAX_ARGUMENT_DEPTH = 200
 """Maximum nesting depth of a call's arguments. A model may write more levels than a caller's schema has."""
-TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+TOOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 NO_ARGUMENTS = '{"type": "object", "properties": {}, "additionalProperties": false}'
 """JSON Schema of the arguments of a function without parameters."""
 
@@ -42,7 +42,7 @@ class Tool:
     def check(self, field: str) -> None:
         """Raises InvalidFieldError, for a field below `field`, if the name, schema or size is invalid."""
         if not TOOL_NAME.fullmatch(self.name):
-            problem = f"must be 1 to 64 letters, digits, '_' and '-', not {self.name[:64]!r}"
+            problem = f"must be 1 to 64 letters, digits, '_', '-' and '.', not {self.name[:64]!r}"
             raise InvalidFieldError(f"{field}.name", problem)
         if self.size > MAX_BYTES:
             raise InvalidFieldError(field, f"has more than {MAX_BYTES} bytes")

@@ -1,6 +1,6 @@
 """Renders chats with the model's Jinja template.
 
-A template is code from the model file, so it runs in Jinja's immutable sandbox, in a process with limits of time and
+A template is code from the model file, so it runs in Jinja's sandbox, in a process with limits of time and
 memory.
 """
 
@@ -25,8 +25,8 @@ from llm_inference_api.text.families.probes import RefusedError
 from llm_inference_api.text.families.probing import Found, form_of
 from llm_inference_api.text.families.switching import BY_DEFAULT, variables_of
 from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start, thoughts_continued
-from llm_inference_api.text.families.tool_format import without_null
-from llm_inference_api.text.families.tool_messages import explained
+from llm_inference_api.text.families.tool_definitions import without_null
+from llm_inference_api.text.families.tool_messages import completed
 from llm_inference_api.text.rewriting import Rewriting, rewritings
 from llm_inference_api.text.skeleton import Skeleton
 from llm_inference_api.text.template_input import ABSENT, Wants, template_input
@@ -70,7 +70,12 @@ class ChatTemplate:
     """Chat template of one model."""
 
     def __init__(
-        self, source: str | None, bos: str, eos: str, control_texts: Sequence[str], added_texts: Sequence[str] = (),
+        self,
+        source: str | None,
+        bos: str,
+        eos: str,
+        control_texts: Sequence[str],
+        added_texts: Sequence[str] = (),
         others: Mapping[str, "ChatTemplate"] = MappingProxyType({}),
     ) -> None:
         """Compiles the template, and finds the form of answers that it shows.
@@ -100,8 +105,8 @@ class ChatTemplate:
         structural = [text for text in added_texts if text.strip() and any(text in part for part in found.structure)]
         self._controls = ControlTexts([*control_texts, *structural])
         markers = [marker for block in self.form.thoughts for marker in (block.opening, block.closing)]
-        others = [text for text in structural if not any(text in marker for marker in markers)]
-        self._said_controls = ControlTexts([*control_texts, *others])
+        said = [text for text in structural if not any(text in marker for marker in markers)]
+        self._said_controls = ControlTexts([*control_texts, *said])
 
     def chosen(self, *, has_tools: bool, has_documents: bool = False) -> "ChatTemplate":
         """Returns the model's template for a chat."""
@@ -137,14 +142,14 @@ class ChatTemplate:
                 cannot be told what `thinking` says.
         """
         messages, end = _without_blank_end(messages, end or ending(messages, continues=None, begins=None))
-        if self.form.is_generic:
-            messages, tools = explained(messages, tools), ()
+        messages = completed(messages, tools, self.form)
+        tools = tools if self.form.shows_tools else ()
         if end is Ending.CONTINUE and not messages[-1].content.strip():
-            return self._thinking_on(messages, tools)
+            return self._thinking_on(messages, tools, thinking)
         begins, continues = end is Ending.ANSWER, end is Ending.CONTINUE
         try:
             rewriting = self._rewriting_of(Skeleton.of(messages, has_tools=bool(tools), begins=begins))
-            messages = rewriting.of(messages)
+            messages = rewriting.of(messages, self.form.calls)
             escaping, mark = Escaping(self._controls, self._said_controls), _EndMark()
             safe = [escaping.message(message) for message in messages]
             if continues:
@@ -166,9 +171,9 @@ class ChatTemplate:
             return thoughts_at_start(text, last.content, self.form.thoughts if end is Ending.ANSWER else ())
         return thoughts_continued(text, last.content, self.form.thoughts)
 
-    def _thinking_on(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Prompt:
+    def _thinking_on(self, messages: Sequence[Message], tools: Sequence[Tool], thinking: Thinking) -> Prompt:
         """Returns the prompt that ends inside the thoughts of the last message, which templates do not write."""
-        asked = self.render(messages[:-1] or [Message("user", "")], tools, Ending.ANSWER)
+        asked = self.render(messages[:-1] or [Message("user", "")], tools, Ending.ANSWER, thinking)
         opening = "" if asked.thoughts.are_open else self.form.thoughts[0].opening
         first, *rest = self._controls.apart(messages[-1].reasoning)
         return Prompt([*asked.parts[:-1], asked.parts[-1] + opening + first, *rest], Thoughts.INSIDE, True)
@@ -196,7 +201,7 @@ class ChatTemplate:
         lost = ""
         second_best: Rewriting | None = None
         for rewriting in rewritings():
-            rewritten = rewriting.of(messages)
+            rewritten = rewriting.of(messages, self.form.calls)
             if tuple(rewritten) in tried:
                 continue
             tried.add(tuple(rewritten))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.tools import Tool
 from llm_inference_api.text.families.switching import BY_DEFAULT
-from llm_inference_api.text.families.tool_format import as_json
+from llm_inference_api.text.families.tool_definitions import as_json
 
 
 class Wants(NamedTuple):

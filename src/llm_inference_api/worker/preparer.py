@@ -1,6 +1,5 @@
 """Prepares requests for the engine: chat template, tokens, limits, sampler. Runs on threads of its own."""
 
-import json
 import math
 import time
 from dataclasses import dataclass, replace
@@ -40,6 +39,9 @@ class SamplerFactory(Protocol):
 
     def arguments(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:
         """Returns the schemas for use inside a grammar; see `constraint.Grammars.arguments`."""
+
+    def terminal(self, text: str) -> str:
+        """Returns a literal text for use inside a grammar; see `grammar.lark.Terminal`."""
 
     def masked_sampler(self, sampling: Sampling, prompt: list[int], mask: Mask) -> Sampler:
         """Returns a new sampler that only chooses tokens that the mask allows."""
@@ -123,18 +125,13 @@ class Preparer:
     def _constraint(self, request: GenerationRequest, thoughts: Thoughts) -> Constraint | None:
         constraint, form = request.constraint, self._template(request).form
         if request.tools is not None:
-            spell, write = self._terminal, self.samplers.arguments
+            spell, write = self.samplers.terminal, self.samplers.arguments
             constraint = tool_constraint(request.tools, form, spell, write, constraint)
-        return framed(constraint, form, thoughts, self._terminal)
-
-    def _terminal(self, marker: str) -> str:
-        """Returns a marker as a Lark terminal: `<[id]>` if it is a single token, else a quoted string."""
-        tokens = self.tokenizer.tokenize(marker, add_special=False, parse_special=True)
-        return f"<[{tokens[0]}]>" if len(tokens) == 1 else json.dumps(marker)
+        return framed(constraint, form, thoughts, self.samplers.terminal)
 
     def reader(self, request: GenerationRequest) -> Reader:
         """Returns the reader of an answer to a chat request. Raises InvalidFieldError as `tokens`."""
-        assert isinstance(request.prompt, tuple)
+        assert not isinstance(request.prompt, str | TokenPrompt)
         template = self._template(request)
         tools = request.tools.tools if request.tools else ()
         prompt = template.render(request.prompt, tools, request.ending, request.thinking)

@@ -187,14 +187,14 @@ class AnswerReader:
             yield from self._read_calls(begun)
             return 1
         size = yield from self._calls.closing_at_start(anywhere=anywhere)
-        if size > 0:
-            self._words.drop()
-            self._at_block = True
-        elif size == Miss.CUT:
+        if size == Miss.CUT:
             size = self._source.size
-            self._words.drop()
-            self._source.take(size)
-        return size if size > 0 else begun
+        if size <= 0:
+            return begun
+        self._source.take(size)
+        self._words.drop()
+        self._at_block = True
+        return size
 
     def _openings(self, *, anywhere: bool) -> list[tuple[Literal, Callable[[], Parsing[None]]]]:
         """Returns what begins blocks or stands between them, and what reads on behind it."""
@@ -236,11 +236,13 @@ class AnswerReader:
             if isinstance(begun, Begun):
                 return begun
             size = yield from calls.closing_at_start(anywhere=False)
+            for literal in self._between if size < 0 else ():
+                size = max(size, (yield from literal.match(self._source)))
             if Miss.CUT in (begun, size):
                 size = self._source.size
-                self._source.take(size)
             if size > 0:
                 self._words.drop()
+                self._source.take(size)
             elif separator := calls.separator():
                 self._words.hold(separator)
             else:

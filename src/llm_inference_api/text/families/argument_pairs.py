@@ -50,11 +50,13 @@ class PairsReader:
             if at < 0:
                 return at
         at = yield from skip_space(source, at)
+        after = (yield from self._after.match(source, at)) if self._after else Miss.NONE
+        if after >= 0:
+            return after
         pair = yield from self._pair_head(source, at)
         if isinstance(pair, PairHead):
             return at
-        after = yield from self._after.match(source, at)
-        return Miss.CUT if after < 0 and Miss.CUT in (pair, after) else after
+        return Miss.CUT if Miss.CUT in (pair, after) else at if not self._after else after
 
     def read(self, source: Source, write: Write, kind: ArgumentType) -> Parsing[bool]:
         """Reads arguments that begin at the first offset, up to the text of the call behind them.
@@ -72,20 +74,16 @@ class PairsReader:
         count = 0
         while True:
             yield from source.skip_space()
-            pair = yield from self._next_pair(source, count)
+            after = (yield from self._after.match(source)) if self._after else Miss.NONE
+            pair = Miss.NONE if after >= 0 else (yield from self._next_pair(source, count))
             if not isinstance(pair, PairHead):
-                return (yield from self._end(source, write, pair))
+                break
             source.take(pair.end)
             write(f"{', ' if count else ''}{json.dumps(pair.key, ensure_ascii=False)}: ")
             count += 1
             if not (yield from self._value(source, write, pair, kind.key(pair.key))):
                 return False
-
-    def _end(self, source: Source, write: Write, pair: Miss) -> Parsing[bool]:
-        after = yield from self._after.match(source)
-        if after == Miss.CUT and (pair == Miss.CUT or not source.size):
-            return False
-        if after == Miss.NONE and pair == Miss.CUT:
+        if pair == Miss.CUT or (after == Miss.CUT and not source.size):
             return False
         write("}")
         yield from _take(source, self._closing)

@@ -32,7 +32,7 @@ class CallHead:
     def __init__(self, before: str, pattern: Pattern, calls: Calls) -> None:
         """Takes the text before the call, and the call's pattern."""
         at = pattern.index(Slot.ARGUMENTS)
-        merged = _merged((before, *pattern[:at]))
+        merged = _merged((before, " " if before else "", *pattern[:at]))
         self.parts = [Literal(part) if isinstance(part, str) else part for part in merged]
         first = self.parts[0]
         self.start = first.start if isinstance(first, Literal) else ""
@@ -106,8 +106,12 @@ def call_heads(calls: Calls, befores: Iterable[str]) -> list[CallHead]:
 
 
 def _variants(pattern: Pattern) -> list[Pattern]:
-    """Returns the pattern, and how models write it that leave out the id or confuse the keys of JSON."""
+    """Returns the pattern, and how models write it that leave out the first marker or the id, or confuse keys."""
     found = [pattern]
+    first, rest = pattern[0], pattern[1:]
+    marker, space, others = first.partition("\n") if isinstance(first, str) else ("", "", "")
+    if space and Literal(marker).is_marker and Literal(others).is_marker:
+        found.append((others, *rest))
     name, arguments = pattern.index(Slot.NAME), pattern.index(Slot.ARGUMENTS)
     if Slot.ID in pattern[name:arguments]:
         at = pattern.index(Slot.ID)

@@ -172,8 +172,12 @@ def _counted(head: str, middle: str) -> tuple[str, str]:
     if int(there) != int(here) + 1:
         return head, middle
     end = at - 1
-    cut = lambda text, number: f"{text[: len(text) - end - len(number)]}{here}{_INDEX}{text[len(text) - end :]}"  # noqa: E731
-    return cut(head, here), cut(middle, there)
+    return _with_index(head, end, here, here), _with_index(middle, end, there, here)
+
+
+def _with_index(text: str, end: int, number: str, first: str) -> str:
+    """Returns the text with the first number and a slot in the place of the number before its last `end` characters."""
+    return f"{text[: len(text) - end - len(number)]}{first}{_INDEX}{text[len(text) - end :]}"
 
 
 def _parted(text: str, slot: str) -> tuple[str, str]:

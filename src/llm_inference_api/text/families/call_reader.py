@@ -18,7 +18,7 @@ from llm_inference_api.text.families.loose_values import Write
 _ID_ALPHABET = string.ascii_letters + string.digits
 _ID_LENGTH = 9
 """Length that Mistral's templates require."""
-_SEPARATOR = re.compile(r"\s+|[,;\[\]}]")
+_SEPARATOR = re.compile(r"\s+|[,;\]}]")
 """What models write between and after calls."""
 _CHUNK = re.compile(r'[\s}\])",:]+|[^\s}\])",:]\S*')
 """Brackets of data, or a marker."""
@@ -32,7 +32,8 @@ class CallReader:
         self._tools = {tool.name: tool for tool in use.callable}
         self._names = frozenset(self._tools)
         self._source = source
-        self._outside = call_heads(calls, [calls.opening, *([""] if calls.may_omit_opening else [])])
+        bare = [head for head in call_heads(calls, [""]) if calls.may_omit_opening or head.is_marker]
+        self._outside = [*call_heads(calls, [calls.opening]), *(bare if calls.opening else [])]
         self._inside = call_heads(calls, ["", calls.separator] if calls.separator.strip() else [""])
         self._section = Literal(calls.closing)
         self._has_sections = bool(calls.opening.strip() or calls.closing.strip() or calls.separator.strip())
@@ -83,7 +84,7 @@ class CallReader:
         return miss
 
     def closing_at_start(self, *, anywhere: bool) -> Parsing[Miss | int]:
-        """Takes a marker behind calls, and returns its size; a `Miss` if there is none.
+        """Returns the size of a marker behind calls, which counts as read; a `Miss` if there is none.
 
         Args:
             anywhere: Whether text stands before, so that brackets of data close nothing.
@@ -96,7 +97,6 @@ class CallReader:
             if size > 0:
                 self._in_section = self._in_section and closing is not self._section
                 self._awaited = [literal for literal in self._awaited if literal is not closing]
-                self._source.take(size)
                 return size
             miss = min(miss, Miss(size))
         return miss
@@ -146,6 +146,7 @@ class CallReader:
         before = Literal("".join(part for part in tail[: tail.index(Slot.ID)] if isinstance(part, str)))
         at = yield from before.match(source)
         if at < 0:
+            source.take(source.size if at == Miss.CUT else 0)
             return ""
         start = at = yield from skip_space(source, at)
         while (yield from source.has(at)) and (source.char(at).isalnum() or source.char(at) in "_.:-"):

@@ -19,7 +19,12 @@ _PREFIXES = frozenset({"r", "b", "u", "f", "rb", "br", "fr", "rf"})
 """What may stand before a Python string."""
 _ESCAPES = {
     **{char: f"\\{char}" for char in '"\\bfnrt'},
-    "a": "\\u0007", "v": "\\u000b", "0": "\\u0000", "'": "'", "/": "/", "\n": "",
+    "a": "\\u0007",
+    "v": "\\u000b",
+    "0": "\\u0000",
+    "'": "'",
+    "/": "/",
+    "\n": "",
 }
 """JSON for the escapes of Python and JSON."""
 _PLAIN = re.compile(r'[^"\'\\]+')
@@ -216,7 +221,8 @@ class LooseValue:
                 return (yield from self._string(write, quote, is_raw="r" in "".join(found).lower()))
             depth += (char in "([{") - (char in ")]}")
             found.append(source.take(1))
-        if word := "".join(found).strip():
+        word = "".join(found).strip()
+        if word and not self._quote.startswith(word):
             write(_word_as_json(word, is_key=self._wants_key))
         return False
 

@@ -57,7 +57,7 @@ def blocks_of(probes: Probes, source: str, switch: Switch | None) -> Blocks:
     if thoughts is not None and opening.strip() in ("", thoughts.opening):
         opening = ""
     contents = (Block(opening, _mirrored(opening, content.partition(CONTENT)[2])),) if opening else ()
-    between = between or (_between_content_and_call(probes, header) if contents else "")
+    between = between or (_between_content_and_call(probes, header, contents[0]) if contents else "")
     rest = content.partition(CONTENT)[2].strip().removeprefix(contents[0].closing) if contents else ""
     ending = "".join(_SEGMENT.findall(rest.strip())[:-1]).strip()
     return Blocks(header, (thoughts or DEFAULT,), contents, between, thoughts is not None, tuple(begun), ending)
@@ -178,11 +178,11 @@ def _shared_end(header: str, text: str, opening: str) -> str:
     return ""
 
 
-def _between_content_and_call(probes: Probes, header: str) -> str:
+def _between_content_and_call(probes: Probes, header: str, content: Block) -> str:
     """Returns what stands between content and a call, if it ends the header too."""
     text = probes.of(says(CONTENT, calls=[_CALL]), tools=True)
     if text is None or CONTENT not in text:
         return ""
     gap = after_user(text).partition(CONTENT)[2].partition(FUNCTIONS[0])[0].strip()
-    last = _SEGMENT.findall(header.strip())[-1:]
-    return last[0].strip() if last and last[0].strip() and last[0].strip() in gap else ""
+    last = "".join(_SEGMENT.findall(header.strip())[-1:]).strip()
+    return last if last and last in gap and last not in content.opening + content.closing else ""
