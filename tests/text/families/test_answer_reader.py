@@ -375,9 +375,11 @@ def test_cut_thoughts_are_thoughts() -> None:
         ),
         (
             HARMONY,
-            ("<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>analysis<|message|>oh<|end|>"
-            "<|start|>assistant<|channel|>commentary<|message|>Well.<|end|><|start|>assistant to=functions.g"
-            "<|channel|>commentary <|constrain|>json<|message|>{}"),
+            (
+                "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>analysis<|message|>oh<|end|>"
+                "<|start|>assistant<|channel|>commentary<|message|>Well.<|end|><|start|>assistant to=functions.g"
+                "<|channel|>commentary <|constrain|>json<|message|>{}"
+            ),
             [Thought("hmoh"), Text("Well."), call("g", "{}")],
         ),
         (FUNCTIONARY, "all\nHi,\nyou", [Text("Hi,\nyou")]),
