@@ -1,14 +1,15 @@
 import json
-from collections.abc import Callable
 
 import pytest
 
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.grammar.constraint import TokenMask
+from llm_inference_api.grammar.tool_grammar import framed
 from llm_inference_api.requests.constraint import Constraint, Language
-from llm_inference_api.text.families.thoughts import thoughts_rules
+from llm_inference_api.text.families.form import Block, Calls, Form, Slot
+from llm_inference_api.text.families.thoughts import Thoughts
 from tests.fakes.bombs import SCHEMAS
-from tests.grammar.grammars import BYTES
+from tests.grammar.grammars import BYTES, bytes_and
 
 
 def mask(language: Language, source: str) -> TokenMask:
@@ -101,18 +102,28 @@ def test_dead_end_fails_the_request() -> None:
         (Language.LARK, 'start: "(" start ")" | "x"\nTHOUGHT: "q"', "(x)"),
     ],
 )
-@pytest.mark.parametrize("terminal", [json.dumps, lambda marker: {"<think>": "<[256]>", "</think>": "<[257]>"}[marker]])
+@pytest.mark.parametrize("special", [(), ("<think>", "</think>")], ids=["plain", "tokens"])
 def test_thoughts_may_come_before_a_restricted_text(
-    language: Language, source: str, text: str, terminal: Callable[[str], str]
+    language: Language, source: str, text: str, special: tuple[str, ...]
 ) -> None:
     """A model that thinks first does so in any words; what it says then matches, also after an opened thought."""
-    rules = thoughts_rules(terminal, opened=True)
-    found = BYTES.mask(Constraint(language, source, "field", rules))
-    end = b"</think>" if terminal is json.dumps else [257]
-    tokens = [*b"hm <x>\n", *end, *b"\n\n", *text.encode()]
-    for token in tokens:
+    known = bytes_and(special)
+    form = Form("x", Calls((Slot.NAME, Slot.ARGUMENTS)), (Block("<think>", "</think>"),))
+    constraint = framed(Constraint(language, source, "field"), form, Thoughts.OPENED, known.terminal)
+    assert constraint is not None
+    found = known.mask(constraint)
+    for token in [*known.tokens("hm <x>\n</think>\n\n"), *text.encode()]:
         assert token in found.allowed()
         found.accept(token)
+
+
+def test_text_with_special_tokens_may_match() -> None:
+    """A stop string ends an answer behind thoughts whose markers are tokens."""
+    known = bytes_and(("<think>", "</think>"))
+    frame = f"start: {known.terminal('<think>')} /[a-z]*/ {known.terminal('</think>')} @answer"
+    found = known.mask(Constraint(Language.REGEX, "[0-9]+", "regex", frame))
+    assert found.matches("<think>hm</think>12")
+    assert not found.matches("<think>hm</think>")
 
 
 @pytest.mark.parametrize(

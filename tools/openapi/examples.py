@@ -32,6 +32,7 @@ EXAMPLES: dict[str, Json] = {
     ),
     "ChatStream": _named(a_haiku={"messages": _HAIKU}),
     "RenderChat": _named(a_question={"messages": _QUESTION}),
+    "ParseChat": _named(an_answer={"request": {"messages": _QUESTION}, "text": "<think>Easy.</think>It is 4."}),
     "Tokenize": _named(a_text={"text": "What is 2+2?"}),
     "Detokenize": _named(three_tokens={"token_ids": [20, 21, 22]}),
     "Embed": _named(two_texts={"texts": ["What is 2+2?", "How much is two and two?"]}),
@@ -52,7 +53,7 @@ def _events(*values: Json, end: str = "") -> str:
     return "".join(f"data: {json.dumps(value)}\n\n" for value in values) + end
 
 
-_USAGE = {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17, "cached_tokens": 0}
+_USAGE = {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17, "cached_tokens": 0, "reasoning_tokens": 0}
 _ENDING = {"finish_reason": "STOP", "max_tokens": 512, "usage": _USAGE}
 _FIRST = {"id": "chat-1", "created": 1795370727, "model": "demo", "seed": 7}
 _CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1795370727, "model": "demo"}

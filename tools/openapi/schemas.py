@@ -94,6 +94,8 @@ class Schemas:
         return {**value, "description": comment, **limits}
 
     def _value(self, field: Field, *, is_request: bool) -> Json:
+        if field.type_name == ".google.protobuf.Struct":
+            return {"type": "object"}
         if field.type == Field.TYPE_MESSAGE:
             return self._refer(field.type_name, is_request=is_request)
         if field.type == Field.TYPE_ENUM:

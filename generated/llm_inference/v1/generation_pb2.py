@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!llm_inference/v1/generation.proto\x12\x10llm_inference.v1\"P\n\x06\x46inish\"F\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x08\n\x04STOP\x10\x01\x12\n\n\x06LENGTH\x10\x02\x12\x0e\n\nTOOL_CALLS\x10\x03\"f\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\r\x12\x15\n\rcached_tokens\x18\x04 \x01(\r\"\xbf\x01\n\x07Timings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x15\n\rprompt_tokens\x18\x02 \x01(\r\x12\x11\n\tprompt_ms\x18\x03 \x01(\x01\x12 \n\x18prompt_tokens_per_second\x18\x04 \x01(\x01\x12\x19\n\x11\x63ompletion_tokens\x18\x05 \x01(\r\x12\x15\n\rcompletion_ms\x18\x06 \x01(\x01\x12$\n\x1c\x63ompletion_tokens_per_second\x18\x07 \x01(\x01\":\n\x08Logprobs\x12.\n\x06tokens\x18\x01 \x03(\x0b\x32\x1e.llm_inference.v1.TokenLogprob\"\x89\x01\n\x0cTokenLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\r\n\x05token\x18\x02 \x01(\t\x12\x13\n\x0btoken_bytes\x18\x03 \x01(\x0c\x12\x0f\n\x07logprob\x18\x04 \x01(\x01\x12\x32\n\x0ctop_logprobs\x18\x05 \x03(\x0b\x32\x1c.llm_inference.v1.TopLogprob\"S\n\nTopLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\r\n\x05token\x18\x02 \x01(\t\x12\x13\n\x0btoken_bytes\x18\x03 \x01(\x0c\x12\x0f\n\x07logprob\x18\x04 \x01(\x01\"\xe7\x02\n\x08Progress\x12/\n\x05stage\x18\x01 \x01(\x0e\x32 .llm_inference.v1.Progress.Stage\x12\x1b\n\x0erequests_ahead\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rprompt_tokens\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x1c\n\x0f\x63omputed_tokens\x18\x04 \x01(\rH\x02\x88\x01\x01\x12\x1a\n\rcached_tokens\x18\x0f \x01(\rH\x03\x88\x01\x01\x12\x17\n\nelapsed_ms\x18\x10 \x01(\x01H\x04\x88\x01\x01\"D\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x0b\n\x07LOADING\x10\x01\x12\n\n\x06QUEUED\x10\x02\x12\x0b\n\x07PREFILL\x10\x03\x42\x11\n\x0f_requests_aheadB\x10\n\x0e_prompt_tokensB\x12\n\x10_computed_tokensB\x10\n\x0e_cached_tokensB\r\n\x0b_elapsed_ms\"\x17\n\x06\x43hoice\x12\r\n\x05texts\x18\x01 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!llm_inference/v1/generation.proto\x12\x10llm_inference.v1\"P\n\x06\x46inish\"F\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x08\n\x04STOP\x10\x01\x12\n\n\x06LENGTH\x10\x02\x12\x0e\n\nTOOL_CALLS\x10\x03\"\x80\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\r\x12\x15\n\rcached_tokens\x18\x04 \x01(\r\x12\x18\n\x10reasoning_tokens\x18( \x01(\r\"\xbf\x01\n\x07Timings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x15\n\rprompt_tokens\x18\x02 \x01(\r\x12\x11\n\tprompt_ms\x18\x03 \x01(\x01\x12 \n\x18prompt_tokens_per_second\x18\x04 \x01(\x01\x12\x19\n\x11\x63ompletion_tokens\x18\x05 \x01(\r\x12\x15\n\rcompletion_ms\x18\x06 \x01(\x01\x12$\n\x1c\x63ompletion_tokens_per_second\x18\x07 \x01(\x01\":\n\x08Logprobs\x12.\n\x06tokens\x18\x01 \x03(\x0b\x32\x1e.llm_inference.v1.TokenLogprob\"\x89\x01\n\x0cTokenLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\r\n\x05token\x18\x02 \x01(\t\x12\x13\n\x0btoken_bytes\x18\x03 \x01(\x0c\x12\x0f\n\x07logprob\x18\x04 \x01(\x01\x12\x32\n\x0ctop_logprobs\x18\x05 \x03(\x0b\x32\x1c.llm_inference.v1.TopLogprob\"S\n\nTopLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\r\n\x05token\x18\x02 \x01(\t\x12\x13\n\x0btoken_bytes\x18\x03 \x01(\x0c\x12\x0f\n\x07logprob\x18\x04 \x01(\x01\"\xe7\x02\n\x08Progress\x12/\n\x05stage\x18\x01 \x01(\x0e\x32 .llm_inference.v1.Progress.Stage\x12\x1b\n\x0erequests_ahead\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rprompt_tokens\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x1c\n\x0f\x63omputed_tokens\x18\x04 \x01(\rH\x02\x88\x01\x01\x12\x1a\n\rcached_tokens\x18\x0f \x01(\rH\x03\x88\x01\x01\x12\x17\n\nelapsed_ms\x18\x10 \x01(\x01H\x04\x88\x01\x01\"D\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x0b\n\x07LOADING\x10\x01\x12\n\n\x06QUEUED\x10\x02\x12\x0b\n\x07PREFILL\x10\x03\x42\x11\n\x0f_requests_aheadB\x10\n\x0e_prompt_tokensB\x12\n\x10_computed_tokensB\x10\n\x0e_cached_tokensB\r\n\x0b_elapsed_ms\"\x17\n\x06\x43hoice\x12\r\n\x05texts\x18\x01 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,20 +35,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINISH']._serialized_end=135
   _globals['_FINISH_REASON']._serialized_start=65
   _globals['_FINISH_REASON']._serialized_end=135
-  _globals['_USAGE']._serialized_start=137
-  _globals['_USAGE']._serialized_end=239
-  _globals['_TIMINGS']._serialized_start=242
-  _globals['_TIMINGS']._serialized_end=433
-  _globals['_LOGPROBS']._serialized_start=435
-  _globals['_LOGPROBS']._serialized_end=493
-  _globals['_TOKENLOGPROB']._serialized_start=496
-  _globals['_TOKENLOGPROB']._serialized_end=633
-  _globals['_TOPLOGPROB']._serialized_start=635
-  _globals['_TOPLOGPROB']._serialized_end=718
-  _globals['_PROGRESS']._serialized_start=721
-  _globals['_PROGRESS']._serialized_end=1080
-  _globals['_PROGRESS_STAGE']._serialized_start=922
-  _globals['_PROGRESS_STAGE']._serialized_end=990
-  _globals['_CHOICE']._serialized_start=1082
-  _globals['_CHOICE']._serialized_end=1105
+  _globals['_USAGE']._serialized_start=138
+  _globals['_USAGE']._serialized_end=266
+  _globals['_TIMINGS']._serialized_start=269
+  _globals['_TIMINGS']._serialized_end=460
+  _globals['_LOGPROBS']._serialized_start=462
+  _globals['_LOGPROBS']._serialized_end=520
+  _globals['_TOKENLOGPROB']._serialized_start=523
+  _globals['_TOKENLOGPROB']._serialized_end=660
+  _globals['_TOPLOGPROB']._serialized_start=662
+  _globals['_TOPLOGPROB']._serialized_end=745
+  _globals['_PROGRESS']._serialized_start=748
+  _globals['_PROGRESS']._serialized_end=1107
+  _globals['_PROGRESS_STAGE']._serialized_start=949
+  _globals['_PROGRESS_STAGE']._serialized_end=1017
+  _globals['_CHOICE']._serialized_start=1109
+  _globals['_CHOICE']._serialized_end=1132
 # @@protoc_insertion_point(module_scope)

@@ -65,7 +65,7 @@ class LoadProgress(_message.Message):
     def __init__(self, done: _Optional[float] = ..., total: _Optional[float] = ..., unit: _Optional[_Union[LoadProgress.Unit, str]] = ...) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("description", "parameters", "size_bytes", "context_length", "trained_context_length", "vocabulary_size", "slots", "cache_tokens", "has_chat_template", "memory_bytes", "devices", "tool_format", "opens_thoughts", "generates", "embedding_length")
+    __slots__ = ("description", "parameters", "size_bytes", "context_length", "trained_context_length", "vocabulary_size", "slots", "cache_tokens", "has_chat_template", "memory_bytes", "devices", "tool_format", "opens_thoughts", "generates", "embedding_length", "thinking")
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +81,7 @@ class ModelInfo(_message.Message):
     OPENS_THOUGHTS_FIELD_NUMBER: _ClassVar[int]
     GENERATES_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    THINKING_FIELD_NUMBER: _ClassVar[int]
     description: str
     parameters: float
     size_bytes: float
@@ -96,7 +97,18 @@ class ModelInfo(_message.Message):
     opens_thoughts: bool
     generates: bool
     embedding_length: int
-    def __init__(self, description: _Optional[str] = ..., parameters: _Optional[float] = ..., size_bytes: _Optional[float] = ..., context_length: _Optional[int] = ..., trained_context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., slots: _Optional[int] = ..., cache_tokens: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., memory_bytes: _Optional[float] = ..., devices: _Optional[_Iterable[str]] = ..., tool_format: _Optional[str] = ..., opens_thoughts: _Optional[bool] = ..., generates: _Optional[bool] = ..., embedding_length: _Optional[int] = ...) -> None: ...
+    thinking: ThinkingOptions
+    def __init__(self, description: _Optional[str] = ..., parameters: _Optional[float] = ..., size_bytes: _Optional[float] = ..., context_length: _Optional[int] = ..., trained_context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., slots: _Optional[int] = ..., cache_tokens: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., memory_bytes: _Optional[float] = ..., devices: _Optional[_Iterable[str]] = ..., tool_format: _Optional[str] = ..., opens_thoughts: _Optional[bool] = ..., generates: _Optional[bool] = ..., embedding_length: _Optional[int] = ..., thinking: _Optional[_Union[ThinkingOptions, _Mapping]] = ...) -> None: ...
+
+class ThinkingOptions(_message.Message):
+    __slots__ = ("can_be_off", "efforts", "by_default")
+    CAN_BE_OFF_FIELD_NUMBER: _ClassVar[int]
+    EFFORTS_FIELD_NUMBER: _ClassVar[int]
+    BY_DEFAULT_FIELD_NUMBER: _ClassVar[int]
+    can_be_off: bool
+    efforts: _containers.RepeatedScalarFieldContainer[str]
+    by_default: bool
+    def __init__(self, can_be_off: _Optional[bool] = ..., efforts: _Optional[_Iterable[str]] = ..., by_default: _Optional[bool] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()

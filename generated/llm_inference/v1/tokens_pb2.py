@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from llm_inference.v1 import inference_pb2 as llm__inference_dot_v1_dot_inference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dllm_inference/v1/tokens.proto\x12\x10llm_inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a llm_inference/v1/inference.proto\"=\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\r\n\x05token\x18\x02 \x01(\t\x12\x13\n\x0btoken_bytes\x18\x03 \x01(\x0c\"\x86\x01\n\x0fTokenizeRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x18\n\x0b\x61\x64\x64_special\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x1a\n\rparse_special\x18\x04 \x01(\x08H\x01\x88\x01\x01\x42\x0e\n\x0c_add_specialB\x10\n\x0e_parse_special\";\n\x10TokenizeResponse\x12\'\n\x06tokens\x18\x01 \x03(\x0b\x32\x17.llm_inference.v1.Token\"5\n\x11\x44\x65tokenizeRequest\x12\x11\n\ttoken_ids\x18\x01 \x03(\r\x12\r\n\x05model\x18\x02 \x01(\t\"\"\n\x12\x44\x65tokenizeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\"M\n\x12RenderChatResponse\x12\x0e\n\x06prompt\x18\x01 \x01(\t\x12\'\n\x06tokens\x18\x02 \x03(\x0b\x32\x17.llm_inference.v1.Token2\xe0\x02\n\x0cTokenService\x12k\n\x08Tokenize\x12!.llm_inference.v1.TokenizeRequest\x1a\".llm_inference.v1.TokenizeResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/api/tokenize:\x01*\x12s\n\nDetokenize\x12#.llm_inference.v1.DetokenizeRequest\x1a$.llm_inference.v1.DetokenizeResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/api/detokenize:\x01*\x12n\n\nRenderChat\x12\x1d.llm_inference.v1.ChatRequest\x1a$.llm_inference.v1.RenderChatResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/api/chat/render:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dllm_inference/v1/tokens.proto\x12\x10llm_inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a llm_inference/v1/inference.proto\"=\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\r\n\x05token\x18\x02 \x01(\t\x12\x13\n\x0btoken_bytes\x18\x03 \x01(\x0c\"\x86\x01\n\x0fTokenizeRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x18\n\x0b\x61\x64\x64_special\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x1a\n\rparse_special\x18\x04 \x01(\x08H\x01\x88\x01\x01\x42\x0e\n\x0c_add_specialB\x10\n\x0e_parse_special\";\n\x10TokenizeResponse\x12\'\n\x06tokens\x18\x01 \x03(\x0b\x32\x17.llm_inference.v1.Token\"5\n\x11\x44\x65tokenizeRequest\x12\x11\n\ttoken_ids\x18\x01 \x03(\r\x12\r\n\x05model\x18\x02 \x01(\t\"\"\n\x12\x44\x65tokenizeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\"M\n\x12RenderChatResponse\x12\x0e\n\x06prompt\x18\x01 \x01(\t\x12\'\n\x06tokens\x18\x02 \x03(\x0b\x32\x17.llm_inference.v1.Token\"`\n\x10ParseChatRequest\x12.\n\x07request\x18\x01 \x01(\x0b\x32\x1d.llm_inference.v1.ChatRequest\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0e\n\x06pieces\x18\x03 \x03(\t\"r\n\x11ParseChatResponse\x12.\n\x07message\x18\x01 \x01(\x0b\x32\x1d.llm_inference.v1.ChatMessage\x12-\n\x06pieces\x18\x02 \x03(\x0b\x32\x1d.llm_inference.v1.ParsedPiece\":\n\x0bParsedPiece\x12+\n\x06\x64\x65ltas\x18\x01 \x03(\x0b\x32\x1b.llm_inference.v1.ChatDelta2\xd2\x03\n\x0cTokenService\x12k\n\x08Tokenize\x12!.llm_inference.v1.TokenizeRequest\x1a\".llm_inference.v1.TokenizeResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/api/tokenize:\x01*\x12s\n\nDetokenize\x12#.llm_inference.v1.DetokenizeRequest\x1a$.llm_inference.v1.DetokenizeResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/api/detokenize:\x01*\x12n\n\nRenderChat\x12\x1d.llm_inference.v1.ChatRequest\x1a$.llm_inference.v1.RenderChatResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/api/chat/render:\x01*\x12p\n\tParseChat\x12\".llm_inference.v1.ParseChatRequest\x1a#.llm_inference.v1.ParseChatResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/api/chat/parse:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOKENSERVICE'].methods_by_name['Detokenize']._serialized_options = b'\202\323\344\223\002\024\"\017/api/detokenize:\001*'
   _globals['_TOKENSERVICE'].methods_by_name['RenderChat']._loaded_options = None
   _globals['_TOKENSERVICE'].methods_by_name['RenderChat']._serialized_options = b'\202\323\344\223\002\025\"\020/api/chat/render:\001*'
+  _globals['_TOKENSERVICE'].methods_by_name['ParseChat']._loaded_options = None
+  _globals['_TOKENSERVICE'].methods_by_name['ParseChat']._serialized_options = b'\202\323\344\223\002\024\"\017/api/chat/parse:\001*'
   _globals['_TOKEN']._serialized_start=115
   _globals['_TOKEN']._serialized_end=176
   _globals['_TOKENIZEREQUEST']._serialized_start=179
@@ -51,6 +53,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DETOKENIZERESPONSE']._serialized_end=465
   _globals['_RENDERCHATRESPONSE']._serialized_start=467
   _globals['_RENDERCHATRESPONSE']._serialized_end=544
-  _globals['_TOKENSERVICE']._serialized_start=547
-  _globals['_TOKENSERVICE']._serialized_end=899
+  _globals['_PARSECHATREQUEST']._serialized_start=546
+  _globals['_PARSECHATREQUEST']._serialized_end=642
+  _globals['_PARSECHATRESPONSE']._serialized_start=644
+  _globals['_PARSECHATRESPONSE']._serialized_end=758
+  _globals['_PARSEDPIECE']._serialized_start=760
+  _globals['_PARSEDPIECE']._serialized_end=818
+  _globals['_TOKENSERVICE']._serialized_start=821
+  _globals['_TOKENSERVICE']._serialized_end=1287
 # @@protoc_insertion_point(module_scope)

@@ -57,3 +57,27 @@ class RenderChatResponse(_message.Message):
     prompt: str
     tokens: _containers.RepeatedCompositeFieldContainer[Token]
     def __init__(self, prompt: _Optional[str] = ..., tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ...) -> None: ...
+
+class ParseChatRequest(_message.Message):
+    __slots__ = ("request", "text", "pieces")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    PIECES_FIELD_NUMBER: _ClassVar[int]
+    request: _inference_pb2.ChatRequest
+    text: str
+    pieces: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, request: _Optional[_Union[_inference_pb2.ChatRequest, _Mapping]] = ..., text: _Optional[str] = ..., pieces: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ParseChatResponse(_message.Message):
+    __slots__ = ("message", "pieces")
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    PIECES_FIELD_NUMBER: _ClassVar[int]
+    message: _inference_pb2.ChatMessage
+    pieces: _containers.RepeatedCompositeFieldContainer[ParsedPiece]
+    def __init__(self, message: _Optional[_Union[_inference_pb2.ChatMessage, _Mapping]] = ..., pieces: _Optional[_Iterable[_Union[ParsedPiece, _Mapping]]] = ...) -> None: ...
+
+class ParsedPiece(_message.Message):
+    __slots__ = ("deltas",)
+    DELTAS_FIELD_NUMBER: _ClassVar[int]
+    deltas: _containers.RepeatedCompositeFieldContainer[_inference_pb2.ChatDelta]
+    def __init__(self, deltas: _Optional[_Iterable[_Union[_inference_pb2.ChatDelta, _Mapping]]] = ...) -> None: ...

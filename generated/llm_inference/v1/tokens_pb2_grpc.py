@@ -51,6 +51,11 @@ class TokenServiceStub:
                 request_serializer=llm__inference_dot_v1_dot_inference__pb2.ChatRequest.SerializeToString,
                 response_deserializer=llm__inference_dot_v1_dot_tokens__pb2.RenderChatResponse.FromString,
                 _registered_method=True)
+        self.ParseChat = channel.unary_unary(
+                '/llm_inference.v1.TokenService/ParseChat',
+                request_serializer=llm__inference_dot_v1_dot_tokens__pb2.ParseChatRequest.SerializeToString,
+                response_deserializer=llm__inference_dot_v1_dot_tokens__pb2.ParseChatResponse.FromString,
+                _registered_method=True)
 
 
 class TokenServiceServicer:
@@ -78,6 +83,14 @@ class TokenServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ParseChat(self, request, context):
+        """Returns the thoughts, content and tool calls that `Chat` would find in a text of the model, to see how a model's
+        answers are read without running it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TokenServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +108,11 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     servicer.RenderChat,
                     request_deserializer=llm__inference_dot_v1_dot_inference__pb2.ChatRequest.FromString,
                     response_serializer=llm__inference_dot_v1_dot_tokens__pb2.RenderChatResponse.SerializeToString,
+            ),
+            'ParseChat': grpc.unary_unary_rpc_method_handler(
+                    servicer.ParseChat,
+                    request_deserializer=llm__inference_dot_v1_dot_tokens__pb2.ParseChatRequest.FromString,
+                    response_serializer=llm__inference_dot_v1_dot_tokens__pb2.ParseChatResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +197,33 @@ class TokenService:
             '/llm_inference.v1.TokenService/RenderChat',
             llm__inference_dot_v1_dot_inference__pb2.ChatRequest.SerializeToString,
             llm__inference_dot_v1_dot_tokens__pb2.RenderChatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ParseChat(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llm_inference.v1.TokenService/ParseChat',
+            llm__inference_dot_v1_dot_tokens__pb2.ParseChatRequest.SerializeToString,
+            llm__inference_dot_v1_dot_tokens__pb2.ParseChatResponse.FromString,
             options,
             channel_credentials,
             insecure,

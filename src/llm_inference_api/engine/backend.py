@@ -39,6 +39,9 @@ class Sampler(Protocol):
             InvalidFieldError: The mask allows no token.
         """
 
+    def accept(self, token: int) -> bool:
+        """Takes a token that follows without having been sampled; returns False if the mask does not allow it."""
+
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
         """Returns the log probability of a token after this row, and those of the `top` most probable tokens."""
 
@@ -84,6 +87,9 @@ class Backend(Protocol):
 
     def arguments(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:
         """Returns the schemas for use inside a grammar; see `constraint.Grammars.arguments`."""
+
+    def terminal(self, text: str) -> str:
+        """Returns a literal text for use inside a grammar; see `grammar.lark.Terminal`."""
 
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> Sampler:
         """Returns a new sampler that only chooses tokens that the mask allows."""

@@ -63,9 +63,14 @@ class NumpySampler:
         if np.isnan(scores).any() or not math.isfinite(scores.max()):
             raise ComputationError("the model computed scores that are not finite; its file may be damaged")
         token = int(scores.argmax()) if self._sampling.temperature == 0.0 else self._draw(scores)
+        self.accept(token)
+        return token
+
+    def accept(self, token: int) -> bool:
+        """See `Sampler.accept`."""
         self._counts[token] += 1
         self._seen.add(token)
-        return token
+        return True
 
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
         """See `Sampler.logprob`."""

@@ -4,6 +4,7 @@ import codecs
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Sequence as Texts
+from itertools import pairwise
 from typing import NamedTuple
 
 from llm_inference_api.requests.events import CallPart, Logprobs, Text, Thought, TokenLogprob
@@ -42,6 +43,8 @@ class OutputText:
         self._stop = tuple(stop)
         self._whole = ""
         """The whole text so far, with thoughts and calls; kept for `is_complete` only."""
+        self._ends: list[int] = []
+        """For each token, the number of characters of the whole text up to its end."""
         self._decoded = 0
         """Number of characters of the whole text."""
         self._held = _Content()
@@ -59,9 +62,29 @@ class OutputText:
             return Said()
         decoded = self._decoded_of(piece, logprob, final=final)
         self._decoded += len(decoded)
+        self._ends.append(self._decoded)
         if self._is_complete is not None:
             self._whole += decoded
         return self._said(self._reader.add(decoded, final=final), final=final)
+
+    @property
+    def closing(self) -> str | None:
+        """Text that ends the thoughts which are being read; see `Reader.closing`."""
+        return self._reader.closing
+
+    @property
+    def is_inside_character(self) -> bool:
+        """Whether the last token ends with a part of a character."""
+        return bool(self._decoder.getstate()[0])
+
+    @property
+    def thought_tokens(self) -> int:
+        """Number of tokens with characters in thoughts or their markers."""
+        ranges = self._reader.thought_ranges
+        if not ranges:
+            return 0
+        tokens = ((start, max(end, start + 1)) for start, end in pairwise((0, *self._ends)))
+        return sum(any(first < end and start < last for first, last in ranges) for start, end in tokens)
 
     def _decoded_of(self, piece: bytes, logprob: TokenLogprob | None, *, final: bool) -> str:
         """Returns the characters that the bytes complete, and keeps the log probability of their token."""

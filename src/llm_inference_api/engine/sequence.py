@@ -69,4 +69,9 @@ class Sequence:
     @property
     def usage(self) -> Usage:
         """Token counts so far."""
-        return Usage(self.prompt_length, self.completion_tokens, self.cached)
+        return Usage(
+            self.prompt_length,
+            self.completion_tokens,
+            self.cached,
+            reasoning_tokens=self.output.thought_tokens,
+        )

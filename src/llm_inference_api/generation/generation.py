@@ -192,4 +192,6 @@ class Generation:
 def _sum(ended: list[Usage]) -> Usage:
     """Returns the total usage: prompt tokens count once; cached tokens are those that every answer reused."""
     completion = sum(usage.completion_tokens for usage in ended)
-    return Usage(ended[0].prompt_tokens, completion, min(usage.cached_tokens for usage in ended))
+    reasoning = sum(usage.reasoning_tokens for usage in ended)
+    cached = min(usage.cached_tokens for usage in ended)
+    return Usage(ended[0].prompt_tokens, completion, cached, reasoning_tokens=reasoning)

@@ -5,7 +5,18 @@ from typing import cast
 from llm_inference_api.generation.record import Records
 from llm_inference_api.generation.timeouts import Timeouts
 from llm_inference_api.models.registry import Registry
-from llm_inference_api.requests.inquiry import Detokenize, Embed, Embeddings, Findings, Found, Inquiry, Parse, Readings, Render, Tokenize
+from llm_inference_api.requests.inquiry import (
+    Detokenize,
+    Embed,
+    Embeddings,
+    Findings,
+    Found,
+    Inquiry,
+    Parse,
+    Readings,
+    Render,
+    Tokenize,
+)
 from llm_inference_api.rpc.call import Call
 
 

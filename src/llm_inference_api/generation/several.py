@@ -123,4 +123,5 @@ def _sum(usages: Sequence[Usage]) -> Usage:
         sum(usage.completion_tokens for usage in usages),
         sum(usage.cached_tokens for usage in usages),
         joined,
+        sum(usage.reasoning_tokens for usage in usages),
     )

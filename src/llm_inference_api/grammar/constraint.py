@@ -16,8 +16,9 @@ from llguidance import LLMatcher, LLTokenizer
 
 from llm_inference_api.errors import CostlyFieldError, InvalidFieldError
 from llm_inference_api.grammar.json_schema import JsonSchemas
-from llm_inference_api.grammar.reasons import reason
+from llm_inference_api.grammar.reasons import COSTLY, reason
 from llm_inference_api.grammar.repeated_call import RepeatedCall
+from llm_inference_api.grammar.special_tokens import SpecialTokens
 from llm_inference_api.grammar.trial import TooCostlyError, Trial
 from llm_inference_api.grammar.trial_process import LIMITS
 from llm_inference_api.grammar.unfollowable import LARGEST_MULTIPLE, MOST_PATTERNS, states_of_multiple
@@ -31,7 +32,6 @@ _EMBEDDED = re.compile(r"(?:^|%json)\s*(?=\{)")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _MOST_SECONDS = 2.0
 """Processor time to compile the schemas of all tools of a request one by one, also without some of their keywords."""
-_COSTLY = "takes too long, or too much memory, to compile; simplify it"
 
 
 _executor = ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)) // 2), "mask")
@@ -41,22 +41,27 @@ _executor = ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)) // 2), "mask"
 class TokenMask:
     """An `engine.backend.Mask`: the tokens that a constraint allows next in one sequence."""
 
-    def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer, field: str, closing: str | None = None) -> None:
+    def __init__(
+        self, matcher: LLMatcher, tokenizer: LLTokenizer, special: SpecialTokens, constraint: Constraint
+    ) -> None:
         """Computes the first mask.
 
         Args:
             matcher: The compiled constraint; owned by this mask.
             tokenizer: The model's tokenizer.
-            field: Name of the request's field, for errors.
-            closing: See `Constraint.closing`.
+            special: The special tokens of its vocabulary.
+            constraint: The constraint.
 
         Raises:
             InvalidFieldError: No text can match.
         """
         self._matcher = matcher
-        self._field = field
-        self._read = _Reader(matcher, tokenizer)
-        self._repeated = RepeatedCall(matcher, tokenizer, closing) if closing is not None else None
+        self._field = constraint.field
+        self._read = _Reader(matcher, special)
+        self._repeated: RepeatedCall | None = None
+        if constraint.closing is not None:
+            closing = special.of_terminals(constraint.closing)
+            self._repeated = RepeatedCall(matcher, tokenizer, closing, constraint.varying)
         self._bits = np.zeros((tokenizer.vocab_size + 31) // 32, np.int32)
         self._next: Future[TokenIds] = Future()
         self._next.set_result(self._compute())
@@ -110,9 +115,9 @@ class TokenMask:
 class _Reader:
     """Checks growing prefixes of one text for a match; each character is consumed once."""
 
-    def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer) -> None:
+    def __init__(self, matcher: LLMatcher, special: SpecialTokens) -> None:
         self._start = matcher.deep_copy()
-        self._tokenizer = tokenizer
+        self._special = special
         self._begin()
 
     def _begin(self) -> None:
@@ -124,7 +129,7 @@ class _Reader:
         """Returns whether the text is a complete match."""
         if not text.startswith(self._text):
             self._begin()
-        tokens = self._tokenizer.greedy_tokenize(text[len(self._text) :])
+        tokens = self._special.tokens(text[len(self._text) :])
         self._text = text
         self._fits = self._fits and self._matcher.try_consume_tokens(tokens) == len(tokens)
         return self._fits and self._matcher.is_accepting()
@@ -135,6 +140,7 @@ class Grammars:
 
     def __init__(self, tokenizer: LLTokenizer, trial: Trial) -> None:
         self._tokenizer = tokenizer
+        self._special = SpecialTokens(tokenizer)
         self._trial = trial
         self._last: tuple[Constraint, str] | None = None
         """The last constraint and its grammar."""
@@ -155,7 +161,15 @@ class Grammars:
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=LIMITS)
         if matcher.is_error():
             raise InvalidFieldError(constraint.field, reason(matcher.get_error()))
-        return TokenMask(matcher, self._tokenizer, constraint.field, constraint.closing)
+        return TokenMask(matcher, self._tokenizer, self._special, constraint)
+
+    def terminal(self, text: str) -> str:
+        """Returns a literal text as Lark; see `lark.Terminal`."""
+        return self._special.terminal(text)
+
+    def tokens(self, text: str) -> list[int]:
+        """Returns the tokens of a text with special tokens, for a matcher."""
+        return self._special.tokens(text)
 
     def arguments(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:
         """Returns the schemas of tools' arguments for use inside a grammar; see `JsonSchemas.arguments`.
@@ -168,7 +182,7 @@ class Grammars:
 
         def problem(grammar: str, field: str) -> str:
             if self._trial.seconds > limit:
-                raise CostlyFieldError(field, _COSTLY)
+                raise CostlyFieldError(field, COSTLY)
             return self._problem(grammar, field)
 
         prepared = JsonSchemas(problem)
@@ -180,7 +194,7 @@ class Grammars:
         try:
             return self._trial.problem(grammar)
         except TooCostlyError as error:
-            raise CostlyFieldError(field, _COSTLY) from error
+            raise CostlyFieldError(field, COSTLY) from error
 
     def _checked_grammar(self, constraint: Constraint) -> str:
         """Returns the constraint as an llguidance grammar. Raises InvalidFieldError if it is invalid."""
@@ -193,14 +207,16 @@ class Grammars:
         except RecursionError as error:
             raise InvalidFieldError(constraint.field, "has too many levels") from error
         except TooCostlyError as error:
-            raise CostlyFieldError(constraint.field, _COSTLY) from error
+            raise CostlyFieldError(constraint.field, COSTLY) from error
 
     def _grammar(self, constraint: Constraint) -> str:
         grammars = [self._named(constraint, "answer")]
         if constraint.words is not None:
             grammars.append(self._named(constraint.words, "words"))
-        if constraint.before:
-            grammars.insert(0, {"name": "whole", "lark_grammar": f"start: before @answer\n{constraint.before}"})
+        if constraint.frame:
+            whole = {"name": "whole", "lark_grammar": constraint.frame}
+            # llguidance rejects unused grammars.
+            grammars = [whole, *(grammars if "@answer" in constraint.frame else [])]
         return json.dumps({"grammars": grammars})
 
     def _named(self, constraint: Constraint, name: str) -> dict[str, Any]:

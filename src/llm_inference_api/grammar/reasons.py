@@ -4,6 +4,8 @@ import re
 
 UNSATISFIABLE = "Unsatisfiable schema"
 """Part of llguidance's error for a schema under which no value is valid."""
+COSTLY = "takes too long, or too much memory, to compile; simplify it"
+"""The problem of a field whose grammar exceeds a limit of the service."""
 _LONGEST = 500
 """Characters of llguidance's error in a message."""
 _EXCERPT = re.compile(r"\n *\d+ \|")

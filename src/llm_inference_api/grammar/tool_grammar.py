@@ -1,23 +1,23 @@
-"""Constraints for answers with tool calls.
-
-Grammars are in llguidance's dialect of Lark (https://github.com/guidance-ai/llguidance, docs/syntax.md).
-"""
+"""Constraints for answers with tool calls, and what a model's form puts around a constrained answer."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
-from typing import Any, Protocol
+from typing import Protocol
 
+from llm_inference_api.errors import CostlyFieldError, InvalidFieldError
+from llm_inference_api.grammar.answer_frame import frame
+from llm_inference_api.grammar.argument_rules import ArgumentRules
+from llm_inference_api.grammar.argument_shapes import Work
+from llm_inference_api.grammar.call_rules import CallRules
+from llm_inference_api.grammar.lark import Lark, Terminal, TooLargeError, choice, row
+from llm_inference_api.grammar.reasons import COSTLY
+from llm_inference_api.grammar.schema_keywords import below
 from llm_inference_api.requests.constraint import ArgumentSchema, ArgumentSchemas, Constraint, FollowedSchema, Language
-from llm_inference_api.requests.tools import ToolMode, ToolUse
-from llm_inference_api.text.families.thoughts import Terminal, up_to
-from llm_inference_api.text.families.tool_format import (
-    ARGS,
-    TOOL_CALL,
-    TOOL_CALL_END,
-    TOOL_CALLS,
-    ToolFormat,
-)
+from llm_inference_api.requests.tools import Tool, ToolMode, ToolUse
+from llm_inference_api.text.families.form import Block, Form
+from llm_inference_api.text.families.thoughts import Thoughts
 
 
 class SchemaWriter(Protocol):
@@ -27,102 +27,137 @@ class SchemaWriter(Protocol):
         """Returns the schemas as parts of a grammar."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """Syntax of tool calls in a tool format. All strings are Lark."""
-
-    trigger: str
-    """Marker that starts a call; empty if calls have none."""
-    before: str
-    between: str
-    after: str
-    call_start: str
-    call_end: str
-    repeats_trigger: bool = False
-    """Whether each call has the trigger, instead of one before all calls."""
-
-
 def tool_constraint(
-    use: ToolUse, form: ToolFormat, terminal: Terminal, write: SchemaWriter, words: Constraint | None = None
+    use: ToolUse, form: Form, terminal: Terminal, write: SchemaWriter, words: Constraint | None = None
 ) -> Constraint:
     """Returns the constraint of an answer that may or must call tools.
 
     Args:
         use: The tools, and whether a call is required and parallel calls are allowed.
-        form: The model's tool format.
-        terminal: Returns a marker as a Lark terminal.
+        form: How the model writes its answers.
+        terminal: Returns a literal text as Lark.
         write: Returns JSON schemas for use in a grammar.
         words: Constraint of an answer without calls; None if it is free.
 
     Raises:
         InvalidFieldError: A tool's schema allows no object, cannot be followed, or is too expensive to compile.
     """
-    start = _start(use, _form(form, terminal), has_words=words is not None)
+    schemas = write([ArgumentSchema(tool.parameters, tool.field, tool.strict) for tool in use.callable])
+    try:
+        return _constraint(use, form, Lark(terminal), schemas, words)
+    except (TooLargeError, RecursionError) as error:
+        raise CostlyFieldError("tools", COSTLY) from error
+
+
+def _constraint(
+    use: ToolUse, form: Form, lark: Lark, schemas: Sequence[FollowedSchema], words: Constraint | None
+) -> Constraint:
     tools = use.callable
-    names = " | ".join(f"call_{index}" for index in range(len(tools)))
-    schemas = write([ArgumentSchema(tool.parameters, tool.field, tool.strict) for tool in tools])
-    rules = (_call_rules(index, tool.name, schemas[index].schema, form, terminal) for index, tool in enumerate(tools))
-    calls = list(chain.from_iterable(rules))
-    source = "\n".join([*start, f"call: {names}", *calls, "TEXT: /(.|\\n)*/"])
-    # Only included if the start rule refers to it: llguidance rejects unused grammars.
-    needed = words if use.mode is ToolMode.AUTO else None
-    ignored = tuple(chain.from_iterable(schema.ignored for schema in schemas))
-    closing = json.loads(_form(form, terminal).after or '""') if use.mode is ToolMode.REQUIRED else None
-    return Constraint(Language.LARK, source, "tools", words=needed, ignored=ignored, closing=closing)
+    arguments, ignored = _arguments(lark, form, tools, schemas)
+    calls = CallRules(
+        lark, form.calls, [tool.name for tool in tools], arguments, is_parallel=use.parallel and use.function is None
+    )
+    is_required = use.mode is ToolMode.REQUIRED
+    answer = _Answer(lark, form, calls)
+    start = answer.required() if is_required else answer.restricted() if words is not None else answer.free()
+    return Constraint(
+        Language.LARK,
+        lark.source(start),
+        "tools",
+        # Only included if the start rule refers to it: llguidance rejects unused grammars.
+        words=None if is_required else words,
+        ignored=ignored,
+        has_calls=True,
+        closing=calls.closing if is_required else None,
+        varying=calls.varying if is_required else (),
+    )
 
 
-def _start(use: ToolUse, form: _Form, *, has_words: bool) -> list[str]:
-    if use.mode is ToolMode.REQUIRED:
-        return [f"start: {_calls(use, form)}"]
-    if has_words:
-        return [f"start: {_calls(use, form)} | @words"]
-    return _free(use, form)
+def framed(constraint: Constraint | None, form: Form, thoughts: Thoughts, terminal: Terminal) -> Constraint | None:
+    """Returns the constraint with what the form writes around a constrained answer.
+
+    Args:
+        constraint: Constraint of the content, or one of `tool_constraint`; None if the answer is free.
+        form: How the model writes its answers.
+        thoughts: Where the prompt ends.
+        terminal: Returns a literal text as Lark.
+    """
+    return constraint and replace(constraint, frame=frame(constraint, form, thoughts, terminal))
 
 
-def _form(form: ToolFormat, terminal: Terminal) -> _Form:
-    match form:
-        case ToolFormat.HERMES | ToolFormat.GENERIC:
-            start, end = '"\\n{\\"name\\": "', f'"}}\\n" {terminal(TOOL_CALL_END)}'
-            return _Form(terminal(TOOL_CALL), "", '"\\n"', "", start, end, repeats_trigger=True)
-        case ToolFormat.LLAMA:
-            return _Form("", "", '"; "', "", '"{\\"name\\": "', '"}"')
-        case ToolFormat.MISTRAL:
-            return _Form(terminal(TOOL_CALLS), '"["', '", "', '"]"', '"{\\"name\\": "', '"}"')
-        case ToolFormat.MISTRAL_ARGS:
-            return _Form(terminal(TOOL_CALLS), "", "", "", "", "", repeats_trigger=True)
+def _arguments(
+    lark: Lark, form: Form, tools: Sequence[Tool], schemas: Sequence[FollowedSchema]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Returns the rules of each function's arguments, and the names of the keywords that these do not follow."""
+    ignored = [*chain.from_iterable(schema.ignored for schema in schemas)]
+    pairs = form.calls.arguments
+    if pairs is None:
+        return [lark.rule(f"%json {json.dumps(schema.schema)}") for schema in schemas], tuple(ignored)
+    found, work = [], Work()
+    for tool, schema in zip(tools, schemas, strict=True):
+        rules = ArgumentRules(lark, pairs, schema.schema, work)
+        found.append(rules.arguments())
+        for path in dict.fromkeys(rules.unfollowed):
+            if tool.strict:
+                raise InvalidFieldError(tool.field, f"cannot be followed: {path}: this model writes no JSON arguments")
+            ignored.append(below(tool.field, path))
+    return found, tuple(ignored)
 
 
-def _call_rules(index: int, name: str, schema: dict[str, Any], form: ToolFormat, terminal: Terminal) -> list[str]:
-    shape = _form(form, terminal)
-    if form is ToolFormat.MISTRAL_ARGS:
-        head = f"{_quoted(name)} {terminal(ARGS)}"
-    else:
-        key = "parameters" if form is ToolFormat.LLAMA else "arguments"
-        head = _quoted(f'{json.dumps(name)}, "{key}": ')
-    return [
-        f"call_{index}: {shape.call_start} {head} args_{index} {shape.call_end}",
-        f"args_{index}: %json {json.dumps(schema)}",
-    ]
+class _Answer:
+    """Writes the start of a grammar: what blocks an answer has."""
 
+    def __init__(self, lark: Lark, form: Form, calls: CallRules) -> None:
+        self._lark = lark
+        self._form = form
+        self._calls = calls
+        self._between = lark.literal(form.between)
+        self._ending = f"({lark.literal(form.ending)})?" if form.ending else ""
 
-def _calls(use: ToolUse, form: _Form) -> str:
-    trigger = form.trigger if form.repeats_trigger else ""
-    more = f"({form.between} {trigger} call)*" if use.parallel and use.function is None else ""
-    once = "" if form.repeats_trigger else form.trigger
-    return f"{once} {form.before} {trigger} call {more} {form.after}"
+    def required(self) -> str:
+        """Returns an answer of calls alone."""
+        space = f"{self._lark.space}?"
+        if not self._form.contents:
+            return row(space, self._calls.whole(), space, self._ending)
+        return row(space, self._empty_content(), self._calls.whole(), self._ending)
 
+    def restricted(self) -> str:
+        """Returns an answer that is either calls or `@words`."""
+        if not self._form.contents:
+            return f"{self.required()} | @words"
+        block = self._form.contents[0]
+        closing = self._lark.literal(block.closing)
+        words = row(self._lark.literal(block.opening), "@words", closing and f"({closing})?", self._ending)
+        return f"{self.required()} | {words}"
 
-def _free(use: ToolUse, form: _Form) -> list[str]:
-    more = f"({form.between} call)*" if use.parallel else ""
-    if not form.trigger:
-        # Without a trigger, an answer is text unless it starts like a call.
-        return [f"start: words | call {more}", "words: /([^{ \\n](.|\\n)*)?/"]
-    head = up_to("head", form.trigger)
-    if not form.repeats_trigger:
-        return [f"start: TEXT | head {form.before} call {more} {form.after}", head]
-    # Without parallel calls, nothing may follow the call: TEXT could match a second one.
-    return ["start: (head call)* TEXT" if use.parallel else "start: TEXT | head call", head]
+    def free(self) -> str:
+        """Returns an answer of text and calls."""
+        if not self._form.contents:
+            return row(f"({self._calls.in_text()})", self._ending)
+        lark, form, calls = self._lark, self._form, self._calls
+        before = [found for block in form.contents if (found := self._inner(block))]
+        before += [found for block in form.thoughts if form.between and (found := self._inner(block))]
+        before += [calls.whole()] if calls.are_parallel and not calls.ends else []
+        last = [
+            row(lark.literal(block.opening), choice([lark.text, lark.up_to(lark.text, block.closing)]))
+            for block in form.contents
+        ]
+        more = f"({row(choice(before), self._between, self._between and f'{lark.space}?')})*" if before else ""
+        return row(more, choice([*last, calls.whole()]), self._ending)
 
+    def _inner(self, block: Block) -> str:
+        """Returns a block that others may follow; empty if none may."""
+        lark = self._lark
+        end = block.closing or self._form.between
+        if not block.opening or not end or lark.ends(block.closing):
+            return ""
+        if block.closing:
+            return row(lark.literal(block.opening), lark.up_to(lark.text, block.closing))
+        return ""
 
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    def _empty_content(self) -> str:
+        """Returns content without text, which some models write before calls."""
+        block, lark = self._form.contents[0], self._lark
+        if not block.closing or lark.ends(block.closing):
+            return ""
+        return f"({row(lark.literal(block.opening), lark.literal(block.closing), self._between)})?"

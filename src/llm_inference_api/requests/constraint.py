@@ -55,14 +55,19 @@ class Constraint:
     source: str
     field: str
     """Name of the request's field that set the constraint, for error messages."""
-    before: str = ""
-    """Lark rules that define `before`, the text in front of the constrained text; empty: none."""
+    frame: str = ""
+    """Lark grammar of the whole text, in which `@answer` is the constrained text; empty: nothing is around that."""
     words: "Constraint | None" = None
     """The constraint that `@words` refers to in Lark rules."""
     ignored: tuple[str, ...] = ()
     """Names of keywords of the tools' schemas that the constraint does not follow."""
+    has_calls: bool = False
+    """Whether it is the constraint of an answer that may call tools, with the markers of its blocks."""
     closing: str | None = None
-    """Text after the last call of an answer that consists of calls, and ends where one is repeated; None: any other."""
+    """Lark terminals after the last call of an answer that consists of calls, and ends where one is repeated; None: any
+    other answer."""
+    varying: tuple[str, ...] = ()
+    """Regular expressions of what differs between two equal calls, such as their ids."""
     is_object: bool = False
     """Whether a text under a JSON Schema must be an object, whatever the schema says."""
 

@@ -43,6 +43,8 @@ class Usage(NamedTuple):
     cached_tokens: int
     """Prompt tokens that were reused from a cached prefix."""
     times: Times | None = None
+    reasoning_tokens: int = 0
+    """Completion tokens that are thoughts or their markers."""
 
 
 class TopLogprob(NamedTuple):

@@ -11,6 +11,17 @@ def short_count(count: int) -> str:
     return str(count)
 
 
+class ThinkingOptions(NamedTuple):
+    """What requests may say of thinking to a model."""
+
+    can_be_off: bool = False
+    """Whether it can be turned on and off."""
+    efforts: tuple[str, ...] = ()
+    """Words for how much to think, from the least to the most; empty: the model knows none."""
+    by_default: bool = False
+    """Whether the model is told to think where a request says nothing. False where it cannot be told."""
+
+
 class ModelInfo(NamedTuple):
     """Properties of a loaded model, reported by its worker."""
 
@@ -32,3 +43,4 @@ class ModelInfo(NamedTuple):
     """Whether the model generates text; otherwise it computes embeddings only."""
     embedding_length: int = 0
     """Dimension of the embeddings; 0 if the model computes none."""
+    thinking: ThinkingOptions = ThinkingOptions()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.constraint import Constraint
+from llm_inference_api.requests.thinking import DEFAULT, Thinking
 from llm_inference_api.requests.tools import ToolUse
 
 MAX_SEED = 2**32 - 2
@@ -70,6 +71,8 @@ class GenerationRequest:
     """Number of answers."""
     ending: Ending = Ending.ANSWER
     """How the prompt of a chat ends."""
+    thinking: Thinking = DEFAULT
+    """Whether and how much to think before an answer to a chat."""
     created: int = field(default_factory=lambda: int(time.time()))
     """Unix time in seconds."""
     suffix: str = ""

@@ -1,9 +1,10 @@
 """Renders chats with the model's Jinja template.
 
-A template is code from the model file, so it runs in Jinja's immutable sandbox, in a process with limits of time and
+A template is code from the model file, so it runs in Jinja's sandbox, in a process with limits of time and
 memory.
 """
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,18 +16,20 @@ from typing import NamedTuple
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
 from llm_inference_api.processes.limited_child import LimitedChild
 from llm_inference_api.requests.chat import Ending, Message, ending
+from llm_inference_api.requests.thinking import DEFAULT, Thinking
 from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall
 from llm_inference_api.text import template_process
 from llm_inference_api.text.escaping import ControlTexts, Escaping
-from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start, thoughts_continued
 from llm_inference_api.text.families.form import GENERIC
 from llm_inference_api.text.families.probes import RefusedError
 from llm_inference_api.text.families.probing import Found, form_of
-from llm_inference_api.text.families.tool_format import without_null
-from llm_inference_api.text.families.tool_messages import explained
+from llm_inference_api.text.families.switching import BY_DEFAULT, variables_of
+from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start, thoughts_continued
+from llm_inference_api.text.families.tool_definitions import without_null
+from llm_inference_api.text.families.tool_messages import completed
 from llm_inference_api.text.rewriting import Rewriting, rewritings
 from llm_inference_api.text.skeleton import Skeleton
-from llm_inference_api.text.template_input import ABSENT, THINKS, Wants, template_input
+from llm_inference_api.text.template_input import ABSENT, Wants, template_input
 
 TOOL_USE, RAG = "tool_use", "rag"
 SPECIAL = (TOOL_USE, RAG)
@@ -67,7 +70,12 @@ class ChatTemplate:
     """Chat template of one model."""
 
     def __init__(
-        self, source: str | None, bos: str, eos: str, control_texts: Sequence[str], added_texts: Sequence[str] = (),
+        self,
+        source: str | None,
+        bos: str,
+        eos: str,
+        control_texts: Sequence[str],
+        added_texts: Sequence[str] = (),
         others: Mapping[str, "ChatTemplate"] = MappingProxyType({}),
     ) -> None:
         """Compiles the template, and finds the form of answers that it shows.
@@ -86,6 +94,7 @@ class ChatTemplate:
         """
         self.is_own = source is not None
         """Whether the model has a template of its own."""
+        self._source = source or ""
         self._tokens = {"bos_token": bos, "eos_token": eos}
         self._others = others
         self._rewritings: dict[Skeleton, Rewriting] = {}
@@ -96,8 +105,8 @@ class ChatTemplate:
         structural = [text for text in added_texts if text.strip() and any(text in part for part in found.structure)]
         self._controls = ControlTexts([*control_texts, *structural])
         markers = [marker for block in self.form.thoughts for marker in (block.opening, block.closing)]
-        others = [text for text in structural if not any(text in marker for marker in markers)]
-        self._said_controls = ControlTexts([*control_texts, *others])
+        said = [text for text in structural if not any(text in marker for marker in markers)]
+        self._said_controls = ControlTexts([*control_texts, *said])
 
     def chosen(self, *, has_tools: bool, has_documents: bool = False) -> "ChatTemplate":
         """Returns the model's template for a chat."""
@@ -112,7 +121,13 @@ class ChatTemplate:
         except InvalidFieldError:
             return False
 
-    def render(self, messages: Sequence[Message], tools: Sequence[Tool] = (), end: Ending | None = None) -> Prompt:
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] = (),
+        end: Ending | None = None,
+        thinking: Thinking = DEFAULT,
+    ) -> Prompt:
         """Returns the rendered chat.
 
         Args:
@@ -120,33 +135,48 @@ class ChatTemplate:
             tools: Its tools.
             end: How the prompt ends; None: as requests that say nothing of it. An assistant's message without words
                 is not continued: the prompt is that of the chat without it.
+            thinking: Whether and how much to think.
 
         Raises:
-            InvalidFieldError: The template rejects the messages, fails on them, or leaves out the text of one.
+            InvalidFieldError: The template rejects the messages, fails on them, or leaves out the text of one; or it
+                cannot be told what `thinking` says.
         """
         messages, end = _without_blank_end(messages, end or ending(messages, continues=None, begins=None))
-        if self.form.is_generic:
-            messages, tools = explained(messages, tools), ()
+        messages = completed(messages, tools, self.form)
+        tools = tools if self.form.shows_tools else ()
+        if end is Ending.CONTINUE and not messages[-1].content.strip():
+            return self._thinking_on(messages, tools, thinking)
         begins, continues = end is Ending.ANSWER, end is Ending.CONTINUE
         try:
             rewriting = self._rewriting_of(Skeleton.of(messages, has_tools=bool(tools), begins=begins))
-            messages = rewriting.of(messages)
+            messages = rewriting.of(messages, self.form.calls)
             escaping, mark = Escaping(self._controls, self._said_controls), _EndMark()
             safe = [escaping.message(message) for message in messages]
             if continues:
                 safe[-1] = mark.set_in(safe[-1])
-            text = self._fill(safe, [escaping.tool(tool) for tool in tools], begins=begins)
+            variables = escaping.variables(variables_of(thinking, self.form.switch, self._reads))
+            text = self._fill(safe, [escaping.tool(tool) for tool in tools], begins=begins, variables=variables)
         except _TemplateError as error:
             raise InvalidFieldError("messages", f"the model's chat template {error}") from error
         text = _without_surrogates(mark.cut(text) if continues else text)
         return Prompt(escaping.split(text), self._end_of(escaping.plain(text), messages[-1], end), continues)
 
+    def _reads(self, variable: str) -> bool:
+        """Returns whether the template has the name of a variable."""
+        return re.search(rf"\b{re.escape(variable)}\b", self._source) is not None
+
     def _end_of(self, text: str, last: Message, end: Ending) -> Thoughts:
         """Returns where a prompt ends whose last message is given."""
         if end is not Ending.CONTINUE:
             return thoughts_at_start(text, last.content, self.form.thoughts if end is Ending.ANSWER else ())
-        is_thought = not last.content.strip() and bool(last.reasoning.strip())
-        return Thoughts.INSIDE if is_thought else thoughts_continued(text, last.content, self.form.thoughts)
+        return thoughts_continued(text, last.content, self.form.thoughts)
+
+    def _thinking_on(self, messages: Sequence[Message], tools: Sequence[Tool], thinking: Thinking) -> Prompt:
+        """Returns the prompt that ends inside the thoughts of the last message, which templates do not write."""
+        asked = self.render(messages[:-1] or [Message("user", "")], tools, Ending.ANSWER, thinking)
+        opening = "" if asked.thoughts.are_open else self.form.thoughts[0].opening
+        first, *rest = self._controls.apart(messages[-1].reasoning)
+        return Prompt([*asked.parts[:-1], asked.parts[-1] + opening + first, *rest], Thoughts.INSIDE, True)
 
     def _rewriting_of(self, skeleton: Skeleton) -> Rewriting:
         """Returns the first way to rewrite a chat in which the template keeps all texts.
@@ -171,7 +201,7 @@ class ChatTemplate:
         lost = ""
         second_best: Rewriting | None = None
         for rewriting in rewritings():
-            rewritten = rewriting.of(messages)
+            rewritten = rewriting.of(messages, self.form.calls)
             if tuple(rewritten) in tried:
                 continue
             tried.add(tuple(rewritten))
@@ -233,13 +263,14 @@ class ChatTemplate:
         *,
         begins: bool,
         wants: Wants | None = None,
-        variables: Mapping[str, object] = THINKS,
+        variables: Mapping[str, object] = BY_DEFAULT,
     ) -> str:
         if self._template is None:
             return _as_lines(messages, begins=begins)
-        variables = template_input(messages, tools, self._tokens, wants or self._wants, begins=begins, variables=variables)
+        wants = wants or self._wants
+        given = template_input(messages, tools, self._tokens, wants, begins=begins, variables=variables)
         limit = "takes too long, or too much memory, to render them"
-        text, problem, is_limit = self._template.ask(variables) or ("", limit, True)
+        text, problem, is_limit = self._template.ask(given) or ("", limit, True)
         if problem and (simpler := [without_null(tool) for tool in tools]) != [*tools]:
             return self._fill(messages, simpler, begins=begins, wants=wants, variables=variables)
         if is_limit:
@@ -260,9 +291,7 @@ class _EndMark:
         self._mark = f"\ufdd1{secrets.token_hex(8)}\ufdd1 "
 
     def set_in(self, message: Message) -> Message:
-        """Returns the message with the mark behind its content, or behind its thoughts if it has no content."""
-        if not message.content.strip():
-            return replace(message, reasoning=message.reasoning + self._mark)
+        """Returns the message with the mark behind its content."""
         return replace(message, content=message.content + self._mark)
 
     def cut(self, text: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from llm_inference_api.requests.chat import Message
@@ -34,6 +34,10 @@ class Escaping:
         """Returns the tool with its description and parameters escaped."""
         parameters = _each_json_text(tool.parameters, self.text)
         return replace(tool, description=self.text(tool.description), parameters=parameters)
+
+    def variables(self, variables: Mapping[str, object]) -> dict[str, object]:
+        """Returns the variables of a template with the texts in their values escaped."""
+        return {name: _each_text(value, self.text) for name, value in variables.items()}
 
     def text(self, text: str) -> str:
         """Returns the text with a cut behind the first character of each control token's text.
@@ -71,19 +75,25 @@ class ControlTexts:
         stripped = text.rstrip()
         return stripped + cut + text[len(stripped) :] if self._is_start_at_end(stripped) else text
 
+    def apart(self, text: str) -> list[str]:
+        """Returns the text in parts, none of which has the text of a control token."""
+        return self.cut(text, "\0").split("\0")
+
     def _is_start_at_end(self, text: str) -> bool:
         return any(text[-size:] in self._starts for size in range(1, min(len(text), self._longest_start) + 1))
 
 
 def _each_json_text(text: str, change: Callable[[str], str]) -> str:
-    def walk(value: object) -> object:
-        if isinstance(value, str):
-            return change(value)
-        if isinstance(value, dict):
-            return {change(key): walk(inner) for key, inner in value.items()}
-        return [walk(inner) for inner in value] if isinstance(value, list) else value
+    return json.dumps(_each_text(json.loads(text), change), ensure_ascii=False)
 
-    return json.dumps(walk(json.loads(text)), ensure_ascii=False)
+
+def _each_text(value: object, change: Callable[[str], str]) -> object:
+    """Returns a JSON value with all its texts changed, also the keys of objects."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(key): _each_text(inner, change) for key, inner in value.items()}
+    return [_each_text(inner, change) for inner in value] if isinstance(value, list) else value
 
 
 def _any_of(texts: Sequence[str]) -> re.Pattern[str] | None:

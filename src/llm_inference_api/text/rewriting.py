@@ -11,7 +11,8 @@ from itertools import groupby, product
 from typing import NamedTuple
 
 from llm_inference_api.requests.chat import Message
-from llm_inference_api.text.families.tool_messages import in_words
+from llm_inference_api.text.families import form
+from llm_inference_api.text.families.tool_messages import with_written_calls, with_written_result
 
 
 class Calls(Enum):
@@ -45,14 +46,14 @@ class Rewriting(NamedTuple):
     reasoned: bool = True
     """Whether the reasoning of earlier answers is kept."""
 
-    def of(self, messages: Sequence[Message]) -> list[Message]:
-        """Returns the messages rewritten this way."""
+    def of(self, messages: Sequence[Message], calls: form.Calls) -> list[Message]:
+        """Returns the messages rewritten this way. `calls` is how the model writes calls."""
         found = [*messages] if self.reasoned else [replace(message, reasoning="") for message in messages]
         match self.calls:
             case Calls.ONE_EACH:
                 found = _one_call_each(found)
             case Calls.IN_WORDS:
-                found = [in_words(message) for message in found]
+                found = [with_written_result(with_written_calls(message, calls)) for message in found]
         if self.system is not System.AS_GIVEN:
             found = _with_one_system(found, to_user=self.system is System.USER)
         return _merged(found) if self.merged else found

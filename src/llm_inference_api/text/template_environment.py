@@ -1,6 +1,7 @@
 """Jinja environment of chat templates: a sandbox with transformers' filters, globals and tags."""
 
 import json
+from collections.abc import Generator
 from datetime import datetime
 from typing import Any
 
@@ -47,7 +48,16 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,  # noqa: FBT001, FBT002
 ) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys, default=_listed
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    """Returns what Jinja's filters yield as a list. Raises TypeError for anything else that JSON has not."""
+    if isinstance(value, Generator):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")
 
 
 class GenerationTag(Extension):

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.tools import Tool
-from llm_inference_api.text.families.tool_format import as_json
+from llm_inference_api.text.families.switching import BY_DEFAULT
+from llm_inference_api.text.families.tool_definitions import as_json
 
 
 class Wants(NamedTuple):
@@ -28,11 +29,6 @@ ABSENT = ("tools", "documents")
 that iterate over them want them undefined."""
 
 
-THINKS: Mapping[str, object] = {"enable_thinking": True}
-"""What llama.cpp says to templates of thoughts (common/chat.cpp): those that read `enable_thinking` without a test switch
-thoughts off where it is undefined."""
-
-
 def template_input(
     messages: Sequence[Message],
     tools: Sequence[Tool],
@@ -40,7 +36,7 @@ def template_input(
     wants: Wants,
     *,
     begins: bool,
-    variables: Mapping[str, object] = THINKS,
+    variables: Mapping[str, object] = BY_DEFAULT,
 ) -> dict[str, object]:
     """Returns the variables of a template.
 

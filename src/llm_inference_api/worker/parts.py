@@ -10,6 +10,7 @@ from llm_inference_api.backends.ggml import backend as ggml
 from llm_inference_api.backends.ggml import file as ggml_file
 from llm_inference_api.backends.llama import backend as llama
 from llm_inference_api.backends.llama.embedder import LlamaEmbedder
+from llm_inference_api.backends.llama.vocabulary import Vocabulary
 from llm_inference_api.engine.embedder import Embedder
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.pooling import Pooling
@@ -20,6 +21,7 @@ from llm_inference_api.errors import ModelFailedError, UnsupportedError
 from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, ContextChoice, EngineConfig
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.text.chat_template import SPECIAL, ChatTemplate
+from llm_inference_api.text.families.switching import thinking_options
 from llm_inference_api.text.library_tokenizer import DEFAULT, load_templates, load_tokenizer
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import Tokenizer
@@ -97,7 +99,7 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
     return Parts(engine, preparer, Inspector(preparer, vocabulary), embedder, info)
 
 
-def _template(sources: Mapping[str, str], vocabulary: llama.Vocabulary) -> ChatTemplate:
+def _template(sources: Mapping[str, str], vocabulary: Vocabulary) -> ChatTemplate:
     """Returns the default template with those for special chats, and lets the vocabulary keep their markers."""
 
     def compiled(source: str | None, others: Mapping[str, ChatTemplate]) -> ChatTemplate:
@@ -183,7 +185,7 @@ class _NoSamplers:
         """Raises UnsupportedError."""
         raise UnsupportedError("GENERATION_UNSUPPORTED", "the model computes embeddings only")
 
-    mask = masked_sampler = arguments = sampler
+    mask = masked_sampler = arguments = terminal = sampler
 
 
 def _cells_within_rope(metadata: Mapping[str, str], context_length: int, cells: int) -> int:
@@ -237,4 +239,5 @@ def _info(
         devices=model.devices,
         tool_format=template.form.name,
         opens_thoughts=template.opens_thoughts,
+        thinking=thinking_options(template.form),
     )

@@ -1,6 +1,5 @@
 """Prepares requests for the engine: chat template, tokens, limits, sampler. Runs on threads of its own."""
 
-import json
 import math
 import time
 from dataclasses import dataclass, replace
@@ -9,15 +8,18 @@ from typing import NamedTuple, Protocol
 from llm_inference_api.engine.backend import Mask, Sampler
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.engine.thinking_budget import BudgetedSampler
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.grammar.tool_grammar import framed, tool_constraint
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.request import GenerationRequest, Sampling, TokenPrompt
 from llm_inference_api.requests.sizes import check_logprobs
+from llm_inference_api.requests.thinking import Thinking
 from llm_inference_api.text.chat_template import ChatTemplate
 from llm_inference_api.text.families.answer_reader import answer_reader
 from llm_inference_api.text.families.reader import Reader
+from llm_inference_api.text.families.switching import check_budget
 from llm_inference_api.text.families.thoughts import Thoughts
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import NO_SPECIAL_TOKENS, SpecialTokens, Tokenizer
@@ -37,6 +39,9 @@ class SamplerFactory(Protocol):
 
     def arguments(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:
         """Returns the schemas for use inside a grammar; see `constraint.Grammars.arguments`."""
+
+    def terminal(self, text: str) -> str:
+        """Returns a literal text for use inside a grammar; see `grammar.lark.Terminal`."""
 
     def masked_sampler(self, sampling: Sampling, prompt: list[int], mask: Mask) -> Sampler:
         """Returns a new sampler that only chooses tokens that the mask allows."""
@@ -85,16 +90,17 @@ class Preparer:
         try:
             for index in range(request.n):
                 mask = self.samplers.mask(constraint) if constraint else None
+                output = OutputText(
+                    request.stopping.stop,
+                    mask.matches if mask else None,
+                    answer_reader(form, request.tools, thoughts),
+                )
                 sequence = Sequence(
                     request=request,
                     tokens=list(tokens),
                     max_tokens=max_tokens,
-                    output=OutputText(
-                        request.stopping.stop,
-                        mask.matches if mask else None,
-                        answer_reader(form, request.tools, thoughts),
-                    ),
-                    sampler=self._sampler(request, index, tokens, mask),
+                    output=output,
+                    sampler=self._within_budget(self._sampler(request, index, tokens, mask), output, request.thinking),
                     submitted_at=submitted_at,
                     index=index,
                     ignored=constraint.ignored if constraint else (),
@@ -112,23 +118,23 @@ class Preparer:
             return self.samplers.masked_sampler(sampling, tokens, mask)
         return self.samplers.sampler(sampling, tokens, ignore_eos=request.stopping.ignore_eos)
 
+    def _within_budget(self, sampler: Sampler, output: OutputText, thinking: Thinking) -> Sampler:
+        budget = thinking.budget
+        return sampler if budget is None else BudgetedSampler(sampler, output, budget, self._continue)
+
     def _constraint(self, request: GenerationRequest, thoughts: Thoughts) -> Constraint | None:
         constraint, form = request.constraint, self._template(request).form
         if request.tools is not None:
-            spell, write = self._terminal, self.samplers.arguments
+            spell, write = self.samplers.terminal, self.samplers.arguments
             constraint = tool_constraint(request.tools, form, spell, write, constraint)
-        return framed(constraint, form, thoughts, self._terminal)
-
-    def _terminal(self, marker: str) -> str:
-        """Returns a marker as a Lark terminal: `<[id]>` if it is a single token, else a quoted string."""
-        tokens = self.tokenizer.tokenize(marker, add_special=False, parse_special=True)
-        return f"<[{tokens[0]}]>" if len(tokens) == 1 else json.dumps(marker)
+        return framed(constraint, form, thoughts, self.samplers.terminal)
 
     def reader(self, request: GenerationRequest) -> Reader:
         """Returns the reader of an answer to a chat request. Raises InvalidFieldError as `tokens`."""
-        assert isinstance(request.prompt, tuple)
+        assert not isinstance(request.prompt, str | TokenPrompt)
         template = self._template(request)
-        prompt = template.render(request.prompt, request.tools.tools if request.tools else (), request.ending)
+        tools = request.tools.tools if request.tools else ()
+        prompt = template.render(request.prompt, tools, request.ending, request.thinking)
         return answer_reader(template.form, request.tools, prompt.thoughts)
 
     def _template(self, request: GenerationRequest) -> ChatTemplate:
@@ -162,7 +168,9 @@ class Preparer:
         return self._chat(request.prompt, request)
 
     def _chat(self, messages: tuple[Message, ...], request: GenerationRequest) -> _PromptTokens:
-        chat = self._template(request).render(messages, request.tools.tools if request.tools else (), request.ending)
+        template, tools = self._template(request), request.tools.tools if request.tools else ()
+        check_budget(request.thinking, template.form)
+        chat = template.render(messages, tools, request.ending, request.thinking)
         first, *rest = chat.parts
         tokens = self.tokenize(first, add_special=not self.template.is_own)
         for part in rest:

@@ -1,7 +1,8 @@
 """What is read from an answer of a case, beside what it means, and whether the mask lets the model write it."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.grammar.tool_grammar import framed, tool_constraint
-from llm_inference_api.requests.chat import Ending
+from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.events import CallPart, Text, Thought
+from llm_inference_api.requests.thinking import DEFAULT, Thinking
 from llm_inference_api.requests.tools import ToolCall, ToolMode, ToolUse
 from llm_inference_api.text.chat_template import ChatTemplate, Prompt
 from llm_inference_api.text.families.answer_reader import answer_reader
@@ -43,12 +45,26 @@ def template_of(material: Path, name: str) -> ChatTemplate:
 def prompt_of(template: ChatTemplate, case: Case) -> Prompt:
     """Returns the prompt that the answer of a case follows."""
     end = Ending.CONTINUE if case.continues else Ending.ANSWER if case.begins else Ending.CLOSED
-    return template.render(case.messages, case.tools, end)
+    switch = template.form.switch
+    thinking = Thinking(enabled=case.thinking) if switch is not None and switch.variable else DEFAULT
+    return template.render(case.messages, case.tools, end, thinking)
+
+
+def without_end(template: ChatTemplate, case: Case) -> Case:
+    """Returns the case without the token that ends the turn, if its text has it: no reader ever sees that."""
+    end = template.render([Message("user", "a"), Message("assistant", "bcd")], (), Ending.CLOSED).parts
+    _, _, after = "".join(end).rpartition("bcd")
+    is_token = bool(_TOKEN.fullmatch(after.strip()))
+    return replace(case, text=case.text.removesuffix(after.strip())) if is_token else case
+
+
+_TOKEN = re.compile(r"<[^<>]+>")
 
 
 def outcome(template: ChatTemplate, case: Case) -> Outcome:
     """Returns what is read from a case's answer, whole and character by character."""
     try:
+        case = without_end(template, case)
         thoughts = prompt_of(template, case).thoughts
         found = read(template.form, case, thoughts, max(1, len(case.text)))
         slowly = read(template.form, case, thoughts, 1)
@@ -56,7 +72,7 @@ def outcome(template: ChatTemplate, case: Case) -> Outcome:
         return Outcome(case, None, f"fails: {type(error).__name__}: {error}"[:300])
     if found != slowly:
         return Outcome(case, found, f"streams otherwise: {slowly}")
-    difference, spaces = _difference(case.expected, found)
+    difference, spaces = _difference(_rest_of(case), found)
     return Outcome(case, found, difference, spaces)
 
 
@@ -73,11 +89,16 @@ def read(form: Form, case: Case, thoughts: Thoughts, size: int) -> Answer:
     parts += reader.add("", final=True)
     if (total := sum(part.size for part in parts)) != len(case.text):
         raise ValueError(f"sizes add up to {total}, not {len(case.text)}")
-    found = _joined(parts, keeps_ids=Slot.ID in form.calls.call)
-    last = case.messages[-1]
+    return _joined(parts, keeps_ids=Slot.ID in form.calls.call or bool(form.calls.id_of))
+
+
+def _rest_of(case: Case) -> Answer:
+    """Returns what a case expects, without what its prompt has of the answer."""
     if not case.continues:
-        return found
-    return replace(found, content=last.content + found.content, thoughts=last.reasoning + found.thoughts)
+        return case.expected
+    begun, expected = case.messages[-1], case.expected
+    content, thoughts = expected.content.removeprefix(begun.content), expected.thoughts.removeprefix(begun.reasoning)
+    return replace(expected, content=content, thoughts=thoughts)
 
 
 def _joined(parts: Sequence[Part], *, keeps_ids: bool) -> Answer:
@@ -129,19 +150,28 @@ def mask_problem(template: ChatTemplate, case: Case, mode: ToolMode) -> str:
     use = use_of(case)
     assert use is not None
     try:
+        case = without_end(template, case)
         thoughts = prompt_of(template, case).thoughts
         constraint = tool_constraint(replace(use, mode=mode), template.form, _quoted, BYTES.arguments)
         whole = framed(constraint, template.form, thoughts, _quoted)
         assert whole is not None
         mask = BYTES.mask(whole)
-        return "" if mask.matches(case.text) else f"stops before {_rest(mask, case.text)[:40]!r}"
+        is_allowed = any(mask.matches(case.text + end) for end in ("", *_ends(template.form)))
+        return "" if is_allowed else f"stops before {_stopped(mask, case.text)[:40]!r}"
     except InvalidFieldError as error:
         return str(error)
     except Exception as error:
         return f"fails: {type(error).__name__}: {error}"[:300]
 
 
-def _rest(mask: TokenMask, text: str) -> str:
+def _ends(form: Form) -> Iterator[str]:
+    """Yields the tokens behind a call that end the turn in some families: cases are written without them."""
+    for text in (form.calls.closing, form.calls.call[-1]):
+        if isinstance(text, str) and (found := re.search(r"<[^<>]+>$", text)):
+            yield found[0]
+
+
+def _stopped(mask: TokenMask, text: str) -> str:
     """Returns what follows the part of a text that a mask of bytes allows."""
     written = text.encode()
     for at, byte in enumerate(written):

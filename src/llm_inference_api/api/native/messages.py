@@ -2,6 +2,7 @@
 
 from llm_inference.v1 import generation_pb2, models_pb2
 from llm_inference_api.requests.events import Logprobs, Progress, Stage, TokenLogprob, Usage
+from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.speeds import Speeds
 
@@ -13,6 +14,7 @@ def usage(domain: Usage) -> generation_pb2.Usage:
         completion_tokens=domain.completion_tokens,
         total_tokens=domain.prompt_tokens + domain.completion_tokens,
         cached_tokens=domain.cached_tokens,
+        reasoning_tokens=domain.reasoning_tokens,
     )
 
 
@@ -76,5 +78,10 @@ def model_message(status: ModelStatus) -> models_pb2.Model:
         reason=status.reason,
         progress=models_pb2.LoadProgress(**status.progress._asdict()) if status.progress else None,
         reference=status.source,
-        info=models_pb2.ModelInfo(**status.info._asdict(), memory_bytes=status.memory) if status.info else None,
+        info=_info(status.info, status.memory) if status.info else None,
     )
+
+
+def _info(domain: ModelInfo, memory: int) -> models_pb2.ModelInfo:
+    thinking = models_pb2.ThinkingOptions(**domain.thinking._asdict())
+    return models_pb2.ModelInfo(**{**domain._asdict(), "thinking": thinking}, memory_bytes=memory)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from google.protobuf.struct_pb2 import Struct, Value
+
 from llm_inference.v1 import inference_pb2, tools_pb2
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.chat import (
@@ -15,6 +17,7 @@ from llm_inference_api.requests.constraint import Constraint, read_constraint
 from llm_inference_api.requests.limits import Given, Limits, new_id
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.sizes import check_size
+from llm_inference_api.requests.thinking import Thinking, checked_thinking
 from llm_inference_api.requests.tools import (
     NO_ARGUMENTS,
     Tool,
@@ -51,7 +54,8 @@ def read_chat(wire: inference_pb2.ChatRequest, limits: Limits) -> GenerationRequ
         continues=wire.continue_final_message if wire.HasField("continue_final_message") else None,
         begins=wire.add_generation_prompt if wire.HasField("add_generation_prompt") else None,
     )
-    return GenerationRequest(new_id("chat"), messages, tools=use, ending=end, **shared)
+    thinking = _thinking(wire)
+    return GenerationRequest(new_id("chat"), messages, tools=use, ending=end, thinking=thinking, **shared)
 
 
 def _shared(wire: WireRequest, limits: Limits) -> dict[str, Any]:
@@ -85,6 +89,38 @@ def _message(wire: inference_pb2.ChatMessage) -> Message:
 def _tool(index: int, wire: tools_pb2.Tool) -> Tool:
     parameters, field = wire.parameters or NO_ARGUMENTS, f"tools[{index}].parameters"
     return Tool(wire.name, wire.description, parameters, strict=wire.strict, field=field)
+
+
+def _thinking(wire: inference_pb2.ChatRequest) -> Thinking:
+    return checked_thinking(
+        Thinking(
+            enabled=wire.thinking if wire.HasField("thinking") else None,
+            effort=wire.reasoning_effort if wire.HasField("reasoning_effort") else None,
+            budget=wire.thinking_budget if wire.HasField("thinking_budget") else None,
+            variables=_variables(wire.chat_template_kwargs),
+        )
+    )
+
+
+def _variables(wire: Struct) -> dict[str, object]:
+    """Returns the values of a Struct; its numbers are all floats, of which those without a fraction become integers."""
+    return {name: _plain(value) for name, value in wire.fields.items()}
+
+
+def _plain(value: Value) -> object:
+    match value.WhichOneof("kind"):
+        case "struct_value":
+            return _variables(value.struct_value)
+        case "list_value":
+            return [_plain(item) for item in value.list_value.values]
+        case "number_value":
+            number = value.number_value
+            return int(number) if number.is_integer() else number
+        case "string_value":
+            return value.string_value
+        case "bool_value":
+            return value.bool_value
+    return None
 
 
 def _tool_choice(wire: inference_pb2.ChatRequest) -> ToolChoice:

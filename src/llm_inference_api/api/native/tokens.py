@@ -9,7 +9,16 @@ from llm_inference_api.api.native.writers import delta, message
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.generation.answers import Answer
 from llm_inference_api.generation.inquiries import Inquiries
-from llm_inference_api.requests.inquiry import Detokenize, Findings, Parse, Readings, Render, Token, Tokenize, check_tokens
+from llm_inference_api.requests.inquiry import (
+    Detokenize,
+    Findings,
+    Parse,
+    Readings,
+    Render,
+    Token,
+    Tokenize,
+    check_tokens,
+)
 from llm_inference_api.requests.limits import Limits
 from llm_inference_api.requests.sizes import check_count, check_size
 from llm_inference_api.rpc.call import Call
@@ -50,7 +59,6 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         ask = await off_loop(request.ByteSize(), read_chat, request, self._limits)
         found = await self._inquiries.inquire(request.model, Render(ask), call)
         return await off_loop(len(found) * _MESSAGE_BYTES, _prompt_of, found)
-
 
     async def ParseChat(self, request: tokens_pb2.ParseChatRequest, call: Call) -> tokens_pb2.ParseChatResponse:
         """Returns how a text is read that answers a chat, without generating."""

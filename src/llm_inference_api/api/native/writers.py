@@ -36,7 +36,7 @@ def chat_response(request: GenerationRequest, answers: list[Answer], cost: Usage
     ]
     return inference_pb2.ChatResponse(
         **_heading(request),
-        message=_message(first),
+        message=message(first),
         **_ending(first),
         ignored_keywords=_ignored(first.ignored),
         **_cost(first, cost),

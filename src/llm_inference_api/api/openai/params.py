@@ -107,6 +107,13 @@ def _no(value: object) -> object:
     return value
 
 
+def _yes(value: object) -> object:
+    """Returns True. Raises ValueError for any other value, also for 1, which equals True in Python."""
+    if value is not True:
+        raise ValueError("must be true, or left out: thoughts are always apart from the content")
+    return value
+
+
 class _FailFast(FailFast):
     """pydantic's FailFast with a hash, so that its type may be optional."""
 
@@ -125,6 +132,13 @@ def _at_most(most: int, what: str) -> BeforeValidator:
         return value
 
     return BeforeValidator(check)
+
+
+def _no_effort(value: object) -> object:
+    """Raises ValueError for an effort beside a prompt."""
+    if value is not None:
+        raise ValueError("is for chats, whose template is told how much to think; leave it out")
+    return value
 
 
 def _no_suffix(value: object) -> object:
@@ -292,7 +306,7 @@ UNSUPPORTED = {
     "functions": "they are deprecated; use tools",
     "guided_whitespace_pattern": "JSON is written without white space; leave it out",
     "pooling": "it is the model's own, with one vector for each text; leave it out",
-    "reasoning_effort": "it cannot be set; leave it out",
+    "reasoning_budget_message": "thoughts are closed without one; leave it out",
     "structured_outputs.structural_tag": "it is not supported; tools say what may be called",
     "structured_outputs.whitespace_pattern": "JSON is written without white space; leave it out",
     "web_search_options": "the service does not search the web; leave it out",
@@ -308,7 +322,6 @@ class _Unsupported(_Strict):
     function_call: None = None
     functions: None = None
     guided_whitespace_pattern: None = None
-    reasoning_effort: None = None
     web_search_options: None = None
 
 
@@ -374,6 +387,33 @@ class _Common(_Ignored):
         return bool(self.stream_options and self.stream_options.include_usage)
 
 
+class ReasoningParam(_Strict):
+    """Whether and how much to think, as OpenRouter's and OpenAI's clients say it."""
+
+    effort: str | None = None
+    enabled: bool | None = None
+    max_tokens: int | None = None
+    exclude: bool | None = None
+    summary: Any = None
+    """Ignored: thoughts are sent as they are."""
+    generate_summary: Any = None
+
+
+class ThinkingParam(_Strict):
+    """Whether to think, as clients of Anthropic's, DeepSeek's and Z.ai's APIs say it."""
+
+    type: Literal["enabled", "disabled"]
+    budget_tokens: int | None = None
+
+
+def _switch(value: object) -> object:
+    """Returns the object form of a switch, so that errors name the field instead of a member of a union."""
+    return {"type": "enabled" if value else "disabled"} if isinstance(value, bool) else value
+
+
+Switch = Annotated[ThinkingParam, BeforeValidator(_switch, json_schema_input_type=bool | ThinkingParam)]
+
+
 class ChatCompletionParams(_Common):
     """The body of `POST /v1/chat/completions`."""
 
@@ -388,6 +428,19 @@ class ChatCompletionParams(_Common):
     parallel_tool_calls: bool | None = None
     continue_final_message: bool | None = None
     add_generation_prompt: bool | None = None
+    # Thinking. OpenAI has the effort only; the others are the names of vLLM, Qwen, llama.cpp, OpenRouter and SGLang.
+    reasoning_effort: str | None = None
+    reasoning: ReasoningParam | None = None
+    thinking: Switch | None = None
+    enable_thinking: bool | None = None
+    thinking_budget: int | None = None
+    thinking_token_budget: int | None = None
+    thinking_budget_tokens: int | None = None
+    reasoning_budget_tokens: int | None = None
+    include_reasoning: bool | None = None
+    separate_reasoning: Annotated[Literal[True], BeforeValidator(_yes)] | None = None
+    reasoning_budget_message: None = None
+    chat_template_kwargs: dict[str, Any] | None = None
 
 
 class CompletionParams(_Common):
@@ -397,6 +450,7 @@ class CompletionParams(_Common):
     """A list of `Input`, see `_inputs`."""
     suffix: str | None = None
     logprobs: int | None = None
+    reasoning_effort: Annotated[None, BeforeValidator(_no_effort)] = None
     best_of: int | None = None
 
 

@@ -17,6 +17,7 @@ from llm_inference_api.api.openai.params import (
     FunctionParam,
     ToolChoiceParam,
 )
+from llm_inference_api.api.openai.thinking import thinking_of
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.chat import (
     Message,
@@ -77,6 +78,7 @@ def read_chat(params: ChatCompletionParams, limits: Limits) -> GenerationRequest
             constraint=constraint_of(params),
             tools=tool_use(tools, choice, ignore_eos=ignore_eos),
             ending=end,
+            thinking=thinking_of(params),
             **shared,
         )
 

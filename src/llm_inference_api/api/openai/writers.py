@@ -85,6 +85,7 @@ def usage_object(usage: Usage) -> Json:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
 
 
@@ -119,6 +120,11 @@ class Header:
     def wants_logprobs(self) -> bool:
         """Whether the request asks for log probabilities."""
         return self._request.sampling.logprobs is not None
+
+    @property
+    def shows_thoughts(self) -> bool:
+        """Whether the answer has the thoughts."""
+        return self._request.thinking.is_shown
 
     @property
     def wants_progress(self) -> bool:
@@ -197,7 +203,7 @@ class ChatCompletionWriter:
         choices = [
             {
                 "index": answer.index,
-                "message": _message(answer),
+                "message": _message(answer, shows_thoughts=self.header.shows_thoughts),
                 "logprobs": chat_logprobs(answer.logprobs) or (_NO_LOGPROBS if self.header.wants_logprobs else None),
                 "finish_reason": _finish(answer.reason),
                 "max_tokens": answer.max_tokens,
@@ -211,6 +217,8 @@ class ChatCompletionWriter:
         """Returns the server-sent events that say what an event adds."""
         if isinstance(event, Progress):
             return _progress(self.header, "chat.completion.chunk", event, {"delta": {}})
+        if isinstance(event, Thought) and not self.header.shows_thoughts:
+            return SILENCE
         chunks = []
         if event.answer not in self._begun:
             self._begun.add(event.answer)
@@ -349,13 +357,13 @@ def _numbers(embedding: Embedding) -> str:
     return f"[{','.join(map('%.9g'.__mod__, embedding.numbers))}]"
 
 
-def _message(answer: Answer) -> Json:
+def _message(answer: Answer, *, shows_thoughts: bool) -> Json:
     calls = [_call(call) for call in answer.calls]
     return {
         "role": "assistant",
         "content": answer.text or (None if calls else ""),
         "refusal": None,
-        **({"reasoning_content": answer.thoughts} if answer.thoughts else {}),
+        **({"reasoning_content": answer.thoughts} if answer.thoughts and shows_thoughts else {}),
         **({"tool_calls": calls} if calls else {}),
     }
 

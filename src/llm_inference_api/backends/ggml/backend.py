@@ -5,6 +5,7 @@ buffer large enough.
 """
 
 import ctypes
+import json
 from collections.abc import Sequence as Rows
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,10 @@ class GgmlBackend:
     def arguments(self, schemas: ArgumentSchemas) -> list[FollowedSchema]:  # noqa: ARG002 - none is followed
         """See `Backend.arguments`; always raises InvalidFieldError."""
         raise InvalidFieldError("tools", _NO_CONSTRAINTS)
+
+    def terminal(self, text: str) -> str:
+        """See `Backend.terminal`; no constraint is followed that has it."""
+        return json.dumps(text)
 
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> NumpySampler:
         """See `Backend.masked_sampler`; never called, since `mask` raises."""

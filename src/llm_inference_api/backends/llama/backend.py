@@ -305,6 +305,10 @@ class LlamaBackend:
         """See `Backend.arguments`."""
         return self.vocabulary.grammars.arguments(schemas)
 
+    def terminal(self, text: str) -> str:
+        """See `Backend.terminal`."""
+        return self.vocabulary.grammars.terminal(text)
+
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> MaskedSampler:
         """See `Backend.masked_sampler`."""
         return MaskedSampler(self._context, self.vocabulary, sampling, prompt, mask)

@@ -47,6 +47,11 @@ class LlamaSampler:
         _check_score(C.llama_get_logits_ith(self._context, row)[token])
         return token
 
+    def accept(self, token: int) -> bool:
+        """See `Sampler.accept`."""
+        C.llama_sampler_accept(self._chain, token)
+        return True
+
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
         """See `Sampler.logprob`."""
         scores = self._scores(row).astype(np.float64)
@@ -136,6 +141,13 @@ class MaskedSampler(LlamaSampler):
         C.llama_sampler_accept(self._chain, token)
         self._mask.accept(token)
         return token
+
+    def accept(self, token: int) -> bool:
+        """See `Sampler.accept`."""
+        if token not in self._mask.allowed():
+            return False
+        self._mask.accept(token)
+        return super().accept(token)
 
 
 def _check_score(score: float) -> None:

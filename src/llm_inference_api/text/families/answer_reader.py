@@ -18,6 +18,7 @@ from llm_inference_api.text.families.form import Block, Form
 from llm_inference_api.text.families.literals import Literal, Miss
 from llm_inference_api.text.families.reader import Part, PlainReader, Reader
 from llm_inference_api.text.families.text_values import End, until
+from llm_inference_api.text.families.thought_places import ThoughtPlaces
 from llm_inference_api.text.families.thoughts import Thoughts
 from llm_inference_api.text.stop_strings import longest_stop_start
 
@@ -75,6 +76,11 @@ class AnswerReader:
         self._between = [literal for literal in map(Literal, (form.between, form.ending)) if literal]
         self._ends = [Literal(closing) for block in self._thoughts for closing in block.closings if closing.strip()]
         self._may_think = thoughts is not Thoughts.CLOSED
+        self._thinks = ThoughtPlaces()
+        self._opened_at = 0
+        """Position of the opening of the last block."""
+        if thoughts.are_open and self._thoughts:
+            self._thinks.begin(0, self._end_of(self._thoughts[0]))
         self._at_block = thoughts is not Thoughts.AFTER
         """Whether a block may begin without a marker that is a control token."""
         self._has_contents = False
@@ -82,6 +88,16 @@ class AnswerReader:
         self._words = _Words(self._put, Text)
         self._starts: dict[object, _Starts] = {}
         self._run = self._answer(thoughts)
+
+    @property
+    def closing(self) -> str | None:
+        """See `Reader.closing`."""
+        return self._thinks.closing
+
+    @property
+    def thought_ranges(self) -> list[tuple[int, int]]:
+        """See `Reader.thought_ranges`."""
+        return self._thinks.ranges(self._source.position + self._source.size)
 
     def add(self, text: str, *, final: bool) -> list[Part]:
         """See `Reader.add`."""
@@ -147,6 +163,8 @@ class AnswerReader:
         for literal, then in self._openings(anywhere=anywhere):
             size = yield from literal.match(source)
             if size > 0:
+                self._thinks.end(source.position)
+                self._opened_at = source.position
                 source.take(size)
                 self._words.drop()
                 self._at_block = True
@@ -165,6 +183,7 @@ class AnswerReader:
             return Miss.NONE
         begun = yield from self._calls.at_start(anywhere=anywhere)
         if isinstance(begun, Begun):
+            self._thinks.end(self._source.position)
             yield from self._read_calls(begun)
             return 1
         size = yield from self._calls.closing_at_start(anywhere=anywhere)
@@ -238,6 +257,7 @@ class AnswerReader:
             is_new: Whether nothing of them has been read, so that line breaks belong to their opening.
         """
         source, tried = self._source, 0
+        self._thinks.begin(self._opened_at, self._end_of(block))
         words = _Words(self._put, Thought, "\n")
         closings = {text for closing in block.closings if (text := closing.strip())}
         calls = self._calls.starts if self._calls else []
@@ -254,14 +274,17 @@ class AnswerReader:
             words.add(source.take(at))
             if found in closings:
                 source.take(len(found))
+                self._thinks.end(source.position)
                 self._at_block = True
                 yield from self._skip_lines()
                 return
             if not closings and (yield from self._block(anywhere=True)):
                 return
             if closings and self._calls and source.position >= tried:
+                at = source.position
                 tried = yield from self._call_in_thoughts(self._calls)
                 if not source.size:
+                    self._thinks.end(at)
                     return
             words.add(source.take(1))
         words.finish(keep=words.has_begun)
@@ -306,6 +329,11 @@ class AnswerReader:
         if not (yield from until(source, ends, self._words.say)):
             self._words.say(source.take(source.size))
         self._at_block = self._has_contents = True
+
+    def _end_of(self, block: _Marked) -> str:
+        """Returns the text that ends thoughts: their closing, or else the opening of the content behind them."""
+        closing = next((closing for closing in block.closings if closing.strip()), "")
+        return closing or (self._contents[0].opening.text if self._contents else "")
 
     def _skip_lines(self) -> Parsing[None]:
         yield from self._source.skip(_LINES)

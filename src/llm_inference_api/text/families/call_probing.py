@@ -8,7 +8,7 @@ from typing import NamedTuple
 from llm_inference_api.text.families.differences import common_end, common_start
 from llm_inference_api.text.families.form import Calls, Pairs, Pattern, Slot, Values
 from llm_inference_api.text.families.probes import CONTENT, FUNCTIONS, IDS, KEYS, TEXT, Made, Probes, says
-from llm_inference_api.text.families.thought_probing import Blocks, after_user, without
+from llm_inference_api.text.families.thought_probing import Blocks, after_user, unbegun, without
 
 _NAME, _ID, _INDEX, _ARGUMENTS, _KEY, _VALUE, _KIND = "\ue000\ue001\ue002\ue003\ue004\ue005\ue006"
 _SLOTS = dict(
@@ -56,14 +56,15 @@ def calls_of(probes: Probes, blocks: Blocks) -> Calls:
         several = ""
     is_parallel = several.count(_ARGUMENTS) == 2  # noqa: PLR2004 - one for each call
     split = _split(single, several, _ARGUMENTS) if is_parallel else _Split("", single, "", "", "")
-    call = _trimmed(split.before + split.after)
+    call = split.before + split.after if split.opening.strip() else _trimmed(split.before + split.after)
     first = re.search(rf"(\d+){_INDEX}", call)
     return Calls(
         _pattern(re.sub(rf"\d+{_INDEX}", _INDEX, call)),
         opening=_trimmed(split.opening),
         separator=split.separator,
-        closing=split.closing.rstrip().removesuffix(blocks.header.strip() or "\0"),
+        closing=_closing(split.opening, split.closing),
         arguments=pairs,
+        others=_shortened(call) if pairs else (),
         are_parallel=is_parallel,
         id_of=_pattern(f"functions.{_NAME}:{_INDEX}") if f"functions.{_NAME}:" in call else (),
         first_index=int(first[1]) if first else 0,
@@ -84,7 +85,7 @@ class _Sections:
         text, content = (self._probes.of(message, tools=True) for message in (says(calls=made), says(CONTENT)))
         if text is None:
             raise NotFoundError("the template refuses an answer that calls a tool")
-        text = without(self._blocks.header, after_user(text))
+        text = unbegun(without(self._blocks.header, after_user(text)), self._blocks.begun)
         if content is None:
             return text
         content = without(self._blocks.header, after_user(content))
@@ -98,6 +99,24 @@ class _Sections:
         for block in self._blocks.contents:
             text = re.sub(rf"^\s*{_lenient(block.opening)}\s*{_lenient(block.closing)}", "", text)
         return text
+
+
+def _closing(opening: str, text: str) -> str:
+    """Returns what closes calls, without what ends the answer. A section that is not opened is not closed."""
+    if not opening.strip():
+        return ""
+    markers = re.findall(r"<[^<>\s]+>", opening)
+    closings = [marker.replace("<", "</") for marker in markers]
+    if len(markers) == 1:
+        closings += re.findall(r"<[^<>\s]+>", text)[:1]
+    ends = (text.index(closing) + len(closing) for closing in closings if closing in text)
+    return text[: next(ends, len(text))].rstrip()
+
+
+def _shortened(call: str) -> tuple[Pattern, ...]:
+    """Returns the call without the first of two markers before the name, which models leave out."""
+    found = re.match(rf"<\w+>\s*(?=<[^{_NAME}]*{_NAME})", call)
+    return (_pattern(call[found.end() :]),) if found else ()
 
 
 def _lenient(marker: str) -> str:
@@ -153,8 +172,12 @@ def _counted(head: str, middle: str) -> tuple[str, str]:
     if int(there) != int(here) + 1:
         return head, middle
     end = at - 1
-    cut = lambda text, number: f"{text[: len(text) - end - len(number)]}{here}{_INDEX}{text[len(text) - end :]}"  # noqa: E731
-    return cut(head, here), cut(middle, there)
+    return _with_index(head, end, here, here), _with_index(middle, end, there, here)
+
+
+def _with_index(text: str, end: int, number: str, first: str) -> str:
+    """Returns the text with the first number and a slot in the place of the number before its last `end` characters."""
+    return f"{text[: len(text) - end - len(number)]}{first}{_INDEX}{text[len(text) - end :]}"
 
 
 def _parted(text: str, slot: str) -> tuple[str, str]:

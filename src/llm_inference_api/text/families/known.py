@@ -45,8 +45,12 @@ def with_known(form: Form, source: str) -> Form:
         ]
         preamble = Block("<|channel|>commentary<|message|>", "<|end|>")
         final = Block("<|channel|>final<|message|>", "<|end|>")
+        restricted = Block("<|channel|>final <|constrain|>json<|message|>", "<|end|>")
         calls = replace(calls, call=others[0], others=tuple(others[1:]))
-        return replace(form, name="harmony", calls=calls, contents=(final, preamble))
+        return replace(form, name="harmony", calls=calls, contents=(final, preamble, restricted))
+    if calls.arguments is not None and "<![CDATA[" in source:
+        pairs = replace(calls.arguments, verbatim=("<![CDATA[", "]]>"))
+        return replace(form, calls=replace(calls, arguments=pairs))
     if "<|python_tag|>" in source and not calls.opening:
         tagged = ("<|python_tag|>", *calls.call)
         return replace(form, calls=replace(calls, others=(tagged, *calls.others)))

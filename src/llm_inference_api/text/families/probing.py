@@ -32,7 +32,12 @@ def form_of(render: Render, source: str) -> Found:
     switch = switch_of(probes, source)
     blocks = blocks_of(probes, source, switch)
     base = replace(
-        GENERIC, thoughts=blocks.thoughts, contents=blocks.contents, between=blocks.between, switch=switch
+        GENERIC,
+        thoughts=blocks.thoughts,
+        contents=blocks.contents,
+        between=blocks.between,
+        ending=blocks.ending,
+        switch=switch,
     )
     shown = probes.of(tools=True, begins=True) or ""
     shows_tools = FUNCTIONS[0] in shown and KEYS[0] in shown
@@ -42,7 +47,9 @@ def form_of(render: Render, source: str) -> Found:
         known = known_calls(shown) if shows_tools else None
         if known is None:
             return Found(replace(base, problem=str(error) if shows_tools else ""), probes.structure)
-        return Found(replace(base, name=_name(known), calls=known, is_generic=False, shows_calls=False), probes.structure)
+        return Found(
+            replace(base, name=_name(known), calls=known, is_generic=False, shows_calls=False), probes.structure
+        )
     form = replace(base, name=_name(calls), calls=calls, is_generic=False, shows_tools=shows_tools)
     return Found(with_known(form, source), probes.structure)
 

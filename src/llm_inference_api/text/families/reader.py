@@ -1,5 +1,6 @@
 """What a parser of an answer does, and the one that takes all text for content."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from llm_inference_api.requests.events import Piece, Text
@@ -20,12 +21,23 @@ class Reader(Protocol):
     The parts divide the answer: in order, their sizes add up to the text that was read so far, less what is held.
     """
 
+    @property
+    def closing(self) -> str | None:
+        """Text that ends the thoughts which are being read; empty if the form has none, None outside of thoughts."""
+
+    @property
+    def thought_ranges(self) -> Sequence[tuple[int, int]]:
+        """Ranges of the answer's characters, end excluded, that are thoughts or their markers."""
+
     def add(self, text: str, *, final: bool) -> list[Part]:
         """Adds text and returns the parts that are complete; with `final`, flushes all held text."""
 
 
 class PlainReader:
     """Reads all text as content."""
+
+    closing = None
+    thought_ranges: Sequence[tuple[int, int]] = ()
 
     def add(self, text: str, *, final: bool) -> list[Part]:  # noqa: ARG002 - nothing is ever held back
         """See `Reader.add`."""

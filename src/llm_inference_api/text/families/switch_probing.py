@@ -1,13 +1,15 @@
 """Finds how a template is told whether, and how much, to think."""
 
 import re
+from collections.abc import Set
 
 from llm_inference_api.text.families.form import Switch
 from llm_inference_api.text.families.probes import Probes
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Words for efforts, from the least to the most."""
-_VARIABLE = re.compile(r"\b\w*(?:think|reason)\w*\b")
+_VARIABLE = re.compile(r"(?<![\w.'\"-])\w*(?:think|reason)\w*(?![\w'\"(-])")
+"""A name that is no attribute, key, or function."""
 _FIELDS = re.compile(r"content|text|_tokens?$|_start$|_end$")
 """What names of a message's fields and of markers have."""
 _WORD = "zqeffort"
@@ -20,36 +22,40 @@ _BUDGET = (-1, 0)
 def switch_of(probes: Probes, source: str) -> Switch | None:
     """Returns how the template is told whether to think, by what changes what it writes; None if nothing does."""
     names = [name for name in dict.fromkeys(_VARIABLE.findall(source)) if not _FIELDS.search(name)]
+    words = {*re.findall(r"['\"](\w+)['\"]", source)}
     unset = probes.of(begins=True)
     switch, efforts = Switch(""), Switch("")
     for name in names:
         word = probes.of(begins=True, variables={name: _WORD})
-        if not efforts.effort_variable and (known := _efforts(probes, name, word)):
+        if not efforts.effort_variable and (known := _efforts(probes, name, word, words)):
             efforts = Switch("", effort_variable=name, efforts=known)
         elif not switch.variable:
-            switch = _values(probes, name, word, unset)
+            switch = _values(probes, name, word, unset, words)
     if not switch.variable and not efforts.effort_variable:
         return None
-    return Switch(
-        switch.variable, switch.on, switch.off, efforts.effort_variable, efforts.efforts, switch.default
-    )
+    return Switch(switch.variable, switch.on, switch.off, efforts.effort_variable, efforts.efforts, switch.default)
 
 
-def _values(probes: Probes, name: str, word: str | None, unset: str | None) -> Switch:
-    """Returns the variable with the values that turn thoughts on and off; without a name if there are none."""
+def _values(probes: Probes, name: str, word: str | None, unset: str | None, words: Set[str]) -> Switch:
+    """Returns the variable with the values that turn thoughts on and off; without a name if there are none.
+
+    `words` are those that the source compares with.
+    """
     if word is not None and _WORD in word:
         return Switch("")
     for on, off in (_BUDGET,) if "budget" in name else _ON_OFF:
+        if isinstance(on, str) and not {on, off} & words:
+            continue
         texts = [probes.of(begins=True, variables={name: value}) for value in (on, off)]
         if None not in texts and texts[0] != texts[1] and (not isinstance(on, str) or word not in texts):
             return Switch(name, on, off, default=texts[0] == unset)
     return Switch("")
 
 
-def _efforts(probes: Probes, name: str, word: str | None) -> tuple[str, ...]:
-    """Returns the words that the variable knows; none if it takes no words."""
+def _efforts(probes: Probes, name: str, word: str | None, words: Set[str]) -> tuple[str, ...]:
+    """Returns the words that the variable knows; none if it takes no words. `words` are those of the source."""
     if word is not None and _WORD in word:
         return ("low", "medium", "high")
-    texts = {effort: probes.of(begins=True, variables={name: effort}) for effort in EFFORTS}
+    texts = {effort: probes.of(begins=True, variables={name: effort}) for effort in EFFORTS if effort in words}
     known = tuple(effort for effort, text in texts.items() if text is not None and text != word)
     return known if len({texts[effort] for effort in known}) > 1 else ()

@@ -29,6 +29,10 @@ class Blocks(NamedTuple):
     between: str = ""
     found: bool = False
     """Whether the template shows thoughts."""
+    begun: tuple[str, ...] = ()
+    """What stands behind the user's word in prompts at whose end an answer begins."""
+    ending: str = ""
+    """What stands behind the last block, but for the marker that ends the answer."""
 
 
 def after_user(text: str) -> str:
@@ -44,18 +48,29 @@ def blocks_of(probes: Probes, source: str, switch: Switch | None) -> Blocks:
         return Blocks()
     content = after_user(content)
     header = _header(content, begun)
+    said = _said(probes, header, without(header, content).partition(CONTENT)[0])
+    thoughts, between, header = said or (_unsaid([without(header, text) for text in begun], source), "", header)
     opening = without(header, content).partition(CONTENT)[0]
-    said = _said(probes, header, opening)
-    between = said[1] if said else ""
-    thoughts = said[0] if said else _unsaid([without(header, text) for text in begun], source)
     if thoughts is not None and thoughts.closing in opening:
         opening = opening.rpartition(thoughts.closing)[2]
-    opening = opening.strip("\n")
+    opening = unbegun(opening, begun).strip("\n")
     if thoughts is not None and opening.strip() in ("", thoughts.opening):
         opening = ""
     contents = (Block(opening, _mirrored(opening, content.partition(CONTENT)[2])),) if opening else ()
-    between = between or (_between_content_and_call(probes, header) if contents else "")
-    return Blocks(header, (thoughts or DEFAULT,), contents, between, thoughts is not None)
+    between = between or (_between_content_and_call(probes, header, contents[0]) if contents else "")
+    rest = content.partition(CONTENT)[2].strip().removeprefix(contents[0].closing) if contents else ""
+    ending = "".join(_SEGMENT.findall(rest.strip())[:-1]).strip()
+    return Blocks(header, (thoughts or DEFAULT,), contents, between, thoughts is not None, tuple(begun), ending)
+
+
+def unbegun(text: str, begun: Sequence[str]) -> str:
+    """Returns the text without what the prompts end with already."""
+    segments = _SEGMENT.findall(text)
+    for count in range(len(segments), 0, -1):
+        start = "".join(segments[:count])
+        if start.strip() and all(prompt.rstrip().endswith(start.strip()) for prompt in begun):
+            return text[len(start) :]
+    return text
 
 
 def without(header: str, text: str) -> str:
@@ -71,9 +86,7 @@ def _header(content: str, begun: Sequence[str]) -> str:
         header = header[: common_start([header, text])] or header
     segments = _SEGMENT.findall(header.rstrip())
     closing = re.sub(r"^([<\[])", r"\1/", segments[-1]) if segments else ""
-    if _CLOSING.fullmatch(closing):
-        header = header.rstrip().removesuffix(segments[-1])
-    return header
+    return header.rstrip().removesuffix(segments[-1]) if _CLOSING.fullmatch(closing) else header
 
 
 def _begun(probes: Probes, switch: Switch | None) -> Iterable[str | None]:
@@ -84,8 +97,8 @@ def _begun(probes: Probes, switch: Switch | None) -> Iterable[str | None]:
             yield probes.of(begins=True, variables={switch.variable: value})
 
 
-def _said(probes: Probes, header: str, content_opening: str) -> tuple[Block, str] | None:
-    """Returns the markers of thoughts in what the assistant has said, and what stands between them and content.
+def _said(probes: Probes, header: str, content_opening: str) -> tuple[Block, str, str] | None:
+    """Returns the markers of thoughts in what the assistant has said, what stands between them and content, the header.
 
     Returns None if the template shows no thoughts.
     """
@@ -99,17 +112,37 @@ def _said(probes: Probes, header: str, content_opening: str) -> tuple[Block, str
         if text is None or THOUGHT not in text or next_word not in text.rpartition(THOUGHT)[2]:
             continue
         before, _, after = after_user(text).partition(THOUGHT)
-        before = without(header, before)
+        header = header[: common_start([header, after_user(text)])]
+        opening = without(header, before).strip("\n")
         gap, _, _ = after.partition(next_word)
+        if not opening and (block := _around(header, gap)) is not None:
+            return block, "", header.rstrip().removesuffix(block.opening)
         if next_word == CONTENT and content_opening.strip() and gap.rstrip().endswith(content_opening.strip()):
             gap = gap.rstrip().removesuffix(content_opening.strip())
         elif next_word != CONTENT or content_opening.strip():
-            gap = _mirrored(before.strip(), gap)
-        between = _shared_end(header.rstrip(), gap.rstrip())
+            gap = _mirrored(opening.strip(), gap)
+        between = _shared_end(header.rstrip(), gap.rstrip(), opening)
         closing = gap.rstrip().removesuffix(between).strip()
         if closing:
-            return Block(before.strip("\n"), closing), between
+            return Block(opening, closing), between, header
     return None
+
+
+def _around(header: str, gap: str) -> Block | None:
+    """Returns the markers around a thought that follows the header at once: the same words in other markers."""
+    before, after = _SEGMENT.findall(header.rstrip()), _SEGMENT.findall(gap.strip())
+    for count in range(min(len(before), len(after)), 0, -1):
+        pairs = [*zip(before[-count:], after[:count], strict=True)]
+        if all(left == right if left[0] not in "<[" else right[0] in "<[" for left, right in pairs):
+            is_word = any(left[0] not in "<[" for left, _ in pairs)
+            if is_word or _core(pairs[0][0]) == _core(pairs[0][1]) != "":
+                return Block("".join(before[-count:]), "".join(after[:count]))
+    return None
+
+
+def _core(marker: str) -> str:
+    """Returns what a marker is named for."""
+    return re.sub(r"[^a-z]|start|begin|open|end|close", "", marker.lower())
 
 
 def _unsaid(ends: Sequence[str], source: str) -> Block | None:
@@ -129,24 +162,27 @@ def _mirrored(opening: str, text: str) -> str:
         if (expected[0] in "<[") != (segment[0] in "<["):
             break
         found.append(segment)
-    return "".join(found).strip()
+    return "".join(found or [segment for segment in _SEGMENT.findall(text.strip())[:1] if segment[0] == "<"]).strip()
 
 
-def _shared_end(header: str, text: str) -> str:
-    """Returns the last markers and words of the header with which the text ends too, if they are not all of it."""
+def _shared_end(header: str, text: str, opening: str) -> str:
+    """Returns the last markers and words of the header with which the text ends too, if they are not all of it.
+
+    What ends the opening of thoughts too is a part of a marker, and stands between nothing.
+    """
     segments = _SEGMENT.findall(header)
     for count in range(len(segments), 0, -1):
         end = "".join(segments[-count:]).strip()
-        if end and text.endswith(end) and text != end:
+        if end and text.endswith(end) and text != end and not opening.endswith(end):
             return end
     return ""
 
 
-def _between_content_and_call(probes: Probes, header: str) -> str:
+def _between_content_and_call(probes: Probes, header: str, content: Block) -> str:
     """Returns what stands between content and a call, if it ends the header too."""
     text = probes.of(says(CONTENT, calls=[_CALL]), tools=True)
     if text is None or CONTENT not in text:
         return ""
     gap = after_user(text).partition(CONTENT)[2].partition(FUNCTIONS[0])[0].strip()
-    last = _SEGMENT.findall(header.strip())[-1:]
-    return last[0].strip() if last and last[0].strip() and last[0].strip() in gap else ""
+    last = "".join(_SEGMENT.findall(header.strip())[-1:]).strip()
+    return last if last and last in gap and last not in content.opening + content.closing else ""

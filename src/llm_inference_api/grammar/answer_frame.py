@@ -1,0 +1,114 @@
+"""What stands around a constrained answer: thoughts before it, markers of content, and what is between the two."""
+
+from llm_inference_api.grammar.lark import Lark, Terminal, choice, row
+from llm_inference_api.requests.constraint import Constraint
+from llm_inference_api.text.families.form import Block, Form
+from llm_inference_api.text.families.thoughts import Thoughts
+
+
+def frame(constraint: Constraint, form: Form, thoughts: Thoughts, terminal: Terminal) -> str:
+    """Returns the Lark grammar around `@answer`; empty if nothing stands there.
+
+    Args:
+        constraint: The constraint of the answer.
+        form: How the model writes its answers.
+        thoughts: Where the prompt ends.
+        terminal: Returns a literal text as Lark.
+    """
+    found = _Frame(Lark(terminal), constraint, form)
+    start = found.after_text() if thoughts is Thoughts.AFTER else found.after_thoughts(thoughts)
+    return "" if start == "@answer" else found.source(start)
+
+
+class _Frame:
+    def __init__(self, lark: Lark, constraint: Constraint, form: Form) -> None:
+        self._lark = lark
+        self._form = form
+        self._has_calls = constraint.has_calls
+        self._is_required = constraint.closing is not None
+        self._space = f"{lark.space}?"
+
+    def source(self, start: str) -> str:
+        """Returns the grammar with its start."""
+        return self._lark.source(start)
+
+    def after_text(self) -> str:
+        """Returns what follows a prompt that ends in the content."""
+        if not self._form.contents:
+            return "@answer"
+        block = self._form.contents[0]
+        closing = self._lark.literal(block.closing)
+        if not self._has_calls:
+            return row("@answer", closing and f"({closing})?")
+        text, between = self._lark.text, self._lark.literal(self._form.between)
+        closed = self._lark.up_to(text, block.closing or self._form.between)
+        if self._lark.ends(block.closing):
+            return text
+        more = row(closed, between if block.closing else "", "@answer")
+        return more if self._is_required else f"{text} | {closed} | {more}"
+
+    def after_thoughts(self, thoughts: Thoughts) -> str:
+        """Returns what follows a prompt that ends before or inside the thoughts, or with their end."""
+        answer = self._answer()
+        if thoughts is Thoughts.CLOSED:
+            return row(self._space, answer)
+        if thoughts.are_open:
+            return self._inside(answer, may_open=thoughts is Thoughts.OPENED)
+        blocks = [block for block in self._form.thoughts if self._may_begin(block)]
+        if not blocks:
+            return answer
+        each = choice([row(self._lark.literal(block.opening), self._closed(block)) for block in blocks])
+        before = row(self._space, each)
+        found = row(f"({before})*" if self._form.between else f"({before})?", answer)
+        unclosed = [row(self._space, self._lark.literal(block.opening), self._unclosed()) for block in blocks]
+        return " | ".join([found, *(unclosed if self._unclosed() else ())])
+
+    def _answer(self) -> str:
+        if self._has_calls or not self._form.contents:
+            return "@answer"
+        block = self._form.contents[0]
+        closing = self._lark.literal(block.closing)
+        return row(self._lark.literal(block.opening), "@answer", closing and f"({closing})?")
+
+    def _may_begin(self, block: Block) -> bool:
+        """Returns whether the model is known to begin with such thoughts: an instruction in words teaches none."""
+        return not self._form.is_generic or self._lark.begins_with_token(block.opening)
+
+    def _closed(self, block: Block) -> str:
+        """Returns thoughts that have begun, and what stands between them and the answer."""
+        return row(
+            self._lark.up_to(self._lark.text, block.closing), self._lark.literal(self._form.between), self._space
+        )
+
+    def _inside(self, answer: str, *, may_open: bool) -> str:
+        """Returns thoughts that have begun in the prompt, and the answer.
+
+        Args:
+            answer: The answer.
+            may_open: Whether the model may open them again.
+        """
+        found = []
+        for block in self._form.thoughts or (Block("", ""),):
+            opening = self._lark.literal(block.opening)
+            again = f"({row(self._space, opening)})?" if may_open and opening else ""
+            found.append(row(again, self._closed(block), answer))
+        unclosed = self._unclosed()
+        return " | ".join([*dict.fromkeys(found), *([unclosed] if unclosed else [])])
+
+    def _unclosed(self) -> str:
+        """Returns thoughts that end with a call instead of their marker, which some models write; empty for none.
+
+        A marker in plain text may be a thought about a call, so that what follows is free then.
+        """
+        if not self._has_calls or self._form.contents:
+            return ""
+        if not self._is_required:
+            return "@answer" if self._has_tokens() else self._lark.text
+        return row(self._lark.text, "@answer") if self._has_tokens() else ""
+
+    def _has_tokens(self) -> bool:
+        """Returns whether calls begin with tokens."""
+        calls = self._form.calls
+        leads = [calls.opening] if calls.opening.strip() and not calls.may_omit_opening else []
+        leads = leads or [part for pattern in (calls.call, *calls.others) if isinstance(part := pattern[0], str)]
+        return all(map(self._lark.begins_with_token, leads))

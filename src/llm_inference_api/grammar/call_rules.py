@@ -1,0 +1,201 @@
+"""Grammar of calls, by a form's patterns."""
+
+import re
+from collections.abc import Sequence
+
+from llm_inference_api.grammar.lark import ANY, Lark, choice, escaped, loose_pattern, row
+from llm_inference_api.text.families.form import Calls, Pattern, Slot
+
+_SCAFFOLD = re.compile(r'"[^"]*"|["\s{}\[\](),:=]')
+"""What data is written with: quoted keys, brackets, separators. A text of these alone is no marker."""
+_BESIDE = 16
+"""Characters of the texts around an id by which it is found."""
+_INDEX = "[0-9]{1,4}"
+
+
+class CallRules:
+    """Writes the calls of one answer."""
+
+    def __init__(
+        self, lark: Lark, calls: Calls, names: Sequence[str], arguments: Sequence[str], *, is_parallel: bool
+    ) -> None:
+        """Takes the grammar to write to.
+
+        Args:
+            lark: The grammar.
+            calls: How calls are written.
+            names: Names of the functions.
+            arguments: Arguments of each function, as parts of a rule.
+            is_parallel: Whether there may be several calls.
+        """
+        self._lark = lark
+        self._calls = calls
+        self._functions = list(zip(names, arguments, strict=True))
+        self._patterns = [calls.call, *calls.others]
+        self.are_parallel = is_parallel and calls.are_parallel
+
+    @property
+    def ends(self) -> bool:
+        """Whether the answer ends with a call, since a token that ends it belongs to the call."""
+        texts = [self._calls.closing, *(part for pattern in self._patterns for part in pattern[1:])]
+        return any(self._lark.ends(text) for text in texts if isinstance(text, str))
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """Regular expressions of ids and numbers of calls, by which equal calls differ, where they stand."""
+        found = []
+        for pattern in self._patterns:
+            for at, part in enumerate(pattern):
+                if part in (Slot.ID, Slot.INDEX):
+                    before, after = _beside(pattern, at - 1)[-_BESIDE:], _beside(pattern, at + 1)[:_BESIDE]
+                    found.append(f"(?<={re.escape(before)}){self._slot(part)}(?={re.escape(after)})")
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def closing(self) -> str:
+        """What stands behind the last call, as Lark terminals; empty if nothing does."""
+        closing, last = self._calls.closing, self._calls.call[-1]
+        space = last[len(last.rstrip()) :] if isinstance(last, str) else ""
+        return self._lark.strings(space + closing) if closing else ""
+
+    def whole(self) -> str:
+        """Returns one call, or several, with all that stands around them."""
+        calls, lark = self._calls, self._lark
+        call = lark.rule(choice([self._call(pattern) for pattern in self._patterns]))
+        opening, closing = lark.literal(calls.opening), lark.literal(calls.closing)
+        found = row(opening, self._several(call), closing)
+        if calls.repeats_section and self.are_parallel:
+            found = row(found, f"({row(self._separator, found)})*")
+        if not calls.may_omit_opening or not opening:
+            return lark.rule(found)
+        return lark.rule(choice([found, row(self._several(call), closing and f"({closing})?")]))
+
+    def in_text(self) -> str:
+        """Returns any text with calls in it."""
+        lark, bare = self._lark, self._heads()
+        calls = [row(*found) for found in self._leads("")]
+        more = choice(calls) if calls else ""
+        several = self.are_parallel and not self.ends
+        rest = f"({more})* {lark.text}" if several and more else ""
+        if not bare:
+            return rest if several else f"{lark.text} | {row(more, self._after_last())}"
+        space = f"{lark.space}?"
+        heads = "|".join(f"({head})" for head, _ in bare)
+        words = lark.terminal(f"{ANY} & ~/[ \\t\\r\\n]*({heads})(?s:.*)/")
+        first = choice([row(*found) for found in self._leads(words)])
+        return " | ".join(
+            part for part in (words, row(space, self._bare(bare), space), first and row(first, rest or space)) if part
+        )
+
+    def _after_last(self) -> str:
+        """Returns text in which no other call begins."""
+        if self.ends:
+            return ""
+        found = [self._calls.opening] if not self._is_bare(self._calls.opening) else []
+        if not found or self._calls.may_omit_opening:
+            found += [first for pattern in self._patterns if isinstance(first := pattern[0], str)]
+        markers = "|".join(dict.fromkeys(marker for text in found if (marker := self._lark.marker(text))))
+        return self._lark.terminal(f"{ANY} & ~/(?s:.*)({markers})(?s:.*)/") if markers else self._lark.text
+
+    def _several(self, call: str) -> str:
+        if not self.are_parallel or self._calls.repeats_section:
+            return call
+        return row(call, f"({row(self._separator, call)})*")
+
+    @property
+    def _separator(self) -> str:
+        separator = self._calls.separator
+        return self._lark.literal(separator) if separator.strip() else f"{self._lark.space}?"
+
+    def _leads(self, text: str) -> list[tuple[str, str]]:
+        """Returns the ways to begin calls behind a text: its end with the first marker, and the calls behind that.
+
+        Args:
+            text: The terminal of the text; empty: any.
+        """
+        calls, lark = self._calls, self._lark
+        call = lark.rule(choice([self._call(pattern) for pattern in self._patterns]))
+        closing = lark.literal(calls.closing)
+        optional = closing and f"({closing})?"
+        found = []
+        if not self._is_bare(calls.opening):
+            head, left = lark.lead(calls.opening, text)
+            found.append((head, row(left, self._several(call), closing)))
+        for pattern in self._patterns:
+            first = pattern[0]
+            if not isinstance(first, str) or self._is_bare(first):
+                continue
+            if self._is_bare(calls.opening) and calls.opening.strip():
+                continue
+            if not self._is_bare(calls.opening) and not calls.may_omit_opening:
+                continue
+            head, left = lark.lead(first, text)
+            one = row(left, self._call(pattern, begun=True))
+            rest = f"({row(self._separator, call)})*" if self.are_parallel and not calls.repeats_section else ""
+            found.append((head, row(one, rest, optional if calls.opening.strip() else closing)))
+        return found
+
+    def _is_bare(self, text: str) -> bool:
+        """Returns whether a text is no marker: data that is no call may begin with it."""
+        return not self._lark.begins_with_token(text) and not _SCAFFOLD.sub("", text)
+
+    def _heads(self) -> list[tuple[str, str]]:
+        """Returns the beginnings of calls without a marker, up to the name's end, and the rest of each call."""
+        found: list[tuple[str, str]] = []
+        opening = self._calls.opening
+        if not self._is_bare(opening):
+            return found
+        for pattern in self._patterns:
+            if isinstance(pattern[0], str) and not self._is_bare(pattern[0]):
+                continue
+            at = pattern.index(Slot.NAME)
+            before = "".join(
+                loose_pattern(part) if isinstance(part, str) else self._slot(part) for part in (opening, *pattern[:at])
+            )
+            after = pattern[at + 1]
+            last, left = (
+                (after[0], (after[1:], *pattern[at + 2 :])) if isinstance(after, str) else ("", pattern[at + 1 :])
+            )
+            found += [
+                (before + escaped(name) + escaped(last), self._rest(left, name, arguments))
+                for name, arguments in self._functions
+            ]
+        return found
+
+    def _bare(self, heads: list[tuple[str, str]]) -> str:
+        calls, lark = self._calls, self._lark
+        first = lark.rule(choice([row(lark.terminal(f"/{head}/"), rest) for head, rest in heads]))
+        call = lark.rule(choice([self._call(pattern) for pattern in self._patterns]))
+        more = f"({row(self._separator, call)})*" if self.are_parallel and not calls.repeats_section else ""
+        return lark.rule(row(first, more, lark.literal(calls.closing)))
+
+    def _call(self, pattern: Pattern, *, begun: bool = False) -> str:
+        """Returns one call; one that has begun is without the pattern's first literal."""
+        # The literal before the name belongs to one terminal with it, where no token is between: the lexer takes no
+        # beginning of a terminal, such as that of the content's marker, for a shorter one.
+        rest = pattern[1:] if begun else pattern
+        return self._lark.rule(choice([self._rest(rest, *function) for function in self._functions]))
+
+    def _rest(self, pattern: Pattern, name: str, arguments: str) -> str:
+        """Returns a part of a call of one function."""
+        found, literal = [], ""
+        for part in pattern:
+            if isinstance(part, str):
+                literal += part
+            elif part is Slot.NAME:
+                literal += name
+            else:
+                found += [self._lark.literal(literal), arguments if part is Slot.ARGUMENTS else self._term(part)]
+                literal = ""
+        return row(*found, self._lark.literal(literal))
+
+    def _term(self, slot: Slot) -> str:
+        return self._lark.terminal(f"/{self._slot(slot)}/")
+
+    def _slot(self, slot: Slot) -> str:
+        return self._calls.id_pattern if slot is Slot.ID else _INDEX
+
+
+def _beside(pattern: Pattern, at: int) -> str:
+    part = pattern[at] if 0 <= at < len(pattern) else ""
+    return part.strip() if isinstance(part, str) else ""

@@ -1,0 +1,251 @@
+"""Writes grammars in llguidance's dialect of Lark.
+
+See https://github.com/guidance-ai/llguidance, docs/syntax.md and docs/parametric.md. Its lexer takes the longest match
+of all terminals that may come next, and never returns to a shorter one: where a terminal could be the beginning of
+another one, both must be written to their ends.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+Terminal = Callable[[str], str]
+"""Returns a literal text as Lark: quoted strings and tokens `<[id]>`, in order, with blanks between.
+
+A token that ends the answer is no text: it is `""`, and what would follow it is left out.
+"""
+
+ANY = "/(?s:.*)/"
+"""Any text, perhaps none. No special token is a part of it."""
+KEY = "\ue000"
+"""Stands in a literal for a name that only a regular expression knows. A private-use character: no template has it."""
+_PART = re.compile(r'<\[\d+\]>|"(?:\\.|[^"\\])*"')
+_BLANK = re.compile(r"\s+")
+_SPECIAL = frozenset("\\.+*?()|[]{}^$/&~#-")
+_CONTROL = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_MOST_SPACE = 8
+"""Characters of white space where a literal has a line break. A limit, since small models write it without end."""
+_SPACE = "[ \\t\\r\\n]"
+_MOST_CHARACTERS = 4_000_000
+"""Size of a grammar; one of 128 functions with 20 parameters each has a tenth of it."""
+_SHORTEST_MARKER = 4
+"""Characters of a text that is not written by accident."""
+
+
+class TooLargeError(Exception):
+    """A grammar would become too large."""
+
+
+class Part(NamedTuple):
+    """A part of a literal text: a token or a string."""
+
+    token: str
+    """The token as Lark; empty for a string."""
+    text: str
+    """The string; empty for a token."""
+
+    @property
+    def lark(self) -> str:
+        """The part as a Lark terminal; white space is optional in it."""
+        return self.token or loose(self.text)
+
+
+class Literal(NamedTuple):
+    """A literal text in parts."""
+
+    parts: tuple[Part, ...]
+    ends: bool
+    """Whether a token that ends the answer follows."""
+
+
+class Lark:
+    """A grammar that is being written. Equal rules are written once."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        """Begins without rules."""
+        self._terminal = terminal
+        self._names: dict[str, str] = {}
+        """Names of rules and terminals by their definitions."""
+        self._lines: list[str] = []
+
+    def source(self, start: str) -> str:
+        """Returns the grammar with its start. Raises TooLargeError."""
+        found = "\n".join([f"start: {start}", *filter(None, self._lines)])
+        if len(found) > _MOST_CHARACTERS:
+            raise TooLargeError
+        return found
+
+    def rule(self, body: str, options: str = "") -> str:
+        """Returns the name of a rule."""
+        key = f"{options}:{body}"
+        if key not in self._names:
+            self._names[key] = self.new_name()
+            self._lines.append(f"{self._names[key]}{options}: {body}")
+        return self._names[key]
+
+    def new_name(self) -> str:
+        """Returns a name for a rule that is defined later, by `define`: one that refers to itself."""
+        self._lines.append("")
+        return f"r{len(self._lines)}"
+
+    def define(self, name: str, body: str) -> None:
+        """Defines a rule. A name that ends with `::_` has a parameter."""
+        self._lines.append(f"{name}: {body}")
+
+    def terminal(self, body: str) -> str:
+        """Returns the name of a terminal."""
+        key = f"terminal:{body}"
+        if key not in self._names:
+            self._names[key] = f"T{len(self._names)}"
+            self._lines.append(f"{self._names[key]}: {body}")
+        return self._names[key]
+
+    @property
+    def text(self) -> str:
+        """A terminal for any text."""
+        return self.terminal(ANY)
+
+    @property
+    def space(self) -> str:
+        """A terminal for some white space."""
+        return self.terminal(f"/{_SPACE}{{1,{_MOST_SPACE}}}/")
+
+    def split(self, text: str) -> Literal:
+        """Returns a literal text in parts."""
+        if not text:
+            return Literal((), ends=False)
+        found = [part[0] for part in _PART.finditer(self._terminal(text))]
+        ends = bool(found) and found[-1] == '""'
+        parts = [
+            Part(part, "") if part.startswith("<") else Part("", json.loads(part)) for part in found if part != '""'
+        ]
+        return Literal(tuple(parts), ends)
+
+    def literal(self, text: str, name: str = "", known: Sequence[str] = ()) -> str:
+        """Returns a literal text as a part of a rule; empty for no text.
+
+        Args:
+            text: The literal. `KEY` in it stands for a name.
+            name: Regular expression of the name.
+            known: Other names, which it must not be.
+        """
+        # One terminal: the lexer takes no beginning of a terminal for a shorter one.
+        return " ".join(
+            self._named(part, name, known) if KEY in part.text else self._lark(part) for part in self.split(text).parts
+        )
+
+    def _named(self, part: Part, name: str, known: Sequence[str]) -> str:
+        before, after = (loose_pattern(text) for text in part.text.split(KEY))
+        others = "|".join(map(escaped, known))
+        excluded = f" & ~/{before}({others}){after}/" if others else ""
+        return self.terminal(f"/{before}({name}){after}/{excluded}")
+
+    def strings(self, text: str) -> str:
+        """Returns a literal text as terminals, with its white space."""
+        return " ".join(part.token or quoted(part.text) for part in self.split(text).parts)
+
+    def ends(self, text: str) -> bool:
+        """Returns whether a literal text has a token that ends the answer."""
+        return self.split(text).ends
+
+    def _lark(self, part: Part) -> str:
+        return part.lark if part.token or part.text.strip() else f"{self.space}?"
+
+    def lead(self, text: str, body: str = "") -> tuple[str, str]:
+        """Returns what begins a literal so that it cannot be other text, after any text, and what is left of it.
+
+        A marker is a token, or a word between signs such as `<tool_call>`. A text without a marker at its start begins
+        when it is complete.
+
+        Args:
+            text: The literal.
+            body: The terminal of the text before it; empty: any.
+        """
+        first, *rest = self.split(text.lstrip()).parts
+        word, left = (first.text, "") if first.token else _marker(first.text)
+        if not left and word != word.rstrip():
+            word, left = word.rstrip(), " "
+        others = ([Part("", left)] if left else []) + rest
+        head = first.token or loose(word)
+        return self._until(body or self.text, head), " ".join(self._lark(part) for part in others)
+
+    def marker(self, text: str) -> str:
+        """Returns the regular expression of what `lead` finds a literal by; empty if that is a token."""
+        first = self.split(text.lstrip()).parts[0]
+        return loose_pattern(_marker(first.text)[0].rstrip()) if first.text else ""
+
+    def begins_with_token(self, text: str) -> bool:
+        """Returns whether a literal begins with a token, but for white space."""
+        parts = self.split(text.lstrip()).parts
+        return bool(parts) and bool(parts[0].token)
+
+    def up_to(self, body: str, closing: str) -> str:
+        """Returns a text up to and including a literal: its first match, where that is no token.
+
+        Args:
+            body: The terminal of the text. White space before the literal may belong to either.
+            closing: The literal.
+        """
+        parts = self.split(closing.lstrip() if body == self.text else closing).parts
+        if not parts:
+            return body
+        first, *rest = parts
+        core = Part(first.token, first.text.rstrip())
+        after = [f"{self.space}?"] if first.text != core.text else []
+        return " ".join([self._until(body, core.lark), *after, *(self._lark(part) for part in rest)])
+
+    def _until(self, body: str, end: str) -> str:
+        return f"{body} {end}" if end.startswith("<[") else self.rule(f"{body} {end}", "[lazy]")
+
+
+def row(*parts: str) -> str:
+    """Returns a sequence of parts of a rule, some of which may be empty."""
+    return " ".join(part for part in parts if part)
+
+
+def choice(parts: Sequence[str]) -> str:
+    """Returns a choice of parts of a rule; if one is empty, it may be nothing."""
+    found = list(dict.fromkeys(parts))
+    some = [part for part in found if part]
+    if not some:
+        return ""
+    whole = some[0] if len(some) == 1 else f"({' | '.join(some)})"
+    return whole if len(some) == len(found) else f"({whole})?"
+
+
+def quoted(text: str) -> str:
+    """Returns a text as a Lark string."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def loose(text: str) -> str:
+    """Returns a text as a Lark terminal in which its white space may be left out, and line breaks may be others."""
+    if not _BLANK.search(text):
+        return quoted(text)
+    return f"/{loose_pattern(text)}/"
+
+
+def loose_pattern(text: str) -> str:
+    """Returns the regular expression of a text in which white space may be left out; see `loose`."""
+    found, at = "", 0
+    for blank in _BLANK.finditer(text):
+        space = f"{_SPACE}{{0,{_MOST_SPACE}}}" if "\n" in blank[0] else f"[ \\t]{{0,{len(blank[0])}}}"
+        found, at = found + escaped(text[at : blank.start()]) + space, blank.end()
+    return found + escaped(text[at:])
+
+
+def escaped(text: str) -> str:
+    """Returns a text as a regular expression."""
+    return "".join(_CONTROL.get(char) or (f"\\{char}" if char in _SPECIAL else _hex(char)) for char in text)
+
+
+def _hex(char: str) -> str:
+    return char if char.isprintable() else f"\\x{{{ord(char):x}}}"
+
+
+def _marker(text: str) -> tuple[str, str]:
+    """Returns the word that a text begins with, and the rest, if it is a marker; else the whole text and no rest."""
+    word = _BLANK.split(text, maxsplit=1)[0]
+    is_marker = len(word) >= _SHORTEST_MARKER and not word[0].isalnum() and not word[-1].isalnum()
+    return (word, text[len(word) :]) if is_marker else (text, "")
