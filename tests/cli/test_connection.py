@@ -17,6 +17,8 @@ from llm_inference.v1 import inference_pb2, inference_pb2_grpc, models_pb2, mode
 from llm_inference_api.cli.common import sentence_of
 from llm_inference_api.cli.connection import connect, text_of
 from llm_inference_api.errors import StartError
+from llm_inference_client import ServiceError
+from llm_inference_client.errors import service_error
 from tests.e2e.service import clean_environment
 from tests.fakes.certificates import Authority
 from tests.fakes.collector import grpc_collector
@@ -73,7 +75,7 @@ async def tls_service(tmp_path: Path) -> AsyncIterator[tuple[str, Authority]]:
 
 async def refusal(address: str) -> str:
     """Returns what a person is told of a call that fails."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
+    with pytest.raises(ServiceError) as caught:
         async with connect(address) as client:
             await client.models(30)
     return sentence_of(caught.value, address)
@@ -130,16 +132,16 @@ async def test_web_server_is_no_service() -> None:
 def test_every_failure_is_a_sentence(code: grpc.StatusCode, details: str | None, said: str) -> None:
     """The service's own words stay, but for what a terminal would obey."""
     error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details)
-    assert sentence_of(error, "h:1").startswith(said)
+    assert sentence_of(service_error(error), "h:1").startswith(said)
 
 
 async def call_everything(address: str) -> None:
     """Makes a unary call, one that is refused, and a stream."""
     async with connect(address) as client:
         assert await client.models() == []
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
+        with pytest.raises(ServiceError) as caught:
             await client.load("none")
-        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        assert caught.value.code is grpc.StatusCode.NOT_FOUND
         assert [text_of(part) async for part in client.chat([("user", "hello")], {})] == ["a", "b"]
 
 
