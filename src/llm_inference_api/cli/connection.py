@@ -15,8 +15,6 @@ from llm_inference_client import aio
 
 Parameters = Mapping[str, Any]
 """Fields of a request by name, such as `temperature`."""
-_CONNECT_TIMEOUT = 5.0
-"""Seconds in which what answers at the address must take a connection."""
 Part = inference_pb2.GenerateStreamResponse | inference_pb2.ChatStreamResponse
 
 
@@ -132,7 +130,6 @@ async def connect(address: str, *, traced: bool = True) -> AsyncIterator[Client]
             key=access.key,
             tls=access.tls(spoken=tls) or False,
             timeout=None,
-            connect_timeout=_CONNECT_TIMEOUT,
             wait_for_ready=False,
             interceptors=interceptors,
         )
