@@ -41,7 +41,12 @@ class Replica:
 
     def start(self) -> None:
         """Starts the process; it may not take requests yet."""
-        fixed = {"LLM_INFERENCE_HOSTNAME": "127.0.0.1", "LLM_GRPC_PORT": str(self.port), "LLM_THREADS": "1"}
+        fixed = {
+            "LLM_ALLOWED_MODELS": "demo",  # Not what is bundled, which takes seconds for an answer.
+            "LLM_INFERENCE_HOSTNAME": "127.0.0.1",
+            "LLM_GRPC_PORT": str(self.port),
+            "LLM_THREADS": "1",
+        }
         environment = {**clean_environment(), **fixed, **self.variables}
         with (self.directory / f"replica-{self.port}.log").open("ab") as log:
             command = [*COMMAND, "serve", "--no-envoy"]
