@@ -44,8 +44,8 @@ _PROBE = 20
 """Rows that show whether they depend on their batch: no multiple of 8, which kernels take at once."""
 _BF16 = 30
 """GGML_TYPE_BF16 (ggml.h)."""
-_CONTINUES_LINE = 5
-"""GGML_LOG_LEVEL_CONT (ggml.h)."""
+_DEBUG_LINE, _CONTINUES_LINE = 1, 5
+"""GGML_LOG_LEVEL_DEBUG and _CONT (ggml.h)."""
 
 
 _AbortCallback = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
@@ -55,14 +55,19 @@ _kept_for_c: list[Any] = []
 """Callbacks that C holds pointers to; they must not be collected."""
 
 
-def route_log(on_line: Callable[[int, str], None]) -> None:
-    """Sets llama.cpp's log callback: `on_line` gets the ggml log level and text of each line, on any thread."""
+def route_log(on_line: Callable[[int, str], None], *, verbose: bool = True) -> None:
+    """Sets llama.cpp's log callback: `on_line` gets the ggml log level and text of each line, on any thread.
+
+    Without `verbose`, lines for debugging are dropped here: CUDA's backend has one for each forward.
+    """
     level, text = 0, ""
 
     @C.llama_log_callback  # type: ignore[untyped-decorator]
     def callback(part_level: int, part: bytes, _: ctypes.c_void_p) -> None:
         nonlocal level, text
         level = level if part_level == _CONTINUES_LINE else part_level
+        if level == _DEBUG_LINE and not verbose:
+            return
         text += part.decode("utf-8", "replace")
         *lines, text = text.split("\n")
         for line in filter(None, lines):
