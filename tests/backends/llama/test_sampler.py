@@ -139,7 +139,7 @@ def drawn_by_llama(sampling: Sampling, scores: Scores, tokens: npt.NDArray[np.in
         {"typical_p": 0.8, "top_p": 0.9},
         {"presence_penalty": 1.0, "top_p": 0.9},
     ],
-    ids=lambda options: ",".join(options),
+    ids=",".join,
 )
 def test_choice_is_that_of_llama_cpps_whole_chain(options: dict[str, object], spread: float) -> None:
     """Token by token for a seed, whatever part of the work is NumPy's."""

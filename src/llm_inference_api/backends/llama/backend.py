@@ -251,7 +251,7 @@ class LlamaBackend:
         if self.keeps_order:
             # With keys and values of one type, ggml chooses among three attention kernels that add up in different
             # orders, by the rows of a batch and the cells in use, and one of them adds up in F16. With two types it has
-            # one kernel, in F32. GPUs have no kernel for them.
+            # one kernel, in F32. CUDA has none for them by default, and converts the values to F16 in each step.
             params.type_v = _BF16
         with error_lines.first_error() as said:
             self._context = C.llama_init_from_model(model.handle, params)

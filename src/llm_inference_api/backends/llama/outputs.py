@@ -24,7 +24,7 @@ class Outputs:
         self.window = int(_context_length(context))
         """Longest sequence in tokens."""
         self._rows: dict[int, int] = {}
-        self._scores = np.empty((0, vocabulary_size), np.float32)
+        self._scores: npt.NDArray[np.float32] = np.empty((0, vocabulary_size), np.float32)
 
     def take(self, rows: Rows[Row]) -> None:
         """Waits for the forward of these rows; a GPU computes beside llama_decode, which returns before it is done."""
@@ -34,8 +34,9 @@ class Outputs:
         self._rows = dict(zip(wanted, range(len(wanted)), strict=True))
         if wanted:
             array = (ctypes.c_float * (len(wanted) * self._size)).from_address(_logits(self._context))
-            self._scores = np.frombuffer(array, np.float32).reshape(len(wanted), self._size)
+            self._scores = np.ctypeslib.as_array(array).reshape(len(wanted), self._size)
 
     def row(self, row: int) -> npt.NDArray[np.float32]:
         """Returns a view of a row's scores, shape [vocabulary size], valid until the next forward."""
-        return self._scores[self._rows[row]]
+        scores: npt.NDArray[np.float32] = self._scores[self._rows[row]]
+        return scores

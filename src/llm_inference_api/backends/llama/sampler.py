@@ -1,8 +1,8 @@
 """Sampling with llama.cpp's sampler chain.
 
 llama.cpp fills an array of 12 bytes for each token of the vocabulary, and its top_p sorts all of them where the
-distribution is flat: more time than a GPU takes for a row. NumPy finds the best token, and those that top_p leaves, in a
-fraction of it; the chain gets these alone.
+distribution is flat: more time than a GPU takes for a row. NumPy finds the best token, and those that top_p leaves, in
+a fraction of it; the chain gets these alone.
 """
 
 import ctypes
@@ -22,9 +22,10 @@ from llm_inference_api.errors import ComputationError
 from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.request import Sampling
 
-
 Scores = npt.NDArray[np.float32]
 """Scores (logits) of a row."""
+Tokens = npt.NDArray[np.integer[Any]]
+"""Token ids."""
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """llama_token_data (llama.h)."""
 _LEAST_WEIGHTS = (1e-2, 1e-4, 0.0)
@@ -78,7 +79,7 @@ class LlamaSampler:
     def _scores(self, row: int) -> Scores:
         return self._outputs.row(row)
 
-    def _choose(self, tokens: npt.NDArray[np.int32] | None, scores: Scores) -> int:
+    def _choose(self, tokens: Tokens | None, scores: Scores) -> int:
         """Returns one of the tokens; None stands for the whole vocabulary. The scores are those of all tokens.
 
         Raises:
@@ -93,7 +94,7 @@ class LlamaSampler:
         finally:
             scores[self._biased] = own
 
-    def _choice(self, tokens: npt.NDArray[np.int32] | None, scores: Scores) -> int:
+    def _choice(self, tokens: Tokens | None, scores: Scores) -> int:
         """Returns one of the tokens, given their scores with the bias."""
         best = int(scores.argmax())  # NaN counts as the largest.
         _check_score(scores[best])
@@ -177,7 +178,7 @@ class MaskedSampler(LlamaSampler):
         return token
 
 
-def nucleus(scores: Scores, best: float, total: float) -> npt.NDArray[np.int64]:
+def nucleus(scores: Scores, best: float, total: float) -> Tokens:
     """Returns the indices of the fewest scores whose probabilities together reach the total, in descending order.
 
     Args:
