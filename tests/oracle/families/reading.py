@@ -78,7 +78,7 @@ def outcome(template: ChatTemplate, case: Case) -> Outcome:
         return Outcome(case, None, f"fails: {type(error).__name__}: {error}"[:300])
     if found != slowly:
         return Outcome(case, found, f"streams otherwise: {slowly}")
-    difference, spaces = _difference(_rest_of(case), found)
+    difference, spaces = _difference(_rest_of(case), found, has_ids=_has_ids(template.form))
     return Outcome(case, found, difference, spaces)
 
 
@@ -95,7 +95,7 @@ def read(form: Form, case: Case, thoughts: Thoughts, size: int) -> Answer:
     parts += reader.add("", final=True)
     if (total := sum(part.size for part in parts)) != len(case.text):
         raise ValueError(f"sizes add up to {total}, not {len(case.text)}")
-    return _joined(parts, keeps_ids=Slot.ID in form.calls.call or bool(form.calls.id_of))
+    return _joined(parts, keeps_ids=_has_ids(form))
 
 
 def _rest_of(case: Case) -> Answer:
@@ -130,14 +130,19 @@ def use_of(case: Case) -> ToolUse | None:
     return ToolUse(case.tools, ToolMode(case.choice), parallel=is_parallel)
 
 
-def _difference(expected: Answer, found: Answer) -> tuple[str, bool]:
+def _has_ids(form: Form) -> bool:
+    """Returns whether calls have ids. The number of a call in its answer is none: it comes again in the next answer."""
+    return Slot.ID in form.calls.call or bool(form.calls.id_of)
+
+
+def _difference(expected: Answer, found: Answer, *, has_ids: bool) -> tuple[str, bool]:
     """Returns what differs, and whether white space at ends does."""
     differing = []
     if [(call.name, _arguments(call)) for call in expected.calls] != [
         (call.name, _arguments(call)) for call in found.calls
     ]:
         differing.append("calls")
-    if any(call.id not in ("", other.id) for call, other in zip(expected.calls, found.calls, strict=False)):
+    if has_ids and any(call.id not in ("", other.id) for call, other in zip(expected.calls, found.calls, strict=False)):
         differing.append("ids")
     texts = {"content": (expected.content, found.content), "thoughts": (expected.thoughts, found.thoughts)}
     differing += [name for name, (one, other) in texts.items() if one.strip() != other.strip()]
