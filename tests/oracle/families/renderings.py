@@ -206,7 +206,8 @@ def _better(texts: dict[str, str], parts: dict[str, str], chat: Chat) -> dict[st
 
 
 def _keeps(rendered: Mapping[str, str], chat: Chat) -> bool:
-    return not rendered["problem"] and chat.words <= Counter(_WORD.findall(rendered["text"]))
+    is_code = "{'type': 'text'" in rendered["text"]
+    return not rendered["problem"] and not is_code and chat.words <= Counter(_WORD.findall(rendered["text"]))
 
 
 def _told(chat: Chat) -> dict[str, object]:
