@@ -21,7 +21,7 @@ from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall
 from llm_inference_api.text import template_process
 from llm_inference_api.text.escaping import ControlTexts, Escaping
 from llm_inference_api.text.families.form import GENERIC
-from llm_inference_api.text.families.probes import RefusedError
+from llm_inference_api.text.families.probes import CostlyError, RefusedError
 from llm_inference_api.text.families.probing import Found, form_of
 from llm_inference_api.text.families.switching import BY_DEFAULT, variables_of
 from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start, thoughts_continued
@@ -253,8 +253,10 @@ class ChatTemplate:
     ) -> str:
         try:
             return self._fill(messages, tools, begins=begins, variables=variables)
-        except (_TemplateError, _TemplateLimitError) as error:
+        except _TemplateError as error:
             raise RefusedError(str(error)) from error
+        except _TemplateLimitError as error:
+            raise CostlyError(error.problem) from error
 
     def _fill(
         self,

@@ -20,6 +20,10 @@ class RefusedError(Exception):
     """The template refuses a chat, or fails on it."""
 
 
+class CostlyError(Exception):
+    """The template takes too long, or too much memory, for a chat of a few words."""
+
+
 class Render(Protocol):
     """Renders a chat template."""
 
@@ -36,6 +40,7 @@ class Render(Protocol):
 
         Raises:
             RefusedError: The template refuses the chat, or fails on it.
+            CostlyError: It takes too long, or too much memory. No further chats are rendered then.
         """
 
 

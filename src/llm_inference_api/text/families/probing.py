@@ -6,7 +6,7 @@ from typing import NamedTuple
 from llm_inference_api.text.families.call_probing import NotFoundError, calls_of
 from llm_inference_api.text.families.form import GENERIC, Calls, Form, Values
 from llm_inference_api.text.families.known import known_calls, with_known
-from llm_inference_api.text.families.probes import FUNCTIONS, KEYS, Probes, Render
+from llm_inference_api.text.families.probes import FUNCTIONS, KEYS, CostlyError, Probes, Render
 from llm_inference_api.text.families.switch_probing import switch_of
 from llm_inference_api.text.families.thought_probing import blocks_of
 
@@ -29,6 +29,13 @@ def form_of(render: Render, source: str) -> Found:
         source: Its source.
     """
     probes = Probes(render)
+    try:
+        return _found(probes, source)
+    except CostlyError as error:
+        return Found(replace(GENERIC, problem=str(error)), probes.structure)
+
+
+def _found(probes: Probes, source: str) -> Found:
     switch = switch_of(probes, source)
     blocks = blocks_of(probes, source, switch)
     base = replace(
