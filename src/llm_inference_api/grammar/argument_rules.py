@@ -132,8 +132,10 @@ class ArgumentRules:
         )
         # Any name may stand behind the value: that it is the same cannot be told.
         end, key, rest = after.partition(KEY)
-        opening, last = (self._lark.literal(text, NAME, names) for text, names in ((before, known), (key + rest, ())))
-        return row(opening, self._closed(schema, end, path), last)
+        # Tags are written on one line, or on several.
+        is_spaced = self._pairs.values is Values.TEXT and not self._pairs.separator
+        opening = self._lark.literal(before, NAME, known, is_spaced=is_spaced)
+        return row(opening, self._closed(schema, end, path), self._lark.literal(key + rest, NAME))
 
     def _closed(self, schema: Any, closing: str, path: str) -> str:
         """Returns a value with the literal after it."""

@@ -118,8 +118,8 @@ class _Answer:
         """Returns an answer of calls alone."""
         space = f"{self._lark.space}?"
         if not self._form.contents:
-            return row(space, self._calls.whole(), space, self._ending)
-        return row(space, self._empty_content(), self._calls.whole(), self._ending)
+            return row(self._calls.whole(), space, self._ending)
+        return row(self._empty_content(), self._calls.whole(), self._ending)
 
     def restricted(self) -> str:
         """Returns an answer that is either calls or `@words`."""
@@ -127,19 +127,23 @@ class _Answer:
             return f"{self.required()} | @words"
         block = self._form.contents[0]
         closing = self._lark.literal(block.closing)
-        words = row(self._lark.literal(block.opening), "@words", closing and f"({closing})?", self._ending)
+        words = row(
+            self._lark.literal(block.opening, is_spaced=True), "@words", closing and f"({closing})?", self._ending
+        )
         return f"{self.required()} | {words}"
 
     def free(self) -> str:
         """Returns an answer of text and calls."""
         if not self._form.contents:
-            return row(f"({self._calls.in_text()})", self._ending)
+            thoughts = () if self._form.is_generic else self._form.thoughts
+            openings = [block.opening for block in thoughts if block.opening.strip()]
+            return row(f"({self._calls.in_text(openings)})", self._ending)
         lark, form, calls = self._lark, self._form, self._calls
         before = [found for block in form.contents if (found := self._inner(block))]
         before += [found for block in form.thoughts if form.between and (found := self._inner(block))]
         before += [calls.whole()] if calls.are_parallel and not calls.ends else []
         last = [
-            row(lark.literal(block.opening), choice([lark.text, lark.up_to(lark.text, block.closing)]))
+            row(lark.literal(block.opening, is_spaced=True), choice([lark.text, lark.up_to(lark.text, block.closing)]))
             for block in form.contents
         ]
         more = f"({row(choice(before), self._between, self._between and f'{lark.space}?')})*" if before else ""
@@ -152,7 +156,7 @@ class _Answer:
         if not block.opening or not end or lark.ends(block.closing):
             return ""
         if block.closing:
-            return row(lark.literal(block.opening), lark.up_to(lark.text, block.closing))
+            return row(lark.literal(block.opening, is_spaced=True), lark.up_to(lark.text, block.closing))
         return ""
 
     def _empty_content(self) -> str:
@@ -160,4 +164,5 @@ class _Answer:
         block, lark = self._form.contents[0], self._lark
         if not block.closing or lark.ends(block.closing):
             return ""
-        return f"({row(lark.literal(block.opening), lark.literal(block.closing), self._between)})?"
+        opening = lark.literal(block.opening, is_spaced=True)
+        return f"({row(opening, lark.literal(block.closing), self._between)})?"
