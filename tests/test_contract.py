@@ -12,8 +12,13 @@ from tools.openapi.contract import PACKAGE, Contract, read_contract
 Field = FieldDescriptorProto
 
 ENDINGS = {"continue_final_message", "add_generation_prompt"}
+THINKING = {"thinking", "reasoning_effort", "thinking_budget", "chat_template_kwargs"}
 TWINS = [
-    ("Request", {"prompt", "suffix"}, {"messages", "tools", "tool_choice", "parallel_tool_calls", *ENDINGS}),
+    (
+        "Request",
+        {"prompt", "suffix"},
+        {"messages", "tools", "tool_choice", "parallel_tool_calls", *ENDINGS, *THINKING},
+    ),
     ("Response", {"text"}, {"message", "ignored_keywords"}),
     ("Alternatives", set(), set()),
     ("Alternative", {"text"}, {"message"}),
@@ -152,7 +157,8 @@ def test_json_shows_numbers_as_numbers(contract: Contract) -> None:
     seen = dict(fields(contract))
     assert f"{PACKAGE}.ModelInfo.size_bytes" in seen
     assert [name for name, field in seen.items() if field.type in SHOWN_AS_STRING] == []
-    assert [name for name, field in seen.items() if field.type_name.startswith(".google.protobuf.")] == []
+    others = {field.type_name for field in seen.values() if field.type_name.startswith(".google.protobuf.")}
+    assert others == {".google.protobuf.Struct"}, "a Struct is shown as it is"
 
 
 def test_rest_sees_every_method(contract: Contract, committed: bytes) -> None:

@@ -73,7 +73,7 @@ def test_incompatible_change_is_found(copy: Path, file: str, old: str, new: str,
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("v1/inference.proto", TOP_K, f"{TOP_K}  optional uint32 top_q = 60;\n"),
+        ("v1/inference.proto", TOP_K, f"{TOP_K}  optional uint32 top_q = 160;\n"),
         ("v1/models.proto", "    CONVERTING = 3;\n", "    CONVERTING = 3;\n    PAUSED = 9;\n"),
         ("web/v1/pages.proto", "string path = 1", "string path = 2"),
     ],

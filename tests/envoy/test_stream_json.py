@@ -17,7 +17,7 @@ Generate, Chat, Delta = inference_pb2.GenerateStreamResponse, inference_pb2.Chat
 
 HEADING: dict[str, Any] = {"id": "a", "created": 7, "model": "tiny", "seed": 0}
 USAGE = generation_pb2.Usage(prompt_tokens=3, completion_tokens=2, total_tokens=5)
-USAGE_JSON = '{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"cached_tokens":0}'
+USAGE_JSON = '{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"cached_tokens":0,"reasoning_tokens":0}'
 TOKEN = generation_pb2.TokenLogprob(token_id=1, token="é", token_bytes="é".encode(), logprob=-0.5)
 LOGPROBS = generation_pb2.Logprobs(tokens=[TOKEN])
 TOKEN_JSON = '{"token_id":1,"token":"é","token_bytes":"w6k=","logprob":-0.5,"top_logprobs":[]}'

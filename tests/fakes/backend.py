@@ -97,6 +97,10 @@ class FakeSampler:
             raise ComputationError("no number")
         return token
 
+    def accept(self, token: int) -> bool:
+        """Takes any token."""
+        return True
+
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
         """Returns a certain token."""
         return TokenLogprob(token, self.backend.piece(token), 0.0, ())

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from llm_inference_api.requests import chat, constraint, inquiry, json_object, limits, sizes, tools
+from llm_inference_api.requests import chat, constraint, inquiry, json_object, limits, sizes, thinking, tools
 from llm_inference_api.requests.limits import RANGES, Range
 
 Json = dict[str, Any]
@@ -53,6 +53,8 @@ _CONSTRAINTS: dict[str, Json] = {
     name: {"minLength": 1, "maxLength": json_object.MAX_BYTES} for name in ("json_schema", "regex", "lark")
 }
 
+EFFORT: Json = {"minLength": 1, "maxLength": thinking.LONGEST_EFFORT}
+
 LIMITS: dict[str, dict[str, Json]] = {
     "GenerateRequest": {
         **_TYPED,
@@ -65,6 +67,7 @@ LIMITS: dict[str, dict[str, Json]] = {
         **_CONSTRAINTS,
         "messages": _items(chat.MAX_MESSAGES, least=1),
         "tools": _items(tools.MAX_TOOLS),
+        "reasoning_effort": EFFORT,
     },
     "ChatMessage": {"role": {"enum": list(chat.ROLES)}},
     "Choice": {"texts": _items(constraint.MAX_TEXTS, least=1, minLength=1)},

@@ -18,7 +18,7 @@ from llm_inference_api.requests.limits import MAX_TOP_LOGPROBS, NO_LIMIT
 from llm_inference_api.requests.sizes import MAX_PROMPT_BYTES
 from llm_inference_api.requests.tools import MAX_TOOLS, TOOL_NAME
 from tools.openapi.contract import PACKAGE
-from tools.openapi.limits import SAMPLING
+from tools.openapi.limits import EFFORT, SAMPLING
 from tools.openapi.openai_answers import ANSWER_PARTS, ANSWERS, EVENTS
 
 Json = dict[str, Any]
@@ -29,6 +29,7 @@ _REQUESTS: dict[str, type[BaseModel]] = {
     "CreateEmbedding": EmbeddingParams,
 }
 _MAX_TOKENS: Json = {"minimum": NO_LIMIT, "not": {"const": 0}}
+_BUDGET: Json = {"minimum": NO_LIMIT, "maximum": 2**32 - 1}
 _COMMON: dict[str, Json] = {
     **SAMPLING,
     "max_tokens": _MAX_TOKENS,
@@ -42,6 +43,11 @@ _LIMITS: dict[str, dict[str, Json]] = {
         "max_completion_tokens": _MAX_TOKENS,
         "messages": {"minItems": 1, "maxItems": MAX_MESSAGES},
         "tools": {"maxItems": MAX_TOOLS},
+        "reasoning_effort": EFFORT,
+        "thinking_budget": _BUDGET,
+        "thinking_token_budget": _BUDGET,
+        "thinking_budget_tokens": _BUDGET,
+        "reasoning_budget_tokens": _BUDGET,
     },
     "CompletionParams": {
         **_COMMON,
@@ -49,6 +55,8 @@ _LIMITS: dict[str, dict[str, Json]] = {
         "suffix": {"maxLength": MAX_PROMPT_BYTES},
     },
     "EmbeddingParams": {"dimensions": {"minimum": 1}},
+    "ReasoningParam": {"effort": EFFORT, "max_tokens": _BUDGET},
+    "ThinkingParam": {"budget_tokens": _BUDGET},
     "FunctionParam": {"name": {"pattern": f"^{TOOL_NAME.pattern}$"}},
 }
 

@@ -138,6 +138,10 @@ def _choice(*, streamed: bool = False, **fields: Json) -> Json:
 
 
 _COMPLETION_LOGPROBS_OR_NULL = _or_null(_COMPLETION_LOGPROBS)
+_THINKING = _object(
+    {"can_be_off": {"type": "boolean"}, "efforts": _list(_TEXT), "by_default": {"type": "boolean"}},
+    description="What requests may say of thinking.",
+)
 _MODEL = _object(
     {
         "id": _TEXT,
@@ -148,6 +152,7 @@ _MODEL = _object(
             "type": ["integer", "null"],
             "description": "Tokens of a prompt and its answer together; null before the model is first loaded.",
         },
+        "thinking": _or_null(_THINKING),
     },
     description="A served model.",
 )

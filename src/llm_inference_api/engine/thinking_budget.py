@@ -7,6 +7,8 @@ from llm_inference_api.engine.backend import Sampler
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.requests.events import TokenLogprob
 
+_LONGEST_CLOSING = 64
+"""Tokens of what closes thoughts that the model itself may have begun with."""
 _LONGEST_WAIT = 3
 """Tokens for which a character that has begun is waited for: one of UTF-8 has 4 bytes at most."""
 
@@ -32,7 +34,7 @@ class BudgetedSampler:
         self._output = output
         self._left = budget
         self._tokenize = tokenize
-        self._newest: deque[int] = deque(maxlen=1)
+        self._newest: deque[int] = deque(maxlen=_LONGEST_CLOSING)
         """The newest tokens, which may have begun to close the thoughts."""
         self._forced: deque[int] = deque()
         self._waited = 0

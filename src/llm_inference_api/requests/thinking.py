@@ -26,7 +26,7 @@ RESERVED = frozenset(
 """Variables of a chat template that the service sets."""
 VARIABLES = "chat_template_kwargs"
 """Name of the field with the variables of the template, on all wires."""
-_LONGEST_EFFORT = 32
+LONGEST_EFFORT = 32
 """Characters."""
 
 
@@ -70,8 +70,8 @@ def checked_thinking(thinking: Thinking) -> Thinking:
         InvalidFieldError: A field is invalid, contradicts another one, or names a variable that the service sets.
     """
     enabled, effort, names = thinking.enabled, thinking.effort, thinking.names
-    if effort is not None and not 1 <= len(effort) <= _LONGEST_EFFORT:
-        raise InvalidFieldError(names.effort, f"must have 1 to {_LONGEST_EFFORT} characters, not {len(effort)}")
+    if effort is not None and not 1 <= len(effort) <= LONGEST_EFFORT:
+        raise InvalidFieldError(names.effort, f"must have 1 to {LONGEST_EFFORT} characters, not {len(effort)}")
     if enabled is not None and effort is not None and enabled is (effort == NO_EFFORT):
         state = "on" if enabled else "off"
         raise InvalidFieldError(names.effort, f"{effort!r} contradicts {names.enabled}, which turns thinking {state}")

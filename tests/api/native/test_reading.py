@@ -14,6 +14,7 @@ from llm_inference_api.requests.events import Progress, Stage, TokenLogprob, Top
 from llm_inference_api.requests.limits import Limits
 from llm_inference_api.requests.model_status import LoadProgress, ModelStatus, State
 from llm_inference_api.requests.request import MAX_SEED, Sampling, Stopping
+from llm_inference_api.requests.thinking import Thinking
 from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall, ToolMode, ToolUse
 from tests.fakes.model import INFO
 
@@ -304,13 +305,9 @@ def test_progress_says_what_belongs_to_its_stage(stands: Progress, fields: dict[
 
 def test_usage_adds_up() -> None:
     """The total is the prompt's and the answer's tokens."""
-    message = usage(Usage(10, 5, 3))
-    assert (message.prompt_tokens, message.completion_tokens, message.total_tokens, message.cached_tokens) == (
-        10,
-        5,
-        15,
-        3,
-    )
+    message = usage(Usage(10, 5, 3, reasoning_tokens=2))
+    assert (message.prompt_tokens, message.completion_tokens, message.total_tokens) == (10, 5, 15)
+    assert (message.cached_tokens, message.reasoning_tokens) == (3, 2)
 
 
 def test_logprobs_have_texts_and_bytes() -> None:
@@ -363,3 +360,21 @@ def test_thoughts_of_an_earlier_answer_are_kept() -> None:
     """The template may render them."""
     said = inference_pb2.ChatMessage(role="assistant", content="ho", reasoning_content="hm")
     assert read_chat(chat(messages=[USER, said, USER]), LIMITS).prompt[1] == Message("assistant", "ho", reasoning="hm")
+
+
+def test_variables_of_the_template_are_plain_values() -> None:
+    """Numbers of a Struct are floats; those without a fraction are integers, as JSON has them."""
+    wire = chat()
+    given = {"text": "x", "whole": 3, "half": 0.5, "yes": True, "nothing": None, "list": [1, {"a": "b"}]}
+    wire.chat_template_kwargs.update(given)
+    found = read_chat(wire, LIMITS).thinking.variables
+    assert found == given
+    assert isinstance(found["whole"], int)
+
+
+def test_thinking_that_is_not_said_is_left_to_the_template() -> None:
+    """Fields with presence tell false and 0 from nothing."""
+    wire = chat()
+    assert read_chat(wire, LIMITS).thinking == Thinking()
+    wire.thinking, wire.thinking_budget = False, 0
+    assert read_chat(wire, LIMITS).thinking == Thinking(enabled=False, budget=0)

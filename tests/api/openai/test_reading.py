@@ -51,7 +51,7 @@ def test_fields_that_mean_nothing_here_are_accepted(field: str) -> None:
         ({"max_tokens": 1.5}, "max_tokens"),
         ({"modalities": ["audio"]}, "modalities[0]"),
         ({"audio": {}}, "audio"),
-        ({"reasoning_effort": "low"}, "reasoning_effort"),
+        ({"reasoning_effort": 1}, "reasoning_effort"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "y": 1}]}]}, "messages[0].content"),
         ({"tools": [{"type": "function", "function": {"name": 1}}]}, "tools[0].function.name"),
         ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice.type"),

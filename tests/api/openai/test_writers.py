@@ -34,6 +34,7 @@ from llm_inference_api.requests.events import (
 )
 from llm_inference_api.requests.model_status import ModelStatus, State
 from llm_inference_api.requests.request import GenerationRequest, Sampling
+from llm_inference_api.requests.thinking import Thinking
 from tests.fakes.model import INFO
 
 STATUS = ModelStatus("m", "m.gguf", State.ACTIVE, info=INFO)
@@ -42,8 +43,9 @@ COST = {
     "completion_tokens": 5,
     "total_tokens": 15,
     "prompt_tokens_details": {"cached_tokens": 3},
+    "completion_tokens_details": {"reasoning_tokens": 2},
 }
-ENDS = End(FinishReason.STOP, 0, Usage(10, 5, 3))
+ENDS = End(FinishReason.STOP, 0, Usage(10, 5, 3, reasoning_tokens=2))
 LOGPROB = TokenLogprob(1, b"x", -0.5, (TopLogprob(2, b"y", -0.25),))
 END_TOKEN = TokenLogprob(0, b"", -0.1, ())
 
@@ -71,7 +73,7 @@ def test_chats_stream_begins_with_the_role_and_ends_with_the_reason() -> None:
         Text("so"),
         CallPart(0, "1", "f"),
         CallPart(0, arguments="{}"),
-        End(FinishReason.TOOL_CALLS, 0, Usage(10, 5, 3)),
+        End(FinishReason.TOOL_CALLS, 0, Usage(10, 5, 3, reasoning_tokens=2)),
     ]
     *chunks, last, done = streamed(ChatCompletionWriter(header()), events)
     assert [chunk["choices"][0]["delta"] for chunk in chunks] == [
@@ -315,3 +317,17 @@ def test_fingerprint_is_that_of_what_computes() -> None:
 def test_large_document_is_the_same_as_a_small_one(value: dict[str, object]) -> None:
     """It is written piece by piece, with the same bytes."""
     assert large_document(value) == document(value)
+
+
+def test_thoughts_are_left_out_where_they_are_not_wanted() -> None:
+    """In a stream, a comment stands for each, so that the connection is not silent."""
+    hidden = GenerationRequest("a", "hi", Sampling(4), model="m", thinking=Thinking(is_shown=False))
+    events: list[Event] = [Thought("Hm."), Text("Yes."), ENDS]
+    writer = ChatCompletionWriter(Header(hidden, lambda: STATUS))
+    parts = [writer.part(event) for event in events]
+    assert parts[0] == SILENCE
+    assert b"reasoning_content" not in b"".join(parts)
+    answers, cost = whole_answers(events)
+    message = json.loads(writer.whole(answers, cost))["choices"][0]["message"]
+    assert "reasoning_content" not in message
+    assert message["content"] == "Yes."

@@ -123,13 +123,17 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         return params, read_completion(params, self._limits)
 
     def _model(self, status: ModelStatus) -> Json:
-        """Returns OpenAI's model object; `max_model_len`, as vLLM has it, is null before the first load."""
+        """Returns OpenAI's model object, with `max_model_len`, as vLLM has it, and `thinking`.
+
+        The first is null before the first load, the second while the model is not in memory.
+        """
         return {
             "id": status.id,
             "object": "model",
             "created": self._started,
             "owned_by": "llm-inference-api",
             "max_model_len": status.context_length,
+            "thinking": status.info.thinking._asdict() if status.info else None,
         }
 
 
