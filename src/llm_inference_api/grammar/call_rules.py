@@ -41,6 +41,11 @@ class CallRules:
         return any(self._lark.ends(text) for text in texts if isinstance(text, str))
 
     @property
+    def follow_each_other(self) -> bool:
+        """Whether another block may follow a call."""
+        return self.are_parallel and not self.ends
+
+    @property
     def varying(self) -> tuple[str, ...]:
         """Regular expressions of ids and numbers of calls, by which equal calls differ, where they stand."""
         found = []
@@ -77,7 +82,7 @@ class CallRules:
         """
         lark, bare = self._lark, self._heads()
         space = f"{lark.space}?"
-        several = self.are_parallel and not self.ends
+        several = self.follow_each_other
         more = choice([row(*found) for found in self._leads("")])
         rest = f"({more})* {lark.text}" if several else self._after_last()
         excluded = [*(head for head, _ in bare), *(marker for text in others if (marker := lark.marker(text)))]
