@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from llm_inference_api.grammar.argument_rules import are_lines
 from llm_inference_api.grammar.lark import ANY, Lark, choice, escaped, loose_pattern, row
 from llm_inference_api.text.families.form import Calls, Pattern, Slot
 
@@ -185,7 +186,7 @@ class CallRules:
     def _rest(self, pattern: Pattern, name: str, arguments: str, *, is_spaced: bool = False) -> str:
         """Returns a part of a call of one function, perhaps with white space before."""
         found: list[str] = []
-        literal = ""
+        literal, is_after = "", False
         for part in pattern:
             if isinstance(part, str):
                 literal += part
@@ -195,7 +196,10 @@ class CallRules:
                 written = self._lark.literal(literal, is_spaced=is_spaced and not found)
                 found += [written, arguments if part is Slot.ARGUMENTS else self._term(part)]
                 literal = ""
-        return row(*found, self._lark.literal(literal))
+                is_after = part is Slot.ARGUMENTS
+        pairs = self._calls.arguments
+        is_spaced_end = is_after and pairs is not None and not pairs.closing and are_lines(pairs)
+        return row(*found, self._lark.literal(literal, is_spaced=is_spaced_end))
 
     def _term(self, slot: Slot) -> str:
         return self._lark.terminal(f"/{self._slot(slot)}/")
