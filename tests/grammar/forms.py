@@ -275,5 +275,15 @@ KINDS = {
         separator="<|start|>assistant",
         text="<|channel|>final<|message|>hello",
     ),
+    "content that ends at the next block": _json(
+        Calls((NAME, "\n", ARGUMENTS)),
+        "@name\n@arguments",
+        between=">>>",
+        special=(),
+        thoughts=(),
+        contents=(Block("all\n", ""),),
+        separator=">>>",
+        text="all\nhello\nyou",
+    ),
 }
 """Kinds of forms by name."""

@@ -293,6 +293,11 @@ def test_pattern_with_an_anchor_inside_is_named() -> None:
     assert BYTES.mask(found).matches("<f>f:<p=a>x</p></f>")
 
 
+def test_white_space_may_stand_between_tags() -> None:
+    """Also where the template writes none."""
+    assert fits(TAGS, ABC, "\n<p=a>x</p>\n<p=c>y</p>")
+
+
 @pytest.mark.parametrize("pairs", [TAGS, PYTHON], ids=["tags", "Python"])
 def test_white_space_of_names_is_theirs(pairs: Pairs) -> None:
     """A name without its blanks is another name."""

@@ -423,6 +423,16 @@ def test_thoughts_may_have_calls_in_them(name: str, mode: ToolMode, *, has_token
     assert not fits(f"I could write {call} or so.{block.closing}\n{wrong}")
 
 
+@pytest.mark.parametrize("name", ["JSON in markers", "name and JSON", "Python", "tags"])
+def test_thoughts_that_the_model_opens_in_words_may_have_calls_in_them(name: str) -> None:
+    """What begins with the thoughts' marker is no text, so that a call in them is none."""
+    kind = KINDS[name]
+    block, call, wrong = kind.thoughts[0], kind.answer(("f", kind.good)), kind.answer(("f", kind.bad))
+    fits = mask(kind, ToolUse((F, G), parallel=False))
+    assert fits(f"{block.opening}I could write {wrong} or so.{block.closing}\n{call}")
+    assert not fits(f"{block.opening}I could write {call} or so.{block.closing}\n{wrong}")
+
+
 def test_schemas_that_cost_too_much_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each within the limit of one, but a request may have 128 of them."""
     tried: list[str] = []

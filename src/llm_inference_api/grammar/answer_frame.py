@@ -58,10 +58,9 @@ class _Frame:
         blocks = [block for block in self._form.thoughts if self._may_begin(block)]
         if not blocks:
             return answer
-        each = choice([row(self._lark.literal(block.opening), self._closed(block)) for block in blocks])
-        before = row(self._space, each)
+        before = choice([row(self._opening(block), self._closed(block)) for block in blocks])
         found = row(f"({before})*" if self._form.between else f"({before})?", answer)
-        unclosed = [row(self._space, self._lark.literal(block.opening), self._unclosed()) for block in blocks]
+        unclosed = [row(self._opening(block), self._unclosed()) for block in blocks]
         return " | ".join([found, *(unclosed if self._unclosed() else ())])
 
     def _answer(self) -> str:
@@ -69,7 +68,10 @@ class _Frame:
             return "@answer"
         block = self._form.contents[0]
         closing = self._lark.literal(block.closing)
-        return row(self._lark.literal(block.opening), "@answer", closing and f"({closing})?")
+        return row(self._opening(block), "@answer", closing and f"({closing})?")
+
+    def _opening(self, block: Block) -> str:
+        return self._lark.literal(block.opening, is_spaced=True)
 
     def _may_begin(self, block: Block) -> bool:
         """Returns whether the model is known to begin with such thoughts: an instruction in words teaches none."""
@@ -95,8 +97,8 @@ class _Frame:
         """
         found = []
         for block in self._form.thoughts or (Block("", ""),):
-            opening = self._lark.literal(block.opening)
-            again = f"({row(self._space, opening)})?" if may_open and opening else ""
+            opening = self._opening(block)
+            again = f"({opening})?" if may_open and opening else ""
             found.append(row(again, self._closed(block), answer))
         unclosed = self._unclosed()
         return " | ".join([*dict.fromkeys(found), *([unclosed] if unclosed else [])])

@@ -41,7 +41,9 @@ class ArgumentRules:
         """Returns all arguments as a part of a rule."""
         pairs = self._pairs
         body = self._properties(self._schema, pairs.pair, pairs.separator, "")
-        return row(self._lark.literal(pairs.opening), body, self._lark.literal(pairs.closing))
+        return row(
+            self._lark.literal(pairs.opening), body, self._lark.literal(pairs.closing, is_spaced=are_lines(pairs))
+        )
 
     def _properties(self, schema: Any, pattern: Pattern, separator: str, path: str) -> str:
         """Returns the properties of an object; the rule for each object that the schema chooses from is shared."""
@@ -132,8 +134,12 @@ class ArgumentRules:
         )
         # Any name may stand behind the value: that it is the same cannot be told.
         end, key, rest = after.partition(KEY)
-        opening, last = (self._lark.literal(text, NAME, names) for text, names in ((before, known), (key + rest, ())))
-        return row(opening, self._closed(schema, end, path), last)
+        # Tags are written on one line, or on several.
+        is_spaced = are_lines(self._pairs)
+        opening = self._lark.literal(before, NAME, known, is_spaced=is_spaced)
+        if is_spaced:  # White space between two tags belongs to the second one, so that one terminal has it.
+            end, rest = (end, rest.rstrip()) if key else (end.rstrip(), rest)
+        return row(opening, self._closed(schema, end, path), self._lark.literal(key + rest, NAME))
 
     def _closed(self, schema: Any, closing: str, path: str) -> str:
         """Returns a value with the literal after it."""
@@ -282,6 +288,11 @@ class ArgumentRules:
 def _in_slashes(pattern: str) -> str:
     """Returns a regular expression as it stands between slashes."""
     return pattern.replace("\\/", "/").replace("/", "\\/").replace("\n", "\\n")
+
+
+def are_lines(pairs: Pairs) -> bool:
+    """Returns whether white space may stand between pairs, and between the last one and what follows."""
+    return pairs.values is Values.TEXT and not pairs.separator
 
 
 def _with_text(pattern: Pattern, slot: Slot, text: str) -> Pattern:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from llm_inference_api.grammar.argument_rules import are_lines
 from llm_inference_api.grammar.lark import ANY, Lark, choice, escaped, loose_pattern, row
 from llm_inference_api.text.families.form import Calls, Pattern, Slot
 
@@ -41,6 +42,11 @@ class CallRules:
         return any(self._lark.ends(text) for text in texts if isinstance(text, str))
 
     @property
+    def follow_each_other(self) -> bool:
+        """Whether another block may follow a call."""
+        return self.are_parallel and not self.ends
+
+    @property
     def varying(self) -> tuple[str, ...]:
         """Regular expressions of ids and numbers of calls, by which equal calls differ, where they stand."""
         found = []
@@ -59,37 +65,39 @@ class CallRules:
         return self._lark.strings(space + closing) if closing else ""
 
     def whole(self) -> str:
-        """Returns one call, or several, with all that stands around them."""
+        """Returns one call, or several, with all that stands around them, and perhaps white space before."""
         calls, lark = self._calls, self._lark
-        call = lark.rule(choice([self._call(pattern) for pattern in self._patterns]))
-        opening, closing = lark.literal(calls.opening), lark.literal(calls.closing)
-        found = row(opening, self._several(call), closing)
+        opening, closing = lark.literal(calls.opening, is_spaced=True), lark.literal(calls.closing)
+        found = row(opening, self._several(self._any(is_spaced=not opening)), closing)
         if calls.repeats_section and self.are_parallel:
-            found = row(found, f"({row(self._separator, found)})*")
+            found = row(found, f"({row(lark.literal(calls.separator.strip()), found)})*")
         if not calls.may_omit_opening or not opening:
             return lark.rule(found)
-        return lark.rule(choice([found, row(self._several(call), closing and f"({closing})?")]))
+        return lark.rule(choice([found, row(self._several(self._any(is_spaced=True)), closing and f"({closing})?")]))
 
-    def in_text(self) -> str:
-        """Returns any text with calls in it."""
+    def in_text(self, others: Sequence[str] = ()) -> str:
+        """Returns any text with calls in it.
+
+        Args:
+            others: Markers that the text does not begin with.
+        """
         lark, bare = self._lark, self._heads()
-        calls = [row(*found) for found in self._leads("")]
-        more = choice(calls) if calls else ""
-        several = self.are_parallel and not self.ends
-        rest = f"({more})* {lark.text}" if several and more else ""
-        if not bare:
-            return rest if several else f"{lark.text} | {row(more, self._after_last())}"
         space = f"{lark.space}?"
-        heads = "|".join(f"({head})" for head, _ in bare)
+        several = self.follow_each_other
+        more = choice([row(*found) for found in self._leads("")])
+        rest = f"({more})* {lark.text}" if several else self._after_last()
+        excluded = [*(head for head, _ in bare), *(marker for text in others if (marker := lark.marker(text)))]
+        if not excluded:
+            return rest if several else f"{lark.text} | {row(more, rest)}"
+        heads = "|".join(f"({head})" for head in excluded)
         words = lark.terminal(f"{ANY} & ~/[ \\t\\r\\n]*({heads})(?s:.*)/")
         first = choice([row(*found) for found in self._leads(words)])
-        return " | ".join(
-            part for part in (words, row(space, self._bare(bare), space), first and row(first, rest or space)) if part
-        )
+        found = [words, row(space, self._bare(bare), space) if bare else "", row(first, rest) if first else ""]
+        return " | ".join(part for part in found if part)
 
     def _after_last(self) -> str:
         """Returns text in which no other call begins."""
-        if self.ends:
+        if self.ends or not self._leads(""):
             return ""
         found = [self._calls.opening] if not self._is_bare(self._calls.opening) else []
         if not found or self._calls.may_omit_opening:
@@ -97,15 +105,17 @@ class CallRules:
         markers = "|".join(dict.fromkeys(marker for text in found if (marker := self._lark.marker(text))))
         return self._lark.terminal(f"{ANY} & ~/(?s:.*)({markers})(?s:.*)/") if markers else self._lark.text
 
-    def _several(self, call: str) -> str:
+    def _several(self, first: str) -> str:
+        """Returns a call and, where there may be several in a section, others."""
         if not self.are_parallel or self._calls.repeats_section:
-            return call
-        return row(call, f"({row(self._separator, call)})*")
-
-    @property
-    def _separator(self) -> str:
+            return first
         separator = self._calls.separator
-        return self._lark.literal(separator) if separator.strip() else f"{self._lark.space}?"
+        call = self._any(is_spaced=not separator.strip())
+        return row(first, f"({row(self._lark.literal(separator) if separator.strip() else '', call)})*")
+
+    def _any(self, *, is_spaced: bool = False) -> str:
+        """Returns a call in any of the patterns, perhaps with white space before."""
+        return self._lark.rule(choice([self._call(pattern, is_spaced=is_spaced) for pattern in self._patterns]))
 
     def _leads(self, text: str) -> list[tuple[str, str]]:
         """Returns the ways to begin calls behind a text: its end with the first marker, and the calls behind that.
@@ -114,13 +124,12 @@ class CallRules:
             text: The terminal of the text; empty: any.
         """
         calls, lark = self._calls, self._lark
-        call = lark.rule(choice([self._call(pattern) for pattern in self._patterns]))
         closing = lark.literal(calls.closing)
         optional = closing and f"({closing})?"
         found = []
         if not self._is_bare(calls.opening):
             head, left = lark.lead(calls.opening, text)
-            found.append((head, row(left, self._several(call), closing)))
+            found.append((head, row(left, self._several(self._any()), closing)))
         for pattern in self._patterns:
             first = pattern[0]
             if not isinstance(first, str) or self._is_bare(first):
@@ -130,9 +139,8 @@ class CallRules:
             if not self._is_bare(calls.opening) and not calls.may_omit_opening:
                 continue
             head, left = lark.lead(first, text)
-            one = row(left, self._call(pattern, begun=True))
-            rest = f"({row(self._separator, call)})*" if self.are_parallel and not calls.repeats_section else ""
-            found.append((head, row(one, rest, optional if calls.opening.strip() else closing)))
+            one = self._several(row(left, self._call(pattern, begun=True)))
+            found.append((head, row(one, optional if calls.opening.strip() else closing)))
         return found
 
     def _is_bare(self, text: str) -> bool:
@@ -165,29 +173,33 @@ class CallRules:
     def _bare(self, heads: list[tuple[str, str]]) -> str:
         calls, lark = self._calls, self._lark
         first = lark.rule(choice([row(lark.terminal(f"/{head}/"), rest) for head, rest in heads]))
-        call = lark.rule(choice([self._call(pattern) for pattern in self._patterns]))
-        more = f"({row(self._separator, call)})*" if self.are_parallel and not calls.repeats_section else ""
-        return lark.rule(row(first, more, lark.literal(calls.closing)))
+        return lark.rule(row(self._several(first), lark.literal(calls.closing)))
 
-    def _call(self, pattern: Pattern, *, begun: bool = False) -> str:
+    def _call(self, pattern: Pattern, *, begun: bool = False, is_spaced: bool = False) -> str:
         """Returns one call; one that has begun is without the pattern's first literal."""
         # The literal before the name belongs to one terminal with it, where no token is between: the lexer takes no
         # beginning of a terminal, such as that of the content's marker, for a shorter one.
         rest = pattern[1:] if begun else pattern
-        return self._lark.rule(choice([self._rest(rest, *function) for function in self._functions]))
+        calls = [self._rest(rest, *function, is_spaced=is_spaced) for function in self._functions]
+        return self._lark.rule(choice(calls))
 
-    def _rest(self, pattern: Pattern, name: str, arguments: str) -> str:
-        """Returns a part of a call of one function."""
-        found, literal = [], ""
+    def _rest(self, pattern: Pattern, name: str, arguments: str, *, is_spaced: bool = False) -> str:
+        """Returns a part of a call of one function, perhaps with white space before."""
+        found: list[str] = []
+        literal, is_after = "", False
         for part in pattern:
             if isinstance(part, str):
                 literal += part
             elif part is Slot.NAME:
                 literal += name
             else:
-                found += [self._lark.literal(literal), arguments if part is Slot.ARGUMENTS else self._term(part)]
+                written = self._lark.literal(literal, is_spaced=is_spaced and not found)
+                found += [written, arguments if part is Slot.ARGUMENTS else self._term(part)]
                 literal = ""
-        return row(*found, self._lark.literal(literal))
+                is_after = part is Slot.ARGUMENTS
+        pairs = self._calls.arguments
+        is_spaced_end = is_after and pairs is not None and not pairs.closing and are_lines(pairs)
+        return row(*found, self._lark.literal(literal, is_spaced=is_spaced_end))
 
     def _term(self, slot: Slot) -> str:
         return self._lark.terminal(f"/{self._slot(slot)}/")

@@ -33,6 +33,7 @@ _MOST_SPACE = 8
 _SPACE = "[ \\t\\r\\n]"
 _MOST_CHARACTERS = 4_000_000
 """Size of a grammar; one of 128 functions with 20 parameters each has a tenth of it."""
+_MOST_SPACES = f"{_SPACE}{{0,{_MOST_SPACE}}}"
 _SHORTEST_MARKER = 4
 """Characters of a text that is not written by accident."""
 
@@ -126,24 +127,33 @@ class Lark:
         ]
         return Literal(tuple(parts), ends)
 
-    def literal(self, text: str, name: str = "", known: Sequence[str] = ()) -> str:
+    def literal(self, text: str, name: str = "", known: Sequence[str] = (), *, is_spaced: bool = False) -> str:
         """Returns a literal text as a part of a rule; empty for no text.
 
         Args:
             text: The literal. `KEY` in it stands for a name.
             name: Regular expression of the name.
             known: Other names, which it must not be.
+            is_spaced: Whether white space may stand before it.
         """
-        # One terminal: the lexer takes no beginning of a terminal for a shorter one.
-        return " ".join(
-            self._named(part, name, known) if KEY in part.text else self._lark(part) for part in self.split(text).parts
-        )
+        parts = self.split(text.lstrip() if is_spaced else text).parts
+        found = []
+        for at, part in enumerate(parts):
+            space = _MOST_SPACES if is_spaced and not at else ""
+            if KEY in part.text:
+                found.append(self._named(part, name, known, space))
+            elif part.token or not space:
+                found.append(row(f"{self.space}?" if space else "", self._lark(part)))
+            else:
+                found.append(f"/{space}{loose_pattern(part.text)}/")
+        return " ".join(found)
 
-    def _named(self, part: Part, name: str, known: Sequence[str]) -> str:
+    def _named(self, part: Part, name: str, known: Sequence[str], space: str) -> str:
+        """Returns a terminal with a name. It is one, since no shorter one may be the beginning of it."""
         before, after = (loose_pattern(text) for text in part.text.split(KEY))
         others = "|".join(map(escaped, known))
-        excluded = f" & ~/{before}({others}){after}/" if others else ""
-        return self.terminal(f"/{before}({name}){after}/{excluded}")
+        excluded = f" & ~/{space}{before}({others}){after}/" if others else ""
+        return self.terminal(f"/{space}{before}({name}){after}/{excluded}")
 
     def strings(self, text: str) -> str:
         """Returns a literal text as terminals, with its white space."""
@@ -239,7 +249,7 @@ def loose_pattern(text: str) -> str:
     """Returns the regular expression of a text in which white space may be left out; see `loose`."""
     found, at = "", 0
     for blank in _BLANK.finditer(text):
-        space = f"{_SPACE}{{0,{_MOST_SPACE}}}" if "\n" in blank[0] else f"[ \\t]{{0,{len(blank[0])}}}"
+        space = _MOST_SPACES if "\n" in blank[0] else f"[ \\t]{{0,{len(blank[0])}}}"
         found, at = found + escaped(text[at : blank.start()]) + space, blank.end()
     return found + escaped(text[at:])
 

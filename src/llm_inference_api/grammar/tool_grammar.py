@@ -1,6 +1,7 @@
 """Constraints for answers with tool calls, and what a model's form puts around a constrained answer."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
@@ -69,7 +70,7 @@ def _constraint(
         ignored=ignored,
         has_calls=True,
         closing=calls.closing if is_required else None,
-        varying=calls.varying if is_required else (),
+        varying=(*calls.varying, *((re.escape(form.between),) if form.between else ())) if is_required else (),
     )
 
 
@@ -118,8 +119,10 @@ class _Answer:
         """Returns an answer of calls alone."""
         space = f"{self._lark.space}?"
         if not self._form.contents:
-            return row(space, self._calls.whole(), space, self._ending)
-        return row(space, self._empty_content(), self._calls.whole(), self._ending)
+            return row(self._calls.whole(), space, self._ending)
+        calls = self._calls.whole()
+        others = f"({row(self._between, calls)})*" if self._between and self._calls.follow_each_other else ""
+        return row(self._empty_content(), calls, others, self._ending)
 
     def restricted(self) -> str:
         """Returns an answer that is either calls or `@words`."""
@@ -127,37 +130,39 @@ class _Answer:
             return f"{self.required()} | @words"
         block = self._form.contents[0]
         closing = self._lark.literal(block.closing)
-        words = row(self._lark.literal(block.opening), "@words", closing and f"({closing})?", self._ending)
+        words = row(
+            self._lark.literal(block.opening, is_spaced=True), "@words", closing and f"({closing})?", self._ending
+        )
         return f"{self.required()} | {words}"
 
     def free(self) -> str:
         """Returns an answer of text and calls."""
         if not self._form.contents:
-            return row(f"({self._calls.in_text()})", self._ending)
+            thoughts = () if self._form.is_generic else self._form.thoughts
+            openings = [block.opening for block in thoughts if block.opening.strip()]
+            return row(f"({self._calls.in_text(openings)})", self._ending)
         lark, form, calls = self._lark, self._form, self._calls
-        before = [found for block in form.contents if (found := self._inner(block))]
-        before += [found for block in form.thoughts if form.between and (found := self._inner(block))]
-        before += [calls.whole()] if calls.are_parallel and not calls.ends else []
+        blocks = [*form.contents, *(form.thoughts if form.between else ())]
+        before = [found for block in blocks if (found := self._inner(block))]
+        before += [row(calls.whole(), self._between)] if calls.follow_each_other else []
         last = [
-            row(lark.literal(block.opening), choice([lark.text, lark.up_to(lark.text, block.closing)]))
+            row(lark.literal(block.opening, is_spaced=True), choice([lark.text, lark.up_to(lark.text, block.closing)]))
             for block in form.contents
         ]
-        more = f"({row(choice(before), self._between, self._between and f'{lark.space}?')})*" if before else ""
-        return row(more, choice([*last, calls.whole()]), self._ending)
+        return row(f"({choice(before)})*" if before else "", choice([*last, calls.whole()]), self._ending)
 
     def _inner(self, block: Block) -> str:
-        """Returns a block that others may follow; empty if none may."""
-        lark = self._lark
-        end = block.closing or self._form.between
-        if not block.opening or not end or lark.ends(block.closing):
+        """Returns a block that others follow, with what stands between them; empty if none may."""
+        lark, form = self._lark, self._form
+        if not block.opening or not (block.closing or form.between) or lark.ends(block.closing):
             return ""
-        if block.closing:
-            return row(lark.literal(block.opening), lark.up_to(lark.text, block.closing))
-        return ""
+        text = lark.up_to(lark.text, block.closing or form.between)
+        return row(lark.literal(block.opening, is_spaced=True), text, self._between if block.closing else "")
 
     def _empty_content(self) -> str:
         """Returns content without text, which some models write before calls."""
         block, lark = self._form.contents[0], self._lark
         if not block.closing or lark.ends(block.closing):
             return ""
-        return f"({row(lark.literal(block.opening), lark.literal(block.closing), self._between)})?"
+        opening = lark.literal(block.opening, is_spaced=True)
+        return f"({row(opening, lark.literal(block.closing), self._between)})?"

@@ -67,7 +67,7 @@ class Constraint:
     """Lark terminals after the last call of an answer that consists of calls, and ends where one is repeated; None: any
     other answer."""
     varying: tuple[str, ...] = ()
-    """Regular expressions of what differs between two equal calls, such as their ids."""
+    """Regular expressions of what differs between two equal calls, such as their ids or what stands between."""
     is_object: bool = False
     """Whether a text under a JSON Schema must be an object, whatever the schema says."""
 

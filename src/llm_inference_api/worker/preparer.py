@@ -127,7 +127,7 @@ class Preparer:
         if request.tools is not None:
             spell, write = self.samplers.terminal, self.samplers.arguments
             constraint = tool_constraint(request.tools, form, spell, write, constraint)
-        return framed(constraint, form, thoughts, self.samplers.terminal)
+        return framed(constraint, form, thoughts, self.samplers.terminal) if constraint else None
 
     def reader(self, request: GenerationRequest) -> Reader:
         """Returns the reader of an answer to a chat request. Raises InvalidFieldError as `tokens`."""

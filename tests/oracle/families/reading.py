@@ -19,8 +19,11 @@ from llm_inference_api.text.families.answer_reader import answer_reader
 from llm_inference_api.text.families.form import Form, Slot
 from llm_inference_api.text.families.reader import Part
 from llm_inference_api.text.families.thoughts import Thoughts
-from tests.grammar.grammars import BYTES
+from tests.grammar.grammars import bytes_and
 from tests.oracle.families.cases import TEMPLATES, Answer, Case
+
+_PLAIN = bytes_and(())
+"""A vocabulary without special tokens: all markers are text."""
 
 
 @dataclass(frozen=True)
@@ -163,10 +166,10 @@ def mask_problem(template: ChatTemplate, case: Case, mode: ToolMode) -> str:
     try:
         case = without_end(template, case)
         thoughts = prompt_of(template, case).thoughts
-        constraint = tool_constraint(replace(use, mode=mode), template.form, _quoted, BYTES.arguments)
+        constraint = tool_constraint(replace(use, mode=mode), template.form, _quoted, _PLAIN.arguments)
         whole = framed(constraint, template.form, thoughts, _quoted)
         assert whole is not None
-        mask = BYTES.mask(whole)
+        mask = _PLAIN.mask(whole)
         is_allowed = any(mask.matches(case.text + end) for end in ("", *_ends(template.form)))
         return "" if is_allowed else f"stops before {_stopped(mask, case.text)[:40]!r}"
     except InvalidFieldError as error:
