@@ -161,8 +161,8 @@ def test_template_of_many_levels_fails_the_model(levels: int) -> None:
 HERMES = (
     "{% if tools %}<tools>{% for tool in tools %}{{ tool | tojson }}{% endfor %}</tools>{% endif %}"
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
-    "{% for call in m.tool_calls %}<tool_call>{{ call.function.arguments | tojson }}</tool_call>{% endfor %}"
-    "{% endfor %}"
+    "{% for call in m.tool_calls %}<tool_call>{{ {'name': call.function.name, 'arguments': call.function.arguments} "
+    "| tojson }}</tool_call>{% endfor %}{% endfor %}"
 )
 TOOL = Tool("f", "Does <|end|>", '{"type": "object"}')
 CALLED = (
@@ -179,7 +179,7 @@ def test_tools_and_their_calls_are_the_templates_to_write() -> None:
     assert (
         '<tools>{"type": "function", "function": {"name": "f", "description": "x", "parameters": {}}}</tools>' in text
     )
-    assert '<tool_call>{"a": "<|end|>"}</tool_call>' in text
+    assert '<tool_call>{"name": "f", "arguments": {"a": "<|end|>"}}</tool_call>' in text
 
 
 def test_control_texts_in_tools_and_calls_stay_text() -> None:
@@ -435,8 +435,8 @@ def test_results_in_a_row_become_one_turn_where_turns_alternate() -> None:
 
 ONE_CALL = (
     "{% for m in messages %}{% if m.tool_calls %}{% if m.tool_calls | length != 1 %}{{ 1 / 0 }}{% endif %}"
-    "[call]{{ m.tool_calls[0].function.name }}{% else %}[{{ m.role }}]{{ m.content }}{% endif %}{% endfor %}"
-    "{{ tools }}<|python_tag|>"
+    "[call]{{ m.tool_calls[0].function.name }}{{ m.tool_calls[0].function.arguments | tojson }}{% else %}[{{ m.role }}]{{ m.content }}{% endif %}{% endfor %}"
+    "{{ tools }}"
 )
 
 
@@ -446,7 +446,7 @@ def test_calls_become_messages_of_their_own_where_a_template_takes_one() -> None
     chat = [Message("user", "u1"), Message("assistant", "a1", calls)]
     chat += [Message("tool", "r2", tool_call_id="2"), Message("tool", "r1", tool_call_id="1")]
     (text,) = ChatTemplate(ONE_CALL, "", "", []).render(chat).parts
-    assert text.startswith("[user]u1[assistant]a1[call]f[tool]r1[call]g[tool]r2")
+    assert text.startswith("[user]u1[assistant]a1[call]f{}[tool]r1[call]g{}[tool]r2")
 
 
 def test_template_that_looks_at_the_texts_sees_them() -> None:
@@ -466,13 +466,14 @@ def test_refusal_that_no_form_avoids_is_the_templates_own() -> None:
         render("{% if messages | length > 1 %}{{ raise_exception('only the first') }}{% endif %}", U1, A1, U2)
 
 
+CALLS = "{% for m in messages %}{% for c in m.tool_calls %}<call>{{ c.function | tojson }}</call>{% endfor %}{% endfor %}"
 TYPES = (
     "{% macro kind(s) %}{% if s.type in ('string', 'integer') %}{{ s.type }}"
     "{% else %}{% for t in s.type %}{{ kind({'type': t}) }}|{% endfor %}{% endif %}{% endmacro %}"
-    "<tool_call>{% for tool in tools %}"
-    "{% for s in tool.function.parameters.properties.values() %}{{ kind(s) }} {% endfor %}{% endfor %}"
+    "{% for tool in tools %}{{ tool.function.name }}: "
+    "{% for n, s in tool.function.parameters.properties.items() %}{{ n }} {{ kind(s) }} {% endfor %}{% endfor %}"
     "{{ messages[0].content }}"
-)
+) + CALLS
 """As Hermes 2 and 3 write types: endless for `null`, whose letters are taken for types."""
 
 
@@ -481,13 +482,12 @@ def test_types_that_a_macro_cannot_end_are_shown_without_null() -> None:
     properties = {"a": {"type": ["string", "null"]}, "b": {"type": ["string", "integer", "null"]}}
     tool = Tool("f", "", json.dumps({"properties": properties}))
     template = ChatTemplate(TYPES, "", "", [])
-    assert template.render([Message("user", "hi")], [tool]).parts == ["<tool_call>string string|integer| hi"]
+    assert template.render([Message("user", "hi")], [tool]).parts == ["f: a string b string|integer| hi"]
 
 
 def test_types_that_a_template_can_write_stay() -> None:
     """The tool is shown as it was given wherever that is possible."""
     tool = Tool("f", "", '{"type": ["object", "null"]}')
-    template = ChatTemplate(
-        "<tool_call>{{ tools[0].function.parameters | tojson }}{{ messages[0].content }}", "", "", []
-    )
-    assert template.render([Message("user", "hi")], [tool]).parts == ['<tool_call>{"type": ["object", "null"]}hi']
+    source = "{% for tool in tools %}{{ tool.function.name }}{{ tool.function.parameters | tojson }}{% endfor %}"
+    template = ChatTemplate(source + "{{ messages[0].content }}" + CALLS, "", "", [])
+    assert template.render([Message("user", "hi")], [tool]).parts == ['f{"type": ["object", "null"]}hi']

@@ -68,6 +68,7 @@ def calls_of(probes: Probes, blocks: Blocks) -> Calls:
         are_parallel=is_parallel,
         id_of=_pattern(f"functions.{_NAME}:{_INDEX}") if f"functions.{_NAME}:" in call else (),
         first_index=int(first[1]) if first else 0,
+        may_omit_opening=bool(split.opening.strip()) and call.lstrip().startswith("<"),
     )
 
 

@@ -103,7 +103,7 @@ class Calls:
     repeats_section: bool = False
     """Whether each call has a section of its own."""
     may_omit_opening: bool = False
-    """Whether the model is known to leave out the opening."""
+    """Whether a call begins with a marker of its own, so that models may leave out the opening."""
 
 
 @dataclass(frozen=True, slots=True)
