@@ -142,22 +142,34 @@ class ChatTemplate:
                 cannot be told what `thinking` says.
         """
         messages, end = _without_blank_end(messages, end or ending(messages, continues=None, begins=None))
-        messages = completed(messages, tools, self.form)
-        tools = tools if self.form.shows_tools else ()
         if end is Ending.CONTINUE and not messages[-1].content.strip():
             return self._thinking_on(messages, tools, thinking)
-        begins, continues = end is Ending.ANSWER, end is Ending.CONTINUE
+        given = completed(messages, tools, self.form)
         try:
-            rewriting = self._rewriting_of(Skeleton.of(messages, has_tools=bool(tools), begins=begins))
-            messages = rewriting.of(messages, self.form.calls)
-            escaping, mark = Escaping(self._controls, self._said_controls), _EndMark()
-            safe = [escaping.message(message) for message in messages]
-            if continues:
-                safe[-1] = mark.set_in(safe[-1])
-            variables = escaping.variables(variables_of(thinking, self.form.switch, self._reads))
-            text = self._fill(safe, [escaping.tool(tool) for tool in tools], begins=begins, variables=variables)
+            return self._rendered(given, tools if self.form.shows_tools else (), end, thinking)
         except _TemplateError as error:
-            raise InvalidFieldError("messages", f"the model's chat template {error}") from error
+            problem = InvalidFieldError("messages", f"the model's chat template {error}")
+            if not tools or not self.form.shows_tools:
+                raise problem from error
+        # Some templates fail on what schemas may have, or leave out.
+        in_words = completed(messages, tools, replace(self.form, shows_tools=False))
+        try:
+            return self._rendered(in_words, (), end, thinking)
+        except _TemplateError:
+            raise problem from None
+
+    def _rendered(
+        self, messages: Sequence[Message], tools: Sequence[Tool], end: Ending, thinking: Thinking
+    ) -> Prompt:
+        begins, continues = end is Ending.ANSWER, end is Ending.CONTINUE
+        rewriting = self._rewriting_of(Skeleton.of(messages, has_tools=bool(tools), begins=begins))
+        messages = rewriting.of(messages, self.form.calls)
+        escaping, mark = Escaping(self._controls, self._said_controls), _EndMark()
+        safe = [escaping.message(message) for message in messages]
+        if continues:
+            safe[-1] = mark.set_in(safe[-1])
+        variables = escaping.variables(variables_of(thinking, self.form.switch, self._reads))
+        text = self._fill(safe, [escaping.tool(tool) for tool in tools], begins=begins, variables=variables)
         text = _without_surrogates(mark.cut(text) if continues else text)
         return Prompt(escaping.split(text), self._end_of(escaping.plain(text), messages[-1], end), continues)
 
