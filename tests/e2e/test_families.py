@@ -57,10 +57,10 @@ class Spoken:
     @property
     def template(self) -> str:
         """The chat template."""
-        words = {"THINK": self.think, "THOUGHT": self.thought, "CALL": self.call}
+        words = {"'THINK'": repr(self.think), "'THOUGHT'": repr(self.thought), "CALL": self.call}
         found = TEMPLATE.replace("OPENED", self.think if self.opened else "")
         for word, text in words.items():
-            found = found.replace(f"'{word}'", f"'{text}'").replace(word, text)
+            found = found.replace(word, text)
         return found
 
 

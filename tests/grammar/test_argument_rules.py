@@ -293,6 +293,15 @@ def test_pattern_with_an_anchor_inside_is_named() -> None:
     assert BYTES.mask(found).matches("<f>f:<p=a>x</p></f>")
 
 
+@pytest.mark.parametrize("pairs", [TAGS, PYTHON], ids=["tags", "Python"])
+def test_white_space_of_names_is_theirs(pairs: Pairs) -> None:
+    """A name without its blanks is another name."""
+    schema = {"type": "object", "properties": {"a b": NUMBER}, "required": ["a b"], "additionalProperties": False}
+    right, wrong = (("<p=a b>1</p>", "<p=ab>1</p>"), ("a b=1", "ab=1"))[pairs is PYTHON]
+    assert fits(pairs, schema, right)
+    assert not fits(pairs, schema, wrong)
+
+
 def test_white_space_of_literals_may_be_left_out() -> None:
     """Models write less of it than templates do, and no more than some of it."""
     kind = KINDS["tags"]

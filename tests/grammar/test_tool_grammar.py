@@ -271,6 +271,34 @@ def test_marker_of_another_pattern_begins_a_call(*, has_tokens: bool) -> None:
 
 
 @vocabularies
+def test_call_without_a_marker_may_have_one(*, has_tokens: bool) -> None:
+    """In some families a token says that a call follows, and may be left out at the answer's start."""
+    bare = KINDS["bare JSON"]
+    other = replace(bare.calls, others=((f"<|python_tag|>{bare.calls.call[0]}", *bare.calls.call[1:]),))
+    kind = replace(bare, calls=other, special=("<|python_tag|>",))
+    fits = mask(kind, ToolUse((F, G)), has_tokens=has_tokens)
+    call = kind.answer(("f", kind.good))
+    assert fits(call)
+    assert fits(f"<|python_tag|>{call}")
+    assert fits(f"Well.<|python_tag|>{call}")
+    assert fits('{"a": 1}')
+    assert not fits(f"<|python_tag|>{kind.answer(('f', kind.bad))}")
+    assert not fits(f"Well.<|python_tag|>{kind.answer(('h', '{}'))}")
+
+
+def test_words_are_not_thoughts_that_are_open() -> None:
+    """Where a request restricts its answer too, thoughts end before it."""
+    words = Constraint(Language.CHOICE, '["yes", "no"]', "choice")
+    known = bytes_and(())
+    constraint = tool_constraint(ToolUse((F, G)), HERMES.form, known.terminal, known.arguments, words)
+    found = framed(constraint, HERMES.form, Thoughts.OPENED, known.terminal)
+    assert found is not None
+    assert known.mask(found).matches("hm</think>yes")
+    assert not known.mask(found).matches("yes")
+    assert not known.mask(found).matches("hm")
+
+
+@vocabularies
 def test_section_may_lack_its_opening_where_models_leave_it_out(*, has_tokens: bool) -> None:
     """Its calls are calls all the same."""
     kind = KINDS["indexed"]
@@ -379,6 +407,20 @@ def test_call_may_end_thoughts_where_it_begins_with_a_token(
     fits = mask(HERMES, ToolUse((F, G), mode), has_tokens=has_tokens, thoughts=Thoughts.OPENED)
     assert fits(f"I call.\n{HERMES.answer(('g', '{}'))}") == is_allowed
     assert not fits(f"I call.\n{HERMES.answer(('h', '{}'))}")
+
+
+@pytest.mark.parametrize("mode", list(ToolMode))
+@pytest.mark.parametrize("name", ["JSON in markers", "name and JSON", "Python", "bare values", "indexed"])
+@vocabularies
+def test_thoughts_may_have_calls_in_them(name: str, mode: ToolMode, *, has_tokens: bool) -> None:
+    """A model thinks of what it could write. Where markers are tokens, that has to be a valid call."""
+    kind = KINDS[name]
+    fits = mask(kind, ToolUse((F, G), mode, parallel=False), has_tokens=has_tokens, thoughts=Thoughts.OPENED)
+    block, call = kind.thoughts[0], kind.answer(("f", kind.good))
+    assert fits(f"I could write {call} or so.{block.closing}\n{call}")
+    wrong = kind.answer(("f", kind.bad))
+    assert fits(f"I could write {wrong} or so.{block.closing}\n{call}") == (not has_tokens)
+    assert not fits(f"I could write {call} or so.{block.closing}\n{wrong}")
 
 
 def test_schemas_that_cost_too_much_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

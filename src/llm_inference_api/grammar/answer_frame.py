@@ -25,6 +25,7 @@ class _Frame:
         self._lark = lark
         self._form = form
         self._has_calls = constraint.has_calls
+        self._has_words = constraint.words is not None
         self._is_required = constraint.closing is not None
         self._space = f"{lark.space}?"
 
@@ -76,9 +77,14 @@ class _Frame:
 
     def _closed(self, block: Block) -> str:
         """Returns thoughts that have begun, and what stands between them and the answer."""
-        return row(
-            self._lark.up_to(self._lark.text, block.closing), self._lark.literal(self._form.between), self._space
-        )
+        text, end = self._lark.text, self._lark.split(block.closing).parts
+        if self._has_calls and not self._has_words and self._calls_in_thoughts() and end and end[0].token:
+            # The lexer takes any text for longer than what a call must be: a call in thoughts is one that is allowed.
+            text = f"({row(text, '@answer')})? {text}" if self._is_required else "@answer"
+            closed = row(text, self._lark.literal(block.closing))
+        else:
+            closed = self._lark.up_to(text, block.closing)
+        return row(closed, self._lark.literal(self._form.between), self._space)
 
     def _inside(self, answer: str, *, may_open: bool) -> str:
         """Returns thoughts that have begun in the prompt, and the answer.
@@ -100,15 +106,17 @@ class _Frame:
 
         A marker in plain text may be a thought about a call, so that what follows is free then.
         """
-        if not self._has_calls or self._form.contents:
+        if not self._has_calls or self._has_words or self._form.contents:
             return ""
         if not self._is_required:
-            return "@answer" if self._has_tokens() else self._lark.text
-        return row(self._lark.text, "@answer") if self._has_tokens() else ""
+            return "@answer" if self._calls_in_thoughts() else self._lark.text
+        return row(self._lark.text, "@answer") if self._calls_in_thoughts() else ""
 
-    def _has_tokens(self) -> bool:
-        """Returns whether calls begin with tokens."""
+    def _calls_in_thoughts(self) -> bool:
+        """Returns whether calls are told from thoughts: they begin with tokens, and all that is no call is text."""
         calls = self._form.calls
+        if self._form.contents:
+            return False
         leads = [calls.opening] if calls.opening.strip() and not calls.may_omit_opening else []
         leads = leads or [part for pattern in (calls.call, *calls.others) if isinstance(part := pattern[0], str)]
         return all(map(self._lark.begins_with_token, leads))

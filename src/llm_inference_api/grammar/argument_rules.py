@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from llm_inference_api.grammar.argument_shapes import Shape, Shapes, Texts, Work
-from llm_inference_api.grammar.lark import KEY, Lark, choice, loose_pattern, quoted, row
+from llm_inference_api.grammar.lark import KEY, Lark, choice, hard, loose_pattern, quoted, row
 from llm_inference_api.grammar.schema_keywords import Schema, below
 from llm_inference_api.text.families.form import Pairs, Pattern, Slot, Values
 
@@ -97,7 +97,7 @@ class ArgumentRules:
 
     def _pair(self, pattern: Pattern, name: str | None, schema: Any, path: str, known: Sequence[str] = ()) -> str:
         """Returns a pair with a name of its own, or, with None, with any but the known ones."""
-        named = _with_text(pattern, Slot.KEY, KEY if name is None else name)
+        named = _with_text(pattern, Slot.KEY, KEY if name is None else hard(name))
         kinds = self._kinds(schema) if Slot.KIND in named else [("", schema)]
         return choice([self._named(_with_text(named, Slot.KIND, kind), part, path, known) for kind, part in kinds])
 

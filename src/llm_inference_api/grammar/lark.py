@@ -20,6 +20,10 @@ ANY = "/(?s:.*)/"
 """Any text, perhaps none. No special token is a part of it."""
 KEY = "\ue000"
 """Stands in a literal for a name that only a regular expression knows. A private-use character: no template has it."""
+_SPACES, _STAND_INS = " \t\n\r", "\ue001\ue002\ue003\ue004"
+"""White space, and what stands in a literal for that which must be written as it is."""
+_HARD = str.maketrans(_SPACES, _STAND_INS)
+_SOFT = str.maketrans(_STAND_INS, _SPACES)
 _PART = re.compile(r'<\[\d+\]>|"(?:\\.|[^"\\])*"')
 _BLANK = re.compile(r"\s+")
 _SPECIAL = frozenset("\\.+*?()|[]{}^$/&~#-")
@@ -214,9 +218,14 @@ def choice(parts: Sequence[str]) -> str:
     return whole if len(some) == len(found) else f"({whole})?"
 
 
+def hard(text: str) -> str:
+    """Returns a text for a literal in which its white space must be written as it is."""
+    return text.translate(_HARD)
+
+
 def quoted(text: str) -> str:
     """Returns a text as a Lark string."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(text.translate(_SOFT), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def loose(text: str) -> str:
@@ -237,7 +246,8 @@ def loose_pattern(text: str) -> str:
 
 def escaped(text: str) -> str:
     """Returns a text as a regular expression."""
-    return "".join(_CONTROL.get(char) or (f"\\{char}" if char in _SPECIAL else _hex(char)) for char in text)
+    soft = text.translate(_SOFT)
+    return "".join(_CONTROL.get(char) or (f"\\{char}" if char in _SPECIAL else _hex(char)) for char in soft)
 
 
 def _hex(char: str) -> str:

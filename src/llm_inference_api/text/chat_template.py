@@ -25,7 +25,7 @@ from llm_inference_api.text.families.probes import RefusedError
 from llm_inference_api.text.families.probing import Found, form_of
 from llm_inference_api.text.families.switching import BY_DEFAULT, variables_of
 from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start, thoughts_continued
-from llm_inference_api.text.families.tool_definitions import without_null
+from llm_inference_api.text.families.tool_definitions import simplified
 from llm_inference_api.text.families.tool_messages import completed
 from llm_inference_api.text.rewriting import Rewriting, rewritings
 from llm_inference_api.text.skeleton import Skeleton
@@ -271,7 +271,7 @@ class ChatTemplate:
         given = template_input(messages, tools, self._tokens, wants, begins=begins, variables=variables)
         limit = "takes too long, or too much memory, to render them"
         text, problem, is_limit = self._template.ask(given) or ("", limit, True)
-        if problem and (simpler := [without_null(tool) for tool in tools]) != [*tools]:
+        if problem and (simpler := [simplified(tool) for tool in tools]) != [*tools]:
             return self._fill(messages, simpler, begins=begins, wants=wants, variables=variables)
         if is_limit:
             raise _TemplateLimitError("messages", f"the model's chat template {problem}")

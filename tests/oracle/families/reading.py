@@ -12,7 +12,7 @@ from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.grammar.tool_grammar import framed, tool_constraint
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.events import CallPart, Text, Thought
-from llm_inference_api.requests.thinking import DEFAULT, Thinking
+from llm_inference_api.requests.thinking import Thinking
 from llm_inference_api.requests.tools import ToolCall, ToolMode, ToolUse
 from llm_inference_api.text.chat_template import ChatTemplate, Prompt
 from llm_inference_api.text.families.answer_reader import answer_reader
@@ -43,11 +43,17 @@ def template_of(material: Path, name: str) -> ChatTemplate:
 
 
 def prompt_of(template: ChatTemplate, case: Case) -> Prompt:
-    """Returns the prompt that the answer of a case follows."""
+    """Returns the prompt that the answer of a case follows.
+
+    Where the answer may have thoughts, it shows whether the prompt has opened them: a template may be told to, or
+    leave that to the model.
+    """
     end = Ending.CONTINUE if case.continues else Ending.ANSWER if case.begins else Ending.CLOSED
     switch = template.form.switch
-    thinking = Thinking(enabled=case.thinking) if switch is not None and switch.variable else DEFAULT
-    return template.render(case.messages, case.tools, end, thinking)
+    states = (None,) if switch is None or not switch.variable else (True, None) if case.thinking else (False,)
+    prompts = [template.render(case.messages, case.tools, end, Thinking(state)) for state in states]
+    opens = any(case.text.startswith(block.opening) for block in template.form.thoughts if block.opening)
+    return next((prompt for prompt in prompts if not (opens and prompt.thoughts.are_open)), prompts[0])
 
 
 def without_end(template: ChatTemplate, case: Case) -> Case:
@@ -72,7 +78,7 @@ def outcome(template: ChatTemplate, case: Case) -> Outcome:
         return Outcome(case, None, f"fails: {type(error).__name__}: {error}"[:300])
     if found != slowly:
         return Outcome(case, found, f"streams otherwise: {slowly}")
-    difference, spaces = _difference(_rest_of(case), found)
+    difference, spaces = _difference(_rest_of(case), found, has_ids=_has_ids(template.form))
     return Outcome(case, found, difference, spaces)
 
 
@@ -89,7 +95,7 @@ def read(form: Form, case: Case, thoughts: Thoughts, size: int) -> Answer:
     parts += reader.add("", final=True)
     if (total := sum(part.size for part in parts)) != len(case.text):
         raise ValueError(f"sizes add up to {total}, not {len(case.text)}")
-    return _joined(parts, keeps_ids=Slot.ID in form.calls.call or bool(form.calls.id_of))
+    return _joined(parts, keeps_ids=_has_ids(form))
 
 
 def _rest_of(case: Case) -> Answer:
@@ -124,14 +130,19 @@ def use_of(case: Case) -> ToolUse | None:
     return ToolUse(case.tools, ToolMode(case.choice), parallel=is_parallel)
 
 
-def _difference(expected: Answer, found: Answer) -> tuple[str, bool]:
+def _has_ids(form: Form) -> bool:
+    """Returns whether calls have ids. The number of a call in its answer is none: it comes again in the next answer."""
+    return Slot.ID in form.calls.call or bool(form.calls.id_of)
+
+
+def _difference(expected: Answer, found: Answer, *, has_ids: bool) -> tuple[str, bool]:
     """Returns what differs, and whether white space at ends does."""
     differing = []
     if [(call.name, _arguments(call)) for call in expected.calls] != [
         (call.name, _arguments(call)) for call in found.calls
     ]:
         differing.append("calls")
-    if any(call.id not in ("", other.id) for call, other in zip(expected.calls, found.calls, strict=False)):
+    if has_ids and any(call.id not in ("", other.id) for call, other in zip(expected.calls, found.calls, strict=False)):
         differing.append("ids")
     texts = {"content": (expected.content, found.content), "thoughts": (expected.thoughts, found.thoughts)}
     differing += [name for name, (one, other) in texts.items() if one.strip() != other.strip()]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.chat import Ending, Message
+from llm_inference_api.requests.thinking import Thinking
 from llm_inference_api.requests.tools import Tool, ToolCall
 from llm_inference_api.text.chat_template import ChatTemplate
 
@@ -34,10 +36,10 @@ class Chat:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What a rendering has to have. Thoughts of earlier turns are left out by many templates, as they should."""
+        """Words that a rendering has to have. Thoughts of earlier turns are left out by many templates, rightly."""
         said = [message.content for message in self.messages]
         called = [call.name for message in self.messages for call in message.tool_calls]
-        return tuple(text.strip() for text in (*said, *called, *(tool.description for tool in self.tools)) if text)
+        return tuple(re.findall(r"\w+", " ".join([*said, *called, *(tool.description for tool in self.tools)])))
 
 
 _WEATHER = Tool(
@@ -224,7 +226,9 @@ def _switch(template: ChatTemplate, chat: Chat) -> dict[str, object]:
 
 def _ours(template: ChatTemplate, chat: Chat) -> tuple[str, str]:
     try:
-        return "".join(template.render(chat.messages, chat.tools, chat.end).parts), ""
+        is_switched = template.form.switch is not None and bool(template.form.switch.variable)
+        thinking = Thinking(chat.thinking if is_switched else None)
+        return "".join(template.render(chat.messages, chat.tools, chat.end, thinking).parts), ""
     except InvalidFieldError as error:
         return "", str(error)
 

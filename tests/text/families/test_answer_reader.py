@@ -11,6 +11,7 @@ from llm_inference_api.text.families.reader import Part
 from llm_inference_api.text.families.thoughts import Thoughts
 from tests.text.families.answer_forms import (
     COMMAND_R7B,
+    DSML,
     FORMS,
     FUNCTIONARY,
     GEMMA,
@@ -247,7 +248,13 @@ def test_call_after_a_broken_one_is_found(size: int) -> None:
         (LLAMA, '  {"name": "g", "parameters": {}}'),
         (LLAMA, '<|python_tag|>{"name": "g", "parameters": {}}'),
         (MISTRAL, '[TOOL_CALLS] [{"name": "g", "arguments": {}}]'),
+        (MISTRAL, '[TOOL_CALLS][{"name": "g", "arguments": {}}'),
         (MISTRAL_ID, "[TOOL_CALLS]g[ARGS]{}"),
+        (DSML, '<｜DSML｜invoke name="g"></｜DSML｜invoke>'),
+        (DSML, '<｜DSML｜function_calls>\n\n<｜DSML｜invoke name="g">\n\n</｜DSML｜invoke></｜DSML｜function_calls>'),
+        (SEED, "<function=g></function></seed:tool_call>"),
+        (COMMAND_R7B, '<|START_ACTION|>[{"tool_call_id": "0","tool_name": "g","parameters": {}} ] <|END_ACTION|>'),
+        (COMMAND_R7B, '<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "g", "parameters": {}}<|END_ACTION|>'),
         (QWEN_CODER, "<function=g>\n</function>\n</tool_call>"),
         (QWEN_CODER, "<tool_call><function=g></function>"),
         (GLM, "<tool_call>g\n</tool_call>"),
@@ -375,9 +382,11 @@ def test_cut_thoughts_are_thoughts() -> None:
         ),
         (
             HARMONY,
-            ("<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>analysis<|message|>oh<|end|>"
-            "<|start|>assistant<|channel|>commentary<|message|>Well.<|end|><|start|>assistant to=functions.g"
-            "<|channel|>commentary <|constrain|>json<|message|>{}"),
+            (
+                "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>analysis<|message|>oh<|end|>"
+                "<|start|>assistant<|channel|>commentary<|message|>Well.<|end|><|start|>assistant to=functions.g"
+                "<|channel|>commentary <|constrain|>json<|message|>{}"
+            ),
             [Thought("hmoh"), Text("Well."), call("g", "{}")],
         ),
         (FUNCTIONARY, "all\nHi,\nyou", [Text("Hi,\nyou")]),

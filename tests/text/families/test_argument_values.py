@@ -5,7 +5,7 @@ import json
 import pytest
 
 from llm_inference_api.requests.tools import ToolCall
-from llm_inference_api.text.families.form import Form
+from llm_inference_api.text.families.form import Calls, Form, Pairs, Slot
 from tests.text.families.answer_forms import DSML, GEMMA, GLM, LFM2, MINICPM, MINIMAX_M3, QWEN_CODER, SEED, read, tools
 
 SIZES = pytest.mark.parametrize("size", [1, 3, 10_000])
@@ -113,6 +113,20 @@ def test_one_line_break_of_the_form_belongs_to_the_marker(text: str, value: str,
     """All other white space is the value's."""
     whole = f"<tool_call>\n<function=f>\n{text}\n</function>\n</tool_call>"
     assert arguments(QWEN_CODER, whole, size, {"type": "string"}) == {"a": value}
+
+
+@SIZES
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("\n    x\n    ", "x"), ("\nx\n", "x"), ("\n     x\n   ", " x\n   "), ("x", "x"), (" x ", " x ")],
+)
+def test_line_break_may_come_without_the_forms_indentation(text: str, value: str, size: int) -> None:
+    """Models indent otherwise than their template."""
+    calls = Calls(
+        ("<call ", Slot.NAME, ">", Slot.ARGUMENTS, "</call>"),
+        arguments=Pairs(("<", Slot.KEY, ">\n    ", Slot.VALUE, "\n    </", Slot.KEY, ">")),
+    )
+    assert arguments(Form("tags", calls), f"<call f><a>{text}</a></call>", size, {"type": "string"}) == {"a": value}
 
 
 @SIZES

@@ -110,8 +110,10 @@ class AnswerReader:
 
     def _answer(self, thoughts: Thoughts) -> Parsing[None]:
         source = self._source
-        if thoughts.are_open and self._thoughts:
-            yield from self._think(self._thoughts[0], is_new=thoughts is Thoughts.OPENED)
+        if thoughts is Thoughts.OPENED and self._thoughts:
+            yield from self._opened(self._thoughts[0])
+        elif thoughts is Thoughts.INSIDE and self._thoughts:
+            yield from self._think(self._thoughts[0], is_new=False)
         elif thoughts is Thoughts.CLOSED:
             yield from self._skip_lines()
         elif thoughts is Thoughts.AFTER and self._contents:
@@ -125,6 +127,14 @@ class AnswerReader:
                 self._at_block = bool(space)
         has_said = not self._at_block or not self._contents
         self._words.finish(keep=has_said and not self._parts.calls)
+
+    def _opened(self, block: _Marked) -> Parsing[None]:
+        """Reads what follows an opening of thoughts in the prompt: perhaps that again, or a block without thoughts."""
+        yield from self._skip_lines()
+        size = (yield from block.opening.match(self._source)) if block.opening else 0
+        self._source.take(max(size, 0))
+        if size > 0 or not (yield from self._block(anywhere=False)):
+            yield from self._think(block, is_new=True)
 
     def _text(self) -> Parsing[None]:
         """Reads text up to a block, or to the answer's end."""

@@ -107,10 +107,12 @@ def _closing(opening: str, text: str) -> str:
         return ""
     markers = re.findall(r"<[^<>\s]+>", opening)
     closings = [marker.replace("<", "</") for marker in markers]
-    if len(markers) == 1:
+    if len(markers) == 1 and not re.search(r"\w", opening.replace(markers[0], "")):
         closings += re.findall(r"<[^<>\s]+>", text)[:1]
     ends = (text.index(closing) + len(closing) for closing in closings if closing in text)
-    return text[: next(ends, len(text))].rstrip()
+    found = text[: next(ends, len(text))].rstrip()
+    last = re.search(r"\w(<[^<>\s]+>)\s*$", opening)
+    return found + last[1] if last and re.search(r"\w$", found) else found
 
 
 def _shortened(call: str) -> tuple[Pattern, ...]:
@@ -155,9 +157,14 @@ def _split(single: str, several: str, slot: str) -> _Split:
     before = counted_head[len(counted_head) - common_end([counted_head, counted_middle]) :]
     left = counted_middle[: len(counted_middle) - len(before)]
     after = left[: common_start([left, tail])] if tail else ""
-    return _Split(
-        counted_head[: len(counted_head) - len(before)], before, after, left[len(after) :], tail[len(after) :]
-    )
+    opening, separator, closing = counted_head[: len(counted_head) - len(before)], left[len(after) :], tail[len(after) :]
+    first_marker = re.match(r"<[^<>\s]+>", before)
+    if first_marker and not separator and opening and closing.startswith(first_marker[0]):
+        # A marker that ends other markers belongs to what stands before it.
+        ending = first_marker[0]
+        opening, before, after = opening + ending, before.removeprefix(ending), after + ending
+        closing = closing.removeprefix(ending)
+    return _Split(opening, before, after, separator, closing)
 
 
 def _counted(head: str, middle: str) -> tuple[str, str]:

@@ -35,7 +35,10 @@ class CallReader:
         bare = [head for head in call_heads(calls, [""]) if calls.may_omit_opening or head.is_marker]
         self._outside = [*call_heads(calls, [calls.opening]), *(bare if calls.opening else [])]
         self._inside = call_heads(calls, ["", calls.separator] if calls.separator.strip() else [""])
-        self._section = Literal(calls.closing)
+        chunks = _CHUNK.findall(calls.closing)
+        markers = [chunk for chunk in chunks if Literal(chunk).is_marker]
+        self._section = [Literal(text) for text in dict.fromkeys((" ".join(chunks), " ".join(markers))) if text.strip()]
+        """What ends a section, with its brackets of data or without."""
         self._has_sections = bool(calls.opening.strip() or calls.closing.strip() or calls.separator.strip())
         self._in_section = False
         self._awaited: list[Literal] = []
@@ -48,7 +51,7 @@ class CallReader:
     @property
     def closings(self) -> list[Literal]:
         """What may stand behind the last call."""
-        return [*self._awaited, *([self._section] if self._in_section and self._section else [])]
+        return [*self._awaited, *(self._section if self._in_section else ())]
 
     @property
     def starts(self) -> list[str]:
@@ -95,7 +98,7 @@ class CallReader:
                 continue
             size = yield from closing.match(self._source)
             if size > 0:
-                self._in_section = self._in_section and closing is not self._section
+                self._in_section = self._in_section and closing not in self._section
                 self._awaited = [literal for literal in self._awaited if literal is not closing]
                 return size
             miss = min(miss, Miss(size))

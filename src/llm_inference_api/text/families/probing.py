@@ -48,9 +48,9 @@ def form_of(render: Render, source: str) -> Found:
         if known is None:
             return Found(replace(base, problem=str(error) if shows_tools else ""), probes.structure)
         return Found(
-            replace(base, name=_name(known), calls=known, is_generic=False, shows_calls=False), probes.structure
+            replace(base, name=_name(known), calls=known, is_generic=False, shows_tools=True), probes.structure
         )
-    form = replace(base, name=_name(calls), calls=calls, is_generic=False, shows_tools=shows_tools)
+    form = replace(base, name=_name(calls), calls=calls, is_generic=False, shows_tools=shows_tools, shows_calls=True)
     return Found(with_known(form, source), probes.structure)
 
 

@@ -57,6 +57,8 @@ def blocks_of(probes: Probes, source: str, switch: Switch | None) -> Blocks:
     if thoughts is not None and opening.strip() in ("", thoughts.opening):
         opening = ""
     contents = (Block(opening, _mirrored(opening, content.partition(CONTENT)[2])),) if opening else ()
+    if contents and between and thoughts is not None and thoughts.closing != contents[0].closing:
+        contents += (Block(opening, thoughts.closing),)
     between = between or (_between_content_and_call(probes, header, contents[0]) if contents else "")
     rest = content.partition(CONTENT)[2].strip().removeprefix(contents[0].closing) if contents else ""
     ending = "".join(_SEGMENT.findall(rest.strip())[:-1]).strip()

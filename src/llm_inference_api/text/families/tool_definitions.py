@@ -12,14 +12,29 @@ def as_json(tool: Tool) -> dict[str, object]:
     return {"type": "function", "function": function}
 
 
-def without_null(tool: Tool) -> Tool:
-    """Returns the tool without `null` in its parameters' lists of types.
+def simplified(tool: Tool) -> Tool:
+    """Returns the tool without `null` in its parameters' lists of types, and with a description of each parameter.
 
-    Some templates write types by a macro that calls itself without end for `null`.
+    Some templates write types by a macro that calls itself without end for `null`; others fail without a description.
     """
     given = json.loads(tool.parameters)
-    found = _without_null(given)
+    found = _described(_without_null(given))
     return tool if found == given else replace(tool, parameters=json.dumps(found, ensure_ascii=False))
+
+
+def _described(value: object) -> object:
+    if isinstance(value, list):
+        return [_described(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _described(inner) for key, inner in value.items()}
+    properties = found.get("properties")
+    if isinstance(properties, dict):
+        found["properties"] = {
+            name: {"description": "", **inner} if isinstance(inner, dict) else inner
+            for name, inner in properties.items()
+        }
+    return found
 
 
 def _without_null(value: object) -> object:
