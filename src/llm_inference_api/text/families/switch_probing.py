@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as Words
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from llm_inference_api.text.families.form import Switch
@@ -47,7 +47,7 @@ def switch_of(probes: Probes, source: str) -> Switch | None:
     return Switch(switch.variable, switch.on, switch.off, efforts.effort_variable, efforts.efforts, switch.default)
 
 
-def _values(probes: Probes, name: str, word: str | None, unset: str | None, words: Words[str]) -> Switch:
+def _values(probes: Probes, name: str, word: str | None, unset: str | None, words: AbstractSet[str]) -> Switch:
     """Returns the variable with the values that turn thoughts on and off; without a name if there are none.
 
     `words` are those that the source compares with.
@@ -63,7 +63,9 @@ def _values(probes: Probes, name: str, word: str | None, unset: str | None, word
     return Switch("")
 
 
-def _efforts_of_thinking(probes: Probes, names: Sequence[str], words: Words[str], on: Mapping[str, object]) -> Switch:
+def _efforts_of_thinking(
+    probes: Probes, names: Sequence[str], words: AbstractSet[str], on: Mapping[str, object]
+) -> Switch:
     """Returns the variable with the words for efforts that a template knows once it is told to think."""
     for name in names:
         if name not in on:
@@ -75,7 +77,7 @@ def _efforts_of_thinking(probes: Probes, names: Sequence[str], words: Words[str]
     return Switch("")
 
 
-def _off_word(probes: Probes, efforts: Switch, unset: str | None, words: Words[str]) -> Switch:
+def _off_word(probes: Probes, efforts: Switch, unset: str | None, words: AbstractSet[str]) -> Switch:
     """Returns the variable of the efforts as a switch, if it has a word for no thoughts that is no effort."""
     name, best = efforts.effort_variable, efforts.efforts[-1]
     for word in _OFF_WORDS:
@@ -85,7 +87,7 @@ def _off_word(probes: Probes, efforts: Switch, unset: str | None, words: Words[s
     return Switch("")
 
 
-def _efforts(probes: Probes, name: str, word: str | None, words: Words[str]) -> tuple[str, ...]:
+def _efforts(probes: Probes, name: str, word: str | None, words: AbstractSet[str]) -> tuple[str, ...]:
     """Returns the words that the variable knows; none if it takes no words. `words` are those of the source."""
     if word is not None and _WORD in word:
         return ("low", "medium", "high")
