@@ -1,5 +1,6 @@
 """A model without llama.cpp: it repeats its prompt, token by token, and checks how the engine uses it."""
 
+import json
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
 
@@ -45,6 +46,10 @@ class FakeBackend:
     def sampler(self, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool) -> "FakeSampler":
         """Returns a sampler that takes what the script says."""
         return FakeSampler(self, prompt)
+
+    def terminal(self, text: str) -> str:
+        """Returns the text as a string of Lark."""
+        return json.dumps(text)
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         """Copies; the target must be empty."""

@@ -112,6 +112,28 @@ def test_forced_call_has_the_right_arguments(http: httpx.Client) -> None:
     assert json.loads(call["function"]["arguments"]) == {"city": "Paris"}
 
 
+def test_free_call_has_the_right_arguments(http: httpx.Client) -> None:
+    """A model that need not call does so in the form in which it has seen its earlier calls."""
+    messages: list[dict[str, Any]] = []
+    for question, city in (("What is the weather in Rome?", "Rome"), ("And in Berlin?", "Berlin")):
+        function = {"name": "get_weather", "arguments": json.dumps({"city": city})}
+        call = {"id": city, "type": "function", "function": function}
+        messages += [*said(question), {"role": "assistant", "tool_calls": [call]}]
+    choice = chat(http, [*messages, *said("And in Paris?")], tools=[WEATHER], max_tokens=80)["choices"][0]
+    (call,) = choice["message"]["tool_calls"]
+    assert choice["finish_reason"] == "tool_calls"
+    assert (call["function"]["name"], json.loads(call["function"]["arguments"])) == ("get_weather", {"city": "Paris"})
+
+
+def test_words_where_no_tool_helps(http: httpx.Client) -> None:
+    """A model that may call answers in words."""
+    message = chat(http, said("What is the capital of France?"), tools=[WEATHER], max_tokens=60)["choices"][0][
+        "message"
+    ]
+    assert "Paris" in message["content"]
+    assert not message.get("tool_calls")
+
+
 def test_several_answers_differ(http: httpx.Client) -> None:
     """Each has its own seed; all are about the question."""
     body = {"messages": said("Name a fruit."), "temperature": 1.0, "n": 4, "seed": 1, "max_tokens": 40}

@@ -7,8 +7,8 @@ from llm_inference_api.errors import InvalidFieldError, ModelFailedError
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.tools import Tool, ToolCall
 from llm_inference_api.text.chat_template import ChatTemplate
+from llm_inference_api.text.families.form import GENERIC
 from llm_inference_api.text.families.thoughts import Thoughts
-from llm_inference_api.text.families.tool_format import ToolFormat
 from tests.fakes.processor_time import children_cpu_time
 
 CHATML = (
@@ -71,7 +71,6 @@ def test_template_that_is_no_jinja_fails_the_model() -> None:
     "source",
     [
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
-        "{{ messages.append(1) }}",
         "{{ lipsum.__globals__['os'].popen('id').read() }}",
     ],
 )
@@ -199,21 +198,9 @@ def test_template_without_tools_is_told_of_them_in_words() -> None:
     assert text.endswith("[user]<tool_response>\ndone\n</tool_response>")
 
 
-@pytest.mark.parametrize(
-    ("template", "form"),
-    [
-        (None, ToolFormat.GENERIC),
-        ("{{ messages }}", ToolFormat.GENERIC),
-        ("{{ tools }}", ToolFormat.GENERIC),
-        ("{{ tools }}<tool_call>", ToolFormat.HERMES),
-        ("{{ tools }}<|python_tag|>", ToolFormat.LLAMA),
-        ("{{ tools }}[TOOL_CALLS]", ToolFormat.MISTRAL),
-        ("{{ tools }}[TOOL_CALLS][ARGS]", ToolFormat.MISTRAL_ARGS),
-    ],
-)
-def test_format_of_calls_is_read_from_the_template(template: str | None, form: ToolFormat) -> None:
-    """What a template spells out says how its model writes calls."""
-    assert ChatTemplate(template, "", "", []).tool_format is form
+def test_model_without_a_template_gets_the_services_own_form() -> None:
+    """What writes calls for it is taught in words."""
+    assert ChatTemplate(None, "", "", []).form is GENERIC
 
 
 @pytest.mark.parametrize(("end", "opens"), [("<think>\n", True), ("", False)])
@@ -246,12 +233,6 @@ def test_template_without_a_system_is_told_of_tools_by_the_user() -> None:
     (text,) = ChatTemplate(source, "", "", []).render([Message("user", "Hi")], [TOOL]).parts
     assert text.startswith("[user]You may call functions.")
     assert text.endswith("\n\nHi")
-
-
-@pytest.mark.parametrize("form", ["<function=f>", "<arg_key>a</arg_key>", "<tool_calls>"])
-def test_form_that_is_not_json_is_not_taken_for_it(form: str) -> None:
-    """Families that borrow the marker but write no JSON in it are taught the generic form."""
-    assert ChatTemplate("{{ tools }}<tool_call>" + form, "", "", []).tool_format is ToolFormat.GENERIC
 
 
 KEEPING = CHATML.replace(" | trim", "")

@@ -94,7 +94,7 @@ def read_cases(directory: Path) -> list[Case]:
         UnreadableError: A case cannot be read.
     """
     found: list[Case] = []
-    functions = {
+    functions: dict[str, Callable[..., Any]] = {
         "peg_tester": lambda path, *_: _Tester(Path(path).stem, found),
         "simple_assist_msg": _assistant,
         "message_with_tool_calls": lambda name, arguments: _assistant("", "", name, arguments),

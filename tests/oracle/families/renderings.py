@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,13 +36,15 @@ class Chat:
     thinking: bool | None = None
 
     @property
-    def texts(self) -> tuple[str, ...]:
-        """Words that a rendering has to have. Thoughts of earlier turns are left out by many templates, rightly."""
+    def words(self) -> Counter[str]:
+        """What a rendering has to have. Thoughts of earlier turns are left out by many templates, rightly."""
         said = [message.content for message in self.messages]
         called = [call.name for message in self.messages for call in message.tool_calls]
-        return tuple(re.findall(r"\w+", " ".join([*said, *called, *(tool.description for tool in self.tools)])))
+        described = [text for tool in self.tools for text in (tool.name, tool.description)]
+        return Counter(_WORD.findall(" ".join([*said, *called, *described])))
 
 
+_WORD = re.compile(r"\w+")
 _WEATHER = Tool(
     "get_weather",
     "Tells the weather.",
@@ -203,7 +206,8 @@ def _better(texts: dict[str, str], parts: dict[str, str], chat: Chat) -> dict[st
 
 
 def _keeps(rendered: Mapping[str, str], chat: Chat) -> bool:
-    return not rendered["problem"] and all(text in rendered["text"] for text in chat.texts)
+    is_code = "{'type': 'text'" in rendered["text"]
+    return not rendered["problem"] and not is_code and chat.words <= Counter(_WORD.findall(rendered["text"]))
 
 
 def _told(chat: Chat) -> dict[str, object]:

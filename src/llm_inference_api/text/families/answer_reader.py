@@ -133,6 +133,12 @@ class AnswerReader:
         yield from self._skip_lines()
         size = (yield from block.opening.match(self._source)) if block.opening else 0
         self._source.take(max(size, 0))
+        for literal in self._ends if size <= 0 else ():
+            if (end := (yield from literal.match(self._source))) > 0:
+                self._source.take(end)
+                self._thinks.end(self._source.position)
+                yield from self._skip_lines()
+                return
         if size > 0 or not (yield from self._block(anywhere=False)):
             yield from self._think(block, is_new=True)
 

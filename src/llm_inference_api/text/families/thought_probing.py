@@ -56,7 +56,9 @@ def blocks_of(probes: Probes, source: str, switch: Switch | None) -> Blocks:
     opening = unbegun(opening, begun).strip("\n")
     if thoughts is not None and opening.strip() in ("", thoughts.opening):
         opening = ""
-    contents = (Block(opening, _mirrored(opening, content.partition(CONTENT)[2])),) if opening else ()
+    contents: tuple[Block, ...] = ()
+    if opening:
+        contents = (Block(opening, _mirrored(opening, content.partition(CONTENT)[2])),)
     if contents and between and thoughts is not None and thoughts.closing != contents[0].closing:
         contents += (Block(opening, thoughts.closing),)
     between = between or (_between_content_and_call(probes, header, contents[0]) if contents else "")
