@@ -53,7 +53,7 @@ TOP_K = "  optional uint32 top_k = 6;\n"
         ("v1/inference.proto", TOP_K, "", 'field "6" with name "top_k" on message "ChatRequest" was deleted'),
         ("v1/inference.proto", TOP_K, '  reserved 6;\n  reserved "top_k";\n', 'field "6" with name "top_k" on message'),
         ("v1/inference.proto", TOP_K, TOP_K.replace("top_k", "top"), 'changed name from "top_k" to "top"'),
-        ("v1/inference.proto", TOP_K, TOP_K.replace("6", "60"), 'field "6" with name "top_k" on message'),
+        ("v1/inference.proto", TOP_K, TOP_K.replace("6", "160"), 'field "6" with name "top_k" on message'),
         ("v1/inference.proto", TOP_K, TOP_K.replace("uint32", "int32"), 'changed type from "uint32" to "int32"'),
         ("v1/inference.proto", TOP_K, TOP_K.replace("optional", "repeated"), "changed cardinality"),
         ("v1/inference.proto", TOP_K, f"  oneof top {{{TOP_K.replace('optional', '')}}}\n", "oneof"),

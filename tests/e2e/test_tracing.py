@@ -119,6 +119,7 @@ def test_model_span_says_what_was_asked_and_what_it_cost(traced: RunningService,
         "request.stop_sequences": ["zzz"],
         "usage.input_tokens": answer.usage.prompt_tokens,
         "usage.output_tokens": 5,
+        "usage.reasoning.output_tokens": 0,
         "usage.cache_read.input_tokens": answer.usage.cached_tokens,
         "response.finish_reasons": ["length"],
     }

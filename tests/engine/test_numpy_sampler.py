@@ -142,3 +142,10 @@ def test_limits_are_llama_cpps(theirs: LlamaBackend, limit: dict[str, Any]) -> N
     sampling = Sampling(seed=1, temperature=2.0, **limit)
     one, other = with_scores_of(theirs, sampling), theirs.sampler(sampling, [], ignore_eos=False)
     assert {one.sample(0) for _ in range(3000)} == {other.sample(0) for _ in range(3000)}
+
+
+def test_token_that_is_given_counts_as_one_that_was_sampled() -> None:
+    """Penalties look at the whole answer, also at what the service has written."""
+    one = sampler(temperature=0.0, presence_penalty=2.0)
+    assert one.accept(0)
+    assert one.sample(0) == 5

@@ -68,7 +68,7 @@ class GenerationRecord:
             "input_tokens": usage.prompt_tokens,
             "cached_tokens": usage.cached_tokens,
             "output_tokens": usage.completion_tokens,
-            "reasoning_tokens": usage.reasoning_tokens,
+            **({"reasoning_tokens": usage.reasoning_tokens} if usage.reasoning_tokens else {}),
         }
         for name, count in counts.items():  # A call may have several prompts, each of which is a generation.
             self._call.facts[name] = int(str(self._call.facts.get(name, 0))) + count

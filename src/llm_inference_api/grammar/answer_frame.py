@@ -28,6 +28,8 @@ class _Frame:
         self._has_words = constraint.words is not None
         self._is_required = constraint.closing is not None
         self._space = f"{lark.space}?"
+        self._lines = f"{lark.lines}?"
+        """What stands behind thoughts and is no content: other white space would be a part of it."""
 
     def source(self, start: str) -> str:
         """Returns the grammar with its start."""
@@ -52,7 +54,7 @@ class _Frame:
         """Returns what follows a prompt that ends before or inside the thoughts, or with their end."""
         answer = self._answer()
         if thoughts is Thoughts.CLOSED:
-            return row(self._space, answer)
+            return row(self._lines, answer)
         if thoughts.are_open:
             return self._inside(answer, may_open=thoughts is Thoughts.OPENED)
         blocks = [block for block in self._form.thoughts if self._may_begin(block)]
@@ -86,7 +88,7 @@ class _Frame:
             closed = row(text, self._lark.literal(block.closing))
         else:
             closed = self._lark.up_to(text, block.closing)
-        return row(closed, self._lark.literal(self._form.between), self._space)
+        return row(closed, self._lark.literal(self._form.between), self._lines)
 
     def _inside(self, answer: str, *, may_open: bool) -> str:
         """Returns thoughts that have begun in the prompt, and the answer.

@@ -116,6 +116,11 @@ class Lark:
         """A terminal for some white space."""
         return self.terminal(f"/{_SPACE}{{1,{_MOST_SPACE}}}/")
 
+    @property
+    def lines(self) -> str:
+        """A terminal for some line breaks."""
+        return self.terminal(f"/\\n{{1,{_MOST_SPACE}}}/")
+
     def split(self, text: str) -> Literal:
         """Returns a literal text in parts."""
         if not text:

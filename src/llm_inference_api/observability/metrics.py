@@ -95,6 +95,7 @@ class Metrics(Observer):
         self._generation_seconds.labels(model).observe(seconds)
         self._request_prompt_tokens.labels(model).observe(usage.prompt_tokens)
         self._request_completion_tokens.labels(model).observe(usage.completion_tokens)
+        self._reasoning_tokens.labels(model).inc(usage.reasoning_tokens)
         if usage.completion_tokens > 1:
             self._token_seconds.labels(model).observe(decode_seconds / (usage.completion_tokens - 1))
 
@@ -227,6 +228,9 @@ class Metrics(Observer):
         )
         self._request_completion_tokens = self._histogram(
             "request_completion_tokens", "Generated tokens of a request.", tokens, "model"
+        )
+        self._reasoning_tokens = self._counter(
+            "reasoning_tokens", "Tokens of thoughts in answers that have ended.", "model"
         )
         self._first_token = self._histogram(
             "time_to_first_token_seconds", "From a request's arrival to its first text.", _TOKEN_SECONDS, "model"

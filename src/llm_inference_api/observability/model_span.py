@@ -59,6 +59,7 @@ class ModelSpan(Span):
             {
                 gen_ai.GEN_AI_USAGE_INPUT_TOKENS: usage.prompt_tokens,
                 gen_ai.GEN_AI_USAGE_OUTPUT_TOKENS: usage.completion_tokens,
+                gen_ai.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: usage.reasoning_tokens,
                 gen_ai.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: usage.cached_tokens,
                 gen_ai.GEN_AI_RESPONSE_FINISH_REASONS: [reason.lower() for reason in finish_reasons],
             }

@@ -220,3 +220,14 @@ def test_nucleus_is_the_fewest_tokens_that_reach_the_total(spread: float, total:
     assert shares[kept].sum() >= total - 1e-6
     assert shares[kept[:-1]].sum() < total + 1e-6
     assert scores[kept].min() >= np.delete(scores, kept).max(initial=-math.inf)
+
+
+def test_token_that_is_given_must_be_allowed() -> None:
+    """The mask learns of it; one that it forbids is refused, and changes nothing."""
+    mask = FixedMask(np.arange(1, SIZE, 3, dtype=np.int32))
+    sampling = Sampling(seed=1)
+    sampler = MaskedSampler(FixedOutputs(rows(1.0)), Tokens(), sampling, PROMPT, mask)  # type: ignore[arg-type]
+    assert not sampler.accept(2)
+    assert sampler.accept(4)
+    assert mask.accepted == [4]
+    sampler.close()

@@ -17,6 +17,8 @@ NOT_BY_DEFAULT = Switch("thinking", default=False)
 WORDS = Switch("thinking_mode", "thinking", "chat")
 EFFORTS = Switch("", effort_variable="reasoning_effort", efforts=("low", "medium", "high"))
 WITH_NONE = Switch("", effort_variable="effort", efforts=("none", "high"), default=False)
+BUDGET = Switch("thinking_budget", on=-1, off=0)
+NO_WORD = Switch("effort", "high", "no_think", effort_variable="effort", efforts=("low", "high"), default=False)
 BOTH = Switch("thinking", effort_variable="reasoning_effort", efforts=("high", "max"), default=False)
 
 
@@ -45,6 +47,14 @@ def variables(switch: Switch | None, **said: Any) -> Mapping[str, object]:
         (EFFORTS, {"budget": 0}, {"enable_thinking": True}),
         (WITH_NONE, {"enabled": False}, {"effort": "none"}),
         (WITH_NONE, {"effort": "high"}, {"effort": "high"}),
+        (BUDGET, {"enabled": True}, {"thinking_budget": -1}),
+        (BUDGET, {"budget": 512}, {"thinking_budget": 512}),
+        (BUDGET, {"enabled": True, "budget": 512}, {"thinking_budget": 512}),
+        (BUDGET, {"budget": 0}, {"thinking_budget": 0}),
+        (NO_WORD, {}, {}),
+        (NO_WORD, {"enabled": True}, {"effort": "high"}),
+        (NO_WORD, {"enabled": False}, {"effort": "no_think"}),
+        (NO_WORD, {"effort": "low"}, {"effort": "low"}),
         (BOTH, {"effort": "max"}, {"thinking": True, "reasoning_effort": "max"}),
         (BOTH, {"enabled": True}, {"thinking": True}),
         (BOTH, {"enabled": False}, {"thinking": False}),

@@ -61,21 +61,30 @@ def _typed(thinking: Thinking, switch: Switch) -> Variables:
     if thinking.enabled is False:
         return _off(thinking.names.enabled, switch)
     if thinking.effort is not None:
-        return {**_on(switch), switch.effort_variable: _known(thinking.effort, thinking.names.effort, switch)}
+        return {**_on(thinking, switch), switch.effort_variable: _known(thinking.effort, thinking.names.effort, switch)}
     if thinking.enabled:
         if not switch.variable and not switch.efforts:
             raise InvalidFieldError(thinking.names.enabled, _NO_SWITCH)
         if not switch.variable and not switch.default:
             problem = f"this model's chat template is told how much to think; set {_EFFORT} to {_list(switch.efforts)}"
             raise InvalidFieldError(thinking.names.enabled, problem)
-        return _on(switch)
+        return _on(thinking, switch)
+    if thinking.budget and _takes_budgets(switch):
+        return _on(thinking, switch)
     if thinking.budget == 0 and (switch.variable or NO_EFFORT in switch.efforts):
         return _off(thinking.names.budget, switch)
     return {}
 
 
-def _on(switch: Switch) -> Variables:
-    return {switch.variable: switch.on} if switch.variable else {}
+def _on(thinking: Thinking, switch: Switch) -> Variables:
+    if not switch.variable:
+        return {}
+    return {switch.variable: thinking.budget if thinking.budget and _takes_budgets(switch) else switch.on}
+
+
+def _takes_budgets(switch: Switch) -> bool:
+    """Returns whether the switch is a number of tokens."""
+    return isinstance(switch.off, int) and not isinstance(switch.off, bool)
 
 
 def _off(field: str, switch: Switch) -> Variables:
