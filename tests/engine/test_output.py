@@ -3,10 +3,10 @@ import pytest
 from llm_inference_api.engine.output import OutputText, Said
 from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.tools import Tool, ToolUse
-from llm_inference_api.text.families.answer_reader import answer_reader
 from llm_inference_api.text.families.form import GENERIC
+from llm_inference_api.text.families.reading.answer_reader import answer_reader
 from llm_inference_api.text.families.thoughts import Thoughts
-from tests.text.families.answer_forms import GLM
+from tests.text.families.reading.answer_forms import GLM
 
 
 def whole(text: OutputText, pieces: list[bytes]) -> list[str]:

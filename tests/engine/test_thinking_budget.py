@@ -7,8 +7,8 @@ from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.thinking_budget import BudgetedSampler
 from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.tools import Tool, ToolUse
-from llm_inference_api.text.families.answer_reader import answer_reader
 from llm_inference_api.text.families.form import GENERIC, Block, Form
+from llm_inference_api.text.families.reading.answer_reader import answer_reader
 from llm_inference_api.text.families.thoughts import Thoughts
 
 USE = ToolUse((Tool("f", "", "{}"),))

@@ -435,7 +435,8 @@ def test_results_in_a_row_become_one_turn_where_turns_alternate() -> None:
 
 ONE_CALL = (
     "{% for m in messages %}{% if m.tool_calls %}{% if m.tool_calls | length != 1 %}{{ 1 / 0 }}{% endif %}"
-    "[call]{{ m.tool_calls[0].function.name }}{{ m.tool_calls[0].function.arguments | tojson }}{% else %}[{{ m.role }}]{{ m.content }}{% endif %}{% endfor %}"
+    "[call]{{ m.tool_calls[0].function.name }}{{ m.tool_calls[0].function.arguments | tojson }}"
+    "{% else %}[{{ m.role }}]{{ m.content }}{% endif %}{% endfor %}"
     "{{ tools }}"
 )
 
@@ -466,7 +467,9 @@ def test_refusal_that_no_form_avoids_is_the_templates_own() -> None:
         render("{% if messages | length > 1 %}{{ raise_exception('only the first') }}{% endif %}", U1, A1, U2)
 
 
-CALLS = "{% for m in messages %}{% for c in m.tool_calls %}<call>{{ c.function | tojson }}</call>{% endfor %}{% endfor %}"
+CALLS = (
+    "{% for m in messages %}{% for c in m.tool_calls %}<call>{{ c.function | tojson }}</call>{% endfor %}{% endfor %}"
+)
 TYPES = (
     "{% macro kind(s) %}{% if s.type in ('string', 'integer') %}{{ s.type }}"
     "{% else %}{% for t in s.type %}{{ kind({'type': t}) }}|{% endfor %}{% endif %}{% endmacro %}"

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from llm_inference_api.requests.events import CallPart, Logprobs, Text, Thought, TokenLogprob
-from llm_inference_api.text.families.reader import Part, PlainReader, Reader
+from llm_inference_api.text.families.reading.reader import Part, PlainReader, Reader
 from llm_inference_api.text.stop_strings import first_stop, longest_stop_start
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import product
-from types import MappingProxyType
 from typing import NamedTuple
 
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
@@ -21,8 +20,8 @@ from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall
 from llm_inference_api.text import template_process
 from llm_inference_api.text.escaping import ControlTexts, Escaping
 from llm_inference_api.text.families.form import GENERIC
-from llm_inference_api.text.families.probes import CostlyError, RefusedError
-from llm_inference_api.text.families.probing import Found, form_of
+from llm_inference_api.text.families.probing.found import Found, form_of
+from llm_inference_api.text.families.probing.probes import CostlyError, RefusedError
 from llm_inference_api.text.families.switching import BY_DEFAULT, variables_of
 from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start, thoughts_continued
 from llm_inference_api.text.families.tool_definitions import simplified
@@ -76,7 +75,6 @@ class ChatTemplate:
         eos: str,
         control_texts: Sequence[str],
         added_texts: Sequence[str] = (),
-        others: Mapping[str, "ChatTemplate"] = MappingProxyType({}),
     ) -> None:
         """Compiles the template, and finds the form of answers that it shows.
 
@@ -87,7 +85,6 @@ class ChatTemplate:
             control_texts: Texts of the control tokens, which are escaped in messages.
             added_texts: Texts of other tokens that text is searched for before it is tokenized. Those that the template
                 writes are escaped too.
-            others: The model's other templates, by name: those of `SPECIAL` are chosen where they are for.
 
         Raises:
             ModelFailedError: The source is not a valid template.
@@ -96,7 +93,8 @@ class ChatTemplate:
         """Whether the model has a template of its own."""
         self._source = source or ""
         self._tokens = {"bos_token": bos, "eos_token": eos}
-        self._others = others
+        self.others: Mapping[str, ChatTemplate] = {}
+        """The model's other templates, by name: those of `SPECIAL`."""
         self._rewritings: dict[Skeleton, Rewriting] = {}
         self._template = _compiled(source) if source is not None else None
         found = form_of(self._probe, source) if source is not None else Found(GENERIC, ())
@@ -111,7 +109,7 @@ class ChatTemplate:
     def chosen(self, *, has_tools: bool, has_documents: bool = False) -> "ChatTemplate":
         """Returns the model's template for a chat."""
         wanted = (RAG,) if has_documents else (TOOL_USE,) if has_tools else ()
-        return next((self._others[name] for name in wanted if name in self._others), self)
+        return next((self.others[name] for name in wanted if name in self.others), self)
 
     @cached_property
     def opens_thoughts(self) -> bool:
@@ -158,9 +156,7 @@ class ChatTemplate:
         except _TemplateError:
             raise problem from None
 
-    def _rendered(
-        self, messages: Sequence[Message], tools: Sequence[Tool], end: Ending, thinking: Thinking
-    ) -> Prompt:
+    def _rendered(self, messages: Sequence[Message], tools: Sequence[Tool], end: Ending, thinking: Thinking) -> Prompt:
         begins, continues = end is Ending.ANSWER, end is Ending.CONTINUE
         rewriting = self._rewriting_of(Skeleton.of(messages, has_tools=bool(tools), begins=begins))
         messages = rewriting.of(messages, self.form.calls)
@@ -282,7 +278,7 @@ class ChatTemplate:
         if self._template is None:
             return _as_lines(messages, begins=begins)
         wants = wants or self._wants
-        given = template_input(messages, tools, self._tokens, wants, begins=begins, variables=variables)
+        given = template_input(messages, tools, wants, {**variables, **self._tokens}, begins=begins)
         limit = "takes too long, or too much memory, to render them"
         text, problem, is_limit = self._template.ask(given) or ("", limit, True)
         if problem and (simpler := [simplified(tool) for tool in tools]) != [*tools]:

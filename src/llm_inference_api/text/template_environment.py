@@ -19,8 +19,8 @@ class TemplateRefusalError(Exception):
 def environment() -> SandboxedEnvironment:
     """Returns an environment that computes nothing before it renders (transformers: utils/chat_template_utils.py).
 
-    Unlike transformers', it lets templates change lists, as llama.cpp does and Kimi K2's template needs: what a template
-    is given belongs to one rendering alone.
+    Unlike transformers', it lets templates change lists, as llama.cpp does and Kimi K2's template needs: what a
+    template is given belongs to one rendering alone.
     """
     made = SandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, optimized=False, extensions=[loopcontrols, GenerationTag]

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.tools import Tool
-from llm_inference_api.text.families.switching import BY_DEFAULT
 from llm_inference_api.text.families.tool_definitions import as_json
 
 
@@ -32,21 +31,19 @@ that iterate over them want them undefined."""
 def template_input(
     messages: Sequence[Message],
     tools: Sequence[Tool],
-    tokens: Mapping[str, str],
     wants: Wants,
+    variables: Mapping[str, object],
     *,
     begins: bool,
-    variables: Mapping[str, object] = BY_DEFAULT,
 ) -> dict[str, object]:
     """Returns the variables of a template.
 
     Args:
         messages: The chat.
         tools: Its tools.
-        tokens: Texts of the special tokens, by variable.
         wants: What the template wants.
+        variables: What else the template is told: texts of special tokens, whether to think.
         begins: Whether the answer begins at the end of the prompt.
-        variables: What else the template is told, such as whether to think.
     """
     described = [as_json(tool) for tool in tools]
     now = datetime.now().astimezone()
@@ -55,13 +52,12 @@ def template_input(
         **{name: None for name in ABSENT if name not in wants.undefined},
         **({"tools": described} if described else {}),
         "add_generation_prompt": begins,
-        # llama.cpp defines these (common/chat.cpp): the template of firefunction-v2 needs `datetime` and `functions`, and
-        # those of Llama 3 write a date of 2024 where `date_string` is undefined.
+        # llama.cpp defines these (common/chat.cpp): the template of firefunction-v2 needs `datetime` and `functions`,
+        # and those of Llama 3 write a date of 2024 where `date_string` is undefined.
         "datetime": now.strftime("%b %d %Y"),
         "date_string": now.strftime("%d %b %Y"),
         "functions": json.dumps(described, indent=2, ensure_ascii=False) if described else "",
         **variables,
-        **tokens,
     }
 
 

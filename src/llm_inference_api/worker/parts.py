@@ -102,12 +102,12 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
 def _template(sources: Mapping[str, str], vocabulary: Vocabulary) -> ChatTemplate:
     """Returns the default template with those for special chats, and lets the vocabulary keep their markers."""
 
-    def compiled(source: str | None, others: Mapping[str, ChatTemplate]) -> ChatTemplate:
+    def compiled(source: str | None) -> ChatTemplate:
         ends = vocabulary.bos_text(), vocabulary.eos_text()
-        return ChatTemplate(source, *ends, vocabulary.control_texts(), vocabulary.added_texts(), others)
+        return ChatTemplate(source, *ends, vocabulary.control_texts(), vocabulary.added_texts())
 
-    others = {name: compiled(source, {}) for name, source in sources.items() if name in SPECIAL}
-    template = compiled(sources.get(DEFAULT), others)
+    template = compiled(sources.get(DEFAULT))
+    template.others = others = {name: compiled(source) for name, source in sources.items() if name in SPECIAL}
     for name, one in {DEFAULT: template, **others}.items():
         if one.form.problem:
             logger.warning("chat template %r: its tool calls have no known form: %s", name, one.form.problem)

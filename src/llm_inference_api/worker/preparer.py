@@ -17,8 +17,8 @@ from llm_inference_api.requests.request import GenerationRequest, Sampling, Toke
 from llm_inference_api.requests.sizes import check_logprobs
 from llm_inference_api.requests.thinking import Thinking
 from llm_inference_api.text.chat_template import ChatTemplate
-from llm_inference_api.text.families.answer_reader import answer_reader
-from llm_inference_api.text.families.reader import Reader
+from llm_inference_api.text.families.reading.answer_reader import answer_reader
+from llm_inference_api.text.families.reading.reader import Reader
 from llm_inference_api.text.families.switching import check_budget
 from llm_inference_api.text.families.thoughts import Thoughts
 from llm_inference_api.text.text_preparation import TextPreparation

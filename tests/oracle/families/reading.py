@@ -15,9 +15,9 @@ from llm_inference_api.requests.events import CallPart, Text, Thought
 from llm_inference_api.requests.thinking import Thinking
 from llm_inference_api.requests.tools import ToolCall, ToolMode, ToolUse
 from llm_inference_api.text.chat_template import ChatTemplate, Prompt
-from llm_inference_api.text.families.answer_reader import answer_reader
 from llm_inference_api.text.families.form import Form, Slot
-from llm_inference_api.text.families.reader import Part
+from llm_inference_api.text.families.reading.answer_reader import answer_reader
+from llm_inference_api.text.families.reading.reader import Part
 from llm_inference_api.text.families.thoughts import Thoughts
 from tests.grammar.grammars import bytes_and
 from tests.oracle.families.cases import TEMPLATES, Answer, Case

@@ -12,7 +12,6 @@ from llm_inference_api.grammar.constraint import Grammars
 from llm_inference_api.grammar.trial import Trial
 from llm_inference_api.text.tokenizer import Infill, SpecialTokens
 
-
 _USER_DEFINED = C.LLAMA_TOKEN_ATTR_USER_DEFINED
 
 

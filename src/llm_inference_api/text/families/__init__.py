@@ -1,1 +1,1 @@
-"""Tool call and thinking formats of model families, and their parsers."""
+"""How model families write thoughts, content and tool calls: found, described, read and written."""

@@ -1,4 +1,4 @@
-"""`Form`: how a model family writes an answer, as data.
+r"""`Form`: how a model family writes an answer, as data.
 
 A form is found by rendering the model's chat template with probes (`probing`), or stands in `known` where it cannot be
 found that way. It serves the rendering of prompts, the grammar of constrained answers, the reader of answers, and what
@@ -9,9 +9,9 @@ of the other blocks. Where `contents` are given, content has markers too, and `b
 
 | answer | call |
 |---|---|
-| `<tool_call>\\n{"name": "f", "arguments": {"a": 1}}\\n</tool_call>` | `'<tool_call>\\n{"name": "', NAME, '", "arguments": ', ARGUMENTS, '}\\n</tool_call>'` |
+| `<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>` | `'<tool_call>\n{"name": "', NAME, '", "arguments": ', ARGUMENTS, '}\n</tool_call>'` |
 | `[TOOL_CALLS]f[ARGS]{"a": 1}` | `'[TOOL_CALLS]', NAME, '[ARGS]', ARGUMENTS` |
-| `<function=f>\\n<parameter=a>\\n1\\n</parameter>\\n</function>` | `'<function=', NAME, '>\\n', ARGUMENTS, '</function>'`, with pairs `'<parameter=', KEY, '>\\n', VALUE, '\\n</parameter>\\n'` |
+| `<function=f>\n<parameter=a>\n1\n</parameter>\n</function>` | `'<function=', NAME, '>\n', ARGUMENTS, '</function>'`, with pairs `'<parameter=', KEY, '>\n', VALUE, '\n</parameter>\n'` |
 | `[f(a=1)]` | `NAME, '(', ARGUMENTS, ')'` between `'['` and `']'`, with pairs `KEY, '=', VALUE` |
 """  # noqa: E501 - a table
 
@@ -136,7 +136,7 @@ class Form:
     """How a model writes its answers."""
 
     name: str
-    """Short name of the kind of call, for people: json, tags, python, harmony, …; generic where the template has none."""
+    """Short name of the kind of call, for people: json, tags, python, harmony and others; generic where there is none."""
     calls: Calls
     thoughts: tuple[Block, ...] = ()
     """Thoughts: the first is what is expected, others are read too. Empty: the model has none."""

@@ -6,7 +6,18 @@ import pytest
 
 from llm_inference_api.requests.tools import ToolCall
 from llm_inference_api.text.families.form import Calls, Form, Pairs, Slot
-from tests.text.families.answer_forms import DSML, GEMMA, GLM, LFM2, MINICPM, MINIMAX_M3, QWEN_CODER, SEED, read, tools
+from tests.text.families.reading.answer_forms import (
+    DSML,
+    GEMMA,
+    GLM,
+    LFM2,
+    MINICPM,
+    MINIMAX_M3,
+    QWEN_CODER,
+    SEED,
+    read,
+    tools,
+)
 
 SIZES = pytest.mark.parametrize("size", [1, 3, 10_000])
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from llm_inference_api.requests.events import CallPart, Piece, Text, Thought
 from llm_inference_api.requests.tools import Tool, ToolCall, ToolUse
-from llm_inference_api.text.families.answer_reader import answer_reader
 from llm_inference_api.text.families.form import GENERIC, Block, Calls, Form, Pairs, Slot, Values
+from llm_inference_api.text.families.reading.answer_reader import answer_reader
 from llm_inference_api.text.families.thoughts import Thoughts
 
 NAME, ID, INDEX, ARGUMENTS = Slot.NAME, Slot.ID, Slot.INDEX, Slot.ARGUMENTS

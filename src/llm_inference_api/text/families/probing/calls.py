@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from llm_inference_api.text.families.differences import common_end, common_start
 from llm_inference_api.text.families.form import Calls, Pairs, Pattern, Slot, Values
-from llm_inference_api.text.families.probes import CONTENT, FUNCTIONS, IDS, KEYS, TEXT, Made, Probes, says
-from llm_inference_api.text.families.thought_probing import Blocks, after_user, unbegun, without
+from llm_inference_api.text.families.probing.blocks import Blocks, after_user, unbegun, without
+from llm_inference_api.text.families.probing.differences import common_end, common_start
+from llm_inference_api.text.families.probing.probes import CONTENT, FUNCTIONS, IDS, KEYS, TEXT, Made, Probes, says
 
 _NAME, _ID, _INDEX, _ARGUMENTS, _KEY, _VALUE, _KIND = "\ue000\ue001\ue002\ue003\ue004\ue005\ue006"
 _SLOTS = dict(
@@ -54,7 +54,7 @@ def calls_of(probes: Probes, blocks: Blocks) -> Calls:
         several = _slotted(sections.of(_ONE, _ONE), sections.ids, pairs)
     except NotFoundError:
         several = ""
-    is_parallel = several.count(_ARGUMENTS) == 2  # noqa: PLR2004 - one for each call
+    is_parallel = several.count(_ARGUMENTS) == 2
     split = _split(single, several, _ARGUMENTS) if is_parallel else _Split("", single, "", "", "")
     call = split.before + split.after if split.opening.strip() else _trimmed(split.before + split.after)
     first = re.search(rf"(\d+){_INDEX}", call)
@@ -158,7 +158,11 @@ def _split(single: str, several: str, slot: str) -> _Split:
     before = counted_head[len(counted_head) - common_end([counted_head, counted_middle]) :]
     left = counted_middle[: len(counted_middle) - len(before)]
     after = left[: common_start([left, tail])] if tail else ""
-    opening, separator, closing = counted_head[: len(counted_head) - len(before)], left[len(after) :], tail[len(after) :]
+    opening, separator, closing = (
+        counted_head[: len(counted_head) - len(before)],
+        left[len(after) :],
+        tail[len(after) :],
+    )
     first_marker = re.match(r"<[^<>\s]+>", before)
     if first_marker and not separator and opening and closing.startswith(first_marker[0]):
         # A marker that ends other markers belongs to what stands before it.

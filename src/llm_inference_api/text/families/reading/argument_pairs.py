@@ -3,12 +3,12 @@
 import json
 from typing import NamedTuple
 
-from llm_inference_api.text.families.answer_source import Parsing, Source
-from llm_inference_api.text.families.argument_types import ArgumentType
 from llm_inference_api.text.families.form import Pairs, Slot, Values
-from llm_inference_api.text.families.literals import Literal, Miss, skip_space
-from llm_inference_api.text.families.loose_values import LooseValue, Write, escaped
-from llm_inference_api.text.families.text_values import End, TextValues, filled, until
+from llm_inference_api.text.families.reading.answer_source import Parsing, Source
+from llm_inference_api.text.families.reading.argument_types import ArgumentType
+from llm_inference_api.text.families.reading.literals import Literal, Miss, skip_space
+from llm_inference_api.text.families.reading.loose_values import LooseValue, Write, escaped
+from llm_inference_api.text.families.reading.text_values import End, TextValues, filled, until
 
 _LONGEST_WORD = 256
 """Characters of a key, or of the word at KIND."""

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Callable
 
-from llm_inference_api.text.families.answer_source import Parsing, Source
+from llm_inference_api.text.families.reading.answer_source import Parsing, Source
 from llm_inference_api.text.stop_strings import longest_stop_start
 
 Write = Callable[[str], None]

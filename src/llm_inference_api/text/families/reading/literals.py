@@ -3,7 +3,7 @@
 import re
 from enum import IntEnum
 
-from llm_inference_api.text.families.answer_source import Parsing, Source
+from llm_inference_api.text.families.reading.answer_source import Parsing, Source
 
 _MOST_SPACE = 256
 """Characters of white space that are read in one place of a literal. A limit, since they are held meanwhile."""

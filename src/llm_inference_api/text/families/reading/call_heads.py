@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from llm_inference_api.text.families.answer_source import Parsing, Source
-from llm_inference_api.text.families.argument_pairs import PairsReader
 from llm_inference_api.text.families.form import Calls, Pattern, Slot
-from llm_inference_api.text.families.literals import Literal, Miss, skip_space
+from llm_inference_api.text.families.reading.answer_source import Parsing, Source
+from llm_inference_api.text.families.reading.argument_pairs import PairsReader
+from llm_inference_api.text.families.reading.literals import Literal, Miss, skip_space
 
 _LONGEST_ID = 128
 _KEYS = ('"arguments"', '"parameters"')

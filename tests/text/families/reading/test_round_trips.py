@@ -7,7 +7,7 @@ import pytest
 
 from llm_inference_api.requests.tools import ToolCall, ToolUse
 from llm_inference_api.text.families.form import Form, Pairs, Slot, Values
-from tests.text.families.answer_forms import FORMS, read, tools, without_ids
+from tests.text.families.reading.answer_forms import FORMS, read, tools, without_ids
 
 SCHEMA = {
     "type": "object",

@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 from llm_inference_api.requests.events import CallPart, Piece, Text, Thought
 from llm_inference_api.requests.tools import ToolUse
-from llm_inference_api.text.families.answer_source import Parsing, Parts, Source
-from llm_inference_api.text.families.call_heads import Begun
-from llm_inference_api.text.families.call_reader import CallReader
 from llm_inference_api.text.families.form import Block, Form
-from llm_inference_api.text.families.literals import Literal, Miss
-from llm_inference_api.text.families.reader import Part, PlainReader, Reader
-from llm_inference_api.text.families.text_values import End, until
-from llm_inference_api.text.families.thought_places import ThoughtPlaces
+from llm_inference_api.text.families.reading.answer_source import Parsing, Parts, Source
+from llm_inference_api.text.families.reading.call_heads import Begun
+from llm_inference_api.text.families.reading.call_reader import CallReader
+from llm_inference_api.text.families.reading.literals import Literal, Miss
+from llm_inference_api.text.families.reading.reader import Part, PlainReader, Reader
+from llm_inference_api.text.families.reading.text_values import End, until
+from llm_inference_api.text.families.reading.thought_places import ThoughtPlaces
 from llm_inference_api.text.families.thoughts import Thoughts
 from llm_inference_api.text.stop_strings import longest_stop_start
 

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from llm_inference_api.text.families.form import Switch
-from llm_inference_api.text.families.probes import Probes
+from llm_inference_api.text.families.probing.probes import Probes
 from llm_inference_api.text.families.switching import BY_DEFAULT
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")

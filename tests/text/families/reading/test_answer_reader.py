@@ -5,11 +5,11 @@ import pytest
 
 from llm_inference_api.requests.events import CallPart, Piece, Text, Thought
 from llm_inference_api.requests.tools import Tool, ToolCall, ToolUse
-from llm_inference_api.text.families.answer_reader import answer_reader
 from llm_inference_api.text.families.form import GENERIC, Form
-from llm_inference_api.text.families.reader import Part
+from llm_inference_api.text.families.reading.answer_reader import answer_reader
+from llm_inference_api.text.families.reading.reader import Part
 from llm_inference_api.text.families.thoughts import Thoughts
-from tests.text.families.answer_forms import (
+from tests.text.families.reading.answer_forms import (
     COMMAND_R7B,
     DSML,
     FORMS,

@@ -8,12 +8,12 @@ import secrets
 import string
 
 from llm_inference_api.requests.tools import ToolUse
-from llm_inference_api.text.families.answer_source import Parsing, Parts, Source
-from llm_inference_api.text.families.argument_types import ArgumentType
-from llm_inference_api.text.families.call_heads import Begun, CallHead, call_heads
 from llm_inference_api.text.families.form import Calls, Slot
-from llm_inference_api.text.families.literals import Literal, Miss, skip_space
-from llm_inference_api.text.families.loose_values import Write
+from llm_inference_api.text.families.reading.answer_source import Parsing, Parts, Source
+from llm_inference_api.text.families.reading.argument_types import ArgumentType
+from llm_inference_api.text.families.reading.call_heads import Begun, CallHead, call_heads
+from llm_inference_api.text.families.reading.literals import Literal, Miss, skip_space
+from llm_inference_api.text.families.reading.loose_values import Write
 
 _ID_ALPHABET = string.ascii_letters + string.digits
 _ID_LENGTH = 9

@@ -1,4 +1,4 @@
-"""`Probes`: renders a chat template with chats of words that stand in no template, to see what it writes around them."""
+"""`Probes`: renders a chat template with words that stand in no template, to see what it writes around them."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -5,10 +5,10 @@ import json
 import re
 from typing import NamedTuple
 
-from llm_inference_api.text.families.answer_source import Parsing, Source
-from llm_inference_api.text.families.argument_types import ArgumentType, parsed
 from llm_inference_api.text.families.form import Pairs, Pattern, Slot, Values
-from llm_inference_api.text.families.loose_values import Write, escaped
+from llm_inference_api.text.families.reading.answer_source import Parsing, Source
+from llm_inference_api.text.families.reading.argument_types import ArgumentType, parsed
+from llm_inference_api.text.families.reading.loose_values import Write, escaped
 from llm_inference_api.text.stop_strings import longest_stop_start
 
 _MOST_DEPTH = 64

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from typing import TypeAlias, TypeVar
 
 from llm_inference_api.requests.events import CallPart, Piece
-from llm_inference_api.text.families.reader import Part
+from llm_inference_api.text.families.reading.reader import Part
 
 _SPACE = re.compile(r"\s+")
 T = TypeVar("T")

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import NamedTuple
 
-from llm_inference_api.text.families.call_probing import NotFoundError, calls_of
 from llm_inference_api.text.families.form import GENERIC, Calls, Form, Values
 from llm_inference_api.text.families.known import known_calls, with_known
-from llm_inference_api.text.families.probes import FUNCTIONS, KEYS, CostlyError, Probes, Render
-from llm_inference_api.text.families.switch_probing import switch_of
-from llm_inference_api.text.families.thought_probing import blocks_of
+from llm_inference_api.text.families.probing.blocks import blocks_of
+from llm_inference_api.text.families.probing.calls import NotFoundError, calls_of
+from llm_inference_api.text.families.probing.probes import FUNCTIONS, KEYS, CostlyError, Probes, Render
+from llm_inference_api.text.families.probing.switches import switch_of
 
 
 class Found(NamedTuple):

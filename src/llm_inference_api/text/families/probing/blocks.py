@@ -5,9 +5,19 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from llm_inference_api.requests.chat import Message
-from llm_inference_api.text.families.differences import common_start
 from llm_inference_api.text.families.form import Block, Switch
-from llm_inference_api.text.families.probes import CONTENT, FUNCTIONS, IDS, RESULT, THOUGHT, USER, Made, Probes, says
+from llm_inference_api.text.families.probing.differences import common_start
+from llm_inference_api.text.families.probing.probes import (
+    CONTENT,
+    FUNCTIONS,
+    IDS,
+    RESULT,
+    THOUGHT,
+    USER,
+    Made,
+    Probes,
+    says,
+)
 
 DEFAULT = Block("<think>", "</think>")
 """Thoughts of models whose template shows none: many write these, taught without their template."""

@@ -1,0 +1,1 @@
+"""Incremental parsers of answers, driven by a form."""
