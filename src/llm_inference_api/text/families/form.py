@@ -136,7 +136,7 @@ class Form:
     """How a model writes its answers."""
 
     name: str
-    """Short name of the kind of call, for people: json, tags, python, harmony and others; generic where there is none."""
+    """Name of the kind of call, for people: json, tags, python, harmony and others; generic where there is none."""
     calls: Calls
     thoughts: tuple[Block, ...] = ()
     """Thoughts: the first is what is expected, others are read too. Empty: the model has none."""
