@@ -73,3 +73,39 @@ def test_grpc_callers_have_the_same(channel: grpc.Channel) -> None:
     stub = tokens_pb2_grpc.TokenServiceStub(channel)
     answer = stub.Tokenize(tokens_pb2.TokenizeRequest(model="tiny", text="hi"), timeout=20)
     assert [token.token for token in answer.tokens] == ["h", "i"]
+
+ANSWER = '<think>hm</think>It is\n<tool_call>\n{"name": "weather", "arguments": {"city": "Rome"}}\n</tool_call>'
+
+
+def test_text_is_parsed_as_chat_would_read_it(http: httpx.Client) -> None:
+    """Thoughts, content and calls are what the model's form says."""
+    request = {**CHAT, "tools": [{"name": "weather"}]}
+    message = http.post("/api/chat/parse", json={"request": request, "text": ANSWER}).json()["message"]
+    assert (message["reasoning_content"], message["content"]) == ("hm", "It is")
+    assert [(call["name"], call["arguments"]) for call in message["tool_calls"]] == [("weather", '{"city": "Rome"}')]
+
+
+def test_pieces_are_parsed_as_a_stream_would_send_them(http: httpx.Client) -> None:
+    """Each piece has what it adds; nothing, while it may be the start of a marker."""
+    body = {"request": CHAT, "pieces": ["<th", "ink>a", "b</think>", "c"]}
+    answer = http.post("/api/chat/parse", json=body).json()
+    said = [[next(iter(delta.values())) for delta in piece.get("deltas", [])] for piece in answer["pieces"]]
+    assert said == [[], ["a"], ["b"], ["c"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"text": "x"}, "request"),
+        ({"request": CHAT}, "text"),
+        ({"request": CHAT, "text": "x", "pieces": ["x"]}, "text"),
+        ({"request": {**CHAT, "temperature": 9}, "text": "x"}, "request.temperature"),
+        ({"request": {**CHAT, "thinking": True}, "text": "x"}, "request.thinking"),
+        ({"request": CHAT, "pieces": ["x"] * 100_001}, "pieces"),
+    ],
+)
+def test_parsing_of_what_makes_no_sense_is_refused(http: httpx.Client, body: dict[str, Any], field: str) -> None:
+    """The error names the field."""
+    refused = http.post("/api/chat/parse", json=body)
+    assert refused.status_code == 400
+    assert field in refused.text
