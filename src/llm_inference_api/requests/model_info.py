@@ -36,7 +36,7 @@ class ModelInfo(NamedTuple):
     has_chat_template: bool
     devices: tuple[str, ...]
     tool_format: str = "generic"
-    """Value of the `ToolFormat` of the model's tool calls; empty if it has no chat template."""
+    """`Form.name` of the model's answers."""
     opens_thoughts: bool = False
     """Whether the chat template opens a thinking section at the start of each answer."""
     generates: bool = True
