@@ -303,7 +303,7 @@ class ServerPreset:
         """Returns the one with several models."""
         server = ServerProcess()
         server.router = True
-        server.n_ctx, server.n_slots = 1024, 1
+        server.n_ctx, server.n_slots = 8192, 1
         return server
 
     @staticmethod
