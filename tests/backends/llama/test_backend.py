@@ -16,6 +16,7 @@ from llm_inference_api.backends.llama.backend import (
     quantise_model,
 )
 from llm_inference_api.engine.backend import BackendError, Row
+from llm_inference_api.engine.scheduler import Chunk
 from llm_inference_api.errors import ComputationError, ModelFailedError
 from llm_inference_api.requests.bundled import BUNDLED
 from llm_inference_api.requests.engine_config import GpuChoice
@@ -189,29 +190,31 @@ def test_load_finds_out_whether_rows_depend_on_their_batch(demo_backend: LlamaBa
 def quantised(directory: Path, file_type: int) -> Path:
     """Returns a model of random weights in a type of `enum llama_ftype`."""
     path = directory / "quantised.gguf"
-    source = write_tiny_model(directory / "source.gguf", width=512)
+    source = write_tiny_model(directory / "source.gguf", width=256)
     assert quantise_model(source, path, file_type, lambda _: None)
     return path
 
 
-@pytest.mark.parametrize(
-    ("name", "file_type"),
-    [("F16", 1), ("BF16", 32), ("Q2_K", 10), ("Q3_K_M", 12), ("Q4_K_M", 15), ("Q6_K", 18), ("IQ4_XS", 30)],
-)
-def test_prompt_goes_on_at_a_block_as_if_computed_at_once(tmp_path: Path, name: str, file_type: int) -> None:
+FILE_TYPES = {"F16": 1, "BF16": 32, "Q2_K": 10, "Q3_K_M": 12, "Q4_K_M": 15, "Q6_K": 18, "IQ4_XS": 30}
+
+
+@pytest.mark.parametrize("file_type", FILE_TYPES.values(), ids=FILE_TYPES)
+def test_prompt_goes_on_at_a_block_as_if_computed_at_once(tmp_path: Path, file_type: int) -> None:
     """Scores behind what a shorter prompt left are those of the whole prompt, to the last bit, in each type."""
-    del name
     model = load(quantised(tmp_path, file_type))
     backend = LlamaBackend(model, ContextSizes(cells=256, seats=1, batch_tokens=64, threads=1, reproducible=True))
-    tokens = [7 * at % 250 for at in range(60)]
-    whole = scores_of(backend, feed(backend, 0, tokens))
     assert backend.exact_block < EXACT_CHUNK
-    for held in range(9, 53, 6):
+    chunk = Chunk(EXACT_CHUNK, backend.exact_block)
+    for seed in range(20):
+        tokens = np.random.default_rng(seed).integers(0, 250, 40 + seed).tolist()
+        whole = scores_of(backend, feed(backend, 0, tokens))
+        held = len(tokens) - 1 - seed % 8
         backend.clear()
         feed(backend, 0, tokens[:held])
-        start = held - held % backend.exact_block
+        start = chunk.start(held, len(tokens))
         backend.truncate(0, start)
         assert scores_of(backend, feed(backend, 0, tokens[start:], start)) == whole
+        backend.clear()
     backend.close()
 
 
