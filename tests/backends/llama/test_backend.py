@@ -187,12 +187,12 @@ def test_load_finds_out_whether_rows_depend_on_their_batch(demo_backend: LlamaBa
     backend.close()
 
 
-def quantised(directory: Path, file_type: int) -> Path:
-    """Returns a model of random weights in a type of `enum llama_ftype`."""
+def quantised(directory: Path, file_type: int, experts: int = 0) -> LlamaBackend:
+    """Returns a reproducible backend of random weights in a type of `enum llama_ftype`."""
     path = directory / "quantised.gguf"
-    source = write_tiny_model(directory / "source.gguf", width=256)
+    source = write_tiny_model(directory / "source.gguf", width=256, experts=experts)
     assert quantise_model(source, path, file_type, lambda _: None)
-    return path
+    return LlamaBackend(load(path), ContextSizes(cells=256, seats=1, batch_tokens=64, threads=1, reproducible=True))
 
 
 FILE_TYPES = {"F16": 1, "BF16": 32, "Q2_K": 10, "Q3_K_M": 12, "Q4_K_M": 15, "Q6_K": 18, "IQ4_XS": 30}
@@ -201,8 +201,7 @@ FILE_TYPES = {"F16": 1, "BF16": 32, "Q2_K": 10, "Q3_K_M": 12, "Q4_K_M": 15, "Q6_
 @pytest.mark.parametrize("file_type", FILE_TYPES.values(), ids=FILE_TYPES)
 def test_prompt_goes_on_at_a_block_as_if_computed_at_once(tmp_path: Path, file_type: int) -> None:
     """Scores behind what a shorter prompt left are those of the whole prompt, to the last bit, in each type."""
-    model = load(quantised(tmp_path, file_type))
-    backend = LlamaBackend(model, ContextSizes(cells=256, seats=1, batch_tokens=64, threads=1, reproducible=True))
+    backend = quantised(tmp_path, file_type)
     assert backend.exact_block < EXACT_CHUNK
     chunk = Chunk(EXACT_CHUNK, backend.exact_block)
     for seed in range(20):
@@ -215,6 +214,14 @@ def test_prompt_goes_on_at_a_block_as_if_computed_at_once(tmp_path: Path, file_t
         backend.truncate(0, start)
         assert scores_of(backend, feed(backend, 0, tokens[start:], start)) == whole
         backend.clear()
+    backend.close()
+
+
+@pytest.mark.parametrize("file_type", FILE_TYPES.values(), ids=FILE_TYPES)
+def test_experts_go_on_at_whole_steps_of_a_prompt(tmp_path: Path, file_type: int) -> None:
+    """A kernel is chosen by the rows that an expert gets, so that a block's depend on the other rows of its step."""
+    backend = quantised(tmp_path, file_type, experts=4)
+    assert backend.exact_block == EXACT_CHUNK
     backend.close()
 
 
