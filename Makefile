@@ -27,7 +27,7 @@ help:
 	@echo "make run       serve the bundled models, or LLM_ALLOWED_MODELS: REST on 8091, gRPC on 50051; MODEL=demo serves the demo alone"
 	@echo "make test      lint, type check and test"
 	@echo "make clients   other projects' clients of OpenAI's API; the AI SDK where npm is installed"
-	@echo "make faults    faults under load, TIMES times (10)"
+	@echo "make faults    faults under load, and rolling restarts under 1,000 calls, TIMES times (10)"
 	@echo "make fuzz      COUNT (10000) random requests to each RPC, and thousands generated from the OpenAPI document"
 	@echo "make oracle    llama-server's own tests against the service; CASES chooses some, as pytest's -k"
 	@echo "make soak      mixed load for SECONDS (3600), with clients that crash, stall and reset; 100,000 requests, 1,000 loads, 10,000 connections"
@@ -58,7 +58,7 @@ oracle: $(VENV)/.installed-dev
 	ORACLE_CASES='$(CASES)' $(BIN)/pytest -q -s -m oracle tests/oracle
 
 faults: $(VENV)/.installed-dev
-	for run in $$(seq $(or $(TIMES),10)); do $(BIN)/pytest -q tests/faults || exit 1; done
+	for run in $$(seq $(or $(TIMES),10)); do $(BIN)/pytest -q -m '' tests/faults || exit 1; done
 
 soak: $(VENV)/.installed-dev
 	SOAK_SECONDS=$(or $(SECONDS),3600) $(BIN)/pytest -q -s -m soak

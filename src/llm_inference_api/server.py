@@ -468,6 +468,7 @@ def model_policy(settings: Settings) -> Policy:
         batch_tokens=settings.batch_tokens,
         scoped_prefixes=settings.prefix_cache_per_caller,
         reproducible=settings.reproducible,
+        verbose=settings.log_level == "DEBUG",
     )
     budget = settings.memory_budget or available_memory()
     memory = MemoryBudget(budget, settings.max_loaded_models, settings.queue_timeout, len(settings.models))

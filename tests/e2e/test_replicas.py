@@ -1,15 +1,14 @@
 """Three replicas behind the front Envoy: one dies, all are replaced, and conversations meet their cache."""
 
-import json
-import re
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.e2e.replicas import Front, Load, Replica, StubLoad, run_front, run_replicas
+from tests.e2e.replicas import ClientLoad, Front, Load, Replica, run_front, run_replicas
 
 pytestmark = pytest.mark.timeout(600)  # Each waits for a load, which a busy machine may slow down several times.
 
@@ -24,9 +23,9 @@ def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Replica]
         yield running
 
 
-@pytest.fixture
-def front(tmp_path: Path, replicas: list[Replica]) -> Iterator[Front]:
-    with run_front(tmp_path, replicas) as running:
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory, replicas: list[Replica]) -> Iterator[Front]:
+    with run_front(tmp_path_factory.mktemp("front"), replicas) as running:
         yield running
 
 
@@ -54,33 +53,26 @@ def test_killed_replica_costs_the_streams_that_it_had_begun(front: Front, replic
 
 
 def test_rolling_restart_fails_nothing(front: Front, replicas: list[Replica]) -> None:
-    """Each replica says that it stops, ends what it has begun, and is replaced; no caller sees an error."""
-    with Load(front, CALLERS) as load:
-        load.succeed(SOME)
+    """Each replica says that it stops, ends what it has begun, and is replaced; no caller sees an error.
+
+    Some call the front, by REST and gRPC; clients of their own kind call the front, or the replicas without one.
+    """
+    directly = "ipv4:" + ",".join(f"127.0.0.1:{replica.port}" for replica in replicas)
+    with ExitStack() as stack:
+        loads = [Load(front, 6), ClientLoad(front.address, 4), ClientLoad(directly, 4)]
+        for load in loads:
+            stack.enter_context(load).succeed(SOME // 2)
         for replica in replicas:
             stopping = time.monotonic()
             assert replica.terminate() == 0
-            assert load.succeeded(stopping, time.monotonic()) > 0
+            stopped = time.monotonic()
+            assert [load.succeeded(stopping, stopped) > 0 for load in loads] == [True] * 3
             replica.start()
             replica.wait()
             front.wait_for_healthy(3)
-        load.succeed(SOME)
-    assert load.failures() == []
-
-
-def test_rolling_restart_fails_no_plain_stub(tmp_path: Path) -> None:
-    """With the service config of docs/deployment.md, and no proxy between the stubs and the two replicas."""
-    page = (Path(__file__).parents[2] / "docs/deployment.md").read_text()
-    (config,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
-    with run_replicas(tmp_path, 2) as replicas, StubLoad(replicas, json.loads(config), 6) as load:
-        load.succeed(SOME)
-        for replica in replicas:
-            assert replica.terminate() == 0
-            load.succeed(SOME)
-            replica.start()
-            replica.wait()
-        load.succeed(SOME)
-    assert load.failures() == []
+        for load in loads:
+            load.succeed(SOME // 2)
+    assert [load.failures() for load in loads] == [[], [], []]
 
 
 def test_conversations_meet_their_cache(front: Front, replicas: list[Replica], tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
 """What the health names say while models are loaded and while the service stops."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
 
-from grpc_health.v1 import health_pb2
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from llm_inference_api.requests.model_status import ModelStatus, State
 from llm_inference_api.rpc.health import LIVE, PRELOADED, READY, Health
@@ -44,6 +48,32 @@ async def test_stopping_replica_is_not_preloaded() -> None:
     await health.stop()
     health.status_changed(ModelStatus("a", "a.gguf", State.ACTIVE))
     assert [await status(health, name) for name in (*READY, PRELOADED)] == [NOT_SERVING] * 3
+
+
+@pytest.fixture
+async def watched() -> AsyncIterator[tuple[Health, Any]]:
+    """Health that is served, and a stub for it."""
+    health, server = Health(), grpc.aio.server()
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    await health.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield health, health_pb2_grpc.HealthStub(channel)
+    await server.stop(5)
+
+
+async def test_watch_ends_while_the_service_stops(watched: tuple[Health, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that a balancer has sent here would tell its caller, as long as the drain lasts, that nobody is ready."""
+    monkeypatch.setattr("llm_inference_api.rpc.health.LAST_WATCH", 0.05)
+    health, stub = watched
+    request = health_pb2.HealthCheckRequest(service=PRELOADED)
+    watch = stub.Watch(request)
+    assert (await watch.read()).status == SERVING
+    await health.stop()
+    assert (await watch.read()).status == NOT_SERVING
+    assert await watch.read() is grpc.aio.EOF
+    assert [answer.status async for answer in stub.Watch(request)] == [NOT_SERVING]
 
 
 async def test_replica_whose_model_fails_is_not_preloaded_until_it_is_loaded_again() -> None:

@@ -17,8 +17,11 @@ TIMEOUT = 300.0
 """Seconds of the deadline of a call for which no other is given."""
 CONNECT_TIMEOUT = 10.0
 """Seconds in which a service must answer when a client connects."""
-ENDLESS = ("/llm_inference.v1.ModelService/WatchModel", "/llm_inference.v1.ModelService/LoadModel")
-"""Methods without a deadline of their own: one lasts as long as its caller listens, one as long as a download."""
+ENDLESS = tuple(
+    f"/llm_inference.v1.ModelService/{method}" for method in ("WatchModel", "LoadModel", "DownloadModel", "UnloadModel")
+)
+"""Methods without a deadline of their own: they last as long as their caller listens, a download, or other callers'
+requests."""
 _SERVICES = ("InferenceService", "EmbeddingService", "TokenService", "ModelService")
 _MESSAGE_BYTES = 16 << 20
 """Limit of a message of the service; gRPC's own for what is received is 4 MiB."""
@@ -44,6 +47,14 @@ SERVICE_CONFIG: dict[str, Any] = {
 }
 """gRPC's service config (https://grpc.io/docs/guides/service-config): calls go to replicas that are ready; one that was
 refused before anything of its answer came is tried again elsewhere."""
+
+
+def service_config(*, wait_for_ready: bool) -> dict[str, Any]:
+    """Returns `SERVICE_CONFIG`, or one by which calls go to whatever answers, and fail at once where nothing does."""
+    if wait_for_ready:
+        return SERVICE_CONFIG
+    unready = {name: value for name, value in SERVICE_CONFIG.items() if name != "healthCheckConfig"}
+    return unready | {"methodConfig": [each | {"waitForReady": False} for each in SERVICE_CONFIG["methodConfig"]]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +88,24 @@ def credentials_of(tls: bool | Tls) -> grpc.ChannelCredentials | None:  # noqa: 
     return (Tls() if tls is True else tls).credentials
 
 
-def unreachable(address: str) -> ServiceError:
-    """Returns the error of an address where no service answers that is ready."""
-    return ServiceError(grpc.StatusCode.UNAVAILABLE, f"no service that is ready answers at {address}")
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+"""The method that tells why no service answers; its request may be empty."""
+CAUSE_TIMEOUT = 1.0
+"""Seconds in which it must tell."""
+
+
+def unanswered(error: ServiceError) -> ServiceError | None:
+    """Returns the error of that method if it means that no service answers; others come from a service."""
+    return error if error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED) else None
+
+
+def unreachable(address: str, cause: ServiceError) -> ServiceError:
+    """Returns the error of an address where no service answers that is ready, with the reason if there is one."""
+    text = f"no service that is ready answers at {address}"
+    if cause.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return ServiceError(grpc.StatusCode.UNAVAILABLE, f"{text}: it does not answer in time", reason="NO_ANSWER")
+    meaning = f": {cause.message}" if cause.reason else ""
+    return ServiceError(grpc.StatusCode.UNAVAILABLE, f"{text}{meaning}", reason=cause.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +129,12 @@ class Calls:
         return metadata
 
 
-def channel_options(address: str, extra: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+def channel_options(
+    address: str, extra: Sequence[tuple[str, Any]], *, wait_for_ready: bool = True
+) -> list[tuple[str, Any]]:
     """Returns the options of a channel to the address; later ones take the place of earlier ones."""
     options: dict[str, Any] = {
-        "grpc.service_config": json.dumps(SERVICE_CONFIG),
+        "grpc.service_config": json.dumps(service_config(wait_for_ready=wait_for_ready)),
         "grpc.max_receive_message_length": _MESSAGE_BYTES,
         # A connection that died without a word is noticed within 80 seconds.
         "grpc.keepalive_time_ms": 60_000,

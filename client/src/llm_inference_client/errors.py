@@ -24,21 +24,51 @@ class ServiceError(Exception):
         self.message = message
         """One line for people; it names the field or the file where one is wrong."""
         self.reason = reason
-        """What programs tell errors apart by, such as OVERLOADED (google.rpc.ErrorInfo); None where none is given."""
+        """What programs tell errors apart by, such as OVERLOADED (google.rpc.ErrorInfo), or NOTHING_ANSWERS where the
+        connection failed; None where none is given."""
         self.field = field
         """The first field that is wrong (google.rpc.BadRequest), such as `messages[0].role`; None for other errors."""
         self.retry_after = retry_after
         """Seconds after which another try may succeed (google.rpc.RetryInfo); None where another try is no use."""
 
 
-def service_error(error: grpc.RpcError) -> ServiceError:
-    """Returns what a program reads of gRPC's error: status and details (https://google.aip.dev/193)."""
+def service_error(error: grpc.RpcError, method: str = "") -> ServiceError:
+    """Returns what a program reads of gRPC's error: status and details (https://google.aip.dev/193).
+
+    A connection that failed has one of the reasons of `_CONNECTION`; a method that the other side does not have, the
+    reason METHOD_NOT_FOUND.
+    """
     call: Any = error  # Errors of calls are calls too.
-    said: dict[str, Any] = {}
+    code, text = call.code(), call.details() or ""
     for key, value in call.trailing_metadata() or ():
         if key == _DETAILS:
-            said = _read(value)
-    return ServiceError(call.code(), call.details() or "", **said)
+            return ServiceError(code, text, **_read(value))
+    if code is grpc.StatusCode.UNAVAILABLE and text.startswith(_OF_GRPC):
+        reason, meaning = next(said for part, said in _CONNECTION.items() if part in text)
+        return ServiceError(code, meaning, reason=reason)
+    if code is grpc.StatusCode.UNIMPLEMENTED and method:
+        meaning = _NO_METHOD.format(method.lstrip("/"))
+        return ServiceError(code, f"{meaning} ({text})" if text else meaning, reason="METHOD_NOT_FOUND")
+    return ServiceError(code, text)
+
+
+_OF_GRPC = ("errors resolving", "failed to connect", "connections to all backends failing")
+"""How texts begin that are gRPC's own, not the service's."""
+_CONNECTION = {
+    "errors resolving": ("HOST_NOT_FOUND", "the host's name cannot be resolved"),
+    "CERTIFICATE_VERIFY_FAILED": ("CERTIFICATE_NOT_TRUSTED", "the service's certificate is not trusted"),
+    "Hostname Verification": ("CERTIFICATE_OF_ANOTHER_HOST", "the service's certificate is for another name"),
+    "WRONG_VERSION_NUMBER": ("NO_TLS", "what answers there speaks no TLS"),
+    "HTTP/2": ("NO_GRPC", "what answers there speaks no gRPC"),
+    "Socket closed": (
+        "CONNECTION_CLOSED",
+        "what answers there closes the connection; it may speak TLS, or ask for a client certificate",
+    ),
+    "backend unhealthy": ("NOT_READY", "it is not ready"),
+    "": ("NOTHING_ANSWERS", "nothing answers there"),
+}
+"""Reason and meaning of a failed connection, by a part of gRPC's own text (of gRPC 1.85); the first that fits."""
+_NO_METHOD = "what answers has no method {}; it is an older service, or another one"
 
 
 def _read(data: bytes) -> dict[str, Any]:

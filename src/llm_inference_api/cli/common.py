@@ -4,15 +4,17 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import grpc
-import grpc.aio
 
 from llm_inference_api.cli.terminal import visible
 from llm_inference_api.config.settings import Settings, SettingsError, load_settings
 from llm_inference_api.errors import StartError
+
+if TYPE_CHECKING:
+    from llm_inference_client import ServiceError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -34,15 +36,17 @@ address_option = click.option(
 def calls_service(command: Callable[..., Coroutine[Any, Any, Result]]) -> Callable[..., Result]:
     """Wraps a command's coroutine as a synchronous command.
 
-    RPC errors become a one-line message and exit code 1; StartError, and text that is not UTF-8, a usage error (exit
+    Failed calls become a one-line message and exit code 1; StartError, and text that is not UTF-8, a usage error (exit
     code 2).
     """
 
     @wraps(command)
     def run(*args: Any, **options: Any) -> Result:
+        from llm_inference_client import ServiceError
+
         try:
             return asyncio.run(command(*args, **options))
-        except grpc.aio.AioRpcError as error:
+        except ServiceError as error:
             raise click.ClickException(sentence_of(error, str(options["address"]))) from error
         except StartError as error:
             raise click.UsageError(str(error)) from error
@@ -54,34 +58,32 @@ def calls_service(command: Callable[..., Coroutine[Any, Any, Result]]) -> Callab
     return run
 
 
-def sentence_of(error: grpc.aio.AioRpcError, address: str) -> str:
+def sentence_of(error: "ServiceError", address: str) -> str:
     """Returns what a failed call to the address means for the person at the terminal, with the status's name."""
-    text, code = error.details() or _MEANINGS.get(error.code(), "the service does not say why"), error.code()
-    if code is grpc.StatusCode.UNAUTHENTICATED:
+    text = error.message or _MEANINGS.get(error.code, "the service does not say why")
+    if error.code is grpc.StatusCode.UNAUTHENTICATED:
         text += "; set LLM_API_KEY to the key that this command is to send"
-    elif code is grpc.StatusCode.UNAVAILABLE and text.startswith(_OF_GRPC):
-        text = next(what for sign, what in _UNREACHABLE.items() if sign in text).format(address)
-    elif code is grpc.StatusCode.DEADLINE_EXCEEDED and text == "Deadline Exceeded":
+    elif error.reason in _UNREACHABLE:
+        text = _UNREACHABLE[error.reason].format(address)
+    elif error.code is grpc.StatusCode.DEADLINE_EXCEEDED and text == "Deadline Exceeded":
         text = f"the service at {address} does not answer in time"  # gRPC's own words, not the service's.
-    return visible(f"{text} ({code.name})")
+    return visible(f"{text} ({error.code.name})")
 
 
-_OF_GRPC = ("errors resolving", "failed to connect")
-"""How texts begin that are gRPC's own, not the service's."""
 _UNREACHABLE = {
-    "errors resolving": "the host's name in {} cannot be resolved",
-    "CERTIFICATE_VERIFY_FAILED": "the certificate of the service at {} is not trusted; LLM_TLS_CA is its CA's PEM file",
-    "Hostname Verification": "the certificate of the service at {} is for another name",
-    "WRONG_VERSION_NUMBER": "what answers at {} speaks no TLS; write http:// before host:port",
-    "HTTP/2": "what answers at {} speaks no gRPC; give the service's gRPC or REST port",
-    "Socket closed": "what answers at {} closes the connection. With TLS, write https:// before host:port; where "
+    "HOST_NOT_FOUND": "the host's name in {} cannot be resolved",
+    "CERTIFICATE_NOT_TRUSTED": "the certificate of the service at {} is not trusted; LLM_TLS_CA is its CA's PEM file",
+    "CERTIFICATE_OF_ANOTHER_HOST": "the certificate of the service at {} is for another name",
+    "NO_TLS": "what answers at {} speaks no TLS; write http:// before host:port",
+    "NO_GRPC": "what answers at {} speaks no gRPC; give the service's gRPC or REST port",
+    "CONNECTION_CLOSED": "what answers at {} closes the connection. With TLS, write https:// before host:port; where "
     "clients need a certificate, set LLM_TLS_CERT and LLM_TLS_KEY",
-    "failed to connect": "no service answers at {}; is it running?",
+    "NO_ANSWER": "the service at {} does not answer in time",
+    "NOTHING_ANSWERS": "no service answers at {}; is it running?",
 }
-"""What gRPC's own texts mean, by a part of them (of gRPC 1.85); the first that fits."""
+"""What to do about failed connections, by the client's reason."""
 _MEANINGS = {
     grpc.StatusCode.NOT_FOUND: "the service does not have what was asked for",
-    grpc.StatusCode.UNIMPLEMENTED: "what answers there is no service of this kind",
     grpc.StatusCode.UNAVAILABLE: "the service cannot be reached now",
     grpc.StatusCode.PERMISSION_DENIED: "the service does not allow it",
 }

@@ -4,13 +4,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from llm_inference.v1 import generation_pb2, inference_pb2, inference_pb2_grpc, models_pb2, models_pb2_grpc
+from llm_inference.v1 import generation_pb2, inference_pb2, models_pb2
+from llm_inference_api.cli.address import parse_address
 from llm_inference_api.cli.credentials import Access
 from llm_inference_api.cli.tracing import call_tracing
 from llm_inference_api.rpc.health import model_name
+from llm_inference_client import aio
 
 Parameters = Mapping[str, Any]
 """Fields of a request by name, such as `temperature`."""
@@ -18,47 +19,38 @@ Part = inference_pb2.GenerateStreamResponse | inference_pb2.ChatStreamResponse
 
 
 class Client:
-    """Client of one service. All methods raise grpc.aio.AioRpcError if the RPC fails."""
+    """What the commands ask of a service. All methods raise llm_inference_client.ServiceError if the call fails."""
 
-    def __init__(self, channel: grpc.aio.Channel, metadata: Sequence[tuple[str, str]] = ()) -> None:
-        self._metadata = metadata
-        self._inference: Any = inference_pb2_grpc.InferenceServiceStub(channel)
-        self._models: Any = models_pb2_grpc.ModelServiceStub(channel)
-        self._health: Any = health_pb2_grpc.HealthStub(channel)
+    def __init__(self, client: aio.Client) -> None:
+        self._client = client
+        self._health: Any = health_pb2_grpc.HealthStub(client.channel)
 
     def generate(self, prompt: str, parameters: Parameters) -> AsyncGenerator[Part]:
         """Yields the stream of a prompt's continuation; cancels it if it is closed."""
         request = inference_pb2.GenerateRequest(prompt=prompt, **parameters)
-        return _read(self._inference.GenerateStream(request, metadata=self._metadata))
+        return _read(self._client.inference.GenerateStream(request))
 
     def chat(self, messages: Sequence[tuple[str, str]], parameters: Parameters) -> AsyncGenerator[Part]:
         """Yields the stream of the answer to (role, content) messages; cancels it if it is closed."""
         wire = [inference_pb2.ChatMessage(role=role, content=content) for role, content in messages]
-        request = inference_pb2.ChatRequest(messages=wire, **parameters)
-        return _read(self._inference.ChatStream(request, metadata=self._metadata))
+        return _read(self._client.inference.ChatStream(inference_pb2.ChatRequest(messages=wire, **parameters)))
 
     async def models(self, timeout: float | None = None) -> list[models_pb2.Model]:
         """Returns all models; `timeout` is in seconds."""
-        request = models_pb2.ListModelsRequest()
-        return list((await self._models.ListModels(request, metadata=self._metadata, timeout=timeout)).models)
+        return list((await self._client.models.ListModels(models_pb2.ListModelsRequest(), timeout=timeout)).models)
 
     async def watch(self, model: str) -> AsyncIterator[models_pb2.Model]:
         """Yields the model's current state, then each change."""
-        request = models_pb2.WatchModelRequest(model=model)
-        async for response in self._models.WatchModel(request, metadata=self._metadata):
+        async for response in self._client.models.WatchModel(models_pb2.WatchModelRequest(model=model)):
             yield response.model
 
     async def load(self, model: str) -> models_pb2.Model:
         """Loads the model and returns it once it is active."""
-        request = models_pb2.LoadModelRequest(model=model)
-        response: models_pb2.LoadModelResponse = await self._models.LoadModel(request, metadata=self._metadata)
-        return response.model
+        return (await self._client.models.LoadModel(models_pb2.LoadModelRequest(model=model))).model
 
     async def unload(self, model: str) -> models_pb2.Model:
         """Unloads the model and returns it once its memory is free."""
-        request = models_pb2.UnloadModelRequest(model=model)
-        response: models_pb2.UnloadModelResponse = await self._models.UnloadModel(request, metadata=self._metadata)
-        return response.model
+        return (await self._client.models.UnloadModel(models_pb2.UnloadModelRequest(model=model))).model
 
     async def is_serving(self, model: str | None) -> bool:
         """Returns whether the health of the service, or of the model, is SERVING."""
@@ -123,11 +115,22 @@ def unit_of(model: models_pb2.Model) -> str:
 async def connect(address: str, *, traced: bool = True) -> AsyncIterator[Client]:
     """Yields a client of the service at an address; keys, certificates and tracing come from the environment.
 
+    The service need not be ready: a person wants to know of a model that has failed. Calls take as long as the service
+    lets them.
+
     Raises:
         StartError: The address cannot be used, a certificate cannot be read, or a variable for tracing is invalid.
+        llm_inference_client.ServiceError: Nothing answers at the address.
     """
-    access = Access.from_environment()
+    access, (target, tls) = Access.from_environment(), parse_address(address)
     async with AsyncExitStack() as stack:
         interceptors = await stack.enter_async_context(call_tracing()) if traced else ()
-        channel = await stack.enter_async_context(access.channel(address, interceptors))
-        yield Client(channel, access.metadata)
+        connection = aio.connect(
+            target,
+            key=access.key,
+            tls=access.tls(spoken=tls) or False,
+            timeout=None,
+            wait_for_ready=False,
+            interceptors=interceptors,
+        )
+        yield Client(await stack.enter_async_context(connection))

@@ -1,15 +1,12 @@
 """Credentials of the command line's client: API key, TLS and client certificate."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
-import grpc.aio
-
-from llm_inference_api.cli.address import parse_address
 from llm_inference_api.errors import StartError
+from llm_inference_client import Tls
 
 KEY, AUTHORITY, CERTIFICATE, CERTIFICATE_KEY = "LLM_API_KEY", "LLM_TLS_CA", "LLM_TLS_CERT", "LLM_TLS_KEY"
 
@@ -32,27 +29,19 @@ class Access:
         names = (KEY, AUTHORITY, CERTIFICATE, CERTIFICATE_KEY)
         return Access(*(environment.get(name) or None for name in names))
 
-    @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Metadata of every call."""
-        return (("authorization", f"Bearer {self.key}"),) if self.key else ()
+    def tls(self, *, spoken: bool | None) -> Tls | None:
+        """Returns the certificates for a service that speaks TLS; None for one that does not.
 
-    def channel(self, address: str, interceptors: Sequence[grpc.aio.ClientInterceptor] = ()) -> grpc.aio.Channel:
-        """Returns a channel to the address; with TLS if it says so, or says nothing and an authority is set.
+        Args:
+            spoken: Whether it does; None where the address does not say so: it does if an authority is set.
 
         Raises:
-            StartError: The address cannot be used, or a file cannot be read.
+            StartError: A file cannot be read.
         """
-        target, tls = parse_address(address)
-        if not (self.authority is not None if tls is None else tls):
-            return grpc.aio.insecure_channel(target, interceptors=interceptors)
-        files = zip((AUTHORITY, CERTIFICATE_KEY, CERTIFICATE), self._paths, strict=True)
-        credentials = grpc.ssl_channel_credentials(*(_content(name, path) for name, path in files))
-        return grpc.aio.secure_channel(target, credentials, interceptors=interceptors)
-
-    @property
-    def _paths(self) -> tuple[str | None, str | None, str | None]:
-        return self.authority, self.certificate_key, self.certificate
+        if not (self.authority is not None if spoken is None else spoken):
+            return None
+        files = {AUTHORITY: self.authority, CERTIFICATE: self.certificate, CERTIFICATE_KEY: self.certificate_key}
+        return Tls(*(_content(name, path) for name, path in files.items()))
 
 
 def _content(variable: str, path: str | None) -> bytes | None:

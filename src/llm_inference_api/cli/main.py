@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 
 import click
 import grpc
-import grpc.aio
 
 from llm_inference_api import __version__
 from llm_inference_api.cli.chat.command import chat
@@ -189,13 +188,14 @@ def envoy_config(  # noqa: PLR0913
 async def health(model: str | None, address: str) -> None:
     """Check whether the service accepts requests; exit code 0 if it does, 1 if not."""
     from llm_inference_api.cli.connection import connect
+    from llm_inference_client import ServiceError
 
     # Not traced: probes run this command every few seconds.
     async with connect(address, traced=False) as client:
         try:
             serving = await client.is_serving(model)
-        except grpc.aio.AioRpcError as error:
-            if model is None or error.code() is not grpc.StatusCode.NOT_FOUND:
+        except ServiceError as error:
+            if model is None or error.code is not grpc.StatusCode.NOT_FOUND:
                 raise
             # gRPC's health service gives no text.
             raise click.ClickException(

@@ -81,3 +81,5 @@ class EngineConfig:
     """Whether a request's text may depend only on the request, as far as the backend can compute so."""
     scoped_prefixes: bool = False
     """Whether cached prefixes are reused by the same caller only."""
+    verbose: bool = False
+    """Whether llama.cpp's lines for debugging are logged."""

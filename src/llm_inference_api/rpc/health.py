@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from typing import Any
 
 from grpc_health.v1 import health, health_pb2
@@ -19,16 +20,45 @@ LIVE = "live"
 """Liveness: always SERVING; a check that gets no answer means that the event loop is blocked."""
 
 
+LAST_WATCH = 1.0
+"""Seconds that a `Watch` lasts while the service stops. Whoever comes through a balancer asks another replica next, and
+does not take the rest of this one's drain for everybody's; whoever does not asks once a second."""
+
+
 def model_name(model: str) -> str:
     """Returns the health service name of a model."""
     return f"{SERVICE}/{model}"
+
+
+class _Servicer(health.aio.HealthServicer):  # type: ignore[misc]
+    """gRPC's own, whose watches end while the service stops."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limits: set[asyncio.Timeout] = set()
+        self._is_stopping = False
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WATCH if self._is_stopping else None) as limit:
+                self._limits.add(limit)
+                try:
+                    await super().Watch(request, context)
+                finally:
+                    self._limits.discard(limit)
+
+    def end_watches(self) -> None:
+        """Ends all watches, and those that begin later, after `LAST_WATCH`."""
+        self._is_stopping = True
+        for limit in self._limits:
+            limit.reschedule(asyncio.get_running_loop().time() + LAST_WATCH)
 
 
 class Health(Observer):
     """Keeps the health statuses up to date. `servicer` serves them."""
 
     def __init__(self, preload: Iterable[str] = ()) -> None:
-        self.servicer = health.aio.HealthServicer()
+        self.servicer = _Servicer()
         self._missing = set(preload)
         """Preloaded models that were not loaded yet, or whose last load or worker has failed."""
         self._preload = frozenset(self._missing)
@@ -46,9 +76,10 @@ class Health(Observer):
         await self._set_readiness()
 
     async def stop(self) -> None:
-        """Sets readiness to NOT_SERVING."""
+        """Sets readiness to NOT_SERVING, and ends what watches it soon after."""
         self._is_started = False
         await self._set_readiness()
+        self.servicer.end_watches()
 
     def status_changed(self, status: ModelStatus) -> None:
         """Sets a model's health: SERVING in the state ACTIVE, else NOT_SERVING; readiness follows."""

@@ -64,7 +64,7 @@ def run(connection: Connection, config: EngineConfig) -> None:
     parent = Parent(connection)
     os.environ["GGML_NO_BACKTRACE"] = "1"  # On a failed check, do not fork a debugger.
     threading.stack_size(STACK_BYTES)
-    _report_log(parent)
+    _report_log(parent, verbose=config.verbose)
     inbox: Inbox = SimpleQueue()
     requests = PreparationQueue(partial(_skip, parent))
     errands = Errands()
@@ -91,9 +91,9 @@ class ParentHandler(logging.Handler):
         self._parent.send(LogLine(record.levelno, self.format(record), getattr(record, REQUEST_ID, "")))
 
 
-def _report_log(parent: Parent) -> None:
+def _report_log(parent: Parent, *, verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[ParentHandler(parent)], force=True)
-    llama.route_log(lambda level, text: parent.send(LogLine(_log_level(level, text), text)))
+    llama.route_log(lambda level, text: parent.send(LogLine(_log_level(level, text), text)), verbose=verbose)
     llama.on_abort(lambda text: parent.send(LastWords(text)))
 
 

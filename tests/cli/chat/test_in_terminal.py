@@ -103,7 +103,7 @@ def test_ctrl_c_before_the_first_token_takes_the_question_back(tmp_path: Path) -
 
 def test_question_that_failed_is_no_part_of_the_conversation(tmp_path: Path) -> None:
     """The failure is said, and the conversation goes on without it."""
-    service = ChatService((FAIL,), ("Yes",))
+    service = ChatService((THOUGHT, FAIL), ("Yes",))
     with conversation(tmp_path, service) as shown:
         shown.type("Hi")
         shown.wait_for("the model's process ended (UNAVAILABLE)")

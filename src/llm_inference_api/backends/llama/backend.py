@@ -17,6 +17,7 @@ import numpy.typing as npt
 from llm_inference_api.backends.llama import error_lines
 from llm_inference_api.backends.llama.devices import gpu_names, load_backends
 from llm_inference_api.backends.llama.library import function
+from llm_inference_api.backends.llama.outputs import Outputs
 from llm_inference_api.backends.llama.sampler import LlamaSampler, MaskedSampler
 from llm_inference_api.backends.llama.vocabulary import Vocabulary
 from llm_inference_api.engine.backend import BackendError, Mask, Row
@@ -32,6 +33,8 @@ MAX_SEATS = 256
 """LLAMA_MAX_SEQ of llama.cpp (src/llama-cparams.h)."""
 _SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
 """enum llama_split_mode (llama.h)."""
+_NO_GPU = -1
+"""Index of the main GPU that stands for none, in the split mode `none` (llama.h)."""
 _QUANTISE_BUFFER = 512 << 20
 """Bytes of a tensor that are quantized at a time."""
 EXACT_CHUNK = 64
@@ -44,8 +47,8 @@ _PROBE = 21
 """Rows that show whether they depend on their batch: no multiple of 2, 4 or 8, which kernels take at once."""
 _BF16 = 30
 """GGML_TYPE_BF16 (ggml.h)."""
-_CONTINUES_LINE = 5
-"""GGML_LOG_LEVEL_CONT (ggml.h)."""
+_DEBUG_LINE, _CONTINUES_LINE = 1, 5
+"""GGML_LOG_LEVEL_DEBUG and _CONT (ggml.h)."""
 
 
 _AbortCallback = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
@@ -55,14 +58,19 @@ _kept_for_c: list[Any] = []
 """Callbacks that C holds pointers to; they must not be collected."""
 
 
-def route_log(on_line: Callable[[int, str], None]) -> None:
-    """Sets llama.cpp's log callback: `on_line` gets the ggml log level and text of each line, on any thread."""
+def route_log(on_line: Callable[[int, str], None], *, verbose: bool = True) -> None:
+    """Sets llama.cpp's log callback: `on_line` gets the ggml log level and text of each line, on any thread.
+
+    Without `verbose`, lines for debugging are dropped here: CUDA's backend has one for each forward.
+    """
     level, text = 0, ""
 
     @C.llama_log_callback  # type: ignore[untyped-decorator]
     def callback(part_level: int, part: bytes, _: ctypes.c_void_p) -> None:
         nonlocal level, text
         level = level if part_level == _CONTINUES_LINE else part_level
+        if level == _DEBUG_LINE and not verbose:
+            return
         text += part.decode("utf-8", "replace")
         *lines, text = text.split("\n")
         for line in filter(None, lines):
@@ -130,6 +138,9 @@ class Model:
         params.n_gpu_layers = gpu.layers
         params.main_gpu = gpu.main
         params.split_mode = _SPLIT_MODES[gpu.split_mode]
+        if not gpu.layers:
+            # Without layers on it, a GPU would still compute the products of large batches.
+            params.main_gpu, params.split_mode = _NO_GPU, _SPLIT_MODES["none"]
         split = _tensor_split(gpu.tensor_split)
         params.tensor_split = split
 
@@ -250,7 +261,7 @@ class LlamaBackend:
         if self.keeps_order:
             # With keys and values of one type, ggml chooses among three attention kernels that add up in different
             # orders, by the rows of a batch and the cells in use, and one of them adds up in F16. With two types it has
-            # one kernel, in F32. GPUs have no kernel for them.
+            # one kernel, in F32. CUDA has none for them by default, and converts the values to F16 in each step.
             params.type_v = _BF16
         with error_lines.first_error() as said:
             self._context = C.llama_init_from_model(model.handle, params)
@@ -262,6 +273,7 @@ class LlamaBackend:
             raise ModelFailedError(said.after(f"llama.cpp cannot make a context of {sizes.cells} tokens"))
         self._memory = C.llama_get_memory(self._context)
         self._batch = Batch(sizes.batch_tokens)
+        self._outputs = Outputs(self._context, self.vocabulary.size)
         self.exact_block = self._exact_block() if self.keeps_order else 1
         """Rows of which a step begins at a multiple, and has as many at least, so that its results are those of another
         such step; 1 where a row has the same in batches of any size, or where that does not matter."""
@@ -308,10 +320,11 @@ class LlamaBackend:
         status = C.llama_decode(self._context, self._batch.fill(rows))
         if status:
             raise BackendError(f"llama.cpp could not compute a batch of {len(rows)} rows (llama_decode: {status})")
+        self._outputs.take(rows)
 
     def sampler(self, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool) -> LlamaSampler:
         """See `Backend.sampler`."""
-        return LlamaSampler(self._context, self.vocabulary, sampling, prompt, ignore_eos=ignore_eos)
+        return LlamaSampler(self._outputs, self.vocabulary, sampling, prompt, ignore_eos=ignore_eos)
 
     def mask(self, constraint: Constraint) -> TokenMask:
         """See `Backend.mask`."""
@@ -323,7 +336,7 @@ class LlamaBackend:
 
     def masked_sampler(self, sampling: Sampling, prompt: Rows[int], mask: Mask) -> MaskedSampler:
         """See `Backend.masked_sampler`."""
-        return MaskedSampler(self._context, self.vocabulary, sampling, prompt, mask)
+        return MaskedSampler(self._outputs, self.vocabulary, sampling, prompt, mask)
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         """See `Backend.copy_prefix`."""

@@ -1,8 +1,12 @@
-"""Sampling with llama.cpp's sampler chain."""
+"""Sampling with llama.cpp's sampler chain.
+
+llama.cpp fills an array of 12 bytes for each token of the vocabulary, and its top_p sorts all of them where the
+distribution is flat: more time than a GPU takes for a row. NumPy finds the best token, and those that top_p leaves, in
+a fraction of it; the chain gets these alone.
+"""
 
 import ctypes
 import math
-from collections.abc import Mapping
 from collections.abc import Sequence as Rows
 from typing import Any
 
@@ -10,6 +14,7 @@ import llama_cpp.llama_cpp as C
 import numpy as np
 import numpy.typing as npt
 
+from llm_inference_api.backends.llama.outputs import Outputs
 from llm_inference_api.backends.llama.vocabulary import Vocabulary
 from llm_inference_api.engine.backend import KEPT, Mask
 from llm_inference_api.engine.logprobs import token_logprob
@@ -17,22 +22,37 @@ from llm_inference_api.errors import ComputationError
 from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.request import Sampling
 
+Scores = npt.NDArray[np.float32]
+"""Scores (logits) of a row."""
+Tokens = npt.NDArray[np.integer[Any]]
+"""Token ids."""
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+"""llama_token_data (llama.h)."""
+_LEAST_WEIGHTS = (1e-2, 1e-4, 0.0)
+"""Tokens whose weight, relative to the best one's, is less are left out of top_p's sort if the others suffice."""
+
 
 class LlamaSampler:
     """A llama.cpp sampler chain; an `engine.backend.Sampler`."""
 
     def __init__(
-        self, context: Any, vocabulary: Vocabulary, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool
+        self, outputs: Outputs, vocabulary: Vocabulary, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool
     ) -> None:
-        self._context = context
+        self._outputs = outputs
         self._vocabulary = vocabulary
-        self._chain = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
         bias = dict(sampling.logit_bias)
         if ignore_eos:
-            bias |= {token: -math.inf for token in range(vocabulary.size) if vocabulary.is_end(token)}
-        self._add_bias(bias)
-        self._add_penalties(sampling, prompt)
-        self._add_choice(sampling)
+            bias |= dict.fromkeys(vocabulary.ends, -math.inf)
+        self._biased = np.fromiter(bias.keys(), np.int64, len(bias))
+        self._bias = np.fromiter(bias.values(), np.float32, len(bias))
+        self._chain = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
+        penalties = self._add_penalties(sampling, prompt)
+        self._is_greedy = sampling.temperature == 0.0 and not penalties
+        """Whether the token with the best score is chosen, so that the chain is not needed."""
+        cuts_first = not (penalties or sampling.top_k or sampling.typical_p < 1.0)
+        self._top_p = sampling.top_p if cuts_first else 1.0
+        """What is left to the chain is 1 here."""
+        self._add_choice(sampling, top_p=1.0 if cuts_first else sampling.top_p)
 
     def is_ready(self) -> bool:
         """See `Sampler.is_ready`."""
@@ -43,9 +63,7 @@ class LlamaSampler:
 
     def sample(self, row: int) -> int:
         """See `Sampler.sample`."""
-        token = int(C.llama_sampler_sample(self._chain, self._context, row))
-        _check_score(C.llama_get_logits_ith(self._context, row)[token])
-        return token
+        return self._choose(None, self._scores(row))
 
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
         """See `Sampler.logprob`."""
@@ -58,21 +76,51 @@ class LlamaSampler:
             C.llama_sampler_free(self._chain)
             self._chain = None
 
-    def _scores(self, row: int) -> npt.NDArray[np.float32]:
-        pointer = C.llama_get_logits_ith(self._context, row)
-        return np.ctypeslib.as_array(pointer, (self._vocabulary.size,))
+    def _scores(self, row: int) -> Scores:
+        return self._outputs.row(row)
+
+    def _choose(self, tokens: Tokens | None, scores: Scores) -> int:
+        """Returns one of the tokens; None stands for the whole vocabulary. The scores are those of all tokens.
+
+        Raises:
+            ComputationError: The scores are not finite, or exclude every token.
+        """
+        if not self._biased.size:
+            return self._choice(tokens, scores if tokens is None else scores[tokens])
+        own = scores[self._biased]
+        scores[self._biased] += self._bias  # In place: a copy of all of them takes longer than the choice.
+        try:
+            return self._choice(tokens, scores if tokens is None else scores[tokens])
+        finally:
+            scores[self._biased] = own
+
+    def _choice(self, tokens: Tokens | None, scores: Scores) -> int:
+        """Returns one of the tokens, given their scores with the bias."""
+        best = int(scores.argmax())  # NaN counts as the largest.
+        _check_score(scores[best])
+        if self._is_greedy:
+            return best if tokens is None else int(tokens[best])
+        if self._top_p < 1.0:
+            kept = nucleus(scores, scores[best], self._top_p)
+            tokens, scores = kept if tokens is None else tokens[kept], scores[kept]
+        candidates = np.zeros(len(scores), _CANDIDATE)
+        candidates["id"] = np.arange(len(scores)) if tokens is None else tokens
+        candidates["logit"] = scores
+        data = ctypes.cast(candidates.ctypes.data, ctypes.POINTER(C.llama_token_data))
+        array = C.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=self._top_p < 1.0)
+        C.llama_sampler_apply(self._chain, ctypes.byref(array))
+        token = int(array.data[array.selected].id)
+        C.llama_sampler_accept(self._chain, token)
+        return token
 
     def _add(self, sampler: Any) -> None:
         C.llama_sampler_chain_add(self._chain, sampler)
 
-    def _add_bias(self, bias: Mapping[int, float]) -> None:
-        if bias:
-            entries = (C.llama_logit_bias * len(bias))(*(C.llama_logit_bias(*entry) for entry in bias.items()))
-            self._add(C.llama_sampler_init_logit_bias(self._vocabulary.size, len(bias), entries))
-
-    def _add_penalties(self, sampling: Sampling, prompt: Rows[int]) -> None:
-        size, window = self._vocabulary.size, int(C.llama_n_ctx_seq(self._context))
-        if sampling.repetition_penalty != 1.0:
+    def _add_penalties(self, sampling: Sampling, prompt: Rows[int]) -> bool:
+        """Returns whether there are any."""
+        size, window = self._vocabulary.size, self._outputs.window
+        repeats = sampling.repetition_penalty != 1.0
+        if repeats:
             repetition = C.llama_sampler_init_penalties(size, window, sampling.repetition_penalty, 0.0, 0.0)
             for token in prompt:
                 C.llama_sampler_accept(repetition, token)
@@ -80,8 +128,9 @@ class LlamaSampler:
         frequency, presence = sampling.frequency_penalty, sampling.presence_penalty
         if frequency or presence:
             self._add(C.llama_sampler_init_penalties(size, window, 1.0, frequency, presence))
+        return bool(repeats or frequency or presence)
 
-    def _add_choice(self, sampling: Sampling) -> None:
+    def _add_choice(self, sampling: Sampling, top_p: float) -> None:
         if sampling.temperature == 0.0:
             self._add(C.llama_sampler_init_greedy())
             return
@@ -89,25 +138,23 @@ class LlamaSampler:
             self._add(C.llama_sampler_init_top_k(min(sampling.top_k, self._vocabulary.size)))
         if sampling.typical_p < 1.0:
             self._add(C.llama_sampler_init_typical(sampling.typical_p, 1))
-        if sampling.top_p < 1.0:
-            self._add(C.llama_sampler_init_top_p(sampling.top_p, 1))
+        if top_p < 1.0:
+            self._add(C.llama_sampler_init_top_p(top_p, 1))
         if sampling.min_p > 0.0:
             self._add(C.llama_sampler_init_min_p(sampling.min_p, 1))
         self._add(C.llama_sampler_init_temp(sampling.temperature))
         self._add(C.llama_sampler_init_dist(sampling.seed))
 
 
-_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
-"""llama_token_data (llama.h)."""
-
-
 class MaskedSampler(LlamaSampler):
     """A sampler whose candidates are only the tokens that a mask allows."""
 
-    def __init__(self, context: Any, vocabulary: Vocabulary, sampling: Sampling, prompt: Rows[int], mask: Mask) -> None:
-        super().__init__(context, vocabulary, sampling, prompt, ignore_eos=False)
+    def __init__(
+        self, outputs: Outputs, vocabulary: Vocabulary, sampling: Sampling, prompt: Rows[int], mask: Mask
+    ) -> None:
+        super().__init__(outputs, vocabulary, sampling, prompt, ignore_eos=False)
         self._mask = mask
-        self._kept: npt.NDArray[np.float32] | None = None
+        self._kept: Scores | None = None
 
     def is_ready(self) -> bool:
         """See `Sampler.is_ready`."""
@@ -117,7 +164,7 @@ class MaskedSampler(LlamaSampler):
         """See `Sampler.keep`."""
         self._kept = self._scores(row).copy()
 
-    def _scores(self, row: int) -> npt.NDArray[np.float32]:
+    def _scores(self, row: int) -> Scores:
         if row == KEPT:
             assert self._kept is not None
             return self._kept
@@ -126,16 +173,29 @@ class MaskedSampler(LlamaSampler):
     def sample(self, row: int) -> int:
         """See `Sampler.sample`."""
         allowed = self._mask.allowed()
-        candidates = np.zeros(len(allowed), _CANDIDATE)
-        candidates["id"], candidates["logit"] = allowed, self._scores(row)[allowed]
-        data = ctypes.cast(candidates.ctypes.data, ctypes.POINTER(C.llama_token_data))
-        array = C.llama_token_data_array(data=data, size=len(allowed), selected=-1, sorted=False)
-        C.llama_sampler_apply(self._chain, ctypes.byref(array))
-        token = int(array.data[array.selected].id)
-        _check_score(self._scores(row)[token])
-        C.llama_sampler_accept(self._chain, token)
+        token = self._choose(allowed, self._scores(row))
         self._mask.accept(token)
         return token
+
+
+def nucleus(scores: Scores, best: float, total: float) -> Tokens:
+    """Returns the indices of the fewest scores whose probabilities together reach the total, in descending order.
+
+    Args:
+        scores: Shape [count].
+        best: The largest of them, finite.
+        total: Above 0, below 1.
+    """
+    weights = np.exp(scores - best)
+    wanted = total * float(weights.sum())
+    for least in _LEAST_WEIGHTS:
+        kept = np.flatnonzero(weights >= least)
+        heavy = weights[kept]
+        if float(heavy.sum()) >= wanted:
+            break
+    order = np.argsort(-heavy)
+    count = int(np.searchsorted(np.cumsum(heavy[order], dtype=np.float64), wanted)) + 1
+    return kept[order[:count]]
 
 
 def _check_score(score: float) -> None:

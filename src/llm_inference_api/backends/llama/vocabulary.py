@@ -24,12 +24,14 @@ class Vocabulary:
         self._pieces: dict[int, bytes] = {}
         self.longest_piece = max(len(self.text(token)) for token in range(self.size))
         """Length in bytes of the longest token."""
+        self.ends = tuple(token for token in range(self.size) if C.llama_vocab_is_eog(vocab, token))
+        """The end-of-generation tokens."""
+        self._ends = frozenset(self.ends)
 
     @cached_property
     def grammars(self) -> Grammars:
         """Compiler of constraints for this vocabulary. Created lazily, since that takes up to a second."""
-        ends = [token for token in range(self.size) if self.is_end(token)]
-        tokenizer = lltokenizer_from_vocab(self._vocab, eos_token=ends)
+        tokenizer = lltokenizer_from_vocab(self._vocab, eos_token=list(self.ends))
         special = (token for token in range(self.size) if tokenizer.is_special_token(token))
         return Grammars(tokenizer, Trial(self.size, {token: self.text(token) for token in special}))
 
@@ -68,7 +70,7 @@ class Vocabulary:
 
     def is_end(self, token: int) -> bool:
         """Returns whether the token is an end-of-generation token."""
-        return bool(C.llama_vocab_is_eog(self._vocab, token))
+        return token in self._ends
 
     @property
     def special(self) -> SpecialTokens:

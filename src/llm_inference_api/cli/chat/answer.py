@@ -39,7 +39,7 @@ async def read_answer(parts: AsyncGenerator[Part], answer: Answer, view: View) -
     """Reads a stream into the answer, which has what came even where this fails or is cancelled, and shows it.
 
     Raises:
-        grpc.aio.AioRpcError: The call failed.
+        llm_inference_client.ServiceError: The call failed.
     """
     begin = time.monotonic()
     async with aclosing(parts):
@@ -74,7 +74,7 @@ async def show_answer(parts: AsyncGenerator[Part], view: View) -> None:
     """Shows an answer while it streams; reports a cut at max_tokens on standard error.
 
     Raises:
-        grpc.aio.AioRpcError: The call failed.
+        llm_inference_client.ServiceError: The call failed.
     """
     answer = Answer()
     await read_answer(parts, answer, view)

@@ -51,7 +51,7 @@ async def run_command(state: State, line: str) -> bool:
 
     Raises:
         ChatError: There is no such command, or it cannot be done.
-        grpc.aio.AioRpcError: A call to the service failed.
+        llm_inference_client.ServiceError: A call to the service failed.
     """
     if line.strip() in _ENDINGS:
         line = "/exit"

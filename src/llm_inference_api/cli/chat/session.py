@@ -7,7 +7,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-import grpc.aio
 from rich.text import Text
 
 from llm_inference_api.cli.chat.answer import Answer, read_answer
@@ -19,6 +18,7 @@ from llm_inference_api.cli.chat.views import view
 from llm_inference_api.cli.common import sentence_of
 from llm_inference_api.cli.connection import Client
 from llm_inference_api.cli.terminal import console, visible
+from llm_inference_client import ServiceError
 
 _TERMINATED = 128 + signal.SIGTERM
 
@@ -63,7 +63,7 @@ class Session:
                 self._say("[stopped]")
         except ChatError as error:
             self._complain(str(error))
-        except grpc.aio.AioRpcError as error:
+        except ServiceError as error:
             self._complain(sentence_of(error, self._address))
 
     async def _obey(self, line: str) -> None:

@@ -1,0 +1,222 @@
+"""Sampling of given scores, held against llama.cpp's whole chain."""
+
+import ctypes
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import llama_cpp.llama_cpp as C
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from llm_inference_api.backends.llama.sampler import LlamaSampler, MaskedSampler, nucleus
+from llm_inference_api.errors import ComputationError
+from llm_inference_api.requests.request import Sampling
+
+SIZE = 5000
+"""Tokens; from 1024 on, llama.cpp's top_p first sorts the best 256 alone."""
+DRAWS = 40
+NEARLY_ALL = 36
+"""Draws that are the same: llama.cpp adds up single precision, so that its top_p may end a token sooner or later among
+thousands of equally unlikely ones."""
+PROMPT = [5, 9, 9]
+Scores = npt.NDArray[np.float32]
+
+
+@dataclass
+class FixedOutputs:
+    """Scores that no model has computed."""
+
+    scores: Scores
+    window: int = 100
+
+    def row(self, row: int) -> Scores:
+        return self.scores[row]
+
+
+@dataclass
+class Tokens:
+    """A vocabulary without a model."""
+
+    size: int = SIZE
+    ends: tuple[int, ...] = (2, 7)
+
+    def piece(self, token: int) -> bytes:
+        return b"%d " % token
+
+
+@dataclass
+class FixedMask:
+    """Allows some tokens, always the same."""
+
+    tokens: npt.NDArray[np.int32]
+    accepted: list[int] = field(default_factory=list)
+
+    def is_ready(self) -> bool:
+        return True
+
+    def allowed(self) -> npt.NDArray[np.int32]:
+        return self.tokens
+
+    def accept(self, token: int) -> None:
+        self.accepted.append(token)
+
+    def matches(self, text: str) -> bool:
+        return False
+
+
+def rows(spread: float) -> Scores:
+    """Returns scores of `DRAWS` rows; the larger the spread, the fewer tokens have most of the probability."""
+    return (np.random.default_rng(0).standard_normal((DRAWS, SIZE)) * spread).astype(np.float32)
+
+
+@contextmanager
+def whole_chain(sampling: Sampling) -> Iterator[Any]:
+    """Yields the chain that does all of it in llama.cpp."""
+    chain = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
+    steps = []
+    if sampling.logit_bias:
+        entries = (C.llama_logit_bias * len(sampling.logit_bias))(
+            *(C.llama_logit_bias(*entry) for entry in sampling.logit_bias.items())
+        )
+        steps.append(C.llama_sampler_init_logit_bias(SIZE, len(entries), entries))
+    if sampling.repetition_penalty != 1.0:
+        repetition = C.llama_sampler_init_penalties(SIZE, 100, sampling.repetition_penalty, 0.0, 0.0)
+        for token in PROMPT:
+            C.llama_sampler_accept(repetition, token)
+        steps.append(repetition)
+    if sampling.frequency_penalty or sampling.presence_penalty:
+        steps.append(
+            C.llama_sampler_init_penalties(SIZE, 100, 1.0, sampling.frequency_penalty, sampling.presence_penalty)
+        )
+    if sampling.temperature:
+        steps += [
+            C.llama_sampler_init_top_k(sampling.top_k),
+            C.llama_sampler_init_typical(sampling.typical_p, 1),
+            C.llama_sampler_init_top_p(sampling.top_p, 1),
+            C.llama_sampler_init_min_p(sampling.min_p, 1),
+            C.llama_sampler_init_temp(sampling.temperature),
+            C.llama_sampler_init_dist(sampling.seed),
+        ]
+    else:
+        steps.append(C.llama_sampler_init_greedy())
+    for step in steps:
+        C.llama_sampler_chain_add(chain, step)
+    yield chain
+    C.llama_sampler_free(chain)
+
+
+def drawn_by_llama(sampling: Sampling, scores: Scores, tokens: npt.NDArray[np.int32] | None = None) -> list[int]:
+    """Returns the token that the whole chain chooses for each row."""
+    ids = np.arange(SIZE, dtype=np.int32) if tokens is None else tokens
+    drawn = []
+    with whole_chain(sampling) as chain:
+        for row in scores:
+            data = (C.llama_token_data * len(ids))(*((int(at), float(row[at]), 0.0) for at in ids))
+            array = C.llama_token_data_array(data=data, size=len(ids), selected=-1, sorted=False)
+            C.llama_sampler_apply(chain, ctypes.byref(array))
+            drawn.append(int(array.data[array.selected].id))
+            C.llama_sampler_accept(chain, drawn[-1])
+    return drawn
+
+
+@pytest.mark.parametrize("spread", [0.5, 4.0], ids=["flat", "peaked"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 0.0},
+        {"temperature": 0.0, "logit_bias": {3: 60.0, 11: -math.inf}},
+        {"temperature": 0.0, "frequency_penalty": 2.0, "repetition_penalty": 1.5},
+        {"top_p": 0.9},
+        {"top_p": 0.9, "min_p": 0.05, "temperature": 1.4},
+        {"top_p": 0.5, "logit_bias": {3: 4.0, 11: -math.inf}},
+        {"top_p": 1e-6},
+        {"top_p": 1.0},
+        {"top_k": 40, "top_p": 0.95},
+        {"typical_p": 0.8, "top_p": 0.9},
+        {"presence_penalty": 1.0, "top_p": 0.9},
+    ],
+    ids=",".join,
+)
+def test_choice_is_that_of_llama_cpps_whole_chain(options: dict[str, object], spread: float) -> None:
+    """Token by token for a seed, whatever part of the work is NumPy's."""
+    sampling = Sampling(**({"seed": 4, "temperature": 0.7} | options))  # type: ignore[arg-type]
+    scores = rows(spread)
+    sampler = LlamaSampler(FixedOutputs(scores), Tokens(), sampling, PROMPT, ignore_eos=False)  # type: ignore[arg-type]
+    same = sum(a == b for a, b in zip(map(sampler.sample, range(DRAWS)), drawn_by_llama(sampling, scores), strict=True))
+    assert same >= (DRAWS if sampling.temperature == 0.0 else NEARLY_ALL)
+    sampler.close()
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"top_p": 0.9}, {"top_k": 3}], ids=",".join)
+def test_masked_choice_is_that_of_the_whole_chain_among_the_allowed(options: dict[str, object]) -> None:
+    """And the mask learns of it."""
+    sampling = Sampling(**({"seed": 4, "temperature": 0.7} | options))  # type: ignore[arg-type]
+    scores, mask = rows(1.0), FixedMask(np.arange(1, SIZE, 3, dtype=np.int32))
+    sampler = MaskedSampler(FixedOutputs(scores), Tokens(), sampling, PROMPT, mask)  # type: ignore[arg-type]
+    drawn = [sampler.sample(row) for row in range(DRAWS)]
+    assert drawn == mask.accepted
+    assert set(drawn) <= set(mask.tokens.tolist())
+    assert sum(a == b for a, b in zip(drawn, drawn_by_llama(sampling, scores, mask.tokens), strict=True)) >= NEARLY_ALL
+    sampler.close()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_bias_leaves_the_models_own_scores(temperature: float) -> None:
+    """Log probabilities are read from them after the choice, and are without the bias."""
+    scores = rows(1.0)
+    sampling = Sampling(seed=1, temperature=temperature, logit_bias={3: 60.0})
+    sampler = LlamaSampler(FixedOutputs(scores), Tokens(), sampling, [], ignore_eos=True)  # type: ignore[arg-type]
+    assert sampler.sample(0) == 3
+    assert np.array_equal(scores, rows(1.0))
+    sampler.close()
+
+
+def test_ignored_end_is_never_the_best() -> None:
+    """However likely it is."""
+    scores = rows(1.0)
+    scores[:, Tokens().ends] = 50.0
+    sampler = LlamaSampler(
+        FixedOutputs(scores),  # type: ignore[arg-type]
+        Tokens(),  # type: ignore[arg-type]
+        Sampling(seed=1, temperature=0.0),
+        [],
+        ignore_eos=True,
+    )
+    assert not {sampler.sample(row) for row in range(DRAWS)} & set(Tokens().ends)
+    sampler.close()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_scores_that_are_not_finite_are_an_error(value: float, temperature: float) -> None:
+    """One NaN or infinity is enough; of minus infinity, all of them: it excludes a token."""
+    scores = rows(1.0)
+    scores[0, slice(None) if value == -math.inf else 17] = value
+    sampler = LlamaSampler(
+        FixedOutputs(scores),  # type: ignore[arg-type]
+        Tokens(),  # type: ignore[arg-type]
+        Sampling(seed=1, temperature=temperature),
+        [],
+        ignore_eos=False,
+    )
+    with pytest.raises(ComputationError, match="not finite"):
+        sampler.sample(0)
+    sampler.close()
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 4.0, 30.0])
+@pytest.mark.parametrize("total", [1e-9, 0.3, 0.9, 0.9999])
+def test_nucleus_is_the_fewest_tokens_that_reach_the_total(spread: float, total: float) -> None:
+    """In descending order."""
+    scores = rows(spread)[0]
+    kept = nucleus(scores, float(scores.max()), total)
+    weights = np.exp(scores.astype(np.float64) - scores.max())
+    shares = weights / weights.sum()
+    assert (np.diff(scores[kept]) <= 0).all()
+    assert shares[kept].sum() >= total - 1e-6
+    assert shares[kept[:-1]].sum() < total + 1e-6
+    assert scores[kept].min() >= np.delete(scores, kept).max(initial=-math.inf)
