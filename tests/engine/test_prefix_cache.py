@@ -108,8 +108,18 @@ def test_tokens_in_the_place_of_exact_ones_are_not_exact_by_that() -> None:
     cache = PrefixCache(seats=2, cells=20)
     seat = filled(cache, 0, [1, 2, 3, 4])
     cache.truncate(seat, 2)
-    cache.extend(seat, [3, 4], exact=False)
+    cache.extend(seat, [3, 4], exact=0)
     cache.release(seat)
+    assert cache.longest_prefix([1, 2, 3, 4, 5], exact=True) == (seat, 2)
+
+
+def test_leading_tokens_of_a_step_may_be_exact_alone() -> None:
+    """The rest of it is not, nor what follows."""
+    cache = PrefixCache(2, 10)
+    seat = cache.seats[0]
+    cache.occupy(seat)
+    cache.extend(seat, [1, 2, 3], exact=2)
+    cache.extend(seat, [4])
     assert cache.longest_prefix([1, 2, 3, 4, 5], exact=True) == (seat, 2)
 
 
@@ -117,7 +127,7 @@ def test_tokens_behind_inexact_ones_are_inexact() -> None:
     """Their keys and values depend on those before them; a truncation makes what follows exact again."""
     cache = PrefixCache(seats=1, cells=20)
     seat = filled(cache, 0, [1, 2])
-    cache.extend(seat, [3], exact=False)
+    cache.extend(seat, [3], exact=0)
     cache.extend(seat, [4])
     assert cache.longest_prefix([1, 2, 3, 4, 5], exact=True) == (seat, 2)
     cache.truncate(seat, 2)

@@ -1,6 +1,8 @@
+import pytest
+
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.prefix_cache import PrefixCache
-from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Rehome, Scheduler, Truncate
+from llm_inference_api.engine.scheduler import Chunk, CopyPrefix, Plan, Rehome, Scheduler, Truncate
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from tests.fakes.backend import FakeBackend, FakeSampler
@@ -263,7 +265,7 @@ def test_request_alone_reuses_only_what_was_computed_in_order() -> None:
 
 def in_chunks() -> Scheduler:
     """Returns a scheduler for rows that depend on their batch."""
-    return Scheduler(PrefixCache(8, 1000), 4, keeps_order=True, chunk=8)
+    return Scheduler(PrefixCache(8, 1000), 4, keeps_order=True, chunk=Chunk(8, block=8))
 
 
 def test_prompt_alone_is_computed_in_fixed_chunks() -> None:
@@ -290,6 +292,52 @@ def test_only_whole_chunks_are_reused_alone() -> None:
         policy.schedule(100)
         policy.remove(item)
     assert (again.cached, second.cached) == (16, 16)
+
+
+def in_blocks() -> Scheduler:
+    """Returns a scheduler for rows that depend on their batch where it has fewer than four."""
+    return Scheduler(PrefixCache(8, 1000), 4, keeps_order=True, chunk=Chunk(16, block=4))
+
+
+def steps_alone(policy: Scheduler, item: Sequence) -> list[int]:
+    """Returns the rows of the steps that compute a sequence's prompt, and removes it."""
+    policy.add(item)
+    counts = []
+    while item.seat is None or item.uncomputed:
+        counts += rows(policy.schedule(100)).values()
+    policy.remove(item)
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("total", "cached", "steps"),
+    [(14, 8, [6]), (16, 12, [4]), (22, 16, [6]), (24, 20, [4])],
+)
+def test_whole_blocks_are_reused_alone_where_as_many_rows_are_left(total: int, cached: int, steps: list[int]) -> None:
+    """The rest is computed in a step that has a block at least, and ends where any other does."""
+    policy = in_blocks()
+    steps_alone(policy, sequence("first", prompt(0, total)))
+    again = sequence("again", prompt(0, total))
+    assert steps_alone(policy, again) == steps
+    assert again.cached == cached
+
+
+def test_whole_chunks_are_reused_whatever_is_left() -> None:
+    """The step behind them has the same rows as without the cache."""
+    policy = in_blocks()
+    steps_alone(policy, sequence("first", prompt(0, 40)))
+    again = sequence("again", prompt(0, 33))
+    assert steps_alone(policy, again) == [1]
+    assert again.cached == 32
+
+
+def test_rows_behind_the_last_whole_block_are_not_reused_alone() -> None:
+    """Kernels may compute them one by one."""
+    policy = in_blocks()
+    steps_alone(policy, sequence("first", prompt(0, 11)))
+    longer = sequence("longer", prompt(0, 30))
+    assert steps_alone(policy, longer) == [8, 14]
+    assert longer.cached == 8
 
 
 def test_chunk_beside_another_request_is_not_reused_alone() -> None:

@@ -40,12 +40,14 @@ def write_tiny_model(
     add_eos: bool = False,
     architecture: str = "llama",
     part_tensors: int = 0,
+    experts: int = 0,
 ) -> Path:
     """Writes a model and returns its path; `value` stands in the place of every weight where it is given.
 
     The layers of a `silent` one add nothing. The vocabulary is of bytes and the `special` tokens, or that of another
     GGUF file. Of one of bytes the file may say that texts begin with BOS or end with EOS, both `<|end|>`. With
-    `part_tensors` the model is split into files of at most so many tensors; the path is that of the first.
+    `part_tensors` the model is split into files of at most so many tensors; the path is that of the first. Of `experts`
+    each token uses two.
     """
     generator = np.random.default_rng(seed)
     hidden = 2 * width
@@ -68,6 +70,9 @@ def write_tiny_model(
     writer.add_layer_norm_rms_eps(1e-5)
     if pooling is not None:
         writer.add_pooling_type(pooling)
+    if experts:
+        writer.add_expert_count(experts)
+        writer.add_expert_used_count(2)
     vocabulary = (
         _add_byte_vocabulary(writer, special, add_bos, add_eos)
         if vocabulary_of is None
@@ -84,9 +89,12 @@ def write_tiny_model(
         writer.add_tensor(f"blk.{layer}.attn_v.weight", tensor(width // 2, width))
         writer.add_tensor(f"blk.{layer}.attn_output.weight", tensor(width, width) * quiet)
         writer.add_tensor(f"blk.{layer}.ffn_norm.weight", np.ones(width, np.float32))
-        writer.add_tensor(f"blk.{layer}.ffn_gate.weight", tensor(hidden, width))
-        writer.add_tensor(f"blk.{layer}.ffn_up.weight", tensor(hidden, width))
-        writer.add_tensor(f"blk.{layer}.ffn_down.weight", tensor(width, hidden) * quiet)
+        if experts:
+            writer.add_tensor(f"blk.{layer}.ffn_gate_inp.weight", tensor(experts, width))
+        suffix, shape = ("_exps", (experts,)) if experts else ("", ())
+        writer.add_tensor(f"blk.{layer}.ffn_gate{suffix}.weight", tensor(*shape, hidden, width))
+        writer.add_tensor(f"blk.{layer}.ffn_up{suffix}.weight", tensor(*shape, hidden, width))
+        writer.add_tensor(f"blk.{layer}.ffn_down{suffix}.weight", tensor(*shape, width, hidden) * quiet)
     writer.add_tensor("output_norm.weight", np.ones(width, np.float32))
     writer.add_tensor("output.weight", 2.0 * tensor(vocabulary, width))
     writer.write_header_to_file()

@@ -12,7 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Tuple  # noqa: UP035 - the cases use it
 
+import grpc
 import requests
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.e2e.service import RunningService, run_service
 from tests.oracle.metrics import llama_metrics
@@ -303,7 +305,7 @@ class ServerPreset:
         """Returns the one with several models."""
         server = ServerProcess()
         server.router = True
-        server.n_ctx, server.n_slots = 1024, 1
+        server.n_ctx, server.n_slots = 8192, 1
         return server
 
     @staticmethod
@@ -375,15 +377,19 @@ def _joined(chunks: Iterator[Json]) -> Json:
 def _wait_until_ready(service: RunningService, seconds: float) -> None:
     """Returns when the models that the start loads are loaded, which callers without a key may ask too."""
     deadline = time.monotonic() + seconds
-    while True:
-        assert service.process.poll() is None, service.log()
-        assert time.monotonic() < deadline, service.log()
-        try:
-            if requests.get(f"{service.url}/health/ready", timeout=10).status_code == 200:
-                return
-        except requests.exceptions.RequestException:
-            pass
-        time.sleep(0.05)
+    request = health_pb2.HealthCheckRequest(service="preloaded")
+    with grpc.insecure_channel(service.address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        while True:
+            assert service.process.poll() is None, service.log()
+            assert time.monotonic() < deadline, service.log()
+            try:
+                loaded = health.Check(request, timeout=10).status == health_pb2.HealthCheckResponse.SERVING
+                if loaded and requests.get(f"{service.url}/health/ready", timeout=10).status_code == 200:
+                    return
+            except (grpc.RpcError, requests.exceptions.RequestException):
+                pass
+            time.sleep(0.05)
 
 
 _files: dict[tuple[str | None, bool], str] = {}

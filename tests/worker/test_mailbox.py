@@ -6,7 +6,7 @@ import pytest
 
 from llm_inference_api.errors import OverloadedError
 from llm_inference_api.processes.running_time import running_time
-from llm_inference_api.requests.events import CallPart, FinishReason, Progress, Stage, Usage
+from llm_inference_api.requests.events import CallPart, FinishReason, Progress, Stage, TokenLogprob, Usage
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from llm_inference_api.requests.step import Delta, StageEntry
 from llm_inference_api.worker.mailbox import Mailbox
@@ -61,6 +61,17 @@ async def test_thoughts_and_calls_are_joined_too() -> None:
         CallPart(1, "2", "g"),
         CallPart(1, arguments="{}"),
     )
+
+
+async def test_late_reader_gets_the_log_probability_of_each_token() -> None:
+    """In the order of the text that came with them."""
+    box = mailbox()
+    entries = [TokenLogprob(number, text.encode(), -float(number), ()) for number, text in enumerate("abc")]
+    for entry in entries:
+        box.put(Delta("a", entry.token_bytes.decode(), (entry,)))
+    (joined,) = await box.next(None)  # type: ignore[misc]
+    assert joined.text == "abc"
+    assert list(joined.logprobs) == entries
 
 
 async def test_silence_returns_where_the_request_stands() -> None:

@@ -118,17 +118,17 @@ class PrefixCache:
         seat.ascending = min(seat.ascending, length)
         seat.exact = min(seat.exact, length)
 
-    def extend(self, seat: Seat, tokens: Iterable[int], *, exact: bool = True) -> None:
+    def extend(self, seat: Seat, tokens: Iterable[int], *, exact: int | None = None) -> None:
         """Allocates a cell of the busy seat for each token. Raises IndexError if there are too few free cells.
 
-        With `exact`, the tokens are exact if those before them are and their cells ascend.
+        The first `exact` tokens (None: all) are exact if those before them are and their cells ascend.
         """
-        for token in tokens:
+        for at, token in enumerate(tokens):
             cell = self._take()
             held = len(seat.cells)
             if seat.ascending == held and (not seat.cells or cell > seat.cells[-1]):
                 seat.ascending += 1
-                seat.exact += exact and seat.exact == held
+                seat.exact += (exact is None or at < exact) and seat.exact == held
             seat.tokens.append(token)
             seat.cells.append(cell)
 

@@ -53,6 +53,26 @@ class Work:
         return self.start < self.sequence.prompt_length
 
 
+class Chunk(NamedTuple):
+    """How a prompt is computed alone where a row's result depends on the rows of its batch."""
+
+    rows: int
+    """A step ends at the next multiple of them."""
+    block: int
+    """Rows, a divisor of `rows`: where a step begins at a multiple of them and has as many at least, each whole block
+    has the same results in any such step."""
+
+    def start(self, known: int, total: int) -> int:
+        """Returns where the first step may begin if `known` of `total` tokens need not be computed."""
+        in_chunk = min(known, total - self.block)
+        return max(known - known % self.rows, in_chunk - in_chunk % self.block)
+
+    def exact_rows(self, work: Work) -> int:
+        """Returns how many leading rows of a step's only work are as in any other such step."""
+        within = work.start % self.rows + work.count <= self.rows
+        return work.count - work.count % self.block if within and not work.start % self.block else 0
+
+
 @dataclass(slots=True)
 class Plan:
     """Plan of one step: the cache changes, to be applied in order, then the rows."""
@@ -72,7 +92,7 @@ class Scheduler:
         *,
         scoped_prefixes: bool = False,
         keeps_order: bool = False,
-        chunk: int | None = None,
+        chunk: Chunk | None = None,
     ) -> None:
         """Creates a scheduler without sequences.
 
@@ -82,8 +102,8 @@ class Scheduler:
             scoped_prefixes: Whether prefixes are shared among sequences of the same caller only.
             keeps_order: Whether running sequences are moved where their next cells would come before those they have,
                 and a request that runs alone reuses only what is exact; see `prefix_cache`.
-            chunk: Rows of each step of a prompt that is computed alone, where a row's result depends on the rows of its
-                batch; only such steps are exact then. None: it does not.
+            chunk: The steps of a prompt that is computed alone, where a row's result depends on the rows of its batch;
+                only such steps are exact then. None: it does not.
         """
         self._chunk = chunk
         self._keeps_order = keeps_order
@@ -107,7 +127,7 @@ class Scheduler:
         budget -= self._allot_rows(plan, [seq for seq in self.running if seq.uncomputed == 1], budget=len(self.running))
         self._allot_rows(plan, [seq for seq in self.running if seq.uncomputed > 1], budget=budget)
         for work in plan.work:
-            self._advance(work, exact=self._is_exact(plan, work))
+            self._advance(work, exact=self._exact_rows(plan, work))
         return plan
 
     def remove(self, sequence: Sequence) -> None:
@@ -131,15 +151,15 @@ class Scheduler:
         """Returns the rows to the end of the chunk if the sequence runs alone and its chunks are fixed."""
         if self._chunk is None or len(self.running) > 1:
             return None
-        return self._chunk - sequence.computed % self._chunk
+        return self._chunk.rows - sequence.computed % self._chunk.rows
 
-    def _is_exact(self, plan: Plan, work: Work) -> bool:
-        """Whether the work's results are those of any other request that begins with the same tokens."""
+    def _exact_rows(self, plan: Plan, work: Work) -> int:
+        """Returns how many leading rows of the work have the results of any request that begins with these tokens."""
         if self._chunk is None:
-            return True
-        return len(plan.work) == 1 and work.count == self._chunk and work.start % self._chunk == 0
+            return work.count
+        return self._chunk.exact_rows(work) if len(plan.work) == 1 else 0
 
-    def _advance(self, work: Work, *, exact: bool) -> None:
+    def _advance(self, work: Work, *, exact: int) -> None:
         sequence = work.sequence
         assert sequence.seat is not None
         tokens = sequence.tokens[work.start : work.start + work.count]
@@ -165,7 +185,7 @@ class Scheduler:
         exact = self._keeps_order and self._is_alone(sequence)
         source, length = self.cache.longest_prefix(sequence.tokens, self._scope(sequence), exact=exact)
         if exact and self._chunk is not None:
-            length -= length % self._chunk
+            length = self._chunk.start(length, len(sequence.tokens))
         return (source, length) if length else (None, 0)
 
     def _is_alone(self, sequence: Sequence) -> bool:

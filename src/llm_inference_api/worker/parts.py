@@ -15,7 +15,7 @@ from llm_inference_api.engine.embedder import Embedder
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.pooling import Pooling
 from llm_inference_api.engine.prefix_cache import PrefixCache
-from llm_inference_api.engine.scheduler import Scheduler
+from llm_inference_api.engine.scheduler import Chunk, Scheduler
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import ModelFailedError, UnsupportedError
 from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, ContextChoice, EngineConfig
@@ -87,7 +87,7 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
         config.slots,
         scoped_prefixes=config.scoped_prefixes,
         keeps_order=backend.keeps_order,
-        chunk=None if backend.rows_are_independent else llama.EXACT_CHUNK,
+        chunk=None if backend.exact_block == 1 else Chunk(llama.EXACT_CHUNK, backend.exact_block),
     )
     engine = Engine(backend, scheduler, StepBudget(config.batch_tokens))
     preparation = TextPreparation.from_metadata(model.metadata)

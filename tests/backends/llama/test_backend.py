@@ -7,8 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model
+from llm_inference_api.backends.llama.backend import (
+    EXACT_BLOCK,
+    EXACT_CHUNK,
+    ContextSizes,
+    LlamaBackend,
+    Model,
+    quantise_model,
+)
 from llm_inference_api.engine.backend import BackendError, Row
+from llm_inference_api.engine.scheduler import Chunk
 from llm_inference_api.errors import ComputationError, ModelFailedError
 from llm_inference_api.requests.bundled import BUNDLED
 from llm_inference_api.requests.engine_config import GpuChoice
@@ -170,12 +178,50 @@ def test_scores_depend_on_the_sequence_alone(demo_backend: LlamaBackend, chunks:
 
 
 def test_load_finds_out_whether_rows_depend_on_their_batch(demo_backend: LlamaBackend, tmp_path: Path) -> None:
-    """Q8_0's do not; F32's do where a row has more numbers than a kernel takes at once."""
-    assert demo_backend.rows_are_independent
+    """Q8_0's do not; F32's do where a row has more numbers than a kernel takes at once, but not within whole blocks."""
+    assert demo_backend.exact_block == 1
     model = load(write_tiny_model(tmp_path / "wide.gguf", width=512))
     backend = LlamaBackend(model, ContextSizes(cells=256, seats=1, batch_tokens=64, threads=1, reproducible=True))
-    assert not backend.rows_are_independent
+    assert backend.exact_block == EXACT_BLOCK
     assert backend.keeps_order
+    backend.close()
+
+
+def quantised(directory: Path, file_type: int, experts: int = 0) -> LlamaBackend:
+    """Returns a reproducible backend of random weights in a type of `enum llama_ftype`."""
+    path = directory / "quantised.gguf"
+    source = write_tiny_model(directory / "source.gguf", width=256, experts=experts)
+    assert quantise_model(source, path, file_type, lambda _: None)
+    return LlamaBackend(load(path), ContextSizes(cells=256, seats=1, batch_tokens=64, threads=1, reproducible=True))
+
+
+FILE_TYPES = {"F16": 1, "BF16": 32, "Q2_K": 10, "Q3_K_M": 12, "Q4_K_M": 15, "Q6_K": 18, "IQ4_XS": 30}
+
+
+@pytest.mark.parametrize("file_type", FILE_TYPES.values(), ids=FILE_TYPES)
+def test_prompt_goes_on_at_a_block_as_if_computed_at_once(tmp_path: Path, file_type: int) -> None:
+    """Scores behind what a shorter prompt left are those of the whole prompt, to the last bit, in each type."""
+    backend = quantised(tmp_path, file_type)
+    assert backend.exact_block < EXACT_CHUNK
+    chunk = Chunk(EXACT_CHUNK, backend.exact_block)
+    for seed in range(20):
+        tokens = np.random.default_rng(seed).integers(0, 250, 40 + seed).tolist()
+        whole = scores_of(backend, feed(backend, 0, tokens))
+        held = len(tokens) - 1 - seed % 8
+        backend.clear()
+        feed(backend, 0, tokens[:held])
+        start = chunk.start(held, len(tokens))
+        backend.truncate(0, start)
+        assert scores_of(backend, feed(backend, 0, tokens[start:], start)) == whole
+        backend.clear()
+    backend.close()
+
+
+@pytest.mark.parametrize("file_type", FILE_TYPES.values(), ids=FILE_TYPES)
+def test_experts_go_on_at_whole_steps_of_a_prompt(tmp_path: Path, file_type: int) -> None:
+    """A kernel is chosen by the rows that an expert gets, so that a block's depend on the other rows of its step."""
+    backend = quantised(tmp_path, file_type, experts=4)
+    assert backend.exact_block == EXACT_CHUNK
     backend.close()
 
 

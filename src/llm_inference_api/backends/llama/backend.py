@@ -42,8 +42,11 @@ _NAMED_TEMPLATE = "tokenizer.chat_template."
 EXACT_CHUNK = 64
 """Rows of a step that computes a prompt reproducibly where a row's scores depend on its batch; larger ones are hardly
 faster on CPUs."""
-_PROBE = 20
-"""Rows that show whether they depend on their batch: no multiple of 8, which kernels take at once."""
+EXACT_BLOCK = 8
+"""Rows from which on ggml's kernels compute all whole blocks of a step alike: two for F32 (llamafile/sgemm.cpp), four
+for repacked types (repack.cpp), eight for K and IQ types in tiles (tiled/tiled.cpp)."""
+_PROBE = 21
+"""Rows that show whether they depend on their batch: no multiple of 2, 4 or 8, which kernels take at once."""
 _BF16 = 30
 """GGML_TYPE_BF16 (ggml.h)."""
 _DEBUG_LINE, _CONTINUES_LINE = 1, 5
@@ -192,6 +195,12 @@ class Model:
         """The file's metadata, with values as strings."""
         return dict(self._entry(index) for index in range(C.llama_model_meta_count(self.handle)))
 
+    @property
+    def has_experts(self) -> bool:
+        """Whether layers choose among experts, for each token its own."""
+        metadata = self.metadata
+        return int(metadata.get(f"{metadata.get('general.architecture')}.expert_count", 0)) > 0
+
     def _entry(self, index: int) -> tuple[str, str]:
         key = _text(lambda buffer, room: C.llama_model_meta_key_by_index(self.handle, index, buffer, room))
         return key, _text(lambda buffer, room: C.llama_model_meta_val_str_by_index(self.handle, index, buffer, room))
@@ -253,6 +262,7 @@ class LlamaBackend:
         params.n_threads = params.n_threads_batch = sizes.threads
         params.kv_unified = True
         params.no_perf = True
+        params.pooling_type = C.LLAMA_POOLING_TYPE_NONE
         self.keeps_order = sizes.reproducible and model.devices == ("CPU",)
         """Whether a row's scores are the same in every batch and wherever its sequence's cells are, if they ascend."""
         if self.keeps_order:
@@ -271,27 +281,41 @@ class LlamaBackend:
         self._memory = C.llama_get_memory(self._context)
         self._batch = Batch(sizes.batch_tokens)
         self._outputs = Outputs(self._context, self.vocabulary.size)
-        self.rows_are_independent = not self.keeps_order or self._rows_are_independent()
-        """Whether a row's scores are the same in batches of any size; always true where that does not matter."""
+        self.exact_block = self._exact_block() if self.keeps_order else 1
+        """Rows of which a step begins at a multiple, and has as many at least, so that its results are those of another
+        such step; 1 where a row has the same in batches of any size, or where that does not matter."""
 
-    def _rows_are_independent(self) -> bool:
-        """Computes the same tokens in different batches, and compares the last row's scores to the last bit.
+    def _exact_block(self) -> int:
+        """Computes the same tokens in different batches, and compares what becomes of each to the last bit.
 
-        ggml's kernels for a row and for several differ for some types of weights, such as Q4_K without AMX.
+        ggml's kernels for a row and for several differ for some types of weights, such as Q4_K without AMX. Of experts
+        they are chosen by the rows that each expert gets, so that only equal batches are alike.
         """
         count = min(_PROBE, len(self._batch), self.cells)
-        tokens = [17 * at % self.vocabulary.size for at in range(count)]
-        return len({self._scores(tokens, first) for first in (0, count - 1, max(count - 7, 0))}) == 1
+        at_once = self._computed(count, 0)
+        if all(self._computed(count, first) == at_once for first in (count - 1, max(count - 7, 0))):
+            return 1
+        has_blocks = count >= 2 * EXACT_BLOCK and not self._model.has_experts
+        return EXACT_BLOCK if has_blocks and self._computed(count, EXACT_BLOCK) == at_once else EXACT_CHUNK
 
-    def _scores(self, tokens: list[int], first: int) -> bytes:
-        """Returns the scores after the tokens, computed in an empty cache: the `first` ones, then the others."""
-        rows = [Row(token, at, 0, at == len(tokens) - 1) for at, token in enumerate(tokens)]
+    def _computed(self, count: int, first: int) -> bytes:
+        """Returns the last layer's output for `count` tokens in an empty cache: of the `first` ones, then of the rest.
+
+        Not their scores: of a request that runs alone, those of one row are computed at a time, whatever the batch.
+        Equal tokens all go to the same experts.
+        """
+        stride = 0 if self._model.has_experts else 17
+        rows = [Row((1 + stride * at) % self.vocabulary.size, at, 0, wants_scores=True) for at in range(count)]
+        C.llama_set_embeddings(self._context, True)
+        output = b""
         for part in (rows[:first], rows[first:]):
             if part:
                 self.forward(part)
-        scores = self._outputs.row(len(part) - 1).tobytes()
+                vectors = C.llama_get_embeddings(self._context)
+                output += ctypes.string_at(vectors, 4 * self._model.embedding_length * len(part))
+        C.llama_set_embeddings(self._context, False)
         self.clear()
-        return scores
+        return output
 
     @property
     def cells(self) -> int:
