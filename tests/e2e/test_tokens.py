@@ -74,6 +74,7 @@ def test_grpc_callers_have_the_same(channel: grpc.Channel) -> None:
     answer = stub.Tokenize(tokens_pb2.TokenizeRequest(model="tiny", text="hi"), timeout=20)
     assert [token.token for token in answer.tokens] == ["h", "i"]
 
+
 ANSWER = '<think>hm</think>It is\n<tool_call>\n{"name": "weather", "arguments": {"city": "Rome"}}\n</tool_call>'
 
 
