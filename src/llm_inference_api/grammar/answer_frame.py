@@ -76,8 +76,8 @@ class _Frame:
         return self._lark.literal(block.opening, is_spaced=True)
 
     def _may_begin(self, block: Block) -> bool:
-        """Returns whether the model is known to begin with such thoughts: an instruction in words teaches none."""
-        return not self._form.is_generic or self._lark.begins_with_token(block.opening)
+        """Returns whether the model may begin with such thoughts. Text that no template shows begins none."""
+        return self._form.shows_thoughts or self._lark.begins_with_token(block.opening)
 
     def _closed(self, block: Block) -> str:
         """Returns thoughts that have begun, and what stands between them and the answer."""

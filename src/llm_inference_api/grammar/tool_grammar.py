@@ -138,7 +138,7 @@ class _Answer:
     def free(self) -> str:
         """Returns an answer of text and calls."""
         if not self._form.contents:
-            thoughts = () if self._form.is_generic else self._form.thoughts
+            thoughts = self._form.thoughts if self._form.shows_thoughts else ()
             openings = [block.opening for block in thoughts if block.opening.strip()]
             return row(f"({self._calls.in_text(openings)})", self._ending)
         lark, form, calls = self._lark, self._form, self._calls

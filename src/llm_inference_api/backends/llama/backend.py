@@ -262,7 +262,9 @@ class LlamaBackend:
         params.n_threads = params.n_threads_batch = sizes.threads
         params.kv_unified = True
         params.no_perf = True
-        params.pooling_type = C.LLAMA_POOLING_TYPE_NONE
+        if any(key.endswith(".pooling_type") for key in model.metadata):
+            # llama.cpp warns of a type other than the file's, also where the file has none.
+            params.pooling_type = C.LLAMA_POOLING_TYPE_NONE
         self.keeps_order = sizes.reproducible and model.devices == ("CPU",)
         """Whether a row's scores are the same in every batch and wherever its sequence's cells are, if they ascend."""
         if self.keeps_order:

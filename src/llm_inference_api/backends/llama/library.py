@@ -61,9 +61,8 @@ def function(name: str, result: Any, *arguments: Any) -> Any:
     Not of llama_cpp._ggml: that opens the libggml.so of its own package, whichever libllama is used. A wheel has no
     symlinks, so it is a second copy of the libggml.so.0 that libllama is linked to, with a device registry of its own.
     """
-    found = getattr(C._lib, name)  # noqa: SLF001
-    found.restype, found.argtypes = result, list(arguments)
-    return found
+    # Not an attribute of the library: those have one signature, which the bindings have set.
+    return ctypes.CFUNCTYPE(result, *arguments)((name, C._lib))  # noqa: SLF001
 
 
 def check_library() -> None:

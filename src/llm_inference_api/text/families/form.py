@@ -152,6 +152,8 @@ class Form:
     """Whether the form is the service's own, taught in words, because the template has none."""
     shows_tools: bool = True
     """Whether the template describes the tools; else the service does."""
+    shows_thoughts: bool = True
+    """Whether the template has thoughts; else a constraint allows them only where their marker is a token."""
     shows_calls: bool = True
     """Whether the template writes the calls of earlier answers; else the service writes them as text."""
     problem: str = ""
@@ -178,6 +180,7 @@ GENERIC = Form(
     (Block("<think>", "</think>"),),
     is_generic=True,
     shows_tools=False,
+    shows_thoughts=False,
     shows_calls=False,
 )
 """The form of models whose template has no tools: the service's instruction in words teaches it."""

@@ -44,6 +44,7 @@ def _found(probes: Probes, source: str) -> Found:
         contents=blocks.contents,
         between=blocks.between,
         ending=blocks.ending,
+        shows_thoughts=blocks.found,
         switch=switch,
     )
     shown = probes.of(tools=True, begins=True) or ""
