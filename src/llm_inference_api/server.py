@@ -61,6 +61,7 @@ from llm_inference_api.requests.limits import MAX_ANSWERS, Limits
 from llm_inference_api.requests.model_status import Observers
 from llm_inference_api.rpc.admission import Admission
 from llm_inference_api.rpc.authentication import Authenticator
+from llm_inference_api.rpc.batches import free_failed_batches
 from llm_inference_api.rpc.health import Health
 from llm_inference_api.rpc.interceptor import MAX_RESPONSE_BYTES, CallInterceptor
 from llm_inference_api.rpc.ports import Ports
@@ -321,6 +322,7 @@ class Service:
 
 def build(settings: Settings, *, with_envoy: bool) -> Service:
     """Returns the service with all parts built and none started."""
+    free_failed_batches()
     metrics, health = Metrics(__version__), Health(settings.preload)
     admission = Admission(settings.max_requests_per_caller)
     registry = build_registry(
