@@ -232,6 +232,9 @@ def _pairs(sections: _Sections) -> Pairs:
     split = _split(texts[0], texts[1], _VALUE)
     pair = split.before + split.after
     kinds = _after_name(sections.of({f"{KEYS[0]}{kind}": value for kind, value in _KINDS.items()}))
+    keys = [key for key in (f"{KEYS[0]}{kind}" for kind in _KINDS) if key in kinds]
+    if any(f"{pair.partition(_KEY)[0]}{key}" not in kinds for key in keys):
+        raise NotFoundError(f"arguments begin otherwise for other types: {kinds[:300]!r}")
     middles = {kind: _middle(kinds, kind) for kind in _KINDS}
     quoted, plain = middles["string"], middles["integer"]
     if quoted == plain:
@@ -264,11 +267,11 @@ def _after_name(section: str) -> str:
 
 def _middle(text: str, kind: str) -> str:
     """Returns what stands between the key and the value of an argument; empty if the value is not found."""
-    _, _, after = text.partition(f"{KEYS[0]}{kind}")
+    own = _after(text, f"{KEYS[0]}{kind}").partition(KEYS[0])[0]
     value = _KINDS[kind]
     spellings = {str(value), json.dumps(value), f"[{_NUMBER}]", "{", "None", "null"} if kind != "string" else {TEXT}
-    places = [at for at in (after.find(spelling) for spelling in spellings if _fits(spelling, kind)) if at >= 0]
-    return after[: min(places)] if places else ""
+    # The last place: a word for the type, such as `null`, may be spelled as the value is.
+    return own[: max(0, *(own.rfind(spelling) for spelling in spellings if _fits(spelling, kind)))]
 
 
 def _fits(spelling: str, kind: str) -> bool:
