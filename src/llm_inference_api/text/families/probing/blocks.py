@@ -60,6 +60,9 @@ def blocks_of(probes: Probes, source: str, switch: Switch | None) -> Blocks:
     header = _header(content, begun)
     said = _said(probes, header, without(header, content).partition(CONTENT)[0])
     thoughts, between, header = said or (_unsaid([without(header, text) for text in begun], source), "", header)
+    if thoughts is not None and not thoughts.opening:
+        thoughts = Block(_begun_opening(thoughts.closing, begun), thoughts.closing)
+        header = header.rstrip().removesuffix(thoughts.opening)
     opening = without(header, content).partition(CONTENT)[0]
     if thoughts is not None and thoughts.closing in opening:
         opening = opening.rpartition(thoughts.closing)[2]
@@ -161,12 +164,20 @@ def _core(marker: str) -> str:
 
 def _unsaid(ends: Sequence[str], source: str) -> Block | None:
     """Returns the markers of thoughts that the source knows, or with which prompts end; None if there are none."""
-    for closing in dict.fromkeys(_CLOSING.findall(source)):
-        opening = closing.replace("/", "", 1).replace("suffix", "prefix").replace("END_", "START_")
-        if opening in source or any(opening in end for end in ends):
-            return Block(opening, closing)
-    closings = _CLOSING.findall(source)
-    return Block(closings[0].replace("/", "", 1), closings[0]) if closings else None
+    blocks = [Block(_opening(closing), closing) for closing in dict.fromkeys(_CLOSING.findall(source))]
+    shown = (block for block in blocks if block.opening in source or any(block.opening in end for end in ends))
+    return next(shown, next(iter(blocks), None))
+
+
+def _begun_opening(closing: str, begun: Sequence[str]) -> str:
+    """Returns the marker of the opening with which prompts end, if earlier answers have only that of the closing."""
+    opening = _opening(closing)
+    return opening if opening != closing and any(text.rstrip().endswith(opening) for text in begun) else ""
+
+
+def _opening(closing: str) -> str:
+    """Returns the marker that opens the thoughts which this one closes."""
+    return closing.replace("/", "", 1).replace("suffix", "prefix").replace("END_", "START_")
 
 
 def _mirrored(opening: str, text: str) -> str:
