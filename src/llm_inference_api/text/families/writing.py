@@ -37,24 +37,35 @@ def _call(calls: Calls, call: ToolCall, index: int) -> str:
 
 
 def _pairs(pairs: Pairs, arguments: Mapping[str, object]) -> str:
-    kinds = dict(pairs.kinds)
-    each = []
-    for key, value in arguments.items():
-        words = {Slot.KEY: key, Slot.VALUE: _value(pairs, value), Slot.KIND: kinds.get(_KINDS[type(value)], "")}
-        each.append("".join(part if isinstance(part, str) else words[part] for part in pairs.pair))
-    return pairs.opening + pairs.separator.join(each) + pairs.closing
+    return pairs.opening + pairs.separator.join(_pair(pairs, *each) for each in arguments.items()) + pairs.closing
+
+
+def _pair(pairs: Pairs, key: str, value: object) -> str:
+    kind = dict(pairs.kinds).get(_KINDS[type(value)], "")
+    words = {Slot.KEY: key, Slot.VALUE: _value(pairs, value), Slot.KIND: kind}
+    return "".join(part if isinstance(part, str) else words[part] for part in pairs.pair)
 
 
 def _value(pairs: Pairs, value: object) -> str:
+    if pairs.item and isinstance(value, dict | list):
+        inner = value.items() if isinstance(value, dict) else ((pairs.item, each) for each in value)
+        return "".join(_pair(pairs, *each) for each in inner)
     match pairs.values:
         case Values.TEXT:
-            return value if isinstance(value, str) else _json(value)
+            return _text(pairs, value) if isinstance(value, str) else _json(value)
         case Values.JSON:
             return _json(value)
         case Values.PYTHON:
             return _json(value) if isinstance(value, str) else repr(value)
         case Values.BARE:
             return _bare(value, pairs.quote)
+
+
+def _text(pairs: Pairs, text: str) -> str:
+    """Returns the text, between the marks for that if it holds one of those around values."""
+    opening, closing = pairs.verbatim
+    marks = [opening, *(part.strip() for part in pairs.pair if isinstance(part, str))]
+    return f"{opening}{text}{closing}" if opening and any(mark in text for mark in marks if mark) else text
 
 
 def _bare(value: object, quote: str) -> str:
