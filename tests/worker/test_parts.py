@@ -1,10 +1,14 @@
 """What a worker's parts are built with."""
 
+import logging
+from pathlib import Path
+
 import pytest
 
 from llm_inference_api.errors import ModelFailedError
-from llm_inference_api.requests.engine_config import ContextChoice
-from llm_inference_api.worker.parts import largest_context
+from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
+from llm_inference_api.worker.parts import build, largest_context
+from tests.fakes.gguf import write_tiny_model
 
 
 class Device:
@@ -43,3 +47,25 @@ def test_context_that_was_asked_for_is_never_shortened() -> None:
     with pytest.raises(ModelFailedError, match="no memory"):
         largest_context(ContextChoice(30_000, 40_000), 1 << 17, device.create)
     assert len(device.tried) == 1
+
+
+CALLING = (
+    "{{ tools | tojson }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
+    "{% for c in m.tool_calls %}<call>{{ c.function.name }}ARGUMENTS</call>{% endfor %}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [("", "chat template 'default': its tool calls have no known form"), ("{{ c.function.arguments | tojson }}", "")],
+)
+def test_calls_that_are_not_understood_are_logged(
+    arguments: str, problem: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the template's name; whoever runs the service sees why tools are told in words."""
+    path = write_tiny_model(tmp_path / "tiny.gguf", template=CALLING.replace("ARGUMENTS", arguments))
+    with caplog.at_level(logging.WARNING):
+        build(EngineConfig(path, 1, slots=1, default_max_tokens=20, queue_timeout=30.0), lambda fraction: None)
+    assert problem in caplog.text
+    assert bool(problem) == ("chat template" in caplog.text)
