@@ -150,3 +150,13 @@ def test_template_that_refuses_answers_has_the_usual_thoughts(source: str) -> No
     """There is nothing to see."""
     shown = form(source)
     assert (shown.thoughts, shown.contents, shown.shows_thoughts) == ((THINK,), (), False)
+
+
+def test_header_of_answers_is_no_marker_of_content_where_prompts_end_with_it() -> None:
+    """As Command R+ writes it: earlier answers have another space before it than the one that begins."""
+    source = (
+        "{% for m in messages %}{% if m.role == 'assistant' %} <|a|><|bot|>{{ m.content }}<|end|>"
+        "{% else %}<|a|><|user|>{{ m.content }}<|end|>{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|a|><|bot|>{% endif %}"
+    )
+    assert form(source).contents == ()

@@ -289,3 +289,18 @@ def test_calls_that_are_not_understood_are_a_problem(call: str, opening: str, pr
     shown = form(calling(call, opening=opening))
     assert shown.is_generic
     assert problem in shown.problem
+
+
+def test_marker_that_ends_others_belongs_to_what_stands_before_it() -> None:
+    """As Kimi K3 writes them: the section's opening ends as a call does."""
+    call = f"<|o|>call f={{{{ c.function.name }}}}<|s|>{PAIRS}<|o|>a k={{{{ k }}}}<|s|>{TEXT}<|c|>a<|s|>{{% endfor %}}"
+    shown = form(calling(f"{call}<|c|>call<|s|>", opening="<|o|>tools<|s|>", closing="<|c|>tools<|s|>"))
+    assert shown.calls.call == ("<|o|>call f=", NAME, "<|s|>", ARGUMENTS, "<|c|>call<|s|>")
+    assert (shown.calls.opening, shown.calls.closing) == ("<|o|>tools<|s|>", "<|c|>tools<|s|>")
+
+
+def test_empty_thoughts_are_no_part_of_a_call_where_content_has_markers() -> None:
+    """The template writes them before each answer."""
+    said = "<t>{{ m.thinking or '' }}</t>{% if m.content %}<R>{{ m.content }}</R>{% endif %}"
+    calls = form(answering(f"{said}{{% for c in m.tool_calls %}}<c>{JSON}}}</c>{{% endfor %}}")).calls
+    assert (calls.opening, calls.call[0], calls.call[-1]) == ("", '<c>{"name": "', "}</c>")

@@ -164,7 +164,7 @@ def _split(single: str, several: str, slot: str) -> _Split:
         tail[len(after) :],
     )
     first_marker = re.match(r"<[^<>\s]+>", before)
-    if first_marker and not separator and opening and closing.startswith(first_marker[0]):
+    if first_marker and not separator and closing.startswith(first_marker[0]):
         # A marker that ends other markers belongs to what stands before it.
         ending = first_marker[0]
         opening, before, after = opening + ending, before.removeprefix(ending), after + ending
