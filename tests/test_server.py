@@ -9,11 +9,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from grpc._cython import cygrpc
 
+from llm_inference_api.config.settings import load_settings
 from llm_inference_api.errors import ModelFailedError, UnavailableError
-from llm_inference_api.server import Signals
+from llm_inference_api.rpc.batches import execute_batch
+from llm_inference_api.server import Signals, build
 from tests.fakes.service import PARTS, Journal, fake_service
 
 LONG = 60.0
@@ -207,3 +211,11 @@ async def test_drain_that_fails_says_so(signals: Signals) -> None:
 
     with pytest.raises(ValueError, match="broken"):
         await signals.unless_second(drain())
+
+
+async def test_service_has_failed_batches_freed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Before any call: grpc.aio has the function in whose place it is put from the start."""
+    monkeypatch.setattr(cygrpc, "execute_batch", None)
+    monkeypatch.setenv("LLM_MODEL_PATH", str(tmp_path))
+    build(load_settings(), with_envoy=False)
+    assert cygrpc.execute_batch is execute_batch

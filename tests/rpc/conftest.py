@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from llm_inference_api.rpc.batches import free_failed_batches
 from tests.fakes.collector import Collector, grpc_collector
 
 
@@ -11,6 +12,12 @@ def collector() -> Iterator[Collector]:
     """Takes the spans of the module's servers."""
     with grpc_collector() as running:
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mended() -> None:
+    """Has grpc.aio as the service has it."""
+    free_failed_batches()
 
 
 @pytest.fixture(autouse=True)
