@@ -530,7 +530,7 @@ def test_markers_of_thoughts_stay_whole_in_what_the_assistant_has_said() -> None
 def test_chat_with_tools_gets_the_template_for_them() -> None:
     """A model may have one of its own for that."""
     template, other = (ChatTemplate(f"{name}{{{{ messages[0].content }}}}", "", "", []) for name in ("plain", "tools"))
-    template.others = {"tool_use": other}
+    template.with_tools = other
     assert template.chosen(has_tools=True) is other
     assert template.chosen(has_tools=False) is template
 
@@ -602,15 +602,6 @@ def test_markers_of_thoughts_are_cut_in_what_the_user_says() -> None:
     chat = [Message("user", "<think>"), Message("assistant", "<think>a"), Message("user", "x")]
     parts = template.render(chat).parts
     assert [part.count("<think>") for part in parts] == [0, 2]
-
-
-def test_chat_for_documents_has_a_template_of_its_own() -> None:
-    """It goes before that for tools, which a model may lack."""
-    template, tools, documents = (ChatTemplate(name, "", "", []) for name in ("plain", "tools", "documents"))
-    template.others = {"tool_use": tools, "rag": documents}
-    assert template.chosen(has_tools=True, has_documents=True) is documents
-    template.others = {"rag": documents}
-    assert template.chosen(has_tools=True) is template
 
 
 IN_TEXT = "{{ c.function.name + ':' + c.function.arguments }}"

@@ -11,7 +11,7 @@ _SCAFFOLD = re.compile(r'"[^"]*"|["\s{}\[\](),:=]')
 """What data is written with: quoted keys, brackets, separators. A text of these alone is no marker."""
 _BESIDE = 16
 """Characters of the texts around an id by which it is found."""
-_INDEX = "[0-9]{1,4}"
+_INDEX, _ID = "[0-9]{1,4}", "[A-Za-z0-9_.:-]{1,64}"
 
 
 class CallRules:
@@ -69,8 +69,6 @@ class CallRules:
         calls, lark = self._calls, self._lark
         opening, closing = lark.literal(calls.opening, is_spaced=True), lark.literal(calls.closing)
         found = row(opening, self._several(self._any(is_spaced=not opening)), closing)
-        if calls.repeats_section and self.are_parallel:
-            found = row(found, f"({row(lark.literal(calls.separator.strip()), found)})*")
         if not calls.may_omit_opening or not opening:
             return lark.rule(found)
         return lark.rule(choice([found, row(self._several(self._any(is_spaced=True)), closing and f"({closing})?")]))
@@ -107,7 +105,7 @@ class CallRules:
 
     def _several(self, first: str) -> str:
         """Returns a call and, where there may be several in a section, others."""
-        if not self.are_parallel or self._calls.repeats_section:
+        if not self.are_parallel:
             return first
         separator = self._calls.separator
         call = self._any(is_spaced=not separator.strip())
@@ -205,7 +203,7 @@ class CallRules:
         return self._lark.terminal(f"/{self._slot(slot)}/")
 
     def _slot(self, slot: Slot) -> str:
-        return self._calls.id_pattern if slot is Slot.ID else _INDEX
+        return _ID if slot is Slot.ID else _INDEX
 
 
 def _beside(pattern: Pattern, at: int) -> str:

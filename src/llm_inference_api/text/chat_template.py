@@ -20,8 +20,8 @@ from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall
 from llm_inference_api.text import template_process
 from llm_inference_api.text.escaping import ControlTexts, Escaping
 from llm_inference_api.text.families.form import GENERIC
-from llm_inference_api.text.families.probing.found import Found, form_of
 from llm_inference_api.text.families.probing.probes import CostlyError, RefusedError
+from llm_inference_api.text.families.probing.shown import Shown, form_of
 from llm_inference_api.text.families.switching import BY_DEFAULT, variables_of
 from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start, thoughts_continued
 from llm_inference_api.text.families.tool_definitions import simplified
@@ -30,9 +30,8 @@ from llm_inference_api.text.rewriting import Rewriting, rewritings
 from llm_inference_api.text.skeleton import Skeleton
 from llm_inference_api.text.template_input import ABSENT, Wants, template_input
 
-TOOL_USE, RAG = "tool_use", "rag"
-SPECIAL = (TOOL_USE, RAG)
-"""Names of templates for chats with tools, and for those with documents."""
+TOOL_USE = "tool_use"
+"""Name of a model's template for chats with tools, if it has one beside its default."""
 _MOST_REWRITINGS = 256
 """Number of skeletons whose rewriting is remembered."""
 _PROBES = {
@@ -93,23 +92,22 @@ class ChatTemplate:
         """Whether the model has a template of its own."""
         self._source = source or ""
         self._tokens = {"bos_token": bos, "eos_token": eos}
-        self.others: Mapping[str, ChatTemplate] = {}
-        """The model's other templates, by name: those of `SPECIAL`."""
+        self.with_tools: ChatTemplate | None = None
+        """The model's template for chats with tools, if that is another one."""
         self._rewritings: dict[Skeleton, Rewriting] = {}
         self._template = _compiled(source) if source is not None else None
-        found = form_of(self._probe, source) if source is not None else Found(GENERIC, ())
-        self.form = found.form
+        shown = form_of(self._probe, source) if source is not None else Shown(GENERIC, ())
+        self.form = shown.form
         """How the model writes answers."""
-        structural = [text for text in added_texts if text.strip() and any(text in part for part in found.structure)]
+        structural = [text for text in added_texts if text.strip() and any(text in part for part in shown.structure)]
         self._controls = ControlTexts([*control_texts, *structural])
         markers = [marker for block in self.form.thoughts for marker in (block.opening, block.closing)]
         said = [text for text in structural if not any(text in marker for marker in markers)]
         self._said_controls = ControlTexts([*control_texts, *said])
 
-    def chosen(self, *, has_tools: bool, has_documents: bool = False) -> "ChatTemplate":
+    def chosen(self, *, has_tools: bool) -> "ChatTemplate":
         """Returns the model's template for a chat."""
-        wanted = (RAG,) if has_documents else (TOOL_USE,) if has_tools else ()
-        return next((self.others[name] for name in wanted if name in self.others), self)
+        return self.with_tools or self if has_tools else self
 
     @cached_property
     def opens_thoughts(self) -> bool:
@@ -183,7 +181,8 @@ class ChatTemplate:
         """Returns the prompt that ends inside the thoughts of the last message, which templates do not write."""
         asked = self.render(messages[:-1] or [Message("user", "")], tools, Ending.ANSWER, thinking)
         opening = "" if asked.thoughts.are_open else self.form.thoughts[0].opening
-        first, *rest = self._controls.apart(messages[-1].reasoning)
+        escaping = Escaping(self._controls)
+        first, *rest = escaping.split(escaping.text(messages[-1].reasoning))
         return Prompt([*asked.parts[:-1], asked.parts[-1] + opening + first, *rest], Thoughts.INSIDE, True)
 
     def _rewriting_of(self, skeleton: Skeleton) -> Rewriting:

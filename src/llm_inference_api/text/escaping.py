@@ -75,10 +75,6 @@ class ControlTexts:
         stripped = text.rstrip()
         return stripped + cut + text[len(stripped) :] if self._is_start_at_end(stripped) else text
 
-    def apart(self, text: str) -> list[str]:
-        """Returns the text in parts, none of which has the text of a control token."""
-        return self.cut(text, "\0").split("\0")
-
     def _is_start_at_end(self, text: str) -> bool:
         return any(text[-size:] in self._starts for size in range(1, min(len(text), self._longest_start) + 1))
 

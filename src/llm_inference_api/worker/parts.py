@@ -20,7 +20,7 @@ from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import ModelFailedError, UnsupportedError
 from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, ContextChoice, EngineConfig
 from llm_inference_api.requests.model_info import ModelInfo
-from llm_inference_api.text.chat_template import SPECIAL, ChatTemplate
+from llm_inference_api.text.chat_template import TOOL_USE, ChatTemplate
 from llm_inference_api.text.families.switching import thinking_options
 from llm_inference_api.text.library_tokenizer import DEFAULT, load_templates, load_tokenizer
 from llm_inference_api.text.text_preparation import TextPreparation
@@ -100,18 +100,16 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
 
 
 def _template(sources: Mapping[str, str], vocabulary: Vocabulary) -> ChatTemplate:
-    """Returns the default template with those for special chats, and lets the vocabulary keep their markers."""
-
-    def compiled(source: str | None) -> ChatTemplate:
-        ends = vocabulary.bos_text(), vocabulary.eos_text()
-        return ChatTemplate(source, *ends, vocabulary.control_texts(), vocabulary.added_texts())
-
-    template = compiled(sources.get(DEFAULT))
-    template.others = others = {name: compiled(source) for name, source in sources.items() if name in SPECIAL}
-    for name, one in {DEFAULT: template, **others}.items():
+    """Returns the default template with that for chats with tools, and lets the vocabulary keep their markers."""
+    texts = (vocabulary.bos_text(), vocabulary.eos_text(), vocabulary.control_texts(), vocabulary.added_texts())
+    template = ChatTemplate(sources.get(DEFAULT), *texts)
+    templates = {DEFAULT: template}
+    if TOOL_USE in sources:
+        template.with_tools = templates[TOOL_USE] = ChatTemplate(sources[TOOL_USE], *texts)
+    for name, one in templates.items():
         if one.form.problem:
             logger.warning("chat template %r: its tool calls have no known form: %s", name, one.form.problem)
-    vocabulary.keep(frozenset[str]().union(*(one.form.markers for one in (template, *others.values()))))
+    vocabulary.keep(frozenset[str]().union(*(one.form.markers for one in templates.values())))
     return template
 
 

@@ -85,7 +85,7 @@ class Preparer:
         if request.is_whole and request.sampling.logprobs is not None:
             check_logprobs(request.n, max_tokens, request.sampling.logprobs)
         constraint = self._constraint(request, thoughts)
-        form = self._template(request).form
+        form = self._template_of(request).form
         sequences: list[Sequence] = []
         try:
             for index in range(request.n):
@@ -123,7 +123,7 @@ class Preparer:
         return sampler if budget is None else BudgetedSampler(sampler, output, budget, self._continue)
 
     def _constraint(self, request: GenerationRequest, thoughts: Thoughts) -> Constraint | None:
-        constraint, form = request.constraint, self._template(request).form
+        constraint, form = request.constraint, self._template_of(request).form
         if request.tools is not None:
             spell, write = self.samplers.terminal, self.samplers.arguments
             constraint = tool_constraint(request.tools, form, spell, write, constraint)
@@ -132,12 +132,12 @@ class Preparer:
     def reader(self, request: GenerationRequest) -> Reader:
         """Returns the reader of an answer to a chat request. Raises InvalidFieldError as `tokens`."""
         assert not isinstance(request.prompt, str | TokenPrompt)
-        template = self._template(request)
+        template = self._template_of(request)
         tools = request.tools.tools if request.tools else ()
         prompt = template.render(request.prompt, tools, request.ending, request.thinking)
         return answer_reader(template.form, request.tools, prompt.thoughts)
 
-    def _template(self, request: GenerationRequest) -> ChatTemplate:
+    def _template_of(self, request: GenerationRequest) -> ChatTemplate:
         return self.template.chosen(has_tools=request.tools is not None)
 
     def tokens(self, request: GenerationRequest) -> list[int]:
@@ -168,7 +168,7 @@ class Preparer:
         return self._chat(request.prompt, request)
 
     def _chat(self, messages: tuple[Message, ...], request: GenerationRequest) -> _PromptTokens:
-        template, tools = self._template(request), request.tools.tools if request.tools else ()
+        template, tools = self._template_of(request), request.tools.tools if request.tools else ()
         check_budget(request.thinking, template.form)
         chat = template.render(messages, tools, request.ending, request.thinking)
         first, *rest = chat.parts

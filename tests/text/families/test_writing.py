@@ -1,7 +1,6 @@
 """Calls that the service writes in a form are read again from it."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -84,14 +83,6 @@ def test_nested_values_are_pairs_where_the_form_has_a_key_for_items() -> None:
     assert "<e><c><item>1</item></c></e>" in text
 
 
-def test_each_call_may_have_a_section_of_its_own() -> None:
-    """With what stands between two of them."""
-    calls = Calls(("<c>", Slot.NAME, Slot.ARGUMENTS), opening="[", separator=";", closing="]", repeats_section=True)
-    made = [ToolCall("1", "f", "{}"), ToolCall("2", "g", "{}")]
-    assert written(calls, made) == "[<c>f{}];[<c>g{}]"
-    assert written(replace(calls, repeats_section=False), made) == "[<c>f{};<c>g{}]"
-
-
 @pytest.mark.parametrize("form", [answer_forms.KIMI, answer_forms.KIMI_K3])
 def test_calls_are_numbered_from_the_forms_first_number(form: Form) -> None:
     """In the order of the answer."""
@@ -101,7 +92,6 @@ def test_calls_are_numbered_from_the_forms_first_number(form: Form) -> None:
     assert all(mark in text for mark in marks)
 
 
-@pytest.mark.parametrize("repeats", [False, True])
-def test_no_calls_have_no_text(*, repeats: bool) -> None:
+def test_no_calls_have_no_text() -> None:
     """Not even that of a section."""
-    assert written(Calls((Slot.NAME, Slot.ARGUMENTS), opening="[", closing="]", repeats_section=repeats), []) == ""
+    assert written(Calls((Slot.NAME, Slot.ARGUMENTS), opening="[", closing="]"), []) == ""

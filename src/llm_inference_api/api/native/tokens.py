@@ -66,10 +66,7 @@ class TokenServicer(tokens_pb2_grpc.TokenServiceServicer):
         with _below("request"):
             ask = await off_loop(request.ByteSize(), read_chat, request.request, self._limits)
             found = await self._inquiries.parse(request.request.model, Parse(ask, pieces), call)
-        response = await off_loop(request.ByteSize(), _read_of, found)
-        if request.text:
-            del response.pieces[:]
-        return response
+        return await off_loop(request.ByteSize(), _read_of, found, bool(request.pieces))
 
 
 @contextmanager
@@ -92,12 +89,12 @@ def _pieces(request: tokens_pb2.ParseChatRequest) -> tuple[str, ...]:
     return pieces
 
 
-def _read_of(found: Readings) -> tokens_pb2.ParseChatResponse:
+def _read_of(found: Readings, in_pieces: bool) -> tokens_pb2.ParseChatResponse:  # noqa: FBT001 - by off_loop
     answer = Answer(0)
     for pieces in found:
         for piece in pieces:
             answer.add(piece)
-    read = [tokens_pb2.ParsedPiece(deltas=map(delta, pieces)) for pieces in found]
+    read = [tokens_pb2.ParsedPiece(deltas=map(delta, pieces)) for pieces in found] if in_pieces else ()
     return tokens_pb2.ParseChatResponse(message=message(answer), pieces=read)
 
 

@@ -64,7 +64,7 @@ class Pairs:
     """Text between two pairs."""
     values: Values = Values.TEXT
     quote: str = '"'
-    """Text before and after a string in `Values.BARE`."""
+    """Text before and after a string in `Values.BARE`, and in `Values.PYTHON`."""
     kinds: tuple[tuple[str, str], ...] = ()
     """Words for KIND by JSON type: string, number, integer, boolean, array, object, null."""
     opening: str = ""
@@ -93,15 +93,11 @@ class Calls:
     """None: a JSON object."""
     others: tuple[Pattern, ...] = ()
     """Other patterns of a call that the model may write."""
-    id_pattern: str = "[A-Za-z0-9_.:-]{1,64}"
-    """Regular expression of an ID."""
     id_of: Pattern = ()
     """The id, where it is made of NAME and INDEX; empty: what stands at ID, or else one that the model does not see."""
     first_index: int = 0
     are_parallel: bool = True
     """Whether one answer may have several calls."""
-    repeats_section: bool = False
-    """Whether each call has a section of its own."""
     may_omit_opening: bool = False
     """Whether a call begins with a marker of its own, so that models may leave out the opening."""
 

@@ -33,14 +33,10 @@ def with_known(form: Form, source: str) -> Form:
         # https://cookbook.openai.com/articles/openai-harmony: the recipient stands in the role or in the channel.
         channels = ("<|channel|>commentary", "<|channel|>analysis")
         types = (" <|constrain|>json", "<|constrain|>json", " json", "")
+        places = [*((channel, "") for channel in channels), *(("", channel) for channel in channels)]
         others = [
-            (f"{channel} to=functions.", Slot.NAME, f"{kind}<|message|>", Slot.ARGUMENTS, "<|call|>")
-            for channel in channels
-            for kind in types
-        ]
-        others += [
-            (" to=functions.", Slot.NAME, f"{channel}{kind}<|message|>", Slot.ARGUMENTS, "<|call|>")
-            for channel in channels
+            (f"{before} to=functions.", Slot.NAME, f"{behind}{kind}<|message|>", Slot.ARGUMENTS, "<|call|>")
+            for before, behind in places
             for kind in types
         ]
         preamble = Block("<|channel|>commentary<|message|>", "<|end|>")

@@ -18,31 +18,23 @@ def simplified(tool: Tool) -> Tool:
     Some templates write types by a macro that calls itself without end for `null`; others fail without a description.
     """
     given = json.loads(tool.parameters)
-    found = _described(_without_null(given))
+    found = _simplified(given)
     return tool if found == given else replace(tool, parameters=json.dumps(found, ensure_ascii=False))
 
 
-def _described(value: object) -> object:
+def _simplified(value: object) -> object:
     if isinstance(value, list):
-        return [_described(item) for item in value]
+        return [_simplified(item) for item in value]
     if not isinstance(value, dict):
         return value
-    found = {key: _described(inner) for key, inner in value.items()}
-    properties = found.get("properties")
+    found = {key: _simplified(inner) for key, inner in value.items()}
+    kinds, properties = value.get("type"), found.get("properties")
+    others = [kind for kind in kinds if kind != "null"] if isinstance(kinds, list) else []
+    if others:
+        found["type"] = others[0] if len(others) == 1 else others
     if isinstance(properties, dict):
         found["properties"] = {
             name: {"description": "", **inner} if isinstance(inner, dict) else inner
             for name, inner in properties.items()
         }
     return found
-
-
-def _without_null(value: object) -> object:
-    if isinstance(value, list):
-        return [_without_null(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    found = {key: _without_null(inner) for key, inner in value.items()}
-    kinds = value.get("type")
-    others = [kind for kind in kinds if kind != "null"] if isinstance(kinds, list) else []
-    return {**found, "type": others[0] if len(others) == 1 else others} if others else found

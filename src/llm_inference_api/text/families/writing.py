@@ -20,8 +20,6 @@ _KINDS: Mapping[type, str] = {
 def written(calls: Calls, made: Sequence[ToolCall]) -> str:
     """Returns the text of one answer's calls."""
     each = [_call(calls, call, index) for index, call in enumerate(made)]
-    if calls.repeats_section:
-        return calls.separator.join(f"{calls.opening}{text}{calls.closing}" for text in each)
     return f"{calls.opening}{calls.separator.join(each)}{calls.closing}" if each else ""
 
 
@@ -31,12 +29,13 @@ def _call(calls: Calls, call: ToolCall, index: int) -> str:
         Slot.NAME: call.name,
         Slot.ID: call.id,
         Slot.INDEX: str(calls.first_index + index),
-        Slot.ARGUMENTS: _pairs(calls.arguments, arguments) if calls.arguments else _json(arguments),
+        Slot.ARGUMENTS: written_pairs(calls.arguments, arguments) if calls.arguments else _json(arguments),
     }
     return "".join(part if isinstance(part, str) else words[part] for part in calls.call)
 
 
-def _pairs(pairs: Pairs, arguments: Mapping[str, object]) -> str:
+def written_pairs(pairs: Pairs, arguments: Mapping[str, object]) -> str:
+    """Returns the text of a call's arguments that are no JSON object."""
     return pairs.opening + pairs.separator.join(_pair(pairs, *each) for each in arguments.items()) + pairs.closing
 
 
@@ -56,7 +55,7 @@ def _value(pairs: Pairs, value: object) -> str:
         case Values.JSON:
             return _json(value)
         case Values.PYTHON:
-            return _json(value) if isinstance(value, str) else repr(value)
+            return _json(value) if isinstance(value, str) and pairs.quote != "'" else repr(value)
         case Values.BARE:
             return _bare(value, pairs.quote)
 

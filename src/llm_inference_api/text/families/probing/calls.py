@@ -9,6 +9,7 @@ from llm_inference_api.text.families.form import Calls, Pairs, Pattern, Slot, Va
 from llm_inference_api.text.families.probing.blocks import Blocks, after_user, unbegun, without
 from llm_inference_api.text.families.probing.differences import common_end, common_start
 from llm_inference_api.text.families.probing.probes import CONTENT, FUNCTIONS, IDS, KEYS, TEXT, Made, Probes, says
+from llm_inference_api.text.families.writing import written_pairs
 
 _NAME, _ID, _INDEX, _ARGUMENTS, _KEY, _VALUE, _KIND = "\ue000\ue001\ue002\ue003\ue004\ue005\ue006"
 _SLOTS = dict(
@@ -203,7 +204,7 @@ def _slotted(section: str, ids: Sequence[str], pairs: Pairs | None) -> str:
         for start, end in reversed(_json_spans(section)):
             section = section[:start] + _ARGUMENTS + section[end:]
     else:
-        section = section.replace(_written(pairs), _ARGUMENTS)
+        section = section.replace(written_pairs(pairs, _ONE), _ARGUMENTS)
     for at, name in enumerate(FUNCTIONS):
         section = section.replace(ids[at], f"functions.{_NAME}:{at}" if ids is _INDEXED else _ID).replace(name, _NAME)
     return section
@@ -283,14 +284,6 @@ def _values(text: str, quote: str) -> Values:
     if "True" in text:
         return Values.PYTHON
     return Values.JSON if quote == '"' and '"zqinner"' in text else Values.BARE
-
-
-def _written(pairs: Pairs) -> str:
-    """Returns the arguments of `_ONE` as pairs."""
-    quote = pairs.quote if pairs.values is not Values.TEXT else ""
-    kinds = dict(pairs.kinds)
-    words = {Slot.KEY: KEYS[0], Slot.VALUE: f"{quote}{TEXT}{quote}", Slot.KIND: kinds.get("string", "")}
-    return "".join(part if isinstance(part, str) else words[part] for part in pairs.pair)
 
 
 def _pattern(text: str) -> Pattern:

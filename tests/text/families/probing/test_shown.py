@@ -2,8 +2,8 @@
 
 import pytest
 
-from llm_inference_api.text.families.probing.found import form_of
 from llm_inference_api.text.families.probing.probes import CostlyError
+from llm_inference_api.text.families.probing.shown import form_of
 from tests.text.families.probing.templates import JSON, PAIRS, SAID, TEXT, answering, calling, form, found
 
 

@@ -11,7 +11,7 @@ from llm_inference_api.text.families.probing.probes import FUNCTIONS, KEYS, Cost
 from llm_inference_api.text.families.probing.switches import switch_of
 
 
-class Found(NamedTuple):
+class Shown(NamedTuple):
     """What a template shows."""
 
     form: Form
@@ -19,7 +19,7 @@ class Found(NamedTuple):
     """Literal texts that the template writes around what people, tools and documents say."""
 
 
-def form_of(render: Render, source: str) -> Found:
+def form_of(render: Render, source: str) -> Shown:
     """Returns the form of a chat template.
 
     Where the calls of tools are not understood, the form is generic, and its `problem` says what was seen.
@@ -30,12 +30,12 @@ def form_of(render: Render, source: str) -> Found:
     """
     probes = Probes(render)
     try:
-        return _found(probes, source)
+        return _shown(probes, source)
     except CostlyError as error:
-        return Found(replace(GENERIC, problem=str(error)), probes.structure)
+        return Shown(replace(GENERIC, problem=str(error)), probes.structure)
 
 
-def _found(probes: Probes, source: str) -> Found:
+def _shown(probes: Probes, source: str) -> Shown:
     switch = switch_of(probes, source)
     blocks = blocks_of(probes, source, switch)
     base = replace(
@@ -54,12 +54,12 @@ def _found(probes: Probes, source: str) -> Found:
     except NotFoundError as error:
         known = known_calls(shown) if shows_tools else None
         if known is None:
-            return Found(replace(base, problem=str(error) if shows_tools else ""), probes.structure)
-        return Found(
+            return Shown(replace(base, problem=str(error) if shows_tools else ""), probes.structure)
+        return Shown(
             replace(base, name=_name(known), calls=known, is_generic=False, shows_tools=True), probes.structure
         )
     form = replace(base, name=_name(calls), calls=calls, is_generic=False, shows_tools=shows_tools, shows_calls=True)
-    return Found(with_known(form, source), probes.structure)
+    return Shown(with_known(form, source), probes.structure)
 
 
 def _name(calls: Calls) -> str:
