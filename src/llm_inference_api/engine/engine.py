@@ -84,8 +84,9 @@ class Engine:
         return self._emit(plan, deltas, started)
 
     def _schedule(self) -> Plan:
-        decoding = any(sequence.stage is Stage.DECODE for sequence in self._scheduler.running)
-        return self._scheduler.schedule(self._budget.rows(decoding=decoding))
+        decoding = sum(sequence.stage is Stage.DECODE for sequence in self._scheduler.running)
+        has_prompts = decoding < len(self._scheduler.running) or bool(self._scheduler.waiting)
+        return self._scheduler.schedule(self._budget.rows(decoding) if has_prompts else decoding)
 
     def _announce(self, plan: Plan) -> None:
         sequences = (*(work.sequence for work in plan.work), *self._late)

@@ -77,6 +77,8 @@ class EngineConfig:
     """Directory with a chat template and tokenizer that replace those of the model file."""
     batch_tokens: int = 512
     """Maximum batch size of one forward, in tokens."""
+    max_gap: float = 4.0
+    """Bound of a step with a part of a prompt while answers are running, in multiples of a step without."""
     reproducible: bool = True
     """Whether a request's text may depend only on the request, as far as the backend can compute so."""
     scoped_prefixes: bool = False

@@ -89,7 +89,7 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
         keeps_order=backend.keeps_order,
         chunk=None if backend.exact_block == 1 else Chunk(llama.EXACT_CHUNK, backend.exact_block),
     )
-    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens))
+    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens, config.max_gap))
     preparation = TextPreparation.from_metadata(model.metadata)
     tokens = config.default_max_tokens
     preparer = Preparer(tokenizer, template, backend, preparation, context_length, tokens, vocabulary.special)
@@ -206,7 +206,7 @@ def _build_legacy(config: EngineConfig) -> Parts:
     template = ChatTemplate(None, "", "", model.vocabulary.control_texts())
     context_length = min(config.context.length or DEFAULT_CONTEXT_LENGTH, model.trained_context_length)
     scheduler = Scheduler(PrefixCache(ggml.SEATS, backend.cells), ggml.SEATS, scoped_prefixes=config.scoped_prefixes)
-    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens))
+    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens, config.max_gap))
     tokens = config.default_max_tokens
     preparer = Preparer(model.vocabulary, template, backend, TextPreparation(), context_length, tokens)
     info = _info(model, template, context_length, ggml.SEATS, backend.cells)
