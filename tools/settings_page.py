@@ -41,6 +41,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
             "threads",
             "llama_library",
             "batch_tokens",
+            "prefix_store",
             "max_gap",
             "reproducible",
             "step_timeout",

@@ -118,10 +118,11 @@ def show(reference: str, *, as_json: bool) -> None:
     header = read_header(path)
     budget = settings.memory_budget or available_memory()
     context = ContextChoice(settings.context_length, settings.kv_cache_tokens)
-    footprint = estimate([path], context, Room(budget, budget))
+    footprint = estimate([path], context, Room(budget, budget), settings.prefix_store)
     needed = {
         "weights": footprint.weights,
         "key-value cache": footprint.cache,
+        "prefix store": footprint.store,
         "embeddings": footprint.embeddings,
         "in all": footprint.total,
     }

@@ -512,8 +512,8 @@ class ServedModel:
             await asyncio.wait({work})
         self._set(State.LOADING)
         files = await self._policy.sources.provide(self._reference, self._on_preparation)
-        room = Room(self._policy.memory.share, self._policy.memory.bytes)
-        footprint = await read_files(partial(estimate, files.paths, self._policy.engine.context, room))
+        room, engine = Room(self._policy.memory.share, self._policy.memory.bytes), self._policy.engine
+        footprint = await read_files(partial(estimate, files.paths, engine.context, room, engine.prefix_store))
         self._set(State.LOADING)
         await self._claim(footprint.total)
         try:
@@ -564,6 +564,7 @@ class ServedModel:
             tokenizer=files.tokenizer,
             load_timeout=self._policy.engine.load_timeout + footprint.weights // _SLOWEST_READ,
             context=footprint.context,
+            prefix_store=footprint.store,
         )
         queue = self._policy.queue_length
         client = WorkerClient(

@@ -15,6 +15,7 @@ from llm_inference_api.engine.embedder import Embedder
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.pooling import Pooling
 from llm_inference_api.engine.prefix_cache import PrefixCache
+from llm_inference_api.engine.prefix_store import PrefixStore
 from llm_inference_api.engine.scheduler import Chunk, Scheduler
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import ModelFailedError, UnsupportedError
@@ -88,6 +89,7 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
         scoped_prefixes=config.scoped_prefixes,
         keeps_order=backend.keeps_order,
         chunk=None if backend.exact_block == 1 else Chunk(llama.EXACT_CHUNK, backend.exact_block),
+        store=PrefixStore(config.prefix_store) if config.prefix_store else None,
     )
     engine = Engine(backend, scheduler, StepBudget(config.batch_tokens, config.max_gap))
     preparation = TextPreparation.from_metadata(model.metadata)
