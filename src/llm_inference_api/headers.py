@@ -35,5 +35,11 @@ RETRY_ELSEWHERE = "x-retry-elsewhere"
 WWW_AUTHENTICATE = "www-authenticate"
 """Response: the required authentication scheme (RFC 9110, 11.6.1)."""
 
-OPENAI_ERROR = {"type": "x-error-type", "param": "x-error-param", "code": "x-error-code"}
+API_KEY = "x-api-key"
+"""Request: the API key, as Anthropic's clients send it."""
+ANSWER_ID = "request-id"
+"""Response: the correlation id, as Anthropic's clients look for it."""
+ERROR_TYPE = "x-error-type"
+"""Response, service to Envoy: the type of the error object of OpenAI's and Anthropic's wires."""
+OPENAI_ERROR = {"type": ERROR_TYPE, "param": "x-error-param", "code": "x-error-code"}
 """Response, service to Envoy: the header that carries each field of OpenAI's error object."""

@@ -18,6 +18,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from llm_inference.v1 import (
+    anthropic_pb2,
+    anthropic_pb2_grpc,
     embeddings_pb2,
     embeddings_pb2_grpc,
     inference_pb2,
@@ -31,6 +33,8 @@ from llm_inference.v1 import (
 )
 from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc, pages_pb2, pages_pb2_grpc
 from llm_inference_api import __version__
+from llm_inference_api.api.anthropic.errors import AnthropicErrors
+from llm_inference_api.api.anthropic.servicer import AnthropicServicer
 from llm_inference_api.api.native.embeddings import EmbeddingServicer
 from llm_inference_api.api.native.errors import NativeErrors
 from llm_inference_api.api.native.inference import InferenceServicer
@@ -388,6 +392,7 @@ def build_grpc_server(
     openai_pb2_grpc.add_OpenAIServiceServicer_to_server(
         OpenAIServicer(generations, inquiries, registry, limits), server
     )
+    anthropic_pb2_grpc.add_AnthropicServiceServicer_to_server(AnthropicServicer(generations, inquiries, limits), server)
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
     embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(inquiries), server)
     tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(inquiries, limits), server)
@@ -409,6 +414,7 @@ def build_health_server(health: Health, interceptor: grpc.aio.ServerInterceptor)
 WIRES = {
     inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name: NativeErrors(),
     openai_pb2.DESCRIPTOR.services_by_name["OpenAIService"].full_name: OpenAIErrors(),
+    anthropic_pb2.DESCRIPTOR.services_by_name["AnthropicService"].full_name: AnthropicErrors(),
 }
 """Error writers by service, for services whose streams reach REST clients, which do not see the gRPC status."""
 
@@ -443,6 +449,7 @@ SERVICE_NAMES = (
         for module in (
             embeddings_pb2,
             inference_pb2,
+            anthropic_pb2,
             models_pb2,
             openai_pb2,
             operations_pb2,

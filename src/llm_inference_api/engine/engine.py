@@ -211,6 +211,7 @@ class Engine:
             max_tokens=sequence.max_tokens,
             ended_at=self._clock(),
             ignored=sequence.ignored,
+            stop=sequence.output.matched,
         )
 
     def _emit(self, plan: Plan, deltas: list[Delta], started: float) -> StepOutput:

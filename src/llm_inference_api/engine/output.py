@@ -49,8 +49,8 @@ class OutputText:
         """Number of characters of the whole text."""
         self._held = _Content()
         self._scored = _ScoredTokens()
-        self.stopped = False
-        """Whether a stop string has appeared."""
+        self.matched = ""
+        """The stop string that has appeared; empty for none."""
 
     def add(self, piece: bytes, *, final: bool = False, logprob: TokenLogprob | None = None) -> Said:
         """Adds a token's bytes and returns what can be emitted now.
@@ -66,6 +66,11 @@ class OutputText:
         if self._is_complete is not None:
             self._whole += decoded
         return self._said(self._reader.add(decoded, final=final), final=final)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string has appeared."""
+        return bool(self.matched)
 
     @property
     def closing(self) -> str | None:
@@ -124,7 +129,8 @@ class OutputText:
         end = len(text)
         if self._stop:
             stop = self._end()
-            self.stopped = stop is not None
+            if stop is not None:
+                self.matched = next(word for word in self._stop if text.startswith(word, stop))
             end = len(text) - (0 if final else longest_stop_start(text, self._stop)) if stop is None else stop
         return self._held.take(end), self._scored.take(start, start + end)
 

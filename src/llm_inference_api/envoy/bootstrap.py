@@ -25,19 +25,22 @@ from llm_inference_api.envoy.limits import (
     overload_manager,
     runtime,
 )
-from llm_inference_api.envoy.openai import openai_errors_filter
 from llm_inference_api.envoy.refusals import refusal_log
 from llm_inference_api.envoy.replies import local_replies
 from llm_inference_api.envoy.routes import OPS_CLUSTER, READY_CLUSTER, SERVICE_CLUSTER, routes
 from llm_inference_api.envoy.tls import EdgeTls, UpstreamTls, downstream_transport, upstream_transport
 from llm_inference_api.envoy.tracing import RUNTIME, TracerChoice, collector_cluster, tracing
 from llm_inference_api.envoy.upstream import Upstream
+from llm_inference_api.envoy.wire_errors import error_filters
 from llm_inference_api.network import is_unspecified
 
 Json = dict[str, Any]
 
 SERVICES = (
-    *(f"llm_inference.v1.{name}Service" for name in ("Embedding", "Inference", "Model", "OpenAI", "Token")),
+    *(
+        f"llm_inference.v1.{name}Service"
+        for name in ("Anthropic", "Embedding", "Inference", "Model", "OpenAI", "Token")
+    ),
     *(f"llm_inference.web.v1.{name}Service" for name in ("Operations", "Page")),
 )
 """gRPC services that the transcoder exposes as REST."""
@@ -51,6 +54,7 @@ _RESPONSE_HEADERS = (
     headers.GRPC_STATUS,
     headers.GRPC_MESSAGE,
     headers.GRPC_STATUS_DETAILS,
+    headers.ANSWER_ID,
 )
 """Response headers exposed by CORS."""
 _ORIGINS = {ANY: ".*", LOCAL_PAGES: r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"}
@@ -243,7 +247,7 @@ def _filters(sidecar: Sidecar) -> list[Json]:
         {"name": "envoy.filters.http.lua", "typed_config": typed(f"{http}.lua.v3.Lua")},
         {"name": "strip", "typed_config": typed(f"{http}.header_mutation.v3.HeaderMutation")},
         {"name": "envoy.filters.http.compressor", "typed_config": _compressor()},
-        openai_errors_filter(),
+        *error_filters(),
         {
             "name": "envoy.filters.http.body_size_limit",
             "typed_config": typed(f"{http}.body_size_limit.v3.BodySizeLimit", max_request_bytes=MAX_BODY_BYTES),

@@ -19,7 +19,7 @@ AFFINE_CLUSTER = "service-affine"
 HEALTH_NAME = "preloaded"
 """The service's health name for "ready, and all preloaded models are active" (rpc/health.py)."""
 _AFFINITY = "affinity"
-_GENERATING = ("grpc", "grpc-web", "generate", "openai-generate")
+_GENERATING = ("grpc", "grpc-web", "generate", "openai-generate", "anthropic-generate")
 """Names of the routes whose requests may reuse a cached prefix."""
 _BALANCE = 150
 """Per cent of the mean load above which a replica's keys go to the next one (bounded-load consistent hashing)."""

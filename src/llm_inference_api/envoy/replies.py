@@ -1,6 +1,7 @@
 """Formats Envoy's own error responses like the service's.
 
-They are google.rpc.Status as JSON, OpenAI's errors below `/v1`, and over gRPC the same status with its details.
+They are google.rpc.Status as JSON, OpenAI's errors below `/v1`, Anthropic's below `/v1/messages`, and over gRPC the
+same status with its details.
 """
 
 import base64
@@ -22,6 +23,15 @@ _INVALID_ARGUMENT, _UNAVAILABLE = 3, 14
 _ENVOYS_TEXT = "%LOCAL_REPLY_BODY%"
 _KINDS = ((429, 429, "rate_limit_error"), (400, 499, "invalid_request_error"), (500, 599, "server_error"))
 """`type` of OpenAI's error object by the range of the HTTP status; the first match applies."""
+_ANTHROPIC_KINDS = (
+    (404, 404, "not_found_error"),
+    (413, 413, "request_too_large"),
+    (429, 429, "rate_limit_error"),
+    (400, 499, "invalid_request_error"),
+    (503, 503, "overloaded_error"),
+    (500, 599, "api_error"),
+)
+"""The same of Anthropic's."""
 
 _TEXTS = {
     "missing_host_header": (400, "host: a request needs this header"),
@@ -46,6 +56,7 @@ def local_replies() -> Json:
             *_unread(),
             *(mapper for details, (status, text) in _TEXTS.items() for mapper in _with_text(details, status, text)),
             *(mapper for error, flags in _RETRIABLE for mapper in _retriable(error, flags)),
+            *(_anthropic_mapper([_between(*statuses)], kind) for *statuses, kind in _ANTHROPIC_KINDS),
             *(_openai_mapper([_between(*statuses)], kind) for *statuses, kind in _KINDS),
             *(_mapper([_status("EQ", status)], code) for status, code in _CODES.items()),
             _mapper([_between(400, 499)], _INVALID_ARGUMENT),
@@ -69,7 +80,11 @@ def _with_text(details: str, status: int, text: str) -> list[Json]:
     expression["expression"] = f"response.code_details == '{details}'"
     matches = {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
     code = _CODES.get(status, _INVALID_ARGUMENT if status < 500 else _UNAVAILABLE)
-    mappers = (_openai_mapper([matches], _kind(status)), _mapper([matches], code))
+    mappers = (
+        _anthropic_mapper([matches], _kind(status, _ANTHROPIC_KINDS)),
+        _openai_mapper([matches], _kind(status)),
+        _mapper([matches], code),
+    )
     return [mapper | {"body": {"inline_string": text}} for mapper in mappers]
 
 
@@ -88,14 +103,16 @@ def _retriable(error: UnavailableError, flags: tuple[str, ...]) -> list[Json]:
             "headers_to_add": [retry_after, _header(headers.GRPC_STATUS_DETAILS, serialized)],
             **said,
         },
+        _reply([*filters, _IS_ANTHROPIC], _anthropic_body("overloaded_error"))
+        | {"headers_to_add": [retry_after], **said},
         _reply([*filters, _IS_OPENAI], _openai_body("server_error", failure.reason.lower()))
         | {"headers_to_add": [retry_after], **said},
         _reply(filters, _status_body(_UNAVAILABLE, details)) | {"headers_to_add": [retry_after], **said},
     ]
 
 
-def _kind(status: int) -> str:
-    return next(kind for low, high, kind in _KINDS if low <= status <= high)
+def _kind(status: int, kinds: tuple[tuple[int, int, str], ...] = _KINDS) -> str:
+    return next(kind for low, high, kind in kinds if low <= status <= high)
 
 
 def _mapper(filters: list[Json], code: int) -> Json:
@@ -104,6 +121,18 @@ def _mapper(filters: list[Json], code: int) -> Json:
 
 def _openai_mapper(filters: list[Json], kind: str) -> Json:
     return _reply([*filters, _IS_REST, _IS_OPENAI], _openai_body(kind))
+
+
+def _anthropic_mapper(filters: list[Json], kind: str) -> Json:
+    return _reply([*filters, _IS_REST, _IS_ANTHROPIC], _anthropic_body(kind))
+
+
+def _anthropic_body(kind: str) -> Json:
+    return {
+        "type": "error",
+        "error": {"type": kind, "message": _ENVOYS_TEXT},
+        "request_id": f"%REQ({headers.REQUEST_ID})%",
+    }
 
 
 def _status_body(code: int, details: list[Json] | None = None) -> Json:
@@ -146,9 +175,16 @@ _IS_REST = _any_of(
     {**_GRPC_TYPE, "invert_match": True, "treat_missing_header_as_empty": True},
     {"name": "x-envoy-original-path", "present_match": True},
 )
-_IS_OPENAI = _any_of(
-    *(
-        {"name": name, "string_match": {"safe_regex": {"regex": "/v1([/?].*)?"}}}
-        for name in (":path", "x-envoy-original-path")
+
+
+def _is_below(path: str) -> Json:
+    return _any_of(
+        *(
+            {"name": name, "string_match": {"safe_regex": {"regex": f"{path}([/?].*)?"}}}
+            for name in (":path", "x-envoy-original-path")
+        )
     )
-)
+
+
+_IS_OPENAI = _is_below("/v1")
+_IS_ANTHROPIC = _is_below("/v1/messages")

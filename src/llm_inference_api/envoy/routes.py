@@ -4,7 +4,7 @@ from typing import Any
 
 from llm_inference_api import headers
 from llm_inference_api.envoy.extensions import typed
-from llm_inference_api.envoy.openai import OPENAI_ERRORS
+from llm_inference_api.envoy.wire_errors import ANTHROPIC_ERRORS, OPENAI_ERRORS
 
 Json = dict[str, Any]
 
@@ -17,11 +17,12 @@ READY_CLUSTER = "readiness"
 
 _GENERATE = "/api/(generate|chat)(/stream)?"
 _OPENAI_POST = "/v1/((chat/)?completions|embeddings)"
+_ANTHROPIC_POST = "/v1/messages(/count_tokens)?"
 
 _STEER = "/api/llms/.+:(load|unload|download|delete)"
 _PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
 # Several expressions, because Envoy limits the size of each.
-_POST_ONLY = (_GENERATE, _OPENAI_POST, "/api/(tokenize|detokenize|embed|chat/(render|parse))", _STEER)
+_POST_ONLY = (_GENERATE, _OPENAI_POST, _ANTHROPIC_POST, "/api/(tokenize|detokenize|embed|chat/(render|parse))", _STEER)
 _GET_ONLY = (_PAGES, "/metrics|/health(/(live|ready))?", "/(api/llms|v1/models)(/.*)?")
 
 
@@ -64,6 +65,16 @@ def routes() -> list[Json]:
             "route": _to(SERVICE_CLUSTER),
             "response_headers_to_add": [_header("cache-control", "no-cache")],
             "typed_per_filter_config": _OPENAI,
+        },
+        {
+            "name": "anthropic-generate",
+            "match": {"safe_regex": {"regex": _ANTHROPIC_POST}, "headers": [_method("POST")]},
+            "route": _to(SERVICE_CLUSTER),
+            "response_headers_to_add": [
+                _header("cache-control", "no-cache"),
+                _header(headers.ANSWER_ID, f"%REQ({headers.REQUEST_ID})%"),
+            ],
+            "typed_per_filter_config": _ANTHROPIC,
         },
         {
             "name": "steer",
@@ -134,7 +145,9 @@ def _stripped(*more: str) -> Json:
 
 
 _STRIP = _stripped()
-_OPENAI = {**_stripped(*headers.OPENAI_ERROR.values()), OPENAI_ERRORS: typed("config.route.v3.FilterConfig", config={})}
+_ON = typed("config.route.v3.FilterConfig", config={})
+_OPENAI = {**_stripped(*headers.OPENAI_ERROR.values()), OPENAI_ERRORS: _ON}
+_ANTHROPIC = {**_stripped(headers.ERROR_TYPE), ANTHROPIC_ERRORS: _ON}
 
 
 def _only(method: str, paths: str) -> Json:

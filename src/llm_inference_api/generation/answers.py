@@ -32,6 +32,8 @@ class Answer:
     """See `End`."""
     ignored: tuple[str, ...] = ()
     """Names of the request's keywords that the answer does not follow."""
+    stop: str = ""
+    """See `End`."""
 
     def add(self, event: Text | Thought | CallPart | End) -> None:
         """Appends an event of this answer."""
@@ -45,6 +47,7 @@ class Answer:
                 self._continue(call, ToolCall(call_id, name, arguments))
             case End(reason):
                 self.reason, self.max_tokens, self.ignored = reason, event.max_tokens, event.ignored
+                self.stop = event.stop
 
     def _continue(self, call: int, part: ToolCall) -> None:
         if call == len(self.calls):

@@ -107,6 +107,8 @@ class End(NamedTuple):
     """The tokens that the answer could have: what was asked for, or less."""
     ignored: tuple[str, ...] = ()
     """Names of the request's keywords that the answer does not follow."""
+    stop: str = ""
+    """The stop string that ended the answer; empty for none."""
 
 
 class Stage(Enum):

@@ -27,6 +27,8 @@ class Delta(NamedTuple):
     calls: tuple[CallPart, ...] = ()
     ignored: tuple[str, ...] = ()
     """In the last delta: names of the request's keywords that the answer does not follow."""
+    stop: str = ""
+    """In the last delta: the stop string that ended the answer."""
 
     @property
     def is_empty(self) -> bool:

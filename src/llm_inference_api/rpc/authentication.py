@@ -39,16 +39,16 @@ class Authenticator:
         """Raises UnauthenticatedError if the method needs a key and the metadata contain no valid one."""
         if self._keys.is_empty or method.startswith(self._public):
             return
-        token = _bearer_token(metadata)
+        token = _token(metadata)
         if token is None:
-            raise UnauthenticatedError("an API key is needed: send it as Authorization: Bearer <key>")
+            raise UnauthenticatedError("an API key is needed: send it as Authorization: Bearer <key>, or as x-api-key")
         if self._keys.name_of(token) is None:
             raise UnauthenticatedError("the API key is not valid")
 
     def caller(self, context: Context) -> str:
         """Returns the API key's name, else the client certificate's subject, else the address without its port."""
         metadata: Metadata = context.invocation_metadata() or ()
-        token = _bearer_token(metadata)
+        token = _token(metadata)
         name = self._keys.name_of(token) if token and not self._keys.is_empty else None
         return name or _subject(context, metadata) or address(context)
 
@@ -76,9 +76,12 @@ def _subject_of(pem: str) -> str | None:
     return certificate.subject.rfc4514_string() or f"certificate {certificate.serial_number:x}"
 
 
-def _bearer_token(metadata: Metadata | None) -> str | None:
+def _token(metadata: Metadata | None) -> str | None:
+    """Returns the key that the caller has sent, as a bearer token or as Anthropic's clients do; None for none."""
     scheme, _, token = _value(metadata or (), headers.AUTHORIZATION).strip().partition(" ")
-    return token.strip() if scheme.lower() == _SCHEME and token.strip() else None
+    if scheme.lower() == _SCHEME and token.strip():
+        return token.strip()
+    return _value(metadata or (), headers.API_KEY).strip() or None
 
 
 def _value(metadata: Metadata, name: str) -> str:

@@ -4,54 +4,25 @@ Unknown and unsupported fields are rejected by name. Fields without effect here 
 """
 
 from functools import partial
-from reprlib import Repr
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
-    FailFast,
     Field,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    model_validator,
 )
-from pydantic_core import PydanticCustomError, from_json
 
-from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.api import bodies
+from llm_inference_api.api.bodies import FIRST_ERROR, Strict, at_most
 from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.inquiry import MAX_INPUTS, Input
 from llm_inference_api.requests.limits import MAX_LOGIT_BIAS, MAX_STOP
 from llm_inference_api.requests.tools import MAX_CALLS, MAX_TOOLS
 
-_UNKNOWN = "unknown_field"
-"""Type of the error for an unknown field."""
 MAX_DETAILS = 1024
 """Maximum number of `reasoning_details` of a message."""
-_SHOWN = 100
-"""Maximum length, in characters, of an invalid value quoted in an error."""
-_SHORT = Repr()
-"""Shows the beginning of a large value in about the time that a small one takes."""
-_SHORT.maxstring = _SHORT.maxlong = 2 * _SHOWN
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _refuse_unknown(cls, value: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        """Raises an error for the first unknown field, behind those of known ones; pydantic would make one for each."""
-        known = {field.alias or name for name, field in cls.model_fields.items()}
-        unknown = next((name for name in value if name not in known), None) if isinstance(value, dict) else None
-        if unknown is None or not isinstance(value, dict):
-            return validate(value)
-        validate({name: inner for name, inner in value.items() if name in known})
-        raise PydanticCustomError(_UNKNOWN, "unknown field", {"field": unknown})
-
-
-class TextPart(_Strict):
+class TextPart(Strict):
     """A part of a message's content; the texts of all parts are joined by line breaks."""
 
     type: Literal["text"]
@@ -114,26 +85,6 @@ def _yes(value: object) -> object:
     return value
 
 
-class _FailFast(FailFast):
-    """pydantic's FailFast with a hash, so that its type may be optional."""
-
-    __hash__ = object.__hash__
-
-
-_FIRST_ERROR = _FailFast()
-
-
-def _at_most(most: int, what: str) -> BeforeValidator:
-    """Returns a validator that counts the items of a list or object before they are validated."""
-
-    def check(value: object) -> object:
-        if isinstance(value, list | dict) and len(value) > most:
-            raise ValueError(f"has {len(value)} {what}; at most {most} are allowed")
-        return value
-
-    return BeforeValidator(check)
-
-
 def _no_effort(value: object) -> object:
     """Raises ValueError for an effort beside a prompt."""
     if value is not None:
@@ -157,8 +108,8 @@ Text = Annotated[str, BeforeValidator(_text_of, json_schema_input_type=str | lis
 No = Annotated[Literal[False], BeforeValidator(_no)]
 Stop = Annotated[
     list[str],
-    _FIRST_ERROR,
-    _at_most(MAX_STOP, "texts"),
+    FIRST_ERROR,
+    at_most(MAX_STOP, "texts"),
     BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
 ]
 Inputs = Annotated[
@@ -172,14 +123,14 @@ Prompts = Annotated[
 ]
 
 
-class CalledFunction(_Strict):
+class CalledFunction(Strict):
     """Function name and arguments of a tool call."""
 
     name: str
     arguments: str | None = None
 
 
-class ToolCallParam(_Strict):
+class ToolCallParam(Strict):
     """A tool call made by the assistant."""
 
     id: str
@@ -189,19 +140,19 @@ class ToolCallParam(_Strict):
     """Ignored. Clients that assemble an answer from a stream send the chunks' index back."""
 
 
-class ChatMessageParam(_Strict):
+class ChatMessageParam(Strict):
     """One message of a chat."""
 
     role: Literal["developer", "system", "user", "assistant", "tool"]
     content: Text | None = None
     name: str | None = None
-    tool_calls: Annotated[list[ToolCallParam], _FIRST_ERROR, _at_most(MAX_CALLS, "tool calls")] | None = None
+    tool_calls: Annotated[list[ToolCallParam], FIRST_ERROR, at_most(MAX_CALLS, "tool calls")] | None = None
     tool_call_id: str | None = None
     reasoning_content: str | None = None
     """The assistant's thoughts before its content; part of the prompt where the model's chat template renders them."""
     reasoning: str | None = None
     """Another name of `reasoning_content`."""
-    reasoning_details: Annotated[list[dict[str, Any]], _FIRST_ERROR, _at_most(MAX_DETAILS, "details")] | None = None
+    reasoning_details: Annotated[list[dict[str, Any]], FIRST_ERROR, at_most(MAX_DETAILS, "details")] | None = None
     """Another form of `reasoning_content`: objects with `text` or `summary`."""
     # Fields of answers, which clients send back in the next request.
     refusal: None = None
@@ -212,7 +163,7 @@ class ChatMessageParam(_Strict):
     """Added to each answer by LiteLLM."""
 
 
-class FunctionParam(_Strict):
+class FunctionParam(Strict):
     """A function that the model may call."""
 
     name: str
@@ -221,14 +172,14 @@ class FunctionParam(_Strict):
     strict: bool | None = None
 
 
-class ToolParam(_Strict):
+class ToolParam(Strict):
     """A tool; only functions are supported."""
 
     type: Literal["function"]
     function: FunctionParam
 
 
-class FunctionName(_Strict):
+class FunctionName(Strict):
     """Name of a function."""
 
     name: str
@@ -239,7 +190,7 @@ def _named(value: object) -> object:
     return {"mode": value} if isinstance(value, str) else value
 
 
-class ToolChoiceParam(_Strict):
+class ToolChoiceParam(Strict):
     """Tool choice: a mode, or the function to call."""
 
     mode: Literal["none", "auto", "required"] | None = None
@@ -247,7 +198,7 @@ class ToolChoiceParam(_Strict):
     function: FunctionName | None = None
 
 
-class NamedTool(_Strict):
+class NamedTool(Strict):
     """Tool choice that forces the call of one function."""
 
     type: Literal["function"]
@@ -258,7 +209,7 @@ Mode = Literal["none", "auto", "required"]
 Choice = Annotated[ToolChoiceParam, BeforeValidator(_named, json_schema_input_type=Mode | NamedTool)]
 
 
-class JsonSchemaFormat(_Strict):
+class JsonSchemaFormat(Strict):
     """The schema of `response_format`. The answer always matches it, with or without `strict`."""
 
     name: str
@@ -267,7 +218,7 @@ class JsonSchemaFormat(_Strict):
     strict: bool | None = None
 
 
-class ResponseFormat(_Strict):
+class ResponseFormat(Strict):
     """Constraint of the answer's text: none, any JSON object, or a JSON Schema."""
 
     type: Literal["text", "json_object", "json_schema"]
@@ -276,7 +227,7 @@ class ResponseFormat(_Strict):
     """The schema where llama.cpp's clients give it, for both kinds of JSON."""
 
 
-class StructuredOutputs(_Strict):
+class StructuredOutputs(Strict):
     """Constraint of the answer's text, as vLLM's clients give it."""
 
     json_: dict[str, Any] | str | None = Field(None, alias="json")
@@ -292,7 +243,7 @@ class StructuredOutputs(_Strict):
     structural_tag: None = None
 
 
-class StreamOptions(_Strict):
+class StreamOptions(Strict):
     """Options of a stream."""
 
     include_usage: bool | None = None
@@ -314,7 +265,7 @@ UNSUPPORTED = {
 """Error messages for known fields of OpenAI's API that are not supported."""
 
 
-class _Unsupported(_Strict):
+class _Unsupported(Strict):
     """The unsupported fields; null, or false where listed, is accepted."""
 
     audio: None = None
@@ -356,7 +307,7 @@ class _Common(_Ignored):
     stop: Stop | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    logit_bias: Annotated[dict[str, float], _at_most(MAX_LOGIT_BIAS, "entries")] | None = None
+    logit_bias: Annotated[dict[str, float], at_most(MAX_LOGIT_BIAS, "entries")] | None = None
     n: int | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -387,7 +338,7 @@ class _Common(_Ignored):
         return bool(self.stream_options and self.stream_options.include_usage)
 
 
-class ReasoningParam(_Strict):
+class ReasoningParam(Strict):
     """Whether and how much to think, as OpenRouter's and OpenAI's clients say it."""
 
     effort: str | None = None
@@ -399,7 +350,7 @@ class ReasoningParam(_Strict):
     generate_summary: Any = None
 
 
-class ThinkingParam(_Strict):
+class ThinkingParam(Strict):
     """Whether to think, as clients of Anthropic's, DeepSeek's and Z.ai's APIs say it."""
 
     type: Literal["enabled", "disabled"]
@@ -417,13 +368,13 @@ Switch = Annotated[ThinkingParam, BeforeValidator(_switch, json_schema_input_typ
 class ChatCompletionParams(_Common):
     """The body of `POST /v1/chat/completions`."""
 
-    messages: Annotated[list[ChatMessageParam], _FIRST_ERROR, _at_most(MAX_MESSAGES, "messages")]
+    messages: Annotated[list[ChatMessageParam], FIRST_ERROR, at_most(MAX_MESSAGES, "messages")]
     suffix: Annotated[None, BeforeValidator(_no_suffix)] = None
     max_completion_tokens: int | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
-    modalities: Annotated[list[Literal["text"]], _FIRST_ERROR] | None = None
-    tools: Annotated[list[ToolParam], _FIRST_ERROR, _at_most(MAX_TOOLS, "tools")] | None = None
+    modalities: Annotated[list[Literal["text"]], FIRST_ERROR] | None = None
+    tools: Annotated[list[ToolParam], FIRST_ERROR, at_most(MAX_TOOLS, "tools")] | None = None
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
     continue_final_message: bool | None = None
@@ -454,7 +405,7 @@ class CompletionParams(_Common):
     best_of: int | None = None
 
 
-class EmbeddingParams(_Strict):
+class EmbeddingParams(Strict):
     """The body of `POST /v1/embeddings`."""
 
     model: str = ""
@@ -466,42 +417,9 @@ class EmbeddingParams(_Strict):
     user: Any = None
 
 
-Params = TypeVar("Params", bound=_Strict)
+Params = TypeVar("Params", bound=Strict)
 
 
 def parse(kind: type[Params], body: bytes) -> Params:
     """Parses and validates an HTTP body. Raises InvalidFieldError for the first invalid field."""
-    try:
-        return kind.model_validate(from_json(body))
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        unknown = (problem["ctx"]["field"],) if problem["type"] == _UNKNOWN else ()
-        field = _path((*problem["loc"], *unknown))
-        raise InvalidFieldError(field or "body", _describe(field, dict(problem))) from error
-    except ValueError as error:
-        raise InvalidFieldError("body", f"is no valid JSON ({error})") from error
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    """Returns a field's path, such as `messages[0].content`, without pydantic's names of union members."""
-    path = ""
-    for step in location:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif step not in ("str", "mode") and not step.startswith(("list[", "function-", "literal[")):
-            path += f".{step}" if path else step
-    return path
-
-
-def _describe(field: str, problem: dict[str, Any]) -> str:
-    if field in UNSUPPORTED:
-        return UNSUPPORTED[field]
-    kind, message = problem["type"], str(problem["msg"])
-    if kind == "value_error":
-        return message.removeprefix("Value error, ")
-    if kind == _UNKNOWN:
-        return "is not a parameter that this service knows; leave it out"
-    if kind == "missing":
-        return "is missing"
-    shown = _SHORT.repr(problem["input"])
-    return f"{message[:1].lower()}{message[1:]}, not {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '…'}"
+    return bodies.parse(kind, body, UNSUPPORTED)

@@ -8,15 +8,14 @@ from contextlib import AbstractAsyncContextManager
 from google.api.httpbody_pb2 import HttpBody
 
 from llm_inference.v1 import openai_pb2, openai_pb2_grpc
+from llm_inference_api.api.bodies import JSON, Json, check_values, events_body, json_bodies, json_body
 from llm_inference_api.api.openai.params import ChatCompletionParams, CompletionParams, EmbeddingParams, parse
 from llm_inference_api.api.openai.reading import read_chat, read_completion
 from llm_inference_api.api.openai.writers import (
     ChatCompletionWriter,
     CompletionWriter,
     Header,
-    Json,
     Writer,
-    document,
     embedding_document,
 )
 from llm_inference_api.generation.generation import Generation, Generations
@@ -24,17 +23,11 @@ from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.generation.several import Several
 from llm_inference_api.models.registry import Registry
 from llm_inference_api.requests.inquiry import Embed, checked_inputs
-from llm_inference_api.requests.json_size import counting
 from llm_inference_api.requests.limits import Limits
 from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.rpc.call import Call
 from llm_inference_api.rpc.off_loop import off_loop, written_size
-
-JSON = "application/json"
-EVENTS = "text/event-stream"
-_PART = 1 << 20
-"""Bytes of a document in one message."""
 
 
 class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
@@ -52,7 +45,7 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
     ) -> AsyncGenerator[openai_pb2.CreateChatCompletionResponse]:
         """Yields the HTTP body of `POST /v1/chat/completions`: one JSON document, or SSE parts with `stream`."""
         body = request.http_body.data
-        await _check_size(body)
+        await check_values(body)
         params, ask = await off_loop(len(body), self._read_chat, body)
         streamed = bool(params.stream)
         async with self._generations.open(ask, call, streamed=streamed) as generation:
@@ -62,14 +55,14 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
                     yield openai_pb2.CreateChatCompletionResponse(http_body=part)
                 return
             async for event in generation:
-                yield openai_pb2.CreateChatCompletionResponse(http_body=_events(writer.part(event)))
+                yield openai_pb2.CreateChatCompletionResponse(http_body=events_body(writer.part(event)))
 
     async def CreateCompletion(
         self, request: openai_pb2.CreateCompletionRequest, call: Call
     ) -> AsyncGenerator[openai_pb2.CreateCompletionResponse]:
         """Yields the HTTP body of `POST /v1/completions`: one JSON document, or SSE parts with `stream`."""
         body = request.http_body.data
-        await _check_size(body)
+        await check_values(body)
         params, asks = await off_loop(len(body), self._read_completion, body)
         streamed = bool(params.stream)
         async with self._open(asks, call, streamed=streamed) as generation:
@@ -79,14 +72,14 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
                     yield openai_pb2.CreateCompletionResponse(http_body=part)
                 return
             async for event in generation:
-                yield openai_pb2.CreateCompletionResponse(http_body=_events(writer.part(event)))
+                yield openai_pb2.CreateCompletionResponse(http_body=events_body(writer.part(event)))
 
     async def CreateEmbedding(
         self, request: openai_pb2.CreateEmbeddingRequest, call: Call
     ) -> openai_pb2.CreateEmbeddingResponse:
         """Returns the HTTP body of `POST /v1/embeddings`."""
         body = request.http_body.data
-        await _check_size(body)
+        await check_values(body)
         params, embed = await off_loop(len(body), _read_embedding, body)
         model, found = await self._inquiries.embed(params.model, embed, call)
         in_base64 = params.encoding_format == "base64"
@@ -98,14 +91,14 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
     ) -> openai_pb2.ListOpenAIModelsResponse:
         """Returns the HTTP body of `GET /v1/models`."""
         models = [self._model(status) for status in self._registry.statuses()]
-        return openai_pb2.ListOpenAIModelsResponse(http_body=_json({"object": "list", "data": models}))
+        return openai_pb2.ListOpenAIModelsResponse(http_body=json_body({"object": "list", "data": models}))
 
     async def GetOpenAIModel(
         self, request: openai_pb2.GetOpenAIModelRequest, call: Call
     ) -> openai_pb2.GetOpenAIModelResponse:
         """Returns the HTTP body of `GET /v1/models/{id}`."""
         model = self._registry.get(request.model)
-        return openai_pb2.GetOpenAIModelResponse(http_body=_json(self._model(model.status)))
+        return openai_pb2.GetOpenAIModelResponse(http_body=json_body(self._model(model.status)))
 
     def _read_chat(self, body: bytes) -> tuple[ChatCompletionParams, GenerationRequest]:
         params = parse(ChatCompletionParams, body)
@@ -142,26 +135,12 @@ def _read_embedding(body: bytes) -> tuple[EmbeddingParams, Embed]:
     return params, checked_inputs("input", params.input, params.dimensions)
 
 
-async def _check_size(body: bytes) -> None:
-    """Raises InvalidFieldError for a body of too many values. Other calls go on meanwhile."""
-    for _ in counting(body, "body"):
-        await asyncio.sleep(0)
-
-
 async def _whole(writer: Writer, generation: Generation | Several) -> Iterator[HttpBody]:
-    """Returns the JSON document in parts, as clients of gRPC take no message above 4 MiB by default."""
+    """Returns the JSON document in parts."""
     answers, total = await generation.whole()
     data = await off_loop(written_size(generation.request, total), writer.whole, answers, total)
-    return (HttpBody(content_type=JSON, data=data[at : at + _PART]) for at in range(0, len(data), _PART))
-
-
-def _events(data: bytes) -> HttpBody:
-    return HttpBody(content_type=EVENTS, data=data)
+    return json_bodies(data)
 
 
 def _header(generation: Generation | Several) -> Header:
     return Header(generation.request, lambda: generation.status)
-
-
-def _json(value: Json) -> HttpBody:
-    return HttpBody(content_type=JSON, data=document(value))

@@ -2,13 +2,12 @@
 
 import codecs
 import hashlib
-import json
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from llm_inference_api import __version__
+from llm_inference_api.api.bodies import Json, document, large_document
 from llm_inference_api.generation.answers import Answer
 from llm_inference_api.requests.events import (
     CallPart,
@@ -30,52 +29,17 @@ from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.speeds import Speeds
 from llm_inference_api.requests.tools import ToolCall
 
-Json = dict[str, Any]
-
 DONE = b"data: [DONE]\n\n"
 _NO_LOGPROBS: Json = {"content": [], "refusal": None}
 SILENCE = b": waiting\n\n"
 """An SSE comment, which clients ignore. Keeps proxies from closing an idle stream."""
 
-_PIECES_DEPTH = 5
-"""Levels that `large_document` writes itself: those down to the list of a choice's log probabilities."""
 _FINISH = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.TOOL_CALLS: "tool_calls"}
 
 
 def sse_event(value: Json) -> bytes:
     """Returns an SSE event with the object as its data."""
     return b"data: " + document(value) + b"\n\n"
-
-
-def document(value: Json) -> bytes:
-    """Returns the object as compact JSON in UTF-8."""
-    return _text(value).encode("utf-8", "replace")
-
-
-def large_document(value: Json) -> bytes:
-    """Returns the same as `document`, in many short calls into C: others wait for the GIL that each one holds."""
-    return "".join(_pieces(value, _PIECES_DEPTH)).encode("utf-8", "replace")
-
-
-def _pieces(value: object, depth: int) -> Iterator[str]:
-    if depth and value and isinstance(value, dict):
-        yield "{"
-        for index, (key, inner) in enumerate(value.items()):
-            yield f"{',' if index else ''}{_text(key)}:"
-            yield from _pieces(inner, depth - 1)
-        yield "}"
-    elif depth and value and isinstance(value, list):
-        yield "["
-        for index, inner in enumerate(value):
-            yield "," if index else ""
-            yield from _pieces(inner, depth - 1)
-        yield "]"
-    else:
-        yield _text(value)
-
-
-def _text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def usage_object(usage: Usage) -> Json:

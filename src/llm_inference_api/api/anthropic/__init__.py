@@ -1,0 +1,1 @@
+"""Anthropic's Messages API below `/v1/messages`."""
