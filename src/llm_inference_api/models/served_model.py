@@ -7,8 +7,8 @@ import asyncio
 import errno
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -89,6 +89,8 @@ class ServedModel:
         self._download: asyncio.Task[ModelFiles] | None = None
         """A download without a load. A load waits for the end of it, or of a deletion; the two exclude each other."""
         self._deletion: asyncio.Task[int] | None = None
+        self._waiting = 0
+        """Requests that wait for the load, a restart, or a suspect."""
         self._holds = 0
         """Callers that wait for the current load, or got its client and have not used it yet. The model stays loaded
         for them."""
@@ -147,14 +149,26 @@ class ServedModel:
             PoisonRequestError: The work crashes the worker.
             ServiceError: As `acquire`.
         """
-        client = await self._acquire_after_restart()
-        if self._suspects or self._turn.locked():
-            self.release()
-            client = await self._in_turn(work, is_new=is_new)
+        with self._counted():
+            client = await self._acquire_after_restart()
+            if self._suspects or self._turn.locked():
+                self.release()
+                client = await self._in_turn(work, is_new=is_new)
         try:
             yield client
         finally:
             self.release()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Counts a request as waiting for the block."""
+        self._waiting += 1
+        self._observer.awaits_load(self.status.id, self._waiting)
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self._observer.awaits_load(self.status.id, self._waiting)
 
     async def _in_turn(self, work: Work, *, is_new: bool) -> WorkerClient:
         """Returns the client, as `acquire` does, once all suspects that came before have ended."""
@@ -403,8 +417,6 @@ class ServedModel:
     def release(self) -> None:
         """Ends one `acquire`. A load that waits for room, or is to be unloaded, ends with its last caller."""
         self._holds -= 1
-        if self.awaits_room:
-            self._report_waiting()
         if not self._holds:
             self._unheld.set()
             if self._load is not None and (self.awaits_room or self._unloading is not None):
@@ -413,8 +425,6 @@ class ServedModel:
     def _hold(self) -> None:
         self._holds += 1
         self._unheld.clear()
-        if self.awaits_room:
-            self._report_waiting()
 
     async def _unloaded(self, since: float) -> None:
         """Waits for the end of the unload. Raises UnavailableError after the queue timeout, counted from `since`."""
@@ -545,16 +555,11 @@ class ServedModel:
             raise asyncio.CancelledError  # Whom it was for has left meanwhile: no other model leaves for nobody.
         self._awaits_room_since = running_time().time()
         self._set(State.UNLOADED, reason="its load waits for other models to leave the memory")
-        self._report_waiting()
         try:
             await self._policy.memory.claim(self, size)
         finally:
             self._awaits_room_since = None
-            self._report_waiting()
         self._set(State.LOADING)
-
-    def _report_waiting(self) -> None:
-        self._observer.awaits_room(self.status.id, self._holds if self.awaits_room else 0)
 
     async def _start_worker(self, files: ModelFiles, footprint: Footprint) -> tuple[WorkerClient, ModelInfo]:
         """Returns the client of a started worker, and the model's properties."""
