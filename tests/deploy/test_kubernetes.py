@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from llm_inference_api.config.settings import Settings, variable_of
@@ -10,7 +11,17 @@ from llm_inference_api.envoy.limits import MAX_HEAP_BYTES
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.rpc.health import LIVE, PRELOADED, SERVICE
 from llm_inference_api.server import _LAST_MESSAGES, _OPEN_WATCHES
-from tests.deploy.manifests import KUBERNETES, VARIANTS, Manifest, committed, only, pod, rendered
+from tests.deploy.manifests import (
+    KUBERNETES,
+    VARIANTS,
+    Manifest,
+    committed,
+    definitions,
+    is_custom,
+    only,
+    pod,
+    rendered,
+)
 from tools.generate import write_kubernetes_files
 
 KUBERNETES_VERSION = "1.34"
@@ -45,13 +56,22 @@ def test_generated_files_are_those_of_the_command_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_manifests_pass_the_published_schemas(variant: str) -> None:
-    """Kubernetes' own schemas allow them, strictly: no unknown field. Other kinds than its own have none there."""
+    """Kubernetes' own schemas allow them, strictly: no unknown field."""
     validator = pytest.importorskip(
         "kubernetes_validate", reason="the extra `deploy` is not installed: no schemas to validate with"
     )
     for manifest in rendered(variant):
-        if not manifest["apiVersion"].startswith("monitoring.coreos.com/"):
+        if not is_custom(manifest):
             validator.validate(manifest, KUBERNETES_VERSION, strict=True)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_custom_resources_pass_their_definitions(variant: str) -> None:
+    """Their projects' own schemas allow them, strictly."""
+    schemas = definitions()
+    for manifest in rendered(variant):
+        if is_custom(manifest):
+            jsonschema.validate(manifest, schemas[manifest["apiVersion"], manifest["kind"]])
 
 
 def test_grace_holds_all_that_a_pods_end_takes() -> None:

@@ -1,4 +1,4 @@
-"""The files for Prometheus, Grafana and the gateway speak of metrics that exist."""
+"""The files for Prometheus and Grafana speak of metrics that exist."""
 
 import json
 import re
@@ -14,7 +14,6 @@ from llm_inference_api.observability.metrics import Metrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ALERTS, DASHBOARD = DEPLOY / "prometheus/alerts.yaml", DEPLOY / "grafana/llm-inference-api.json"
-PICKER = DEPLOY / "gateway/endpoint-picker.yaml"
 OF_PROMETHEUS = {"up"}
 ADDED_LABELS = {"instance", "job", "le"}
 """By Prometheus, or by the histograms."""
@@ -88,16 +87,6 @@ def test_panels_have_their_own_ids_and_places() -> None:
         assert not cells & taken, panel["title"]
         assert at["x"] + at["w"] <= 24
         taken |= cells
-
-
-def test_gateway_reads_the_three_gauges_of_its_protocol() -> None:
-    """Queue, running requests and cache utilisation are mapped to gauges by model."""
-    plugins = {plugin.get("name", plugin["type"]): plugin for plugin in yaml.safe_load(PICKER.read_text())["plugins"]}
-    (engine,) = plugins["metrics-extractor"]["parameters"]["engineConfigs"]
-    specs = [engine[name] for name in ("queuedRequestsSpec", "runningRequestsSpec", "kvUsageSpec")]
-    series = exported()
-    assert all(series[spec] == {"model"} for spec in specs)
-    assert engine["name"] == plugins["metrics-extractor"]["parameters"]["defaultEngine"]
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
