@@ -1,6 +1,6 @@
-"""What llm-d-router takes: its plugins and their parameters, and the values of its charts, as far as they are used here.
+"""What llm-d-router takes: its plugins and their parameters, and its charts' values, as far as they are used here.
 
-Taken from github.com/llm-d/llm-d-router v0.10.0, commit 71f4f0999f95b96c49a9d0c4afbd18dfdb943c26: the plugins' types and
+Taken from github.com/llm-d/llm-d-router v0.10.0, commit 71f4f0999f95b96c49a9d0c4afbd18dfdb943c26: types and
 stability from cmd/epp/runner/runner.go, parameters from the `json` tags of each plugin, the configuration from
 apix/config/v1alpha1/endpointpickerconfig_types.go, the values from config/charts.
 """

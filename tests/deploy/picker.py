@@ -29,7 +29,7 @@ class Picker(_services.ExternalProcessorServicer):  # type: ignore[name-defined,
     def __init__(self, replica: str) -> None:
         self._choice = _protos.HeaderValueOption(header={"key": _DESTINATION, "raw_value": replica.encode()})
 
-    def Process(self, request_iterator: Messages, context: grpc.ServicerContext) -> Messages:
+    def Process(self, request_iterator: Messages, context: grpc.ServicerContext) -> Messages:  # noqa: N802
         """See the service."""
         pieces: list[bytes] = []
         for part in request_iterator:

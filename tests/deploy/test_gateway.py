@@ -106,7 +106,10 @@ def test_streams_over_rest_pass(rest: httpx.Client) -> None:
 def test_a_pool_of_http_would_break_grpc(service: RunningService, tmp_path: Path) -> None:
     """The pool's protocol matters: by the default one, a call that succeeds loses its status."""
     assert POOL["spec"]["appProtocol"] == HTTP2
-    with run_gateway(tmp_path, service.through_envoy, "http") as address, grpc.insecure_channel(address) as channel:
-        with pytest.raises(grpc.RpcError) as caught:
-            inference(channel).Generate(inference_pb2.GenerateRequest(**PROMPT), timeout=60)
+    with (
+        run_gateway(tmp_path, service.through_envoy, "http") as address,
+        grpc.insecure_channel(address) as channel,
+        pytest.raises(grpc.RpcError) as caught,
+    ):
+        inference(channel).Generate(inference_pb2.GenerateRequest(**PROMPT), timeout=60)
     assert caught.value.code() in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)  # type: ignore[attr-defined]
