@@ -103,6 +103,8 @@ VALUES: Shape = {
             "proxyType": None,
             "mode": None,
             "image": None,
+            "args": None,
+            "resources": None,
             "configMap": {"name": None, "data": {"envoy.yaml": None}},
         },
     },

@@ -1,5 +1,7 @@
 """The values for llm-d's charts say what its picker knows, and what is true of the replicas."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +9,8 @@ import yaml
 
 from llm_inference_api.config.settings import Settings
 from tests.deploy.llm_d import ALPHA, CONFIG, STABLE_ENOUGH, VALUES, unknown
-from tests.deploy.manifests import KUBERNETES, committed, only, rendered
+from tests.deploy.manifests import KUBERNETES, committed, only, pod, rendered
+from tests.deploy.test_kubernetes import KUBERNETES_VERSION
 from tests.deploy.test_monitoring import exported
 
 (SHARED,) = committed("deploy/llm-d/values.yaml")
@@ -124,6 +127,43 @@ def test_route_leads_from_the_gateway_to_the_pool() -> None:
     (backend,) = rule["backendRefs"]
     assert only(manifests, backend["kind"], backend["name"])["apiVersion"].startswith(f"{backend['group']}/")
     assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
+
+
+def test_envoy_of_the_chart_has_as_many_workers_as_processors() -> None:
+    """By default it would have one for each of the node's."""
+    proxy = STANDALONE["router"]["proxy"]
+    workers = proxy["args"][proxy["args"].index("--concurrency") + 1]
+    assert int(workers) == proxy["resources"]["requests"]["cpu"]
+
+
+@pytest.mark.parametrize("name", ["gateway", "standalone"])
+def test_charts_render_with_the_values(name: str) -> None:
+    """Helm makes valid objects of them: the picker's configuration and arguments, the Service that the pool names."""
+    helm = pytest.importorskip("helm_python", reason="the extra `deploy` is not installed: no Helm to render with")
+    validator = pytest.importorskip("kubernetes_validate", reason="the extra `deploy` is not installed: no schemas")
+    charts = os.environ.get("LLM_D_CHARTS")
+    if charts is None:
+        pytest.skip("LLM_D_CHARTS names no copy of config/charts of llm-d-router to render")
+    values = merged(SHARED, {"gateway": GATEWAY, "standalone": STANDALONE}[name])
+    with helm.Chart.load(Path(charts) / f"llm-d-router-{name}") as chart:
+        files: dict[str, str] = chart.render(values, name="llm-inference-api", namespace="default")
+    texts = [text for path, text in files.items() if path.endswith(".yaml")]
+    manifests = [each for text in texts for each in yaml.safe_load_all(text) if each]
+    for manifest in manifests:
+        validator.validate(manifest, KUBERNETES_VERSION, strict=True)
+    config = only(manifests, "ConfigMap", "llm-inference-api-epp")["data"][EPP["pluginsConfigFile"]]
+    assert yaml.safe_load(config) == PICKER
+    containers = pod(only(manifests, "Deployment", "llm-inference-api-epp"))["containers"]
+    (picker,) = (each for each in containers if each["name"] == "epp")
+    assert f"/config/{EPP['pluginsConfigFile']}" in picker["args"]
+    assert "--allow-experimental-plugins=true" in picker["args"]
+    assert 9002 in [port["port"] for port in only(manifests, "Service", "llm-inference-api-epp")["spec"]["ports"]]
+
+
+def merged(values: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Returns the values as Helm merges those of a second file into them."""
+    both = {key: merged(values[key], more[key]) for key in values.keys() & more.keys() if isinstance(more[key], dict)}
+    return values | more | both
 
 
 def test_chart_renders_no_template_in_envoys_configuration() -> None:
