@@ -12,9 +12,8 @@ from llm_inference_api.generation.answers import Answer, whole_answers
 from llm_inference_api.generation.record import GenerationRecord, Records
 from llm_inference_api.generation.several import Several
 from llm_inference_api.generation.timeouts import Timeouts
+from llm_inference_api.models.model import Model, Stream
 from llm_inference_api.models.registry import Registry
-from llm_inference_api.models.served_model import ServedModel
-from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.requests.events import End, Event, Progress, Stage, Times, Usage
 from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.request import GenerationRequest
@@ -95,8 +94,8 @@ class Generation:
     def __init__(
         self,
         request: GenerationRequest,
-        model: ServedModel,
-        stream: ModelStream,
+        model: Model,
+        stream: Stream,
         record: GenerationRecord,
         interval: float,
     ) -> None:
