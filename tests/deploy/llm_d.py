@@ -5,10 +5,7 @@ stability from cmd/epp/runner/runner.go, parameters from the `json` tags of each
 apix/config/v1alpha1/endpointpickerconfig_types.go, the values from config/charts.
 """
 
-from typing import Any
-
-Shape = dict[str, Any]
-"""What a mapping may hold, by key: another shape, a list of one shape, or None for a plain value."""
+from tests.deploy.shapes import Shape
 
 STABLE_ENOUGH: dict[str, Shape] = {
     "queue-scorer": {},
@@ -110,19 +107,3 @@ VALUES: Shape = {
     },
 }
 """Values of the charts llm-d-router-gateway and llm-d-router-standalone."""
-
-
-def unknown(content: object, shape: object, path: str = "") -> list[str]:
-    """Returns the paths of what the shape does not have."""
-    if shape is None:
-        return []
-    if isinstance(shape, list):
-        if not isinstance(content, list):
-            return [path]
-        return [found for item in content for found in unknown(item, shape[0], f"{path}[]")]
-    assert isinstance(shape, dict)
-    if not isinstance(content, dict):
-        return [path]
-    strange = [f"{path}.{key}" for key in content if key not in shape]
-    known = (unknown(value, shape[key], f"{path}.{key}") for key, value in content.items() if key in shape)
-    return strange + [found for each in known for found in each]

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from llm_inference_api.config.settings import Settings
-from tests.deploy.llm_d import ALPHA, CONFIG, STABLE_ENOUGH, VALUES, unknown
+from tests.deploy.llm_d import ALPHA, CONFIG, STABLE_ENOUGH, VALUES
 from tests.deploy.manifests import KUBERNETES, committed, only, pod, rendered
+from tests.deploy.shapes import unknown
 from tests.deploy.test_kubernetes import KUBERNETES_VERSION
 from tests.deploy.test_monitoring import exported
 
