@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from llm_inference_api.requests import chat, constraint, inquiry, json_object, limits, sizes, thinking, tools
+from llm_inference_api.requests import chat, constraint, inquiry, json_object, limits, ranking, sizes, thinking, tools
 from llm_inference_api.requests.limits import RANGES, Range
 
 Json = dict[str, Any]
@@ -77,6 +77,11 @@ LIMITS: dict[str, dict[str, Json]] = {
         "token_lists": _items(inquiry.MAX_INPUTS),
         "dimensions": {"minimum": 1},
     },
+    "RankRequest": {
+        "query": {"minLength": 1, "maxLength": sizes.MAX_PROMPT_BYTES},
+        "documents": _items(ranking.MAX_DOCUMENTS, least=1, minLength=1),
+        "top_n": {"minimum": 1},
+    },
     "TokenList": {"token_ids": _items(inquiry.MAX_TOKENS, least=1)},
     "TokenizeRequest": {"text": {"maxLength": sizes.MAX_PROMPT_BYTES}},
     "DetokenizeRequest": {"token_ids": _items(inquiry.MAX_TOKENS)},
@@ -90,6 +95,7 @@ REQUIRED = {
     "Choice": ["texts"],
     "Tool": ["name"],
     "TokenList": ["token_ids"],
+    "RankRequest": ["query", "documents"],
     "EmbedRequest": [],  # One of its two fields.
 }
 """Required fields by message, which proto3 cannot express."""

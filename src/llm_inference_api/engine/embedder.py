@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_inference_api.errors import ComputationError, ContextLengthError, InvalidFieldError, ServiceError
+from llm_inference_api.requests.errand import Errand
 from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embed, Embedding, Embeddings
 
 Vector = npt.NDArray[np.float32]
 
 
 class AbandonedError(ServiceError):
-    """The embedding request was cancelled by its caller."""
+    """The errand was cancelled by its caller."""
 
     reason = "ABANDONED"
 
@@ -97,30 +98,30 @@ class Embedder:
 
 
 class Errands:
-    """FIFO of embedding requests; abandoned ones are detected by `check`. Thread-safe."""
+    """FIFO of errands; abandoned ones are detected by `check`. Thread-safe."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[tuple[int, Embed]] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[int, Errand]] = SimpleQueue()
         self._wanted: set[int] = set()
         self._lock = threading.Lock()
 
-    def put(self, errand_id: int, embed: Embed) -> None:
-        """Adds a request."""
+    def put(self, errand_id: int, errand: Errand) -> None:
+        """Adds an errand."""
         with self._lock:
             self._wanted.add(errand_id)
-        self._queue.put((errand_id, embed))
+        self._queue.put((errand_id, errand))
 
-    def get(self) -> tuple[int, Embed]:
-        """Waits for and returns the next request with its id."""
+    def get(self) -> tuple[int, Errand]:
+        """Waits for and returns the next errand with its id."""
         return self._queue.get()
 
     def forget(self, errand_id: int) -> None:
-        """Removes a request that was abandoned or answered."""
+        """Removes an errand that was abandoned or answered."""
         with self._lock:
             self._wanted.discard(errand_id)
 
     def check(self, errand_id: int) -> None:
-        """Raises AbandonedError if the request was abandoned."""
+        """Raises AbandonedError if the errand was abandoned."""
         with self._lock:
             if errand_id not in self._wanted:
                 raise AbandonedError

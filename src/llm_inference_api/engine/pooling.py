@@ -32,11 +32,11 @@ class Pooling(IntEnum):
     """Reranker: a score of two texts instead of a vector."""
 
 
-def pooling_of(metadata: Mapping[str, str]) -> Pooling:
-    """Returns the pooling type in a GGUF file's metadata; MEAN if it is missing, NONE or unknown."""
+def pooling_of(metadata: Mapping[str, str], default: Pooling = Pooling.MEAN) -> Pooling:
+    """Returns the pooling type in a GGUF file's metadata; the default if it is missing, NONE or unknown."""
     value = metadata.get(f"{metadata.get('general.architecture')}.pooling_type", "")
     known = {str(kind.value): kind for kind in Pooling if kind is not Pooling.NONE}
-    return known.get(value, Pooling.MEAN)
+    return known.get(value, default)
 
 
 def is_encoder(metadata: Mapping[str, object]) -> bool:

@@ -30,9 +30,11 @@ from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.models.suspects import Suspects
 from llm_inference_api.processes.running_time import running_time
 from llm_inference_api.requests.engine_config import EngineConfig
+from llm_inference_api.requests.errand import Errand
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.model_status import LoadProgress, ModelStatus, Observer, State
+from llm_inference_api.requests.ranking import Rank, Relevances
 from llm_inference_api.requests.reference import HubOrigin, Origin, Reference
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.sizes import check_embedded_numbers
@@ -256,7 +258,22 @@ class ServedModel:
             check_embedded_numbers(field, len(embed.inputs), self.status.info.embedding_length)
         return await client.embed(embed)
 
-    async def _answer(self, work: Inquiry | Embed, ask: Callable[[WorkerClient], Awaitable[Result]]) -> Result:
+    async def rank(self, rank: Rank) -> Relevances:
+        """See `WorkerClient.rank`; loads the model first if necessary.
+
+        Raises UnsupportedError if the model cannot rank.
+        """
+        try:
+            return await self._answer(rank, lambda client: self._rank(client, rank))
+        finally:
+            self._used()
+
+    async def _rank(self, client: WorkerClient, rank: Rank) -> Relevances:
+        if self.status.info is not None and not self.status.info.ranks:
+            raise UnsupportedError("RANKING_UNSUPPORTED", f"model {self.status.id!r} cannot rank texts")
+        return await client.rank(rank)
+
+    async def _answer(self, work: Inquiry | Errand, ask: Callable[[WorkerClient], Awaitable[Result]]) -> Result:
         """Returns the answer of the worker; asks again if the worker dies meanwhile."""
         is_new = True
         while True:
@@ -272,10 +289,13 @@ class ServedModel:
                 return answer
 
     def refuse_what_embeds_only(self) -> None:
-        """Raises UnsupportedError if the model computes embeddings only."""
+        """Raises UnsupportedError if the model computes embeddings only, or ranks only."""
         if self.status.info is not None and not self.status.info.generates:
-            problem = f"model {self.status.id!r} computes embeddings only (POST /v1/embeddings, /api/embed)"
-            raise UnsupportedError("GENERATION_UNSUPPORTED", f"{problem}; it generates no text")
+            does = "computes embeddings only (POST /v1/embeddings, /api/embed)"
+            if self.status.info.ranks:
+                does = "ranks texts only (POST /v1/rerank, /api/rank)"
+            problem = f"model {self.status.id!r} {does}; it generates no text"
+            raise UnsupportedError("GENERATION_UNSUPPORTED", problem)
 
     async def load(self) -> WorkerClient:
         """Returns the worker's client once the model is loaded; it may be unloaded at any time. Raises as `acquire`."""

@@ -100,13 +100,18 @@ class Metrics(Observer):
             self._token_seconds.labels(model).observe(decode_seconds / (usage.completion_tokens - 1))
 
     def failed(self, model: str, code: str) -> None:
-        """Counts a generation, or a request for embeddings, that failed with this gRPC status."""
+        """Counts a generation, or a request for embeddings or to rank, that failed with this gRPC status."""
         self._failures.labels(model, code).inc()
 
     def embedded(self, model: str, tokens: int) -> None:
         """Counts an answered request for embeddings, and its tokens."""
         self._embeddings.labels(model).inc()
         self._embedding_tokens.labels(model).inc(tokens)
+
+    def ranked(self, model: str, tokens: int) -> None:
+        """Counts an answered request to rank, and its tokens."""
+        self._rankings.labels(model).inc()
+        self._ranking_tokens.labels(model).inc(tokens)
 
     def rejected(self, model: str, reason: str) -> None:
         """Counts a refused request."""
@@ -214,7 +219,7 @@ class Metrics(Observer):
             "generation_seconds", "From a request's arrival to the end of its answer.", _REQUEST_SECONDS, "model"
         )
         self._failures = self._counter(
-            "failures", "Generations and requests for embeddings that failed, by gRPC status.", "model", "code"
+            "failures", "Generations, requests for embeddings and to rank that failed, by gRPC status.", "model", "code"
         )
         self._rejected = self._counter(
             "rejected", "Refused requests: queue full, too long, too complex, or present in crashes.", "model", "reason"
@@ -223,6 +228,8 @@ class Metrics(Observer):
         tokens = tuple(4.0**power for power in range(9))
         self._embeddings = self._counter("embeddings", "Answered requests for embeddings.", "model")
         self._embedding_tokens = self._counter("embedding_tokens", "Tokens of embedded texts.", "model")
+        self._rankings = self._counter("rankings", "Answered requests to rank.", "model")
+        self._ranking_tokens = self._counter("ranking_tokens", "Tokens of ranked texts, with their query.", "model")
         self._request_prompt_tokens = self._histogram(
             "request_prompt_tokens", "Prompt tokens of a request.", tokens, "model"
         )

@@ -466,6 +466,23 @@ class EmbeddingParams(_Strict):
     user: Any = None
 
 
+class DocumentParam(_Strict):
+    """A document as an object, as Jina and Cohere take it."""
+
+    text: str
+
+
+class RerankParams(_Strict):
+    """The body of `POST /v1/rerank`, as Jina and Cohere have it."""
+
+    model: str = ""
+    query: str
+    documents: list[str | DocumentParam]
+    top_n: int | None = None
+    return_documents: bool | None = None
+    user: Any = None
+
+
 Params = TypeVar("Params", bound=_Strict)
 
 
