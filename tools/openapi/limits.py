@@ -29,6 +29,7 @@ SAMPLING: dict[str, Json] = {
     **{field: of_range(allowed) for field, allowed in RANGES.items()},
     "max_tokens": {"minimum": 1},
     "n": {"minimum": 1, "maximum": limits.MAX_ANSWERS},
+    "dry_sequence_breakers": _items(limits.MAX_BREAKERS, minLength=1, maxLength=limits.MAX_BREAKER_BYTES),
     "stop": _items(limits.MAX_STOP, minLength=1, maxLength=limits.MAX_STOP_CHARACTERS),
     "logit_bias": {
         "maxProperties": limits.MAX_LOGIT_BIAS,

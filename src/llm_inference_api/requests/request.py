@@ -35,6 +35,20 @@ class Sampling:
     """Number of most probable tokens to return at each position; None: no log probabilities."""
     logit_bias_texts: Mapping[str, float] = field(default_factory=dict)
     """Biases by text: each of its tokens gets the bias."""
+    top_n_sigma: float = 0.0
+    min_keep: int = 0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = 64
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)

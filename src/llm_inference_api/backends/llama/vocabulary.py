@@ -8,6 +8,7 @@ from typing import Any
 import llama_cpp.llama_cpp as C
 from llguidance.llamacpp import lltokenizer_from_vocab
 
+from llm_inference_api.backends.llama.dry import DrySamplers
 from llm_inference_api.grammar.constraint import Grammars
 from llm_inference_api.grammar.trial import Trial
 from llm_inference_api.text.pairs import Pair
@@ -21,6 +22,7 @@ class Vocabulary:
 
     def __init__(self, vocab: Any) -> None:
         self._vocab = vocab
+        self.dry = DrySamplers(vocab)
         self.size = int(C.llama_vocab_n_tokens(vocab))
         self._pieces: dict[int, bytes] = {}
         self._kept: tuple[bytes, ...] = ()
