@@ -73,6 +73,12 @@ class Settings(SecuritySettings, TelemetrySettings):
         None,
         "Ids of the models to load at startup, comma-separated. Unset: the model that answers requests without one.",
     )
+    matryoshka_models: Items | None = _variable(
+        "LLM_MATRYOSHKA_MODELS",
+        None,
+        "Ids of the models whose embeddings requests may cut (`dimensions`), comma-separated: those that were trained so. "
+        "Checkpoints that say it themselves (`matryoshka_dimensions`) need not be named.",
+    )
     model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
         "LLM_MODEL_DTYPE",
         None,
@@ -304,7 +310,7 @@ class Settings(SecuritySettings, TelemetrySettings):
     def _expand(cls, value: object) -> object:
         return expanded(value) if isinstance(value, Path) else value
 
-    @field_validator("preload_models", "cors_allowed_origins", "allowed_hosts", mode="before")
+    @field_validator("preload_models", "matryoshka_models", "cors_allowed_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
@@ -337,6 +343,8 @@ class Settings(SecuritySettings, TelemetrySettings):
         unknown = sorted(set(self.preload_models or ()) - {model.id for model in self.models})
         if unknown:
             yield f"LLM_PRELOAD_MODELS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
+        if unknown := sorted(set(self.matryoshka_models or ()) - {model.id for model in self.models}):
+            yield f"LLM_MATRYOSHKA_MODELS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
 
     def _quantisation_problems(self) -> Iterator[str]:
         if self.enable_isq and self.isq_type is None:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,28 @@ class Vectors(Protocol):
         """
 
 
+class Cuts(NamedTuple):
+    """To which lengths a model's vectors may be cut; a model that was not trained for it says nothing by a part."""
+
+    any: bool = False
+    lengths: tuple[int, ...] = ()
+
+    def check(self, dimensions: int, width: int) -> None:
+        """Raises InvalidFieldError if vectors of this width may not be cut to so many components."""
+        if dimensions > width:
+            raise InvalidFieldError("dimensions", f"must be 1 to {width} for this model, not {dimensions}")
+        if dimensions == width or self.any or dimensions in self.lengths:
+            return
+        if self.lengths:
+            known = ", ".join(map(str, self.lengths))
+            raise InvalidFieldError("dimensions", f"must be one of {known} for this model, not {dimensions}")
+        problem = f"must be {width}: this model is not known to have been trained for less (LLM_MATRYOSHKA_MODELS)"
+        raise InvalidFieldError("dimensions", problem)
+
+
+UNCUT = Cuts()
+
+
 @dataclass(frozen=True, slots=True)
 class Embedder:
     """Computes embeddings with one model."""
@@ -42,6 +64,7 @@ class Embedder:
     context_length: int
     width: int
     """Number of components of the model's vectors."""
+    cuts: Cuts = UNCUT
 
     def answer(self, embed: Embed, check: Callable[[], None]) -> Embeddings:
         """Returns the embeddings of the inputs, in order, normalized to unit length.
@@ -55,8 +78,8 @@ class Embedder:
                 than there are.
             ComputationError: The vector cannot be normalized.
         """
-        if embed.dimensions is not None and embed.dimensions > self.width:
-            raise InvalidFieldError("dimensions", f"must be 1 to {self.width} for this model, not {embed.dimensions}")
+        if embed.dimensions is not None:
+            self.cuts.check(embed.dimensions, self.width)
         texts = []
         for item in embed.inputs:
             check()

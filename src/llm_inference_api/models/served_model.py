@@ -69,6 +69,8 @@ class Policy:
     """Template for each worker; the model's files and load timeout are filled in per model."""
     queue_length: int
     """Maximum number of requests that wait for one model; further ones are refused."""
+    matryoshka: tuple[str, ...] = ()
+    """Ids of the models whose vectors may be cut."""
     load_on_request: bool = True
     """Whether a request loads the model that it names; else only `load` does."""
     idle_unload: float | None = None
@@ -584,6 +586,7 @@ class ServedModel:
             tokenizer=files.tokenizer,
             load_timeout=self._policy.engine.load_timeout + footprint.weights // _SLOWEST_READ,
             context=footprint.context,
+            cuts_vectors=self.status.id in self._policy.matryoshka,
         )
         queue = self._policy.queue_length
         client = WorkerClient(

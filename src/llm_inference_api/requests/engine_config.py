@@ -81,5 +81,7 @@ class EngineConfig:
     """Whether a request's text may depend only on the request, as far as the backend can compute so."""
     scoped_prefixes: bool = False
     """Whether cached prefixes are reused by the same caller only."""
+    cuts_vectors: bool = False
+    """Whether the model was trained so that the first components of its vectors say most (Matryoshka)."""
     verbose: bool = False
     """Whether llama.cpp's lines for debugging are logged."""

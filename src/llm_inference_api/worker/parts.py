@@ -12,9 +12,9 @@ from llm_inference_api.backends.llama import backend as llama
 from llm_inference_api.backends.llama.embedder import LlamaEmbedder
 from llm_inference_api.backends.llama.ranker import LlamaRanker, ranking_problem
 from llm_inference_api.backends.llama.vocabulary import Vocabulary
-from llm_inference_api.engine.embedder import Embedder
+from llm_inference_api.engine.embedder import Cuts, Embedder
 from llm_inference_api.engine.engine import Engine
-from llm_inference_api.engine.pooling import Pooling
+from llm_inference_api.engine.pooling import Pooling, trained_cuts
 from llm_inference_api.engine.prefix_cache import PrefixCache
 from llm_inference_api.engine.ranker import Ranker
 from llm_inference_api.engine.scheduler import Chunk, Scheduler
@@ -171,7 +171,8 @@ def _embedder(
     if model.pooling is Pooling.RANK:
         return None
     vectors = LlamaEmbedder(model, context_length, config.threads)
-    return Embedder(tokenize, vectors, model.vocabulary.size, context_length, model.embedding_length)
+    cuts = Cuts(config.cuts_vectors, trained_cuts(model.metadata))
+    return Embedder(tokenize, vectors, model.vocabulary.size, context_length, model.embedding_length, cuts)
 
 
 def _ranker(
