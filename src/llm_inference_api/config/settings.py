@@ -76,8 +76,8 @@ class Settings(SecuritySettings, TelemetrySettings):
     matryoshka_models: Items | None = _variable(
         "LLM_MATRYOSHKA_MODELS",
         None,
-        "Ids of the models whose embeddings requests may cut (`dimensions`), comma-separated: those that were trained so. "
-        "Checkpoints that say it themselves (`matryoshka_dimensions`) need not be named.",
+        "Ids of the models whose embeddings requests may cut (`dimensions`), comma-separated: those that were trained "
+        "so. Checkpoints that say it themselves (`matryoshka_dimensions`) need not be named.",
     )
     model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
         "LLM_MODEL_DTYPE",
