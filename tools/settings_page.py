@@ -24,6 +24,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
             "allowed_models",
             "model_path",
             "preload_models",
+            "adapters",
             "matryoshka_models",
             "model_dtype",
             "enable_isq",

@@ -484,6 +484,7 @@ def model_policy(settings: Settings) -> Policy:
         memory,
         engine,
         settings.queue_length,
+        adapters=settings.adapters,
         matryoshka=settings.matryoshka_models or (),
         load_on_request=settings.load_on_request,
         idle_unload=settings.idle_unload,

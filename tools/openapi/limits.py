@@ -2,7 +2,18 @@
 
 from typing import Any
 
-from llm_inference_api.requests import chat, constraint, inquiry, json_object, limits, ranking, sizes, thinking, tools
+from llm_inference_api.requests import (
+    adapters,
+    chat,
+    constraint,
+    inquiry,
+    json_object,
+    limits,
+    ranking,
+    sizes,
+    thinking,
+    tools,
+)
 from llm_inference_api.requests.limits import RANGES, Range
 
 Json = dict[str, Any]
@@ -70,6 +81,7 @@ LIMITS: dict[str, dict[str, Json]] = {
         "tools": _items(tools.MAX_TOOLS),
         "reasoning_effort": EFFORT,
     },
+    "Adapter": {"scale": {"minimum": -adapters.MAX_SCALE, "maximum": adapters.MAX_SCALE}},
     "ChatMessage": {"role": {"enum": list(chat.ROLES)}},
     "Choice": {"texts": _items(constraint.MAX_TEXTS, least=1, minLength=1)},
     "Tool": {"name": {"pattern": f"^{tools.TOOL_NAME.pattern}$"}},

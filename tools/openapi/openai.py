@@ -13,6 +13,7 @@ from llm_inference_api.api.openai.params import (
     EmbeddingParams,
     RerankParams,
 )
+from llm_inference_api.requests.adapters import MAX_SCALE
 from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.inquiry import MAX_INPUTS, MAX_TOKENS
 from llm_inference_api.requests.limits import MAX_TOP_LOGPROBS, NO_LIMIT
@@ -63,6 +64,7 @@ _LIMITS: dict[str, dict[str, Json]] = {
         "documents": {"minItems": 1, "maxItems": MAX_DOCUMENTS},
         "top_n": {"minimum": 1},
     },
+    "AdapterParam": {"scale": {"minimum": -MAX_SCALE, "maximum": MAX_SCALE}},
     "ReasoningParam": {"effort": EFFORT, "max_tokens": _BUDGET},
     "ThinkingParam": {"budget_tokens": _BUDGET},
     "FunctionParam": {"name": {"pattern": f"^{TOOL_NAME.pattern}$"}},

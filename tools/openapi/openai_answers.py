@@ -148,6 +148,7 @@ _MODEL = _object(
         "object": {"const": "model"},
         "created": _COUNT,
         "owned_by": _TEXT,
+        "parent": _or_null(_TEXT),
         "max_model_len": {
             "type": ["integer", "null"],
             "description": "Tokens of a prompt and its answer together; null before the model is first loaded.",

@@ -77,7 +77,9 @@ class Room:
     """What all models may take together."""
 
 
-def estimate(files: Sequence[Path], context: ContextChoice, room: Room | None = None) -> Footprint:
+def estimate(
+    files: Sequence[Path], context: ContextChoice, room: Room | None = None, adapters: Sequence[Path] = ()
+) -> Footprint:
     """Returns the memory that a model needs. The header is read from the first file.
 
     Sizes that `context` leaves open are lowered to what fits the room; None is room for anything.
@@ -85,7 +87,7 @@ def estimate(files: Sequence[Path], context: ContextChoice, room: Room | None = 
     Raises:
         ModelFailedError: The header cannot be read, or it says that the file is no model.
     """
-    weights = sum(file.stat().st_size for file in files)
+    weights = sum(file.stat().st_size for file in (*files, *adapters))
     if is_legacy(files[0]):
         # A rough guess: ctransformers caches F32 and reports no size.
         return Footprint(weights, weights, context=context)

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from llm_inference_api.errors import (
@@ -29,6 +30,7 @@ from llm_inference_api.models.source import ModelFiles, Preparation, Sources, re
 from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.models.suspects import Suspects
 from llm_inference_api.processes.running_time import running_time
+from llm_inference_api.requests.adapters import AdapterFile, check_known
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.errand import Errand
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
@@ -69,6 +71,8 @@ class Policy:
     """Template for each worker; the model's files and load timeout are filled in per model."""
     queue_length: int
     """Maximum number of requests that wait for one model; further ones are refused."""
+    adapters: tuple[AdapterFile, ...] = ()
+    """The LoRA adapters of all models."""
     matryoshka: tuple[str, ...] = ()
     """Ids of the models whose vectors may be cut."""
     load_on_request: bool = True
@@ -86,6 +90,9 @@ class ServedModel:
         """Seconds on the monotonic clock."""
         self._reference = reference
         self._policy = policy
+        self._adapter_files = tuple(file for file in policy.adapters if file.model == reference.id)
+        self.adapters = tuple(file.id for file in self._adapter_files)
+        """Ids of the model's LoRA adapters."""
         self._observer = observer
         self._client: WorkerClient | None = None
         self._load: asyncio.Task[WorkerClient] | None = None
@@ -124,8 +131,10 @@ class ServedModel:
             identity: Structured fields of the request's log lines.
 
         Raises:
+            InvalidFieldError: The model has no such adapter.
             PoisonRequestError: The request crashes the worker.
         """
+        check_known("adapters", request.adapters, self.adapters)
         self._suspects.includes(request)
         return ModelStream(self, request, identity)
 
@@ -534,12 +543,14 @@ class ServedModel:
             await asyncio.wait({work})
         self._set(State.LOADING)
         files = await self._policy.sources.provide(self._reference, self._on_preparation)
+        adapters = await self._policy.sources.adapters(self._adapter_files)
         room = Room(self._policy.memory.share, self._policy.memory.bytes)
-        footprint = await read_files(partial(estimate, files.paths, self._policy.engine.context, room))
+        estimated = partial(estimate, files.paths, self._policy.engine.context, room, tuple(adapters.values()))
+        footprint = await read_files(estimated)
         self._set(State.LOADING)
         await self._claim(footprint.total)
         try:
-            client, info = await self._start_worker(files, footprint)
+            client, info = await self._start_worker(files, footprint, adapters)
         except BaseException:
             self._policy.memory.leave(self)
             raise
@@ -578,7 +589,9 @@ class ServedModel:
     def _report_waiting(self) -> None:
         self._observer.awaits_room(self.status.id, self._holds if self.awaits_room else 0)
 
-    async def _start_worker(self, files: ModelFiles, footprint: Footprint) -> tuple[WorkerClient, ModelInfo]:
+    async def _start_worker(
+        self, files: ModelFiles, footprint: Footprint, adapters: Mapping[str, Path]
+    ) -> tuple[WorkerClient, ModelInfo]:
         """Returns the client of a started worker, and the model's properties."""
         config = replace(
             self._policy.engine,
@@ -586,6 +599,7 @@ class ServedModel:
             tokenizer=files.tokenizer,
             load_timeout=self._policy.engine.load_timeout + footprint.weights // _SLOWEST_READ,
             context=footprint.context,
+            adapters=adapters,
             cuts_vectors=self.status.id in self._policy.matryoshka,
         )
         queue = self._policy.queue_length

@@ -46,3 +46,5 @@ class ModelInfo(NamedTuple):
     ranks: bool = False
     """Whether the model computes the relevance of documents to a query."""
     thinking: ThinkingOptions = ThinkingOptions()
+    adapters: tuple[str, ...] = ()
+    """Ids of the LoRA adapters."""

@@ -179,11 +179,11 @@ def _installed(bundled: str) -> Path:
 
 
 def _find(path: PurePosixPath, model_path: Path) -> Path:
-    found = [_inside(path.with_name(name), model_path) for name in parts(path.name)]
+    found = [inside(path.with_name(name), model_path) for name in parts(path.name)]
     return found[0]
 
 
-def _inside(path: PurePosixPath, model_path: Path) -> Path:
+def inside(path: PurePosixPath, model_path: Path) -> Path:
     """Returns the path below the directory, links not followed: llama.cpp finds a split model's parts by the name."""
     found = model_path.absolute() / path
     try:

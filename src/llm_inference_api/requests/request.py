@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from llm_inference_api.requests.adapters import Adapters
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.constraint import Constraint
 from llm_inference_api.requests.thinking import DEFAULT, Thinking
@@ -97,6 +98,8 @@ class GenerationRequest:
     """Whether a stream reports each step of the prompt's computation."""
     wants_times: bool = False
     """Whether the answer says how long its parts took."""
+    adapters: Adapters = ()
+    """Adapters to apply to the model, in the order of their ids."""
     is_whole: bool = False
     """Whether all answers are sent in one response, which has to have room for them."""
 

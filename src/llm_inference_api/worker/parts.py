@@ -67,7 +67,7 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
     """
     if ggml_file.is_legacy(config.model_path):
         return _build_legacy(config)
-    model = llama.Model(config.model_path, config.gpu, on_progress)
+    model = llama.Model(config.model_path, config.gpu, on_progress, config.adapters)
     if model.is_encoder:
         return _build_encoder(config, model)
     vocabulary = model.vocabulary
@@ -103,7 +103,11 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
     embedder = _embedder(config, model, context_length, _plainly(preparer.tokenize))
     ranker = _ranker(config, model, context_length, preparer, tokenizer)
     info = _info(model, template, context_length, config.slots, backend.cells)
-    info = info._replace(embedding_length=model.embedding_length if embedder else 0, ranks=ranker is not None)
+    info = info._replace(
+        embedding_length=model.embedding_length if embedder else 0,
+        ranks=ranker is not None,
+        adapters=tuple(config.adapters),
+    )
     return Parts(engine, preparer, Inspector(preparer, vocabulary), embedder, info, ranker)
 
 
@@ -237,6 +241,8 @@ def _cells_within_rope(metadata: Mapping[str, str], context_length: int, cells: 
 
 def _build_legacy(config: EngineConfig) -> Parts:
     """Same as `build`, for a legacy GGML file, which serves one sequence at a time."""
+    if config.adapters:
+        raise ModelFailedError("a legacy GGML model has no adapters (LLM_ADAPTERS); convert it to GGUF")
     model = ggml.GgmlModel(config.model_path, ggml_file.read(config.model_path), config.context.length)
     backend = ggml.GgmlBackend(model, config.threads)
     _warn_of_legacy(config)

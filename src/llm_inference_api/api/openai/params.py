@@ -347,6 +347,13 @@ IGNORED = tuple(_Ignored.__annotations__)
 """Names of the ignored fields."""
 
 
+class AdapterParam(_Strict):
+    """A LoRA adapter, and how much of it."""
+
+    id: str
+    scale: float = 1.0
+
+
 class _Common(_Ignored):
     model: str = ""
     max_tokens: int | None = None
@@ -379,6 +386,7 @@ class _Common(_Ignored):
     mirostat: int | None = None
     mirostat_tau: float | None = None
     mirostat_eta: float | None = None
+    adapters: list[AdapterParam] | None = None
     ignore_eos: bool | None = None
     n_predict: int | None = None
     repeat_penalty: float | None = None

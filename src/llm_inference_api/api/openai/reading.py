@@ -19,6 +19,7 @@ from llm_inference_api.api.openai.params import (
 )
 from llm_inference_api.api.openai.thinking import thinking_of
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.adapters import Adapter, checked_adapters
 from llm_inference_api.requests.chat import (
     Message,
     check_call_counts,
@@ -176,6 +177,7 @@ def _shared(params: Params, given: dict[str, Any], limits: Limits, prompts: int 
         "stopping": stopping,
         "model": params.model,
         "n": n,
+        "adapters": checked_adapters("adapters", [Adapter(item.id, item.scale) for item in params.adapters or ()]),
         "wants_times": bool(params.timings),
         "wants_progress": bool(params.return_progress),
     }

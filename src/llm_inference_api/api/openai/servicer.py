@@ -31,6 +31,7 @@ from llm_inference_api.generation.generation import Generation, Generations
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.generation.several import Several
 from llm_inference_api.models.registry import Registry
+from llm_inference_api.requests.adapters import SEPARATOR
 from llm_inference_api.requests.inquiry import Embed, Input, checked_inputs
 from llm_inference_api.requests.json_size import counting
 from llm_inference_api.requests.limits import Limits, new_id
@@ -120,15 +121,20 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         self, request: openai_pb2.ListOpenAIModelsRequest, call: Call
     ) -> openai_pb2.ListOpenAIModelsResponse:
         """Returns the HTTP body of `GET /v1/models`."""
-        models = [self._model(status) for status in self._registry.statuses()]
+        models = [
+            self._model(status, adapter)
+            for status in self._registry.statuses()
+            for adapter in (None, *self._registry.get(status.id).adapters)
+        ]
         return openai_pb2.ListOpenAIModelsResponse(http_body=_json({"object": "list", "data": models}))
 
     async def GetOpenAIModel(
         self, request: openai_pb2.GetOpenAIModelRequest, call: Call
     ) -> openai_pb2.GetOpenAIModelResponse:
         """Returns the HTTP body of `GET /v1/models/{id}`."""
-        model = self._registry.get(request.model)
-        return openai_pb2.GetOpenAIModelResponse(http_body=_json(self._model(model.status)))
+        base, adapter = self._registry.adapted(request.model)
+        model = self._registry.get(base)
+        return openai_pb2.GetOpenAIModelResponse(http_body=_json(self._model(model.status, adapter)))
 
     def _read_chat(self, body: bytes) -> tuple[ChatCompletionParams, GenerationRequest]:
         params = parse(ChatCompletionParams, body)
@@ -145,13 +151,15 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         params = parse(CompletionParams, body)
         return params, read_completion(params, self._limits)
 
-    def _model(self, status: ModelStatus) -> Json:
-        """Returns OpenAI's model object, with `max_model_len`, as vLLM has it, and `thinking`.
+    def _model(self, status: ModelStatus, adapter: str | None) -> Json:
+        """Returns OpenAI's model object, with `max_model_len` and `parent`, as vLLM has them, and `thinking`.
 
-        The first is null before the first load, the second while the model is not in memory.
+        The first is null before the first load, the second unless an adapter is meant, the third while the model is not
+        in memory.
         """
         return {
-            "id": status.id,
+            "id": f"{status.id}{SEPARATOR}{adapter}" if adapter else status.id,
+            "parent": status.id if adapter else None,
             "object": "model",
             "created": self._started,
             "owned_by": "llm-inference-api",

@@ -5,10 +5,11 @@ An invalid argument may abort the process (a C++ assertion), so arguments are ch
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Rows
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import llama_cpp.llama_cpp as C
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_inference_api.backends.llama import error_lines
+from llm_inference_api.backends.llama.adapters import LlamaAdapters
 from llm_inference_api.backends.llama.devices import gpu_names, load_backends
 from llm_inference_api.backends.llama.library import function
 from llm_inference_api.backends.llama.outputs import Outputs
@@ -26,6 +28,7 @@ from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.pooling import Pooling, is_encoder, pooling_of
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.grammar.constraint import TokenMask
+from llm_inference_api.requests.adapters import Adapters
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.engine_config import GpuChoice
 from llm_inference_api.requests.model_info import short_count
@@ -130,16 +133,23 @@ def quantise_model(source: Path, output: Path, file_type: int, log: Callable[[st
 class Model:
     """A loaded model file: weights, vocabulary and metadata."""
 
-    def __init__(self, path: Path, gpu: GpuChoice, on_progress: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        gpu: GpuChoice,
+        on_progress: Callable[[float], None],
+        adapters: Mapping[str, Path] = MappingProxyType({}),
+    ) -> None:
         """Loads the file.
 
         Args:
             path: A GGUF file.
             gpu: Layers, devices and split to offload.
             on_progress: Called with the loaded fraction of the weights, 0 to 1.
+            adapters: Files of the model's LoRA adapters, by id.
 
         Raises:
-            ModelFailedError: llama.cpp cannot load the file, or the kind of model is not supported.
+            ModelFailedError: llama.cpp cannot load a file, or the kind of model is not supported.
         """
         load_backends()
         params = C.llama_model_default_params()
@@ -181,6 +191,7 @@ class Model:
         self.size_bytes = int(C.llama_model_size(self.handle))
         self.devices = (gpu_names() if gpu.layers else ()) or ("CPU",)
         """Names of the devices that run the model."""
+        self.adapters = LlamaAdapters(self.handle, adapters)
 
     @property
     def description(self) -> str:
@@ -390,6 +401,10 @@ class LlamaBackend:
     def is_end(self, token: int) -> bool:
         """See `Backend.is_end`."""
         return self.vocabulary.is_end(token)
+
+    def adapt(self, adapters: Adapters) -> None:
+        """See `Backend.adapt`."""
+        self._model.adapters.apply(self._context, adapters)
 
     def clear(self) -> None:
         """See `Backend.clear`."""
