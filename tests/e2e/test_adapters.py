@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -9,7 +10,7 @@ import pytest
 
 from llm_inference.v1 import inference_pb2
 from tests.e2e.service import RunningService, inference, run_service
-from tests.fakes.adapter import write_tiny_adapter
+from tests.fakes.adapter import write_peft_adapter, write_tiny_adapter
 from tests.fakes.gguf import write_tiny_model
 
 PROMPT = "the cat sat on the mat and the dog ran over the hill"
@@ -32,6 +33,20 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     variables = {"LLM_ALLOWED_MODELS": "tiny=tiny.gguf", "LLM_ADAPTERS": "tiny:a=a.gguf,tiny:b=b.gguf"}
     with run_service(directory, directory, **variables) as running:
         yield running
+
+
+def test_adapter_that_peft_has_written_is_converted_once(tmp_path: Path) -> None:
+    """It is the same as the GGUF file of its weights."""
+    model = write_tiny_model(tmp_path / "tiny.gguf")
+    (tmp_path / "peft").mkdir()
+    write_peft_adapter(tmp_path / "peft", tmp_path / "same.gguf", model)
+    variables = {"LLM_ALLOWED_MODELS": "tiny=tiny.gguf", "LLM_ADAPTERS": "tiny:peft=./peft,tiny:same=same.gguf"}
+    cache = tmp_path / "cache"
+    for _ in range(2):
+        with run_service(tmp_path, tmp_path, LLM_CACHE_PATH=str(cache), **variables) as running:
+            found = [text(running, **fields) for fields in ({}, {"model": "tiny:peft"}, {"model": "tiny:same"})]
+        assert found[0] != found[1] == found[2]
+        assert len(list(cache.glob("*.adapter.gguf"))) == 1
 
 
 def complete(service: RunningService, **fields: Any) -> Any:

@@ -543,7 +543,7 @@ class ServedModel:
             await asyncio.wait({work})
         self._set(State.LOADING)
         files = await self._policy.sources.provide(self._reference, self._on_preparation)
-        adapters = await self._policy.sources.adapters(self._adapter_files)
+        adapters = await self._policy.sources.adapters(self._adapter_files, files.paths[0], self._on_preparation)
         room = Room(self._policy.memory.share, self._policy.memory.bytes)
         estimated = partial(estimate, files.paths, self._policy.engine.context, room, tuple(adapters.values()))
         footprint = await read_files(estimated)

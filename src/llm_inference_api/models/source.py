@@ -24,7 +24,7 @@ from llm_inference_api.models.convert.process import (
 from llm_inference_api.models.hub import fetch as hub
 from llm_inference_api.processes.child import Exited, running
 from llm_inference_api.requests.adapters import AdapterFile
-from llm_inference_api.requests.reference import HubOrigin, LocalOrigin, Reference, inside, parts
+from llm_inference_api.requests.reference import HubOrigin, LocalOrigin, Reference, adapter_problem, inside, parts
 from llm_inference_api.shutdown import in_daemon_thread
 
 Result = TypeVar("Result")
@@ -103,9 +103,19 @@ class Sources:
             path = await self._make(job, on_progress)
         return ModelFiles(tuple(path.with_name(name) for name in parts(path.name)), tokenizer)
 
-    async def adapters(self, files: Sequence[AdapterFile]) -> dict[str, Path]:
-        """Returns the adapters' files by id. Raises ModelFailedError if one does not exist."""
-        return {file.id: await read_files(partial(inside, file.path, self.model_path)) for file in files}
+    async def adapters(self, files: Sequence[AdapterFile], base: Path, on_progress: OnProgress) -> dict[str, Path]:
+        """Returns the GGUF files of a model's adapters by id; converts those that peft has written.
+
+        Raises:
+            ServiceError: One does not exist, or the conversion failed.
+        """
+        found = {}
+        for file in files:
+            path = await read_files(partial(inside, file.path, self.model_path, adapter_problem))
+            if path.is_dir():
+                path = await self._make(ConversionJob(path, self.cache, None, None, base), on_progress)
+            found[file.id] = path
+        return found
 
     async def delete(self, origin: HubOrigin) -> int:
         """Deletes the model's files from the hub's cache. Returns the bytes freed.
