@@ -78,7 +78,8 @@ class Settings(SecuritySettings, TelemetrySettings):
         "LLM_ADAPTERS",
         (),
         "LoRA adapters of the models, comma-separated: `model:adapter=file.gguf`, or `=./directory` as peft writes it, "
-        "below LLM_MODEL_PATH, with the id of a model of LLM_ALLOWED_MODELS. Requests choose them by id and scale, or as the model `model:adapter`.",
+        "below LLM_MODEL_PATH, with the id of a model of LLM_ALLOWED_MODELS. Requests choose them by id and scale, or "
+        "as the model `model:adapter`.",
     )
     matryoshka_models: Items | None = _variable(
         "LLM_MATRYOSHKA_MODELS",
