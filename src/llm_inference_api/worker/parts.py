@@ -222,7 +222,7 @@ class _NoSamplers:
 
     def sampler(self, *_: Any, **__: Any) -> Any:
         """Raises UnsupportedError."""
-        raise UnsupportedError("GENERATION_UNSUPPORTED", "the model computes embeddings only")
+        raise UnsupportedError("GENERATION_UNSUPPORTED", "the model generates no text")
 
     mask = masked_sampler = arguments = terminal = sampler
 

@@ -9,7 +9,7 @@ import llama_cpp.llama_cpp as C
 
 from llm_inference_api.backends.llama.error_lines import first_error
 from llm_inference_api.errors import ModelFailedError
-from llm_inference_api.requests.adapters import Adapters
+from llm_inference_api.requests.adapters import Adapter, Adapters
 
 
 class LlamaAdapters:
@@ -18,6 +18,11 @@ class LlamaAdapters:
     def __init__(self, model: Any, files: Mapping[str, Path]) -> None:
         """Loads the files. Raises ModelFailedError, by id, for one that llama.cpp cannot apply to the model."""
         self._handles = {name: _load(model, name, path) for name, path in files.items()}
+
+    @property
+    def all(self) -> Adapters:
+        """All adapters, as they are."""
+        return tuple(Adapter(name) for name in sorted(self._handles))
 
     def apply(self, context: Any, adapters: Adapters) -> None:
         """Sets the adapters of the context's next forwards, which must be known."""

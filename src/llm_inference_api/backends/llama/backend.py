@@ -28,7 +28,7 @@ from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.pooling import Pooling, is_encoder, pooling_of
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.grammar.constraint import TokenMask
-from llm_inference_api.requests.adapters import Adapters
+from llm_inference_api.requests.adapters import NO_ADAPTERS, Adapters
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.engine_config import GpuChoice
 from llm_inference_api.requests.model_info import short_count
@@ -309,9 +309,11 @@ class LlamaBackend:
         self._memory = C.llama_get_memory(self._context)
         self._batch = Batch(sizes.batch_tokens)
         self._outputs = Outputs(self._context, self.vocabulary.size)
+        self.adapt(model.adapters.all)  # Their products depend on the batch too.
         self.exact_block = self._exact_block() if self.keeps_order else 1
         """Rows of which a step begins at a multiple, and has as many at least, so that its results are those of another
         such step; 1 where a row has the same in batches of any size, or where that does not matter."""
+        self.adapt(NO_ADAPTERS)
 
     def _exact_block(self) -> int:
         """Computes the same tokens in different batches, and compares what becomes of each to the last bit.
