@@ -322,6 +322,24 @@ def test_excluded_tokens_leave_typical_sampling_as_it_is() -> None:
     assert drawn(Tokens(), [], logits, **options) == {1, 2, 3}
 
 
+@pytest.mark.parametrize("options", [{}, {"typical_p": 0.5}, {"mirostat": 1}, {"mirostat": 2}, {"temperature": 0.0}])
+def test_penalty_beyond_all_numbers_leaves_a_choice(vocabulary: Vocabulary, options: dict[str, Any]) -> None:
+    """DRY's grows with the length of a repetition; where it excludes all that a mask allows, it does not apply."""
+    sampling = Sampling(
+        **(
+            {"seed": 1, "temperature": 1.0, "dry_multiplier": 100.0, "dry_base": 10.0, "dry_penalty_last_n": -1}
+            | options
+        )
+    )
+    outputs: Any = FixedOutputs(np.zeros((1, vocabulary.size), np.float32))
+    for allowed in ([1], [1, 2]):
+        mask = FixedMask(np.array(allowed, np.int32))
+        prompt = [1] * 60 + [2] + [1] * 60
+        sampler = MaskedSampler(outputs, vocabulary, sampling, prompt, mask)
+        assert sampler.sample(0) in allowed
+        sampler.close()
+
+
 def test_samplers_of_equal_parameters_share_no_tokens(vocabulary: Vocabulary) -> None:
     """They are clones of one that has seen none."""
     dry = {"dry_multiplier": 5.0, "temperature": 0.0}

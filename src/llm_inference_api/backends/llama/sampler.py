@@ -60,7 +60,7 @@ class LlamaSampler:
         """Whether the token with the best score is chosen, so that the chains are not needed."""
         self._is_mirostat = bool(sampling.mirostat and sampling.temperature)
         self._deviations = sampling.top_n_sigma if sampling.temperature and not sampling.mirostat else 0.0
-        self._drops_excluded = sampling.typical_p < 1.0 and bool(np.isneginf(self._bias).any())
+        self._drops_excluded = sampling.typical_p < 1.0 and bool(np.isneginf(self._bias).any() or self._penalizes)
         """Whether excluded tokens are left out: llama.cpp's typical_p computes NaN of their probability, 0."""
         cuts_first = not (
             self._penalizes or sampling.top_k or sampling.typical_p < 1.0 or sampling.min_keep > 1 or sampling.mirostat
@@ -124,7 +124,8 @@ class LlamaSampler:
         if self._penalizes:
             candidates = _candidates(tokens, scores)
             C.llama_sampler_apply(self._penalties, ctypes.byref(_array(candidates)))
-            scores = candidates["logit"]
+            if math.isfinite(candidates["logit"].max()):  # DRY's penalty may exceed all numbers.
+                scores = candidates["logit"]
         if self._drops_excluded:
             tokens, scores = _only(np.flatnonzero(scores > -np.inf), tokens, scores)
         if self._deviations > 0.0:
