@@ -49,7 +49,7 @@ clients: $(VENV)/.installed-dev
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e '.[clients]'
 	$(BIN)/pip install -q -c constraints.txt --no-deps instructor
 	if command -v npm; then npm install --no-audit --no-fund --no-package-lock --prefix tests/e2e/ai_sdk; fi
-	$(BIN)/pytest -q -m clients
+	$(BIN)/pytest -q -m clients -W ignore::ResourceWarning  # Some leave sockets to the garbage collector.
 
 fuzz: $(VENV)/.installed-dev
 	FUZZ_COUNT=$(or $(COUNT),10000) $(BIN)/pytest -q -s tests/fuzz --timeout 0

@@ -51,6 +51,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
             "threads",
             "llama_library",
             "batch_tokens",
+            "prefix_store",
+            "max_gap",
             "reproducible",
             "step_timeout",
         ),

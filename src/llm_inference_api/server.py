@@ -473,6 +473,8 @@ def model_policy(settings: Settings) -> Policy:
         context=ContextChoice(settings.context_length, settings.kv_cache_tokens),
         gpu=GpuChoice(settings.gpu_layers, settings.main_gpu, settings.split_mode, settings.tensor_split),
         batch_tokens=settings.batch_tokens,
+        max_gap=settings.max_gap,
+        prefix_store=settings.prefix_store,
         scoped_prefixes=settings.prefix_cache_per_caller,
         reproducible=settings.reproducible,
         verbose=settings.log_level == "DEBUG",

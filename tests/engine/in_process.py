@@ -8,6 +8,7 @@ from llm_inference_api.requests.constraint import Constraint
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
 from llm_inference_api.requests.events import FinishReason
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
+from llm_inference_api.requests.step import StepStats
 from llm_inference_api.worker.parts import build
 from tests.fakes.processor_time import own_time
 
@@ -22,12 +23,21 @@ class Answer:
     error: ServiceError | None = None
     arrivals: list[float] = field(default_factory=list)
     """When tokens came, in seconds of `own_time`."""
+    cached: int = 0
+    """Tokens of the prompt that were reused."""
 
 
 class InProcess:
     """Makes the engine's steps in the thread of its caller."""
 
-    def __init__(self, model: Path, slots: int = 8, cache_tokens: int | None = None, batch_tokens: int = 512) -> None:
+    def __init__(
+        self,
+        model: Path,
+        slots: int = 8,
+        cache_tokens: int | None = None,
+        batch_tokens: int = 512,
+        prefix_store: int | None = None,
+    ) -> None:
         config = EngineConfig(
             model,
             threads=1,
@@ -36,11 +46,14 @@ class InProcess:
             queue_timeout=1e6,
             context=ContextChoice(length=1024, cache_tokens=cache_tokens or 1024 * slots),
             batch_tokens=batch_tokens,
+            prefix_store=prefix_store,
         )
         parts = build(config, lambda fraction: None)
         assert parts.engine is not None
         self.engine, self.preparer = parts.engine, parts.preparer
         self.answers: dict[str, Answer] = {}
+        self.stats = StepStats()
+        """Of the newest step."""
 
     def submit(
         self,
@@ -53,6 +66,7 @@ class InProcess:
         temperature: float = 1.0,
     ) -> Answer:
         """Puts a request into the queue, or notes why it cannot be."""
+        self.save()
         answer = self.answers[name] = Answer()
         stopping = Stopping(max_tokens, ignore_eos=constraint is None)
         sampling = Sampling(seed, temperature=temperature, logprobs=0)
@@ -67,6 +81,7 @@ class InProcess:
     def step(self) -> None:
         """Makes a step."""
         output = self.engine.step()
+        self.stats = output.stats
         now = own_time()
         for delta in output.deltas:
             answer = self.answers[delta.request_id]
@@ -74,8 +89,14 @@ class InProcess:
             answer.logprobs += [entry.logprob for entry in delta.logprobs]
             answer.reason = delta.finish_reason
             answer.arrivals.append(now)
+            answer.cached = delta.usage.cached_tokens if delta.usage else 0
         for request_id, error in output.rejections:
             self.answers[request_id].error = error
+
+    def save(self) -> None:
+        """Copies all prefixes of ended requests that are not in the store."""
+        while self.engine.save_some():
+            pass
 
     def finish(self) -> None:
         """Makes steps until nothing is left to do."""

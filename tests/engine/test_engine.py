@@ -26,7 +26,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         scheduler = Scheduler(PrefixCache(seats=8, cells=1000), self.slots)
-        self.engine = Engine(self.backend, scheduler, StepBudget(512), clock=lambda: self.now)
+        self.engine = Engine(self.backend, scheduler, StepBudget(512, 4), clock=lambda: self.now)
 
     def submit(
         self,

@@ -114,3 +114,48 @@ def test_rows_that_depend_on_their_batch_give_the_same_text_alone(wide: Path) ->
     assert [said(ask(engine, prompt, 1.0)) for _ in range(2)] == [alone] * 2
     second = f"{prompt}{alone[0]} And then?"
     assert said(ask(engine, second, 1.0)) == said(ask(InProcess(wide), second, 1.0))
+
+
+STORE = 1 << 28
+"""Bytes; more than all prefixes here take."""
+
+
+def test_prefixes_from_the_store_give_the_same_text(demo: Path) -> None:
+    """In turns of conversations that go on beside each other, in a cache that holds two of them."""
+    conversations = [f"{name}: {LONG[: 200 * number]}" for number, name in enumerate(("Ada", "Bo", "Cy", "Di"), 1)]
+    engine = InProcess(demo, slots=2, cache_tokens=1024, prefix_store=STORE)
+    for turn in range(3):
+        answers = [
+            engine.submit(f"{turn} {number}", None, TOKENS, 7, prompt=prompt, temperature=0.0)
+            for number, prompt in enumerate(conversations)
+        ]
+        engine.finish()
+        alone = [said(ask(InProcess(demo), prompt, 0.0)) for prompt in conversations]
+        assert [said(answer) for answer in answers] == alone
+        conversations = [
+            f"{prompt}{answer.text} {turn}?" for prompt, answer in zip(conversations, answers, strict=True)
+        ]
+    assert sum(answer.cached for answer in engine.answers.values()) > 1000
+    assert engine.stats.stored_tokens > 500
+
+
+def test_prefix_from_the_store_gives_the_same_text_alone(demo: Path) -> None:
+    """After another request has had all cells."""
+    engine = InProcess(demo, slots=1, cache_tokens=1024, prefix_store=STORE)
+    first = ask(engine, LONG, 0.0)
+    ask(engine, "Something else was written here. " * 60, 0.0)
+    second = f"{LONG}{first.text} And then?"
+    answer = ask(engine, second, 0.0)
+    assert said(answer) == said(ask(InProcess(demo), second, 0.0))
+    assert answer.cached > 100
+
+
+def test_blocks_of_rows_are_the_same_from_the_store(wide: Path) -> None:
+    """Where a row depends on its batch, exact blocks alone are reused."""
+    prompt = LONG[:150]
+    alone = said(ask(InProcess(wide), prompt, 1.0))
+    engine = InProcess(wide, slots=1, prefix_store=STORE)
+    assert said(ask(engine, prompt, 1.0)) == alone
+    ask(engine, "x" * 900, 1.0)
+    again = ask(engine, prompt, 1.0)
+    assert (said(again), again.cached > 0) == (alone, True)

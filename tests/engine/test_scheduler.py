@@ -1,12 +1,18 @@
+import random
+from typing import Any
+
 import pytest
 
+from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.prefix_cache import PrefixCache
-from llm_inference_api.engine.scheduler import Chunk, CopyPrefix, Plan, Rehome, Scheduler, Truncate
+from llm_inference_api.engine.prefix_store import PrefixStore
+from llm_inference_api.engine.scheduler import Chunk, CopyPrefix, Plan, Rehome, Restore, Save, Scheduler, Truncate
 from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.requests.adapters import Adapter, Adapters
 from llm_inference_api.requests.request import GenerationRequest, Sampling
-from tests.fakes.backend import FakeBackend, FakeSampler
+from tests.fakes.backend import FakeBackend, FakeSampler, FakeState
 
 
 def sequence(name: str, tokens: list[int], max_tokens: int = 10, adapters: Adapters = ()) -> Sequence:
@@ -384,3 +390,158 @@ def test_chunk_beside_another_request_is_not_reused_alone() -> None:
     policy.add(again)
     policy.schedule(100)
     assert again.cached == 0
+
+
+STORE = 1 << 20
+
+
+def storing(*, seats: int = 4, cells: int = 2000, **options: Any) -> Scheduler:
+    return Scheduler(PrefixCache(seats, cells), 2, store=PrefixStore(STORE), **options)
+
+
+def finish(policy: Scheduler, item: Sequence) -> None:
+    """Computes a prompt and ends its sequence; the store is offered its blocks."""
+    policy.add(item)
+    while item.uncomputed:
+        policy.schedule(1000)
+    policy.remove(item)
+    while save := policy.next_save():
+        policy.keep(save, FakeState(list(save.tokens[save.start :])))
+
+
+def test_prefixes_leave_the_cache_beside_running_sequences() -> None:
+    """As soon as the store has them, but for a few, and the last one while nobody runs."""
+    policy = storing()
+    finish(policy, sequence("a", prompt(0, 400)))
+    finish(policy, sequence("b", prompt(1000, 400)))
+    assert policy.cache.idle == 800
+    policy.add(sequence("c", prompt(3000, 100)))
+    plan = policy.schedule(1000)
+    assert plan.memory == [Truncate(seat=0, length=0)]
+    assert policy.cache.idle == 400
+
+
+def test_stored_prefix_of_other_adapters_is_not_reused() -> None:
+    """What the store holds is of the adapters with which it was computed."""
+    policy = storing(seats=1)
+    finish(policy, sequence("a", prompt(0, 400), adapters=(Adapter("a"),)))
+    finish(policy, sequence("other", prompt(1000, 400)))
+    plain, same = (sequence(name, prompt(0, 400), adapters=of) for name, of in (("x", ()), ("y", (Adapter("a"),))))
+    finish(policy, plain)
+    finish(policy, same)
+    assert (plain.cached, same.cached > 0) == (0, True)
+
+
+def test_prefix_that_is_not_in_the_store_stays() -> None:
+    """Its blocks are offered one after the other."""
+    policy = storing()
+    first = sequence("a", prompt(0, 600))
+    policy.add(first)
+    policy.schedule(1000)
+    policy.remove(first)
+    policy.add(sequence("b", prompt(1000, 10)))
+    assert policy.schedule(1000).memory == []
+    saves = []
+    while save := policy.next_save():
+        saves.append(save)
+        policy.keep(save, FakeState(list(save.tokens[save.start :])))
+        assert policy.schedule(0).memory == ([] if len(save.tokens) < 600 else [Truncate(seat=0, length=0)])
+    assert [(save.start, len(save.tokens)) for save in saves] == [(at, min(at + 64, 600)) for at in range(0, 600, 64)]
+    assert policy.stored_tokens == policy.stored_bytes == 600
+
+
+def test_prefix_comes_back_from_the_store() -> None:
+    """To where the prompts part, behind what a sequence in the cache shares."""
+    policy = storing()
+    common = prompt(0, 100)
+    finish(policy, sequence("a", [*common, *prompt(5000, 700)]))
+    finish(policy, sequence("b", prompt(1000, 600)))
+    running = sequence("c", [*common, 7])
+    policy.add(running)
+    policy.schedule(1000)
+    assert not policy.cache.seats[0].tokens
+    assert running.cached == 100
+    again = sequence("d", [*common, *prompt(5000, 300), *prompt(8000, 5)])
+    policy.add(again)
+    plan = policy.schedule(1000)
+    (share, *restores) = [change for change in plan.memory if not isinstance(change, Truncate)]
+    assert share == CopyPrefix(source=running.seat or 0, target=again.seat or 0, length=64)
+    assert [(change.start, change.length) for change in restores if isinstance(change, Restore)] == [
+        *((start, 64) for start in range(64, 384, 64)),
+        (384, 16),
+    ]
+    assert (again.cached, rows(plan)["d"]) == (400, 5)
+
+
+def test_prefix_that_is_evicted_goes_into_the_store_first() -> None:
+    """Where it had no time to go before."""
+    policy = storing(cells=200)
+    first = sequence("a", prompt(0, 150))
+    policy.add(first)
+    policy.schedule(1000)
+    policy.remove(first)
+    policy.add(sequence("b", prompt(1000, 100)))
+    *saves, truncate = policy.schedule(1000).memory
+    assert [len(save.tokens) for save in saves if isinstance(save, Save)] == [64, 128, 150]
+    assert truncate == Truncate(seat=0, length=0)
+
+
+def test_restored_block_needs_room_for_a_moment() -> None:
+    """Where there is none for it as a whole, what is in the cache alone is reused."""
+    policy = storing(seats=1, cells=100)
+    finish(policy, sequence("a", prompt(0, 60), max_tokens=1))
+    finish(policy, sequence("b", prompt(1000, 60), max_tokens=1))
+    tight = sequence("c", [*prompt(0, 40), *prompt(2000, 50)], max_tokens=10)
+    policy.add(tight)
+    policy.schedule(1000)
+    assert (tight.seat, tight.cached) == (0, 0)
+    policy.remove(tight)
+    fitting = sequence("d", [*prompt(0, 40), *prompt(4000, 30)], max_tokens=6)
+    policy.add(fitting)
+    policy.schedule(1000)
+    assert fitting.cached == 40
+
+
+def test_cells_out_of_order_are_not_saved() -> None:
+    """A copy has the order of the cells, and a prefix from the store is to be in its own."""
+    policy = storing(keeps_order=True)
+    item = sequence("a", prompt(0, 130))
+    policy.add(item)
+    policy.schedule(1000)
+    policy.cache.seats[0].ascending = 100
+    policy.remove(item)
+    save = policy.next_save()
+    assert save is not None
+    assert (save.start, len(save.tokens)) == (0, 64)
+    assert policy.next_save() is None
+    assert policy.cache.seats[0].saved == 130
+
+
+def test_conversations_are_computed_once() -> None:
+    """Whatever order they come in, with a few cells for many; the backend's seats hold what the scheduler believes."""
+    backend, chance = FakeBackend(), random.Random(1)
+    policy = Scheduler(PrefixCache(4, 700), 3, store=PrefixStore(STORE), keeps_order=True)
+    budget = StepBudget(128, 4)
+    engine = Engine(backend, policy, budget, clock=lambda: 0.0)
+    told: list[list[int]] = [prompt(1000 * number, 20) for number in range(8)]
+    computed = reused = 0
+    for turn in range(60):
+        chosen = chance.sample(range(8), chance.randint(1, 4))
+        items = {}
+        for number in chosen:
+            told[number] += [chance.randrange(10_000) for _ in range(chance.randint(1, 30))]
+            told[number] = told[number][:400]
+            item = items[number] = sequence(f"{turn} {number}", told[number], max_tokens=chance.randint(1, 40))
+            item.sampler = FakeSampler(backend, item.tokens)
+            engine.submit(item)
+        while engine.busy:
+            engine.step()
+            for item in policy.running:
+                assert backend.seats[item.seat or 0] == item.tokens[: item.computed]
+            if chance.random() < 0.7:
+                engine.save_some()
+        for number, item in items.items():
+            computed += item.prompt_length - item.cached
+            reused += item.cached
+            told[number] = list(item.tokens)
+    assert reused > 4 * computed

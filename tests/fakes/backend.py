@@ -74,6 +74,18 @@ class FakeBackend:
         """Notes the adapters."""
         self.adapters = adapters
 
+    def save(self, seat: int, start: int, end: int) -> "FakeState":
+        """Returns the seat's tokens at these positions."""
+        tokens = self.seats[seat][start:end]
+        assert len(tokens) == end - start
+        return FakeState(tokens)
+
+    def restore(self, seat: int, state: "FakeState", start: int, length: int) -> None:
+        """Appends the first ones of saved tokens; they must continue the seat."""
+        held = self.seats.setdefault(seat, [])
+        assert len(held) == start
+        held += state.tokens[:length]
+
     def piece(self, token: int) -> bytes:
         """Returns the token's number and a space."""
         return f"{token} ".encode()
@@ -85,6 +97,18 @@ class FakeBackend:
     def clear(self) -> None:
         """Forgets all seats."""
         self.seats.clear()
+
+
+@dataclass
+class FakeState:
+    """Saved tokens, of a byte each."""
+
+    tokens: list[int]
+
+    @property
+    def nbytes(self) -> int:
+        """The number of tokens."""
+        return len(self.tokens)
 
 
 @dataclass

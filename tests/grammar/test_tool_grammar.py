@@ -11,7 +11,7 @@ from llm_inference_api.grammar.tool_grammar import framed, tool_constraint
 from llm_inference_api.grammar.trial import Trial
 from llm_inference_api.requests.constraint import ArgumentSchema, Constraint, FollowedSchema, Language
 from llm_inference_api.requests.tools import Tool, ToolMode, ToolUse
-from llm_inference_api.text.families.form import GENERIC, Form
+from llm_inference_api.text.families.form import GENERIC, Form, Slot
 from llm_inference_api.text.families.thoughts import Thoughts
 from tests.grammar.forms import KINDS, Kind
 from tests.grammar.grammars import BYTES, bytes_and
@@ -163,6 +163,26 @@ def test_opened_thoughts_end_before_the_calls(kind: Kind, *, has_tokens: bool) -
     assert fits(thought(kind, "") + kind.answer(("g", kind.none)))
     assert fits(thought(kind) + kind.answer(("g", kind.none)))
     assert not fits(thought(kind, ""))
+
+
+@pytest.mark.parametrize("mode", list(ToolMode))
+def test_opened_thoughts_may_end_with_an_answer_whose_markers_are_tokens(mode: ToolMode) -> None:
+    """Some models leave out the end of their thoughts. Markers in plain text may be thoughts about markers."""
+    kind = KINDS["tokens with kinds"]
+    block = kind.contents[0]
+    answer = f"hm{block.opening}{block.closing}" + kind.answer(("g", kind.none))
+    for has_tokens in (True, False):
+        fits = mask(kind, ToolUse((F, G), mode), has_tokens=has_tokens, thoughts=Thoughts.OPENED)
+        assert fits(answer) is has_tokens
+
+
+def test_opened_thoughts_end_with_a_required_call_if_one_of_its_markers_is_a_token() -> None:
+    """Another in plain text is a thought."""
+    kind = HERMES
+    other = replace(kind, calls=replace(kind.form.calls, others=(("CALL", Slot.NAME, Slot.ARGUMENTS),)))
+    fits = mask(other, ToolUse((F, G), ToolMode.REQUIRED), has_tokens=True, thoughts=Thoughts.OPENED)
+    assert fits("hm CALL " + kind.answer(("g", kind.none)))
+    assert not fits("hm CALLg{}")
 
 
 @vocabularies

@@ -32,7 +32,7 @@ def sizes(footprint: Footprint) -> tuple[int | None, int | None]:
 
 def room_for(path: Path, tokens: int, most: int = GIB) -> Room:
     """Returns a share with room for a model's weights, its process and so many cells in all."""
-    nothing = estimate([path], ContextChoice(length=16, cache_tokens=16))
+    nothing = estimate([path], ContextChoice(length=16, cache_tokens=16), store=0)
     return Room(nothing.total - 32 * CELL + tokens * CELL, most)
 
 
@@ -49,6 +49,19 @@ def test_context_is_shortened_to_the_share_of_the_memory(tmp_path: Path) -> None
     footprint = estimate([path], ContextChoice(), room_for(path, 2 * 20_000))
     assert sizes(footprint) == (19_968, 19_968)
     assert footprint.total <= room_for(path, 2 * 20_000).share
+
+
+def test_prefixes_may_take_as_much_as_the_cache(tmp_path: Path) -> None:
+    """Or what is left of the share, or what is asked for."""
+    path = long_model(tmp_path, 2048)
+    context = ContextChoice(2048, 8192)
+    without = estimate([path], context, store=0)
+    assert without.store == 0
+    assert estimate([path], context).store == estimate([path], context, Room(GIB, GIB)).store == without.cache
+    assert estimate([path], context, Room(without.total + 1000, GIB)).store == 1000
+    assert estimate([path], context, Room(without.total - 1, GIB)).store == 0
+    asked = estimate([path], context, Room(0, GIB), 5000)
+    assert (asked.store, asked.total) == (5000, without.total + 5000)
 
 
 def test_context_is_not_shorter_than_4096_for_want_of_a_share(tmp_path: Path) -> None:

@@ -152,6 +152,13 @@ def test_lone_surrogate_in_arguments_is_refused(template: str | None) -> None:
         ChatTemplate(template, "", "", []).render([Message("user", "x"), call, Message("tool", "x", tool_call_id="1")])
 
 
+def test_lone_surrogate_in_thoughts_that_go_on_is_refused() -> None:
+    """Templates do not write those thoughts, so that they come to the prompt by another way."""
+    messages = [Message("user", "x"), Message("assistant", "", reasoning="\ud800")]
+    with pytest.raises(InvalidFieldError, match="surrogate"):
+        ChatTemplate(KEEPING, "", "", []).render(messages)
+
+
 @pytest.mark.parametrize("levels", [200, 100_000])
 def test_template_of_many_levels_fails_the_model(levels: int) -> None:
     """Python's own parser gives up on it."""

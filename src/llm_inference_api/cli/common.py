@@ -32,6 +32,8 @@ address_option = click.option(
     "certificate, its key.",
 )
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
 
 def calls_service(command: Callable[..., Coroutine[Any, Any, Result]]) -> Callable[..., Result]:
     """Wraps a command's coroutine as a synchronous command.

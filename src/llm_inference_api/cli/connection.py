@@ -1,9 +1,11 @@
 """The command line's gRPC client."""
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from llm_inference.v1 import generation_pb2, inference_pb2, models_pb2
@@ -103,6 +105,13 @@ def state_of(model: models_pb2.Model) -> str:
     """Returns the name of the model's state; UNKNOWN for one that a newer service has."""
     names = {value.number: value.name for value in models_pb2.Model.State.DESCRIPTOR.values}
     return names.get(model.state, "UNKNOWN")
+
+
+def json_of(models: Sequence[models_pb2.Model]) -> str:
+    """Returns the models as REST has them."""
+    response = models_pb2.ListModelsResponse(models=models)
+    found = json_format.MessageToDict(response, preserving_proto_field_name=True)
+    return json.dumps(found.get("models", []), indent=2)
 
 
 def unit_of(model: models_pb2.Model) -> str:

@@ -12,8 +12,11 @@ import click
 import grpc
 
 from llm_inference_api import __version__
+from llm_inference_api.cli.bench import bench
 from llm_inference_api.cli.chat.command import chat
 from llm_inference_api.cli.common import EXIT_FAILED, EXIT_USAGE, address_option, calls_service, settings_or_exit
+from llm_inference_api.cli.completion import completion
+from llm_inference_api.cli.doctor import doctor
 from llm_inference_api.cli.models import models
 from llm_inference_api.cli.options import given, model_option, sampling_options
 from llm_inference_api.cli.settings import show_settings
@@ -223,6 +226,9 @@ async def generate(prompt: str, address: str, **parameters: Any) -> None:
         await show_answer(client.generate(text, given(parameters)), PlainView())
 
 
+cli.add_command(bench)
 cli.add_command(chat)
+cli.add_command(completion)
+cli.add_command(doctor)
 cli.add_command(models)
 cli.add_command(show_settings)

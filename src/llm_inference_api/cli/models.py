@@ -1,6 +1,7 @@
 """The commands `llm-inference-api models …`, for a running service and for local model files."""
 
 import asyncio
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llm_inference_api.cli.common import address_option, beside, calls_service, settings_or_exit
+from llm_inference_api.cli.common import address_option, beside, calls_service, json_option, settings_or_exit
 from llm_inference_api.cli.progress import ProgressBar, Unit, progress_bar
+from llm_inference_api.cli.recommend import recommend
 from llm_inference_api.cli.terminal import cell, console, on_one_line, table, visible
 from llm_inference_api.errors import ServiceError
 from llm_inference_api.requests.reference import parse_references
@@ -24,20 +26,28 @@ def models() -> None:
     """Manage the models of a running service, and local model files."""
 
 
+models.add_command(recommend)
+
+
 @models.command("list")
+@json_option
 @address_option
 @calls_service
-async def list_models(address: str) -> None:
+async def list_models(*, as_json: bool, address: str) -> None:
     """List the models of a running service and their states."""
-    from llm_inference_api.cli.connection import connect, state_of
+    from llm_inference_api.cli.connection import connect, json_of, state_of
 
     rows, reasons = table("id", "state", "model", "context"), table("", "")
     async with connect(address) as client:
-        for model in await client.models():
-            context = f"{model.info.context_length:,}" if model.HasField("info") else ""
-            rows.add_row(cell(model.id), cell(state_of(model)), cell(model.info.description), cell(context))
-            if model.reason:
-                reasons.add_row(cell(f"{model.id}:"), cell(model.reason))
+        found = await client.models()
+    if as_json:
+        click.echo(json_of(found))
+        return
+    for model in found:
+        context = f"{model.info.context_length:,}" if model.HasField("info") else ""
+        rows.add_row(cell(model.id), cell(state_of(model)), cell(model.info.description), cell(context))
+        if model.reason:
+            reasons.add_row(cell(f"{model.id}:"), cell(model.reason))
     terminal = console()
     terminal.print(rows)
     if reasons.row_count:
@@ -96,7 +106,8 @@ def convert(reference: str, quantisation: str | None, dtype: str | None) -> None
 
 @models.command("show")
 @click.argument("reference")
-def show(reference: str) -> None:
+@json_option
+def show(reference: str, *, as_json: bool) -> None:
     """Print the metadata in the header of REFERENCE's file, and the memory that the model needs."""
     from llm_inference_api.models.footprint import Room, estimate, read_header
     from llm_inference_api.models.memory_budget import available_memory
@@ -104,25 +115,38 @@ def show(reference: str) -> None:
 
     path = provided(reference)
     settings = settings_or_exit()
-    rows = table("", "")
-    for key, value in read_header(path).items():
-        rows.add_row(cell(key), cell(_shortened(str(value))))
+    header = read_header(path)
     budget = settings.memory_budget or available_memory()
     context = ContextChoice(settings.context_length, settings.kv_cache_tokens)
-    footprint = estimate([path], context, Room(budget, budget))
-    rows.add_row("memory: weights", f"{footprint.weights / _MIB:,.0f} MiB")
-    rows.add_row("memory: key-value cache", f"{footprint.cache / _MIB:,.0f} MiB")
-    rows.add_row("memory: embeddings", f"{footprint.embeddings / _MIB:,.0f} MiB")
-    rows.add_row("memory: in all", f"{footprint.total / _MIB:,.0f} MiB")
+    footprint = estimate([path], context, Room(budget, budget), settings.prefix_store)
+    needed = {
+        "weights": footprint.weights,
+        "key-value cache": footprint.cache,
+        "prefix store": footprint.store,
+        "embeddings": footprint.embeddings,
+        "in all": footprint.total,
+    }
+    if as_json:
+        click.echo(json.dumps({"header": header, "bytes": needed}, indent=2))
+        return
+    rows = table("", "")
+    for key, value in header.items():
+        rows.add_row(cell(key), cell(_shortened(str(value))))
+    for part, size in needed.items():
+        rows.add_row(f"memory: {part}", f"{size / _MIB:,.0f} MiB")
     console().print(rows)
 
 
 @models.command("cached")
-def cached() -> None:
+@json_option
+def cached(*, as_json: bool) -> None:
     """List the GGUF files that were converted from checkpoints."""
     rows = table("file", "MiB")
-    directory = settings_or_exit().cache_path
-    for path in sorted(directory.glob("*.gguf")):
+    files = sorted(settings_or_exit().cache_path.glob("*.gguf"))
+    if as_json:
+        click.echo(json.dumps([{"file": path.name, "bytes": path.stat().st_size} for path in files], indent=2))
+        return
+    for path in files:
         rows.add_row(cell(path.name), cell(f"{path.stat().st_size / _MIB:,.0f}"))
     console().print(rows)
 

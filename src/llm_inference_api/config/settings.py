@@ -219,6 +219,20 @@ class Settings(SecuritySettings, TelemetrySettings):
         "Directory of a libllama.so to use instead of llama-cpp-python's; another version of llama.cpp is refused.",
     )
     batch_tokens: int = _variable("LLM_BATCH_TOKENS", 512, "Maximum number of tokens per step.", ge=64, le=16384)
+    prefix_store: ByteSize | None = _variable(
+        "LLM_PREFIX_STORE",
+        None,
+        "Memory for prefixes of ended requests, of each model, such as `2GiB`; they leave its key-value cache, where "
+        "they would slow others down. Unset: as much as that cache, as far as the memory allows; 0: they stay there.",
+    )
+    max_gap: float = _variable(
+        "LLM_MAX_GAP",
+        4.0,
+        "How much longer a running answer may wait for its next token while prompts are computed, in multiples of its "
+        "normal time; 50 ms are always allowed. More of it computes prompts sooner, less lets answers flow.",
+        ge=1,
+        le=1000,
+    )
     reproducible: bool = _variable(
         "LLM_REPRODUCIBLE",
         True,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from llm_inference_api.engine.backend import KEPT, Backend, BackendError, Row
 from llm_inference_api.engine.output import Said
-from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Rehome, Scheduler, Truncate, Work
+from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Rehome, Restore, Save, Scheduler, Truncate, Work
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import FORWARD_FAILED, ServiceError, UnavailableError
@@ -87,8 +87,28 @@ class Engine:
         return self._emit(plan, deltas, started)
 
     def _schedule(self) -> Plan:
-        decoding = any(sequence.stage is Stage.DECODE for sequence in self._scheduler.running)
-        return self._scheduler.schedule(self._budget.rows(decoding=decoding))
+        decoding = sum(sequence.stage is Stage.DECODE for sequence in self._scheduler.running)
+        has_prompts = decoding < len(self._scheduler.running) or bool(self._scheduler.waiting)
+        return self._scheduler.schedule(self._budget.rows(decoding) if has_prompts else decoding)
+
+    def save_some(self, seconds: float = 0.0) -> bool:
+        """Copies prefixes of ended requests into the store, a block or as many as take about so long.
+
+        Returns whether there was anything to copy.
+        """
+        until = self._clock() + seconds
+        while save := self._scheduler.next_save():
+            try:
+                self._save(save)
+            except BackendError as error:
+                self._fail_all(error)
+                return False
+            if self._clock() >= until:
+                return True
+        return False
+
+    def _save(self, save: Save) -> None:
+        self._scheduler.keep(save, self._backend.save(save.seat, save.start, len(save.tokens)))
 
     def _announce(self, plan: Plan) -> None:
         sequences = (*(work.sequence for work in plan.work), *self._late)
@@ -124,6 +144,10 @@ class Engine:
                     self._backend.copy_prefix(source, target, length)
                 case Rehome(seat):
                     self._backend.rehome(seat)
+                case Save():
+                    self._save(change)
+                case Restore(seat, state, start, length):
+                    self._backend.restore(seat, state, start, length)
 
     def _sample(self, scored: list[tuple[Sequence, int]]) -> list[Delta]:
         """Samples the sequences whose mask is ready; the others are tried again in the next steps.
@@ -246,7 +270,9 @@ class Engine:
             running=len(self._scheduler.running),
             waiting=len(self._scheduler.waiting),
             kv_used=used,
-            kv_cached=cache.cells - cache.free - used,
+            kv_cached=cache.idle,
+            stored_tokens=self._scheduler.stored_tokens,
+            stored_bytes=self._scheduler.stored_bytes,
             oldest_waiting=max((now - sequence.submitted_at for sequence in self._scheduler.waiting), default=0.0),
         )
 

@@ -36,6 +36,8 @@ class Seat:
     """Number of leading tokens whose cells ascend."""
     exact: int = 0
     """Number of leading tokens whose keys and values are those that a request alone in an empty cache would compute."""
+    saved: int = 0
+    """Number of leading tokens of which the prefix store was offered the keys and values."""
     busy: bool = False
     last_used: int = 0
     """Logical time of the last use; orders idle seats for eviction."""
@@ -54,6 +56,11 @@ class PrefixCache:
         self._free = list(range(cells))
         """A heap."""
         self._clock = 0
+
+    @property
+    def idle(self) -> int:
+        """Number of cells that only idle seats own."""
+        return self.cells - self.free - self.used_by_busy
 
     @property
     def free(self) -> int:
@@ -122,6 +129,7 @@ class PrefixCache:
             if not self._owners[cell]:
                 heapq.heappush(self._free, cell)
         del seat.tokens[length:], seat.cells[length:]
+        seat.saved = min(seat.saved, length)
         seat.ascending = min(seat.ascending, length)
         seat.exact = min(seat.exact, length)
 

@@ -8,16 +8,21 @@ for prompt and full answer.
 A step computes sequences of the same adapters alone, and they take turns.
 """
 
+from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from llm_inference_api.engine.prefix_cache import PrefixCache, Scope, Seat, common_prefix
+from llm_inference_api.engine.prefix_store import BLOCK, Piece, PrefixStore, State
 from llm_inference_api.engine.queue import WaitingQueue
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.requests.adapters import NO_ADAPTERS, Adapters
 
 MIN_SHARED_TOKENS = 32
-"""Admission waits for a prefix that a running sequence is still computing if it saves at least this many rows."""
+"""Admission waits for a prefix that a running sequence is still computing if it saves at least this many rows, and a
+prefix comes from the store if it is longer by as many than one in the cache."""
+_FEW_IDLE_CELLS = 512
+"""Cells of ended requests that may stay in the cache beside running ones: walking them takes a percent of a step."""
 
 
 class Truncate(NamedTuple):
@@ -39,6 +44,28 @@ class Rehome(NamedTuple):
     """Cache change: move the seat's keys and values to the lowest free cells, in the order of the cells they have."""
 
     seat: int
+
+
+class Save(NamedTuple):
+    """Copies a block of a seat into the store."""
+
+    seat: int
+    tokens: Items[int]
+    """Those of the seat up to the block's end."""
+    start: int
+    """Position of the block's first token."""
+    scope: Scope
+    exact: int
+    """Number of leading tokens that are exact."""
+
+
+class Restore(NamedTuple):
+    """Cache change: put leading positions of a saved block at the end of a seat."""
+
+    seat: int
+    state: State
+    start: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +107,38 @@ class Chunk(NamedTuple):
 class Plan:
     """Plan of one step: the cache changes, to be applied in order, then the rows."""
 
-    memory: list[Truncate | CopyPrefix | Rehome] = field(default_factory=list)
+    memory: list[Truncate | CopyPrefix | Rehome | Save | Restore] = field(default_factory=list)
     admitted: list[Sequence] = field(default_factory=list)
     work: list[Work] = field(default_factory=list)
     adapters: Adapters = NO_ADAPTERS
     """Those of all sequences that the step computes."""
 
 
+class _Reuse(NamedTuple):
+    """What of a prompt need not be computed."""
+
+    source: Seat | None
+    """Whose cells are shared, or taken over; None if none are."""
+    shared: int
+    """Leading tokens in these cells."""
+    pieces: Items[Piece] = ()
+    """Blocks of the store behind those."""
+
+    @property
+    def length(self) -> int:
+        """Tokens in all."""
+        return self.shared + sum(piece.length for piece in self.pieces)
+
+    @property
+    def spare(self) -> int:
+        """Cells that the last block takes for a moment beside those of its tokens that are used."""
+        return len(self.pieces[-1].block.tokens) - self.pieces[-1].length if self.pieces else 0
+
+
 class Scheduler:
     """Holds the waiting and the running sequences, and assigns seats."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each rule
         self,
         cache: PrefixCache,
         slots: int,
@@ -98,6 +146,7 @@ class Scheduler:
         scoped_prefixes: bool = False,
         keeps_order: bool = False,
         chunk: Chunk | None = None,
+        store: PrefixStore | None = None,
     ) -> None:
         """Creates a scheduler without sequences.
 
@@ -109,7 +158,12 @@ class Scheduler:
                 and a request that runs alone reuses only what is exact; see `prefix_cache`.
             chunk: The steps of a prompt that is computed alone, where a row's result depends on the rows of its batch;
                 only such steps are exact then. None: it does not.
+            store: Holds the prefixes of ended requests, which leave the cache then; None: they stay until their cells
+                are needed.
         """
+        self._store = store
+        self._unsaved: dict[Seat, None] = {}
+        """Seats of ended sequences whose blocks the store was not all offered, in the order in which they ended."""
         self._chunk = chunk
         self._keeps_order = keeps_order
         self._scoped = scoped_prefixes
@@ -150,7 +204,34 @@ class Scheduler:
             self.waiting.remove(sequence)
             return
         self.running.remove(sequence)
-        self.cache.release(self.cache.seats[sequence.seat])
+        seat = self.cache.seats[sequence.seat]
+        self.cache.release(seat)
+        if self._store is not None:
+            self._unsaved[seat] = None
+
+    @property
+    def stored_tokens(self) -> int:
+        """Tokens in the store."""
+        return self._store.tokens if self._store is not None else 0
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes that the store takes."""
+        return self._store.size if self._store is not None else 0
+
+    def next_save(self) -> Save | None:
+        """Returns a block of an idle seat that the store lacks, and notes that it is offered; None if there is none."""
+        for seat in list(self._unsaved):
+            while not seat.busy and seat.saved < len(seat.tokens):
+                if save := self._save(seat):
+                    return save
+            del self._unsaved[seat]
+        return None
+
+    def keep(self, save: Save, state: State) -> None:
+        """Puts a block that was copied into the store."""
+        assert self._store is not None
+        self._store.put(save.tokens, save.start, state, save.scope, exact=save.exact)
 
     def _allot_rows(self, plan: Plan, sequences: list[Sequence], budget: int) -> int:
         given = 0
@@ -184,27 +265,69 @@ class Scheduler:
         for sequence in list(self.waiting):
             if len(self.running) >= self.slots:
                 break
-            source, length = self._prefix(sequence)
-            if self._is_being_computed(sequence, length):
+            reuse = self._reuse(sequence)
+            if self._is_being_computed(sequence, reuse.length):
                 continue
-            if not self._make_room(plan, sequence, source, length):
-                break
+            if not self._make_room(plan, sequence, reuse):
+                reuse = self._in_cache(sequence)
+                if not self._make_room(plan, sequence, reuse):
+                    break
             self.waiting.serve(sequence)
-            self._seat(plan, sequence, source, length)
-        if self._keeps_order and plan.admitted:
+            self._seat(plan, sequence, reuse)
+        frees = self._free_saved(plan)
+        if self._keeps_order and (plan.admitted or frees):
             self._keep_order(plan)
 
-    def _prefix(self, sequence: Sequence) -> tuple[Seat | None, int]:
+    def _reuse(self, sequence: Sequence) -> _Reuse:
+        """Returns what of the sequence is in the cache, or in the store if that is more."""
+        found = self._in_cache(sequence)
+        if self._store is None:
+            return found
+        pieces = self._store.match(sequence.tokens, self._scope(sequence), exact=self._is_exact(sequence))
+        length = self._usable(sequence, sum(piece.length for piece in pieces))
+        if length < found.length + MIN_SHARED_TOKENS:
+            return found
+        first = found.shared // BLOCK
+        rest = [
+            piece._replace(length=min(piece.length, length - piece.block.start))
+            for piece in pieces[first:]
+            if piece.block.start < length
+        ]
+        self._store.use(pieces)
+        return _Reuse(found.source if first else None, first * BLOCK, rest)
+
+    def _in_cache(self, sequence: Sequence) -> _Reuse:
         """Returns the seat whose prefix the sequence reuses, and the prefix's length in tokens."""
-        exact = self._keeps_order and self._is_alone(sequence)
+        exact = self._is_exact(sequence)
         source, length = self.cache.longest_prefix(sequence.tokens, self._scope(sequence), exact=exact)
-        if exact and self._chunk is not None:
-            length = self._chunk.start(length, len(sequence.tokens))
-        return (source, length) if length else (None, 0)
+        length = self._usable(sequence, length)
+        return _Reuse(source, length) if length else _Reuse(None, 0)
+
+    def _usable(self, sequence: Sequence, length: int) -> int:
+        """Returns how many of the known leading tokens need not be computed."""
+        if self._chunk is None or not self._is_exact(sequence):
+            return length
+        return self._chunk.start(length, len(sequence.tokens))
+
+    def _is_exact(self, sequence: Sequence) -> bool:
+        """Whether the sequence reuses exact tokens only."""
+        return self._keeps_order and self._is_alone(sequence)
 
     def _is_alone(self, sequence: Sequence) -> bool:
         """Whether no other request runs."""
         return all(other.request_id == sequence.request_id for other in self.running)
+
+    def _free_saved(self, plan: Plan) -> bool:
+        """Drops what the store holds from the cache if running sequences walk much of it; returns whether it did."""
+        if self._store is None or not self.running:
+            return False
+        most = max(_FEW_IDLE_CELLS, self.cache.used_by_busy // 2)
+        frees = False
+        for seat in self.cache.idle_seats() if self.cache.idle > most else ():
+            if seat.tokens and seat.saved == len(seat.tokens) and self.cache.idle > most:
+                self._truncate(plan, seat, 0)
+                frees = True
+        return frees
 
     def _keep_order(self, plan: Plan) -> None:
         """Moves the running sequences whose next cells would come before those they have, lowest first.
@@ -221,7 +344,7 @@ class Scheduler:
             for idle in self.cache.idle_seats() if alone else ():
                 if self.cache.free >= reserved + self.cache.shared_cells(seat):
                     break
-                self._truncate(plan, idle, 0)
+                self._evict(plan, idle)
             if self.cache.free >= reserved + self.cache.shared_cells(seat):
                 self.cache.rehome(seat)
                 plan.memory.append(Rehome(seat.index))
@@ -239,34 +362,41 @@ class Scheduler:
                     return True
         return False
 
-    def _make_room(self, plan: Plan, sequence: Sequence, source: Seat | None, length: int) -> bool:
+    def _make_room(self, plan: Plan, sequence: Sequence, reuse: _Reuse) -> bool:
         """Evicts idle seats until the sequence's cells are free, least recently used first.
 
         Returns False, without evicting any, if that would not free enough.
         """
-        needed = sum(other.outstanding for other in self.running) + sequence.outstanding - length
+        source, length = reuse.source, reuse.shared
+        needed = sum(other.outstanding for other in self.running) + sequence.outstanding - length + reuse.spare
         if self.cache.free < needed and self.cache.reclaimable(source, length) < needed:
             return False
         for seat in self.cache.idle_seats():
             if self.cache.free >= needed:
                 return True
             if seat is not source:
-                self._truncate(plan, seat, 0)
+                self._evict(plan, seat)
         if self.cache.free < needed and source is not None:
-            self._truncate(plan, source, length)
+            self._evict(plan, source, length)
         return True
 
-    def _seat(self, plan: Plan, sequence: Sequence, source: Seat | None, length: int) -> None:
+    def _seat(self, plan: Plan, sequence: Sequence, reuse: _Reuse) -> None:
+        source, length = reuse.source, reuse.shared
         seat = self._choose_seat(source)
         if source is None or seat is source:
-            self._truncate(plan, seat, length)
+            self._evict(plan, seat, length)
         else:
-            self._truncate(plan, seat, 0)
+            self._evict(plan, seat)
             self.cache.share(source, seat, length)
             plan.memory.append(CopyPrefix(source.index, seat.index, length))
         self.cache.occupy(seat, self._scope(sequence))
+        for block, length in reuse.pieces:
+            assert block.state is not None
+            self.cache.extend(seat, block.tokens[:length], exact=block.exact)
+            plan.memory.append(Restore(seat.index, block.state, block.start, length))
+        seat.saved = reuse.length // BLOCK * BLOCK if reuse.pieces else seat.saved // BLOCK * BLOCK
         sequence.seat = seat.index
-        sequence.computed = sequence.cached = length
+        sequence.computed = sequence.cached = reuse.length
         self.running.append(sequence)
         plan.admitted.append(sequence)
 
@@ -276,6 +406,30 @@ class Scheduler:
         empty = (seat for seat in idle if not seat.tokens)
         other = (seat for seat in idle if seat is not source)
         return next(empty, None) or next(other, None) or idle[0]
+
+    def _evict(self, plan: Plan, seat: Seat, length: int = 0) -> None:
+        """Drops the positions of an idle seat from `length` on; the store is offered them before."""
+        follows = False
+        while self._store is not None and length < len(seat.tokens) and seat.saved < len(seat.tokens):
+            if save := self._save(seat, follows=follows):
+                plan.memory.append(save)
+                follows = True
+        self._truncate(plan, seat, length)
+
+    def _save(self, seat: Seat, *, follows: bool = False) -> Save | None:
+        """Returns the seat's next block, and notes that it is offered; None if the store does not want it.
+
+        One that follows another in the plan is wanted: the store has yet to hold that.
+        """
+        assert self._store is not None
+        start, end = seat.saved, min(seat.saved + BLOCK, len(seat.tokens))
+        tokens, exact = seat.tokens[:end], min(seat.exact, end)
+        if self._keeps_order and end > seat.ascending:  # A copy has the order of the cells.
+            seat.saved = len(seat.tokens)
+            return None
+        seat.saved = end
+        wanted = follows or self._store.wants(tokens, start, seat.scope, exact=exact)
+        return Save(seat.index, tokens, start, seat.scope, exact) if wanted else None
 
     def _truncate(self, plan: Plan, seat: Seat, length: int) -> None:
         if len(seat.tokens) > length:

@@ -106,21 +106,29 @@ class _Frame:
         return " | ".join([*dict.fromkeys(found), *([unclosed] if unclosed else [])])
 
     def _unclosed(self) -> str:
-        """Returns thoughts that end with a call instead of their marker, which some models write; empty for none.
+        """Returns thoughts that end with an answer instead of their marker, which some models write; empty for none.
 
         A marker in plain text may be a thought about a call, so that what follows is free then.
         """
-        if not self._has_calls or self._has_words or self._form.contents:
+        if not self._has_calls or self._has_words:
             return ""
-        if not self._is_required:
-            return "@answer" if self._calls_in_thoughts() else self._lark.text
-        return row(self._lark.text, "@answer") if self._calls_in_thoughts() else ""
+        tokens = [*map(self._lark.begins_with_token, self._call_leads())]
+        if self._form.contents:
+            blocks = [self._lark.begins_with_token(block.opening) for block in self._form.contents]
+            return row(self._lark.text, "@answer") if all([*tokens, *blocks]) else ""
+        if self._is_required:
+            # The lexer takes a marker in plain text for a part of the thought.
+            return row(self._lark.text, "@answer") if any(tokens) else ""
+        return "@answer" if all(tokens) else self._lark.text
 
     def _calls_in_thoughts(self) -> bool:
         """Returns whether calls are told from thoughts: they begin with tokens, and all that is no call is text."""
+        return not self._form.contents and all(map(self._lark.begins_with_token, self._call_leads()))
+
+    def _call_leads(self) -> list[str]:
+        """Returns the texts that a call may begin with."""
         calls = self._form.calls
-        if self._form.contents:
-            return False
-        leads = [calls.opening] if calls.opening.strip() and not calls.may_omit_opening else []
-        leads = leads or [part for pattern in (calls.call, *calls.others) if isinstance(part := pattern[0], str)]
-        return all(map(self._lark.begins_with_token, leads))
+        if calls.opening.strip() and not calls.may_omit_opening:
+            return [calls.opening]
+        patterns = (calls.call, *calls.others)
+        return [part for pattern in patterns if isinstance(part := pattern[0], str)]

@@ -56,6 +56,8 @@ class Footprint:
     weights: int
     cache: int
     """The key-value cache, including cached prefixes of ended requests."""
+    store: int = 0
+    """What prefixes of ended requests may take beside the cache."""
     embeddings: int = 0
     """The context that computes embeddings; created by the first request for them."""
     context: ContextChoice = _UNSET
@@ -64,7 +66,7 @@ class Footprint:
     @property
     def total(self) -> int:
         """Bytes that a worker with this model needs in all."""
-        return self.weights + self.cache + self.embeddings + _WORKING_BYTES
+        return self.weights + self.cache + self.store + self.embeddings + _WORKING_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +80,16 @@ class Room:
 
 
 def estimate(
-    files: Sequence[Path], context: ContextChoice, room: Room | None = None, adapters: Sequence[Path] = ()
+    files: Sequence[Path],
+    context: ContextChoice,
+    room: Room | None = None,
+    store: int | None = None,
+    adapters: Sequence[Path] = (),
 ) -> Footprint:
     """Returns the memory that a model needs. The header is read from the first file.
 
-    Sizes that `context` leaves open are lowered to what fits the room; None is room for anything.
+    Sizes that `context` leaves open are lowered to what fits the room; None is room for anything. The store of prefixes
+    takes `store` bytes; None: as much as the cache, as far as the room allows.
 
     Raises:
         ModelFailedError: The header cannot be read, or it says that the file is no model.
@@ -101,14 +108,17 @@ def estimate(
         # No key-value cache; the attention scores of a whole text are held at once, in F32.
         heads = max(_per_layer(header, f"{architecture}.attention.head_count", 1, 1)) * 4
         length = sizes.length(lambda left: math.isqrt(left // heads))
-        return Footprint(weights, 0, heads * length**2, replace(context, length=length))
+        return Footprint(weights, 0, embeddings=heads * length**2, context=replace(context, length=length))
     cell = _cached_numbers(header, architecture) * _BYTES_PER_CACHED_NUMBER
     counted = max(cell, 1)
     # The embedding context takes as much as one full context of the cache.
     length = sizes.length(lambda left: min(left // counted - (context.cache_tokens or 0), left // (2 * counted)))
     cells = sizes.cells(length, lambda left: left // counted - length)
     chosen = ContextChoice(length, cells, may_shrink=context.length is None)
-    return Footprint(weights, cells * cell, length * cell, chosen)
+    found = Footprint(weights, cells * cell, embeddings=length * cell, context=chosen)
+    if store is None:
+        store = found.cache if room is None else max(min(found.cache, room.share - found.total), 0)
+    return replace(found, store=store)
 
 
 def _longest_context(header: Mapping[str, Value], architecture: str, context: ContextChoice) -> int:

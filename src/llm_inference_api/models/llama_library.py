@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llm_inference_api.errors import StartError
 
-_VARIABLE = "LLAMA_CPP_LIB_PATH"
+VARIABLE = "LLAMA_CPP_LIB_PATH"
 """Of llama-cpp-python; read when it is imported."""
 _CHECK = "llm_inference_api.backends.llama.library"
 _TIMEOUT = 60
@@ -22,7 +22,7 @@ def use_library(directory: Path) -> None:
     Raises:
         StartError: It cannot be opened, or does not fit the bindings.
     """
-    environment = {**os.environ, _VARIABLE: str(directory.absolute())}
+    environment = {**os.environ, VARIABLE: str(directory.absolute())}
     command = [sys.executable, "-m", _CHECK]
     try:
         subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT, check=True)  # noqa: S603

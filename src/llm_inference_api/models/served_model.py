@@ -544,9 +544,9 @@ class ServedModel:
         self._set(State.LOADING)
         files = await self._policy.sources.provide(self._reference, self._on_preparation)
         adapters = await self._policy.sources.adapters(self._adapter_files, files.paths[0], self._on_preparation)
-        room = Room(self._policy.memory.share, self._policy.memory.bytes)
-        estimated = partial(estimate, files.paths, self._policy.engine.context, room, tuple(adapters.values()))
-        footprint = await read_files(estimated)
+        room, engine = Room(self._policy.memory.share, self._policy.memory.bytes), self._policy.engine
+        added = tuple(adapters.values())
+        footprint = await read_files(partial(estimate, files.paths, engine.context, room, engine.prefix_store, added))
         self._set(State.LOADING)
         await self._claim(footprint.total)
         try:
@@ -601,6 +601,7 @@ class ServedModel:
             context=footprint.context,
             adapters=adapters,
             cuts_vectors=self.status.id in self._policy.matryoshka,
+            prefix_store=footprint.store,
         )
         queue = self._policy.queue_length
         client = WorkerClient(

@@ -36,6 +36,8 @@ class _StepSeries(NamedTuple):
     kv_used: Gauge
     kv_cached: Gauge
     kv_usage: Gauge
+    stored_tokens: Gauge
+    stored_bytes: Gauge
     oldest_waiting: Gauge
     resident: Gauge
     step_seconds: Histogram
@@ -179,6 +181,8 @@ class Metrics(Observer):
         series.kv_used.set(stats.kv_used)
         series.kv_cached.set(stats.kv_cached)
         series.kv_usage.set(stats.kv_used / max(self._cells.get(model, 0), 1))
+        series.stored_tokens.set(stats.stored_tokens)
+        series.stored_bytes.set(stats.stored_bytes)
         series.oldest_waiting.set(stats.oldest_waiting)
         series.resident.set(stats.resident_bytes)
         rows = stats.prompt_tokens + stats.completion_tokens
@@ -200,6 +204,8 @@ class Metrics(Observer):
             self._kv_used,
             self._kv_cached,
             self._kv_usage,
+            self._stored_tokens,
+            self._stored_bytes,
             self._oldest_waiting,
             self._resident,
             self._step_seconds,
@@ -278,6 +284,10 @@ class Metrics(Observer):
         )
         self._kv_used = self._gauge("kv_cells_used", "Tokens in the cache that running requests hold.", "model")
         self._kv_cached = self._gauge("kv_cells_cached", "Tokens in the cache retained for prefix reuse.", "model")
+        self._stored_tokens = self._gauge(
+            "prefix_store_tokens", "Tokens of ended requests outside of the cache.", "model"
+        )
+        self._stored_bytes = self._gauge("prefix_store_bytes", "Memory of these, in bytes.", "model")
         self._prompt_tokens = self._counter("prompt_tokens", "Prompt tokens, including cached ones.", "model")
         self._cached_tokens = self._counter("cached_tokens", "Prompt tokens found in the cache.", "model")
         self._completion_tokens = self._counter("completion_tokens", "Generated tokens.", "model")

@@ -78,6 +78,11 @@ class EngineConfig:
     """Directory with a chat template and tokenizer that replace those of the model file."""
     batch_tokens: int = 512
     """Maximum batch size of one forward, in tokens."""
+    max_gap: float = 4.0
+    """Bound of a step with a part of a prompt while answers are running, in multiples of a step without."""
+    prefix_store: int | None = None
+    """Bytes of memory for prefixes of ended requests; 0: they stay in the key-value cache. None: by the model's size,
+    which a worker is told."""
     reproducible: bool = True
     """Whether a request's text may depend only on the request, as far as the backend can compute so."""
     scoped_prefixes: bool = False

@@ -71,6 +71,10 @@ class StepStats(NamedTuple):
     """KV cache cells held by running requests."""
     kv_cached: int = 0
     """KV cache cells that hold prefixes of ended requests; they can be evicted."""
+    stored_tokens: int = 0
+    """Tokens in the store of prefixes."""
+    stored_bytes: int = 0
+    """What they take."""
     oldest_waiting: float = 0.0
     """Queue time of the request that has waited longest, in seconds."""
     resident_bytes: int = 0

@@ -182,7 +182,7 @@ class ChatTemplate:
         asked = self.render(messages[:-1] or [Message("user", "")], tools, Ending.ANSWER, thinking)
         opening = "" if asked.thoughts.are_open else self.form.thoughts[0].opening
         escaping = Escaping(self._controls)
-        first, *rest = escaping.split(escaping.text(messages[-1].reasoning))
+        first, *rest = escaping.split(escaping.text(_without_surrogates(messages[-1].reasoning)))
         return Prompt([*asked.parts[:-1], asked.parts[-1] + opening + first, *rest], Thoughts.INSIDE, True)
 
     def _rewriting_of(self, skeleton: Skeleton) -> Rewriting:

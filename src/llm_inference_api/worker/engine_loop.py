@@ -35,6 +35,9 @@ class Inadmissible:
     error: ServiceError
 
 
+_SAVING = 0.05
+"""Part of a step's time in which prefixes of ended requests are copied beside it."""
+
 Inbox = SimpleQueue[Announced | Admissible | Inadmissible | Cancel]
 
 
@@ -56,12 +59,15 @@ class EngineLoop:
             output = self._engine.step()
             stats = output.stats._replace(resident_bytes=self._resident_memory.bytes())
             self._parent.send(output._replace(stats=stats))
+            self._engine.save_some(_SAVING * stats.seconds)
 
     def _announce(self, request_ids: tuple[str, ...]) -> None:
         self._parent.send(Begun(Lane.STEPS, request_ids))
 
     def _drain(self) -> None:
         while not self._engine.busy:
+            if self._inbox.empty() and self._engine.save_some():
+                continue
             self._handle(self._inbox.get())
         while True:
             try:

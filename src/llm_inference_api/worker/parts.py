@@ -16,6 +16,7 @@ from llm_inference_api.engine.embedder import Cuts, Embedder
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.pooling import Pooling, trained_cuts
 from llm_inference_api.engine.prefix_cache import PrefixCache
+from llm_inference_api.engine.prefix_store import PrefixStore
 from llm_inference_api.engine.ranker import Ranker
 from llm_inference_api.engine.scheduler import Chunk, Scheduler
 from llm_inference_api.engine.step_budget import StepBudget
@@ -95,8 +96,9 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
         scoped_prefixes=config.scoped_prefixes,
         keeps_order=backend.keeps_order,
         chunk=None if backend.exact_block == 1 else Chunk(llama.EXACT_CHUNK, backend.exact_block),
+        store=PrefixStore(config.prefix_store) if config.prefix_store else None,
     )
-    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens))
+    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens, config.max_gap))
     preparation = TextPreparation.from_metadata(model.metadata)
     tokens = config.default_max_tokens
     preparer = Preparer(tokenizer, template, backend, preparation, context_length, tokens, vocabulary.special)
@@ -249,7 +251,7 @@ def _build_legacy(config: EngineConfig) -> Parts:
     template = ChatTemplate(None, "", "", model.vocabulary.control_texts())
     context_length = min(config.context.length or DEFAULT_CONTEXT_LENGTH, model.trained_context_length)
     scheduler = Scheduler(PrefixCache(ggml.SEATS, backend.cells), ggml.SEATS, scoped_prefixes=config.scoped_prefixes)
-    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens))
+    engine = Engine(backend, scheduler, StepBudget(config.batch_tokens, config.max_gap))
     tokens = config.default_max_tokens
     preparer = Preparer(model.vocabulary, template, backend, TextPreparation(), context_length, tokens)
     info = _info(model, template, context_length, ggml.SEATS, backend.cells)

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.grammar.constraint import TokenMask
+from llm_inference_api.grammar.constraint import Grammars, TokenMask
 from llm_inference_api.grammar.tool_grammar import framed, tool_constraint
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.events import CallPart, Text, Thought
@@ -160,22 +160,39 @@ def _arguments(call: ToolCall) -> object:
 
 
 def mask_problem(template: ChatTemplate, case: Case, mode: ToolMode) -> str:
-    """Returns why the mask does not let a model write the answer of a case; empty if it does."""
+    """Returns why the mask does not let a model write the answer of a case; empty if it does.
+
+    It has to in a vocabulary that has the markers as tokens, or in one that has not: which it is no template says.
+    """
+    case = without_end(template, case)
+    problems = [_mask_problem(template, case, mode, found) for found in (_PLAIN, _with_tokens(template.form))]
+    return "" if not all(problems) else "; ".join(dict.fromkeys(problems))
+
+
+def _mask_problem(template: ChatTemplate, case: Case, mode: ToolMode, grammars: Grammars) -> str:
     use = use_of(case)
     assert use is not None
     try:
-        case = without_end(template, case)
         thoughts = prompt_of(template, case).thoughts
-        constraint = tool_constraint(replace(use, mode=mode), template.form, _quoted, _PLAIN.arguments)
-        whole = framed(constraint, template.form, thoughts, _quoted)
+        constraint = tool_constraint(replace(use, mode=mode), template.form, grammars.terminal, grammars.arguments)
+        whole = framed(constraint, template.form, thoughts, grammars.terminal)
         assert whole is not None
-        mask = _PLAIN.mask(whole)
+        mask = grammars.mask(whole)
         is_allowed = any(mask.matches(case.text + end) for end in ("", *_ends(template.form)))
-        return "" if is_allowed else f"stops before {_stopped(mask, case.text)[:40]!r}"
+        return "" if is_allowed else f"stops {_left(mask, grammars.tokens(case.text))} tokens before the end"
     except InvalidFieldError as error:
         return str(error)
     except Exception as error:
         return f"fails: {type(error).__name__}: {error}"[:300]
+
+
+@cache
+def _with_tokens(form: Form) -> Grammars:
+    """Returns what compiles constraints for a vocabulary whose tokens are the form's markers of one word."""
+    return bytes_and(sorted({token for marker in form.markers for token in _MARKER.findall(marker)}))
+
+
+_MARKER = re.compile(r"<[^<>\s=\"]+>|\[/?[A-Z_]{3,}\]")
 
 
 def _ends(form: Form) -> Iterator[str]:
@@ -185,15 +202,10 @@ def _ends(form: Form) -> Iterator[str]:
             yield found[0]
 
 
-def _stopped(mask: TokenMask, text: str) -> str:
-    """Returns what follows the part of a text that a mask of bytes allows."""
-    written = text.encode()
-    for at, byte in enumerate(written):
-        if byte not in mask.allowed():
-            return written[at:].decode(errors="replace")
-        mask.accept(byte)
-    return ""
-
-
-def _quoted(marker: str) -> str:
-    return json.dumps(marker, ensure_ascii=False)
+def _left(mask: TokenMask, tokens: Sequence[int]) -> int:
+    """Returns how many tokens follow the part of a text that a mask allows."""
+    for at, token in enumerate(tokens):
+        if token not in mask.allowed():
+            return len(tokens) - at
+        mask.accept(token)
+    return 0

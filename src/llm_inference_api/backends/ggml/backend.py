@@ -8,7 +8,7 @@ import ctypes
 import json
 from collections.abc import Sequence as Rows
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -133,6 +133,14 @@ class GgmlBackend:
 
     def rehome(self, seat: int) -> None:
         """See `Backend.rehome`; never called, since there is only one seat."""
+        raise NotImplementedError
+
+    def save(self, seat: int, start: int, end: int) -> NoReturn:
+        """See `Backend.save`; never called, since ctransformers cannot copy its cache."""
+        raise NotImplementedError
+
+    def restore(self, seat: int, state: object, start: int, length: int) -> NoReturn:
+        """See `Backend.restore`; never called."""
         raise NotImplementedError
 
     def piece(self, token: int) -> bytes:

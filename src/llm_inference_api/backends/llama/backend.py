@@ -34,8 +34,8 @@ from llm_inference_api.requests.engine_config import GpuChoice
 from llm_inference_api.requests.model_info import short_count
 from llm_inference_api.requests.request import Sampling
 
-MAX_SEATS = 256
-"""LLAMA_MAX_SEQ of llama.cpp (src/llama-cparams.h)."""
+MAX_SEATS = 255
+"""LLAMA_MAX_SEQ of llama.cpp (src/llama-cparams.h), less one that copies need."""
 _SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
 """enum llama_split_mode (llama.h)."""
 _NO_GPU = -1
@@ -284,7 +284,9 @@ class LlamaBackend:
         params = C.llama_context_default_params()
         params.n_ctx = sizes.cells
         params.n_batch = params.n_ubatch = sizes.batch_tokens
-        params.n_seq_max = min(sizes.seats, MAX_SEATS)
+        self._spare_seat = sizes.seats
+        """Holds a part of another seat while that is copied."""
+        params.n_seq_max = sizes.seats + 1
         params.n_threads = params.n_threads_batch = sizes.threads
         params.kv_unified = True
         params.no_perf = True
@@ -396,6 +398,25 @@ class LlamaBackend:
         if not C.llama_state_seq_set_data(self._context, state, size, seat):
             raise BackendError("llama.cpp could not move a sequence within the key-value cache")
 
+    def save(self, seat: int, start: int, end: int) -> npt.NDArray[np.uint8]:
+        """See `Backend.save`."""
+        # llama.cpp copies whole sequences: these positions become one for a moment, in the same cells.
+        C.llama_memory_seq_cp(self._memory, seat, self._spare_seat, start, end)
+        state = np.empty(int(C.llama_state_seq_get_size(self._context, self._spare_seat)), np.uint8)
+        written = C.llama_state_seq_get_data(self._context, _bytes_of(state), state.size, self._spare_seat)
+        C.llama_memory_seq_rm(self._memory, self._spare_seat, -1, -1)
+        if written != state.size:
+            raise BackendError("llama.cpp could not copy a part of the key-value cache")
+        return state
+
+    def restore(self, seat: int, state: Any, start: int, length: int) -> None:
+        """See `Backend.restore`."""
+        if not C.llama_state_seq_set_data(self._context, _bytes_of(state), state.size, self._spare_seat):
+            raise BackendError("llama.cpp could not put a saved prefix into the key-value cache")
+        C.llama_memory_seq_rm(self._memory, self._spare_seat, start + length, -1)
+        C.llama_memory_seq_cp(self._memory, self._spare_seat, seat, start, start + length)
+        C.llama_memory_seq_rm(self._memory, self._spare_seat, -1, -1)
+
     def piece(self, token: int) -> bytes:
         """See `Backend.piece`."""
         return self.vocabulary.piece(token)
@@ -415,6 +436,10 @@ class LlamaBackend:
     def close(self) -> None:
         """Frees the context."""
         C.llama_free(self._context)
+
+
+def _bytes_of(state: npt.NDArray[np.uint8]) -> Any:
+    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
 
 
 class Batch:

@@ -1,0 +1,1 @@
+"""Checks of this machine, for `llm-inference-api doctor`."""
