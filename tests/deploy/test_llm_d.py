@@ -142,9 +142,9 @@ def test_charts_render_with_the_values(name: str) -> None:
     """Helm makes valid objects of them: the picker's configuration and arguments, the Service that the pool names."""
     helm = pytest.importorskip("helm_python", reason="the extra `deploy` is not installed: no Helm to render with")
     validator = pytest.importorskip("kubernetes_validate", reason="the extra `deploy` is not installed: no schemas")
-    charts = os.environ.get("LLM_D_CHARTS")
+    charts = os.environ.get("CHARTS_OF_LLMD")
     if charts is None:
-        pytest.skip("LLM_D_CHARTS names no copy of config/charts of llm-d-router to render")
+        pytest.skip("CHARTS_OF_LLMD names no copy of config/charts of llm-d-router to render")
     values = merged(SHARED, {"gateway": GATEWAY, "standalone": STANDALONE}[name])
     with helm.Chart.load(Path(charts) / f"llm-d-router-{name}") as chart:
         files: dict[str, str] = chart.render(values, name="llm-inference-api", namespace="default")

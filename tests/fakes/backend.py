@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from llm_inference_api.engine.backend import KEPT, BackendError, Row
 from llm_inference_api.errors import ComputationError
+from llm_inference_api.requests.adapters import Adapters
 from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.request import Sampling
 
@@ -23,6 +24,9 @@ class FakeBackend:
     """The next token by row of the last forward."""
     script: dict[int, int] = field(default_factory=dict)
     """The next token by last token; others are followed by themselves plus 1."""
+    adapted: list[Adapters] = field(default_factory=list)
+    """The adapters of each forward."""
+    adapters: Adapters = ()
     rehomed: list[int] = field(default_factory=list)
     fail_next: bool = False
     closed_samplers: int = 0
@@ -35,6 +39,7 @@ class FakeBackend:
             self.fail_next = False
             raise BackendError("no memory")
         self.forwards.append(list(rows))
+        self.adapted.append(self.adapters)
         self.scores = {}
         for index, row in enumerate(rows):
             seat = self.seats.setdefault(row.seat, [])
@@ -64,6 +69,10 @@ class FakeBackend:
     def rehome(self, seat: int) -> None:
         """Notes the seat."""
         self.rehomed.append(seat)
+
+    def adapt(self, adapters: Adapters) -> None:
+        """Notes the adapters."""
+        self.adapters = adapters
 
     def save(self, seat: int, start: int, end: int) -> "FakeState":
         """Returns the seat's tokens at these positions."""

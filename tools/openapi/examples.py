@@ -36,6 +36,7 @@ EXAMPLES: dict[str, Json] = {
     "Tokenize": _named(a_text={"text": "What is 2+2?"}),
     "Detokenize": _named(three_tokens={"token_ids": [20, 21, 22]}),
     "Embed": _named(two_texts={"texts": ["What is 2+2?", "How much is two and two?"]}),
+    "Rank": _named(a_query={"query": "Who wrote Hamlet?", "documents": ["It rains.", "A play by Shakespeare."]}),
     "CreateChatCompletion": _named(
         a_question={"model": "demo", "messages": _QUESTION},
         a_stream={"model": "demo", "messages": _HAIKU, "stream": True, "stream_options": {"include_usage": True}},
@@ -45,6 +46,9 @@ EXAMPLES: dict[str, Json] = {
         a_stream={"model": "demo", "prompt": "Once upon a time", "max_tokens": 40, "stream": True},
     ),
     "CreateEmbedding": _named(a_text={"model": "demo", "input": "What is 2+2?"}),
+    "CreateRerank": _named(
+        a_query={"query": "Who wrote Hamlet?", "documents": ["It rains.", "A play by Shakespeare."], "top_n": 1}
+    ),
 }
 """Examples by method, for methods with a request body."""
 

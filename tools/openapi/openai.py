@@ -11,10 +11,13 @@ from llm_inference_api.api.openai.params import (
     ChatCompletionParams,
     CompletionParams,
     EmbeddingParams,
+    RerankParams,
 )
+from llm_inference_api.requests.adapters import MAX_SCALE
 from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.inquiry import MAX_INPUTS, MAX_TOKENS
 from llm_inference_api.requests.limits import MAX_TOP_LOGPROBS, NO_LIMIT
+from llm_inference_api.requests.ranking import MAX_DOCUMENTS
 from llm_inference_api.requests.sizes import MAX_PROMPT_BYTES
 from llm_inference_api.requests.tools import MAX_TOOLS, TOOL_NAME
 from tools.openapi.contract import PACKAGE
@@ -27,6 +30,7 @@ _REQUESTS: dict[str, type[BaseModel]] = {
     "CreateChatCompletion": ChatCompletionParams,
     "CreateCompletion": CompletionParams,
     "CreateEmbedding": EmbeddingParams,
+    "CreateRerank": RerankParams,
 }
 _MAX_TOKENS: Json = {"minimum": NO_LIMIT, "not": {"const": 0}}
 _BUDGET: Json = {"minimum": NO_LIMIT, "maximum": 2**32 - 1}
@@ -55,6 +59,12 @@ _LIMITS: dict[str, dict[str, Json]] = {
         "suffix": {"maxLength": MAX_PROMPT_BYTES},
     },
     "EmbeddingParams": {"dimensions": {"minimum": 1}},
+    "RerankParams": {
+        "query": {"minLength": 1, "maxLength": MAX_PROMPT_BYTES},
+        "documents": {"minItems": 1, "maxItems": MAX_DOCUMENTS},
+        "top_n": {"minimum": 1},
+    },
+    "AdapterParam": {"scale": {"minimum": -MAX_SCALE, "maximum": MAX_SCALE}},
     "ReasoningParam": {"effort": EFFORT, "max_tokens": _BUDGET},
     "ThinkingParam": {"budget_tokens": _BUDGET},
     "FunctionParam": {"name": {"pattern": f"^{TOOL_NAME.pattern}$"}},

@@ -148,6 +148,7 @@ _MODEL = _object(
         "object": {"const": "model"},
         "created": _COUNT,
         "owned_by": _TEXT,
+        "parent": _or_null(_TEXT),
         "max_model_len": {
             "type": ["integer", "null"],
             "description": "Tokens of a prompt and its answer together; null before the model is first loaded.",
@@ -165,6 +166,14 @@ _EMBEDDING = _object(
             "anyOf": [_list({"type": "number"}), {"type": "string", "contentEncoding": "base64"}],
         },
     }
+)
+_RANKED = _object(
+    {
+        "index": _COUNT,
+        "relevance_score": {"type": "number", "minimum": 0, "maximum": 1},
+        "document": _object({"text": _TEXT}),
+    },
+    optional=("document",),
 )
 _USAGE_REF = _refer("OpenAIUsage")
 
@@ -208,6 +217,15 @@ ANSWER_PARTS: dict[str, Json] = {
             "usage": _object({"prompt_tokens": _COUNT, "total_tokens": _COUNT}),
         }
     ),
+    "OpenAIRanking": _object(
+        {
+            "id": _TEXT,
+            "object": {"const": "list"},
+            "model": _TEXT,
+            "results": _list(_RANKED),
+            "usage": _object({"prompt_tokens": _COUNT, "total_tokens": _COUNT}),
+        }
+    ),
 }
 """Schemas by component name."""
 
@@ -215,6 +233,7 @@ ANSWERS = {
     "CreateChatCompletion": "OpenAIChatCompletion",
     "CreateCompletion": "OpenAICompletion",
     "CreateEmbedding": "OpenAIEmbeddings",
+    "CreateRerank": "OpenAIRanking",
     "GetOpenAIModel": "OpenAIModel",
     "ListOpenAIModels": "OpenAIModelList",
 }

@@ -4,6 +4,7 @@ from collections.abc import Sequence as Rows
 from typing import Any, NamedTuple, Protocol
 
 from llm_inference_api.engine.prefix_store import State
+from llm_inference_api.requests.adapters import Adapters
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.request import Sampling
@@ -130,6 +131,9 @@ class Backend(Protocol):
 
     def clear(self) -> None:
         """Clears the KV cache."""
+
+    def adapt(self, adapters: Adapters) -> None:
+        """Sets the adapters of the next forwards."""
 
 
 class BackendError(Exception):

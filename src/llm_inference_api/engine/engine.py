@@ -9,6 +9,7 @@ from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Rehome, Restore
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import FORWARD_FAILED, ServiceError, UnavailableError
+from llm_inference_api.requests.adapters import NO_ADAPTERS
 from llm_inference_api.requests.events import FinishReason, Progress, Stage
 from llm_inference_api.requests.step import Delta, Rejection, StageEntry, StepOutput, StepStats
 
@@ -34,6 +35,8 @@ class Engine:
         """Called with the ids of the requests in a step before it computes them, unless they are those of the step
         before."""
         self._computing: tuple[str, ...] = ()
+        self._adapters = NO_ADAPTERS
+        """Those of the last forward."""
         self._next_progress = 0.0
         self._requests: dict[str, list[Sequence]] = {}
         """Sequences that have not ended, by request id."""
@@ -121,6 +124,9 @@ class Engine:
             self._change_memory(plan)
             if not rows:
                 return []
+            if plan.adapters != self._adapters:
+                self._backend.adapt(plan.adapters)
+                self._adapters = plan.adapters
             started = self._clock()
             self._backend.forward(rows)
         except BackendError as error:

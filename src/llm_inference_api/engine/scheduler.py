@@ -4,16 +4,19 @@ There are no separate prefill and decode phases. Each sequence has known tokens 
 some of the difference, under a budget of rows. Decoding sequences (one uncomputed token) come first; prefills share the
 rest of the budget in order of admission. Waiting sequences are admitted round-robin by caller, when the cache has room
 for prompt and full answer.
+
+A step computes sequences of the same adapters alone, and they take turns.
 """
 
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from llm_inference_api.engine.prefix_cache import PrefixCache, Seat, common_prefix
+from llm_inference_api.engine.prefix_cache import PrefixCache, Scope, Seat, common_prefix
 from llm_inference_api.engine.prefix_store import BLOCK, Piece, PrefixStore, State
 from llm_inference_api.engine.queue import WaitingQueue
 from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.requests.adapters import NO_ADAPTERS, Adapters
 
 MIN_SHARED_TOKENS = 32
 """Admission waits for a prefix that a running sequence is still computing if it saves at least this many rows, and a
@@ -51,7 +54,7 @@ class Save(NamedTuple):
     """Those of the seat up to the block's end."""
     start: int
     """Position of the block's first token."""
-    scope: str
+    scope: Scope
     exact: int
     """Number of leading tokens that are exact."""
 
@@ -107,6 +110,8 @@ class Plan:
     memory: list[Truncate | CopyPrefix | Rehome | Save | Restore] = field(default_factory=list)
     admitted: list[Sequence] = field(default_factory=list)
     work: list[Work] = field(default_factory=list)
+    adapters: Adapters = NO_ADAPTERS
+    """Those of all sequences that the step computes."""
 
 
 class _Reuse(NamedTuple):
@@ -166,6 +171,7 @@ class Scheduler:
         self.slots = slots
         self.waiting = WaitingQueue()
         self.running: list[Sequence] = []
+        self._adapters = NO_ADAPTERS
 
     def add(self, sequence: Sequence) -> None:
         """Queues a sequence."""
@@ -178,11 +184,19 @@ class Scheduler:
         """
         plan = Plan()
         self._admit(plan)
-        budget -= self._allot_rows(plan, [seq for seq in self.running if seq.uncomputed == 1], budget=len(self.running))
-        self._allot_rows(plan, [seq for seq in self.running if seq.uncomputed > 1], budget=budget)
+        plan.adapters = self._adapters = self._next_adapters()
+        group = [seq for seq in self.running if seq.request.adapters == plan.adapters]
+        budget -= self._allot_rows(plan, [seq for seq in group if seq.uncomputed == 1], budget=len(group))
+        self._allot_rows(plan, [seq for seq in group if seq.uncomputed > 1], budget=budget)
         for work in plan.work:
             self._advance(work, exact=self._exact_rows(plan, work))
         return plan
+
+    def _next_adapters(self) -> Adapters:
+        """Returns the adapters of the next step, in turn: a backend applies them to all rows of a forward."""
+        groups = sorted({seq.request.adapters for seq in self.running if seq.uncomputed})
+        later = (adapters for adapters in groups if adapters > self._adapters)
+        return next(later, groups[0] if groups else self._adapters)
 
     def remove(self, sequence: Sequence) -> None:
         """Removes a waiting or running sequence; its seat becomes idle and keeps its tokens as a prefix."""
@@ -335,8 +349,9 @@ class Scheduler:
                 self.cache.rehome(seat)
                 plan.memory.append(Rehome(seat.index))
 
-    def _scope(self, sequence: Sequence) -> str:
-        return sequence.request.caller if self._scoped else ""
+    def _scope(self, sequence: Sequence) -> Scope:
+        caller = sequence.request.caller if self._scoped else ""
+        return (caller, sequence.request.adapters)
 
     def _is_being_computed(self, sequence: Sequence, length: int) -> bool:
         """Whether a running sequence is computing a longer prefix than the one of `length` tokens in the cache."""

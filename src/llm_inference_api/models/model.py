@@ -6,6 +6,7 @@ from typing import Protocol
 from llm_inference_api.requests.events import Progress
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
 from llm_inference_api.requests.model_status import ModelStatus
+from llm_inference_api.requests.ranking import Rank, Relevances
 from llm_inference_api.requests.reference import Origin
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta, StageEntry
@@ -53,6 +54,10 @@ class Model(Protocol):
     def uses_files(self) -> bool:
         """Whether the model's files are in use, or are being downloaded or deleted."""
 
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Ids of the model's LoRA adapters."""
+
     def open(self, request: GenerationRequest, identity: Mapping[str, object]) -> Stream:
         """Returns the stream of the request's answers; loads the model first if necessary.
 
@@ -69,6 +74,9 @@ class Model(Protocol):
 
     async def embed(self, embed: Embed) -> Embeddings:
         """Returns an embedding for each input; loads the model first if necessary."""
+
+    async def rank(self, rank: Rank) -> Relevances:
+        """Returns how well each document answers the query; loads the model first if necessary."""
 
     async def load(self) -> object:
         """Returns when the model is loaded; it may be unloaded at any time."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from llm_inference_api.errors import InvalidFieldError, ModelNotFoundError, UnsupportedError, served_models
 from llm_inference_api.models.model import Model
 from llm_inference_api.models.served_model import Policy, ServedModel
+from llm_inference_api.requests.adapters import SEPARATOR
 from llm_inference_api.requests.model_status import ModelStatus, Observer
 from llm_inference_api.requests.reference import HubOrigin, Reference
 from llm_inference_api.shutdown import all_stopped
@@ -21,6 +22,12 @@ class Registry:
     def statuses(self) -> list[ModelStatus]:
         """Returns the current status of all models, in the order of the allow-list."""
         return [model.status for model in self._models.values()]
+
+    def adapted(self, model: str) -> tuple[str, str | None]:
+        """Returns the ids of a model and of the adapter that its id names (`model:adapter`); None without one."""
+        base, _, adapter = model.rpartition(SEPARATOR)
+        is_adapted = model not in self._models and base in self._models and adapter in self._models[base].adapters
+        return (base, adapter) if is_adapted else (model, None)
 
     def get(self, model: str) -> Model:
         """Returns the model with this id; the empty id selects the default model.

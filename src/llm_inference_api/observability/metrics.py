@@ -115,7 +115,7 @@ class Metrics(Observer):
         self._requests.changed()
 
     def failed(self, model: str, code: str) -> None:
-        """Counts a generation, or a request for embeddings, that failed with this gRPC status."""
+        """Counts a generation, or a request for embeddings or to rank, that failed with this gRPC status."""
         self._failures.labels(model, code).inc()
         self._requests.changed()
 
@@ -123,6 +123,12 @@ class Metrics(Observer):
         """Counts an answered request for embeddings, and its tokens."""
         self._embeddings.labels(model).inc()
         self._embedding_tokens.labels(model).inc(tokens)
+        self._requests.changed()
+
+    def ranked(self, model: str, tokens: int) -> None:
+        """Counts an answered request to rank, and its tokens."""
+        self._rankings.labels(model).inc()
+        self._ranking_tokens.labels(model).inc(tokens)
         self._requests.changed()
 
     def rejected(self, model: str, reason: str) -> None:
@@ -252,7 +258,7 @@ class Metrics(Observer):
             "generation_seconds", "From a request's arrival to the end of its answer.", _REQUEST_SECONDS, "model"
         )
         self._failures = group.counter(
-            "failures", "Generations and requests for embeddings that failed, by gRPC status.", "model", "code"
+            "failures", "Generations, requests for embeddings and to rank that failed, by gRPC status.", "model", "code"
         )
         self._rejected = group.counter(
             "rejected", "Refused requests: queue full, too long, too complex, or present in crashes.", "model", "reason"
@@ -260,6 +266,8 @@ class Metrics(Observer):
         tokens = tuple(4.0**power for power in range(9))
         self._embeddings = group.counter("embeddings", "Answered requests for embeddings.", "model")
         self._embedding_tokens = group.counter("embedding_tokens", "Tokens of embedded texts.", "model")
+        self._rankings = group.counter("rankings", "Answered requests to rank.", "model")
+        self._ranking_tokens = group.counter("ranking_tokens", "Tokens of ranked texts, with their query.", "model")
         self._request_prompt_tokens = group.histogram(
             "request_prompt_tokens", "Prompt tokens of a request.", tokens, "model"
         )

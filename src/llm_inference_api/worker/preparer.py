@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -21,6 +22,7 @@ from llm_inference_api.text.families.reading.answer_reader import answer_reader
 from llm_inference_api.text.families.reading.reader import Reader
 from llm_inference_api.text.families.switching import check_budget
 from llm_inference_api.text.families.thoughts import Thoughts
+from llm_inference_api.text.pairs import Pair, PairTokenizer
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import NO_SPECIAL_TOKENS, SpecialTokens, Tokenizer
 
@@ -171,10 +173,7 @@ class Preparer:
         template, tools = self._template_of(request), request.tools.tools if request.tools else ()
         check_budget(request.thinking, template.form)
         chat = template.render(messages, tools, request.ending, request.thinking)
-        first, *rest = chat.parts
-        tokens = self.tokenize(first, add_special=not self.template.is_own)
-        for part in rest:
-            tokens += self._continue(part)
+        tokens = self.tokenize_parts(chat.parts, add_special=not self.template.is_own)
         before, after = self._around if self.template.is_own else ([], [])
         if tokens[: len(before)] != before:
             tokens = before + tokens
@@ -212,6 +211,18 @@ class Preparer:
         ends = (self._continue(text, parse_special=False) for text in (prompt, suffix))
         return [*head, before, *next(ends), after, *next(ends), middle]
 
+    def tokenize_parts(self, parts: Iterable[str], *, add_special: bool) -> list[int]:
+        """Returns the tokens of a prompt in parts, see `Escaping.split`. Raises as `tokenize`."""
+        first, *rest = parts
+        tokens = self.tokenize(first, add_special=add_special)
+        for part in rest:
+            tokens += self._continue(part)
+        return tokens
+
+    def pair(self, tokenizer: PairTokenizer, query: str, document: str) -> Pair:
+        """Returns the tokens of two texts, joined by the model's tokenizer. Raises as `tokenize`."""
+        return tokenizer.pair(*(self._prepared(text, self.preparation.apply_to_content) for text in (query, document)))
+
     def _continue(self, part: str, *, parse_special: bool = True) -> list[int]:
         """Tokenizes a part as a continuation, without the leading space that some tokenizers add to a text."""
         tokens = self.tokenize(_ANCHOR + part, add_special=False, parse_special=parse_special)
@@ -225,12 +236,17 @@ class Preparer:
                 those of the longest token.
         """
         prepare = self.preparation.apply if parse_special else self.preparation.apply_to_content
+        text = self._prepared(text, prepare, field)
+        return self.tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
+
+    def _prepared(self, text: str, prepare: Callable[[str], str], field: str = "prompt") -> str:
+        """Returns a text as the tokenizer takes it. Raises ContextLengthError as `tokenize`."""
         text = prepare(text)
         at_least = math.ceil(len(text.encode()) / self.tokenizer.longest_piece)
         if at_least > self.context_length:
             # Tokenizing may take quadratic time, so reject the text before.
             raise ContextLengthError(at_least, self.context_length, False, field)
-        return self.tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
+        return text
 
     def _max_tokens(self, request: GenerationRequest, prompt_tokens: int) -> int:
         room = self.context_length - prompt_tokens

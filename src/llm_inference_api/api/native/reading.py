@@ -6,6 +6,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from llm_inference.v1 import inference_pb2, tools_pb2
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.adapters import Adapter, checked_adapters
 from llm_inference_api.requests.chat import (
     Message,
     check_call_counts,
@@ -68,9 +69,14 @@ def _shared(wire: WireRequest, limits: Limits) -> dict[str, Any]:
         "constraint": _constraint(wire),
         "model": wire.model,
         "n": n,
+        "adapters": checked_adapters("adapters", [_adapter(item) for item in wire.adapters]),
         "wants_times": wire.timings,
         "wants_progress": wire.return_progress,
     }
+
+
+def _adapter(wire: inference_pb2.Adapter) -> Adapter:
+    return Adapter(wire.id, wire.scale if wire.HasField("scale") else 1.0)
 
 
 def _constraint(wire: WireRequest) -> Constraint | None:

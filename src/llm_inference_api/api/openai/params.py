@@ -347,6 +347,13 @@ IGNORED = tuple(_Ignored.__annotations__)
 """Names of the ignored fields."""
 
 
+class AdapterParam(_Strict):
+    """A LoRA adapter, and how much of it."""
+
+    id: str
+    scale: float = 1.0
+
+
 class _Common(_Ignored):
     model: str = ""
     max_tokens: int | None = None
@@ -365,6 +372,21 @@ class _Common(_Ignored):
     min_p: float | None = None
     typical_p: float | None = None
     repetition_penalty: float | None = None
+    top_n_sigma: float | None = None
+    min_keep: int | None = None
+    xtc_probability: float | None = None
+    xtc_threshold: float | None = None
+    dynatemp_range: float | None = None
+    dynatemp_exponent: float | None = None
+    dry_multiplier: float | None = None
+    dry_base: float | None = None
+    dry_allowed_length: int | None = None
+    dry_penalty_last_n: int | None = None
+    dry_sequence_breakers: list[str] | None = None
+    mirostat: int | None = None
+    mirostat_tau: float | None = None
+    mirostat_eta: float | None = None
+    adapters: list[AdapterParam] | None = None
     ignore_eos: bool | None = None
     n_predict: int | None = None
     repeat_penalty: float | None = None
@@ -463,6 +485,23 @@ class EmbeddingParams(_Strict):
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None
     pooling: None = None
+    user: Any = None
+
+
+class DocumentParam(_Strict):
+    """A document as an object, as Jina and Cohere take it."""
+
+    text: str
+
+
+class RerankParams(_Strict):
+    """The body of `POST /v1/rerank`, as Jina and Cohere have it."""
+
+    model: str = ""
+    query: str
+    documents: list[str | DocumentParam]
+    top_n: int | None = None
+    return_documents: bool | None = None
     user: Any = None
 
 

@@ -19,6 +19,7 @@ from llm_inference_api.api.openai.params import (
 )
 from llm_inference_api.api.openai.thinking import thinking_of
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.adapters import Adapter, checked_adapters
 from llm_inference_api.requests.chat import (
     Message,
     check_call_counts,
@@ -44,6 +45,20 @@ _SAME = (
     "top_k",
     "min_p",
     "typical_p",
+    "top_n_sigma",
+    "min_keep",
+    "xtc_probability",
+    "xtc_threshold",
+    "dynatemp_range",
+    "dynatemp_exponent",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
+    "dry_penalty_last_n",
+    "dry_sequence_breakers",
+    "mirostat",
+    "mirostat_tau",
+    "mirostat_eta",
     "ignore_eos",
     "stop",
 )
@@ -162,6 +177,7 @@ def _shared(params: Params, given: dict[str, Any], limits: Limits, prompts: int 
         "stopping": stopping,
         "model": params.model,
         "n": n,
+        "adapters": checked_adapters("adapters", [Adapter(item.id, item.scale) for item in params.adapters or ()]),
         "wants_times": bool(params.timings),
         "wants_progress": bool(params.return_progress),
     }

@@ -6,7 +6,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from llm_inference_api import __version__
 from llm_inference_api.generation.answers import Answer
@@ -26,6 +26,7 @@ from llm_inference_api.requests.events import (
 )
 from llm_inference_api.requests.inquiry import Embedding, Embeddings
 from llm_inference_api.requests.model_status import ModelStatus
+from llm_inference_api.requests.ranking import Relevances, best
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.speeds import Speeds
 from llm_inference_api.requests.tools import ToolCall
@@ -40,6 +41,15 @@ SILENCE = b": waiting\n\n"
 _PIECES_DEPTH = 5
 """Levels that `large_document` writes itself: those down to the list of a choice's log probabilities."""
 _FINISH = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.TOOL_CALLS: "tool_calls"}
+
+
+class RankingHeader(NamedTuple):
+    """What a ranking says besides the relevance."""
+
+    id: str
+    model: str
+    documents: Sequence[str] = ()
+    """The texts, where the caller wants them back."""
 
 
 def sse_event(value: Json) -> bytes:
@@ -346,6 +356,21 @@ def embedding_document(model: str, embeddings: Embeddings, *, in_base64: bool) -
     tokens = sum(embedding.tokens for embedding in embeddings)
     rest = document({"model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
     return f'{{"object":"list","data":[{data}],'.encode() + rest.removeprefix(b"{")
+
+
+def ranking_document(header: RankingHeader, relevances: Relevances, top_n: int | None) -> bytes:
+    """Returns the JSON document of `/v1/rerank`; equally relevant documents keep their order."""
+    tokens = sum(relevance.tokens for relevance in relevances)
+    results = [
+        {
+            "index": item.place,
+            "relevance_score": item.relevance.score,
+            **({"document": {"text": header.documents[item.place]}} if header.documents else {}),
+        }
+        for item in best(relevances, top_n)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return document({"id": header.id, "object": "list", "model": header.model, "results": results, "usage": usage})
 
 
 def _base64(embedding: Embedding) -> str:

@@ -18,6 +18,7 @@ from llm_inference_api.backends.ggml.vocabulary import GgmlVocabulary, vocabular
 from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.numpy_sampler import NumpySampler
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
+from llm_inference_api.requests.adapters import Adapters
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.request import Sampling
 
@@ -149,6 +150,9 @@ class GgmlBackend:
     def is_end(self, token: int) -> bool:
         """See `Backend.is_end`."""
         return self.vocabulary.is_end(token)
+
+    def adapt(self, adapters: Adapters) -> None:
+        """See `Backend.adapt`; never called, since legacy GGML models have no adapters."""
 
     def clear(self) -> None:
         """See `Backend.clear`."""
