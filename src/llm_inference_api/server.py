@@ -26,6 +26,8 @@ from llm_inference.v1 import (
     models_pb2_grpc,
     openai_pb2,
     openai_pb2_grpc,
+    scores_pb2,
+    scores_pb2_grpc,
     tokens_pb2,
     tokens_pb2_grpc,
 )
@@ -35,6 +37,7 @@ from llm_inference_api.api.native.embeddings import EmbeddingServicer
 from llm_inference_api.api.native.errors import NativeErrors
 from llm_inference_api.api.native.inference import InferenceServicer
 from llm_inference_api.api.native.models import ModelServicer
+from llm_inference_api.api.native.scores import ScoreServicer
 from llm_inference_api.api.native.tokens import TokenServicer
 from llm_inference_api.api.openai.errors import OpenAIErrors
 from llm_inference_api.api.openai.servicer import OpenAIServicer
@@ -390,6 +393,7 @@ def build_grpc_server(
     )
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
     embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(inquiries), server)
+    scores_pb2_grpc.add_ScoreServiceServicer_to_server(ScoreServicer(generations), server)
     tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(inquiries, limits), server)
     pages_pb2_grpc.add_PageServiceServicer_to_server(PageServicer(), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(OperationsServicer(records.metrics), server)
@@ -447,6 +451,7 @@ SERVICE_NAMES = (
             openai_pb2,
             operations_pb2,
             pages_pb2,
+            scores_pb2,
             tokens_pb2,
             health_pb2,
         )

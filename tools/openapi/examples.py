@@ -34,6 +34,9 @@ EXAMPLES: dict[str, Json] = {
     "RenderChat": _named(a_question={"messages": _QUESTION}),
     "ParseChat": _named(an_answer={"request": {"messages": _QUESTION}, "text": "<think>Easy.</think>It is 4."}),
     "Tokenize": _named(a_text={"text": "What is 2+2?"}),
+    "Score": _named(
+        two_continuations={"prompt": "The capital of France is", "continuations": [" Paris", " London"]},
+    ),
     "Detokenize": _named(three_tokens={"token_ids": [20, 21, 22]}),
     "Embed": _named(two_texts={"texts": ["What is 2+2?", "How much is two and two?"]}),
     "CreateChatCompletion": _named(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from llm_inference_api.requests import chat, constraint, inquiry, json_object, limits, sizes, thinking, tools
+from llm_inference_api.requests import chat, constraint, inquiry, json_object, limits, scoring, sizes, thinking, tools
 from llm_inference_api.requests.limits import RANGES, Range
 
 Json = dict[str, Any]
@@ -78,6 +78,13 @@ LIMITS: dict[str, dict[str, Json]] = {
         "dimensions": {"minimum": 1},
     },
     "TokenList": {"token_ids": _items(inquiry.MAX_TOKENS, least=1)},
+    "ScoreRequest": {
+        "prompt": {"minLength": 1, "maxLength": sizes.MAX_PROMPT_BYTES},
+        "messages": _items(chat.MAX_MESSAGES),
+        "continuations": _items(scoring.MAX_CONTINUATIONS, minLength=1),
+        "continuation_tokens": _items(scoring.MAX_CONTINUATIONS),
+        "top_logprobs": of_range(RANGES["top_logprobs"]),
+    },
     "TokenizeRequest": {"text": {"maxLength": sizes.MAX_PROMPT_BYTES}},
     "DetokenizeRequest": {"token_ids": _items(inquiry.MAX_TOKENS)},
 }
@@ -91,5 +98,6 @@ REQUIRED = {
     "Tool": ["name"],
     "TokenList": ["token_ids"],
     "EmbedRequest": [],  # One of its two fields.
+    "ScoreRequest": [],  # A prompt in one of three fields.
 }
 """Required fields by message, which proto3 cannot express."""

@@ -15,6 +15,7 @@ TAGS = {
     "InferenceService": "Generate",
     "OpenAIService": "OpenAI",
     "EmbeddingService": "Embeddings",
+    "ScoreService": "Scores",
     "TokenService": "Tokens",
     "ModelService": "Models",
     "OperationsService": "Operations",

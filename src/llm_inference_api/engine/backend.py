@@ -106,6 +106,18 @@ class Backend(Protocol):
         Called only for backends that give new rows the lowest free cells.
         """
 
+    def logprobs(self, row: int, tokens: Rows[int], top: int) -> Rows[TokenLogprob]:
+        """Returns the log probabilities of tokens after a row of the last forward that wants scores.
+
+        Args:
+            row: Index of the row.
+            tokens: Token ids.
+            top: Number of most probable tokens to list with each.
+
+        Raises:
+            ComputationError: The scores are not finite.
+        """
+
     def piece(self, token: int) -> bytes:
         """Returns the bytes of a token's text; empty for control tokens."""
 

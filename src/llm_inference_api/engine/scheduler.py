@@ -17,6 +17,10 @@ MIN_SHARED_TOKENS = 32
 """Admission waits for a prefix that a running sequence is still computing if it saves at least this many rows."""
 
 
+_MOST_SCORED = 128
+"""Rows of a step whose scores are read for given tokens: llama.cpp keeps the scores of the whole vocabulary of each."""
+
+
 class Truncate(NamedTuple):
     """Cache change: drop the positions of a seat from `length` on."""
 
@@ -124,8 +128,8 @@ class Scheduler:
         """
         plan = Plan()
         self._admit(plan)
-        budget -= self._allot_rows(plan, [seq for seq in self.running if seq.uncomputed == 1], budget=len(self.running))
-        self._allot_rows(plan, [seq for seq in self.running if seq.uncomputed > 1], budget=budget)
+        budget -= self._allot_rows(plan, [seq for seq in self.running if seq.is_decoding], budget=len(self.running))
+        self._allot_rows(plan, [seq for seq in self.running if not seq.is_decoding], budget=budget)
         for work in plan.work:
             self._advance(work, exact=self._exact_rows(plan, work))
         return plan
@@ -139,9 +143,12 @@ class Scheduler:
         self.cache.release(self.cache.seats[sequence.seat])
 
     def _allot_rows(self, plan: Plan, sequences: list[Sequence], budget: int) -> int:
-        given = 0
+        given = scored = 0
         for sequence in sequences:
             count = min(sequence.uncomputed, self._chunk_rest(sequence) or budget - given)
+            if sequence.given is not None:
+                count = sequence.given.fitting(sequence.computed, count, _MOST_SCORED - scored)
+                scored += sequence.given.count(sequence.computed, count)
             if count > 0:
                 plan.work.append(Work(sequence, sequence.computed, count))
                 given += count
@@ -168,7 +175,7 @@ class Scheduler:
 
     def _admit(self, plan: Plan) -> None:
         for sequence in list(self.waiting):
-            if len(self.running) >= self.slots:
+            if not self._has_seat(sequence):
                 break
             source, length = self._prefix(sequence)
             if self._is_being_computed(sequence, length):
@@ -180,12 +187,23 @@ class Scheduler:
         if self._keeps_order and plan.admitted:
             self._keep_order(plan)
 
+    def _has_seat(self, sequence: Sequence) -> bool:
+        """Whether one more sequence of its kind may run.
+
+        Those that generate nothing run beyond the slots, where seats are left for all of those.
+        """
+        seats = len(self.cache.seats)
+        if sequence.board is not None:
+            return len(self.running) < max(self.slots, seats - self.slots)
+        generating = sum(other.board is None for other in self.running)
+        return generating < self.slots and len(self.running) < seats
+
     def _prefix(self, sequence: Sequence) -> tuple[Seat | None, int]:
         """Returns the seat whose prefix the sequence reuses, and the prefix's length in tokens."""
         exact = self._keeps_order and self._is_alone(sequence)
-        source, length = self.cache.longest_prefix(sequence.tokens, self._scope(sequence), exact=exact)
+        source, length = self.cache.longest_prefix(sequence.reusable, self._scope(sequence), exact=exact)
         if exact and self._chunk is not None:
-            length = self._chunk.start(length, len(sequence.tokens))
+            length = self._chunk.start(length, len(sequence.reusable))
         return (source, length) if length else (None, 0)
 
     def _is_alone(self, sequence: Sequence) -> bool:
@@ -219,7 +237,7 @@ class Scheduler:
         """Whether a running sequence is computing a longer prefix than the one of `length` tokens in the cache."""
         for other in self.running:
             if other.computed < other.prompt_length and self._scope(other) == self._scope(sequence):
-                common = common_prefix(other.tokens, sequence.tokens, sequence.prompt_length - 1)
+                common = common_prefix(other.tokens, sequence.tokens, len(sequence.reusable) - 1)
                 if common - max(length, other.computed) >= MIN_SHARED_TOKENS:
                     return True
         return False

@@ -107,6 +107,8 @@ class End(NamedTuple):
     """The tokens that the answer could have: what was asked for, or less."""
     ignored: tuple[str, ...] = ()
     """Names of the request's keywords that the answer does not follow."""
+    scores: tuple[Logprobs, ...] = ()
+    """Where the request has texts to score: for each, the log probabilities of its tokens."""
 
 
 class Stage(Enum):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.constraint import Constraint
+from llm_inference_api.requests.scoring import Scoring
 from llm_inference_api.requests.thinking import DEFAULT, Thinking
 from llm_inference_api.requests.tools import ToolUse
 
@@ -47,6 +48,10 @@ class Stopping:
     ignore_eos: bool = False
 
 
+GREEDY = Sampling(seed=0, temperature=0.0)
+"""Of requests that sample nothing."""
+
+
 class TokenPrompt(NamedTuple):
     """A prompt as token ids, to which nothing is added."""
 
@@ -83,6 +88,8 @@ class GenerationRequest:
     """Whether a stream reports each step of the prompt's computation."""
     wants_times: bool = False
     """Whether the answer says how long its parts took."""
+    scoring: Scoring | None = None
+    """What to score behind the prompt, instead of generating answers."""
     is_whole: bool = False
     """Whether all answers are sent in one response, which has to have room for them."""
 

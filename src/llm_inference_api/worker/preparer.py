@@ -171,16 +171,66 @@ class Preparer:
         template, tools = self._template_of(request), request.tools.tools if request.tools else ()
         check_budget(request.thinking, template.form)
         chat = template.render(messages, tools, request.ending, request.thinking)
-        first, *rest = chat.parts
-        tokens = self.tokenize(first, add_special=not self.template.is_own)
-        for part in rest:
-            tokens += self._continue(part)
-        before, after = self._around if self.template.is_own else ([], [])
-        if tokens[: len(before)] != before:
-            tokens = before + tokens
+        tokens = self._begun(chat.parts)
+        after = self._around[1] if self.template.is_own else []
         if after and not chat.continues and tokens[-len(after) :] != after:
             tokens = tokens + after
         return _PromptTokens(tokens, chat.thoughts)
+
+    def tokens_around(
+        self, request: GenerationRequest, mark: str, *, closes_thoughts: bool
+    ) -> tuple[list[int], list[int]]:
+        """Returns the tokens of a chat's prompt before and after the end of its last message.
+
+        Args:
+            request: The request of a chat.
+            mark: A text that the messages do not have.
+            closes_thoughts: Whether the prompt ends behind the thoughts of the answer.
+
+        Raises:
+            InvalidFieldError: The chat template rejects the messages, or does not write the last one as it is.
+            ContextLengthError: The prompt is longer than the context.
+        """
+        assert not isinstance(request.prompt, str | TokenPrompt)
+        *messages, last = request.prompt
+        marked = (*messages, replace(last, content=last.content + mark))
+        template = self._template_of(request)
+        chat = template.render(marked, request.tools.tools if request.tools else (), request.ending, request.thinking)
+        at = [index for index, part in enumerate(chat.parts) if mark in part]
+        if len(at) != 1 or chat.parts[at[0]].count(mark) != 1:
+            raise InvalidFieldError("messages", "the model's chat template does not write the last message once")
+        before, _, after = chat.parts[at[0]].partition(mark)
+        closing = template.form.thoughts[0].closing if closes_thoughts and chat.thoughts.are_open else ""
+        head = self._begun([*chat.parts[: at[0]], before])
+        tail = [*self._continue(after), *(token for part in chat.parts[at[0] + 1 :] for token in self._continue(part))]
+        return head, [*tail, *self._continue(closing)]
+
+    def _begun(self, parts: list[str]) -> list[int]:
+        """Returns the tokens of the first parts of a rendered chat."""
+        first, *rest = parts
+        tokens = self.tokenize(first, add_special=not self.template.is_own)
+        for part in rest:
+            tokens += self._continue(part)
+        before = self._around[0] if self.template.is_own else []
+        return tokens if tokens[: len(before)] == before else before + tokens
+
+    def continued(self, text: str, field: str) -> list[int]:
+        """Returns the tokens of a text behind others, with control tokens as plain text.
+
+        Raises ContextLengthError, naming the field, if the text is longer than the context.
+        """
+        try:
+            return self._continue(text, parse_special=False)
+        except ContextLengthError as error:
+            raise ContextLengthError(error.prompt_tokens, error.context_length, error.exact, field) from error
+
+    def known(self, tokens: tuple[int, ...], field: str) -> list[int]:
+        """Returns the tokens. Raises InvalidFieldError, naming the field, if the vocabulary lacks one."""
+        for token in tokens:
+            if not 0 <= token < self.tokenizer.size:
+                problem = f"token {token} is not in the model's vocabulary of {self.tokenizer.size}"
+                raise InvalidFieldError(field, problem)
+        return list(tokens)
 
     @property
     def _around(self) -> tuple[list[int], list[int]]:
@@ -194,11 +244,7 @@ class Preparer:
         if request.suffix:
             raise InvalidFieldError("suffix", "needs a prompt of text, not of token ids")
         assert isinstance(request.prompt, TokenPrompt)
-        for token in request.prompt.ids:
-            if not 0 <= token < self.tokenizer.size:
-                problem = f"token {token} is not in the model's vocabulary of {self.tokenizer.size}"
-                raise InvalidFieldError(request.prompt_field, problem)
-        return list(request.prompt.ids)
+        return self.known(request.prompt.ids, request.prompt_field)
 
     def _text_tokens(self, prompt: str, suffix: str) -> list[int]:
         """Returns the tokens of a raw prompt; with a suffix, those that ask for the text between the two."""

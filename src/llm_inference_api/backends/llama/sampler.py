@@ -102,7 +102,7 @@ class LlamaSampler:
     def _choice(self, tokens: Tokens | None, scores: Scores) -> int:
         """Returns one of the tokens, given their scores with the bias."""
         best = int(scores.argmax())  # NaN counts as the largest.
-        _check_score(scores[best])
+        check_score(scores[best])
         if self._is_greedy:
             return best if tokens is None else int(tokens[best])
         if self._top_p < 1.0:
@@ -210,6 +210,7 @@ def nucleus(scores: Scores, best: float, total: float) -> Tokens:
     return kept[order[:count]]
 
 
-def _check_score(score: float) -> None:
+def check_score(score: float) -> None:
+    """Raises ComputationError if the best score of a row is not finite."""
     if not math.isfinite(score):
         raise ComputationError("the model computed scores that are not finite; its file may be damaged")
