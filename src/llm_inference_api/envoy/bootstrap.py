@@ -36,8 +36,9 @@ from llm_inference_api.network import is_unspecified
 
 Json = dict[str, Any]
 
+_NAMES = ("Embedding", "Inference", "Model", "OpenAI", "Score", "Token")
 SERVICES = (
-    *(f"llm_inference.v1.{name}Service" for name in ("Embedding", "Inference", "Model", "OpenAI", "Token")),
+    *(f"llm_inference.v1.{name}Service" for name in _NAMES),
     *(f"llm_inference.web.v1.{name}Service" for name in ("Operations", "Page")),
 )
 """gRPC services that the transcoder exposes as REST."""
