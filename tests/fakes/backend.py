@@ -75,6 +75,10 @@ class FakeBackend:
         """Returns the token's number and a space."""
         return f"{token} ".encode()
 
+    def text(self, token: int) -> bytes:
+        """Returns the same as `piece`."""
+        return self.piece(token)
+
     def is_end(self, token: int) -> bool:
         """Returns whether it is the end token."""
         return token == END

@@ -121,6 +121,9 @@ class Backend(Protocol):
     def piece(self, token: int) -> bytes:
         """Returns the bytes of a token's text; empty for control tokens."""
 
+    def text(self, token: int) -> bytes:
+        """Returns the bytes that spell a token, control tokens included."""
+
     def is_end(self, token: int) -> bool:
         """Returns whether the token is an end-of-generation token."""
 

@@ -130,9 +130,17 @@ class Engine:
         except ServiceError as error:
             self._fail(sequence.request_id, error)
             return []
-        if sequence.max_tokens or sequence.uncomputed:
+        if sequence.computed < sequence.prompt_length or sequence.completion_tokens:
             return []
+        if sequence.max_tokens:
+            return [self._echo(sequence)]
         return self._scored(sequence)
+
+    def _echo(self, sequence: Sequence) -> Delta:
+        """Returns the delta that an answer begins with which repeats the prompt."""
+        assert sequence.given is not None
+        logprobs = sequence.given.of_prompt(sequence.tokens[0], self._backend.text(sequence.tokens[0]))
+        return Delta(sequence.request_id, sequence.echo, logprobs, answer=sequence.index)
 
     def _scored(self, sequence: Sequence) -> list[Delta]:
         """Ends a sequence that generates nothing, and queues those that begin with it."""
@@ -147,7 +155,10 @@ class Engine:
         self._enter(sequence, Stage.DECODE, self._clock())
         sequence.finish_reason = FinishReason.LENGTH
         delta = self._delta(sequence, sequence.output.add(b"", final=True))
-        return [delta if board is None else delta._replace(scores=board.scores(), usage=board.usage)]
+        if board is None:
+            echo = self._echo(sequence)
+            return [delta._replace(text=echo.text, logprobs=echo.logprobs)]
+        return [delta._replace(scores=board.scores(), usage=board.usage)]
 
     def _change_memory(self, plan: Plan) -> None:
         for change in plan.memory:

@@ -1,5 +1,6 @@
 """Log probabilities of given tokens, read while their sequences are computed."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,9 +20,20 @@ class GivenTokens:
     """By position and token."""
 
     @property
-    def first(self) -> int:
-        """The first position whose row must be computed, so that no prefix may be reused beyond it."""
-        return next(iter(self.wanted))
+    def first(self) -> int | None:
+        """The first position whose row must be computed, so that no prefix is reused beyond it; None: there is none."""
+        return next(iter(self.wanted), None)
+
+    def of_prompt(self, first: int, text: bytes) -> Logprobs:
+        """Returns the log probabilities of a whole prompt; empty if none are wanted.
+
+        Args:
+            first: The prompt's first token, whose log probability nobody knows.
+            text: Its bytes.
+        """
+        if not self.found:
+            return ()
+        return (TokenLogprob(first, text, math.nan, ()), *(self.found[key] for key in sorted(self.found)))
 
     def count(self, start: int, rows: int) -> int:
         """Returns how many of the rows from a position on have scores that are read."""

@@ -35,6 +35,8 @@ class Sequence:
     seat: int | None = None
     given: GivenTokens | None = None
     """Tokens of the prompt whose log probabilities are read; None: none are."""
+    echo: str = ""
+    """Text of the prompt, where the answer begins with it."""
     board: ScoreBoard | None = None
     """Where the request's scores come together, of which this sequence computes some; None: it generates."""
     followers: list["Sequence"] = field(default_factory=list)
@@ -71,7 +73,8 @@ class Sequence:
     @property
     def reusable(self) -> list[int]:
         """The tokens that may come from the KV cache, and one more, which must be computed."""
-        return self.tokens if self.given is None else self.tokens[: self.given.first + 1]
+        first = None if self.given is None else self.given.first
+        return self.tokens if first is None else self.tokens[: first + 1]
 
     @property
     def outstanding(self) -> int:

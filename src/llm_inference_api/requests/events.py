@@ -56,11 +56,12 @@ class TopLogprob(NamedTuple):
 
 
 class TokenLogprob(NamedTuple):
-    """The log probability of a generated token, and the most probable tokens at its position."""
+    """The log probability of a token, and the most probable tokens at its position."""
 
     token_id: int
     token_bytes: bytes
     logprob: float
+    """NaN for the first token of a prompt, which follows nothing."""
     top_logprobs: tuple[TopLogprob, ...]
 
 

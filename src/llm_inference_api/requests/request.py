@@ -88,6 +88,8 @@ class GenerationRequest:
     """Whether a stream reports each step of the prompt's computation."""
     wants_times: bool = False
     """Whether the answer says how long its parts took."""
+    echoes: bool = False
+    """Whether the answers begin with the prompt, and its log probabilities where those of the answer are wanted."""
     scoring: Scoring | None = None
     """What to score behind the prompt, instead of generating answers."""
     is_whole: bool = False

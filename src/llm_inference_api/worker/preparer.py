@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from llm_inference_api.engine.backend import Mask, Sampler
 from llm_inference_api.engine.output import OutputText
+from llm_inference_api.engine.scores import GivenTokens
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.thinking_budget import BudgetedSampler
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
@@ -42,6 +43,9 @@ class SamplerFactory(Protocol):
 
     def terminal(self, text: str) -> str:
         """Returns a literal text for use inside a grammar; see `grammar.lark.Terminal`."""
+
+    def text(self, token: int) -> bytes:
+        """Returns the bytes that spell a token, control tokens included."""
 
     def masked_sampler(self, sampling: Sampling, prompt: list[int], mask: Mask) -> Sampler:
         """Returns a new sampler that only chooses tokens that the mask allows."""
@@ -83,7 +87,8 @@ class Preparer:
         tokens, thoughts = self._prompt(request)
         max_tokens = self._max_tokens(request, len(tokens))
         if request.is_whole and request.sampling.logprobs is not None:
-            check_logprobs(request.n, max_tokens, request.sampling.logprobs)
+            prompt = len(tokens) if request.echoes else 0
+            check_logprobs(request.n, prompt + max_tokens, request.sampling.logprobs)
         constraint = self._constraint(request, thoughts)
         form = self._template_of(request).form
         sequences: list[Sequence] = []
@@ -104,6 +109,8 @@ class Preparer:
                     submitted_at=submitted_at,
                     index=index,
                     ignored=constraint.ignored if constraint else (),
+                    given=self._given(request, tokens, max_tokens),
+                    echo=self._echo(request) if request.echoes else "",
                 )
                 sequences.append(sequence)
         except BaseException:
@@ -111,6 +118,20 @@ class Preparer:
                 sequence.sampler.close()
             raise
         return tuple(sequences)
+
+    @staticmethod
+    def _given(request: GenerationRequest, tokens: list[int], max_tokens: int) -> GivenTokens | None:
+        """Returns the tokens of the prompt whose log probabilities are read; None if it is an ordinary prompt."""
+        top = request.sampling.logprobs
+        if request.echoes and top is not None:
+            return GivenTokens({at: (token,) for at, token in enumerate(tokens[1:])}, top)
+        return GivenTokens({}) if request.echoes or not max_tokens else None
+
+    def _echo(self, request: GenerationRequest) -> str:
+        if isinstance(request.prompt, TokenPrompt):
+            return b"".join(map(self.samplers.text, request.prompt.ids)).decode("utf-8", "replace")
+        assert isinstance(request.prompt, str)
+        return request.prompt
 
     def _sampler(self, request: GenerationRequest, index: int, tokens: list[int], mask: Mask | None) -> Sampler:
         sampling = request.sampling_of(index)
@@ -280,9 +301,9 @@ class Preparer:
 
     def _max_tokens(self, request: GenerationRequest, prompt_tokens: int) -> int:
         room = self.context_length - prompt_tokens
-        if room < 1:
-            raise ContextLengthError(prompt_tokens, self.context_length, True, request.prompt_field)
         asked = request.stopping.max_tokens
+        if room < (0 if asked == 0 else 1):
+            raise ContextLengthError(prompt_tokens, self.context_length, True, request.prompt_field)
         return min(self.default_max_tokens if asked is None else asked, room)
 
     def _with_token_biases(self, sampling: Sampling) -> Sampling:

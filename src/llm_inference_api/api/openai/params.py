@@ -301,7 +301,6 @@ class StreamOptions(_Strict):
 
 UNSUPPORTED = {
     "audio": "only text can be generated; leave it out",
-    "echo": "answers never include the prompt; leave it out",
     "function_call": "it is deprecated; use tool_choice",
     "functions": "they are deprecated; use tools",
     "guided_whitespace_pattern": "JSON is written without white space; leave it out",
@@ -318,7 +317,6 @@ class _Unsupported(_Strict):
     """The unsupported fields; null, or false where listed, is accepted."""
 
     audio: None = None
-    echo: No | None = None
     function_call: None = None
     functions: None = None
     guided_whitespace_pattern: None = None
@@ -452,6 +450,7 @@ class CompletionParams(_Common):
     logprobs: int | None = None
     reasoning_effort: Annotated[None, BeforeValidator(_no_effort)] = None
     best_of: int | None = None
+    echo: bool | None = None
 
 
 class EmbeddingParams(_Strict):

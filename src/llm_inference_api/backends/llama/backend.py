@@ -380,6 +380,10 @@ class LlamaBackend:
         """See `Backend.piece`."""
         return self.vocabulary.piece(token)
 
+    def text(self, token: int) -> bytes:
+        """See `Backend.text`."""
+        return self.vocabulary.text(token)
+
     def is_end(self, token: int) -> bool:
         """See `Backend.is_end`."""
         return self.vocabulary.is_end(token)
