@@ -18,6 +18,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from llm_inference.v1 import (
+    decisions_pb2,
+    decisions_pb2_grpc,
     embeddings_pb2,
     embeddings_pb2_grpc,
     inference_pb2,
@@ -33,6 +35,7 @@ from llm_inference.v1 import (
 )
 from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc, pages_pb2, pages_pb2_grpc
 from llm_inference_api import __version__
+from llm_inference_api.api.native.decisions import DecisionServicer
 from llm_inference_api.api.native.embeddings import EmbeddingServicer
 from llm_inference_api.api.native.errors import NativeErrors
 from llm_inference_api.api.native.inference import InferenceServicer
@@ -393,6 +396,7 @@ def build_grpc_server(
     )
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
     embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(inquiries), server)
+    decisions_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(generations), server)
     scores_pb2_grpc.add_ScoreServiceServicer_to_server(ScoreServicer(generations), server)
     tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(inquiries, limits), server)
     pages_pb2_grpc.add_PageServiceServicer_to_server(PageServicer(), server)
@@ -445,6 +449,7 @@ SERVICE_NAMES = (
     *(
         service.full_name
         for module in (
+            decisions_pb2,
             embeddings_pb2,
             inference_pb2,
             models_pb2,

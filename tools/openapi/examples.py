@@ -34,6 +34,12 @@ EXAMPLES: dict[str, Json] = {
     "RenderChat": _named(a_question={"messages": _QUESTION}),
     "ParseChat": _named(an_answer={"request": {"messages": _QUESTION}, "text": "<think>Easy.</think>It is 4."}),
     "Tokenize": _named(a_text={"text": "What is 2+2?"}),
+    "Decide": _named(
+        a_predicate={
+            "text": "I was charged twice.",
+            "questions": [{"name": "refund", "instructions": "Does the customer ask for money?", "predicate": {}}],
+        },
+    ),
     "Score": _named(
         two_continuations={"prompt": "The capital of France is", "continuations": [" Paris", " London"]},
     ),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from llm_inference_api.decisions import question
 from llm_inference_api.requests import chat, constraint, inquiry, json_object, limits, scoring, sizes, thinking, tools
 from llm_inference_api.requests.limits import RANGES, Range
 
@@ -85,6 +86,16 @@ LIMITS: dict[str, dict[str, Json]] = {
         "continuation_tokens": _items(scoring.MAX_CONTINUATIONS),
         "top_logprobs": of_range(RANGES["top_logprobs"]),
     },
+    "DecideRequest": {
+        "text": {"maxLength": sizes.MAX_PROMPT_BYTES},
+        "messages": _items(chat.MAX_MESSAGES),
+        "questions": _items(question.MAX_QUESTIONS, least=1),
+        "rotations": {"minimum": 1, "maximum": question.MAX_OPTIONS},
+    },
+    "Question": {"instructions": {"minLength": 1}},
+    "OptionChoice": {"options": _items(question.MAX_OPTIONS, least=question.MIN_OPTIONS)},
+    "Scale": {"levels": _items(question.MAX_OPTIONS, least=question.MIN_OPTIONS)},
+    "Option": {"value": {"minLength": 1}},
     "TokenizeRequest": {"text": {"maxLength": sizes.MAX_PROMPT_BYTES}},
     "DetokenizeRequest": {"token_ids": _items(inquiry.MAX_TOKENS)},
 }
@@ -98,6 +109,11 @@ REQUIRED = {
     "Tool": ["name"],
     "TokenList": ["token_ids"],
     "EmbedRequest": [],  # One of its two fields.
+    "DecideRequest": ["questions"],
+    "Question": ["instructions"],
+    "OptionChoice": ["options"],
+    "Scale": ["levels"],
+    "Option": ["value"],
     "ScoreRequest": [],  # A prompt in one of three fields.
 }
 """Required fields by message, which proto3 cannot express."""

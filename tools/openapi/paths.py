@@ -15,6 +15,7 @@ TAGS = {
     "InferenceService": "Generate",
     "OpenAIService": "OpenAI",
     "EmbeddingService": "Embeddings",
+    "DecisionService": "Decisions",
     "ScoreService": "Scores",
     "TokenService": "Tokens",
     "ModelService": "Models",

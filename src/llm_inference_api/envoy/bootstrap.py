@@ -36,7 +36,7 @@ from llm_inference_api.network import is_unspecified
 
 Json = dict[str, Any]
 
-_NAMES = ("Embedding", "Inference", "Model", "OpenAI", "Score", "Token")
+_NAMES = ("Decision", "Embedding", "Inference", "Model", "OpenAI", "Score", "Token")
 SERVICES = (
     *(f"llm_inference.v1.{name}Service" for name in _NAMES),
     *(f"llm_inference.web.v1.{name}Service" for name in ("Operations", "Page")),

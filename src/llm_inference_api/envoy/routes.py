@@ -21,7 +21,7 @@ _OPENAI_POST = "/v1/((chat/)?completions|embeddings)"
 _STEER = "/api/llms/.+:(load|unload|download|delete)"
 _PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
 # Several expressions, because Envoy limits the size of each.
-_POST_ONLY = (_GENERATE, _OPENAI_POST, "/api/(tokenize|detokenize|embed|score|chat/(render|parse))", _STEER)
+_POST_ONLY = (_GENERATE, _OPENAI_POST, "/api/(tokenize|detokenize|embed|score|decide|chat/(render|parse))", _STEER)
 _GET_ONLY = (_PAGES, "/metrics|/health(/(live|ready))?", "/(api/llms|v1/models)(/.*)?")
 
 

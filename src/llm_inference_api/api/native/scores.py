@@ -12,6 +12,7 @@ from llm_inference_api.requests.limits import RANGES, new_id
 from llm_inference_api.requests.request import GREEDY, GenerationRequest, TokenPrompt
 from llm_inference_api.requests.scoring import Branch, Scoring, Words, check_continuations
 from llm_inference_api.requests.sizes import check_size
+from llm_inference_api.requests.thinking import Thinking
 from llm_inference_api.rpc.call import Call
 from llm_inference_api.rpc.off_loop import off_loop
 
@@ -45,7 +46,13 @@ def _read(wire: scores_pb2.ScoreRequest) -> GenerationRequest:
         closes_thoughts=True,
     )
     return GenerationRequest(
-        new_id("score"), _prompt(wire), GREEDY, model=wire.model, ending=Ending.ANSWER, scoring=scoring
+        new_id("score"),
+        _prompt(wire),
+        GREEDY,
+        model=wire.model,
+        ending=Ending.ANSWER,
+        thinking=Thinking(budget=0),
+        scoring=scoring,
     )
 
 
