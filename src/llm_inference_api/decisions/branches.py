@@ -12,6 +12,8 @@ _SHOWN_AS = {
     Kind.CHOICE: "Options:",
     Kind.SCORE: "Levels:",
 }
+_OPENING = "Answer:"
+"""Of the model's answer: behind it, models say an option far rather than a sentence."""
 _GAP = "\n\n"
 """Between the state and a question."""
 
@@ -22,12 +24,13 @@ def branches(questions: Sequence[Question], rotations: int) -> Scoring:
         tuple(
             Branch(
                 question.field,
-                tuple(question.options[index].value.strip() for index in order),
+                tuple(f" {question.options[index].value.strip()}" for index in order),
                 _text(question, [question.options[index] for index in order]),
             )
             for question in questions
             for order in question.orders(rotations)
         ),
+        opening=_OPENING,
         closes_thoughts=True,
     )
 

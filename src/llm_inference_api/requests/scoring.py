@@ -29,6 +29,8 @@ class Scoring(NamedTuple):
     branches: tuple[Branch, ...]
     top: int = 0
     """Number of most probable tokens to list at each position."""
+    opening: str = ""
+    """Text that the answer to a chat begins with, before each continuation; it is not scored."""
     closes_thoughts: bool = False
     """Whether the answer to a chat begins behind its thoughts, without any."""
 

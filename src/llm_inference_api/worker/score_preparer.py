@@ -75,7 +75,7 @@ class ScorePreparer:
             return _Frame(self._preparer.tokens(request), [])
         mark = f"\ufdd1{secrets.token_hex(8)}\ufdd1"
         before, after = self._preparer.tokens_around(request, mark, closes_thoughts=scoring.closes_thoughts)
-        return _Frame(before, after)
+        return _Frame(before, [*after, *self._preparer.continued(scoring.opening, "messages")])
 
     def _texts(self, branch: Branch, frame: _Frame) -> list[ScoredText]:
         between = self._preparer.continued(branch.text, branch.field) if branch.text else []
