@@ -176,7 +176,9 @@ class Scheduler:
     def _admit(self, plan: Plan) -> None:
         for sequence in list(self.waiting):
             if not self._has_seat(sequence):
-                break
+                if sequence.board is None:
+                    break
+                continue  # Behind it may be one that generates, for which a seat is left.
             source, length = self._prefix(sequence)
             if self._is_being_computed(sequence, length):
                 continue
