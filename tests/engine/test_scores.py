@@ -10,7 +10,7 @@ from llm_inference_api.engine.score_paths import ScoredText, ScorePaths
 from llm_inference_api.engine.scores import GivenTokens, NoSampler, ScoreBoard
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
-from llm_inference_api.errors import ComputationError
+from llm_inference_api.errors import ComputationError, ServiceError
 from llm_inference_api.requests.request import GREEDY, GenerationRequest, Sampling
 from llm_inference_api.requests.step import Delta
 from tests.fakes.backend import FakeBackend, FakeSampler
@@ -25,8 +25,8 @@ class Bench:
         self.backend = FakeBackend()
         self.scheduler = Scheduler(PrefixCache(seats=8, cells=1000), 2)
         self.engine = Engine(self.backend, self.scheduler, StepBudget(512), clock=lambda: 0.0)
-        self.deltas: list[Delta] = []
-        self.rejected: list[Exception] = []
+        self.deltas = list[Delta]()
+        self.rejected = list[ServiceError]()
 
     def score(self, name: str, texts: list[ScoredText]) -> None:
         paths = ScorePaths(PREFIX, texts)
