@@ -8,8 +8,8 @@ from llm_inference_api.decisions.answer import Decision, decisions
 from llm_inference_api.decisions.question import Kind, Option, Question
 from llm_inference_api.requests.events import Logprobs, TokenLogprob
 
-TEAM = Question("questions[0]", Kind.CHOICE, "Which?", (Option("b"), Option("a")))
-LEVELS = Question("questions[0]", Kind.SCORE, "How?", (Option("low"), Option("mid"), Option("high")))
+TEAM = Question("questions[0]", Kind.CHOICE, "Which?", (Option("b"), Option("a")), "choice")
+LEVELS = Question("questions[0]", Kind.SCORE, "How?", (Option("low"), Option("mid"), Option("high")), "levels")
 
 
 def said(token: int, probability: float) -> Logprobs:

@@ -4,7 +4,9 @@ from llm_inference_api.decisions.branches import branches, chat_of
 from llm_inference_api.decisions.question import Kind, Option, Question
 from llm_inference_api.requests.chat import Message
 
-TEAM = Question("questions[0]", Kind.CHOICE, "Which team?", (Option("billing", "refunds"), Option("shipping")))
+TEAM = Question(
+    "questions[0]", Kind.CHOICE, "Which team?", (Option("billing", "refunds"), Option("shipping")), "choice"
+)
 
 
 def test_each_order_is_a_branch() -> None:

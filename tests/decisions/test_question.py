@@ -7,7 +7,7 @@ import pytest
 from llm_inference_api.decisions.question import Kind, Option, Question, check_questions
 from llm_inference_api.errors import InvalidFieldError
 
-TEAM = Question("questions[0]", Kind.CHOICE, "Which team?", (Option("b"), Option("a"), Option("c")), "team")
+TEAM = Question("questions[0]", Kind.CHOICE, "Which team?", (Option("b"), Option("a"), Option("c")), "choice", "team")
 
 
 def values(question: Question, rotations: int) -> list[str]:

@@ -97,8 +97,14 @@ def test_model_without_a_template_decides(http: httpx.Client) -> None:
         ({"questions": [{"instructions": "x"}]}, "questions[0]"),
         ({"questions": [{**REFUND, "instructions": ""}]}, "questions[0].instructions"),
         ({"questions": [REFUND, REFUND]}, "questions[1].name"),
-        ({"questions": [{"instructions": "x", "choice": {"options": [{"value": "a"}]}}]}, "questions[0].choice"),
-        ({"questions": [{"instructions": "x", "score": {"levels": [{"value": "a"}] * 2}}]}, "questions[0].score[1]"),
+        (
+            {"questions": [{"instructions": "x", "choice": {"options": [{"value": "a"}]}}]},
+            "questions[0].choice.options",
+        ),
+        (
+            {"questions": [{"instructions": "x", "score": {"levels": [{"value": "a"}] * 2}}]},
+            "questions[0].score.levels[1]",
+        ),
         ({"questions": [{**REFUND, "instructions": "x" * 5000}]}, "questions[0]"),
         ({"rotations": 0}, "rotations"),
     ],

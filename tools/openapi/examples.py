@@ -53,6 +53,13 @@ EXAMPLES: dict[str, Json] = {
         a_story={"model": "demo", "prompt": "Once upon a time", "max_tokens": 40},
         a_stream={"model": "demo", "prompt": "Once upon a time", "max_tokens": 40, "stream": True},
     ),
+    "CreateDecision": _named(
+        a_predicate={
+            "model": "demo",
+            "input": "I was charged twice.",
+            "questions": [{"type": "predicate", "instructions": "Does the customer ask for money?"}],
+        },
+    ),
     "CreateEmbedding": _named(a_text={"model": "demo", "input": "What is 2+2?"}),
 }
 """Examples by method, for methods with a request body."""

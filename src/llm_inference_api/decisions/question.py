@@ -36,6 +36,11 @@ class Option(NamedTuple):
     """When the answer is right; empty: the value says it."""
 
 
+def yes_or_no(yes: str = "", no: str = "") -> tuple[Option, ...]:
+    """Returns the options of a predicate, with when each is right; empty: as the instructions say."""
+    return (Option("yes", yes), Option("no", no))
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question about a state."""
@@ -45,6 +50,8 @@ class Question:
     kind: Kind
     instructions: str
     options: tuple[Option, ...]
+    options_field: str
+    """Name of the field below that has the options."""
     name: str = ""
 
     def orders(self, rotations: int) -> list[tuple[int, ...]]:
@@ -84,7 +91,7 @@ def check_questions(field: str, questions: Sequence[Question], rotations: int) -
 def _check(question: Question) -> None:
     if not question.instructions.strip():
         raise InvalidFieldError(f"{question.field}.instructions", "is empty; it is the question")
-    count, field = len(question.options), f"{question.field}.{question.kind.value}"
+    count, field = len(question.options), f"{question.field}.{question.options_field}"
     if not MIN_OPTIONS <= count <= MAX_OPTIONS:
         raise InvalidFieldError(field, f"must have {MIN_OPTIONS} to {MAX_OPTIONS} options, not {count}")
     seen: set[str] = set()

@@ -7,7 +7,7 @@ from llm_inference_api.api.native.messages import usage
 from llm_inference_api.api.native.reading import read_messages
 from llm_inference_api.decisions.answer import Decision
 from llm_inference_api.decisions.deciding import Decisions
-from llm_inference_api.decisions.question import DEFAULT_ROTATIONS, Kind, Option, Question
+from llm_inference_api.decisions.question import DEFAULT_ROTATIONS, Kind, Option, Question, yes_or_no
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.generation.generation import Generations
 from llm_inference_api.requests.chat import Message
@@ -52,18 +52,20 @@ def _question(field: str, wire: decisions_pb2.Question) -> Question:
     kind = wire.WhichOneof("kind")
     if kind is None:
         raise InvalidFieldError(field, "has no kind; give one of `predicate`, `choice` and `score`")
-    return Question(field, Kind(kind), wire.instructions, _OPTIONS[kind](wire), wire.name)
+    options_field, options = _OPTIONS[kind]
+    return Question(field, Kind(kind), wire.instructions, options(wire), options_field, wire.name)
 
 
 def _options(wire: Collection[decisions_pb2.Option]) -> tuple[Option, ...]:
     return tuple(Option(option.value, option.description) for option in wire)
 
 
-_OPTIONS: dict[str, Callable[[decisions_pb2.Question], tuple[Option, ...]]] = {
-    "predicate": lambda wire: (Option("yes", wire.predicate.yes), Option("no", wire.predicate.no)),
-    "choice": lambda wire: _options(wire.choice.options),
-    "score": lambda wire: _options(wire.score.levels),
+_OPTIONS: dict[str, tuple[str, Callable[[decisions_pb2.Question], tuple[Option, ...]]]] = {
+    "predicate": ("predicate", lambda wire: yes_or_no(wire.predicate.yes, wire.predicate.no)),
+    "choice": ("choice.options", lambda wire: _options(wire.choice.options)),
+    "score": ("score.levels", lambda wire: _options(wire.score.levels)),
 }
+"""For each kind the field that has the options, and how they are read."""
 
 
 def _response(request: GenerationRequest, found: list[Decision], total: Usage) -> decisions_pb2.DecideResponse:
