@@ -47,6 +47,8 @@ class OpenAIServiceStub:
     """
     CreateEmbedding: _grpc.UnaryUnaryMultiCallable[_openai_pb2.CreateEmbeddingRequest, _openai_pb2.CreateEmbeddingResponse]
     """Returns a vector for each text."""
+    CreateDecision: _grpc.UnaryUnaryMultiCallable[_openai_pb2.CreateDecisionRequest, _openai_pb2.CreateDecisionResponse]
+    """Returns a probability for each allowed answer to typed questions, as `Decide`."""
     ListOpenAIModels: _grpc.UnaryUnaryMultiCallable[_openai_pb2.ListOpenAIModelsRequest, _openai_pb2.ListOpenAIModelsResponse]
     """Lists the models that requests may name."""
     GetOpenAIModel: _grpc.UnaryUnaryMultiCallable[_openai_pb2.GetOpenAIModelRequest, _openai_pb2.GetOpenAIModelResponse]
@@ -67,6 +69,8 @@ class OpenAIServiceAsyncStub(OpenAIServiceStub):
     """
     CreateEmbedding: _aio.UnaryUnaryMultiCallable[_openai_pb2.CreateEmbeddingRequest, _openai_pb2.CreateEmbeddingResponse]  # type: ignore[assignment]
     """Returns a vector for each text."""
+    CreateDecision: _aio.UnaryUnaryMultiCallable[_openai_pb2.CreateDecisionRequest, _openai_pb2.CreateDecisionResponse]  # type: ignore[assignment]
+    """Returns a probability for each allowed answer to typed questions, as `Decide`."""
     ListOpenAIModels: _aio.UnaryUnaryMultiCallable[_openai_pb2.ListOpenAIModelsRequest, _openai_pb2.ListOpenAIModelsResponse]  # type: ignore[assignment]
     """Lists the models that requests may name."""
     GetOpenAIModel: _aio.UnaryUnaryMultiCallable[_openai_pb2.GetOpenAIModelRequest, _openai_pb2.GetOpenAIModelResponse]  # type: ignore[assignment]
@@ -102,6 +106,14 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_openai_pb2.CreateEmbeddingResponse, _abc.Awaitable[_openai_pb2.CreateEmbeddingResponse]]:
         """Returns a vector for each text."""
+
+    @_abc_1.abstractmethod
+    def CreateDecision(
+        self,
+        request: _openai_pb2.CreateDecisionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_openai_pb2.CreateDecisionResponse, _abc.Awaitable[_openai_pb2.CreateDecisionResponse]]:
+        """Returns a probability for each allowed answer to typed questions, as `Decide`."""
 
     @_abc_1.abstractmethod
     def ListOpenAIModels(
