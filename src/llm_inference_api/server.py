@@ -18,6 +18,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from llm_inference.v1 import (
+    decisions_pb2,
+    decisions_pb2_grpc,
     embeddings_pb2,
     embeddings_pb2_grpc,
     inference_pb2,
@@ -28,16 +30,20 @@ from llm_inference.v1 import (
     openai_pb2_grpc,
     ranking_pb2,
     ranking_pb2_grpc,
+    scores_pb2,
+    scores_pb2_grpc,
     tokens_pb2,
     tokens_pb2_grpc,
 )
 from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc, pages_pb2, pages_pb2_grpc
 from llm_inference_api import __version__
+from llm_inference_api.api.native.decisions import DecisionServicer
 from llm_inference_api.api.native.embeddings import EmbeddingServicer
 from llm_inference_api.api.native.errors import NativeErrors
 from llm_inference_api.api.native.inference import InferenceServicer
 from llm_inference_api.api.native.models import ModelServicer
 from llm_inference_api.api.native.ranking import RankingServicer
+from llm_inference_api.api.native.scores import ScoreServicer
 from llm_inference_api.api.native.tokens import TokenServicer
 from llm_inference_api.api.openai.errors import OpenAIErrors
 from llm_inference_api.api.openai.servicer import OpenAIServicer
@@ -394,6 +400,8 @@ def build_grpc_server(
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
     embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(inquiries), server)
     ranking_pb2_grpc.add_RankingServiceServicer_to_server(RankingServicer(inquiries), server)
+    decisions_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(generations), server)
+    scores_pb2_grpc.add_ScoreServiceServicer_to_server(ScoreServicer(generations), server)
     tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(inquiries, limits), server)
     pages_pb2_grpc.add_PageServiceServicer_to_server(PageServicer(), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(OperationsServicer(records.metrics), server)
@@ -445,6 +453,7 @@ SERVICE_NAMES = (
     *(
         service.full_name
         for module in (
+            decisions_pb2,
             embeddings_pb2,
             inference_pb2,
             models_pb2,
@@ -452,6 +461,7 @@ SERVICE_NAMES = (
             operations_pb2,
             pages_pb2,
             ranking_pb2,
+            scores_pb2,
             tokens_pb2,
             health_pb2,
         )

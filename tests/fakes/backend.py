@@ -86,9 +86,19 @@ class FakeBackend:
         assert len(held) == start
         held += state.tokens[:length]
 
+    def logprobs(self, row: int, tokens: Rows[int], top: int) -> list[TokenLogprob]:
+        """Returns 0 for the scripted token, and -1 for all others."""
+        return [
+            TokenLogprob(token, self.piece(token), 0.0 if self.scores[row] == token else -1.0, ()) for token in tokens
+        ]
+
     def piece(self, token: int) -> bytes:
         """Returns the token's number and a space."""
         return f"{token} ".encode()
+
+    def text(self, token: int) -> bytes:
+        """Returns the same as `piece`."""
+        return self.piece(token)
 
     def is_end(self, token: int) -> bool:
         """Returns whether it is the end token."""

@@ -24,7 +24,16 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from llm_inference.v1 import embeddings_pb2, inference_pb2, models_pb2, openai_pb2, ranking_pb2, tokens_pb2
+from llm_inference.v1 import (
+    decisions_pb2,
+    embeddings_pb2,
+    inference_pb2,
+    models_pb2,
+    openai_pb2,
+    ranking_pb2,
+    scores_pb2,
+    tokens_pb2,
+)
 from llm_inference.web.v1 import operations_pb2, pages_pb2
 from tests.e2e.service import RunningService, run_service
 from tests.fakes.gguf import write_tiny_encoder
@@ -35,7 +44,18 @@ SEED = int(os.environ.get("FUZZ_SEED", "0"))
 CALLERS = 8
 DEADLINE = 0.5
 """Seconds: a request that is valid may ask for a long answer."""
-FILES = (*(inference_pb2, embeddings_pb2, ranking_pb2, tokens_pb2, models_pb2, openai_pb2, operations_pb2, pages_pb2),)
+FILES = (
+    inference_pb2,
+    decisions_pb2,
+    embeddings_pb2,
+    scores_pb2,
+    tokens_pb2,
+    models_pb2,
+    openai_pb2,
+    ranking_pb2,
+    operations_pb2,
+    pages_pb2,
+)
 METHODS: dict[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method
     for file in FILES

@@ -34,6 +34,15 @@ EXAMPLES: dict[str, Json] = {
     "RenderChat": _named(a_question={"messages": _QUESTION}),
     "ParseChat": _named(an_answer={"request": {"messages": _QUESTION}, "text": "<think>Easy.</think>It is 4."}),
     "Tokenize": _named(a_text={"text": "What is 2+2?"}),
+    "Decide": _named(
+        a_predicate={
+            "text": "I was charged twice.",
+            "questions": [{"name": "refund", "instructions": "Does the customer ask for money?", "predicate": {}}],
+        },
+    ),
+    "Score": _named(
+        two_continuations={"prompt": "The capital of France is", "continuations": [" Paris", " London"]},
+    ),
     "Detokenize": _named(three_tokens={"token_ids": [20, 21, 22]}),
     "Embed": _named(two_texts={"texts": ["What is 2+2?", "How much is two and two?"]}),
     "Rank": _named(a_query={"query": "Who wrote Hamlet?", "documents": ["It rains.", "A play by Shakespeare."]}),
@@ -44,6 +53,13 @@ EXAMPLES: dict[str, Json] = {
     "CreateCompletion": _named(
         a_story={"model": "demo", "prompt": "Once upon a time", "max_tokens": 40},
         a_stream={"model": "demo", "prompt": "Once upon a time", "max_tokens": 40, "stream": True},
+    ),
+    "CreateDecision": _named(
+        a_predicate={
+            "model": "demo",
+            "input": "I was charged twice.",
+            "questions": [{"type": "predicate", "instructions": "Does the customer ask for money?"}],
+        },
     ),
     "CreateEmbedding": _named(a_text={"model": "demo", "input": "What is 2+2?"}),
     "CreateRerank": _named(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from llm_inference_api.decisions import question
 from llm_inference_api.requests import (
     adapters,
     chat,
@@ -10,6 +11,7 @@ from llm_inference_api.requests import (
     json_object,
     limits,
     ranking,
+    scoring,
     sizes,
     thinking,
     tools,
@@ -96,6 +98,23 @@ LIMITS: dict[str, dict[str, Json]] = {
         "top_n": {"minimum": 1},
     },
     "TokenList": {"token_ids": _items(inquiry.MAX_TOKENS, least=1)},
+    "ScoreRequest": {
+        "prompt": {"minLength": 1, "maxLength": sizes.MAX_PROMPT_BYTES},
+        "messages": _items(chat.MAX_MESSAGES),
+        "continuations": _items(scoring.MAX_CONTINUATIONS, minLength=1),
+        "continuation_tokens": _items(scoring.MAX_CONTINUATIONS),
+        "top_logprobs": of_range(RANGES["top_logprobs"]),
+    },
+    "DecideRequest": {
+        "text": {"maxLength": sizes.MAX_PROMPT_BYTES},
+        "messages": _items(chat.MAX_MESSAGES),
+        "questions": _items(question.MAX_QUESTIONS, least=1),
+        "rotations": {"minimum": 1, "maximum": question.MAX_OPTIONS},
+    },
+    "Question": {"instructions": {"minLength": 1}},
+    "OptionChoice": {"options": _items(question.MAX_OPTIONS, least=question.MIN_OPTIONS)},
+    "Scale": {"levels": _items(question.MAX_OPTIONS, least=question.MIN_OPTIONS)},
+    "Option": {"value": {"minLength": 1}},
     "TokenizeRequest": {"text": {"maxLength": sizes.MAX_PROMPT_BYTES}},
     "DetokenizeRequest": {"token_ids": _items(inquiry.MAX_TOKENS)},
 }
@@ -110,5 +129,11 @@ REQUIRED = {
     "TokenList": ["token_ids"],
     "RankRequest": ["query", "documents"],
     "EmbedRequest": [],  # One of its two fields.
+    "DecideRequest": ["questions"],
+    "Question": ["instructions"],
+    "OptionChoice": ["options"],
+    "Scale": ["levels"],
+    "Option": ["value"],
+    "ScoreRequest": [],  # A prompt in one of three fields.
 }
 """Required fields by message, which proto3 cannot express."""

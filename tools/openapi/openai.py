@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
+from llm_inference_api.api.openai.decision_params import DecisionParams
 from llm_inference_api.api.openai.params import (
     IGNORED,
     UNSUPPORTED,
@@ -13,6 +14,7 @@ from llm_inference_api.api.openai.params import (
     EmbeddingParams,
     RerankParams,
 )
+from llm_inference_api.decisions.question import MAX_OPTIONS, MAX_QUESTIONS, MIN_OPTIONS
 from llm_inference_api.requests.adapters import MAX_SCALE
 from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.inquiry import MAX_INPUTS, MAX_TOKENS
@@ -29,6 +31,7 @@ Json = dict[str, Any]
 _REQUESTS: dict[str, type[BaseModel]] = {
     "CreateChatCompletion": ChatCompletionParams,
     "CreateCompletion": CompletionParams,
+    "CreateDecision": DecisionParams,
     "CreateEmbedding": EmbeddingParams,
     "CreateRerank": RerankParams,
 }
@@ -55,8 +58,17 @@ _LIMITS: dict[str, dict[str, Json]] = {
     },
     "CompletionParams": {
         **_COMMON,
+        "max_tokens": {"minimum": NO_LIMIT},
+        "n_predict": {"minimum": NO_LIMIT},
         "logprobs": {"minimum": 0, "maximum": MAX_TOP_LOGPROBS},
         "suffix": {"maxLength": MAX_PROMPT_BYTES},
+    },
+    "DecisionParams": {
+        "questions": {"minItems": 1, "maxItems": MAX_QUESTIONS},
+    },
+    "DecisionQuestion": {
+        "choices": {"minItems": MIN_OPTIONS, "maxItems": MAX_OPTIONS},
+        "levels": {"minItems": MIN_OPTIONS, "maxItems": MAX_OPTIONS},
     },
     "EmbeddingParams": {"dimensions": {"minimum": 1}},
     "RerankParams": {
@@ -84,7 +96,10 @@ def _texts(**text: Any) -> Json:
     return {"anyOf": [texts, _TOKENS, *lists]}
 
 
-_INPUTS = {"input": _texts(minLength=1), "prompt": _texts(maxLength=MAX_PROMPT_BYTES)}
+_INPUTS = {
+    "EmbeddingParams.input": _texts(minLength=1),
+    "CompletionParams.prompt": _texts(maxLength=MAX_PROMPT_BYTES),
+}
 """Schemas of the fields that are several texts."""
 
 
@@ -136,7 +151,7 @@ def _tidy(name: str, schema: Json, comments: dict[str, str]) -> Json:
         found.pop("default", None)
         for keyword, value in _LIMITS.get(name, {}).get(field, {}).items():
             _limit(found, keyword, value)
-        properties[field] = _plain(_INPUTS.get(field, found))
+        properties[field] = _plain(_INPUTS.get(f"{name}.{field}", found))
         if words := _description(name, field, comments):
             properties[field]["description"] = words
     ends = (*UNSUPPORTED, *IGNORED)
@@ -157,6 +172,9 @@ def _description(name: str, field: str, comments: dict[str, str]) -> str:
 
 _WORDS = {
     "best_of": "Must equal `n`: answers are not ranked.",
+    "echo": "Whether the text begins with the prompt; `logprobs` are then those of the prompt too.",
+    "DecisionParams.input": "What the questions are about: a text, or messages, calls of tools and their results.",
+    "questions": "1 to 400 questions. None knows of the others; the answers have their order.",
     "encoding_format": "Encoding of vectors. Default: `float`.",
     "input": "The texts, or their token ids.",
     "dimensions": "Number of leading components to keep, for models that were trained so. Default: all.",

@@ -46,6 +46,8 @@ _CHAT_LOGPROBS = _object(
     },
     description="Log probabilities of the tokens, when the request asked for them.",
 )
+_NAME: Json = {"type": ["string", "null"]}
+_PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
 _COMPLETION_LOGPROBS = _object(
     {
         "tokens": _list(_TEXT),
@@ -209,6 +211,49 @@ ANSWER_PARTS: dict[str, Json] = {
     "OpenAICompletionChunk": _chunk(
         "text_completion", _choice(streamed=True, text=_TEXT, logprobs=_COMPLETION_LOGPROBS_OR_NULL)
     ),
+    "OpenAIDecision": _object(
+        {
+            "model": _TEXT,
+            "answers": _list(
+                {
+                    "anyOf": [
+                        _object({"type": {"const": "predicate"}, "name": _NAME, "probability": _PROBABILITY}),
+                        _object(
+                            {
+                                "type": {"const": "choice"},
+                                "name": _NAME,
+                                "choice": {"type": ["string", "boolean"]},
+                                "confidence": _PROBABILITY,
+                                "probabilities": _list(
+                                    _object({"value": {"type": ["string", "boolean"]}, "probability": _PROBABILITY})
+                                ),
+                            }
+                        ),
+                        _object(
+                            {
+                                "type": {"const": "score"},
+                                "name": _NAME,
+                                "score": {"type": "number", "minimum": 0},
+                                "confidence": _PROBABILITY,
+                                "probabilities": _list(
+                                    _object({"value": _COUNT, "label": _TEXT, "probability": _PROBABILITY})
+                                ),
+                            }
+                        ),
+                    ]
+                }
+            ),
+            "usage": _object(
+                {
+                    "input_tokens": _COUNT,
+                    "input_tokens_details": _object({"cached_tokens": _COUNT, "cache_write_tokens": _COUNT}),
+                    "output_tokens": _COUNT,
+                    "output_tokens_details": _object({"reasoning_tokens": _COUNT}),
+                    "total_tokens": _COUNT,
+                }
+            ),
+        }
+    ),
     "OpenAIEmbeddings": _object(
         {
             "object": {"const": "list"},
@@ -232,6 +277,7 @@ ANSWER_PARTS: dict[str, Json] = {
 ANSWERS = {
     "CreateChatCompletion": "OpenAIChatCompletion",
     "CreateCompletion": "OpenAICompletion",
+    "CreateDecision": "OpenAIDecision",
     "CreateEmbedding": "OpenAIEmbeddings",
     "CreateRerank": "OpenAIRanking",
     "GetOpenAIModel": "OpenAIModel",

@@ -16,6 +16,8 @@ TAGS = {
     "OpenAIService": "OpenAI",
     "EmbeddingService": "Embeddings",
     "RankingService": "Ranking",
+    "DecisionService": "Decisions",
+    "ScoreService": "Scores",
     "TokenService": "Tokens",
     "ModelService": "Models",
     "OperationsService": "Operations",

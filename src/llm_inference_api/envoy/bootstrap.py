@@ -37,8 +37,9 @@ from llm_inference_api.network import is_unspecified
 
 Json = dict[str, Any]
 
+_NAMES = ("Decision", "Embedding", "Inference", "Model", "OpenAI", "Ranking", "Score", "Token")
 SERVICES = (
-    *(f"llm_inference.v1.{name}Service" for name in ("Embedding", "Inference", "Model", "OpenAI", "Ranking", "Token")),
+    *(f"llm_inference.v1.{name}Service" for name in _NAMES),
     *(f"llm_inference.web.v1.{name}Service" for name in ("Operations", "Page")),
 )
 """gRPC services that the transcoder exposes as REST."""

@@ -16,12 +16,12 @@ READY_CLUSTER = "readiness"
 """The same service, healthy while it is ready; no request is routed to it."""
 
 _GENERATE = "/api/(generate|chat)(/stream)?"
-_OPENAI_POST = "/v1/((chat/)?completions|embeddings|rerank)"
+_OPENAI_POST = "/v1/((chat/)?completions|embeddings|rerank|decisions)"
 
 _STEER = "/api/llms/.+:(load|unload|download|delete)"
 _PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
 # Several expressions, because Envoy limits the size of each.
-_POST_ONLY = (_GENERATE, _OPENAI_POST, "/api/(tokenize|detokenize|embed|rank|chat/(render|parse))", _STEER)
+_POST_ONLY = (_GENERATE, _OPENAI_POST, "/api/(tokenize|detokenize|embed|rank|score|decide|chat/(render|parse))", _STEER)
 _GET_ONLY = (_PAGES, "/metrics|/health(/(live|ready))?", "/(api/llms|v1/models)(/.*)?")
 
 

@@ -23,7 +23,8 @@ class Reading:
             self._has_calls = True
             yield part._replace(answer=self._index)
         if delta.finish_reason is not None:
-            yield End(self._reason(delta.finish_reason), self._index, None, delta.max_tokens, delta.ignored)
+            reason = self._reason(delta.finish_reason)
+            yield End(reason, self._index, None, delta.max_tokens, delta.ignored, delta.scores)
 
     def _reason(self, reason: FinishReason) -> FinishReason:
         return FinishReason.TOOL_CALLS if self._has_calls and reason is FinishReason.STOP else reason

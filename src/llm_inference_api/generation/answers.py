@@ -8,6 +8,8 @@ from llm_inference_api.requests.events import (
     End,
     Event,
     FinishReason,
+    Logprobs,
+    Piece,
     Progress,
     Text,
     Thought,
@@ -26,6 +28,8 @@ class Answer:
     thoughts: str = ""
     calls: list[ToolCall] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
+    scores: tuple[Logprobs, ...] = ()
+    """Log probabilities of the texts that the request gives."""
     reason: FinishReason | None = None
     """None until the answer ends."""
     max_tokens: int = 0
@@ -33,7 +37,7 @@ class Answer:
     ignored: tuple[str, ...] = ()
     """Names of the request's keywords that the answer does not follow."""
 
-    def add(self, event: Text | Thought | CallPart | End) -> None:
+    def add(self, event: Piece | End) -> None:
         """Appends an event of this answer."""
         match event:
             case Text(text, _, logprobs):
@@ -45,6 +49,7 @@ class Answer:
                 self._continue(call, ToolCall(call_id, name, arguments))
             case End(reason):
                 self.reason, self.max_tokens, self.ignored = reason, event.max_tokens, event.ignored
+                self.scores = event.scores
 
     def _continue(self, call: int, part: ToolCall) -> None:
         if call == len(self.calls):

@@ -114,24 +114,29 @@ class Limits:
             logprobs=given.get("top_logprobs", 0) if given.get("logprobs") else None,
         )
 
-    def stopping(self, given: Given) -> Stopping:
-        """Returns the stop conditions. Raises InvalidFieldError if a field is out of range."""
+    def stopping(self, given: Given, *, may_be_none: bool = False) -> Stopping:
+        """Returns the stop conditions; `max_tokens` may be 0 where no answer at all makes sense.
+
+        Raises InvalidFieldError if a field is out of range.
+        """
         check_count("stop", len(given.get("stop", ())), MAX_STOP, "texts")
         stop = tuple(given.get("stop", ()))
         for index, text in enumerate(stop):
             if not 1 <= len(text) <= MAX_STOP_CHARACTERS:
                 problem = f"must have 1 to {MAX_STOP_CHARACTERS} characters, not {len(text)}"
                 raise InvalidFieldError(f"stop[{index}]", problem)
-        return Stopping(self._max_tokens(given.get("max_tokens")), stop, given.get("ignore_eos", False))
+        return Stopping(
+            self._max_tokens(given.get("max_tokens"), int(not may_be_none)), stop, given.get("ignore_eos", False)
+        )
 
-    def _max_tokens(self, asked: int | None) -> int | None:
-        """Returns what the request asks for, lowered to the service's limit. Raises InvalidFieldError below 1."""
+    def _max_tokens(self, asked: int | None, least: int) -> int | None:
+        """Returns what the request asks for, lowered to the service's limit. Raises InvalidFieldError if it is less."""
         if asked is None:
             return None
         if asked == NO_LIMIT:
             return self.max_tokens
-        if asked < 1:
-            raise InvalidFieldError("max_tokens", f"must be at least 1, not {shown(asked)}")
+        if asked < least:
+            raise InvalidFieldError("max_tokens", f"must be at least {least}, not {shown(asked)}")
         return min(asked, self.max_tokens)
 
     def count(self, given: Given, prompts: int = 1) -> int:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from llm_inference_api.requests.adapters import Adapters
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.constraint import Constraint
+from llm_inference_api.requests.scoring import Scoring
 from llm_inference_api.requests.thinking import DEFAULT, Thinking
 from llm_inference_api.requests.tools import ToolUse
 
@@ -62,6 +63,10 @@ class Stopping:
     ignore_eos: bool = False
 
 
+GREEDY = Sampling(seed=0, temperature=0.0)
+"""Of requests that sample nothing."""
+
+
 class TokenPrompt(NamedTuple):
     """A prompt as token ids, to which nothing is added."""
 
@@ -100,6 +105,10 @@ class GenerationRequest:
     """Whether the answer says how long its parts took."""
     adapters: Adapters = ()
     """Adapters to apply to the model, in the order of their ids."""
+    echoes: bool = False
+    """Whether the answers begin with the prompt, and its log probabilities where those of the answer are wanted."""
+    scoring: Scoring | None = None
+    """What to score behind the prompt, instead of generating answers."""
     is_whole: bool = False
     """Whether all answers are sent in one response, which has to have room for them."""
 

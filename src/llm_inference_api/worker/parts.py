@@ -226,7 +226,7 @@ class _NoSamplers:
         """Raises UnsupportedError."""
         raise UnsupportedError("GENERATION_UNSUPPORTED", "the model generates no text")
 
-    mask = masked_sampler = arguments = terminal = sampler
+    mask = masked_sampler = arguments = terminal = text = sampler
 
 
 def _cells_within_rope(metadata: Mapping[str, str], context_length: int, cells: int) -> int:

@@ -47,6 +47,7 @@ from llm_inference_api.worker.parts import Parts, build
 from llm_inference_api.worker.preparation_queue import PreparationQueue
 from llm_inference_api.worker.preparer import Preparer
 from llm_inference_api.worker.pulse import Pulse
+from llm_inference_api.worker.score_preparer import ScorePreparer
 
 STACK_BYTES = 512 << 20
 """Stack size of the threads that call llama.cpp, whose tokenizers recurse on long runs of one character. The kernel
@@ -183,7 +184,8 @@ def _prepare(  # noqa: PLR0913, PLR0917 - what a thread is given
                 parent.send(Answered(inquiry_id, _attempt(inspector.answer, inquiry, "an inquiry")))
             case request:
                 parent.send(Begun(lane, (request.id,)))
-                work = partial(preparer.prepare, arrived_at=arrived_at)
+                prepare = preparer.prepare if request.scoring is None else ScorePreparer(preparer).prepare
+                work = partial(prepare, arrived_at=arrived_at)
                 outcome = _attempt(work, request, f"request {request.id}", request.id)
                 if lane is Lane.COMPILING:
                     requests.note_cost(request.caller, refused=isinstance(outcome, CostlyFieldError))

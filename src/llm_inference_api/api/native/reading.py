@@ -1,5 +1,6 @@
 """Conversion between the typed API's messages and domain types."""
 
+from collections.abc import Collection
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
@@ -43,10 +44,8 @@ def read_generate(wire: inference_pb2.GenerateRequest, limits: Limits) -> Genera
 
 def read_chat(wire: inference_pb2.ChatRequest, limits: Limits) -> GenerationRequest:
     """Returns the request of a Chat message. Raises InvalidFieldError."""
-    check_message_count(len(wire.messages))
-    check_call_counts(len(message.tool_calls) for message in wire.messages)
+    messages = read_messages(wire.messages)
     check_tool_count(len(wire.tools))
-    messages = checked_messages([_message(message) for message in wire.messages])
     shared = _shared(wire, limits)
     tools = [_tool(index, tool) for index, tool in enumerate(wire.tools)]
     use = tool_use(tools, _tool_choice(wire), ignore_eos=wire.ignore_eos)
@@ -57,6 +56,13 @@ def read_chat(wire: inference_pb2.ChatRequest, limits: Limits) -> GenerationRequ
     )
     thinking = _thinking(wire)
     return GenerationRequest(new_id("chat"), messages, tools=use, ending=end, thinking=thinking, **shared)
+
+
+def read_messages(wire: Collection[inference_pb2.ChatMessage]) -> tuple[Message, ...]:
+    """Returns the messages of a chat. Raises InvalidFieldError."""
+    check_message_count(len(wire))
+    check_call_counts(len(message.tool_calls) for message in wire)
+    return checked_messages([_message(message) for message in wire])
 
 
 def _shared(wire: WireRequest, limits: Limits) -> dict[str, Any]:

@@ -36,7 +36,9 @@ _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxlong = 2 * _SHOWN
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a body: frozen, without conversions, and without fields that it does not know."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     @model_validator(mode="wrap")
@@ -51,7 +53,7 @@ class _Strict(BaseModel):
         raise PydanticCustomError(_UNKNOWN, "unknown field", {"field": unknown})
 
 
-class TextPart(_Strict):
+class TextPart(Strict):
     """A part of a message's content; the texts of all parts are joined by line breaks."""
 
     type: Literal["text"]
@@ -120,10 +122,10 @@ class _FailFast(FailFast):
     __hash__ = object.__hash__
 
 
-_FIRST_ERROR = _FailFast()
+FIRST_ERROR = _FailFast()
 
 
-def _at_most(most: int, what: str) -> BeforeValidator:
+def at_most(most: int, what: str) -> BeforeValidator:
     """Returns a validator that counts the items of a list or object before they are validated."""
 
     def check(value: object) -> object:
@@ -157,8 +159,8 @@ Text = Annotated[str, BeforeValidator(_text_of, json_schema_input_type=str | lis
 No = Annotated[Literal[False], BeforeValidator(_no)]
 Stop = Annotated[
     list[str],
-    _FIRST_ERROR,
-    _at_most(MAX_STOP, "texts"),
+    FIRST_ERROR,
+    at_most(MAX_STOP, "texts"),
     BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
 ]
 Inputs = Annotated[
@@ -172,14 +174,14 @@ Prompts = Annotated[
 ]
 
 
-class CalledFunction(_Strict):
+class CalledFunction(Strict):
     """Function name and arguments of a tool call."""
 
     name: str
     arguments: str | None = None
 
 
-class ToolCallParam(_Strict):
+class ToolCallParam(Strict):
     """A tool call made by the assistant."""
 
     id: str
@@ -189,19 +191,19 @@ class ToolCallParam(_Strict):
     """Ignored. Clients that assemble an answer from a stream send the chunks' index back."""
 
 
-class ChatMessageParam(_Strict):
+class ChatMessageParam(Strict):
     """One message of a chat."""
 
     role: Literal["developer", "system", "user", "assistant", "tool"]
     content: Text | None = None
     name: str | None = None
-    tool_calls: Annotated[list[ToolCallParam], _FIRST_ERROR, _at_most(MAX_CALLS, "tool calls")] | None = None
+    tool_calls: Annotated[list[ToolCallParam], FIRST_ERROR, at_most(MAX_CALLS, "tool calls")] | None = None
     tool_call_id: str | None = None
     reasoning_content: str | None = None
     """The assistant's thoughts before its content; part of the prompt where the model's chat template renders them."""
     reasoning: str | None = None
     """Another name of `reasoning_content`."""
-    reasoning_details: Annotated[list[dict[str, Any]], _FIRST_ERROR, _at_most(MAX_DETAILS, "details")] | None = None
+    reasoning_details: Annotated[list[dict[str, Any]], FIRST_ERROR, at_most(MAX_DETAILS, "details")] | None = None
     """Another form of `reasoning_content`: objects with `text` or `summary`."""
     # Fields of answers, which clients send back in the next request.
     refusal: None = None
@@ -212,7 +214,7 @@ class ChatMessageParam(_Strict):
     """Added to each answer by LiteLLM."""
 
 
-class FunctionParam(_Strict):
+class FunctionParam(Strict):
     """A function that the model may call."""
 
     name: str
@@ -221,14 +223,14 @@ class FunctionParam(_Strict):
     strict: bool | None = None
 
 
-class ToolParam(_Strict):
+class ToolParam(Strict):
     """A tool; only functions are supported."""
 
     type: Literal["function"]
     function: FunctionParam
 
 
-class FunctionName(_Strict):
+class FunctionName(Strict):
     """Name of a function."""
 
     name: str
@@ -239,7 +241,7 @@ def _named(value: object) -> object:
     return {"mode": value} if isinstance(value, str) else value
 
 
-class ToolChoiceParam(_Strict):
+class ToolChoiceParam(Strict):
     """Tool choice: a mode, or the function to call."""
 
     mode: Literal["none", "auto", "required"] | None = None
@@ -247,7 +249,7 @@ class ToolChoiceParam(_Strict):
     function: FunctionName | None = None
 
 
-class NamedTool(_Strict):
+class NamedTool(Strict):
     """Tool choice that forces the call of one function."""
 
     type: Literal["function"]
@@ -258,7 +260,7 @@ Mode = Literal["none", "auto", "required"]
 Choice = Annotated[ToolChoiceParam, BeforeValidator(_named, json_schema_input_type=Mode | NamedTool)]
 
 
-class JsonSchemaFormat(_Strict):
+class JsonSchemaFormat(Strict):
     """The schema of `response_format`. The answer always matches it, with or without `strict`."""
 
     name: str
@@ -267,7 +269,7 @@ class JsonSchemaFormat(_Strict):
     strict: bool | None = None
 
 
-class ResponseFormat(_Strict):
+class ResponseFormat(Strict):
     """Constraint of the answer's text: none, any JSON object, or a JSON Schema."""
 
     type: Literal["text", "json_object", "json_schema"]
@@ -276,7 +278,7 @@ class ResponseFormat(_Strict):
     """The schema where llama.cpp's clients give it, for both kinds of JSON."""
 
 
-class StructuredOutputs(_Strict):
+class StructuredOutputs(Strict):
     """Constraint of the answer's text, as vLLM's clients give it."""
 
     json_: dict[str, Any] | str | None = Field(None, alias="json")
@@ -292,7 +294,7 @@ class StructuredOutputs(_Strict):
     structural_tag: None = None
 
 
-class StreamOptions(_Strict):
+class StreamOptions(Strict):
     """Options of a stream."""
 
     include_usage: bool | None = None
@@ -301,7 +303,6 @@ class StreamOptions(_Strict):
 
 UNSUPPORTED = {
     "audio": "only text can be generated; leave it out",
-    "echo": "answers never include the prompt; leave it out",
     "function_call": "it is deprecated; use tool_choice",
     "functions": "they are deprecated; use tools",
     "guided_whitespace_pattern": "JSON is written without white space; leave it out",
@@ -314,11 +315,10 @@ UNSUPPORTED = {
 """Error messages for known fields of OpenAI's API that are not supported."""
 
 
-class _Unsupported(_Strict):
+class _Unsupported(Strict):
     """The unsupported fields; null, or false where listed, is accepted."""
 
     audio: None = None
-    echo: No | None = None
     function_call: None = None
     functions: None = None
     guided_whitespace_pattern: None = None
@@ -347,7 +347,7 @@ IGNORED = tuple(_Ignored.__annotations__)
 """Names of the ignored fields."""
 
 
-class AdapterParam(_Strict):
+class AdapterParam(Strict):
     """A LoRA adapter, and how much of it."""
 
     id: str
@@ -363,7 +363,7 @@ class _Common(_Ignored):
     stop: Stop | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    logit_bias: Annotated[dict[str, float], _at_most(MAX_LOGIT_BIAS, "entries")] | None = None
+    logit_bias: Annotated[dict[str, float], at_most(MAX_LOGIT_BIAS, "entries")] | None = None
     n: int | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -409,7 +409,7 @@ class _Common(_Ignored):
         return bool(self.stream_options and self.stream_options.include_usage)
 
 
-class ReasoningParam(_Strict):
+class ReasoningParam(Strict):
     """Whether and how much to think, as OpenRouter's and OpenAI's clients say it."""
 
     effort: str | None = None
@@ -421,7 +421,7 @@ class ReasoningParam(_Strict):
     generate_summary: Any = None
 
 
-class ThinkingParam(_Strict):
+class ThinkingParam(Strict):
     """Whether to think, as clients of Anthropic's, DeepSeek's and Z.ai's APIs say it."""
 
     type: Literal["enabled", "disabled"]
@@ -439,13 +439,13 @@ Switch = Annotated[ThinkingParam, BeforeValidator(_switch, json_schema_input_typ
 class ChatCompletionParams(_Common):
     """The body of `POST /v1/chat/completions`."""
 
-    messages: Annotated[list[ChatMessageParam], _FIRST_ERROR, _at_most(MAX_MESSAGES, "messages")]
+    messages: Annotated[list[ChatMessageParam], FIRST_ERROR, at_most(MAX_MESSAGES, "messages")]
     suffix: Annotated[None, BeforeValidator(_no_suffix)] = None
     max_completion_tokens: int | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
-    modalities: Annotated[list[Literal["text"]], _FIRST_ERROR] | None = None
-    tools: Annotated[list[ToolParam], _FIRST_ERROR, _at_most(MAX_TOOLS, "tools")] | None = None
+    modalities: Annotated[list[Literal["text"]], FIRST_ERROR] | None = None
+    tools: Annotated[list[ToolParam], FIRST_ERROR, at_most(MAX_TOOLS, "tools")] | None = None
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
     continue_final_message: bool | None = None
@@ -474,9 +474,10 @@ class CompletionParams(_Common):
     logprobs: int | None = None
     reasoning_effort: Annotated[None, BeforeValidator(_no_effort)] = None
     best_of: int | None = None
+    echo: bool | None = None
 
 
-class EmbeddingParams(_Strict):
+class EmbeddingParams(Strict):
     """The body of `POST /v1/embeddings`."""
 
     model: str = ""
@@ -488,13 +489,13 @@ class EmbeddingParams(_Strict):
     user: Any = None
 
 
-class DocumentParam(_Strict):
+class DocumentParam(Strict):
     """A document as an object, as Jina and Cohere take it."""
 
     text: str
 
 
-class RerankParams(_Strict):
+class RerankParams(Strict):
     """The body of `POST /v1/rerank`, as Jina and Cohere have it."""
 
     model: str = ""
@@ -505,7 +506,7 @@ class RerankParams(_Strict):
     user: Any = None
 
 
-Params = TypeVar("Params", bound=_Strict)
+Params = TypeVar("Params", bound=Strict)
 
 
 def parse(kind: type[Params], body: bytes) -> Params:

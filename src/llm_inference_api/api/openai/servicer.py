@@ -8,6 +8,8 @@ from contextlib import AbstractAsyncContextManager
 from google.api.httpbody_pb2 import HttpBody
 
 from llm_inference.v1 import openai_pb2, openai_pb2_grpc
+from llm_inference_api.api.openai.decision_params import DecisionParams
+from llm_inference_api.api.openai.decisions import decision_object, read_decisions
 from llm_inference_api.api.openai.params import (
     ChatCompletionParams,
     CompletionParams,
@@ -27,6 +29,7 @@ from llm_inference_api.api.openai.writers import (
     embedding_document,
     ranking_document,
 )
+from llm_inference_api.decisions.deciding import Decisions
 from llm_inference_api.generation.generation import Generation, Generations
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.generation.several import Several
@@ -117,6 +120,19 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         )
         return openai_pb2.CreateRerankResponse(http_body=HttpBody(content_type=JSON, data=data))
 
+    async def CreateDecision(
+        self, request: openai_pb2.CreateDecisionRequest, call: Call
+    ) -> openai_pb2.CreateDecisionResponse:
+        """Returns the HTTP body of `POST /v1/decisions`."""
+        body = request.http_body.data
+        await _check_size(body)
+        params, asked = await off_loop(len(body), _read_decisions, body)
+        async with self._generations.open(asked.request, call, streamed=False) as generation:
+            answers, total = await generation.whole()
+            found = await off_loop(len(body), asked.answers, answers[0].scores)
+            written = decision_object(generation.request.model, params, found, total)
+            return openai_pb2.CreateDecisionResponse(http_body=_json(written))
+
     async def ListOpenAIModels(
         self, request: openai_pb2.ListOpenAIModelsRequest, call: Call
     ) -> openai_pb2.ListOpenAIModelsResponse:
@@ -166,6 +182,11 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
             "max_model_len": status.context_length,
             "thinking": status.info.thinking._asdict() if status.info else None,
         }
+
+
+def _read_decisions(body: bytes) -> tuple[DecisionParams, Decisions]:
+    params = parse(DecisionParams, body)
+    return params, read_decisions(params)
 
 
 def _read_embedding(body: bytes) -> tuple[EmbeddingParams, Embed]:

@@ -3,6 +3,7 @@
 import codecs
 import hashlib
 import json
+import math
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -320,8 +321,8 @@ def completion_logprobs(tokens: Iterable[TokenLogprob], place: TextPlace) -> Jso
     entries = list(tokens)
     return {
         "tokens": [_key(entry.token_bytes) for entry in entries],
-        "token_logprobs": [entry.logprob for entry in entries],
-        "top_logprobs": [_top(entry) for entry in entries],
+        "token_logprobs": [None if math.isnan(entry.logprob) else entry.logprob for entry in entries],
+        "top_logprobs": [None if math.isnan(entry.logprob) else _top(entry) for entry in entries],
         "text_offset": [place.advance(entry.token_bytes) for entry in entries],
     }
 

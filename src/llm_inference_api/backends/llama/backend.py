@@ -21,16 +21,18 @@ from llm_inference_api.backends.llama.adapters import LlamaAdapters
 from llm_inference_api.backends.llama.devices import gpu_names, load_backends
 from llm_inference_api.backends.llama.library import function
 from llm_inference_api.backends.llama.outputs import Outputs
-from llm_inference_api.backends.llama.sampler import LlamaSampler, MaskedSampler
+from llm_inference_api.backends.llama.sampler import LlamaSampler, MaskedSampler, check_score
 from llm_inference_api.backends.llama.tensors import Tensors
 from llm_inference_api.backends.llama.vocabulary import Vocabulary
 from llm_inference_api.engine.backend import BackendError, Mask, Row
+from llm_inference_api.engine.logprobs import token_logprobs
 from llm_inference_api.engine.pooling import Pooling, is_encoder, pooling_of
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.requests.adapters import NO_ADAPTERS, Adapters
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.engine_config import GpuChoice
+from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.model_info import short_count
 from llm_inference_api.requests.request import Sampling
 
@@ -417,9 +419,19 @@ class LlamaBackend:
         C.llama_memory_seq_cp(self._memory, self._spare_seat, seat, start, start + length)
         C.llama_memory_seq_rm(self._memory, self._spare_seat, -1, -1)
 
+    def logprobs(self, row: int, tokens: Rows[int], top: int) -> list[TokenLogprob]:
+        """See `Backend.logprobs`."""
+        scores = self._outputs.row(row).astype(np.float64)
+        check_score(float(scores.max()))
+        return token_logprobs(scores, tokens, top, self.vocabulary.text)
+
     def piece(self, token: int) -> bytes:
         """See `Backend.piece`."""
         return self.vocabulary.piece(token)
+
+    def text(self, token: int) -> bytes:
+        """See `Backend.text`."""
+        return self.vocabulary.text(token)
 
     def is_end(self, token: int) -> bool:
         """See `Backend.is_end`."""

@@ -118,7 +118,7 @@ class LlamaSampler:
     def _choice(self, tokens: Tokens | None, scores: Scores) -> int:
         """Returns one of the tokens, given their scores with the bias."""
         best = int(scores.argmax())  # NaN counts as the largest.
-        _check_score(scores[best])
+        check_score(scores[best])
         if self._is_greedy:
             return best if tokens is None else int(tokens[best])
         if self._penalizes:
@@ -288,6 +288,7 @@ def _array(candidates: npt.NDArray[Any], *, is_sorted: bool = False) -> Any:
     return C.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=is_sorted)
 
 
-def _check_score(score: float) -> None:
+def check_score(score: float) -> None:
+    """Raises ComputationError if the best score of a row is not finite."""
     if not math.isfinite(score):
         raise ComputationError("the model computed scores that are not finite; its file may be damaged")
