@@ -83,7 +83,8 @@ FROM ${ENVOY_IMAGE} AS envoy
 COPY deploy/kubernetes/base/envoy /etc/envoy
 USER 10001:10001
 EXPOSE 8091
-CMD ["-c", "/etc/envoy/bootstrap.json", "--log-level", "warning", "--disable-hot-restart"]
+# Two workers, which is enough before one service; by default, Envoy starts one for each of the machine's processors.
+CMD ["-c", "/etc/envoy/bootstrap.json", "--log-level", "warning", "--disable-hot-restart", "--concurrency", "2"]
 
 FROM system-cuda AS cuda
 ARG VERSION=dev

@@ -10,6 +10,7 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import indent
 
 from grpc_tools import protoc
 
@@ -17,6 +18,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 PROTOS = sorted((PROJECT / "proto").rglob("*.proto"))
 SIDECAR_SOCKET = "/run/llm-inference-api/grpc.sock"
 """Socket on which a sidecar container reaches the service of its pod."""
+FRONT = ("--upstream", "llm-inference-api-replicas:50051", "--admin-port", "9901", "--metrics-port", "9464")
+"""Arguments of `envoy-config` for the fleet's front."""
+DASHBOARD = "llm-inference-api.json"
 
 
 def generate(target: Path) -> None:
@@ -68,18 +72,28 @@ def write_settings(target: Path) -> None:
 
 
 def write_kubernetes_files(target: Path) -> None:
-    """Writes the generated files of the Kubernetes manifests: two bootstraps and the descriptor set.
+    """Writes the generated files of the Kubernetes manifests: bootstraps, the descriptor set, alerts and the dashboard.
 
-    The bootstraps, of the sidecar and the fleet's front proxy, are the output of `envoy-config` with default settings.
+    The bootstraps, of the sidecar and the fleet's front proxy, are the output of `envoy-config` with default
+    settings.
     """
     manifests = target / "deploy/kubernetes"
     sidecar, front = manifests / "base/envoy", manifests / "overlays/fleet"
-    for directory in (sidecar, front):
+    monitoring = manifests / "components/monitoring"
+    for directory in (sidecar, front, monitoring):
         directory.mkdir(parents=True, exist_ok=True)
     (sidecar / "bootstrap.json").write_text(_envoy_config("--upstream", f"unix:{SIDECAR_SOCKET}"))
-    (front / "bootstrap.json").write_text(_envoy_config("--upstream", "llm-inference-api-replicas:50051"))
+    (front / "bootstrap.json").write_text(_envoy_config(*FRONT))
+    (monitoring / "alerts.yaml").write_text(_prometheus_rule((PROJECT / "deploy/prometheus/alerts.yaml").read_text()))
+    (monitoring / DASHBOARD).write_bytes((PROJECT / "deploy/grafana" / DASHBOARD).read_bytes())
     descriptor = (PROJECT / "generated/llm_inference/v1/descriptor.pb").read_bytes()
     (sidecar / "descriptor.pb").write_bytes(descriptor)
+
+
+def _prometheus_rule(alerts: str) -> str:
+    """Returns the Prometheus operator's object of these alerts."""
+    header = "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: llm-inference-api\nspec:\n"
+    return header + indent(alerts, "  ")
 
 
 def _envoy_config(*arguments: str) -> str:

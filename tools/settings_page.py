@@ -20,7 +20,17 @@ Schema = dict[str, Any]
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Models": (
-        *("allowed_models", "model_path", "preload_models", "model_dtype", "enable_isq", "isq_type", "cache_path"),
+        *(
+            "allowed_models",
+            "model_path",
+            "preload_models",
+            "adapters",
+            "matryoshka_models",
+            "model_dtype",
+            "enable_isq",
+            "isq_type",
+            "cache_path",
+        ),
         *("max_loaded_models", "memory_budget", "load_on_request", "idle_unload"),
     ),
     "Addresses": (

@@ -20,6 +20,8 @@ from grpc_reflection.v1alpha import reflection
 from llm_inference.v1 import (
     anthropic_pb2,
     anthropic_pb2_grpc,
+    decisions_pb2,
+    decisions_pb2_grpc,
     embeddings_pb2,
     embeddings_pb2_grpc,
     inference_pb2,
@@ -28,6 +30,10 @@ from llm_inference.v1 import (
     models_pb2_grpc,
     openai_pb2,
     openai_pb2_grpc,
+    ranking_pb2,
+    ranking_pb2_grpc,
+    scores_pb2,
+    scores_pb2_grpc,
     tokens_pb2,
     tokens_pb2_grpc,
 )
@@ -35,10 +41,13 @@ from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc, pages_pb2,
 from llm_inference_api import __version__
 from llm_inference_api.api.anthropic.errors import AnthropicErrors
 from llm_inference_api.api.anthropic.servicer import AnthropicServicer
+from llm_inference_api.api.native.decisions import DecisionServicer
 from llm_inference_api.api.native.embeddings import EmbeddingServicer
 from llm_inference_api.api.native.errors import NativeErrors
 from llm_inference_api.api.native.inference import InferenceServicer
 from llm_inference_api.api.native.models import ModelServicer
+from llm_inference_api.api.native.ranking import RankingServicer
+from llm_inference_api.api.native.scores import ScoreServicer
 from llm_inference_api.api.native.tokens import TokenServicer
 from llm_inference_api.api.openai.errors import OpenAIErrors
 from llm_inference_api.api.openai.servicer import OpenAIServicer
@@ -395,6 +404,9 @@ def build_grpc_server(
     anthropic_pb2_grpc.add_AnthropicServiceServicer_to_server(AnthropicServicer(generations, inquiries, limits), server)
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
     embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(inquiries), server)
+    ranking_pb2_grpc.add_RankingServiceServicer_to_server(RankingServicer(inquiries), server)
+    decisions_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(generations), server)
+    scores_pb2_grpc.add_ScoreServiceServicer_to_server(ScoreServicer(generations), server)
     tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(inquiries, limits), server)
     pages_pb2_grpc.add_PageServiceServicer_to_server(PageServicer(), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(OperationsServicer(records.metrics), server)
@@ -447,6 +459,7 @@ SERVICE_NAMES = (
     *(
         service.full_name
         for module in (
+            decisions_pb2,
             embeddings_pb2,
             inference_pb2,
             anthropic_pb2,
@@ -454,6 +467,8 @@ SERVICE_NAMES = (
             openai_pb2,
             operations_pb2,
             pages_pb2,
+            ranking_pb2,
+            scores_pb2,
             tokens_pb2,
             health_pb2,
         )
@@ -488,6 +503,8 @@ def model_policy(settings: Settings) -> Policy:
         memory,
         engine,
         settings.queue_length,
+        adapters=settings.adapters,
+        matryoshka=settings.matryoshka_models or (),
         load_on_request=settings.load_on_request,
         idle_unload=settings.idle_unload,
     )

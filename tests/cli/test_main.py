@@ -231,6 +231,19 @@ def test_envoy_has_an_admin_interface_where_one_is_asked_for() -> None:
     assert "--admin-port" in both.stderr
 
 
+def test_envoys_metrics_have_a_port_where_one_is_asked_for() -> None:
+    """They come from the admin interface, without which there are none."""
+    config = json.loads(run("envoy-config", "--admin-port", "9901", "--metrics-port", "9464").stdout)[
+        "static_resources"
+    ]
+    assert config["listeners"][-1]["address"]["socket_address"]["port_value"] == 9464
+    (endpoint,) = config["clusters"][-1]["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    assert endpoint["endpoint"]["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 9901}
+    alone = run("envoy-config", "--metrics-port", "9464")
+    assert alone.returncode == 2
+    assert "--admin-port" in alone.stderr
+
+
 def test_envoy_config_for_replicas() -> None:
     """Several upstreams, or a name, make a front Envoy; without affinity it looks into no body."""
     done = run("envoy-config", "--upstream", "a:50051", "--upstream", "b:50052")

@@ -1,8 +1,10 @@
 """What kustomize makes of the Kubernetes manifests, and which tools are there to look at them."""
 
+import os
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import yaml
 from tools.generate import PROJECT
 
 KUBERNETES = PROJECT / "deploy/kubernetes"
-VARIANTS = ("base", "overlays/gpu", "overlays/fleet")
+VARIANTS = ("base", "overlays/gpu", "overlays/fleet", "overlays/gateway", "overlays/gpu-fleet")
 Manifest = dict[str, Any]
 
 
@@ -44,3 +46,43 @@ def pod(manifest: Manifest) -> Manifest:
 def committed(path: str) -> list[Manifest]:
     """Returns the documents of a committed YAML file."""
     return list(yaml.safe_load_all((PROJECT / path).read_text()))
+
+
+def is_custom(manifest: Manifest) -> bool:
+    """Returns whether the kind is not one of Kubernetes itself."""
+    group, _, _ = manifest["apiVersion"].rpartition("/")
+    return "." in group and group != "networking.k8s.io"
+
+
+@cache
+def definitions() -> dict[tuple[str, str], Manifest]:
+    """Returns the strict JSON schemas of custom resources by `apiVersion` and kind.
+
+    They are read from the definitions (CRDs) in the directory that CUSTOM_RESOURCE_DEFINITIONS names; skips without.
+    """
+    directory = os.environ.get("CUSTOM_RESOURCE_DEFINITIONS")
+    if directory is None:
+        pytest.skip("CUSTOM_RESOURCE_DEFINITIONS names no directory of definitions to validate with")
+    found: dict[tuple[str, str], Manifest] = {}
+    for path in Path(directory).glob("*.yaml"):
+        specification = yaml.safe_load(path.read_text())["spec"]
+        for version in specification["versions"]:
+            schema = version["schema"]["openAPIV3Schema"]
+            schema["properties"]["metadata"] = {}  # Kubernetes' own, which allows more than a definition says.
+            found[f"{specification['group']}/{version['name']}", specification["names"]["kind"]] = _strict(schema)
+    return found
+
+
+def _strict(schema: Any) -> Any:
+    """Returns the schema with no unknown field allowed, as the API server's strict validation has it."""
+    if isinstance(schema, list):
+        return [_strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    strict = {key: _strict(value) for key, value in schema.items()}
+    is_open = "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields")
+    return (
+        strict
+        if is_open or not isinstance(schema.get("properties"), dict)
+        else strict | {"additionalProperties": False}
+    )

@@ -10,7 +10,16 @@ from llm_inference_api.envoy.limits import MAX_HEAP_BYTES
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.rpc.health import LIVE, PRELOADED, SERVICE
 from llm_inference_api.server import _LAST_MESSAGES, _OPEN_WATCHES
-from tests.deploy.manifests import KUBERNETES, VARIANTS, Manifest, committed, only, pod, rendered
+from tests.deploy.manifests import (
+    KUBERNETES,
+    VARIANTS,
+    Manifest,
+    committed,
+    is_custom,
+    only,
+    pod,
+    rendered,
+)
 from tools.generate import write_kubernetes_files
 
 KUBERNETES_VERSION = "1.34"
@@ -35,22 +44,22 @@ def containers(specification: Manifest) -> list[Manifest]:
 
 
 def test_generated_files_are_those_of_the_command_line(tmp_path: Path) -> None:
-    """The bootstraps and the descriptor set are what is printed and generated now."""
+    """Bootstraps, descriptor set, alerts and dashboard are what is printed and generated now."""
     write_kubernetes_files(tmp_path)
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(written) == 3
+    assert len(written) == 5
     for path in written:
         assert path.read_bytes() == (KUBERNETES.parent.parent / path.relative_to(tmp_path)).read_bytes(), path.name
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_manifests_pass_the_published_schemas(variant: str) -> None:
-    """Kubernetes' own schemas allow them, strictly: no unknown field. Other kinds than its own have none there."""
+    """Kubernetes' own schemas allow them, strictly: no unknown field."""
     validator = pytest.importorskip(
         "kubernetes_validate", reason="the extra `deploy` is not installed: no schemas to validate with"
     )
     for manifest in rendered(variant):
-        if not manifest["apiVersion"].startswith("monitoring.coreos.com/"):
+        if not is_custom(manifest):
             validator.validate(manifest, KUBERNETES_VERSION, strict=True)
 
 
@@ -143,11 +152,56 @@ def test_prometheus_finds_the_port_of_each_replicas_metrics() -> None:
     assert str(ports[named["targetPort"]]) == settings_of_the_pod()["LLM_METRICS_PORT"]
 
 
-def test_autoscaler_follows_a_metric_that_exists() -> None:
-    """The queue's length of each model is such a metric."""
+def test_autoscaler_follows_metrics_that_exist() -> None:
+    """Replicas whose seats are taken stay, also while no request waits."""
     (autoscaler,) = committed("deploy/kubernetes/components/autoscaling/autoscaler.yaml")
-    (metric,) = autoscaler["spec"]["metrics"]
-    assert f"\n# TYPE {metric['pods']['metric']['name']} gauge\n" in Metrics("0").text().decode()
+    pods = {metric["pods"]["metric"]["name"]: metric["pods"]["target"] for metric in autoscaler["spec"]["metrics"]}
+    assert pods.keys() == {"llm_inference_requests_waiting", "llm_inference_requests_running"}
+    text = Metrics("0").text().decode()
+    assert all(f"\n# TYPE {name} gauge\n" in text for name in pods)
+    seats = Settings.model_fields["max_concurrent_requests"].default
+    assert seats / 2 < int(pods["llm_inference_requests_running"]["averageValue"]) < seats
+
+
+def ports_from(rules: list[Manifest], peer: str, namespace: str) -> set[int]:
+    """Returns the ports that a policy's rules open to or from the pods of a namespace of that name."""
+    found: set[int] = set()
+    for rule in rules:
+        for each in rule.get(peer, ()):
+            selector = each.get("namespaceSelector", {})
+            names = {selector.get("matchLabels", {}).get(_NAME)}
+            names |= {
+                value
+                for term in selector.get("matchExpressions", ())
+                if term["key"] == _NAME
+                for value in term["values"]
+            }
+            if namespace in names:
+                found |= {port["port"] for port in rule["ports"]}
+    return found
+
+
+_NAME = "kubernetes.io/metadata.name"
+
+
+def test_network_policy_lets_in_gateways_and_prometheus() -> None:
+    """Gateways come to the requests' ports, Prometheus to that of the metrics alone."""
+    (policy,) = committed("deploy/kubernetes/base/network-policy.yaml")
+    ingress = policy["spec"]["ingress"]
+    for gateway in ("envoy-gateway-system", "istio-system", "agentgateway-system"):
+        assert ports_from(ingress, "from", gateway) == {8091, 50051}
+    for prometheus in ("monitoring", "openshift-user-workload-monitoring"):
+        assert ports_from(ingress, "from", prometheus) == {9464}
+
+
+def test_network_policy_lets_out_to_name_servers() -> None:
+    """Those of the cluster, of the node (NodeLocal DNSCache) and of OpenShift."""
+    (policy,) = committed("deploy/kubernetes/base/network-policy.yaml")
+    egress = policy["spec"]["egress"]
+    assert ports_from(egress, "to", "kube-system") == {53}
+    assert ports_from(egress, "to", "openshift-dns") == {5353}
+    node = [rule for rule in egress for peer in rule["to"] if peer.get("ipBlock", {}).get("cidr") == "169.254.20.10/32"]
+    assert {port["port"] for rule in node for port in rule["ports"]} == {53}
 
 
 def test_selectors_choose_pods() -> None:
@@ -176,11 +230,15 @@ def test_fleet_is_updated_as_fast_as_its_models_are_loaded() -> None:
     assert only(fleet, "Service", "llm-inference-api-replicas")["spec"]["publishNotReadyAddresses"]
 
 
-def test_gpu_overlay_asks_for_a_gpu_and_the_image_for_it() -> None:
-    """The pod gets a GPU, and the build that uses it."""
-    (service,) = pod(only(rendered("overlays/gpu"), "StatefulSet", "llm-inference-api"))["containers"]
+@pytest.mark.parametrize("variant", ["overlays/gpu", "overlays/gpu-fleet"])
+def test_gpu_overlays_ask_for_a_gpu_and_the_image_for_it(variant: str) -> None:
+    """The pod gets a GPU, and the build that uses it; in the fleet, the front gets none."""
+    manifests = rendered(variant)
+    (service,) = pod(only(manifests, "StatefulSet", "llm-inference-api"))["containers"]
     assert service["image"].endswith(":cuda")
     assert service["resources"]["limits"]["nvidia.com/gpu"] == 1
+    workloads = [each for each in manifests if each["kind"] in ("StatefulSet", "Deployment")]
+    assert sum("nvidia.com/gpu" in str(pod(each)["containers"]) for each in workloads) == 1
 
 
 def labels_of(workload: Manifest) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The files for Prometheus, Grafana and the gateway speak of metrics that exist."""
+"""The files for Prometheus and Grafana speak of metrics that exist."""
 
 import json
 import re
@@ -14,8 +14,9 @@ from llm_inference_api.observability.metrics import Metrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ALERTS, DASHBOARD = DEPLOY / "prometheus/alerts.yaml", DEPLOY / "grafana/llm-inference-api.json"
-PICKER = DEPLOY / "gateway/endpoint-picker.yaml"
 OF_PROMETHEUS = {"up"}
+FRONT = "llm-inference-api-front"
+"""Name of the alerts on the front's metrics, which are Envoy's: test_front.py."""
 ADDED_LABELS = {"instance", "job", "le"}
 """By Prometheus, or by the histograms."""
 _PARTS = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
@@ -42,7 +43,8 @@ def dashboard() -> dict[str, Any]:
 
 def expressions() -> dict[str, str]:
     """Returns every expression in PromQL, with its place."""
-    rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    groups = yaml.safe_load(ALERTS.read_text())["groups"]
+    rules = [rule for group in groups if group["name"] != FRONT for rule in group["rules"]]
     found = {f"alert {rule['alert']}": rule["expr"] for rule in rules}
     for panel in dashboard()["panels"]:
         for target in panel.get("targets", ()):
@@ -88,16 +90,6 @@ def test_panels_have_their_own_ids_and_places() -> None:
         assert not cells & taken, panel["title"]
         assert at["x"] + at["w"] <= 24
         taken |= cells
-
-
-def test_gateway_reads_the_three_gauges_of_its_protocol() -> None:
-    """Queue, running requests and cache utilisation are mapped to gauges by model."""
-    plugins = {plugin.get("name", plugin["type"]): plugin for plugin in yaml.safe_load(PICKER.read_text())["plugins"]}
-    (engine,) = plugins["metrics-extractor"]["parameters"]["engineConfigs"]
-    specs = [engine[name] for name in ("queuedRequestsSpec", "runningRequestsSpec", "kvUsageSpec")]
-    series = exported()
-    assert all(series[spec] == {"model"} for spec in specs)
-    assert engine["name"] == plugins["metrics-extractor"]["parameters"]["defaultEngine"]
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -260,7 +260,22 @@ def test_edges_of_the_ranges_are_accepted(http: httpx.Client) -> None:
     high = {"temperature": 2, "top_p": 1, "min_p": 1, "typical_p": 1, "seed": 2**32 - 2, "top_k": 2**31 - 1}
     high |= {"presence_penalty": 2, "frequency_penalty": 2, "repetition_penalty": 2, "max_tokens": 2000}
     high |= {"logprobs": True, "top_logprobs": 20, "stop": ["x" * 64] * 4, "logit_bias": {"5": -100, "6": 100}}
+    low |= {"top_n_sigma": -1, "min_keep": 0, "xtc_probability": 0, "xtc_threshold": 0, "dry_penalty_last_n": -1}
+    low |= {"dry_multiplier": 100, "dry_base": 10, "dry_allowed_length": 0, "dry_sequence_breakers": ["x" * 40] * 8}
+    high |= {"top_n_sigma": 100, "min_keep": 2**31 - 1, "xtc_probability": 1, "xtc_threshold": 1, "dynatemp_range": 2}
+    high |= {"dynatemp_exponent": 10, "dry_multiplier": 1, "dry_allowed_length": 2**31 - 1}
+    high |= {"dry_penalty_last_n": 2**31 - 1}
+    surprise = {"mirostat": 1, "mirostat_tau": 100, "mirostat_eta": 1, "temperature": 2, "max_tokens": 20}
     mass = {"temperature": 1, "top_p": 0, "typical_p": 0}
-    for extra in (low, high, mass, {"temperature": 1, "min_p": 1}, {"temperature": 5e-324}, {"presence_penalty": -0.0}):
+    surprises = (surprise, {**surprise, "mirostat_tau": 0}, {**surprise, "mirostat": 2}, {**surprise, "regex": "a+"})
+    for extra in (
+        *surprises,
+        low,
+        high,
+        mass,
+        {"temperature": 1, "min_p": 1},
+        {"temperature": 5e-324},
+        {"presence_penalty": -0.0},
+    ):
         answer = http.post("/api/generate", content=json.dumps({**PROMPT, **extra}))
         assert answer.status_code == 200, answer.text

@@ -88,6 +88,7 @@ def test_default_of_rest_is_float(service: RunningService) -> None:
 @pytest.mark.parametrize(
     ("fields", "param", "says"),
     [
+        ({"input": "x", "dimensions": 63}, "dimensions", "must be 64: this model is not known"),
         ({"input": "x", "dimensions": 65}, "dimensions", "must be 1 to 64 for this model, not 65"),
         ({"input": "x", "dimensions": 0}, "dimensions", "must be at least 1, not 0"),
         ({"input": "x", "pooling": "none"}, "pooling", "one vector for each text"),

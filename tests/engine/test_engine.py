@@ -9,6 +9,7 @@ from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import ComputationError, UnavailableError
+from llm_inference_api.requests.adapters import Adapter, Adapters
 from llm_inference_api.requests.events import FinishReason, Stage, Usage
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.requests.step import Delta, StepOutput
@@ -34,10 +35,13 @@ class Bench:
         stopping: Stopping | None = None,
         *,
         wants_progress: bool = False,
+        adapters: Adapters = (),
         **sampling: int,
     ) -> None:
         stopping = stopping or Stopping()
-        request = GenerationRequest(name, "", Sampling(seed=0, **sampling), stopping, wants_progress=wants_progress)
+        request = GenerationRequest(
+            name, "", Sampling(seed=0, **sampling), stopping, wants_progress=wants_progress, adapters=adapters
+        )
         sampler = FakeSampler(self.backend, tokens)
         output = OutputText(stopping.stop)
         self.engine.submit(Sequence(request, tokens, stopping.max_tokens or 4, output, sampler, self.now))
@@ -48,6 +52,17 @@ class Bench:
             outputs.append(self.engine.step())
             self.now += 0.1
         return outputs
+
+
+def test_rows_are_computed_with_their_requests_adapters() -> None:
+    """Also after a step of others."""
+    bench = Bench()
+    bench.submit("a", [10, 11], adapters=(Adapter("a"),))
+    bench.submit("plain", [20, 21])
+    bench.run()
+    forwards = zip(bench.backend.forwards, bench.backend.adapted, strict=True)
+    with_adapters = {(row.token // 10, adapters) for rows, adapters in forwards for row in rows}
+    assert with_adapters == {(1, (Adapter("a"),)), (2, ())}
 
 
 def deltas(outputs: list[StepOutput], name: str) -> list[Delta]:

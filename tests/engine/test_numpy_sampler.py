@@ -11,7 +11,7 @@ import pytest
 from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model
 from llm_inference_api.engine.backend import Row
 from llm_inference_api.engine.numpy_sampler import NumpySampler
-from llm_inference_api.errors import ComputationError
+from llm_inference_api.errors import ComputationError, InvalidFieldError
 from llm_inference_api.requests.engine_config import GpuChoice
 from llm_inference_api.requests.request import Sampling
 
@@ -149,3 +149,14 @@ def test_token_that_is_given_counts_as_one_that_was_sampled() -> None:
     one = sampler(temperature=0.0, presence_penalty=2.0)
     assert one.accept(0)
     assert one.sample(0) == 5
+
+
+@pytest.mark.parametrize(
+    "field", ["top_n_sigma", "min_keep", "xtc_probability", "dynatemp_range", "dry_multiplier", "mirostat"]
+)
+def test_sampler_that_only_llama_cpp_has_is_refused_by_field(field: str) -> None:
+    """It would have no effect; what turns it off is accepted."""
+    with pytest.raises(InvalidFieldError) as found:
+        sampler(**{field: 1})
+    assert found.value.field == field
+    assert sampler(**{field: 0})

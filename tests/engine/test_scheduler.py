@@ -10,12 +10,13 @@ from llm_inference_api.engine.prefix_store import PrefixStore
 from llm_inference_api.engine.scheduler import Chunk, CopyPrefix, Plan, Rehome, Restore, Save, Scheduler, Truncate
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
+from llm_inference_api.requests.adapters import Adapter, Adapters
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from tests.fakes.backend import FakeBackend, FakeSampler, FakeState
 
 
-def sequence(name: str, tokens: list[int], max_tokens: int = 10) -> Sequence:
-    request = GenerationRequest(name, "", Sampling(seed=0))
+def sequence(name: str, tokens: list[int], max_tokens: int = 10, adapters: Adapters = ()) -> Sequence:
+    request = GenerationRequest(name, "", Sampling(seed=0), adapters=adapters)
     return Sequence(request, list(tokens), max_tokens, OutputText(()), FakeSampler(FakeBackend()), submitted_at=0.0)
 
 
@@ -64,6 +65,34 @@ def test_decoding_is_never_cut_by_the_budget() -> None:
     for item in items:
         decode(item)
     assert rows(policy.schedule(1)) == {"a": 1, "b": 1, "c": 1}
+
+
+def test_sequences_of_the_same_adapters_take_turns() -> None:
+    """A step has those of one set alone; a set with nothing to compute is left out."""
+    policy = scheduler()
+    items = [sequence(name, prompt(0, 3), adapters=(Adapter(name[0]),)) for name in ("a1", "b1", "a2")]
+    for item in (*items, sequence("plain", prompt(0, 3))):
+        policy.add(item)
+    plans = [policy.schedule(100) for _ in range(3)]
+    assert [rows(plan) for plan in plans] == [{"a1": 3, "a2": 3}, {"b1": 3}, {"plain": 3}]
+    assert [plan.adapters for plan in plans] == [(Adapter("a"),), (Adapter("b"),), ()]
+    decode(items[1])
+    decode(items[2])
+    assert [rows(policy.schedule(100)) for _ in range(3)] == [{"a2": 1}, {"b1": 1}, {}]
+
+
+def test_prefix_of_other_adapters_is_not_reused() -> None:
+    """Nor of the same one at another scale; its keys and values differ."""
+    policy = scheduler()
+    first = sequence("first", prompt(0, 40), adapters=(Adapter("a"),))
+    policy.add(first)
+    policy.schedule(100)
+    policy.remove(first)
+    for name, adapters in (("plain", ()), ("less", (Adapter("a", 0.5),)), ("same", (Adapter("a"),))):
+        item = sequence(name, prompt(0, 40), adapters=adapters)
+        policy.add(item)
+        policy.schedule(100)
+        assert item.cached == (39 if name == "same" else 0)
 
 
 def test_slots_bound_the_running_sequences() -> None:
@@ -390,6 +419,17 @@ def test_prefixes_leave_the_cache_beside_running_sequences() -> None:
     plan = policy.schedule(1000)
     assert plan.memory == [Truncate(seat=0, length=0)]
     assert policy.cache.idle == 400
+
+
+def test_stored_prefix_of_other_adapters_is_not_reused() -> None:
+    """What the store holds is of the adapters with which it was computed."""
+    policy = storing(seats=1)
+    finish(policy, sequence("a", prompt(0, 400), adapters=(Adapter("a"),)))
+    finish(policy, sequence("other", prompt(1000, 400)))
+    plain, same = (sequence(name, prompt(0, 400), adapters=of) for name, of in (("x", ()), ("y", (Adapter("a"),))))
+    finish(policy, plain)
+    finish(policy, same)
+    assert (plain.cached, same.cached > 0) == (0, True)
 
 
 def test_prefix_that_is_not_in_the_store_stays() -> None:

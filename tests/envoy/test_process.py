@@ -1,10 +1,13 @@
-"""What a check of Envoy's port finds."""
+"""The Envoy beside the service: its workers, and what a check of its port finds."""
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 
+from llm_inference_api.config.settings import Settings
+from llm_inference_api.envoy import process as subject
 from llm_inference_api.envoy.process import Listening, listening, listening_process
 from tests.fakes.ports import free_port
 
@@ -57,3 +60,16 @@ async def test_port_that_nobody_accepts_from_is_silent() -> None:
     """The kernel completes connections to a process that hangs."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert await listening("127.0.0.1", server.getsockname()[1], SHORT) is Listening.SILENT
+
+
+async def test_envoy_has_as_many_workers_as_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default it would start one for each of the machine's, of which a container may have a share only."""
+    monkeypatch.setattr(subject, "available_processors", lambda: 3)
+    envoy = subject.EnvoyProcess(Settings(hostname="127.0.0.1", port=free_port()))
+    await envoy.start(None)
+    try:
+        assert envoy._process is not None
+        names = [path.read_text() for path in Path(f"/proc/{envoy._process.pid}/task").glob("*/comm")]  # noqa: ASYNC240 - of /proc
+        assert sum(name.startswith("wrk:worker") for name in names) == 3
+    finally:
+        await envoy.stop()

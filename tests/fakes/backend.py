@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from llm_inference_api.engine.backend import KEPT, BackendError, Row
 from llm_inference_api.errors import ComputationError
+from llm_inference_api.requests.adapters import Adapters
 from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.request import Sampling
 
@@ -23,6 +24,9 @@ class FakeBackend:
     """The next token by row of the last forward."""
     script: dict[int, int] = field(default_factory=dict)
     """The next token by last token; others are followed by themselves plus 1."""
+    adapted: list[Adapters] = field(default_factory=list)
+    """The adapters of each forward."""
+    adapters: Adapters = ()
     rehomed: list[int] = field(default_factory=list)
     fail_next: bool = False
     closed_samplers: int = 0
@@ -35,6 +39,7 @@ class FakeBackend:
             self.fail_next = False
             raise BackendError("no memory")
         self.forwards.append(list(rows))
+        self.adapted.append(self.adapters)
         self.scores = {}
         for index, row in enumerate(rows):
             seat = self.seats.setdefault(row.seat, [])
@@ -65,6 +70,10 @@ class FakeBackend:
         """Notes the seat."""
         self.rehomed.append(seat)
 
+    def adapt(self, adapters: Adapters) -> None:
+        """Notes the adapters."""
+        self.adapters = adapters
+
     def save(self, seat: int, start: int, end: int) -> "FakeState":
         """Returns the seat's tokens at these positions."""
         tokens = self.seats[seat][start:end]
@@ -77,9 +86,19 @@ class FakeBackend:
         assert len(held) == start
         held += state.tokens[:length]
 
+    def logprobs(self, row: int, tokens: Rows[int], top: int) -> list[TokenLogprob]:
+        """Returns 0 for the scripted token, and -1 for all others."""
+        return [
+            TokenLogprob(token, self.piece(token), 0.0 if self.scores[row] == token else -1.0, ()) for token in tokens
+        ]
+
     def piece(self, token: int) -> bytes:
         """Returns the token's number and a space."""
         return f"{token} ".encode()
+
+    def text(self, token: int) -> bytes:
+        """Returns the same as `piece`."""
+        return self.piece(token)
 
     def is_end(self, token: int) -> bool:
         """Returns whether it is the end token."""

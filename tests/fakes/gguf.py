@@ -41,13 +41,15 @@ def write_tiny_model(
     architecture: str = "llama",
     part_tensors: int = 0,
     experts: int = 0,
+    answers: tuple[str, ...] = (),
+    rank_template: str | None = None,
 ) -> Path:
     """Writes a model and returns its path; `value` stands in the place of every weight where it is given.
 
     The layers of a `silent` one add nothing. The vocabulary is of bytes and the `special` tokens, or that of another
     GGUF file. Of one of bytes the file may say that texts begin with BOS or end with EOS, both `<|end|>`. With
     `part_tensors` the model is split into files of at most so many tensors; the path is that of the first. Of `experts`
-    each token uses two.
+    each token uses two. One with `answers` has a head that chooses among them, and perhaps a template for rankers.
     """
     generator = np.random.default_rng(seed)
     hidden = 2 * width
@@ -81,12 +83,16 @@ def write_tiny_model(
     writer.add_vocab_size(vocabulary)
     if template is not None:
         writer.add_chat_template(template)
+    if answers:
+        _add_head(writer, answers, rank_template, tensor(len(answers), width))
     writer.add_tensor("token_embd.weight", tensor(vocabulary, width))
     for layer in range(layers):
         writer.add_tensor(f"blk.{layer}.attn_norm.weight", np.ones(width, np.float32))
         writer.add_tensor(f"blk.{layer}.attn_q.weight", tensor(width, width))
         writer.add_tensor(f"blk.{layer}.attn_k.weight", tensor(width // 2, width))
         writer.add_tensor(f"blk.{layer}.attn_v.weight", tensor(width // 2, width))
+        if architecture == "qwen3":
+            _add_norm_of_heads(writer, layer, width // 4)
         writer.add_tensor(f"blk.{layer}.attn_output.weight", tensor(width, width) * quiet)
         writer.add_tensor(f"blk.{layer}.ffn_norm.weight", np.ones(width, np.float32))
         if experts:
@@ -102,6 +108,19 @@ def write_tiny_model(
     writer.write_tensors_to_file()
     writer.close()
     return path if not part_tensors else min(path.parent.glob(f"{path.stem}-00001-of-*.gguf"))
+
+
+def _add_head(writer: GGUFWriter, answers: tuple[str, ...], template: str | None, weights: np.ndarray) -> None:
+    writer.add_pooling_type(PoolingType.RANK)
+    writer.add_classifier_output_labels(answers)
+    writer.add_tensor("cls.output.weight", weights)
+    if template is not None:
+        writer.add_string("tokenizer.chat_template.rerank", template)
+
+
+def _add_norm_of_heads(writer: GGUFWriter, layer: int, size: int) -> None:
+    for part in "qk":
+        writer.add_tensor(f"blk.{layer}.attn_{part}_norm.weight", np.ones(size, np.float32))
 
 
 def _add_byte_vocabulary(
@@ -141,8 +160,13 @@ def write_tiny_encoder(
     layers: int = 2,
     width: int = 32,
     context_length: int = 64,
+    head: bool | None = None,
+    labels: tuple[str, ...] = (),
 ) -> Path:
-    """Writes a BERT, which computes embeddings only, and returns its path."""
+    """Writes a BERT, which computes embeddings only, and returns its path.
+
+    One with pooling of the type RANK, or with a head, ranks instead; the head has an output for each label, else one.
+    """
     generator = np.random.default_rng(3)
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"▁{word}" for word in WORDS)]
 
@@ -161,6 +185,8 @@ def write_tiny_encoder(
     writer.add_token_list(tokens)
     writer.add_token_types([TokenType.CONTROL] * 4 + [TokenType.NORMAL] * len(WORDS))
     writer.add_token_type_count(2)
+    if labels:
+        writer.add_classifier_output_labels(labels)
     writer.add_pad_token_id(0)
     writer.add_unk_token_id(1)
     writer.add_bos_token_id(2)
@@ -186,8 +212,8 @@ def write_tiny_encoder(
         tensor(f"blk.{layer}.ffn_up", 2 * width, width, bias=True)
         tensor(f"blk.{layer}.ffn_down", width, 2 * width, bias=True)
         norm(f"blk.{layer}.layer_output_norm")
-    if pooling is PoolingType.RANK:
-        tensor("cls.output", 1, width, bias=True)
+    if head if head is not None else pooling is PoolingType.RANK:
+        tensor("cls.output", len(labels) or 1, width, bias=True)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -102,6 +102,10 @@ class FakeRegistry:
             raise ModelNotFoundError(name)
         return self.model
 
+    def adapted(self, name: str) -> tuple[str, None]:
+        """Returns the name: the model has no adapters."""
+        return name, None
+
 
 @dataclass
 class FakeContext:
@@ -129,7 +133,7 @@ class Recorded:
         """Is the span too."""
         return self
 
-    embedding = generation
+    embedding = ranking = generation
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ FUZZ_COUNT is the number of requests for each RPC (500), FUZZ_SEED the first ran
 import json
 import os
 import re
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,13 +19,24 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from gguf import PoolingType
 from google.protobuf import json_format
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from llm_inference.v1 import embeddings_pb2, inference_pb2, models_pb2, openai_pb2, tokens_pb2
+from llm_inference.v1 import (
+    decisions_pb2,
+    embeddings_pb2,
+    inference_pb2,
+    models_pb2,
+    openai_pb2,
+    ranking_pb2,
+    scores_pb2,
+    tokens_pb2,
+)
 from llm_inference.web.v1 import operations_pb2, pages_pb2
 from tests.e2e.service import RunningService, run_service
+from tests.fakes.gguf import write_tiny_encoder
 from tests.fuzz.messages import TEXTS, fill, mutate
 
 COUNT = int(os.environ.get("FUZZ_COUNT", "500"))
@@ -32,7 +44,18 @@ SEED = int(os.environ.get("FUZZ_SEED", "0"))
 CALLERS = 8
 DEADLINE = 0.5
 """Seconds: a request that is valid may ask for a long answer."""
-FILES = (inference_pb2, embeddings_pb2, tokens_pb2, models_pb2, openai_pb2, operations_pb2, pages_pb2)
+FILES = (
+    inference_pb2,
+    decisions_pb2,
+    embeddings_pb2,
+    scores_pb2,
+    tokens_pb2,
+    models_pb2,
+    openai_pb2,
+    ranking_pb2,
+    operations_pb2,
+    pages_pb2,
+)
 METHODS: dict[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method
     for file in FILES
@@ -51,6 +74,7 @@ SEEDS: dict[str, dict[str, Any]] = {
     "GenerateRequest": {"model": "tiny", "prompt": "hello", "max_tokens": 3},
     "ChatRequest": {"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 3},
     "EmbedRequest": {"model": "tiny", "texts": ["hello"]},
+    "RankRequest": {"model": "ranker", "query": "a cat", "documents": ["a dog"]},
     "TokenizeRequest": {"model": "tiny", "text": "hello"},
     "DetokenizeRequest": {"model": "tiny", "token_ids": [1, 2]},
 }
@@ -60,6 +84,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/chat": SEEDS["ChatRequest"],
     "/api/chat/stream": SEEDS["ChatRequest"],
     "/api/embed": SEEDS["EmbedRequest"],
+    "/api/rank": SEEDS["RankRequest"],
+    "/v1/rerank": SEEDS["RankRequest"],
     "/v1/chat/completions": SEEDS["ChatRequest"],
     "/v1/completions": {"model": "tiny", "prompt": "hello", "max_tokens": 3},
     "/v1/embeddings": {"model": "tiny", "input": ["hello"]},
@@ -68,14 +94,18 @@ BODIES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, model_directory: Path) -> Iterator[RunningService]:
-    """A service with one model, whose answers are short and whose queue holds all callers."""
+    """A service with one model, whose answers are short and whose queue holds all callers, and others for checks."""
+    directory = tmp_path_factory.mktemp("models")
+    for name in ("tiny.gguf", "steady.gguf"):
+        shutil.copy(model_directory / name, directory)
+    write_tiny_encoder(directory / "ranker.gguf", pooling=PoolingType.RANK)
     variables = {
-        "LLM_ALLOWED_MODELS": "tiny=tiny.gguf,steady=steady.gguf",
-        "LLM_PRELOAD_MODELS": "tiny,steady",
+        "LLM_ALLOWED_MODELS": "tiny=tiny.gguf,steady=steady.gguf,ranker=ranker.gguf",
+        "LLM_PRELOAD_MODELS": "tiny,steady,ranker",
         "LLM_MAX_TOKENS_LIMIT": "64",
         "LLM_DEFAULT_MAX_TOKENS": "4",
     }
-    with run_service(tmp_path_factory.mktemp("fuzz"), model_directory, **variables) as running:
+    with run_service(tmp_path_factory.mktemp("fuzz"), directory, **variables) as running:
         yield running
         assert running.metric("worker_crashes_total") == 0
         assert running.process.poll() is None

@@ -48,8 +48,8 @@ class Recorder(Observer):
 
     def __init__(self) -> None:
         self.states: list[State] = []
-        self.waiting: list[int] = []
-        """How many requests wait for room in memory, each time that it changed."""
+        self.waiting: dict[str, list[int]] = {}
+        """How many requests wait for each model, each time that it changed."""
         self.loads = 0
         self.crashes = 0
 
@@ -57,8 +57,8 @@ class Recorder(Observer):
         if self.states[-1:] != [status.state]:
             self.states.append(status.state)
 
-    def awaits_room(self, model: str, requests: int) -> None:
-        self.waiting.append(requests)
+    def awaits_load(self, model: str, requests: int) -> None:
+        self.waiting.setdefault(model, []).append(requests)
 
     def loaded(self, model: str, seconds: float) -> None:
         self.loads += 1
@@ -91,9 +91,9 @@ async def until_submitted(client: WorkerClient) -> None:
         await asyncio.sleep(0)
 
 
-async def until_counted(recorder: Recorder, counts: list[int]) -> None:
+async def until_counted(recorder: Recorder, model: str, counts: list[int]) -> None:
     async with asyncio.timeout(20):
-        while recorder.waiting != counts:  # noqa: ASYNC110 - as many turns of the loop as the count needs
+        while recorder.waiting.get(model) != counts:  # noqa: ASYNC110 - as many turns of the loop as the count needs
             await asyncio.sleep(0)
 
 
@@ -118,6 +118,9 @@ async def test_first_request_loads_the_model(model_directory: Path) -> None:
         await asyncio.gather(*(complete(model, request(f"r{index}")) for index in range(8)))
     assert recorder.loads == 1
     assert recorder.states[:3] == [State.UNLOADED, State.LOADING, State.ACTIVE]
+    counts = recorder.waiting["tiny.gguf"]
+    assert counts[:8] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert counts[-1] == 0
 
 
 async def test_stream_says_that_the_model_is_loading(model_directory: Path) -> None:
@@ -301,12 +304,12 @@ async def test_request_that_waits_for_room_is_queued(model_directory: Path) -> N
                         pass
                 assert waiting.status.state is State.UNLOADED
                 assert "waits for other models" in waiting.status.reason
-                second = asyncio.ensure_future(waiting.load())
-                await until_counted(recorder, [1, 2])
+                second = asyncio.ensure_future(complete(waiting, request()))
+                await until_counted(recorder, "b", [1, 2])
                 second.cancel()
-                await until_counted(recorder, [1, 2, 1])
+                await until_counted(recorder, "b", [1, 2, 1])
             await until(waiting, lambda status: not status.reason)
-            assert recorder.waiting[-1] == 0
+            assert recorder.waiting["b"][-1] == 0
         assert busy.status.state is State.ACTIVE
         assert waiting.status.state is State.UNLOADED
 

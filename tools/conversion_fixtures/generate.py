@@ -1,6 +1,6 @@
 """Regenerates tests/models/convert/fixtures; needs sentence-transformers with torch, sentencepiece and tiktoken.
 
-Run as `PYTHONPATH=src:. python -m tools.conversion_fixtures.generate [tokenizers] [logits] [embeddings]`.
+Run as `PYTHONPATH=src:. python -m tools.conversion_fixtures.generate [tokenizers] [logits] [embeddings] [rankers]`.
 """
 
 import json
@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tools.conversion_fixtures import embeddings, logits, tokens
+from tools.conversion_fixtures import embeddings, logits, rankers, tokens
 
 FIXTURES = Path("tests/models/convert/fixtures")
 _RECORDED = (
@@ -26,9 +26,11 @@ def main(parts: list[str]) -> None:
         logits.generate(FIXTURES / "logits")
     if "embeddings" in parts:
         embeddings.generate(FIXTURES / "embeddings")
+    if "rankers" in parts:
+        rankers.generate(FIXTURES / "rankers", FIXTURES / "embeddings")
     versions = {name: version(name) for name in _RECORDED}
     (FIXTURES / "versions.json").write_text(json.dumps(versions, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["tokenizers", "logits", "embeddings"])
+    main(sys.argv[1:] or ["tokenizers", "logits", "embeddings", "rankers"])

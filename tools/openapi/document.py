@@ -12,7 +12,7 @@ from tools.openapi.schemas import STATUS, Schemas
 Json = dict[str, Any]
 
 _DESCRIPTION = """\
-Local inference of language models: typed JSON below `/api`, an OpenAI-compatible API below `/v1`.
+Local inference of language models: typed JSON below `/api`, OpenAI- and Anthropic-compatible APIs below `/v1`.
 
 Streams are server-sent events (`text/event-stream`). A stream that fails after its start ends with an event that has
 `error` only; one that ends with neither a finish reason nor an `error` was cut by a lost connection.
@@ -34,7 +34,12 @@ def document(descriptors: bytes) -> Json:
     contract = read_contract(descriptors)
     schemas = Schemas(contract)
     found = paths(contract, schemas)
-    made = {**schemas.made, "Status": STATUS, "OpenAIError": errors.OPENAI_ERROR}
+    made = {
+        **schemas.made,
+        "Status": STATUS,
+        "OpenAIError": errors.OPENAI_ERROR,
+        "AnthropicError": errors.ANTHROPIC_ERROR,
+    }
     return {
         "openapi": "3.1.0",
         "info": {

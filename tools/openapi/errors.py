@@ -1,4 +1,4 @@
-"""Error responses, as google.rpc.Status and as OpenAI's error object."""
+"""Error responses, as google.rpc.Status and as OpenAI's and Anthropic's error objects."""
 
 from typing import Any
 
@@ -58,9 +58,36 @@ _RETRY_AFTER = {
 }
 
 
-def responses(codes: tuple[str, ...], *, is_openai: bool) -> dict[str, Json]:
-    """Returns references to the error responses with these HTTP statuses."""
-    kind = "OpenAIError" if is_openai else "Error"
+ANTHROPIC_ERROR: Json = {
+    "type": "object",
+    "description": "An error in Anthropic's format.",
+    "properties": {
+        "type": {"const": "error"},
+        "error": {
+            "type": "object",
+            "properties": {
+                "type": {"type": "string", "description": "Such as `invalid_request_error`."},
+                "message": {"type": "string", "description": "Human-readable description."},
+            },
+            "required": ["type", "message"],
+        },
+        "request_id": {"type": ["string", "null"], "description": "Correlation id, as `x-request-id`."},
+    },
+    "required": ["type", "error"],
+}
+_ANTHROPIC_TYPES = {
+    "401": "authentication_error",
+    "404": "not_found_error",
+    "413": "request_too_large",
+    "429": "rate_limit_error",
+    "500": "api_error",
+    "503": "overloaded_error",
+    "504": "timeout_error",
+}
+
+
+def responses(codes: tuple[str, ...], *, kind: str) -> dict[str, Json]:
+    """Returns references to the error responses with these HTTP statuses; `kind` is the schema of the error."""
     return {code: {"$ref": f"#/components/responses/{kind}{code}"} for code in codes}
 
 
@@ -69,7 +96,11 @@ def components() -> dict[str, Json]:
     return {
         f"{kind}{code}": _response(code, kind, example)
         for code in _WORDS
-        for kind, example in (("Error", _status(code)), ("OpenAIError", _openai(code)))
+        for kind, example in (
+            ("Error", _status(code)),
+            ("OpenAIError", _openai(code)),
+            ("AnthropicError", _anthropic(code)),
+        )
     }
 
 
@@ -93,6 +124,11 @@ def _status(code: str) -> Json:
 
 def _detail(kind: str, **fields: Any) -> Json:
     return {"@type": f"type.googleapis.com/google.rpc.{kind}", **fields}
+
+
+def _anthropic(code: str) -> Json:
+    error = {"type": _ANTHROPIC_TYPES.get(code, "invalid_request_error"), "message": _EXAMPLES[code][1]}
+    return {"type": "error", "error": error, "request_id": "0f8fad5b-d9cb-469f-a165-70867728950e"}
 
 
 def _openai(code: str) -> Json:

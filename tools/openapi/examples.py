@@ -34,8 +34,20 @@ EXAMPLES: dict[str, Json] = {
     "RenderChat": _named(a_question={"messages": _QUESTION}),
     "ParseChat": _named(an_answer={"request": {"messages": _QUESTION}, "text": "<think>Easy.</think>It is 4."}),
     "Tokenize": _named(a_text={"text": "What is 2+2?"}),
+    "Decide": _named(
+        a_predicate={
+            "text": "I was charged twice.",
+            "questions": [{"name": "refund", "instructions": "Does the customer ask for money?", "predicate": {}}],
+        },
+    ),
+    "Score": _named(
+        two_continuations={"prompt": "The capital of France is", "continuations": [" Paris", " London"]},
+    ),
     "Detokenize": _named(three_tokens={"token_ids": [20, 21, 22]}),
     "Embed": _named(two_texts={"texts": ["What is 2+2?", "How much is two and two?"]}),
+    "Rank": _named(a_query={"query": "Who wrote Hamlet?", "documents": ["It rains.", "A play by Shakespeare."]}),
+    "CreateMessage": _named(a_question={"model": "demo", "max_tokens": 100, "messages": _QUESTION}),
+    "CountMessageTokens": _named(a_question={"model": "demo", "messages": _QUESTION}),
     "CreateChatCompletion": _named(
         a_question={"model": "demo", "messages": _QUESTION},
         a_stream={"model": "demo", "messages": _HAIKU, "stream": True, "stream_options": {"include_usage": True}},
@@ -44,7 +56,17 @@ EXAMPLES: dict[str, Json] = {
         a_story={"model": "demo", "prompt": "Once upon a time", "max_tokens": 40},
         a_stream={"model": "demo", "prompt": "Once upon a time", "max_tokens": 40, "stream": True},
     ),
+    "CreateDecision": _named(
+        a_predicate={
+            "model": "demo",
+            "input": "I was charged twice.",
+            "questions": [{"type": "predicate", "instructions": "Does the customer ask for money?"}],
+        },
+    ),
     "CreateEmbedding": _named(a_text={"model": "demo", "input": "What is 2+2?"}),
+    "CreateRerank": _named(
+        a_query={"query": "Who wrote Hamlet?", "documents": ["It rains.", "A play by Shakespeare."], "top_n": 1}
+    ),
 }
 """Examples by method, for methods with a request body."""
 
@@ -67,6 +89,13 @@ def _chunk(delta: Json, finish: str | None = None) -> Json:
     return {**_CHUNK, "system_fingerprint": "fp_0", "seed": 7, "choices": [choice]}
 
 
+_ANTHROPIC_USAGE = {
+    "input_tokens": 14,
+    "cache_creation_input_tokens": 0,
+    "cache_read_input_tokens": 0,
+    "output_tokens": 0,
+    "output_tokens_details": {"thinking_tokens": 0},
+}
 STREAMS = {
     "GenerateStream": _events({**_FIRST, "text": " there was"}, {"text": " a fox."}, {"text": "", **_ENDING}),
     "ChatStream": _events(
@@ -92,6 +121,37 @@ STREAMS = {
             ],
         },
         end="data: [DONE]\n\n",
+    ),
+    "CreateMessage": "".join(
+        f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
+        for event in (
+            {
+                "type": "message_start",
+                "message": {
+                    "id": "msg_0",
+                    "type": "message",
+                    "role": "assistant",
+                    "model": "demo",
+                    "content": [],
+                    "stop_reason": None,
+                    "stop_sequence": None,
+                    "usage": _ANTHROPIC_USAGE,
+                },
+            },
+            {
+                "type": "content_block_start",
+                "index": 0,
+                "content_block": {"type": "text", "text": "", "citations": None},
+            },
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "The answer is 4."}},
+            {"type": "content_block_stop", "index": 0},
+            {
+                "type": "message_delta",
+                "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+                "usage": {**_ANTHROPIC_USAGE, "output_tokens": 6},
+            },
+            {"type": "message_stop"},
+        )
     ),
 }
 """Example streams by method, for methods that stream."""

@@ -2,7 +2,20 @@
 
 from typing import Any
 
-from llm_inference_api.requests import chat, constraint, inquiry, json_object, limits, sizes, thinking, tools
+from llm_inference_api.decisions import question
+from llm_inference_api.requests import (
+    adapters,
+    chat,
+    constraint,
+    inquiry,
+    json_object,
+    limits,
+    ranking,
+    scoring,
+    sizes,
+    thinking,
+    tools,
+)
 from llm_inference_api.requests.limits import RANGES, Range
 
 Json = dict[str, Any]
@@ -29,6 +42,7 @@ SAMPLING: dict[str, Json] = {
     **{field: of_range(allowed) for field, allowed in RANGES.items()},
     "max_tokens": {"minimum": 1},
     "n": {"minimum": 1, "maximum": limits.MAX_ANSWERS},
+    "dry_sequence_breakers": _items(limits.MAX_BREAKERS, minLength=1, maxLength=limits.MAX_BREAKER_BYTES),
     "stop": _items(limits.MAX_STOP, minLength=1, maxLength=limits.MAX_STOP_CHARACTERS),
     "logit_bias": {
         "maxProperties": limits.MAX_LOGIT_BIAS,
@@ -69,6 +83,7 @@ LIMITS: dict[str, dict[str, Json]] = {
         "tools": _items(tools.MAX_TOOLS),
         "reasoning_effort": EFFORT,
     },
+    "Adapter": {"scale": {"minimum": -adapters.MAX_SCALE, "maximum": adapters.MAX_SCALE}},
     "ChatMessage": {"role": {"enum": list(chat.ROLES)}},
     "Choice": {"texts": _items(constraint.MAX_TEXTS, least=1, minLength=1)},
     "Tool": {"name": {"pattern": f"^{tools.TOOL_NAME.pattern}$"}},
@@ -77,7 +92,29 @@ LIMITS: dict[str, dict[str, Json]] = {
         "token_lists": _items(inquiry.MAX_INPUTS),
         "dimensions": {"minimum": 1},
     },
+    "RankRequest": {
+        "query": {"minLength": 1, "maxLength": sizes.MAX_PROMPT_BYTES},
+        "documents": _items(ranking.MAX_DOCUMENTS, least=1, minLength=1),
+        "top_n": {"minimum": 1},
+    },
     "TokenList": {"token_ids": _items(inquiry.MAX_TOKENS, least=1)},
+    "ScoreRequest": {
+        "prompt": {"minLength": 1, "maxLength": sizes.MAX_PROMPT_BYTES},
+        "messages": _items(chat.MAX_MESSAGES),
+        "continuations": _items(scoring.MAX_CONTINUATIONS, minLength=1),
+        "continuation_tokens": _items(scoring.MAX_CONTINUATIONS),
+        "top_logprobs": of_range(RANGES["top_logprobs"]),
+    },
+    "DecideRequest": {
+        "text": {"maxLength": sizes.MAX_PROMPT_BYTES},
+        "messages": _items(chat.MAX_MESSAGES),
+        "questions": _items(question.MAX_QUESTIONS, least=1),
+        "rotations": {"minimum": 1, "maximum": question.MAX_OPTIONS},
+    },
+    "Question": {"instructions": {"minLength": 1}},
+    "OptionChoice": {"options": _items(question.MAX_OPTIONS, least=question.MIN_OPTIONS)},
+    "Scale": {"levels": _items(question.MAX_OPTIONS, least=question.MIN_OPTIONS)},
+    "Option": {"value": {"minLength": 1}},
     "TokenizeRequest": {"text": {"maxLength": sizes.MAX_PROMPT_BYTES}},
     "DetokenizeRequest": {"token_ids": _items(inquiry.MAX_TOKENS)},
 }
@@ -90,6 +127,13 @@ REQUIRED = {
     "Choice": ["texts"],
     "Tool": ["name"],
     "TokenList": ["token_ids"],
+    "RankRequest": ["query", "documents"],
     "EmbedRequest": [],  # One of its two fields.
+    "DecideRequest": ["questions"],
+    "Question": ["instructions"],
+    "OptionChoice": ["options"],
+    "Scale": ["levels"],
+    "Option": ["value"],
+    "ScoreRequest": [],  # A prompt in one of three fields.
 }
 """Required fields by message, which proto3 cannot express."""

@@ -1,20 +1,26 @@
 """Schemas of `/v1`: requests from their pydantic models, responses from `openai_answers`."""
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
+from llm_inference_api.api.openai.decision_params import DecisionParams
 from llm_inference_api.api.openai.params import (
     IGNORED,
     UNSUPPORTED,
     ChatCompletionParams,
     CompletionParams,
     EmbeddingParams,
+    RerankParams,
 )
+from llm_inference_api.decisions.question import MAX_OPTIONS, MAX_QUESTIONS, MIN_OPTIONS
+from llm_inference_api.requests.adapters import MAX_SCALE
 from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.inquiry import MAX_INPUTS, MAX_TOKENS
 from llm_inference_api.requests.limits import MAX_TOP_LOGPROBS, NO_LIMIT
+from llm_inference_api.requests.ranking import MAX_DOCUMENTS
 from llm_inference_api.requests.sizes import MAX_PROMPT_BYTES
 from llm_inference_api.requests.tools import MAX_TOOLS, TOOL_NAME
 from tools.openapi.contract import PACKAGE
@@ -26,7 +32,9 @@ Json = dict[str, Any]
 _REQUESTS: dict[str, type[BaseModel]] = {
     "CreateChatCompletion": ChatCompletionParams,
     "CreateCompletion": CompletionParams,
+    "CreateDecision": DecisionParams,
     "CreateEmbedding": EmbeddingParams,
+    "CreateRerank": RerankParams,
 }
 _MAX_TOKENS: Json = {"minimum": NO_LIMIT, "not": {"const": 0}}
 _BUDGET: Json = {"minimum": NO_LIMIT, "maximum": 2**32 - 1}
@@ -51,10 +59,25 @@ _LIMITS: dict[str, dict[str, Json]] = {
     },
     "CompletionParams": {
         **_COMMON,
+        "max_tokens": {"minimum": NO_LIMIT},
+        "n_predict": {"minimum": NO_LIMIT},
         "logprobs": {"minimum": 0, "maximum": MAX_TOP_LOGPROBS},
         "suffix": {"maxLength": MAX_PROMPT_BYTES},
     },
+    "DecisionParams": {
+        "questions": {"minItems": 1, "maxItems": MAX_QUESTIONS},
+    },
+    "DecisionQuestion": {
+        "choices": {"minItems": MIN_OPTIONS, "maxItems": MAX_OPTIONS},
+        "levels": {"minItems": MIN_OPTIONS, "maxItems": MAX_OPTIONS},
+    },
     "EmbeddingParams": {"dimensions": {"minimum": 1}},
+    "RerankParams": {
+        "query": {"minLength": 1, "maxLength": MAX_PROMPT_BYTES},
+        "documents": {"minItems": 1, "maxItems": MAX_DOCUMENTS},
+        "top_n": {"minimum": 1},
+    },
+    "AdapterParam": {"scale": {"minimum": -MAX_SCALE, "maximum": MAX_SCALE}},
     "ReasoningParam": {"effort": EFFORT, "max_tokens": _BUDGET},
     "ThinkingParam": {"budget_tokens": _BUDGET},
     "FunctionParam": {"name": {"pattern": f"^{TOOL_NAME.pattern}$"}},
@@ -74,7 +97,10 @@ def _texts(**text: Any) -> Json:
     return {"anyOf": [texts, _TOKENS, *lists]}
 
 
-_INPUTS = {"input": _texts(minLength=1), "prompt": _texts(maxLength=MAX_PROMPT_BYTES)}
+_INPUTS = {
+    "EmbeddingParams.input": _texts(minLength=1),
+    "CompletionParams.prompt": _texts(maxLength=MAX_PROMPT_BYTES),
+}
 """Schemas of the fields that are several texts."""
 
 
@@ -95,12 +121,30 @@ def request(method: str, made: dict[str, Json], comments: dict[str, str]) -> Jso
         comments: Comments of the protos, which describe the fields that both APIs share.
     """
     model = _REQUESTS[method]
-    template = "#/components/schemas/OpenAI{model}"
-    schema = model.model_json_schema(ref_template=template, schema_generator=_Plain)
+    schema = plain_schema(model, "#/components/schemas/OpenAI{model}")
     parts = schema.pop("$defs", {})
     for name, part in {**parts, model.__name__: schema}.items():
         made[f"OpenAI{name}"] = _tidy(name, part, comments)
     return {"$ref": f"#/components/schemas/OpenAI{model.__name__}"}
+
+
+def plain_schema(model: type[BaseModel], template: str) -> Json:
+    """Returns the schema of a model without titles; `template` makes references to its parts."""
+    return model.model_json_schema(ref_template=template, schema_generator=_Plain)
+
+
+def limited(schema: Json, limits: dict[str, Json], describe: Callable[[str], str]) -> Json:
+    """Returns the schema of an object with the limits of its fields, and their descriptions."""
+    schema.pop("title", None)
+    properties = schema.get("properties", {})
+    for field, found in properties.items():
+        found.pop("default", None)
+        for keyword, value in limits.get(field, {}).items():
+            _limit(found, keyword, value)
+        properties[field] = _plain(found)
+        if words := describe(field):
+            properties[field]["description"] = words
+    return schema
 
 
 def response(method: str, made: dict[str, Json]) -> Json:
@@ -126,7 +170,7 @@ def _tidy(name: str, schema: Json, comments: dict[str, str]) -> Json:
         found.pop("default", None)
         for keyword, value in _LIMITS.get(name, {}).get(field, {}).items():
             _limit(found, keyword, value)
-        properties[field] = _plain(_INPUTS.get(field, found))
+        properties[field] = _plain(_INPUTS.get(f"{name}.{field}", found))
         if words := _description(name, field, comments):
             properties[field]["description"] = words
     ends = (*UNSUPPORTED, *IGNORED)
@@ -147,6 +191,9 @@ def _description(name: str, field: str, comments: dict[str, str]) -> str:
 
 _WORDS = {
     "best_of": "Must equal `n`: answers are not ranked.",
+    "echo": "Whether the text begins with the prompt; `logprobs` are then those of the prompt too.",
+    "DecisionParams.input": "What the questions are about: a text, or messages, calls of tools and their results.",
+    "questions": "1 to 400 questions. None knows of the others; the answers have their order.",
     "encoding_format": "Encoding of vectors. Default: `float`.",
     "input": "The texts, or their token ids.",
     "dimensions": "Number of leading components to keep, for models that were trained so. Default: all.",

@@ -46,6 +46,8 @@ _CHAT_LOGPROBS = _object(
     },
     description="Log probabilities of the tokens, when the request asked for them.",
 )
+_NAME: Json = {"type": ["string", "null"]}
+_PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
 _COMPLETION_LOGPROBS = _object(
     {
         "tokens": _list(_TEXT),
@@ -148,6 +150,7 @@ _MODEL = _object(
         "object": {"const": "model"},
         "created": _COUNT,
         "owned_by": _TEXT,
+        "parent": _or_null(_TEXT),
         "max_model_len": {
             "type": ["integer", "null"],
             "description": "Tokens of a prompt and its answer together; null before the model is first loaded.",
@@ -165,6 +168,14 @@ _EMBEDDING = _object(
             "anyOf": [_list({"type": "number"}), {"type": "string", "contentEncoding": "base64"}],
         },
     }
+)
+_RANKED = _object(
+    {
+        "index": _COUNT,
+        "relevance_score": {"type": "number", "minimum": 0, "maximum": 1},
+        "document": _object({"text": _TEXT}),
+    },
+    optional=("document",),
 )
 _USAGE_REF = _refer("OpenAIUsage")
 
@@ -200,11 +211,63 @@ ANSWER_PARTS: dict[str, Json] = {
     "OpenAICompletionChunk": _chunk(
         "text_completion", _choice(streamed=True, text=_TEXT, logprobs=_COMPLETION_LOGPROBS_OR_NULL)
     ),
+    "OpenAIDecision": _object(
+        {
+            "model": _TEXT,
+            "answers": _list(
+                {
+                    "anyOf": [
+                        _object({"type": {"const": "predicate"}, "name": _NAME, "probability": _PROBABILITY}),
+                        _object(
+                            {
+                                "type": {"const": "choice"},
+                                "name": _NAME,
+                                "choice": {"type": ["string", "boolean"]},
+                                "confidence": _PROBABILITY,
+                                "probabilities": _list(
+                                    _object({"value": {"type": ["string", "boolean"]}, "probability": _PROBABILITY})
+                                ),
+                            }
+                        ),
+                        _object(
+                            {
+                                "type": {"const": "score"},
+                                "name": _NAME,
+                                "score": {"type": "number", "minimum": 0},
+                                "confidence": _PROBABILITY,
+                                "probabilities": _list(
+                                    _object({"value": _COUNT, "label": _TEXT, "probability": _PROBABILITY})
+                                ),
+                            }
+                        ),
+                    ]
+                }
+            ),
+            "usage": _object(
+                {
+                    "input_tokens": _COUNT,
+                    "input_tokens_details": _object({"cached_tokens": _COUNT, "cache_write_tokens": _COUNT}),
+                    "output_tokens": _COUNT,
+                    "output_tokens_details": _object({"reasoning_tokens": _COUNT}),
+                    "total_tokens": _COUNT,
+                }
+            ),
+        }
+    ),
     "OpenAIEmbeddings": _object(
         {
             "object": {"const": "list"},
             "data": _list(_EMBEDDING),
             "model": _TEXT,
+            "usage": _object({"prompt_tokens": _COUNT, "total_tokens": _COUNT}),
+        }
+    ),
+    "OpenAIRanking": _object(
+        {
+            "id": _TEXT,
+            "object": {"const": "list"},
+            "model": _TEXT,
+            "results": _list(_RANKED),
             "usage": _object({"prompt_tokens": _COUNT, "total_tokens": _COUNT}),
         }
     ),
@@ -214,7 +277,9 @@ ANSWER_PARTS: dict[str, Json] = {
 ANSWERS = {
     "CreateChatCompletion": "OpenAIChatCompletion",
     "CreateCompletion": "OpenAICompletion",
+    "CreateDecision": "OpenAIDecision",
     "CreateEmbedding": "OpenAIEmbeddings",
+    "CreateRerank": "OpenAIRanking",
     "GetOpenAIModel": "OpenAIModel",
     "ListOpenAIModels": "OpenAIModelList",
 }

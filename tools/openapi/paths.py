@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from tools.openapi import errors, openai
+from tools.openapi import anthropic, errors, openai
 from tools.openapi.contract import Contract, Method
 from tools.openapi.examples import EXAMPLES, STREAMS
 from tools.openapi.limits import REQUIRED
@@ -14,12 +14,19 @@ Json = dict[str, Any]
 TAGS = {
     "InferenceService": "Generate",
     "OpenAIService": "OpenAI",
+    "AnthropicService": "Anthropic",
     "EmbeddingService": "Embeddings",
+    "RankingService": "Ranking",
+    "DecisionService": "Decisions",
+    "ScoreService": "Scores",
     "TokenService": "Tokens",
     "ModelService": "Models",
     "OperationsService": "Operations",
 }
 """Documented services and their tags, in the document's order."""
+_WIRES = {"OpenAIService": openai, "AnthropicService": anthropic}
+"""What knows the schemas of services whose messages are bytes."""
+_ERRORS = {"OpenAIService": "OpenAIError", "AnthropicService": "AnthropicError"}
 _EVERYWHERE = ("400", "401", "404", "408", "429", "500", "503", "504")
 _WITH_BODY = ("413",)
 _PROBES = {
@@ -54,13 +61,12 @@ def _operation(contract: Contract, method: Method, schemas: Schemas) -> Json:
             "required": _needs_body(method),
             "content": {"application/json": _request(contract, method, schemas)},
         }
-    is_openai = method.service == "OpenAIService"
     codes = _EVERYWHERE + (_WITH_BODY if method.body else ())
     if method.service == "ModelService":
         codes += ("403",)  # The hub may deny access to a model.
     operation["responses"] = {
         "200": {"description": "The answer.", "content": _answers(method, schemas)},
-        **errors.responses(tuple(sorted(codes)), is_openai=is_openai),
+        **errors.responses(tuple(sorted(codes)), kind=_ERRORS.get(method.service, "Error")),
     }
     return operation
 
@@ -85,6 +91,8 @@ def _request(contract: Contract, method: Method, schemas: Schemas) -> Json:
     name = method.descriptor.name
     if method.body == "*":
         schema = schemas.request(method.descriptor.input_type)
+    elif method.service == "AnthropicService":
+        schema = anthropic.request(name, schemas.made)
     else:
         schema = openai.request(name, schemas.made, contract.comments)
     return {"schema": schema, "examples": EXAMPLES[name]}
@@ -94,9 +102,9 @@ def _answers(method: Method, schemas: Schemas) -> Json:
     name = method.descriptor.name
     if method.service == "OperationsService":
         return {"text/plain": {"schema": {"type": "string"}}}
-    if method.service == "OpenAIService":
-        content: Json = {"application/json": {"schema": openai.response(name, schemas.made)}}
-        if (events := openai.events(name, schemas.made)) is not None:
+    if wire := _WIRES.get(method.service):
+        content: Json = {"application/json": {"schema": wire.response(name, schemas.made)}}
+        if (events := wire.events(name, schemas.made)) is not None:
             content["text/event-stream"] = _stream(events, STREAMS[name])
         return content
     answer = schemas.response(method.descriptor.output_type)
@@ -123,7 +131,7 @@ def _probe(path: str, words: str) -> Json:
         "summary": words.rstrip("."),
         "description": f"{words} Answered from gRPC health checks that Envoy makes every second.",
         "security": [],
-        "responses": {"200": {"description": "Yes."}, **errors.responses(("503",), is_openai=False)},
+        "responses": {"200": {"description": "Yes."}, **errors.responses(("503",), kind="Error")},
     }
 
 

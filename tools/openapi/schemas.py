@@ -26,6 +26,7 @@ _ALWAYS = {
     "ChatAlternative": ["message"],
     "GenerateResponse": ["usage"],
     "EmbedResponse": ["usage"],
+    "RankResponse": ["usage"],
     "GetModelResponse": ["model"],
     "LoadModelResponse": ["model"],
     "UnloadModelResponse": ["model"],

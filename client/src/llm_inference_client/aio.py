@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 import grpc
 import grpc.aio
 
-from llm_inference.v1 import embeddings_pb2_grpc, inference_pb2_grpc, models_pb2_grpc, tokens_pb2_grpc
+from llm_inference.v1 import (
+    decisions_pb2_grpc,
+    embeddings_pb2_grpc,
+    inference_pb2_grpc,
+    models_pb2_grpc,
+    ranking_pb2_grpc,
+    scores_pb2_grpc,
+    tokens_pb2_grpc,
+)
 from llm_inference_client.channel import (
     CAUSE_TIMEOUT,
     CONNECT_TIMEOUT,
@@ -117,6 +125,9 @@ class Client:
         self.embeddings: embeddings_pb2_grpc.EmbeddingServiceAsyncStub = embeddings_pb2_grpc.EmbeddingServiceStub(
             wrapped
         )
+        self.ranking: ranking_pb2_grpc.RankingServiceAsyncStub = ranking_pb2_grpc.RankingServiceStub(wrapped)
+        self.decisions: decisions_pb2_grpc.DecisionServiceAsyncStub = decisions_pb2_grpc.DecisionServiceStub(wrapped)
+        self.scores: scores_pb2_grpc.ScoreServiceAsyncStub = scores_pb2_grpc.ScoreServiceStub(wrapped)
         self.tokens: tokens_pb2_grpc.TokenServiceAsyncStub = tokens_pb2_grpc.TokenServiceStub(wrapped)
         self.models: models_pb2_grpc.ModelServiceAsyncStub = models_pb2_grpc.ModelServiceStub(wrapped)
 

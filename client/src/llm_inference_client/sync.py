@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import grpc
 
-from llm_inference.v1 import embeddings_pb2_grpc, inference_pb2_grpc, models_pb2_grpc, tokens_pb2_grpc
+from llm_inference.v1 import (
+    decisions_pb2_grpc,
+    embeddings_pb2_grpc,
+    inference_pb2_grpc,
+    models_pb2_grpc,
+    ranking_pb2_grpc,
+    scores_pb2_grpc,
+    tokens_pb2_grpc,
+)
 from llm_inference_client.channel import (
     CAUSE_TIMEOUT,
     CONNECT_TIMEOUT,
@@ -108,6 +116,9 @@ class Client:
         self.channel: grpc.Channel = _Channel(channel, calls)
         self.inference = inference_pb2_grpc.InferenceServiceStub(self.channel)
         self.embeddings = embeddings_pb2_grpc.EmbeddingServiceStub(self.channel)
+        self.ranking = ranking_pb2_grpc.RankingServiceStub(self.channel)
+        self.decisions = decisions_pb2_grpc.DecisionServiceStub(self.channel)
+        self.scores = scores_pb2_grpc.ScoreServiceStub(self.channel)
         self.tokens = tokens_pb2_grpc.TokenServiceStub(self.channel)
         self.models = models_pb2_grpc.ModelServiceStub(self.channel)
 

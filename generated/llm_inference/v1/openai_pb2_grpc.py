@@ -50,6 +50,16 @@ class OpenAIServiceStub:
                 request_serializer=llm__inference_dot_v1_dot_openai__pb2.CreateEmbeddingRequest.SerializeToString,
                 response_deserializer=llm__inference_dot_v1_dot_openai__pb2.CreateEmbeddingResponse.FromString,
                 _registered_method=True)
+        self.CreateRerank = channel.unary_unary(
+                '/llm_inference.v1.OpenAIService/CreateRerank',
+                request_serializer=llm__inference_dot_v1_dot_openai__pb2.CreateRerankRequest.SerializeToString,
+                response_deserializer=llm__inference_dot_v1_dot_openai__pb2.CreateRerankResponse.FromString,
+                _registered_method=True)
+        self.CreateDecision = channel.unary_unary(
+                '/llm_inference.v1.OpenAIService/CreateDecision',
+                request_serializer=llm__inference_dot_v1_dot_openai__pb2.CreateDecisionRequest.SerializeToString,
+                response_deserializer=llm__inference_dot_v1_dot_openai__pb2.CreateDecisionResponse.FromString,
+                _registered_method=True)
         self.ListOpenAIModels = channel.unary_unary(
                 '/llm_inference.v1.OpenAIService/ListOpenAIModels',
                 request_serializer=llm__inference_dot_v1_dot_openai__pb2.ListOpenAIModelsRequest.SerializeToString,
@@ -89,6 +99,20 @@ class OpenAIServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateRerank(self, request, context):
+        """Returns documents by their relevance to a query, as Jina's and Cohere's API has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateDecision(self, request, context):
+        """Returns a probability for each allowed answer to typed questions, as `Decide`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListOpenAIModels(self, request, context):
         """Lists the models that requests may name.
         """
@@ -120,6 +144,16 @@ def add_OpenAIServiceServicer_to_server(servicer, server):
                     servicer.CreateEmbedding,
                     request_deserializer=llm__inference_dot_v1_dot_openai__pb2.CreateEmbeddingRequest.FromString,
                     response_serializer=llm__inference_dot_v1_dot_openai__pb2.CreateEmbeddingResponse.SerializeToString,
+            ),
+            'CreateRerank': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRerank,
+                    request_deserializer=llm__inference_dot_v1_dot_openai__pb2.CreateRerankRequest.FromString,
+                    response_serializer=llm__inference_dot_v1_dot_openai__pb2.CreateRerankResponse.SerializeToString,
+            ),
+            'CreateDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateDecision,
+                    request_deserializer=llm__inference_dot_v1_dot_openai__pb2.CreateDecisionRequest.FromString,
+                    response_serializer=llm__inference_dot_v1_dot_openai__pb2.CreateDecisionResponse.SerializeToString,
             ),
             'ListOpenAIModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOpenAIModels,
@@ -214,6 +248,60 @@ class OpenAIService:
             '/llm_inference.v1.OpenAIService/CreateEmbedding',
             llm__inference_dot_v1_dot_openai__pb2.CreateEmbeddingRequest.SerializeToString,
             llm__inference_dot_v1_dot_openai__pb2.CreateEmbeddingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRerank(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llm_inference.v1.OpenAIService/CreateRerank',
+            llm__inference_dot_v1_dot_openai__pb2.CreateRerankRequest.SerializeToString,
+            llm__inference_dot_v1_dot_openai__pb2.CreateRerankResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llm_inference.v1.OpenAIService/CreateDecision',
+            llm__inference_dot_v1_dot_openai__pb2.CreateDecisionRequest.SerializeToString,
+            llm__inference_dot_v1_dot_openai__pb2.CreateDecisionResponse.FromString,
             options,
             channel_credentials,
             insecure,

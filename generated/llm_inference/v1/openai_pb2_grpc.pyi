@@ -47,6 +47,10 @@ class OpenAIServiceStub:
     """
     CreateEmbedding: _grpc.UnaryUnaryMultiCallable[_openai_pb2.CreateEmbeddingRequest, _openai_pb2.CreateEmbeddingResponse]
     """Returns a vector for each text."""
+    CreateRerank: _grpc.UnaryUnaryMultiCallable[_openai_pb2.CreateRerankRequest, _openai_pb2.CreateRerankResponse]
+    """Returns documents by their relevance to a query, as Jina's and Cohere's API has it."""
+    CreateDecision: _grpc.UnaryUnaryMultiCallable[_openai_pb2.CreateDecisionRequest, _openai_pb2.CreateDecisionResponse]
+    """Returns a probability for each allowed answer to typed questions, as `Decide`."""
     ListOpenAIModels: _grpc.UnaryUnaryMultiCallable[_openai_pb2.ListOpenAIModelsRequest, _openai_pb2.ListOpenAIModelsResponse]
     """Lists the models that requests may name."""
     GetOpenAIModel: _grpc.UnaryUnaryMultiCallable[_openai_pb2.GetOpenAIModelRequest, _openai_pb2.GetOpenAIModelResponse]
@@ -67,6 +71,10 @@ class OpenAIServiceAsyncStub(OpenAIServiceStub):
     """
     CreateEmbedding: _aio.UnaryUnaryMultiCallable[_openai_pb2.CreateEmbeddingRequest, _openai_pb2.CreateEmbeddingResponse]  # type: ignore[assignment]
     """Returns a vector for each text."""
+    CreateRerank: _aio.UnaryUnaryMultiCallable[_openai_pb2.CreateRerankRequest, _openai_pb2.CreateRerankResponse]  # type: ignore[assignment]
+    """Returns documents by their relevance to a query, as Jina's and Cohere's API has it."""
+    CreateDecision: _aio.UnaryUnaryMultiCallable[_openai_pb2.CreateDecisionRequest, _openai_pb2.CreateDecisionResponse]  # type: ignore[assignment]
+    """Returns a probability for each allowed answer to typed questions, as `Decide`."""
     ListOpenAIModels: _aio.UnaryUnaryMultiCallable[_openai_pb2.ListOpenAIModelsRequest, _openai_pb2.ListOpenAIModelsResponse]  # type: ignore[assignment]
     """Lists the models that requests may name."""
     GetOpenAIModel: _aio.UnaryUnaryMultiCallable[_openai_pb2.GetOpenAIModelRequest, _openai_pb2.GetOpenAIModelResponse]  # type: ignore[assignment]
@@ -102,6 +110,22 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_openai_pb2.CreateEmbeddingResponse, _abc.Awaitable[_openai_pb2.CreateEmbeddingResponse]]:
         """Returns a vector for each text."""
+
+    @_abc_1.abstractmethod
+    def CreateRerank(
+        self,
+        request: _openai_pb2.CreateRerankRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_openai_pb2.CreateRerankResponse, _abc.Awaitable[_openai_pb2.CreateRerankResponse]]:
+        """Returns documents by their relevance to a query, as Jina's and Cohere's API has it."""
+
+    @_abc_1.abstractmethod
+    def CreateDecision(
+        self,
+        request: _openai_pb2.CreateDecisionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_openai_pb2.CreateDecisionResponse, _abc.Awaitable[_openai_pb2.CreateDecisionResponse]]:
+        """Returns a probability for each allowed answer to typed questions, as `Decide`."""
 
     @_abc_1.abstractmethod
     def ListOpenAIModels(

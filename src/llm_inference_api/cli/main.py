@@ -123,6 +123,7 @@ def refuse_start(error: StartError) -> NoReturn:
 )
 @click.option("--admin-port", type=int, help="Envoy's admin port, on 127.0.0.1; all users of the machine can reach it.")
 @click.option("--admin-socket", help="Path of a Unix socket for Envoy's admin, for Envoy's user only.")
+@click.option("--metrics-port", type=int, help="Port with Envoy's own metrics at /metrics; with one of the two above.")
 @click.option("--access-log/--no-access-log", default=True, show_default=True, help="Log each request.")
 @click.option("--print-descriptor-path", is_flag=True, help="Only print the path of the installed descriptor set.")
 @click.option(
@@ -139,6 +140,7 @@ def envoy_config(  # noqa: PLR0913
     descriptor: str,
     admin_port: int | None,
     admin_socket: str | None,
+    metrics_port: int | None,
     access_log: bool,
     print_descriptor_path: bool,
     write_to: Path | None,
@@ -155,6 +157,8 @@ def envoy_config(  # noqa: PLR0913
         return
     if admin_port is not None and admin_socket is not None:
         raise click.UsageError("--admin-socket: give either this or --admin-port")
+    if metrics_port is not None and admin_port is None and admin_socket is None:
+        raise click.UsageError("--metrics-port: give --admin-port or --admin-socket too, where the metrics come from")
     settings = settings_or_exit()
     try:
         where = upstream_of(settings, upstreams, upstream_ca)
@@ -173,6 +177,7 @@ def envoy_config(  # noqa: PLR0913
         write_timeout=settings.write_timeout,
         admin_port=admin_port,
         admin_socket=admin_socket,
+        metrics_port=metrics_port,
         access_log=access_log,
         tracer=tracer_choice(settings),
         **where,

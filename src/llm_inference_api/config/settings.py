@@ -34,6 +34,7 @@ from llm_inference_api.config.sources import FILE_VARIABLE, Found, find
 from llm_inference_api.config.telemetry import ENDPOINT, HEADERS, TelemetrySettings
 from llm_inference_api.network import is_unspecified, listed
 from llm_inference_api.processes.cgroups import processor_limit
+from llm_inference_api.requests.adapters import AdapterFile, parse_adapters
 from llm_inference_api.requests.bundled import installed
 from llm_inference_api.requests.reference import Reference, parse_references
 from llm_inference_api.requests.request import MAX_SEED
@@ -72,6 +73,19 @@ class Settings(SecuritySettings, TelemetrySettings):
         "LLM_PRELOAD_MODELS",
         None,
         "Ids of the models to load at startup, comma-separated. Unset: the model that answers requests without one.",
+    )
+    adapters: Annotated[tuple[AdapterFile, ...], NoDecode] = _variable(
+        "LLM_ADAPTERS",
+        (),
+        "LoRA adapters of the models, comma-separated: `model:adapter=file.gguf`, or `=./directory` as peft writes it, "
+        "below LLM_MODEL_PATH, with the id of a model of LLM_ALLOWED_MODELS. Requests choose them by id and scale, or "
+        "as the model `model:adapter`.",
+    )
+    matryoshka_models: Items | None = _variable(
+        "LLM_MATRYOSHKA_MODELS",
+        None,
+        "Ids of the models whose embeddings requests may cut (`dimensions`), comma-separated: those that were trained "
+        "so. Checkpoints that say it themselves (`matryoshka_dimensions`) need not be named.",
     )
     model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
         "LLM_MODEL_DTYPE",
@@ -308,6 +322,11 @@ class Settings(SecuritySettings, TelemetrySettings):
     def _parse_models(cls, value: object) -> object:
         return parse_references(value) if isinstance(value, str) else value
 
+    @field_validator("adapters", mode="before")
+    @classmethod
+    def _parse_adapters(cls, value: object) -> object:
+        return parse_adapters(value) if isinstance(value, str) else value
+
     @field_validator("tensor_split", mode="before")
     @classmethod
     def _split_numbers(cls, value: object) -> object:
@@ -318,7 +337,7 @@ class Settings(SecuritySettings, TelemetrySettings):
     def _expand(cls, value: object) -> object:
         return expanded(value) if isinstance(value, Path) else value
 
-    @field_validator("preload_models", "cors_allowed_origins", "allowed_hosts", mode="before")
+    @field_validator("preload_models", "matryoshka_models", "cors_allowed_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
@@ -351,6 +370,10 @@ class Settings(SecuritySettings, TelemetrySettings):
         unknown = sorted(set(self.preload_models or ()) - {model.id for model in self.models})
         if unknown:
             yield f"LLM_PRELOAD_MODELS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
+        if unknown := sorted({file.model for file in self.adapters} - {model.id for model in self.models}):
+            yield f"LLM_ADAPTERS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
+        if unknown := sorted(set(self.matryoshka_models or ()) - {model.id for model in self.models}):
+            yield f"LLM_MATRYOSHKA_MODELS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
 
     def _quantisation_problems(self) -> Iterator[str]:
         if self.enable_isq and self.isq_type is None:

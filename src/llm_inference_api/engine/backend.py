@@ -4,6 +4,7 @@ from collections.abc import Sequence as Rows
 from typing import Any, NamedTuple, Protocol
 
 from llm_inference_api.engine.prefix_store import State
+from llm_inference_api.requests.adapters import Adapters
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.request import Sampling
@@ -122,14 +123,32 @@ class Backend(Protocol):
             BackendError: There are too few.
         """
 
+    def logprobs(self, row: int, tokens: Rows[int], top: int) -> Rows[TokenLogprob]:
+        """Returns the log probabilities of tokens after a row of the last forward that wants scores.
+
+        Args:
+            row: Index of the row.
+            tokens: Token ids.
+            top: Number of most probable tokens to list with each.
+
+        Raises:
+            ComputationError: The scores are not finite.
+        """
+
     def piece(self, token: int) -> bytes:
         """Returns the bytes of a token's text; empty for control tokens."""
+
+    def text(self, token: int) -> bytes:
+        """Returns the bytes that spell a token, control tokens included."""
 
     def is_end(self, token: int) -> bool:
         """Returns whether the token is an end-of-generation token."""
 
     def clear(self) -> None:
         """Clears the KV cache."""
+
+    def adapt(self, adapters: Adapters) -> None:
+        """Sets the adapters of the next forwards."""
 
 
 class BackendError(Exception):

@@ -4,19 +4,20 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from llm_inference_api.errors import ComputationError, ContextLengthError, InvalidFieldError, ServiceError
+from llm_inference_api.requests.errand import Errand
 from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embed, Embedding, Embeddings
 
 Vector = npt.NDArray[np.float32]
 
 
 class AbandonedError(ServiceError):
-    """The embedding request was cancelled by its caller."""
+    """The errand was cancelled by its caller."""
 
     reason = "ABANDONED"
 
@@ -31,6 +32,28 @@ class Vectors(Protocol):
         """
 
 
+class Cuts(NamedTuple):
+    """To which lengths a model's vectors may be cut; a model that was not trained for it says nothing by a part."""
+
+    any: bool = False
+    lengths: tuple[int, ...] = ()
+
+    def check(self, dimensions: int, width: int) -> None:
+        """Raises InvalidFieldError if vectors of this width may not be cut to so many components."""
+        if dimensions > width:
+            raise InvalidFieldError("dimensions", f"must be 1 to {width} for this model, not {dimensions}")
+        if dimensions == width or self.any or dimensions in self.lengths:
+            return
+        if self.lengths:
+            known = ", ".join(map(str, self.lengths))
+            raise InvalidFieldError("dimensions", f"must be one of {known} for this model, not {dimensions}")
+        problem = f"must be {width}: this model is not known to have been trained for less (LLM_MATRYOSHKA_MODELS)"
+        raise InvalidFieldError("dimensions", problem)
+
+
+UNCUT = Cuts()
+
+
 @dataclass(frozen=True, slots=True)
 class Embedder:
     """Computes embeddings with one model."""
@@ -41,6 +64,7 @@ class Embedder:
     context_length: int
     width: int
     """Number of components of the model's vectors."""
+    cuts: Cuts = UNCUT
 
     def answer(self, embed: Embed, check: Callable[[], None]) -> Embeddings:
         """Returns the embeddings of the inputs, in order, normalized to unit length.
@@ -54,8 +78,8 @@ class Embedder:
                 than there are.
             ComputationError: The vector cannot be normalized.
         """
-        if embed.dimensions is not None and embed.dimensions > self.width:
-            raise InvalidFieldError("dimensions", f"must be 1 to {self.width} for this model, not {embed.dimensions}")
+        if embed.dimensions is not None:
+            self.cuts.check(embed.dimensions, self.width)
         texts = []
         for item in embed.inputs:
             check()
@@ -97,30 +121,30 @@ class Embedder:
 
 
 class Errands:
-    """FIFO of embedding requests; abandoned ones are detected by `check`. Thread-safe."""
+    """FIFO of errands; abandoned ones are detected by `check`. Thread-safe."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[tuple[int, Embed]] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[int, Errand]] = SimpleQueue()
         self._wanted: set[int] = set()
         self._lock = threading.Lock()
 
-    def put(self, errand_id: int, embed: Embed) -> None:
-        """Adds a request."""
+    def put(self, errand_id: int, errand: Errand) -> None:
+        """Adds an errand."""
         with self._lock:
             self._wanted.add(errand_id)
-        self._queue.put((errand_id, embed))
+        self._queue.put((errand_id, errand))
 
-    def get(self) -> tuple[int, Embed]:
-        """Waits for and returns the next request with its id."""
+    def get(self) -> tuple[int, Errand]:
+        """Waits for and returns the next errand with its id."""
         return self._queue.get()
 
     def forget(self, errand_id: int) -> None:
-        """Removes a request that was abandoned or answered."""
+        """Removes an errand that was abandoned or answered."""
         with self._lock:
             self._wanted.discard(errand_id)
 
     def check(self, errand_id: int) -> None:
-        """Raises AbandonedError if the request was abandoned."""
+        """Raises AbandonedError if the errand was abandoned."""
         with self._lock:
             if errand_id not in self._wanted:
                 raise AbandonedError

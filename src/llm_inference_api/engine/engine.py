@@ -9,6 +9,7 @@ from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Rehome, Restore
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import FORWARD_FAILED, ServiceError, UnavailableError
+from llm_inference_api.requests.adapters import NO_ADAPTERS
 from llm_inference_api.requests.events import FinishReason, Progress, Stage
 from llm_inference_api.requests.step import Delta, Rejection, StageEntry, StepOutput, StepStats
 
@@ -34,6 +35,8 @@ class Engine:
         """Called with the ids of the requests in a step before it computes them, unless they are those of the step
         before."""
         self._computing: tuple[str, ...] = ()
+        self._adapters = NO_ADAPTERS
+        """Those of the last forward."""
         self._next_progress = 0.0
         self._requests: dict[str, list[Sequence]] = {}
         """Sequences that have not ended, by request id."""
@@ -80,7 +83,7 @@ class Engine:
             self._enter(sequence, Stage.PREFILL, started)
         self._announce(plan)
         scored = self._forward(plan)
-        deltas = self._sample(scored)
+        deltas = [*self._read_given(plan), *self._sample(scored)]
         return self._emit(plan, deltas, started)
 
     def _schedule(self) -> Plan:
@@ -121,6 +124,9 @@ class Engine:
             self._change_memory(plan)
             if not rows:
                 return []
+            if plan.adapters != self._adapters:
+                self._backend.adapt(plan.adapters)
+                self._adapters = plan.adapters
             started = self._clock()
             self._backend.forward(rows)
         except BackendError as error:
@@ -128,6 +134,57 @@ class Engine:
             return []
         self._budget.observe(len(rows), self._clock() - started)
         return _last_rows(plan.work)
+
+    def _read_given(self, plan: Plan) -> list[Delta]:
+        """Reads the log probabilities of given tokens; returns the deltas of sequences that end with theirs."""
+        row, deltas = 0, []
+        for work in plan.work:
+            sequence, first = work.sequence, row - work.start
+            row += work.count
+            if sequence.given is not None and not sequence.ended:
+                deltas += self._read(sequence, range(work.start, work.start + work.count), first)
+        return deltas
+
+    def _read(self, sequence: Sequence, positions: range, row: int) -> list[Delta]:
+        """Reads what a sequence wants after its rows of a forward, where position 0 would be row `row`."""
+        assert sequence.given is not None
+        try:
+            for position, tokens in sequence.given.wanted.items():
+                if position in positions:
+                    scores = self._backend.logprobs(row + position, tokens, sequence.given.top)
+                    sequence.given.found |= {(position, score.token_id): score for score in scores}
+        except ServiceError as error:
+            self._fail(sequence.request_id, error)
+            return []
+        if sequence.computed < sequence.prompt_length or sequence.completion_tokens:
+            return []
+        if sequence.max_tokens:
+            return [self._echo(sequence)]
+        return self._scored(sequence)
+
+    def _echo(self, sequence: Sequence) -> Delta:
+        """Returns the delta that an answer begins with which repeats the prompt."""
+        assert sequence.given is not None
+        logprobs = sequence.given.of_prompt(sequence.tokens[0], self._backend.text(sequence.tokens[0]))
+        return Delta(sequence.request_id, sequence.echo, logprobs, answer=sequence.index)
+
+    def _scored(self, sequence: Sequence) -> list[Delta]:
+        """Ends a sequence that generates nothing, and queues those that begin with it."""
+        for follower in sequence.followers:
+            self.submit(follower)
+        board = sequence.board
+        if board is not None:
+            board.ended(sequence.cached, is_first=not sequence.is_follower)
+            if board.left:
+                self._end(sequence)
+                return []
+        self._enter(sequence, Stage.DECODE, self._clock())
+        sequence.finish_reason = FinishReason.LENGTH
+        delta = self._delta(sequence, sequence.output.add(b"", final=True))
+        if board is None:
+            echo = self._echo(sequence)
+            return [delta._replace(text=echo.text, logprobs=echo.logprobs)]
+        return [delta._replace(scores=board.scores(), usage=board.usage)]
 
     def _change_memory(self, plan: Plan) -> None:
         for change in plan.memory:
@@ -260,7 +317,9 @@ class Engine:
             prompt_tokens=sum(work.count for work in plan.work if work.is_prompt),
             cached_tokens=sum(sequence.cached for sequence in plan.admitted),
             completion_tokens=sampled,
-            queue_seconds=tuple(now - seconds - sequence.submitted_at for sequence in plan.admitted),
+            queue_seconds=tuple(
+                now - seconds - sequence.submitted_at for sequence in plan.admitted if not sequence.is_follower
+            ),
             cancelled=tuple(self._cancelled),
             running=len(self._scheduler.running),
             waiting=len(self._scheduler.waiting),
@@ -272,6 +331,8 @@ class Engine:
         )
 
     def _enter(self, sequence: Sequence, stage: Stage, at: float) -> None:
+        if sequence.is_follower and stage is not Stage.DECODE:
+            return
         self._entries.append(StageEntry(sequence.request_id, stage, at, sequence.index))
 
     def _end(self, sequence: Sequence) -> None:
@@ -309,8 +370,9 @@ def _rows(work: Work) -> list[Row]:
     sequence, start = work.sequence, work.start
     assert sequence.seat is not None
     last = len(sequence.tokens) - 1
+    wanted = sequence.given.wanted if sequence.given is not None else ()
     return [
-        Row(sequence.tokens[position], position, sequence.seat, position == last)
+        Row(sequence.tokens[position], position, sequence.seat, position == last or position in wanted)
         for position in range(start, start + work.count)
     ]
 
@@ -319,6 +381,6 @@ def _last_rows(work: list[Work]) -> list[tuple[Sequence, int]]:
     scored, row = [], -1
     for item in work:
         row += item.count
-        if not item.sequence.uncomputed:
+        if not item.sequence.uncomputed and item.sequence.max_tokens:
             scored.append((item.sequence, row))
     return scored

@@ -12,9 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_inference_api.engine.logprobs import token_logprob
-from llm_inference_api.errors import ComputationError
+from llm_inference_api.errors import ComputationError, InvalidFieldError
 from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.request import Sampling
+
+_ONLY_IN_LLAMA_CPP = ("top_n_sigma", "min_keep", "xtc_probability", "dynatemp_range", "dry_multiplier", "mirostat")
+"""Parameters that turn a sampler on."""
 
 Scores = npt.NDArray[np.float64]
 
@@ -38,6 +41,10 @@ class NumpySampler:
     def __init__(
         self, source: Source, vocabulary_size: int, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool
     ) -> None:
+        """Raises InvalidFieldError for a parameter that only llama.cpp's samplers have."""
+        for field in _ONLY_IN_LLAMA_CPP:
+            if getattr(sampling, field) > 0:
+                raise InvalidFieldError(field, "is not supported for legacy GGML models; leave it out")
         self._source = source
         self._sampling = sampling
         self._random = np.random.default_rng(sampling.seed)

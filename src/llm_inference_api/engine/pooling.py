@@ -1,5 +1,6 @@
 """Pooling types of embedding models, and which models are encoders."""
 
+import re
 from collections.abc import Mapping
 from enum import IntEnum
 
@@ -20,6 +21,10 @@ _ENCODERS = frozenset(
 """Architectures with bidirectional attention."""
 
 
+MATRYOSHKA = "llm_inference_api.embedding.matryoshka_dimensions"
+"""Metadata key of a converted checkpoint's `matryoshka_dimensions`, a list of integers in JSON."""
+
+
 class Pooling(IntEnum):
     """How token vectors become one vector; values of `enum llama_pooling_type` (llama.h)."""
 
@@ -32,11 +37,16 @@ class Pooling(IntEnum):
     """Reranker: a score of two texts instead of a vector."""
 
 
-def pooling_of(metadata: Mapping[str, str]) -> Pooling:
-    """Returns the pooling type in a GGUF file's metadata; MEAN if it is missing, NONE or unknown."""
+def pooling_of(metadata: Mapping[str, str], default: Pooling = Pooling.MEAN) -> Pooling:
+    """Returns the pooling type in a GGUF file's metadata; the default if it is missing, NONE or unknown."""
     value = metadata.get(f"{metadata.get('general.architecture')}.pooling_type", "")
     known = {str(kind.value): kind for kind in Pooling if kind is not Pooling.NONE}
-    return known.get(value, Pooling.MEAN)
+    return known.get(value, default)
+
+
+def trained_cuts(metadata: Mapping[str, str]) -> tuple[int, ...]:
+    """Returns to how many components the model's vectors were trained to be cut; nothing where it is unsaid."""
+    return tuple(int(number) for number in re.findall(r"\d+", metadata.get(MATRYOSHKA, "")))
 
 
 def is_encoder(metadata: Mapping[str, object]) -> bool:

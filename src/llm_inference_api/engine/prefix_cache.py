@@ -11,11 +11,16 @@ cells ascend.
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 _COMPARE_BLOCK = 256
 """Tokens compared at a time by a list comparison, which is faster than a loop over tokens."""
+
+
+Scope = Hashable
+"""Whose keys and values are the same for the same tokens."""
+NO_SCOPE: Scope = None
 
 
 @dataclass(slots=True, eq=False)
@@ -25,7 +30,7 @@ class Seat:
     index: int
     tokens: list[int] = field(default_factory=list)
     cells: list[int] = field(default_factory=list)
-    scope: str = ""
+    scope: Scope = NO_SCOPE
     """Only sequences of this scope may reuse the tokens."""
     ascending: int = 0
     """Number of leading tokens whose cells ascend."""
@@ -72,7 +77,9 @@ class PrefixCache:
         """Returns the idle seats, least recently used first."""
         return sorted((seat for seat in self.seats if not seat.busy), key=lambda seat: seat.last_used)
 
-    def longest_prefix(self, tokens: list[int], scope: str = "", *, exact: bool = False) -> tuple[Seat | None, int]:
+    def longest_prefix(
+        self, tokens: list[int], scope: Scope = NO_SCOPE, *, exact: bool = False
+    ) -> tuple[Seat | None, int]:
         """Returns the seat of the scope with the longest common prefix, and the prefix's length in tokens.
 
         With `exact`, only exact tokens are counted.
@@ -89,7 +96,7 @@ class PrefixCache:
                     best, length = seat, common
         return best, length
 
-    def occupy(self, seat: Seat, scope: str = "") -> None:
+    def occupy(self, seat: Seat, scope: Scope = NO_SCOPE) -> None:
         """Marks the seat as busy with a sequence of this scope."""
         seat.busy, seat.scope = True, scope
         for cell in seat.cells:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from llm_inference_api.engine.prefix_cache import Scope
+
 BLOCK = 64
 """Positions of a block that is not the end of a prefix. Copying one takes a millisecond or two, and where prefixes part
 within a block, the rest of it is held twice."""
@@ -66,11 +68,11 @@ class PrefixStore:
         """Bytes in use."""
         self.tokens = 0
         """Number of tokens held."""
-        self._roots: dict[str, Block] = {}
-        self._by_use: OrderedDict[Block, str] = OrderedDict()
+        self._roots: dict[Scope, Block] = {}
+        self._by_use: OrderedDict[Block, Scope] = OrderedDict()
         """All blocks with their scopes, least recently used first; none before a child of its own."""
 
-    def match(self, tokens: Sequence[int], scope: str, *, exact: bool = False) -> list[Piece]:
+    def match(self, tokens: Sequence[int], scope: Scope, *, exact: bool = False) -> list[Piece]:
         """Returns the blocks that begin as the tokens do but for the last one, which must be computed for its scores.
 
         With `exact`, only exact tokens are counted.
@@ -96,7 +98,7 @@ class PrefixStore:
         for piece in reversed(pieces):
             self._by_use.move_to_end(piece.block)
 
-    def wants(self, tokens: Sequence[int], start: int, scope: str, *, exact: int) -> bool:
+    def wants(self, tokens: Sequence[int], start: int, scope: Scope, *, exact: int) -> bool:
         """Returns whether the block of `tokens` from `start` to their end is to be put.
 
         It is not if it is held, unless more of its tokens are exact (`exact` of all) than of those, or if the blocks
@@ -109,7 +111,7 @@ class PrefixStore:
         held = next((block for block in _children(parent, wanted) if block.tokens[: len(wanted)] == wanted), None)
         return held is None or min(held.exact, len(wanted)) < exact - start
 
-    def put(self, tokens: Sequence[int], start: int, state: State, scope: str, *, exact: int) -> None:
+    def put(self, tokens: Sequence[int], start: int, state: State, scope: Scope, *, exact: int) -> None:
         """Holds a block: `tokens` from `start` to their end, the state of these, and how many of all are exact.
 
         Does nothing if it is larger than the store, or the blocks before it are not held any more.
@@ -134,7 +136,7 @@ class PrefixStore:
         while self.size > self.capacity:
             self._forget(next(iter(self._by_use)))
 
-    def _path(self, tokens: Sequence[int], start: int, scope: str) -> Block | None:
+    def _path(self, tokens: Sequence[int], start: int, scope: Scope) -> Block | None:
         """Returns the block that ends at a position, with these tokens; None if there is none."""
         block = self._roots.setdefault(scope, Block((), 0, None, None))
         for at in range(0, start, BLOCK):

@@ -4,22 +4,29 @@ There are no separate prefill and decode phases. Each sequence has known tokens 
 some of the difference, under a budget of rows. Decoding sequences (one uncomputed token) come first; prefills share the
 rest of the budget in order of admission. Waiting sequences are admitted round-robin by caller, when the cache has room
 for prompt and full answer.
+
+A step computes sequences of the same adapters alone, and they take turns.
 """
 
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from llm_inference_api.engine.prefix_cache import PrefixCache, Seat, common_prefix
+from llm_inference_api.engine.prefix_cache import PrefixCache, Scope, Seat, common_prefix
 from llm_inference_api.engine.prefix_store import BLOCK, Piece, PrefixStore, State
 from llm_inference_api.engine.queue import WaitingQueue
 from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.requests.adapters import NO_ADAPTERS, Adapters
 
 MIN_SHARED_TOKENS = 32
 """Admission waits for a prefix that a running sequence is still computing if it saves at least this many rows, and a
 prefix comes from the store if it is longer by as many than one in the cache."""
 _FEW_IDLE_CELLS = 512
 """Cells of ended requests that may stay in the cache beside running ones: walking them takes a percent of a step."""
+
+
+_MOST_SCORED = 128
+"""Rows of a step whose scores are read for given tokens: llama.cpp keeps the scores of the whole vocabulary of each."""
 
 
 class Truncate(NamedTuple):
@@ -51,7 +58,7 @@ class Save(NamedTuple):
     """Those of the seat up to the block's end."""
     start: int
     """Position of the block's first token."""
-    scope: str
+    scope: Scope
     exact: int
     """Number of leading tokens that are exact."""
 
@@ -107,6 +114,8 @@ class Plan:
     memory: list[Truncate | CopyPrefix | Rehome | Save | Restore] = field(default_factory=list)
     admitted: list[Sequence] = field(default_factory=list)
     work: list[Work] = field(default_factory=list)
+    adapters: Adapters = NO_ADAPTERS
+    """Those of all sequences that the step computes."""
 
 
 class _Reuse(NamedTuple):
@@ -166,6 +175,7 @@ class Scheduler:
         self.slots = slots
         self.waiting = WaitingQueue()
         self.running: list[Sequence] = []
+        self._adapters = NO_ADAPTERS
 
     def add(self, sequence: Sequence) -> None:
         """Queues a sequence."""
@@ -178,11 +188,19 @@ class Scheduler:
         """
         plan = Plan()
         self._admit(plan)
-        budget -= self._allot_rows(plan, [seq for seq in self.running if seq.uncomputed == 1], budget=len(self.running))
-        self._allot_rows(plan, [seq for seq in self.running if seq.uncomputed > 1], budget=budget)
+        plan.adapters = self._adapters = self._next_adapters()
+        group = [seq for seq in self.running if seq.request.adapters == plan.adapters]
+        budget -= self._allot_rows(plan, [seq for seq in group if seq.is_decoding], budget=len(group))
+        self._allot_rows(plan, [seq for seq in group if not seq.is_decoding], budget=budget)
         for work in plan.work:
             self._advance(work, exact=self._exact_rows(plan, work))
         return plan
+
+    def _next_adapters(self) -> Adapters:
+        """Returns the adapters of the next step, in turn: a backend applies them to all rows of a forward."""
+        groups = sorted({seq.request.adapters for seq in self.running if seq.uncomputed})
+        later = (adapters for adapters in groups if adapters > self._adapters)
+        return next(later, groups[0] if groups else self._adapters)
 
     def remove(self, sequence: Sequence) -> None:
         """Removes a waiting or running sequence; its seat becomes idle and keeps its tokens as a prefix."""
@@ -220,9 +238,12 @@ class Scheduler:
         self._store.put(save.tokens, save.start, state, save.scope, exact=save.exact)
 
     def _allot_rows(self, plan: Plan, sequences: list[Sequence], budget: int) -> int:
-        given = 0
+        given = scored = 0
         for sequence in sequences:
             count = min(sequence.uncomputed, self._chunk_rest(sequence) or budget - given)
+            if sequence.given is not None:
+                count = sequence.given.fitting(sequence.computed, count, _MOST_SCORED - scored)
+                scored += sequence.given.count(sequence.computed, count)
             if count > 0:
                 plan.work.append(Work(sequence, sequence.computed, count))
                 given += count
@@ -249,8 +270,10 @@ class Scheduler:
 
     def _admit(self, plan: Plan) -> None:
         for sequence in list(self.waiting):
-            if len(self.running) >= self.slots:
-                break
+            if not self._has_seat(sequence):
+                if sequence.board is None:
+                    break
+                continue  # Behind it may be one that generates, for which a seat is left.
             reuse = self._reuse(sequence)
             if self._is_being_computed(sequence, reuse.length):
                 continue
@@ -264,12 +287,23 @@ class Scheduler:
         if self._keeps_order and (plan.admitted or frees):
             self._keep_order(plan)
 
+    def _has_seat(self, sequence: Sequence) -> bool:
+        """Whether one more sequence of its kind may run.
+
+        Those that generate nothing run beyond the slots, where seats are left for all of those.
+        """
+        seats = len(self.cache.seats)
+        if sequence.board is not None:
+            return len(self.running) < max(self.slots, seats - self.slots)
+        generating = sum(other.board is None for other in self.running)
+        return generating < self.slots and len(self.running) < seats
+
     def _reuse(self, sequence: Sequence) -> _Reuse:
         """Returns what of the sequence is in the cache, or in the store if that is more."""
         found = self._in_cache(sequence)
         if self._store is None:
             return found
-        pieces = self._store.match(sequence.tokens, self._scope(sequence), exact=self._is_exact(sequence))
+        pieces = self._store.match(sequence.reusable, self._scope(sequence), exact=self._is_exact(sequence))
         length = self._usable(sequence, sum(piece.length for piece in pieces))
         if length < found.length + MIN_SHARED_TOKENS:
             return found
@@ -285,7 +319,7 @@ class Scheduler:
     def _in_cache(self, sequence: Sequence) -> _Reuse:
         """Returns the seat whose prefix the sequence reuses, and the prefix's length in tokens."""
         exact = self._is_exact(sequence)
-        source, length = self.cache.longest_prefix(sequence.tokens, self._scope(sequence), exact=exact)
+        source, length = self.cache.longest_prefix(sequence.reusable, self._scope(sequence), exact=exact)
         length = self._usable(sequence, length)
         return _Reuse(source, length) if length else _Reuse(None, 0)
 
@@ -293,7 +327,7 @@ class Scheduler:
         """Returns how many of the known leading tokens need not be computed."""
         if self._chunk is None or not self._is_exact(sequence):
             return length
-        return self._chunk.start(length, len(sequence.tokens))
+        return self._chunk.start(length, len(sequence.reusable))
 
     def _is_exact(self, sequence: Sequence) -> bool:
         """Whether the sequence reuses exact tokens only."""
@@ -335,14 +369,15 @@ class Scheduler:
                 self.cache.rehome(seat)
                 plan.memory.append(Rehome(seat.index))
 
-    def _scope(self, sequence: Sequence) -> str:
-        return sequence.request.caller if self._scoped else ""
+    def _scope(self, sequence: Sequence) -> Scope:
+        caller = sequence.request.caller if self._scoped else ""
+        return (caller, sequence.request.adapters)
 
     def _is_being_computed(self, sequence: Sequence, length: int) -> bool:
         """Whether a running sequence is computing a longer prefix than the one of `length` tokens in the cache."""
         for other in self.running:
             if other.computed < other.prompt_length and self._scope(other) == self._scope(sequence):
-                common = common_prefix(other.tokens, sequence.tokens, sequence.prompt_length - 1)
+                common = common_prefix(other.tokens, sequence.tokens, len(sequence.reusable) - 1)
                 if common - max(length, other.computed) >= MIN_SHARED_TOKENS:
                     return True
         return False

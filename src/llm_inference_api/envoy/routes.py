@@ -16,13 +16,19 @@ READY_CLUSTER = "readiness"
 """The same service, healthy while it is ready; no request is routed to it."""
 
 _GENERATE = "/api/(generate|chat)(/stream)?"
-_OPENAI_POST = "/v1/((chat/)?completions|embeddings)"
+_OPENAI_POST = "/v1/((chat/)?completions|embeddings|rerank|decisions)"
 _ANTHROPIC_POST = "/v1/messages(/count_tokens)?"
 
 _STEER = "/api/llms/.+:(load|unload|download|delete)"
 _PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
 # Several expressions, because Envoy limits the size of each.
-_POST_ONLY = (_GENERATE, _OPENAI_POST, _ANTHROPIC_POST, "/api/(tokenize|detokenize|embed|chat/(render|parse))", _STEER)
+_POST_ONLY = (
+    _GENERATE,
+    _OPENAI_POST,
+    _ANTHROPIC_POST,
+    "/api/(tokenize|detokenize|embed|rank|score|decide|chat/(render|parse))",
+    _STEER,
+)
 _GET_ONLY = (_PAGES, "/metrics|/health(/(live|ready))?", "/(api/llms|v1/models)(/.*)?")
 
 

@@ -24,7 +24,7 @@ class Reading:
             yield part._replace(answer=self._index)
         if delta.finish_reason is not None:
             reason = self._reason(delta.finish_reason)
-            yield End(reason, self._index, None, delta.max_tokens, delta.ignored, delta.stop)
+            yield End(reason, self._index, None, delta.max_tokens, delta.ignored, delta.stop, delta.scores)
 
     def _reason(self, reason: FinishReason) -> FinishReason:
         return FinishReason.TOOL_CALLS if self._has_calls and reason is FinishReason.STOP else reason

@@ -8,6 +8,8 @@ from llm_inference_api.requests.events import (
     End,
     Event,
     FinishReason,
+    Logprobs,
+    Piece,
     Progress,
     Text,
     Thought,
@@ -26,6 +28,8 @@ class Answer:
     thoughts: str = ""
     calls: list[ToolCall] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
+    scores: tuple[Logprobs, ...] = ()
+    """Log probabilities of the texts that the request gives."""
     reason: FinishReason | None = None
     """None until the answer ends."""
     max_tokens: int = 0
@@ -35,7 +39,7 @@ class Answer:
     stop: str = ""
     """See `End`."""
 
-    def add(self, event: Text | Thought | CallPart | End) -> None:
+    def add(self, event: Piece | End) -> None:
         """Appends an event of this answer."""
         match event:
             case Text(text, _, logprobs):
@@ -48,6 +52,7 @@ class Answer:
             case End(reason):
                 self.reason, self.max_tokens, self.ignored = reason, event.max_tokens, event.ignored
                 self.stop = event.stop
+                self.scores = event.scores
 
     def _continue(self, call: int, part: ToolCall) -> None:
         if call == len(self.calls):

@@ -7,14 +7,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Self
 
+from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.generation.answer_reading import Reading
 from llm_inference_api.generation.answers import Answer, whole_answers
 from llm_inference_api.generation.record import GenerationRecord, Records
 from llm_inference_api.generation.several import Several
 from llm_inference_api.generation.timeouts import Timeouts
+from llm_inference_api.models.model import Model, Stream
 from llm_inference_api.models.registry import Registry
-from llm_inference_api.models.served_model import ServedModel
-from llm_inference_api.models.stream import ModelStream
+from llm_inference_api.requests.adapters import Adapter
 from llm_inference_api.requests.events import End, Event, Progress, Stage, Times, Usage
 from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.request import GenerationRequest
@@ -48,6 +49,7 @@ class Generations:
             PoisonRequestError: The request was running in several crashes. Raised on entry.
             DeadlineError: The block exceeded the time limit.
         """
+        request = self._adapted(request)
         model = self._registry.get(request.model)
         request = replace(request, model=model.status.id, caller=call.caller, is_whole=not streamed)
         with self._records.generation(request, call, streamed=streamed) as record:
@@ -75,6 +77,7 @@ class Generations:
             ModelNotFoundError: The model is not served. Raised on entry.
             DeadlineError: The block exceeded the time limit.
         """
+        requests = [self._adapted(request) for request in requests]
         model = self._registry.get(requests[0].model)
         known = [replace(request, model=model.status.id) for request in requests]
         open_one = partial(self.open, call=call, streamed=streamed)
@@ -84,6 +87,18 @@ class Generations:
                 yield several
             finally:
                 await several.close()
+
+    def _adapted(self, request: GenerationRequest) -> GenerationRequest:
+        """Returns the request to the model itself, with the adapter that the model's id names.
+
+        Raises InvalidFieldError if the request lists adapters too.
+        """
+        model, adapter = self._registry.adapted(request.model)
+        if adapter is None:
+            return request
+        if request.adapters:
+            raise InvalidFieldError("adapters", "may not be given with a model whose id names one")
+        return replace(request, model=model, adapters=(Adapter(adapter),))
 
 
 class Generation:
@@ -95,8 +110,8 @@ class Generation:
     def __init__(
         self,
         request: GenerationRequest,
-        model: ServedModel,
-        stream: ModelStream,
+        model: Model,
+        stream: Stream,
         record: GenerationRecord,
         interval: float,
     ) -> None:

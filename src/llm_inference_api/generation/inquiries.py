@@ -1,4 +1,4 @@
-"""Requests to models other than generation: tokenize, detokenize, render, parse, embed."""
+"""Requests to models other than generation: tokenize, detokenize, render, parse, embed, rank."""
 
 from typing import cast
 
@@ -17,11 +17,12 @@ from llm_inference_api.requests.inquiry import (
     Render,
     Tokenize,
 )
+from llm_inference_api.requests.ranking import Rank, Relevances
 from llm_inference_api.rpc.call import Call
 
 
 class Inquiries:
-    """Sends inquiries and embedding requests to models and enforces the time limits."""
+    """Sends inquiries and errands to models and enforces the time limits."""
 
     def __init__(self, registry: Registry, timeouts: Timeouts, records: Records) -> None:
         self._registry = registry
@@ -55,4 +56,13 @@ class Inquiries:
             async with self._timeouts.within(call):
                 found = await served.embed(embed)
             record.ended(sum(embedding.tokens for embedding in found))
+        return served.status.id, found
+
+    async def rank(self, model: str, rank: Rank, call: Call) -> tuple[str, Relevances]:
+        """Returns the resolved model id and the relevance of each document, in order. Raises as `parse`."""
+        served = self._registry.get(model)
+        with self._records.ranking(served.status.id, call) as record:
+            async with self._timeouts.within(call):
+                found = await served.rank(rank)
+            record.ended(sum(relevance.tokens for relevance in found))
         return served.status.id, found

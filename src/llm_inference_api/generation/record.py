@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import grpc
 
@@ -95,11 +96,18 @@ class Records:
             yield GenerationRecord(self.metrics, span, call, request.model)
 
     @contextmanager
-    def embedding(self, model: str, call: Call) -> Iterator["EmbeddingRecord"]:
+    def embedding(self, model: str, call: Call) -> Iterator["ErrandRecord"]:
         """Opens the span and yields the record of an embedding request. If the block raises, records the failure."""
         call.facts["model"] = model
         with call.span.embedding(model) as span, self._failure(span, model, call):
-            yield EmbeddingRecord(self.metrics, span, call, model)
+            yield ErrandRecord(partial(self.metrics.embedded, model), span, call)
+
+    @contextmanager
+    def ranking(self, model: str, call: Call) -> Iterator["ErrandRecord"]:
+        """Same as `embedding`, for a request to rank."""
+        call.facts["model"] = model
+        with call.span.ranking(model) as span, self._failure(span, model, call):
+            yield ErrandRecord(partial(self.metrics.ranked, model), span, call)
 
     @contextmanager
     def _failure(self, span: Span, model: str, call: Call, request: GenerationRequest | None = None) -> Iterator[None]:
@@ -122,18 +130,17 @@ class Records:
         self.metrics.failed(model, code.name)
 
 
-class EmbeddingRecord:
-    """Outcome of one embedding request."""
+class ErrandRecord:
+    """Outcome of one request for embeddings or for relevance."""
 
-    def __init__(self, metrics: Metrics, span: Span, call: Call, model: str) -> None:
-        self._metrics = metrics
+    def __init__(self, count: Callable[[int], None], span: Span, call: Call) -> None:
+        self._count = count
         self._span = span
         self._call = call
-        self._model = model
 
     def ended(self, tokens: int) -> None:
         """Records success, with the number of input tokens."""
-        self._metrics.embedded(self._model, tokens)
+        self._count(tokens)
         self._span.embedded(tokens)
         self._call.facts["input_tokens"] = tokens
 

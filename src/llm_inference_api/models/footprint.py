@@ -80,7 +80,11 @@ class Room:
 
 
 def estimate(
-    files: Sequence[Path], context: ContextChoice, room: Room | None = None, store: int | None = None
+    files: Sequence[Path],
+    context: ContextChoice,
+    room: Room | None = None,
+    store: int | None = None,
+    adapters: Sequence[Path] = (),
 ) -> Footprint:
     """Returns the memory that a model needs. The header is read from the first file.
 
@@ -90,7 +94,7 @@ def estimate(
     Raises:
         ModelFailedError: The header cannot be read, or it says that the file is no model.
     """
-    weights = sum(file.stat().st_size for file in files)
+    weights = sum(file.stat().st_size for file in (*files, *adapters))
     if is_legacy(files[0]):
         # A rough guess: ctransformers caches F32 and reports no size.
         return Footprint(weights, weights, context=context)

@@ -7,11 +7,12 @@ import asyncio
 import errno
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from llm_inference_api.errors import (
@@ -29,10 +30,13 @@ from llm_inference_api.models.source import ModelFiles, Preparation, Sources, re
 from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.models.suspects import Suspects
 from llm_inference_api.processes.running_time import running_time
+from llm_inference_api.requests.adapters import AdapterFile, check_known
 from llm_inference_api.requests.engine_config import EngineConfig
+from llm_inference_api.requests.errand import Errand
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.model_status import LoadProgress, ModelStatus, Observer, State
+from llm_inference_api.requests.ranking import Rank, Relevances
 from llm_inference_api.requests.reference import HubOrigin, Origin, Reference
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.sizes import check_embedded_numbers
@@ -67,6 +71,10 @@ class Policy:
     """Template for each worker; the model's files and load timeout are filled in per model."""
     queue_length: int
     """Maximum number of requests that wait for one model; further ones are refused."""
+    adapters: tuple[AdapterFile, ...] = ()
+    """The LoRA adapters of all models."""
+    matryoshka: tuple[str, ...] = ()
+    """Ids of the models whose vectors may be cut."""
     load_on_request: bool = True
     """Whether a request loads the model that it names; else only `load` does."""
     idle_unload: float | None = None
@@ -82,6 +90,9 @@ class ServedModel:
         """Seconds on the monotonic clock."""
         self._reference = reference
         self._policy = policy
+        self._adapter_files = tuple(file for file in policy.adapters if file.model == reference.id)
+        self.adapters = tuple(file.id for file in self._adapter_files)
+        """Ids of the model's LoRA adapters."""
         self._observer = observer
         self._client: WorkerClient | None = None
         self._load: asyncio.Task[WorkerClient] | None = None
@@ -89,6 +100,8 @@ class ServedModel:
         self._download: asyncio.Task[ModelFiles] | None = None
         """A download without a load. A load waits for the end of it, or of a deletion; the two exclude each other."""
         self._deletion: asyncio.Task[int] | None = None
+        self._waiting = 0
+        """Requests that wait for the load, a restart, or a suspect."""
         self._holds = 0
         """Callers that wait for the current load, or got its client and have not used it yet. The model stays loaded
         for them."""
@@ -120,8 +133,10 @@ class ServedModel:
             identity: Structured fields of the request's log lines.
 
         Raises:
+            InvalidFieldError: The model has no such adapter.
             PoisonRequestError: The request crashes the worker.
         """
+        check_known("adapters", request.adapters, self.adapters)
         self._suspects.includes(request)
         return ModelStream(self, request, identity)
 
@@ -147,14 +162,26 @@ class ServedModel:
             PoisonRequestError: The work crashes the worker.
             ServiceError: As `acquire`.
         """
-        client = await self._acquire_after_restart()
-        if self._suspects or self._turn.locked():
-            self.release()
-            client = await self._in_turn(work, is_new=is_new)
+        with self._counted():
+            client = await self._acquire_after_restart()
+            if self._suspects or self._turn.locked():
+                self.release()
+                client = await self._in_turn(work, is_new=is_new)
         try:
             yield client
         finally:
             self.release()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Counts a request as waiting for the block."""
+        self._waiting += 1
+        self._observer.awaits_load(self.status.id, self._waiting)
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self._observer.awaits_load(self.status.id, self._waiting)
 
     async def _in_turn(self, work: Work, *, is_new: bool) -> WorkerClient:
         """Returns the client, as `acquire` does, once all suspects that came before have ended."""
@@ -256,7 +283,22 @@ class ServedModel:
             check_embedded_numbers(field, len(embed.inputs), self.status.info.embedding_length)
         return await client.embed(embed)
 
-    async def _answer(self, work: Inquiry | Embed, ask: Callable[[WorkerClient], Awaitable[Result]]) -> Result:
+    async def rank(self, rank: Rank) -> Relevances:
+        """See `WorkerClient.rank`; loads the model first if necessary.
+
+        Raises UnsupportedError if the model cannot rank.
+        """
+        try:
+            return await self._answer(rank, lambda client: self._rank(client, rank))
+        finally:
+            self._used()
+
+    async def _rank(self, client: WorkerClient, rank: Rank) -> Relevances:
+        if self.status.info is not None and not self.status.info.ranks:
+            raise UnsupportedError("RANKING_UNSUPPORTED", f"model {self.status.id!r} cannot rank texts")
+        return await client.rank(rank)
+
+    async def _answer(self, work: Inquiry | Errand, ask: Callable[[WorkerClient], Awaitable[Result]]) -> Result:
         """Returns the answer of the worker; asks again if the worker dies meanwhile."""
         is_new = True
         while True:
@@ -272,10 +314,13 @@ class ServedModel:
                 return answer
 
     def refuse_what_embeds_only(self) -> None:
-        """Raises UnsupportedError if the model computes embeddings only."""
+        """Raises UnsupportedError if the model computes embeddings only, or ranks only."""
         if self.status.info is not None and not self.status.info.generates:
-            problem = f"model {self.status.id!r} computes embeddings only (POST /v1/embeddings, /api/embed)"
-            raise UnsupportedError("GENERATION_UNSUPPORTED", f"{problem}; it generates no text")
+            does = "computes embeddings only (POST /v1/embeddings, /api/embed)"
+            if self.status.info.ranks:
+                does = "ranks texts only (POST /v1/rerank, /api/rank)"
+            problem = f"model {self.status.id!r} {does}; it generates no text"
+            raise UnsupportedError("GENERATION_UNSUPPORTED", problem)
 
     async def load(self) -> WorkerClient:
         """Returns the worker's client once the model is loaded; it may be unloaded at any time. Raises as `acquire`."""
@@ -403,8 +448,6 @@ class ServedModel:
     def release(self) -> None:
         """Ends one `acquire`. A load that waits for room, or is to be unloaded, ends with its last caller."""
         self._holds -= 1
-        if self.awaits_room:
-            self._report_waiting()
         if not self._holds:
             self._unheld.set()
             if self._load is not None and (self.awaits_room or self._unloading is not None):
@@ -413,8 +456,6 @@ class ServedModel:
     def _hold(self) -> None:
         self._holds += 1
         self._unheld.clear()
-        if self.awaits_room:
-            self._report_waiting()
 
     async def _unloaded(self, since: float) -> None:
         """Waits for the end of the unload. Raises UnavailableError after the queue timeout, counted from `since`."""
@@ -512,12 +553,14 @@ class ServedModel:
             await asyncio.wait({work})
         self._set(State.LOADING)
         files = await self._policy.sources.provide(self._reference, self._on_preparation)
+        adapters = await self._policy.sources.adapters(self._adapter_files, files.paths[0], self._on_preparation)
         room, engine = Room(self._policy.memory.share, self._policy.memory.bytes), self._policy.engine
-        footprint = await read_files(partial(estimate, files.paths, engine.context, room, engine.prefix_store))
+        added = tuple(adapters.values())
+        footprint = await read_files(partial(estimate, files.paths, engine.context, room, engine.prefix_store, added))
         self._set(State.LOADING)
         await self._claim(footprint.total)
         try:
-            client, info = await self._start_worker(files, footprint)
+            client, info = await self._start_worker(files, footprint, adapters)
         except BaseException:
             self._policy.memory.leave(self)
             raise
@@ -545,18 +588,15 @@ class ServedModel:
             raise asyncio.CancelledError  # Whom it was for has left meanwhile: no other model leaves for nobody.
         self._awaits_room_since = running_time().time()
         self._set(State.UNLOADED, reason="its load waits for other models to leave the memory")
-        self._report_waiting()
         try:
             await self._policy.memory.claim(self, size)
         finally:
             self._awaits_room_since = None
-            self._report_waiting()
         self._set(State.LOADING)
 
-    def _report_waiting(self) -> None:
-        self._observer.awaits_room(self.status.id, self._holds if self.awaits_room else 0)
-
-    async def _start_worker(self, files: ModelFiles, footprint: Footprint) -> tuple[WorkerClient, ModelInfo]:
+    async def _start_worker(
+        self, files: ModelFiles, footprint: Footprint, adapters: Mapping[str, Path]
+    ) -> tuple[WorkerClient, ModelInfo]:
         """Returns the client of a started worker, and the model's properties."""
         config = replace(
             self._policy.engine,
@@ -564,6 +604,8 @@ class ServedModel:
             tokenizer=files.tokenizer,
             load_timeout=self._policy.engine.load_timeout + footprint.weights // _SLOWEST_READ,
             context=footprint.context,
+            adapters=adapters,
+            cuts_vectors=self.status.id in self._policy.matryoshka,
             prefix_store=footprint.store,
         )
         queue = self._policy.queue_length

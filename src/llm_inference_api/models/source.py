@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -23,7 +23,8 @@ from llm_inference_api.models.convert.process import (
 )
 from llm_inference_api.models.hub import fetch as hub
 from llm_inference_api.processes.child import Exited, running
-from llm_inference_api.requests.reference import HubOrigin, LocalOrigin, Reference, parts
+from llm_inference_api.requests.adapters import AdapterFile
+from llm_inference_api.requests.reference import HubOrigin, LocalOrigin, Reference, adapter_problem, inside, parts
 from llm_inference_api.shutdown import in_daemon_thread
 
 Result = TypeVar("Result")
@@ -101,6 +102,20 @@ class Sources:
         if job is not None:
             path = await self._make(job, on_progress)
         return ModelFiles(tuple(path.with_name(name) for name in parts(path.name)), tokenizer)
+
+    async def adapters(self, files: Sequence[AdapterFile], base: Path, on_progress: OnProgress) -> dict[str, Path]:
+        """Returns the GGUF files of a model's adapters by id; converts those that peft has written.
+
+        Raises:
+            ServiceError: One does not exist, or the conversion failed.
+        """
+        found = {}
+        for file in files:
+            path = await read_files(partial(inside, file.path, self.model_path, adapter_problem))
+            if path.is_dir():
+                path = await self._make(ConversionJob(path, self.cache, None, None, base), on_progress)
+            found[file.id] = path
+        return found
 
     async def delete(self, origin: HubOrigin) -> int:
         """Deletes the model's files from the hub's cache. Returns the bytes freed.

@@ -28,7 +28,7 @@ class Host(Protocol):
         """Yields the worker's client, to which the request must be submitted before the block awaits anything."""
 
     def refuse_what_embeds_only(self) -> None:
-        """Raises UnsupportedError if the model computes embeddings only."""
+        """Raises UnsupportedError if the model computes embeddings only, or ranks only."""
 
     def note_end(self, request: GenerationRequest, *, whole: bool) -> None:
         """Records the end of a request; `whole` if all its answers were complete."""

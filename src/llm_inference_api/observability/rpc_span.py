@@ -20,7 +20,7 @@ from opentelemetry.semconv._incubating.attributes import rpc_attributes as rpc
 from opentelemetry.trace import Span as Recorded
 from opentelemetry.trace import SpanKind, Tracer, format_span_id, format_trace_id, set_span_in_context
 
-from llm_inference_api.observability.model_span import embedding_span, generation_span, note_failure
+from llm_inference_api.observability.model_span import embedding_span, generation_span, note_failure, ranking_span
 from llm_inference_api.observability.spans import RpcSpan, Span, Trace
 from llm_inference_api.requests.request import GenerationRequest
 
@@ -50,6 +50,10 @@ class RecordedRpcSpan(RpcSpan):
     def embedding(self, model: str) -> Span:
         """See `RpcSpan`."""
         return embedding_span(self._tracer, self._as_parent(), model)
+
+    def ranking(self, model: str) -> Span:
+        """See `RpcSpan`."""
+        return ranking_span(self._tracer, self._as_parent(), model)
 
     def ended(self, code: str, number: int, error: str | None) -> None:
         """See `RpcSpan`."""

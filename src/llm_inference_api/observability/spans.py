@@ -44,7 +44,7 @@ class Span:
         """Records the usage and the finish reasons of all answers."""
 
     def embedded(self, tokens: int) -> None:
-        """Records the number of embedded tokens."""
+        """Records the number of tokens that were embedded or ranked."""
 
     def failed(self, code: str) -> None:
         """Records the gRPC status of a failed request."""
@@ -63,6 +63,10 @@ class RpcSpan:
 
     def embedding(self, model: str) -> Span:  # noqa: ARG002 - it does nothing
         """Starts and returns the span of a request for embeddings."""
+        return _NOTHING
+
+    def ranking(self, model: str) -> Span:  # noqa: ARG002 - it does nothing
+        """Starts and returns the span of a request to rank."""
         return _NOTHING
 
     def ended(self, code: str, number: int, error: str | None) -> None:

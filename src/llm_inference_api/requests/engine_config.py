@@ -1,6 +1,7 @@
 """Engine configuration of one model."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 DEFAULT_CONTEXT_LENGTH = 4096
@@ -86,5 +87,9 @@ class EngineConfig:
     """Whether a request's text may depend only on the request, as far as the backend can compute so."""
     scoped_prefixes: bool = False
     """Whether cached prefixes are reused by the same caller only."""
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    """Files of the model's LoRA adapters, by id."""
+    cuts_vectors: bool = False
+    """Whether the model was trained so that the first components of its vectors say most (Matryoshka)."""
     verbose: bool = False
     """Whether llama.cpp's lines for debugging are logged."""

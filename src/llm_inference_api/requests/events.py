@@ -56,11 +56,12 @@ class TopLogprob(NamedTuple):
 
 
 class TokenLogprob(NamedTuple):
-    """The log probability of a generated token, and the most probable tokens at its position."""
+    """The log probability of a token, and the most probable tokens at its position."""
 
     token_id: int
     token_bytes: bytes
     logprob: float
+    """NaN for the first token of a prompt, which follows nothing."""
     top_logprobs: tuple[TopLogprob, ...]
 
 
@@ -109,6 +110,8 @@ class End(NamedTuple):
     """Names of the request's keywords that the answer does not follow."""
     stop: str = ""
     """The stop string that ended the answer; empty for none."""
+    scores: tuple[Logprobs, ...] = ()
+    """Where the request has texts to score: for each, the log probabilities of its tokens."""
 
 
 class Stage(Enum):

@@ -13,6 +13,9 @@ MAX_STOP = 4
 MAX_STOP_CHARACTERS = 64
 MAX_LOGIT_BIAS = 300
 MAX_TOP_LOGPROBS = 20
+MAX_BREAKERS = 8
+MAX_BREAKER_BYTES = 40
+"""llama.cpp cuts longer ones off (llama_sampler_init_dry)."""
 MAX_ANSWERS = 128
 """Maximum number of answers of a request, whatever the settings."""
 NO_LIMIT = -1
@@ -57,6 +60,19 @@ RANGES = {
     "frequency_penalty": Range(-2, 2),
     "repetition_penalty": Range(0, 2, low_is_open=True),
     "top_logprobs": Range(0, MAX_TOP_LOGPROBS),
+    "top_n_sigma": Range(-1, 100),
+    "min_keep": Range(0, 2**31 - 1),
+    "xtc_probability": Range(0, 1),
+    "xtc_threshold": Range(0, 1),
+    "dynatemp_range": Range(0, 2),
+    "dynatemp_exponent": Range(0, 10),
+    "dry_multiplier": Range(0, 100),
+    "dry_base": Range(1, 10),
+    "dry_allowed_length": Range(0, 2**31 - 1),
+    "dry_penalty_last_n": Range(NO_LIMIT, 2**31 - 1),
+    "mirostat": Range(0, 2),
+    "mirostat_tau": Range(0, 100),
+    "mirostat_eta": Range(0, 1),
 }
 BIAS_RANGE = Range(-100, 100)
 
@@ -81,7 +97,9 @@ class Limits:
         check_count("logit_bias", sum(len(given.get(field, ())) for field in _BIASES), MAX_LOGIT_BIAS, "entries")
         if given.get("top_logprobs") and not given.get("logprobs"):
             raise InvalidFieldError("top_logprobs", "needs logprobs to be true")
+        _check_mirostat(given)
         return Sampling(
+            **_extra(given),
             seed=folded_seed(given.get("seed", self.seed)),
             temperature=given.get("temperature", self.temperature),
             top_p=given.get("top_p", self.top_p),
@@ -96,24 +114,29 @@ class Limits:
             logprobs=given.get("top_logprobs", 0) if given.get("logprobs") else None,
         )
 
-    def stopping(self, given: Given) -> Stopping:
-        """Returns the stop conditions. Raises InvalidFieldError if a field is out of range."""
+    def stopping(self, given: Given, *, may_be_none: bool = False) -> Stopping:
+        """Returns the stop conditions; `max_tokens` may be 0 where no answer at all makes sense.
+
+        Raises InvalidFieldError if a field is out of range.
+        """
         check_count("stop", len(given.get("stop", ())), MAX_STOP, "texts")
         stop = tuple(given.get("stop", ()))
         for index, text in enumerate(stop):
             if not 1 <= len(text) <= MAX_STOP_CHARACTERS:
                 problem = f"must have 1 to {MAX_STOP_CHARACTERS} characters, not {len(text)}"
                 raise InvalidFieldError(f"stop[{index}]", problem)
-        return Stopping(self._max_tokens(given.get("max_tokens")), stop, given.get("ignore_eos", False))
+        return Stopping(
+            self._max_tokens(given.get("max_tokens"), int(not may_be_none)), stop, given.get("ignore_eos", False)
+        )
 
-    def _max_tokens(self, asked: int | None) -> int | None:
-        """Returns what the request asks for, lowered to the service's limit. Raises InvalidFieldError below 1."""
+    def _max_tokens(self, asked: int | None, least: int) -> int | None:
+        """Returns what the request asks for, lowered to the service's limit. Raises InvalidFieldError if it is less."""
         if asked is None:
             return None
         if asked == NO_LIMIT:
             return self.max_tokens
-        if asked < 1:
-            raise InvalidFieldError("max_tokens", f"must be at least 1, not {shown(asked)}")
+        if asked < least:
+            raise InvalidFieldError("max_tokens", f"must be at least {least}, not {shown(asked)}")
         return min(asked, self.max_tokens)
 
     def count(self, given: Given, prompts: int = 1) -> int:
@@ -134,8 +157,56 @@ def new_id(kind: str) -> str:
 
 
 _BIASES = ("logit_bias", "logit_bias_texts")
+_EXTRA = (
+    "top_n_sigma",
+    "min_keep",
+    "xtc_probability",
+    "xtc_threshold",
+    "dynatemp_range",
+    "dynatemp_exponent",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
+    "dry_penalty_last_n",
+    "mirostat",
+    "mirostat_tau",
+    "mirostat_eta",
+)
+"""Sampling parameters whose defaults are those of `Sampling`."""
+_OFF: Mapping[str, float] = {
+    "top_k": 0,
+    "top_p": 1.0,
+    "min_p": 0.0,
+    "typical_p": 1.0,
+    "top_n_sigma": 0.0,
+    "min_keep": 0,
+    "xtc_probability": 0.0,
+    "dynatemp_range": 0.0,
+}
+"""Parameters that mirostat takes the place of, with the values that do nothing."""
 
 Key = TypeVar("Key", int, str)
+
+
+def _extra(given: Given) -> dict[str, Any]:
+    extra = {name: given[name] for name in _EXTRA if name in given}
+    if breakers := tuple(given.get("dry_sequence_breakers", ())):
+        check_count("dry_sequence_breakers", len(breakers), MAX_BREAKERS, "texts")
+        for index, text in enumerate(breakers):
+            if not 1 <= len(text.encode()) <= MAX_BREAKER_BYTES or "\0" in text:
+                problem = f"must have 1 to {MAX_BREAKER_BYTES} bytes, none of them 0"
+                raise InvalidFieldError(f"dry_sequence_breakers[{index}]", problem)
+        extra["dry_sequence_breakers"] = breakers
+    return extra
+
+
+def _check_mirostat(given: Given) -> None:
+    """Raises InvalidFieldError for a parameter that has no effect beside mirostat."""
+    if not given.get("mirostat"):
+        return
+    for field, off in _OFF.items():
+        if given.get(field, off) not in (off, -1 if field == "top_n_sigma" else off):
+            raise InvalidFieldError(field, "has no effect with mirostat; leave one of them out")
 
 
 def _biases(field: str, biases: Mapping[Key, float]) -> dict[Key, float]:

@@ -40,7 +40,11 @@ class ModelInfo(NamedTuple):
     opens_thoughts: bool = False
     """Whether the chat template opens a thinking section at the start of each answer."""
     generates: bool = True
-    """Whether the model generates text; otherwise it computes embeddings only."""
+    """Whether the model generates text; otherwise it computes embeddings or ranks only."""
     embedding_length: int = 0
     """Dimension of the embeddings; 0 if the model computes none."""
+    ranks: bool = False
+    """Whether the model computes the relevance of documents to a query."""
     thinking: ThinkingOptions = ThinkingOptions()
+    adapters: tuple[str, ...] = ()
+    """Ids of the LoRA adapters."""

@@ -56,8 +56,8 @@ class Observer:
     def stepped(self, model: str, stats: StepStats) -> None:
         """A model's worker has completed a step."""
 
-    def awaits_room(self, model: str, requests: int) -> None:
-        """So many requests wait for other models to leave the memory, before theirs can be loaded."""
+    def awaits_load(self, model: str, requests: int) -> None:
+        """So many requests wait for the load of their model, a restart, or the end of a suspect of crashes."""
 
     def loaded(self, model: str, seconds: float) -> None:
         """A model has been loaded; `seconds` is the duration."""
@@ -82,10 +82,10 @@ class Observers(Observer):
         for observer in self._observers:
             observer.stepped(model, stats)
 
-    def awaits_room(self, model: str, requests: int) -> None:
+    def awaits_load(self, model: str, requests: int) -> None:
         """See `Observer`."""
         for observer in self._observers:
-            observer.awaits_room(model, requests)
+            observer.awaits_load(model, requests)
 
     def loaded(self, model: str, seconds: float) -> None:
         """See `Observer`."""

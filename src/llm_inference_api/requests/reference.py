@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -179,12 +180,15 @@ def _installed(bundled: str) -> Path:
 
 
 def _find(path: PurePosixPath, model_path: Path) -> Path:
-    found = [_inside(path.with_name(name), model_path) for name in parts(path.name)]
+    found = [inside(path.with_name(name), model_path, checkpoint_problem) for name in parts(path.name)]
     return found[0]
 
 
-def _inside(path: PurePosixPath, model_path: Path) -> Path:
-    """Returns the path below the directory, links not followed: llama.cpp finds a split model's parts by the name."""
+def inside(path: PurePosixPath, model_path: Path, problem_of: Callable[[Path], str | None]) -> Path:
+    """Returns the path below the directory, links not followed: llama.cpp finds a split model's parts by the name.
+
+    Raises ModelFailedError for a directory that has a problem.
+    """
     found = model_path.absolute() / path
     try:
         target = found.resolve()
@@ -199,10 +203,15 @@ def _inside(path: PurePosixPath, model_path: Path) -> Path:
         raise ModelFailedError(f"{path} below LLM_MODEL_PATH cannot be read: {error.strerror}") from None
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise ModelFailedError(f"{path} below LLM_MODEL_PATH is neither a file nor a directory")
-    problem = checkpoint_problem(found) if stat.S_ISDIR(mode) else None
+    problem = problem_of(found) if stat.S_ISDIR(mode) else None
     if problem is not None:
         raise ModelFailedError(f"the directory {path} below LLM_MODEL_PATH {problem}")
     return found
+
+
+def adapter_problem(directory: Path) -> str | None:
+    """Returns why a directory is no LoRA adapter as peft writes it, as a predicate; None if it may be one."""
+    return None if (directory / "adapter_config.json").is_file() else "has no adapter_config.json; it is no adapter"
 
 
 def checkpoint_problem(directory: Path) -> str | None:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from llm_inference_api.requests.adapters import Adapters
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.constraint import Constraint
+from llm_inference_api.requests.scoring import Scoring
 from llm_inference_api.requests.thinking import DEFAULT, Thinking
 from llm_inference_api.requests.tools import ToolUse
 
@@ -35,6 +37,20 @@ class Sampling:
     """Number of most probable tokens to return at each position; None: no log probabilities."""
     logit_bias_texts: Mapping[str, float] = field(default_factory=dict)
     """Biases by text: each of its tokens gets the bias."""
+    top_n_sigma: float = 0.0
+    min_keep: int = 0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = 64
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +61,10 @@ class Stopping:
     """None: the service's default. What exceeds the rest of the context is lowered to it."""
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+
+
+GREEDY = Sampling(seed=0, temperature=0.0)
+"""Of requests that sample nothing."""
 
 
 class TokenPrompt(NamedTuple):
@@ -83,6 +103,12 @@ class GenerationRequest:
     """Whether a stream reports each step of the prompt's computation."""
     wants_times: bool = False
     """Whether the answer says how long its parts took."""
+    adapters: Adapters = ()
+    """Adapters to apply to the model, in the order of their ids."""
+    echoes: bool = False
+    """Whether the answers begin with the prompt, and its log probabilities where those of the answer are wanted."""
+    scoring: Scoring | None = None
+    """What to score behind the prompt, instead of generating answers."""
     is_whole: bool = False
     """Whether all answers are sent in one response, which has to have room for them."""
 

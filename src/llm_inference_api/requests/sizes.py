@@ -31,6 +31,15 @@ def check_logprobs(answers: int, max_tokens: int, top_logprobs: int) -> None:
         raise InvalidFieldError("top_logprobs", problem)
 
 
+def check_scores(tokens: int, top: int) -> None:
+    """Raises InvalidFieldError if the log probabilities of so many given tokens do not fit one response."""
+    if tokens * (1 + top) > MAX_LOGPROBS:
+        problem = (
+            f"{tokens} tokens are scored, with {top} more at each; at most {MAX_LOGPROBS} are sent in one response"
+        )
+        raise InvalidFieldError("top_logprobs", f"{problem}: lower it, or score less")
+
+
 def check_embedded_numbers(field: str, inputs: int, width: int) -> None:
     """Raises InvalidFieldError if so many embeddings of this width are too large for one response."""
     if inputs * width > MAX_EMBEDDED_NUMBERS:

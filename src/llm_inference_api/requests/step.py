@@ -25,6 +25,8 @@ class Delta(NamedTuple):
     thought: str = ""
     """Text of the thoughts, which stand before the content."""
     calls: tuple[CallPart, ...] = ()
+    scores: tuple[Logprobs, ...] = ()
+    """Of a request for scores, in the only delta: the log probabilities of each text."""
     ignored: tuple[str, ...] = ()
     """In the last delta: names of the request's keywords that the answer does not follow."""
     stop: str = ""

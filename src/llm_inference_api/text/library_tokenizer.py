@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from llm_inference_api.errors import ModelFailedError
-from llm_inference_api.text.tokenizer import Tokenizer
+from llm_inference_api.text.pairs import Pair
 
 DEFAULT = "default"
 """Name of the template for chats that no other one is for."""
@@ -22,6 +22,9 @@ class ModelVocabulary(Protocol):
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """See `Tokenizer.tokenize`."""
+
+    def pair(self, first: str, second: str) -> Pair:
+        """See `PairTokenizer.pair`."""
 
 
 class LibraryTokenizer:
@@ -47,6 +50,12 @@ class LibraryTokenizer:
         tokenizer = self._parsing if parse_special else self._literal
         return list(tokenizer.encode(text, add_special_tokens=add_special).ids)
 
+    def pair(self, first: str, second: str) -> Pair:
+        """See `PairTokenizer.pair`."""
+        encoded = self._literal.encode(first, second)
+        types = encoded.type_ids
+        return Pair(list(encoded.ids), types.index(1) if 1 in types else len(types))
+
 
 def _run(definition: str) -> Any:
     from tokenizers import Tokenizer as Library  # noqa: PLC0415 - few models need it
@@ -62,7 +71,7 @@ def _run(definition: str) -> Any:
 
 def load_tokenizer(
     directory: Path | None, vocabulary: ModelVocabulary, metadata: Mapping[str, str] | None = None
-) -> Tokenizer:
+) -> ModelVocabulary:
     """Returns the tokenizer in the directory, else the one in a GGUF file's metadata, else llama.cpp's.
 
     Raises ModelFailedError if the directory's or the metadata's tokenizer is invalid or does not fit the model.

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
-from llm_inference_api.requests.inquiry import Embed, Inquiry
+from llm_inference_api.requests.errand import Errand
+from llm_inference_api.requests.inquiry import Inquiry
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.worker.messages import Answered, Begun, FromWorker, Lane, Prepared
 
-Work = GenerationRequest | Inquiry | Embed
+Work = GenerationRequest | Inquiry | Errand
 Key = str | int
 """Id of a request or of an inquiry."""
 

@@ -21,6 +21,7 @@ from llm_inference_api.processes.running_time import running_time
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
+from llm_inference_api.requests.ranking import Rank, Relevances
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta, StepOutput, StepStats
 from llm_inference_api.worker import start as worker_start
@@ -186,11 +187,19 @@ class WorkerClient:
             ServiceError: The worker refused the inputs.
             UnavailableError: The process has exited.
         """
-        if self._inquiries.embedding >= self._capacity:
-            problem = f"{self._inquiries.embedding} requests for embeddings are open for this model, which is its limit"
-            raise OverloadedError(problem, self._retry_after())
+        self._check_errands("requests for embeddings")
         with self._busy():
             return await self._inquiries.embed(embed)
+
+    async def rank(self, rank: Rank) -> Relevances:
+        """Returns the relevance of the documents, in their order. Raises as `embed`."""
+        self._check_errands("requests to rank")
+        with self._busy():
+            return await self._inquiries.rank(rank)
+
+    def _check_errands(self, what: str) -> None:
+        if (count := self._inquiries.embedding) >= self._capacity:
+            raise OverloadedError(f"{count} {what} are open for this model, which is its limit", self._retry_after())
 
     @contextmanager
     def _busy(self) -> Iterator[None]:

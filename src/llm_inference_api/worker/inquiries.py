@@ -1,4 +1,4 @@
-"""Table of a worker's open inquiries and embedding requests."""
+"""Table of a worker's open inquiries and errands."""
 
 import asyncio
 import itertools
@@ -7,26 +7,28 @@ from copy import copy
 from typing import Any
 
 from llm_inference_api.errors import ServiceError
+from llm_inference_api.requests.errand import Errand
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
+from llm_inference_api.requests.ranking import Rank, Relevances
 from llm_inference_api.worker.messages import Abandon, Answered, Compute, Inquire, ToWorker
 
 
 class OpenInquiries:
-    """Open inquiries and embedding requests of one worker, by id. Not thread-safe: for the event loop's thread."""
+    """Open inquiries and errands of one worker, by id. Not thread-safe: for the event loop's thread."""
 
     def __init__(self, send: Callable[[ToWorker], None]) -> None:
         self._send = send
         self._open: dict[int, asyncio.Future[Any]] = {}
-        self._asked: dict[int, Inquiry | Embed] = {}
+        self._asked: dict[int, Inquiry | Errand] = {}
         self._next_id = itertools.count()
         self.embedding = 0
-        """Number of open embedding requests."""
+        """Number of open errands."""
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def get(self, inquiry_id: int) -> Inquiry | Embed | None:
-        """Returns the open inquiry or embedding request; None if it is not open."""
+    def get(self, inquiry_id: int) -> Inquiry | Errand | None:
+        """Returns the open inquiry or errand; None if it is not open."""
         return self._asked.get(inquiry_id)
 
     async def find(self, inquiry: Inquiry, caller: str = "") -> Found:
@@ -48,18 +50,26 @@ class OpenInquiries:
 
         If the caller is cancelled, the worker is told to abandon the request.
         """
+        embeddings: Embeddings = await self._computed(embed)
+        return embeddings
+
+    async def rank(self, rank: Rank) -> Relevances:
+        """Sends a request to rank and returns the documents' relevance; as `embed`."""
+        relevances: Relevances = await self._computed(rank)
+        return relevances
+
+    async def _computed(self, errand: Errand) -> Any:
         inquiry_id = next(self._next_id)
         self.embedding += 1
         try:
-            embeddings: Embeddings = await self._ask(inquiry_id, embed, Compute(inquiry_id, embed))
+            return await self._ask(inquiry_id, errand, Compute(inquiry_id, errand))
         except asyncio.CancelledError:
             self._send(Abandon(inquiry_id))
             raise
         finally:
             self.embedding -= 1
-        return embeddings
 
-    async def _ask(self, inquiry_id: int, asked: Inquiry | Embed, message: Inquire | Compute) -> Any:
+    async def _ask(self, inquiry_id: int, asked: Inquiry | Errand, message: Inquire | Compute) -> Any:
         self._asked[inquiry_id] = asked
         future = self._open[inquiry_id] = asyncio.get_running_loop().create_future()
         self._send(message)

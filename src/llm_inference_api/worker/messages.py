@@ -8,8 +8,10 @@ from enum import Enum
 from typing import NamedTuple
 
 from llm_inference_api.errors import ServiceError
-from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
+from llm_inference_api.requests.errand import Errand
+from llm_inference_api.requests.inquiry import Embeddings, Found, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
+from llm_inference_api.requests.ranking import Relevances
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import StepOutput
 
@@ -22,6 +24,7 @@ class Lane(Enum):
     COMPILING = "no constraint was compiled"
     STEPS = "no step ended"
     EMBEDDINGS = "no embedding was computed"
+    """Relevance too."""
 
 
 class Submit(NamedTuple):
@@ -46,23 +49,23 @@ class Inquire(NamedTuple):
 
 
 class Compute(NamedTuple):
-    """To the worker: compute embeddings."""
+    """To the worker: compute embeddings or relevance."""
 
     inquiry_id: int
-    embed: Embed
+    errand: Errand
 
 
 class Abandon(NamedTuple):
-    """To the worker: cancel an inquiry or an embedding request."""
+    """To the worker: cancel an inquiry or an errand."""
 
     inquiry_id: int
 
 
 class Answered(NamedTuple):
-    """From the worker: result or error of an inquiry or an embedding request."""
+    """From the worker: result or error of an inquiry or an errand."""
 
     inquiry_id: int
-    findings: Found | Embeddings | ServiceError
+    findings: Found | Embeddings | Relevances | ServiceError
 
 
 class Prepared(NamedTuple):

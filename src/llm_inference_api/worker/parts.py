@@ -1,4 +1,4 @@
-"""Composition root of a worker: builds the engine, preparer and embedder for a model file."""
+"""Composition root of a worker: builds the engine, preparer, embedder and ranker for a model file."""
 
 import logging
 import sys
@@ -10,12 +10,14 @@ from llm_inference_api.backends.ggml import backend as ggml
 from llm_inference_api.backends.ggml import file as ggml_file
 from llm_inference_api.backends.llama import backend as llama
 from llm_inference_api.backends.llama.embedder import LlamaEmbedder
+from llm_inference_api.backends.llama.ranker import LlamaRanker, ranking_problem
 from llm_inference_api.backends.llama.vocabulary import Vocabulary
-from llm_inference_api.engine.embedder import Embedder
+from llm_inference_api.engine.embedder import Cuts, Embedder
 from llm_inference_api.engine.engine import Engine
-from llm_inference_api.engine.pooling import Pooling
+from llm_inference_api.engine.pooling import Pooling, trained_cuts
 from llm_inference_api.engine.prefix_cache import PrefixCache
 from llm_inference_api.engine.prefix_store import PrefixStore
+from llm_inference_api.engine.ranker import Ranker
 from llm_inference_api.engine.scheduler import Chunk, Scheduler
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import ModelFailedError, UnsupportedError
@@ -24,6 +26,9 @@ from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.text.chat_template import TOOL_USE, ChatTemplate
 from llm_inference_api.text.families.switching import thinking_options
 from llm_inference_api.text.library_tokenizer import DEFAULT, load_templates, load_tokenizer
+from llm_inference_api.text.pairs import Pair, PairTokenizer
+from llm_inference_api.text.rank_template import NAME as RANK_TEMPLATE
+from llm_inference_api.text.rank_template import RankTemplate
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import Tokenizer
 from llm_inference_api.worker.inspector import Inspector
@@ -47,6 +52,8 @@ class Parts(NamedTuple):
     embedder: Embedder | None
     """None for a model that computes no embeddings."""
     info: ModelInfo
+    ranker: Ranker | None = None
+    """None for a model that cannot rank."""
 
 
 def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
@@ -61,7 +68,7 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
     """
     if ggml_file.is_legacy(config.model_path):
         return _build_legacy(config)
-    model = llama.Model(config.model_path, config.gpu, on_progress)
+    model = llama.Model(config.model_path, config.gpu, on_progress, config.adapters)
     if model.is_encoder:
         return _build_encoder(config, model)
     vocabulary = model.vocabulary
@@ -96,9 +103,14 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
     tokens = config.default_max_tokens
     preparer = Preparer(tokenizer, template, backend, preparation, context_length, tokens, vocabulary.special)
     embedder = _embedder(config, model, context_length, _plainly(preparer.tokenize))
+    ranker = _ranker(config, model, context_length, preparer, tokenizer)
     info = _info(model, template, context_length, config.slots, backend.cells)
-    info = info._replace(embedding_length=model.embedding_length if embedder else 0)
-    return Parts(engine, preparer, Inspector(preparer, vocabulary), embedder, info)
+    info = info._replace(
+        embedding_length=model.embedding_length if embedder else 0,
+        ranks=ranker is not None,
+        adapters=tuple(config.adapters),
+    )
+    return Parts(engine, preparer, Inspector(preparer, vocabulary), embedder, info, ranker)
 
 
 def _template(sources: Mapping[str, str], vocabulary: Vocabulary) -> ChatTemplate:
@@ -143,15 +155,20 @@ def largest_context(context: ContextChoice, trained: int, create: Callable[[int,
 def _build_encoder(config: EngineConfig, model: llama.Model) -> Parts:
     """Same as `build`, for an encoder, which only computes embeddings."""
     vocabulary, metadata = model.vocabulary, model.metadata
-    tokenizer = _AnyLength(load_tokenizer(config.tokenizer, vocabulary, metadata))
+    tokenizer = load_tokenizer(config.tokenizer, vocabulary, metadata)
     template = ChatTemplate(None, "", "", vocabulary.control_texts())
     context_length, _ = config.context.sizes(model.trained_context_length)
     preparation = TextPreparation.from_metadata(metadata)
-    preparer = Preparer(tokenizer, template, _NoSamplers(), preparation, context_length, config.default_max_tokens)
+    tokens = config.default_max_tokens
+    preparer = Preparer(_AnyLength(tokenizer), template, _NoSamplers(), preparation, context_length, tokens)
     embedder = _embedder(config, model, context_length, _plainly(preparer.tokenize))
+    ranker = _ranker(config, model, context_length, preparer, tokenizer)
+    if embedder is None and ranker is None:
+        raise ModelFailedError(f"the model is an encoder that cannot rank: {ranking_problem(model)}")
     info = _info(model, template, context_length, config.slots, 0)
-    info = info._replace(generates=False, embedding_length=model.embedding_length)
-    return Parts(None, preparer, Inspector(preparer, vocabulary), embedder, info)
+    width = model.embedding_length if embedder else 0
+    info = info._replace(generates=False, embedding_length=width, ranks=ranker is not None)
+    return Parts(None, preparer, Inspector(preparer, vocabulary), embedder, info, ranker)
 
 
 def _embedder(
@@ -160,7 +177,31 @@ def _embedder(
     if model.pooling is Pooling.RANK:
         return None
     vectors = LlamaEmbedder(model, context_length, config.threads)
-    return Embedder(tokenize, vectors, model.vocabulary.size, context_length, model.embedding_length)
+    cuts = Cuts(config.cuts_vectors, trained_cuts(model.metadata))
+    return Embedder(tokenize, vectors, model.vocabulary.size, context_length, model.embedding_length, cuts)
+
+
+def _ranker(
+    config: EngineConfig, model: llama.Model, context_length: int, preparer: Preparer, tokenizer: PairTokenizer
+) -> Ranker | None:
+    if model.pooling is not Pooling.RANK and not model.has_head:
+        return None
+    source = model.chat_templates.get(RANK_TEMPLATE)
+    template = RankTemplate(source, model.vocabulary.control_texts()) if source else None
+    problem = ranking_problem(model) or (template.problem if template else None)
+    if template is None and not model.is_encoder:
+        problem = problem or f"it is a decoder without a template {RANK_TEMPLATE!r}"
+    if problem:
+        logger.warning("the model cannot rank: %s", problem)
+        return None
+
+    def pair(query: str, document: str) -> Pair:
+        if template is None:
+            return preparer.pair(tokenizer, query, document)
+        tokens = preparer.tokenize_parts(template.render(query, document), add_special=False)
+        return Pair(tokens, len(tokens))
+
+    return Ranker(pair, LlamaRanker(model, context_length, config.threads), context_length)
 
 
 def _plainly(tokenize: Callable[..., list[int]]) -> Callable[[str], list[int]]:
@@ -183,9 +224,9 @@ class _NoSamplers:
 
     def sampler(self, *_: Any, **__: Any) -> Any:
         """Raises UnsupportedError."""
-        raise UnsupportedError("GENERATION_UNSUPPORTED", "the model computes embeddings only")
+        raise UnsupportedError("GENERATION_UNSUPPORTED", "the model generates no text")
 
-    mask = masked_sampler = arguments = terminal = sampler
+    mask = masked_sampler = arguments = terminal = text = sampler
 
 
 def _cells_within_rope(metadata: Mapping[str, str], context_length: int, cells: int) -> int:
@@ -202,6 +243,8 @@ def _cells_within_rope(metadata: Mapping[str, str], context_length: int, cells: 
 
 def _build_legacy(config: EngineConfig) -> Parts:
     """Same as `build`, for a legacy GGML file, which serves one sequence at a time."""
+    if config.adapters:
+        raise ModelFailedError("a legacy GGML model has no adapters (LLM_ADAPTERS); convert it to GGUF")
     model = ggml.GgmlModel(config.model_path, ggml_file.read(config.model_path), config.context.length)
     backend = ggml.GgmlBackend(model, config.threads)
     _warn_of_legacy(config)

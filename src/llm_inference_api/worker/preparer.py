@@ -2,11 +2,13 @@
 
 import math
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from llm_inference_api.engine.backend import Mask, Sampler
 from llm_inference_api.engine.output import OutputText
+from llm_inference_api.engine.scores import GivenTokens
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.thinking_budget import BudgetedSampler
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
@@ -21,6 +23,7 @@ from llm_inference_api.text.families.reading.answer_reader import answer_reader
 from llm_inference_api.text.families.reading.reader import Reader
 from llm_inference_api.text.families.switching import check_budget
 from llm_inference_api.text.families.thoughts import Thoughts
+from llm_inference_api.text.pairs import Pair, PairTokenizer
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import NO_SPECIAL_TOKENS, SpecialTokens, Tokenizer
 
@@ -42,6 +45,9 @@ class SamplerFactory(Protocol):
 
     def terminal(self, text: str) -> str:
         """Returns a literal text for use inside a grammar; see `grammar.lark.Terminal`."""
+
+    def text(self, token: int) -> bytes:
+        """Returns the bytes that spell a token, control tokens included."""
 
     def masked_sampler(self, sampling: Sampling, prompt: list[int], mask: Mask) -> Sampler:
         """Returns a new sampler that only chooses tokens that the mask allows."""
@@ -83,7 +89,8 @@ class Preparer:
         tokens, thoughts = self._prompt(request)
         max_tokens = self._max_tokens(request, len(tokens))
         if request.is_whole and request.sampling.logprobs is not None:
-            check_logprobs(request.n, max_tokens, request.sampling.logprobs)
+            prompt = len(tokens) if request.echoes else 0
+            check_logprobs(request.n, prompt + max_tokens, request.sampling.logprobs)
         constraint = self._constraint(request, thoughts)
         form = self._template_of(request).form
         sequences: list[Sequence] = []
@@ -104,6 +111,8 @@ class Preparer:
                     submitted_at=submitted_at,
                     index=index,
                     ignored=constraint.ignored if constraint else (),
+                    given=self._given(request, tokens, max_tokens),
+                    echo=self._echo(request) if request.echoes else "",
                 )
                 sequences.append(sequence)
         except BaseException:
@@ -111,6 +120,20 @@ class Preparer:
                 sequence.sampler.close()
             raise
         return tuple(sequences)
+
+    @staticmethod
+    def _given(request: GenerationRequest, tokens: list[int], max_tokens: int) -> GivenTokens | None:
+        """Returns the tokens of the prompt whose log probabilities are read; None if it is an ordinary prompt."""
+        top = request.sampling.logprobs
+        if request.echoes and top is not None:
+            return GivenTokens({at: (token,) for at, token in enumerate(tokens[1:])}, top)
+        return GivenTokens({}) if request.echoes or not max_tokens else None
+
+    def _echo(self, request: GenerationRequest) -> str:
+        if isinstance(request.prompt, TokenPrompt):
+            return b"".join(map(self.samplers.text, request.prompt.ids)).decode("utf-8", "replace")
+        assert isinstance(request.prompt, str)
+        return request.prompt
 
     def _sampler(self, request: GenerationRequest, index: int, tokens: list[int], mask: Mask | None) -> Sampler:
         sampling = request.sampling_of(index)
@@ -171,16 +194,63 @@ class Preparer:
         template, tools = self._template_of(request), request.tools.tools if request.tools else ()
         check_budget(request.thinking, template.form)
         chat = template.render(messages, tools, request.ending, request.thinking)
-        first, *rest = chat.parts
-        tokens = self.tokenize(first, add_special=not self.template.is_own)
-        for part in rest:
-            tokens += self._continue(part)
-        before, after = self._around if self.template.is_own else ([], [])
-        if tokens[: len(before)] != before:
-            tokens = before + tokens
+        tokens = self._begun(chat.parts)
+        after = self._around[1] if self.template.is_own else []
         if after and not chat.continues and tokens[-len(after) :] != after:
             tokens = tokens + after
         return _PromptTokens(tokens, chat.thoughts)
+
+    def tokens_around(
+        self, request: GenerationRequest, mark: str, *, closes_thoughts: bool
+    ) -> tuple[list[int], list[int]]:
+        """Returns the tokens of a chat's prompt before and after the end of its last message.
+
+        Args:
+            request: The request of a chat.
+            mark: A text that the messages do not have.
+            closes_thoughts: Whether the prompt ends behind the thoughts of the answer.
+
+        Raises:
+            InvalidFieldError: The chat template rejects the messages, or does not write the last one as it is.
+            ContextLengthError: The prompt is longer than the context.
+        """
+        assert not isinstance(request.prompt, str | TokenPrompt)
+        *messages, last = request.prompt
+        marked = (*messages, replace(last, content=last.content + mark))
+        template = self._template_of(request)
+        chat = template.render(marked, request.tools.tools if request.tools else (), request.ending, request.thinking)
+        at = [index for index, part in enumerate(chat.parts) if mark in part]
+        if len(at) != 1 or chat.parts[at[0]].count(mark) != 1:
+            raise InvalidFieldError("messages", "the model's chat template does not write the last message once")
+        before, _, after = chat.parts[at[0]].partition(mark)
+        closing = template.form.thoughts[0].closing if closes_thoughts and chat.thoughts.are_open else ""
+        head = self._begun([*chat.parts[: at[0]], before])
+        tail = [*self._continue(after), *(token for part in chat.parts[at[0] + 1 :] for token in self._continue(part))]
+        return head, [*tail, *self._continue(closing)]
+
+    def _begun(self, parts: list[str]) -> list[int]:
+        """Returns the tokens of the first parts of a rendered chat."""
+        tokens = self.tokenize_parts(parts, add_special=not self.template.is_own)
+        before = self._around[0] if self.template.is_own else []
+        return tokens if tokens[: len(before)] == before else before + tokens
+
+    def continued(self, text: str, field: str) -> list[int]:
+        """Returns the tokens of a text behind others, with control tokens as plain text.
+
+        Raises ContextLengthError, naming the field, if the text is longer than the context.
+        """
+        try:
+            return self._continue(text, parse_special=False)
+        except ContextLengthError as error:
+            raise ContextLengthError(error.prompt_tokens, error.context_length, error.exact, field) from error
+
+    def known(self, tokens: tuple[int, ...], field: str) -> list[int]:
+        """Returns the tokens. Raises InvalidFieldError, naming the field, if the vocabulary lacks one."""
+        for token in tokens:
+            if not 0 <= token < self.tokenizer.size:
+                problem = f"token {token} is not in the model's vocabulary of {self.tokenizer.size}"
+                raise InvalidFieldError(field, problem)
+        return list(tokens)
 
     @property
     def _around(self) -> tuple[list[int], list[int]]:
@@ -194,11 +264,7 @@ class Preparer:
         if request.suffix:
             raise InvalidFieldError("suffix", "needs a prompt of text, not of token ids")
         assert isinstance(request.prompt, TokenPrompt)
-        for token in request.prompt.ids:
-            if not 0 <= token < self.tokenizer.size:
-                problem = f"token {token} is not in the model's vocabulary of {self.tokenizer.size}"
-                raise InvalidFieldError(request.prompt_field, problem)
-        return list(request.prompt.ids)
+        return self.known(request.prompt.ids, request.prompt_field)
 
     def _text_tokens(self, prompt: str, suffix: str) -> list[int]:
         """Returns the tokens of a raw prompt; with a suffix, those that ask for the text between the two."""
@@ -211,6 +277,18 @@ class Preparer:
         head = self.tokenize("", add_special=True)
         ends = (self._continue(text, parse_special=False) for text in (prompt, suffix))
         return [*head, before, *next(ends), after, *next(ends), middle]
+
+    def tokenize_parts(self, parts: Iterable[str], *, add_special: bool) -> list[int]:
+        """Returns the tokens of a prompt in parts, see `Escaping.split`. Raises as `tokenize`."""
+        first, *rest = parts
+        tokens = self.tokenize(first, add_special=add_special)
+        for part in rest:
+            tokens += self._continue(part)
+        return tokens
+
+    def pair(self, tokenizer: PairTokenizer, query: str, document: str) -> Pair:
+        """Returns the tokens of two texts, joined by the model's tokenizer. Raises as `tokenize`."""
+        return tokenizer.pair(*(self._prepared(text, self.preparation.apply_to_content) for text in (query, document)))
 
     def _continue(self, part: str, *, parse_special: bool = True) -> list[int]:
         """Tokenizes a part as a continuation, without the leading space that some tokenizers add to a text."""
@@ -225,18 +303,23 @@ class Preparer:
                 those of the longest token.
         """
         prepare = self.preparation.apply if parse_special else self.preparation.apply_to_content
+        text = self._prepared(text, prepare, field)
+        return self.tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
+
+    def _prepared(self, text: str, prepare: Callable[[str], str], field: str = "prompt") -> str:
+        """Returns a text as the tokenizer takes it. Raises ContextLengthError as `tokenize`."""
         text = prepare(text)
         at_least = math.ceil(len(text.encode()) / self.tokenizer.longest_piece)
         if at_least > self.context_length:
             # Tokenizing may take quadratic time, so reject the text before.
             raise ContextLengthError(at_least, self.context_length, False, field)
-        return self.tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
+        return text
 
     def _max_tokens(self, request: GenerationRequest, prompt_tokens: int) -> int:
         room = self.context_length - prompt_tokens
-        if room < 1:
-            raise ContextLengthError(prompt_tokens, self.context_length, True, request.prompt_field)
         asked = request.stopping.max_tokens
+        if room < (0 if asked == 0 else 1):
+            raise ContextLengthError(prompt_tokens, self.context_length, True, request.prompt_field)
         return min(self.default_max_tokens if asked is None else asked, room)
 
     def _with_token_biases(self, sampling: Sampling) -> Sampling:

@@ -1,8 +1,8 @@
 """Worker process: loads one model and serves it over a pipe.
 
 Five threads, connected by queues: the main thread receives messages, the preparer tokenizes, the compiler prepares the
-requests that have constraints, the engine computes, and the embedder computes embeddings. An idle engine blocks in
-`Queue.get`; a busy one polls without waiting. The engine's state belongs to its thread.
+requests that have constraints, the engine computes, and the embedder computes embeddings and relevance. An idle engine
+blocks in `Queue.get`; a busy one polls without waiting. The engine's state belongs to its thread.
 """
 
 import logging
@@ -15,11 +15,14 @@ from queue import SimpleQueue
 from typing import NoReturn, TypeVar
 
 from llm_inference_api.backends.llama import backend as llama
-from llm_inference_api.engine.embedder import AbandonedError, Embedder, Errands
+from llm_inference_api.engine.embedder import AbandonedError, Errands
 from llm_inference_api.errors import ComputationError, CostlyFieldError, ModelFailedError, ServiceError
 from llm_inference_api.processes.parent import Parent
 from llm_inference_api.processes.throttle import Throttle
 from llm_inference_api.requests.engine_config import EngineConfig
+from llm_inference_api.requests.errand import Errand
+from llm_inference_api.requests.inquiry import Embeddings
+from llm_inference_api.requests.ranking import Rank, Relevances
 from llm_inference_api.worker.engine_loop import Admissible, Announced, EngineLoop, Inadmissible, Inbox
 from llm_inference_api.worker.inspector import Inspector
 from llm_inference_api.worker.messages import (
@@ -40,10 +43,11 @@ from llm_inference_api.worker.messages import (
     Submit,
     ToWorker,
 )
-from llm_inference_api.worker.parts import build
+from llm_inference_api.worker.parts import Parts, build
 from llm_inference_api.worker.preparation_queue import PreparationQueue
 from llm_inference_api.worker.preparer import Preparer
 from llm_inference_api.worker.pulse import Pulse
+from llm_inference_api.worker.score_preparer import ScorePreparer
 
 STACK_BYTES = 512 << 20
 """Stack size of the threads that call llama.cpp, whose tokenizers recurse on long runs of one character. The kernel
@@ -109,8 +113,8 @@ def _receive(parent: Parent, inbox: Inbox, requests: PreparationQueue, errands: 
             case Submit(request):
                 inbox.put(Announced(request.id))
                 requests.put(request)
-            case Compute(inquiry_id, embed):
-                errands.put(inquiry_id, embed)
+            case Compute(inquiry_id, errand):
+                errands.put(inquiry_id, errand)
             case Inquire():
                 requests.put(message)
             case Abandon(inquiry_id):
@@ -127,9 +131,9 @@ def _serve(config: EngineConfig, inbox: Inbox, requests: PreparationQueue, erran
         for lane, name in ((Lane.PREPARING, "preparer"), (Lane.COMPILING, "compiler")):
             arguments = (lane, parts.preparer, parts.inspector, requests, inbox, parent)
             threading.Thread(target=_prepare, args=arguments, name=name, daemon=True).start()
-        if parts.embedder is not None:
+        if parts.embedder is not None or parts.ranker is not None:
             pulse = Pulse(Lane.EMBEDDINGS, config.step_timeout, parent.send)
-            run = (parts.embedder, errands, pulse, parent)
+            run = (parts, errands, pulse, parent)
             threading.Thread(target=_embed, args=run, name="embedder", daemon=True).start()
         parent.send(Ready(parts.info))
         if parts.engine is not None:
@@ -180,7 +184,8 @@ def _prepare(  # noqa: PLR0913, PLR0917 - what a thread is given
                 parent.send(Answered(inquiry_id, _attempt(inspector.answer, inquiry, "an inquiry")))
             case request:
                 parent.send(Begun(lane, (request.id,)))
-                work = partial(preparer.prepare, arrived_at=arrived_at)
+                prepare = preparer.prepare if request.scoring is None else ScorePreparer(preparer).prepare
+                work = partial(prepare, arrived_at=arrived_at)
                 outcome = _attempt(work, request, f"request {request.id}", request.id)
                 if lane is Lane.COMPILING:
                     requests.note_cost(request.caller, refused=isinstance(outcome, CostlyFieldError))
@@ -191,13 +196,22 @@ def _prepare(  # noqa: PLR0913, PLR0917 - what a thread is given
                     inbox.put(Admissible(request.id, outcome))
 
 
-def _embed(embedder: Embedder, errands: Errands, pulse: Pulse, parent: Parent) -> None:
+def _embed(parts: Parts, errands: Errands, pulse: Pulse, parent: Parent) -> None:
     while True:
-        errand_id, embed = errands.get()
+        errand_id, errand = errands.get()
         parent.send(Begun(Lane.EMBEDDINGS, (errand_id,)))
-        work = partial(embedder.answer, check=partial(_go_on, errands, errand_id, pulse))
-        parent.send(Answered(errand_id, _attempt(work, embed, "embeddings")))
+        work = partial(_run_errand, parts, check=partial(_go_on, errands, errand_id, pulse))
+        parent.send(Answered(errand_id, _attempt(work, errand, "embeddings")))
         errands.forget(errand_id)
+
+
+def _run_errand(parts: Parts, errand: Errand, check: Callable[[], None]) -> Embeddings | Relevances:
+    """Returns what the errand asks for; the server sends none that the model cannot run."""
+    if isinstance(errand, Rank):
+        assert parts.ranker is not None
+        return parts.ranker.answer(errand, check)
+    assert parts.embedder is not None
+    return parts.embedder.answer(errand, check)
 
 
 def _go_on(errands: Errands, errand_id: int, pulse: Pulse) -> None:

@@ -71,6 +71,28 @@ def test_fields_that_are_given_are_taken_over() -> None:
         assert (request.model, request.n) == ("m", 3)
 
 
+def test_further_samplers_are_taken_over() -> None:
+    """By the names of the fields; what turns a sampler off may stand beside mirostat."""
+    fields = {
+        "top_n_sigma": 1.5,
+        "min_keep": 2,
+        "xtc_probability": 0.5,
+        "xtc_threshold": 0.25,
+        "dynatemp_range": 0.5,
+        "dynatemp_exponent": 2.0,
+        "dry_multiplier": 0.75,
+        "dry_base": 2.0,
+        "dry_allowed_length": 3,
+        "dry_penalty_last_n": -1,
+        "mirostat_tau": 4.0,
+        "mirostat_eta": 0.25,
+    }
+    sampling = read_generate(generate(**fields, dry_sequence_breakers=["a"]), LIMITS).sampling
+    assert {name: getattr(sampling, name) for name in fields} == fields
+    assert sampling.dry_sequence_breakers == ("a",)
+    assert read_generate(generate(mirostat=2, top_p=1.0, top_k=0, top_n_sigma=-1.0), LIMITS).sampling.mirostat == 2
+
+
 def test_logprobs_alone_list_no_other_tokens() -> None:
     """Without top_logprobs there is the chosen token's; with logprobs false there is none."""
     assert read_generate(generate(logprobs=True), LIMITS).sampling.logprobs == 0
@@ -91,6 +113,25 @@ def test_logprobs_alone_list_no_other_tokens() -> None:
         ({"presence_penalty": 2.5}, "presence_penalty"),
         ({"frequency_penalty": -2.5}, "frequency_penalty"),
         ({"repetition_penalty": 0.0}, "repetition_penalty"),
+        ({"top_n_sigma": -1.5}, "top_n_sigma"),
+        ({"min_keep": 2**31}, "min_keep"),
+        ({"xtc_probability": 1.1}, "xtc_probability"),
+        ({"xtc_threshold": -0.1}, "xtc_threshold"),
+        ({"dynatemp_range": 2.1}, "dynatemp_range"),
+        ({"dynatemp_exponent": -1.0}, "dynatemp_exponent"),
+        ({"dry_multiplier": 101.0}, "dry_multiplier"),
+        ({"dry_base": 0.9}, "dry_base"),
+        ({"dry_allowed_length": 2**31}, "dry_allowed_length"),
+        ({"dry_penalty_last_n": -2}, "dry_penalty_last_n"),
+        ({"dry_sequence_breakers": ["a"] * 9}, "dry_sequence_breakers"),
+        ({"dry_sequence_breakers": ["a", ""]}, "dry_sequence_breakers[1]"),
+        ({"dry_sequence_breakers": ["ä" * 21]}, "dry_sequence_breakers[0]"),
+        ({"dry_sequence_breakers": ["a\0"]}, "dry_sequence_breakers[0]"),
+        ({"mirostat": 3}, "mirostat"),
+        ({"mirostat_tau": -1.0}, "mirostat_tau"),
+        ({"mirostat_eta": 1.1}, "mirostat_eta"),
+        ({"mirostat": 2, "top_p": 0.9}, "top_p"),
+        ({"mirostat": 1, "xtc_probability": 0.5}, "xtc_probability"),
         ({"top_logprobs": 1}, "top_logprobs"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({"logit_bias": dict.fromkeys(range(301), 1.0)}, "logit_bias"),

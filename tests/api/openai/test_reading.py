@@ -161,6 +161,15 @@ def test_limit_of_tokens_has_three_names_and_is_lowered_to_the_services(name: st
     assert asked(chat(**{name: value})).stopping.max_tokens == taken
 
 
+def test_llama_servers_samplers_have_its_names() -> None:
+    """Each reaches the sampling."""
+    fields = {"top_n_sigma": 1.5, "min_keep": 2, "xtc_probability": 0.5, "dynatemp_range": 0.5, "dry_multiplier": 0.8}
+    sampling = asked(chat(**fields, dry_sequence_breakers=["a"])).sampling
+    assert {name: getattr(sampling, name) for name in fields} == fields
+    assert sampling.dry_sequence_breakers == ("a",)
+    assert asked(chat(mirostat=2, mirostat_tau=4.0)).sampling.mirostat_tau == 4.0
+
+
 def test_repeat_penalty_is_the_repetition_penalty() -> None:
     """llama.cpp's and Ollama's users know it by this name."""
     assert asked(chat(repeat_penalty=1.25)) == asked(chat(repetition_penalty=1.25))

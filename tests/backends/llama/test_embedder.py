@@ -1,6 +1,7 @@
 """Embeddings of both kinds of models, against llama-cpp-python's own and against NumPy."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 from gguf import GGUFReader, PoolingType
 from tokenizers import Tokenizer, models
 
-from llm_inference_api.backends.llama import embedder as llama_embedder
-from llm_inference_api.engine.embedder import AbandonedError, Embedder, Errands
-from llm_inference_api.errors import ComputationError, InvalidFieldError, ModelFailedError
+from llm_inference_api.backends.llama import embedding_context
+from llm_inference_api.engine.embedder import AbandonedError, Cuts, Embedder, Errands
+from llm_inference_api.errors import ComputationError, InvalidFieldError
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
 from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embed, Input, Tokenize
 from llm_inference_api.worker.parts import Parts, build
@@ -76,13 +77,31 @@ def test_model_without_layers_embeds_as_by_hand(tmp_path: Path) -> None:
 
 def test_dimensions_are_the_first_ones_brought_to_length_one(tmp_path: Path, write: Callable[..., Path]) -> None:
     """For models trained so; more than the model has are refused."""
-    embedder = embedder_of(write(tmp_path / "model.gguf"))
+    embedder = replace(embedder_of(write(tmp_path / "model.gguf")), cuts=Cuts(any=True))
     question = Embed((Input("input", TEXTS[0]),), dimensions=8)
     (found,) = embedder.answer(question, lambda: None)
     whole = vectors(embedder, TEXTS[0])[0][:8]
     assert np.allclose(np.frombuffer(found.vector, VECTOR_TYPE), whole / np.linalg.norm(whole), atol=CLOSE)
     with pytest.raises(InvalidFieldError, match=r"^dimensions: must be 1 to \d+ for this model, not 1000"):
         embedder.answer(question._replace(dimensions=1000), lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("cuts", "allowed", "says"),
+    [(Cuts(), {32}, "must be 32: this model is not known"), (Cuts(lengths=(8, 16)), {8, 16, 32}, "one of 8, 16")],
+)
+def test_vectors_are_cut_only_as_the_model_was_trained(
+    tmp_path: Path, cuts: Cuts, allowed: set[int], says: str
+) -> None:
+    """All components are no cut."""
+    embedder = replace(embedder_of(write_tiny_encoder(tmp_path / "model.gguf")), cuts=cuts)
+    question = Embed((Input("input", TEXTS[0]),))
+    for dimensions in {4, 8, 16, 32} & allowed:
+        (found,) = embedder.answer(question._replace(dimensions=dimensions), lambda: None)
+        assert len(found.numbers) == dimensions
+    for dimensions in {4, 8, 16, 32} - allowed:
+        with pytest.raises(InvalidFieldError, match=says):
+            embedder.answer(question._replace(dimensions=dimensions), lambda: None)
 
 
 def test_equal_texts_point_the_same_way(tmp_path: Path, write: Callable[..., Path]) -> None:
@@ -106,7 +125,7 @@ def test_chunks_of_a_long_text_are_one_text(tmp_path: Path, monkeypatch: pytest.
     path = write_tiny_model(tmp_path / "model.gguf", pooling=KINDS[kind])
     text = "0123456789" * 50
     whole = oracle(path, KINDS[kind] or PoolingType.MEAN, (text,))
-    assert len(text) > llama_embedder.CHUNK
+    assert len(text) > embedding_context.CHUNK
     assert np.allclose(vectors(embedder_of(path), text), whole, atol=CLOSE)
 
 
@@ -174,18 +193,17 @@ def test_encoder_generates_nothing_and_says_so(tmp_path: Path) -> None:
 
 
 def test_ranking_models_embed_nothing(tmp_path: Path) -> None:
-    """A decoder that ranks still generates; an encoder that ranks can do nothing here."""
-    built = parts(write_tiny_model(tmp_path / "decoder.gguf", pooling=PoolingType.RANK))
-    assert (built.embedder, built.info.embedding_length, built.info.generates) == (None, 0, True)
-    path = write_tiny_encoder(tmp_path / "encoder.gguf", pooling=PoolingType.RANK)
-    with pytest.raises(ModelFailedError, match="ranks"):
-        parts(path)
+    """A decoder that ranks still generates; an encoder that ranks does nothing else."""
+    decoder = parts(write_tiny_model(tmp_path / "decoder.gguf", pooling=PoolingType.RANK))
+    assert (decoder.embedder, decoder.info.embedding_length, decoder.info.generates) == (None, 0, True)
+    encoder = parts(write_tiny_encoder(tmp_path / "encoder.gguf", pooling=PoolingType.RANK))
+    assert (encoder.embedder, encoder.info.embedding_length, encoder.info.generates) == (None, 0, False)
 
 
 def test_long_forward_of_an_encoder_is_checked_within(tmp_path: Path) -> None:
     """One forward may take minutes: it says meanwhile that it goes on, but is not left in the middle."""
     embedder = embedder_of(write_tiny_encoder(tmp_path / "model.gguf", context_length=512))
-    short, long = (Embed((Input("texts[0]", (6,) * count),)) for count in (llama_embedder.CHUNK, 400))
+    short, long = (Embed((Input("texts[0]", (6,) * count),)) for count in (embedding_context.CHUNK, 400))
     checks = 0
 
     def check() -> None:

@@ -12,9 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from llm_inference_api.backends.llama.sampler import LlamaSampler, MaskedSampler, nucleus
+from llm_inference_api.backends.llama.backend import Model
+from llm_inference_api.backends.llama.sampler import LlamaSampler, MaskedSampler, near_best, nucleus
+from llm_inference_api.backends.llama.vocabulary import Vocabulary
 from llm_inference_api.errors import ComputationError
+from llm_inference_api.requests.engine_config import GpuChoice
 from llm_inference_api.requests.request import Sampling
+from tests.fakes.gguf import write_tiny_model
 
 SIZE = 5000
 """Tokens; from 1024 on, llama.cpp's top_p first sorts the best 256 alone."""
@@ -92,13 +96,24 @@ def whole_chain(sampling: Sampling) -> Iterator[Any]:
         steps.append(
             C.llama_sampler_init_penalties(SIZE, 100, 1.0, sampling.frequency_penalty, sampling.presence_penalty)
         )
-    if sampling.temperature:
+    keep = max(sampling.min_keep, 1)
+    if sampling.temperature and sampling.mirostat:
+        mirostat = (sampling.seed, sampling.mirostat_tau, sampling.mirostat_eta)
         steps += [
-            C.llama_sampler_init_top_k(sampling.top_k),
-            C.llama_sampler_init_typical(sampling.typical_p, 1),
-            C.llama_sampler_init_top_p(sampling.top_p, 1),
-            C.llama_sampler_init_min_p(sampling.min_p, 1),
             C.llama_sampler_init_temp(sampling.temperature),
+            C.llama_sampler_init_mirostat(SIZE, *mirostat, 100)
+            if sampling.mirostat == 1
+            else C.llama_sampler_init_mirostat_v2(*mirostat),
+        ]
+    elif sampling.temperature:
+        steps += [
+            C.llama_sampler_init_top_n_sigma(sampling.top_n_sigma),
+            C.llama_sampler_init_top_k(sampling.top_k),
+            C.llama_sampler_init_typical(sampling.typical_p, keep),
+            C.llama_sampler_init_top_p(sampling.top_p, keep),
+            C.llama_sampler_init_min_p(sampling.min_p, keep),
+            C.llama_sampler_init_xtc(sampling.xtc_probability, sampling.xtc_threshold, keep, sampling.seed),
+            C.llama_sampler_init_temp_ext(sampling.temperature, sampling.dynatemp_range, sampling.dynatemp_exponent),
             C.llama_sampler_init_dist(sampling.seed),
         ]
     else:
@@ -138,6 +153,13 @@ def drawn_by_llama(sampling: Sampling, scores: Scores, tokens: npt.NDArray[np.in
         {"top_k": 40, "top_p": 0.95},
         {"typical_p": 0.8, "top_p": 0.9},
         {"presence_penalty": 1.0, "top_p": 0.9},
+        {"top_n_sigma": 1.5},
+        {"top_n_sigma": 1.0, "presence_penalty": 1.0, "top_p": 0.9},
+        {"top_p": 0.3, "min_p": 0.5, "min_keep": 12},
+        {"xtc_probability": 0.5, "xtc_threshold": 0.02, "min_p": 0.05},
+        {"dynatemp_range": 0.6, "dynatemp_exponent": 1.5, "top_p": 0.9},
+        {"mirostat": 1, "mirostat_tau": 3.0, "mirostat_eta": 0.2},
+        {"mirostat": 2, "mirostat_tau": 3.0, "mirostat_eta": 0.2, "frequency_penalty": 0.5},
     ],
     ids=",".join,
 )
@@ -231,3 +253,96 @@ def test_token_that_is_given_must_be_allowed() -> None:
     assert sampler.accept(4)
     assert mask.accepted == [4]
     sampler.close()
+
+
+def drawn(vocabulary: Any, prompt: list[int], logits: list[float], count: int = 64, **options: Any) -> set[int]:
+    """Returns the tokens that are drawn of these scores; of all others the scores are -100."""
+    scores = np.full((1, vocabulary.size), -100.0, np.float32)
+    scores[0, : len(logits)] = logits
+    found = set()
+    for seed in range(count):
+        sampling = Sampling(**({"seed": seed, "temperature": 1.0} | options))
+        sampler = LlamaSampler(FixedOutputs(scores), vocabulary, sampling, prompt, ignore_eos=False)  # type: ignore[arg-type]
+        found.add(sampler.sample(0))
+        sampler.close()
+    return found
+
+
+PROBABILITIES = [math.log(0.4), math.log(0.3), math.log(0.2), math.log(0.1)]
+
+
+@pytest.mark.parametrize(("threshold", "left"), [(0.09, {3}), (0.19, {2, 3}), (0.29, {1, 2, 3}), (0.39, {0, 1, 2, 3})])
+def test_top_choices_are_excluded(threshold: float, left: set[int]) -> None:
+    """All but the least probable of those above the threshold; the cases are those of llama.cpp's test-sampling."""
+    options = {"xtc_probability": 1.0, "xtc_threshold": threshold, "top_k": 4}
+    assert drawn(Tokens(), [], PROBABILITIES, **options) == left
+
+
+def test_tokens_far_below_the_best_are_dropped() -> None:
+    """In standard deviations of the logits; one of -inf counts for nothing."""
+    assert near_best(np.array([*PROBABILITIES, -np.inf], np.float32), 1.0).tolist() == [0, 1]
+    assert near_best(np.array(PROBABILITIES, np.float32), 3.0).tolist() == [0, 1, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
+    """A vocabulary of bytes."""
+    path = write_tiny_model(tmp_path_factory.mktemp("dry") / "tiny.gguf", layers=1)
+    return Model(path, GpuChoice(), lambda fraction: None).vocabulary
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "penalty"),
+    [
+        ([1, 2], {}, 0.0),
+        ([1, 2, 3, 1, 2], {}, 1.0),
+        ([1, 2, 3, 1, 2], {"dry_multiplier": 2.0}, 2.0),
+        ([4, 1, 2, 3, 4, 1, 2], {}, 1.1),
+        ([1, 2, 3, 1, 2], {"dry_penalty_last_n": 4}, 0.0),
+        ([4, 1, 2, 3, 4, 1, 2], {"dry_penalty_last_n": -1}, 1.1),
+        ([1, 2, 3, 1, 2], {"dry_allowed_length": 3}, 0.0),
+        ([1, 2, 3, 1, 2], {"dry_sequence_breakers": ("\x02",)}, 0.0),
+        ([1, 2, 3, 1, 2], {"dry_penalty_last_n": 0}, 0.0),
+    ],
+)
+def test_token_that_extends_a_repetition_is_penalized(
+    vocabulary: Vocabulary, prompt: list[int], options: dict[str, Any], penalty: float
+) -> None:
+    """By multiplier * base^(length - allowed length), as llama.cpp's test-sampling has it."""
+    dry = {"dry_multiplier": 1.0, "dry_base": 1.1, "dry_penalty_last_n": 64, "temperature": 0.0, **options}
+    above, below = ([penalty + by if token == 3 else 0.0 for token in range(5)] for by in (0.01, -0.01))
+    assert drawn(vocabulary, prompt, above, count=1, **dry) == {3}
+    assert 3 not in drawn(vocabulary, prompt, below, count=1, **dry)
+
+
+def test_excluded_tokens_leave_typical_sampling_as_it_is() -> None:
+    """llama.cpp's computes NaN of a probability of 0, and keeps the most probable tokens instead."""
+    logits = [math.log(0.4), math.log(0.2), math.log(0.2), math.log(0.2)]
+    options = {"typical_p": 0.5, "logit_bias": dict.fromkeys(range(4, Tokens().size), -math.inf)}
+    assert drawn(Tokens(), [], logits, **options) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("options", [{}, {"typical_p": 0.5}, {"mirostat": 1}, {"mirostat": 2}, {"temperature": 0.0}])
+def test_penalty_beyond_all_numbers_leaves_a_choice(vocabulary: Vocabulary, options: dict[str, Any]) -> None:
+    """DRY's grows with the length of a repetition; where it excludes all that a mask allows, it does not apply."""
+    sampling = Sampling(
+        **(
+            {"seed": 1, "temperature": 1.0, "dry_multiplier": 100.0, "dry_base": 10.0, "dry_penalty_last_n": -1}
+            | options
+        )
+    )
+    outputs: Any = FixedOutputs(np.zeros((1, vocabulary.size), np.float32))
+    for allowed in ([1], [1, 2]):
+        mask = FixedMask(np.array(allowed, np.int32))
+        prompt = [1] * 60 + [2] + [1] * 60
+        sampler = MaskedSampler(outputs, vocabulary, sampling, prompt, mask)
+        assert sampler.sample(0) in allowed
+        sampler.close()
+
+
+def test_samplers_of_equal_parameters_share_no_tokens(vocabulary: Vocabulary) -> None:
+    """They are clones of one that has seen none."""
+    dry = {"dry_multiplier": 5.0, "temperature": 0.0}
+    logits = [0.0, 0.0, 0.0, 1.0]
+    assert drawn(vocabulary, [1, 2, 3, 1, 2], logits, count=1, **dry) != {3}
+    assert drawn(vocabulary, [1, 2], logits, count=1, **dry) == {3}

@@ -119,6 +119,17 @@ def test_longer_text_than_sentence_transformers_reads_is_refused(bert: Path, con
         vectors(embedder, ["a " * (MAX_LENGTH - 1)])
 
 
+def test_lengths_of_cut_vectors_are_the_checkpoints(bert: Path, converted: Convert) -> None:
+    """A checkpoint that was trained for them lists them; others are refused."""
+    config = json.loads((bert / "config.json").read_text())
+    (bert / "config.json").write_text(json.dumps({**config, "matryoshka_dimensions": [8, 24]}))
+    embedder = embedder_of(converted(bert))
+
+    assert embedder.cuts.lengths == (8, 24)
+    with pytest.raises(InvalidFieldError, match="must be one of 8, 24 for this model, not 9"):
+        embedder.answer(Embed((Input("input", "a cat"),), dimensions=9), lambda: None)
+
+
 def test_checkpoint_without_modules_has_all_positions_and_the_mean(bert: Path, converted: Convert) -> None:
     """As sentence-transformers makes of a plain BERT."""
     (bert / "modules.json").unlink()

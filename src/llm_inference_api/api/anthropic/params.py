@@ -3,12 +3,14 @@
 Unknown and unsupported fields are refused by name. Of what is sent to a hosted model only, `null` is accepted.
 """
 
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field
 
 from llm_inference_api.api import bodies
 from llm_inference_api.api.bodies import FIRST_ERROR, Strict, at_most
+from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.limits import MAX_STOP
 from llm_inference_api.requests.tools import MAX_TOOLS
@@ -183,4 +185,14 @@ Params = TypeVar("Params", bound=_Chat)
 
 def parse(kind: type[Params], body: bytes) -> Params:
     """Parses and validates an HTTP body. Raises InvalidFieldError for the first invalid field."""
-    return bodies.parse(kind, body, UNSUPPORTED)
+    try:
+        return bodies.parse(kind, body, UNSUPPORTED)
+    except InvalidFieldError as error:
+        field = _TAG.sub(r"\1", error.field)
+        if field == error.field:
+            raise
+        raise InvalidFieldError(field, error.problem) from error
+
+
+_TAG = re.compile(r"^(messages\[\d+\]\.content\[\d+\])\.(text|tool_use|tool_result|thinking)\b")
+"""pydantic names the type of a block between the block and its field."""

@@ -1,11 +1,13 @@
 """Conversion between the typed API's messages and domain types."""
 
+from collections.abc import Collection
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
 
 from llm_inference.v1 import inference_pb2, tools_pb2
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.adapters import Adapter, checked_adapters
 from llm_inference_api.requests.chat import (
     Message,
     check_call_counts,
@@ -42,10 +44,8 @@ def read_generate(wire: inference_pb2.GenerateRequest, limits: Limits) -> Genera
 
 def read_chat(wire: inference_pb2.ChatRequest, limits: Limits) -> GenerationRequest:
     """Returns the request of a Chat message. Raises InvalidFieldError."""
-    check_message_count(len(wire.messages))
-    check_call_counts(len(message.tool_calls) for message in wire.messages)
+    messages = read_messages(wire.messages)
     check_tool_count(len(wire.tools))
-    messages = checked_messages([_message(message) for message in wire.messages])
     shared = _shared(wire, limits)
     tools = [_tool(index, tool) for index, tool in enumerate(wire.tools)]
     use = tool_use(tools, _tool_choice(wire), ignore_eos=wire.ignore_eos)
@@ -58,6 +58,13 @@ def read_chat(wire: inference_pb2.ChatRequest, limits: Limits) -> GenerationRequ
     return GenerationRequest(new_id("chat"), messages, tools=use, ending=end, thinking=thinking, **shared)
 
 
+def read_messages(wire: Collection[inference_pb2.ChatMessage]) -> tuple[Message, ...]:
+    """Returns the messages of a chat. Raises InvalidFieldError."""
+    check_message_count(len(wire))
+    check_call_counts(len(message.tool_calls) for message in wire)
+    return checked_messages([_message(message) for message in wire])
+
+
 def _shared(wire: WireRequest, limits: Limits) -> dict[str, Any]:
     """Returns the fields of GenerationRequest that Generate and Chat have in common."""
     given: Given = {field.name: value for field, value in wire.ListFields()}
@@ -68,9 +75,14 @@ def _shared(wire: WireRequest, limits: Limits) -> dict[str, Any]:
         "constraint": _constraint(wire),
         "model": wire.model,
         "n": n,
+        "adapters": checked_adapters("adapters", [_adapter(item) for item in wire.adapters]),
         "wants_times": wire.timings,
         "wants_progress": wire.return_progress,
     }
+
+
+def _adapter(wire: inference_pb2.Adapter) -> Adapter:
+    return Adapter(wire.id, wire.scale if wire.HasField("scale") else 1.0)
 
 
 def _constraint(wire: WireRequest) -> Constraint | None:

@@ -252,7 +252,6 @@ class StreamOptions(Strict):
 
 UNSUPPORTED = {
     "audio": "only text can be generated; leave it out",
-    "echo": "answers never include the prompt; leave it out",
     "function_call": "it is deprecated; use tool_choice",
     "functions": "they are deprecated; use tools",
     "guided_whitespace_pattern": "JSON is written without white space; leave it out",
@@ -269,7 +268,6 @@ class _Unsupported(Strict):
     """The unsupported fields; null, or false where listed, is accepted."""
 
     audio: None = None
-    echo: No | None = None
     function_call: None = None
     functions: None = None
     guided_whitespace_pattern: None = None
@@ -298,6 +296,13 @@ IGNORED = tuple(_Ignored.__annotations__)
 """Names of the ignored fields."""
 
 
+class AdapterParam(Strict):
+    """A LoRA adapter, and how much of it."""
+
+    id: str
+    scale: float = 1.0
+
+
 class _Common(_Ignored):
     model: str = ""
     max_tokens: int | None = None
@@ -316,6 +321,21 @@ class _Common(_Ignored):
     min_p: float | None = None
     typical_p: float | None = None
     repetition_penalty: float | None = None
+    top_n_sigma: float | None = None
+    min_keep: int | None = None
+    xtc_probability: float | None = None
+    xtc_threshold: float | None = None
+    dynatemp_range: float | None = None
+    dynatemp_exponent: float | None = None
+    dry_multiplier: float | None = None
+    dry_base: float | None = None
+    dry_allowed_length: int | None = None
+    dry_penalty_last_n: int | None = None
+    dry_sequence_breakers: list[str] | None = None
+    mirostat: int | None = None
+    mirostat_tau: float | None = None
+    mirostat_eta: float | None = None
+    adapters: list[AdapterParam] | None = None
     ignore_eos: bool | None = None
     n_predict: int | None = None
     repeat_penalty: float | None = None
@@ -403,6 +423,7 @@ class CompletionParams(_Common):
     logprobs: int | None = None
     reasoning_effort: Annotated[None, BeforeValidator(_no_effort)] = None
     best_of: int | None = None
+    echo: bool | None = None
 
 
 class EmbeddingParams(Strict):
@@ -414,6 +435,23 @@ class EmbeddingParams(Strict):
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None
     pooling: None = None
+    user: Any = None
+
+
+class DocumentParam(Strict):
+    """A document as an object, as Jina and Cohere take it."""
+
+    text: str
+
+
+class RerankParams(Strict):
+    """The body of `POST /v1/rerank`, as Jina and Cohere have it."""
+
+    model: str = ""
+    query: str
+    documents: list[str | DocumentParam]
+    top_n: int | None = None
+    return_documents: bool | None = None
     user: Any = None
 
 

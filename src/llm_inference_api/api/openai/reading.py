@@ -19,6 +19,7 @@ from llm_inference_api.api.openai.params import (
 )
 from llm_inference_api.api.openai.thinking import thinking_of
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.adapters import Adapter, checked_adapters
 from llm_inference_api.requests.chat import (
     Message,
     check_call_counts,
@@ -28,7 +29,7 @@ from llm_inference_api.requests.chat import (
 )
 from llm_inference_api.requests.inquiry import Input, check_tokens
 from llm_inference_api.requests.limits import Limits, new_id
-from llm_inference_api.requests.request import GenerationRequest, TokenPrompt
+from llm_inference_api.requests.request import GenerationRequest, Stopping, TokenPrompt
 from llm_inference_api.requests.sizes import check_size
 from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall, ToolChoice, complete_arguments, tool_use
 
@@ -44,6 +45,20 @@ _SAME = (
     "top_k",
     "min_p",
     "typical_p",
+    "top_n_sigma",
+    "min_keep",
+    "xtc_probability",
+    "xtc_threshold",
+    "dynatemp_range",
+    "dynatemp_exponent",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
+    "dry_penalty_last_n",
+    "dry_sequence_breakers",
+    "mirostat",
+    "mirostat_tau",
+    "mirostat_eta",
     "ignore_eos",
     "stop",
 )
@@ -94,7 +109,14 @@ def read_completion(params: CompletionParams, limits: Limits) -> tuple[Generatio
         given = _given(params)
         if params.logprobs is not None:
             given |= {"logprobs": True, "top_logprobs": params.logprobs}
-        shared = {**_shared(params, given, limits, len(prompts)), "suffix": suffix, "constraint": constraint_of(params)}
+        if params.echo and suffix:
+            raise InvalidFieldError("echo", "cannot be combined with suffix: the answer stands between two texts")
+        shared = {
+            **_shared(params, given, limits, len(prompts)),
+            "suffix": suffix,
+            "constraint": constraint_of(params),
+            "echoes": bool(params.echo),
+        }
         if len(prompts) == 1:
             return (GenerationRequest(new_id("cmpl"), prompts[0], **shared),)
         name = new_id("cmpl")
@@ -156,15 +178,20 @@ def _not_none(**fields: Any) -> dict[str, Any]:
 
 def _shared(params: Params, given: dict[str, Any], limits: Limits, prompts: int = 1) -> dict[str, Any]:
     """Returns the fields of GenerationRequest that chats and completions have in common."""
-    sampling, n, stopping = limits.sampling(given), limits.count(given, prompts), limits.stopping(given)
+    sampling, n, stopping = limits.sampling(given), limits.count(given, prompts), _stopping(params, given, limits)
     return {
         "sampling": sampling,
         "stopping": stopping,
         "model": params.model,
         "n": n,
+        "adapters": checked_adapters("adapters", [Adapter(item.id, item.scale) for item in params.adapters or ()]),
         "wants_times": bool(params.timings),
         "wants_progress": bool(params.return_progress),
     }
+
+
+def _stopping(params: Params, given: dict[str, Any], limits: Limits) -> Stopping:
+    return limits.stopping(given, may_be_none=isinstance(params, CompletionParams))
 
 
 def _biases(bias: dict[str, float]) -> dict[str, Any]:

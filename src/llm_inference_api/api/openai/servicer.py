@@ -9,22 +9,35 @@ from google.api.httpbody_pb2 import HttpBody
 
 from llm_inference.v1 import openai_pb2, openai_pb2_grpc
 from llm_inference_api.api.bodies import JSON, Json, check_values, events_body, json_bodies, json_body
-from llm_inference_api.api.openai.params import ChatCompletionParams, CompletionParams, EmbeddingParams, parse
+from llm_inference_api.api.openai.decision_params import DecisionParams
+from llm_inference_api.api.openai.decisions import decision_object, read_decisions
+from llm_inference_api.api.openai.params import (
+    ChatCompletionParams,
+    CompletionParams,
+    EmbeddingParams,
+    RerankParams,
+    parse,
+)
 from llm_inference_api.api.openai.reading import read_chat, read_completion
 from llm_inference_api.api.openai.writers import (
     ChatCompletionWriter,
     CompletionWriter,
     Header,
+    RankingHeader,
     Writer,
     embedding_document,
+    ranking_document,
 )
+from llm_inference_api.decisions.deciding import Decisions
 from llm_inference_api.generation.generation import Generation, Generations
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.generation.several import Several
 from llm_inference_api.models.registry import Registry
-from llm_inference_api.requests.inquiry import Embed, checked_inputs
-from llm_inference_api.requests.limits import Limits
+from llm_inference_api.requests.adapters import SEPARATOR
+from llm_inference_api.requests.inquiry import Embed, Input, checked_inputs
+from llm_inference_api.requests.limits import Limits, new_id
 from llm_inference_api.requests.model_status import ModelStatus
+from llm_inference_api.requests.ranking import Rank, checked_rank
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.rpc.call import Call
 from llm_inference_api.rpc.off_loop import off_loop, written_size
@@ -86,19 +99,51 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         data = await asyncio.to_thread(embedding_document, model, found, in_base64=in_base64)
         return openai_pb2.CreateEmbeddingResponse(http_body=HttpBody(content_type=JSON, data=data))
 
+    async def CreateRerank(
+        self, request: openai_pb2.CreateRerankRequest, call: Call
+    ) -> openai_pb2.CreateRerankResponse:
+        """Returns the HTTP body of `POST /v1/rerank`."""
+        body = request.http_body.data
+        await check_values(body)
+        params, rank = await off_loop(len(body), _read_rerank, body)
+        model, found = await self._inquiries.rank(params.model, rank, call)
+        texts = [str(item.content) for item in rank.documents] if params.return_documents else []
+        data = await off_loop(
+            len(body), ranking_document, RankingHeader(new_id("rerank"), model, texts), found, params.top_n
+        )
+        return openai_pb2.CreateRerankResponse(http_body=HttpBody(content_type=JSON, data=data))
+
+    async def CreateDecision(
+        self, request: openai_pb2.CreateDecisionRequest, call: Call
+    ) -> openai_pb2.CreateDecisionResponse:
+        """Returns the HTTP body of `POST /v1/decisions`."""
+        body = request.http_body.data
+        await check_values(body)
+        params, asked = await off_loop(len(body), _read_decisions, body)
+        async with self._generations.open(asked.request, call, streamed=False) as generation:
+            answers, total = await generation.whole()
+            found = await off_loop(len(body), asked.answers, answers[0].scores)
+            written = decision_object(generation.request.model, params, found, total)
+            return openai_pb2.CreateDecisionResponse(http_body=json_body(written))
+
     async def ListOpenAIModels(
         self, request: openai_pb2.ListOpenAIModelsRequest, call: Call
     ) -> openai_pb2.ListOpenAIModelsResponse:
         """Returns the HTTP body of `GET /v1/models`."""
-        models = [self._model(status) for status in self._registry.statuses()]
+        models = [
+            self._model(status, adapter)
+            for status in self._registry.statuses()
+            for adapter in (None, *self._registry.get(status.id).adapters)
+        ]
         return openai_pb2.ListOpenAIModelsResponse(http_body=json_body({"object": "list", "data": models}))
 
     async def GetOpenAIModel(
         self, request: openai_pb2.GetOpenAIModelRequest, call: Call
     ) -> openai_pb2.GetOpenAIModelResponse:
         """Returns the HTTP body of `GET /v1/models/{id}`."""
-        model = self._registry.get(request.model)
-        return openai_pb2.GetOpenAIModelResponse(http_body=json_body(self._model(model.status)))
+        base, adapter = self._registry.adapted(request.model)
+        model = self._registry.get(base)
+        return openai_pb2.GetOpenAIModelResponse(http_body=json_body(self._model(model.status, adapter)))
 
     def _read_chat(self, body: bytes) -> tuple[ChatCompletionParams, GenerationRequest]:
         params = parse(ChatCompletionParams, body)
@@ -115,13 +160,15 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         params = parse(CompletionParams, body)
         return params, read_completion(params, self._limits)
 
-    def _model(self, status: ModelStatus) -> Json:
-        """Returns OpenAI's model object, with `max_model_len`, as vLLM has it, and `thinking`.
+    def _model(self, status: ModelStatus, adapter: str | None) -> Json:
+        """Returns OpenAI's model object, with `max_model_len` and `parent`, as vLLM has them, and `thinking`.
 
-        The first is null before the first load, the second while the model is not in memory.
+        The first is null before the first load, the second unless an adapter is meant, the third while the model is not
+        in memory.
         """
         return {
-            "id": status.id,
+            "id": f"{status.id}{SEPARATOR}{adapter}" if adapter else status.id,
+            "parent": status.id if adapter else None,
             "object": "model",
             "created": self._started,
             "owned_by": "llm-inference-api",
@@ -130,9 +177,21 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         }
 
 
+def _read_decisions(body: bytes) -> tuple[DecisionParams, Decisions]:
+    params = parse(DecisionParams, body)
+    return params, read_decisions(params)
+
+
 def _read_embedding(body: bytes) -> tuple[EmbeddingParams, Embed]:
     params = parse(EmbeddingParams, body)
     return params, checked_inputs("input", params.input, params.dimensions)
+
+
+def _read_rerank(body: bytes) -> tuple[RerankParams, Rank]:
+    params = parse(RerankParams, body)
+    texts = (item if isinstance(item, str) else item.text for item in params.documents)
+    documents = [Input(f"documents[{index}]", text) for index, text in enumerate(texts)]
+    return params, checked_rank(params.query, documents, params.top_n)
 
 
 async def _whole(writer: Writer, generation: Generation | Several) -> Iterator[HttpBody]:

@@ -2,9 +2,11 @@
 
 import codecs
 import hashlib
+import math
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from llm_inference_api import __version__
 from llm_inference_api.api.bodies import Json, document, large_document
@@ -25,6 +27,7 @@ from llm_inference_api.requests.events import (
 )
 from llm_inference_api.requests.inquiry import Embedding, Embeddings
 from llm_inference_api.requests.model_status import ModelStatus
+from llm_inference_api.requests.ranking import Relevances, best
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.speeds import Speeds
 from llm_inference_api.requests.tools import ToolCall
@@ -35,6 +38,15 @@ SILENCE = b": waiting\n\n"
 """An SSE comment, which clients ignore. Keeps proxies from closing an idle stream."""
 
 _FINISH = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.TOOL_CALLS: "tool_calls"}
+
+
+class RankingHeader(NamedTuple):
+    """What a ranking says besides the relevance."""
+
+    id: str
+    model: str
+    documents: Sequence[str] = ()
+    """The texts, where the caller wants them back."""
 
 
 def sse_event(value: Json) -> bytes:
@@ -274,8 +286,8 @@ def completion_logprobs(tokens: Iterable[TokenLogprob], place: TextPlace) -> Jso
     entries = list(tokens)
     return {
         "tokens": [_key(entry.token_bytes) for entry in entries],
-        "token_logprobs": [entry.logprob for entry in entries],
-        "top_logprobs": [_top(entry) for entry in entries],
+        "token_logprobs": [None if math.isnan(entry.logprob) else entry.logprob for entry in entries],
+        "top_logprobs": [None if math.isnan(entry.logprob) else _top(entry) for entry in entries],
         "text_offset": [place.advance(entry.token_bytes) for entry in entries],
     }
 
@@ -310,6 +322,21 @@ def embedding_document(model: str, embeddings: Embeddings, *, in_base64: bool) -
     tokens = sum(embedding.tokens for embedding in embeddings)
     rest = document({"model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
     return f'{{"object":"list","data":[{data}],'.encode() + rest.removeprefix(b"{")
+
+
+def ranking_document(header: RankingHeader, relevances: Relevances, top_n: int | None) -> bytes:
+    """Returns the JSON document of `/v1/rerank`; equally relevant documents keep their order."""
+    tokens = sum(relevance.tokens for relevance in relevances)
+    results = [
+        {
+            "index": item.place,
+            "relevance_score": item.relevance.score,
+            **({"document": {"text": header.documents[item.place]}} if header.documents else {}),
+        }
+        for item in best(relevances, top_n)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return document({"id": header.id, "object": "list", "model": header.model, "results": results, "usage": usage})
 
 
 def _base64(embedding: Embedding) -> str:

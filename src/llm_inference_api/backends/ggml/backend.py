@@ -16,9 +16,12 @@ import numpy.typing as npt
 from llm_inference_api.backends.ggml.file import LegacyFile, Shape
 from llm_inference_api.backends.ggml.vocabulary import GgmlVocabulary, vocabulary_of
 from llm_inference_api.engine.backend import BackendError, Mask, Row
+from llm_inference_api.engine.logprobs import token_logprobs
 from llm_inference_api.engine.numpy_sampler import NumpySampler
 from llm_inference_api.errors import InvalidFieldError, ModelFailedError
+from llm_inference_api.requests.adapters import Adapters
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
+from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.request import Sampling
 
 SEATS = 1
@@ -87,7 +90,8 @@ class GgmlBackend:
         self.vocabulary = model.vocabulary
         self._held = 0
         """Number of leading positions in the KV cache."""
-        self._last_row = -1
+        self._scores: dict[int, npt.NDArray[np.float64]] = {}
+        """Of the rows of the last forward that wanted some."""
         if model.file.shape is not None and model.file.architecture in _GROWING:
             self._make_room(model.file.shape)
 
@@ -98,9 +102,15 @@ class GgmlBackend:
             raise BackendError("the rows do not continue the sequence")
         if start + len(rows) > self.cells:
             raise BackendError(f"the context holds {self.cells} tokens, not {start + len(rows)}")
-        self._eval([row.token for row in rows], start)
+        self._scores.clear()
+        begin = 0
+        for at, row in enumerate(rows):
+            if row.wants_scores or at == len(rows) - 1:  # The library keeps the scores of the last row of an eval.
+                self._eval([row.token for row in rows[begin : at + 1]], start + begin)
+                begin = at + 1
+                if row.wants_scores:
+                    self._scores[at] = self._newest_scores()
         self._held = start + len(rows)
-        self._last_row = len(rows) - 1
 
     def sampler(self, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool) -> NumpySampler:
         """See `Backend.sampler`."""
@@ -146,21 +156,35 @@ class GgmlBackend:
         """See `Backend.piece`."""
         return self.vocabulary.piece(token)
 
+    def text(self, token: int) -> bytes:
+        """See `Backend.text`."""
+        return self.vocabulary.text(token)
+
     def is_end(self, token: int) -> bool:
         """See `Backend.is_end`."""
         return self.vocabulary.is_end(token)
+
+    def adapt(self, adapters: Adapters) -> None:
+        """See `Backend.adapt`; never called, since legacy GGML models have no adapters."""
 
     def clear(self) -> None:
         """See `Backend.clear`."""
         self._held = 0
 
     def scores(self, row: int) -> npt.NDArray[np.float64]:
-        """Returns a copy of the scores (logits) of the last row of the last forward, shape [vocabulary size].
+        """Returns a copy of the scores (logits) of a row of the last forward, shape [vocabulary size].
 
-        Raises BackendError for any other row: the library keeps no scores of it.
+        Raises BackendError if the row did not want any.
         """
-        if row != self._last_row:
-            raise BackendError(f"there are scores after row {self._last_row} only, not after {row}")
+        if row not in self._scores:
+            raise BackendError(f"there are scores after rows {sorted(self._scores)} only, not after {row}")
+        return self._scores[row].copy()
+
+    def logprobs(self, row: int, tokens: Rows[int], top: int) -> list[TokenLogprob]:
+        """See `Backend.logprobs`."""
+        return token_logprobs(self.scores(row), tokens, top, self.vocabulary.text)
+
+    def _newest_scores(self) -> npt.NDArray[np.float64]:
         if self._llm.ctransformers_llm_logits_size() < self.vocabulary.size:
             raise BackendError("there are fewer scores than tokens")
         data = self._llm.ctransformers_llm_logits_data()

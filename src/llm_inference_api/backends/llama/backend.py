@@ -5,9 +5,11 @@ An invalid argument may abort the process (a C++ assertion), so arguments are ch
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Rows
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import llama_cpp.llama_cpp as C
@@ -15,17 +17,22 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_inference_api.backends.llama import error_lines
+from llm_inference_api.backends.llama.adapters import LlamaAdapters
 from llm_inference_api.backends.llama.devices import gpu_names, load_backends
 from llm_inference_api.backends.llama.library import function
 from llm_inference_api.backends.llama.outputs import Outputs
-from llm_inference_api.backends.llama.sampler import LlamaSampler, MaskedSampler
+from llm_inference_api.backends.llama.sampler import LlamaSampler, MaskedSampler, check_score
+from llm_inference_api.backends.llama.tensors import Tensors
 from llm_inference_api.backends.llama.vocabulary import Vocabulary
 from llm_inference_api.engine.backend import BackendError, Mask, Row
+from llm_inference_api.engine.logprobs import token_logprobs
 from llm_inference_api.engine.pooling import Pooling, is_encoder, pooling_of
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.grammar.constraint import TokenMask
+from llm_inference_api.requests.adapters import NO_ADAPTERS, Adapters
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.engine_config import GpuChoice
+from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.model_info import short_count
 from llm_inference_api.requests.request import Sampling
 
@@ -47,6 +54,10 @@ EXACT_BLOCK = 8
 for repacked types (repack.cpp), eight for K and IQ types in tiles (tiled/tiled.cpp)."""
 _PROBE = 21
 """Rows that show whether they depend on their batch: no multiple of 2, 4 or 8, which kernels take at once."""
+_HEADS = ("cls", "cls.output")
+"""Tensors of a head (LLM_TENSOR_CLS and _CLS_OUT in llama-arch.cpp); converted rankers often say nothing else."""
+_ANSWERING_IN_WORDS = ("qwen3", "qwen3vl")
+"""Architectures of which llama.cpp normalizes a head's outputs by softmax (llm_graph_context::build_pooling)."""
 _BF16 = 30
 """GGML_TYPE_BF16 (ggml.h)."""
 _DEBUG_LINE, _CONTINUES_LINE = 1, 5
@@ -124,16 +135,23 @@ def quantise_model(source: Path, output: Path, file_type: int, log: Callable[[st
 class Model:
     """A loaded model file: weights, vocabulary and metadata."""
 
-    def __init__(self, path: Path, gpu: GpuChoice, on_progress: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        gpu: GpuChoice,
+        on_progress: Callable[[float], None],
+        adapters: Mapping[str, Path] = MappingProxyType({}),
+    ) -> None:
         """Loads the file.
 
         Args:
             path: A GGUF file.
             gpu: Layers, devices and split to offload.
             on_progress: Called with the loaded fraction of the weights, 0 to 1.
+            adapters: Files of the model's LoRA adapters, by id.
 
         Raises:
-            ModelFailedError: llama.cpp cannot load the file, or the kind of model is not supported.
+            ModelFailedError: llama.cpp cannot load a file, or the kind of model is not supported.
         """
         load_backends()
         params = C.llama_model_default_params()
@@ -157,10 +175,16 @@ class Model:
         if not self.handle:
             raise ModelFailedError(said.after("llama.cpp cannot load the file"))
         metadata = self.metadata
+        self._path = path
         self.is_encoder = is_encoder(metadata)
         """Whether the model only computes embeddings."""
-        self.pooling = pooling_of(metadata)
+        self.has_head = any(f"{name}.weight" in self.tensors for name in _HEADS)
+        """Whether the file has a head that makes scores; of a split model, whether its first file has one."""
+        self.pooling = pooling_of(metadata, Pooling.RANK if self.has_head else Pooling.MEAN)
         """How the token vectors of an embedding become one."""
+        self.answers_in_words = metadata.get("general.architecture") in _ANSWERING_IN_WORDS
+        """Whether a head's outputs are probabilities of words."""
+        self.token_types = int(metadata.get("tokenizer.ggml.token_type_count", 0))
         self._refuse_unsupported()
         self.vocabulary = Vocabulary(C.llama_model_get_vocab(self.handle))
         self.trained_context_length = int(C.llama_model_n_ctx_train(self.handle))
@@ -169,6 +193,7 @@ class Model:
         self.size_bytes = int(C.llama_model_size(self.handle))
         self.devices = (gpu_names() if gpu.layers else ()) or ("CPU",)
         """Names of the devices that run the model."""
+        self.adapters = LlamaAdapters(self.handle, adapters)
 
     @property
     def description(self) -> str:
@@ -195,6 +220,11 @@ class Model:
         """The file's metadata, with values as strings."""
         return dict(self._entry(index) for index in range(C.llama_model_meta_count(self.handle)))
 
+    @cached_property
+    def tensors(self) -> Tensors:
+        """The tensors of the file; of a split model those of its first file."""
+        return Tensors(self._path)
+
     @property
     def has_experts(self) -> bool:
         """Whether layers choose among experts, for each token its own."""
@@ -208,8 +238,6 @@ class Model:
     def _refuse_unsupported(self) -> None:
         if C.llama_model_has_encoder(self.handle) or not C.llama_model_has_decoder(self.handle):
             raise ModelFailedError("the model has an encoder; only decoder-only models generate text here")
-        if self.is_encoder and self.pooling is Pooling.RANK:
-            raise ModelFailedError("the model ranks texts; only models that generate or compute embeddings run here")
         if C.llama_model_is_recurrent(self.handle) or C.llama_model_is_hybrid(self.handle):
             raise ModelFailedError("the model is recurrent: its state cannot be shared between requests")
 
@@ -285,9 +313,11 @@ class LlamaBackend:
         self._memory = C.llama_get_memory(self._context)
         self._batch = Batch(sizes.batch_tokens)
         self._outputs = Outputs(self._context, self.vocabulary.size)
+        self.adapt(model.adapters.all)  # Their products depend on the batch too.
         self.exact_block = self._exact_block() if self.keeps_order else 1
         """Rows of which a step begins at a multiple, and has as many at least, so that its results are those of another
         such step; 1 where a row has the same in batches of any size, or where that does not matter."""
+        self.adapt(NO_ADAPTERS)
 
     def _exact_block(self) -> int:
         """Computes the same tokens in different batches, and compares what becomes of each to the last bit.
@@ -389,13 +419,27 @@ class LlamaBackend:
         C.llama_memory_seq_cp(self._memory, self._spare_seat, seat, start, start + length)
         C.llama_memory_seq_rm(self._memory, self._spare_seat, -1, -1)
 
+    def logprobs(self, row: int, tokens: Rows[int], top: int) -> list[TokenLogprob]:
+        """See `Backend.logprobs`."""
+        scores = self._outputs.row(row).astype(np.float64)
+        check_score(float(scores.max()))
+        return token_logprobs(scores, tokens, top, self.vocabulary.text)
+
     def piece(self, token: int) -> bytes:
         """See `Backend.piece`."""
         return self.vocabulary.piece(token)
 
+    def text(self, token: int) -> bytes:
+        """See `Backend.text`."""
+        return self.vocabulary.text(token)
+
     def is_end(self, token: int) -> bool:
         """See `Backend.is_end`."""
         return self.vocabulary.is_end(token)
+
+    def adapt(self, adapters: Adapters) -> None:
+        """See `Backend.adapt`."""
+        self._model.adapters.apply(self._context, adapters)
 
     def clear(self) -> None:
         """See `Backend.clear`."""
@@ -421,8 +465,8 @@ class Batch:
         self._scores = np.zeros(size, np.int8)
         addresses = self._seat.ctypes.data + np.arange(size, dtype=np.uintp) * self._seat.itemsize
         self._seat_pointers = addresses.astype(np.uintp)
+        self._vectors: npt.NDArray[np.float32] | None = None
         self._struct = C.llama_batch(
-            token=self._pointer(self._token, C.llama_token),
             pos=self._pointer(self._pos, C.llama_pos),
             n_seq_id=self._pointer(self._seats_per_row, ctypes.c_int32),
             seq_id=self._pointer(self._seat_pointers, ctypes.POINTER(C.llama_seq_id)),
@@ -433,10 +477,14 @@ class Batch:
         """Returns the largest number of rows."""
         return len(self._token)
 
-    def fill(self, rows: Rows[Row]) -> Any:
+    def fill(self, rows: Rows[Row], vectors: npt.NDArray[np.float32] | None = None) -> Any:
         """Returns a `llama_batch` of the rows, valid until the next call.
 
         Raises BackendError if there are no rows or more than the batch's size.
+
+        Args:
+            rows: The rows.
+            vectors: What stands for the tokens' rows of the embedding table, shape [rows, embedding length].
         """
         count = len(rows)
         if not 0 < count <= len(self._token):
@@ -445,6 +493,9 @@ class Batch:
         self._token[:count], self._pos[:count], self._seat[:count] = columns[:, 0], columns[:, 1], columns[:, 2]
         self._scores[:count] = columns[:, 3]
         self._struct.n_tokens = count
+        self._vectors = vectors
+        self._struct.token = None if vectors is not None else self._pointer(self._token, C.llama_token)
+        self._struct.embd = None if vectors is None else self._pointer(vectors, ctypes.c_float)
         return self._struct
 
     @staticmethod

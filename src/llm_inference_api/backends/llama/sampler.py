@@ -7,6 +7,7 @@ a fraction of it; the chain gets these alone.
 
 import ctypes
 import math
+from collections.abc import Iterator
 from collections.abc import Sequence as Rows
 from typing import Any
 
@@ -14,12 +15,14 @@ import llama_cpp.llama_cpp as C
 import numpy as np
 import numpy.typing as npt
 
+from llm_inference_api.backends.llama.dry import Dry
 from llm_inference_api.backends.llama.outputs import Outputs
 from llm_inference_api.backends.llama.vocabulary import Vocabulary
 from llm_inference_api.engine.backend import KEPT, Mask
 from llm_inference_api.engine.logprobs import token_logprob
 from llm_inference_api.errors import ComputationError
 from llm_inference_api.requests.events import TokenLogprob
+from llm_inference_api.requests.limits import NO_LIMIT
 from llm_inference_api.requests.request import Sampling
 
 Scores = npt.NDArray[np.float32]
@@ -28,6 +31,8 @@ Tokens = npt.NDArray[np.integer[Any]]
 """Token ids."""
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """llama_token_data (llama.h)."""
+_MIROSTAT_M = 100
+"""Tokens from which mirostat estimates the distribution's exponent; llama-server's constant."""
 _LEAST_WEIGHTS = (1e-2, 1e-4, 0.0)
 """Tokens whose weight, relative to the best one's, is less are left out of top_p's sort if the others suffice."""
 
@@ -45,11 +50,21 @@ class LlamaSampler:
             bias |= dict.fromkeys(vocabulary.ends, -math.inf)
         self._biased = np.fromiter(bias.keys(), np.int64, len(bias))
         self._bias = np.fromiter(bias.values(), np.float32, len(bias))
+        self._penalties = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
+        """What changes scores by the tokens before."""
         self._chain = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
-        penalties = self._add_penalties(sampling, prompt)
-        self._is_greedy = sampling.temperature == 0.0 and not penalties
-        """Whether the token with the best score is chosen, so that the chain is not needed."""
-        cuts_first = not (penalties or sampling.top_k or sampling.typical_p < 1.0)
+        """What chooses."""
+        self._add_penalties(sampling, prompt)
+        self._penalizes = C.llama_sampler_chain_n(self._penalties) > 0
+        self._is_greedy = sampling.temperature == 0.0 and not self._penalizes
+        """Whether the token with the best score is chosen, so that the chains are not needed."""
+        self._is_mirostat = bool(sampling.mirostat and sampling.temperature)
+        self._deviations = sampling.top_n_sigma if sampling.temperature and not sampling.mirostat else 0.0
+        self._drops_excluded = sampling.typical_p < 1.0 and bool(np.isneginf(self._bias).any() or self._penalizes)
+        """Whether excluded tokens are left out: llama.cpp's typical_p computes NaN of their probability, 0."""
+        cuts_first = not (
+            self._penalizes or sampling.top_k or sampling.typical_p < 1.0 or sampling.min_keep > 1 or sampling.mirostat
+        )
         self._top_p = sampling.top_p if cuts_first else 1.0
         """What is left to the chain is 1 here."""
         self._add_choice(sampling, top_p=1.0 if cuts_first else sampling.top_p)
@@ -67,7 +82,7 @@ class LlamaSampler:
 
     def accept(self, token: int) -> bool:
         """See `Sampler.accept`."""
-        C.llama_sampler_accept(self._chain, token)
+        self._advance(token)
         return True
 
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
@@ -78,6 +93,7 @@ class LlamaSampler:
     def close(self) -> None:
         """See `Sampler.close`."""
         if self._chain:
+            C.llama_sampler_free(self._penalties)
             C.llama_sampler_free(self._chain)
             self._chain = None
 
@@ -102,53 +118,89 @@ class LlamaSampler:
     def _choice(self, tokens: Tokens | None, scores: Scores) -> int:
         """Returns one of the tokens, given their scores with the bias."""
         best = int(scores.argmax())  # NaN counts as the largest.
-        _check_score(scores[best])
+        check_score(scores[best])
         if self._is_greedy:
             return best if tokens is None else int(tokens[best])
+        if self._penalizes:
+            candidates = _candidates(tokens, scores)
+            C.llama_sampler_apply(self._penalties, ctypes.byref(_array(candidates)))
+            if math.isfinite(candidates["logit"].max()):  # DRY's penalty may exceed all numbers.
+                scores = candidates["logit"]
+        if self._drops_excluded:
+            tokens, scores = _only(np.flatnonzero(scores > -np.inf), tokens, scores)
+        if self._deviations > 0.0:
+            tokens, scores = _only(near_best(scores, self._deviations), tokens, scores)
         if self._top_p < 1.0:
-            kept = nucleus(scores, scores[best], self._top_p)
-            tokens, scores = kept if tokens is None else tokens[kept], scores[kept]
-        candidates = np.zeros(len(scores), _CANDIDATE)
-        candidates["id"] = np.arange(len(scores)) if tokens is None else tokens
-        candidates["logit"] = scores
-        data = ctypes.cast(candidates.ctypes.data, ctypes.POINTER(C.llama_token_data))
-        array = C.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=self._top_p < 1.0)
+            tokens, scores = _only(nucleus(scores, float(scores.max()), self._top_p), tokens, scores)
+        if self._is_mirostat and len(scores) == 1:
+            self._advance(token := int(best if tokens is None else tokens[0]))  # llama.cpp would divide 0 by 0.
+            return token
+        candidates = _candidates(tokens, scores)
+        array = _array(candidates, is_sorted=self._top_p < 1.0)
         C.llama_sampler_apply(self._chain, ctypes.byref(array))
         token = int(array.data[array.selected].id)
-        C.llama_sampler_accept(self._chain, token)
+        self._advance(token)
         return token
 
-    def _add(self, sampler: Any) -> None:
-        C.llama_sampler_chain_add(self._chain, sampler)
+    def _advance(self, token: int) -> None:
+        C.llama_sampler_accept(self._penalties, token)
+        C.llama_sampler_accept(self._chain, token)
 
-    def _add_penalties(self, sampling: Sampling, prompt: Rows[int]) -> bool:
-        """Returns whether there are any."""
+    def _add_penalties(self, sampling: Sampling, prompt: Rows[int]) -> None:
         size, window = self._vocabulary.size, self._outputs.window
-        repeats = sampling.repetition_penalty != 1.0
-        if repeats:
-            repetition = C.llama_sampler_init_penalties(size, window, sampling.repetition_penalty, 0.0, 0.0)
-            for token in prompt:
-                C.llama_sampler_accept(repetition, token)
-            self._add(repetition)
+        if sampling.repetition_penalty != 1.0:
+            self._penalize(C.llama_sampler_init_penalties(size, window, sampling.repetition_penalty, 0.0, 0.0), prompt)
         frequency, presence = sampling.frequency_penalty, sampling.presence_penalty
         if frequency or presence:
-            self._add(C.llama_sampler_init_penalties(size, window, 1.0, frequency, presence))
-        return bool(repeats or frequency or presence)
+            self._penalize(C.llama_sampler_init_penalties(size, window, 1.0, frequency, presence), ())
+        last = window if sampling.dry_penalty_last_n == NO_LIMIT else min(sampling.dry_penalty_last_n, window)
+        if sampling.dry_multiplier and last:
+            dry = Dry(
+                sampling.dry_multiplier,
+                sampling.dry_base,
+                sampling.dry_allowed_length,
+                last,
+                sampling.dry_sequence_breakers,
+            )
+            self._penalize(self._vocabulary.dry.new(dry), prompt[-last:])
+
+    def _penalize(self, sampler: Any, seen: Rows[int]) -> None:
+        for token in seen:
+            C.llama_sampler_accept(sampler, token)
+        C.llama_sampler_chain_add(self._penalties, sampler)
 
     def _add_choice(self, sampling: Sampling, top_p: float) -> None:
+        for sampler in self._choosing(sampling, top_p):
+            C.llama_sampler_chain_add(self._chain, sampler)
+
+    def _choosing(self, sampling: Sampling, top_p: float) -> Iterator[Any]:
+        """Yields the samplers in llama.cpp's order (common_params_sampling)."""
+        size, keep = self._vocabulary.size, min(max(sampling.min_keep, 1), self._vocabulary.size)
         if sampling.temperature == 0.0:
-            self._add(C.llama_sampler_init_greedy())
+            yield C.llama_sampler_init_greedy()
+            return
+        if sampling.mirostat:
+            yield C.llama_sampler_init_temp(sampling.temperature)
+            yield self._mirostat(sampling)
             return
         if sampling.top_k:
-            self._add(C.llama_sampler_init_top_k(min(sampling.top_k, self._vocabulary.size)))
+            yield C.llama_sampler_init_top_k(min(max(sampling.top_k, sampling.min_keep), size))
         if sampling.typical_p < 1.0:
-            self._add(C.llama_sampler_init_typical(sampling.typical_p, 1))
+            yield C.llama_sampler_init_typical(sampling.typical_p, keep)
         if top_p < 1.0:
-            self._add(C.llama_sampler_init_top_p(top_p, 1))
+            yield C.llama_sampler_init_top_p(top_p, keep)
         if sampling.min_p > 0.0:
-            self._add(C.llama_sampler_init_min_p(sampling.min_p, 1))
-        self._add(C.llama_sampler_init_temp(sampling.temperature))
-        self._add(C.llama_sampler_init_dist(sampling.seed))
+            yield C.llama_sampler_init_min_p(sampling.min_p, keep)
+        if sampling.xtc_probability > 0.0:
+            yield C.llama_sampler_init_xtc(sampling.xtc_probability, sampling.xtc_threshold, keep, sampling.seed)
+        yield C.llama_sampler_init_temp_ext(sampling.temperature, sampling.dynatemp_range, sampling.dynatemp_exponent)
+        yield C.llama_sampler_init_dist(sampling.seed)
+
+    def _mirostat(self, sampling: Sampling) -> Any:
+        seed, target, rate = sampling.seed, sampling.mirostat_tau, sampling.mirostat_eta
+        if sampling.mirostat == 1:
+            return C.llama_sampler_init_mirostat(self._vocabulary.size, seed, target, rate, _MIROSTAT_M)
+        return C.llama_sampler_init_mirostat_v2(seed, target, rate)
 
 
 class MaskedSampler(LlamaSampler):
@@ -210,6 +262,33 @@ def nucleus(scores: Scores, best: float, total: float) -> Tokens:
     return kept[order[:count]]
 
 
-def _check_score(score: float) -> None:
+def near_best(scores: Scores, deviations: float) -> Tokens:
+    """Returns the indices of the scores at most so many standard deviations below the best one, as llama.cpp counts.
+
+    Excluded tokens, of -inf, do not count (Tang et al. 2024, arXiv:2411.07641).
+    """
+    finite = scores[scores > -np.inf]
+    return np.flatnonzero(scores >= finite.max() - deviations * finite.std(dtype=np.float64))
+
+
+def _only(kept: Tokens, tokens: Tokens | None, scores: Scores) -> tuple[Tokens, Scores]:
+    return kept if tokens is None else tokens[kept], scores[kept]
+
+
+def _candidates(tokens: Tokens | None, scores: Scores) -> npt.NDArray[Any]:
+    candidates = np.zeros(len(scores), _CANDIDATE)
+    candidates["id"] = np.arange(len(scores)) if tokens is None else tokens
+    candidates["logit"] = scores
+    return candidates
+
+
+def _array(candidates: npt.NDArray[Any], *, is_sorted: bool = False) -> Any:
+    """Returns llama.cpp's view of the candidates, which must outlive it."""
+    data = ctypes.cast(candidates.ctypes.data, ctypes.POINTER(C.llama_token_data))
+    return C.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=is_sorted)
+
+
+def check_score(score: float) -> None:
+    """Raises ComputationError if the best score of a row is not finite."""
     if not math.isfinite(score):
         raise ComputationError("the model computed scores that are not finite; its file may be damaged")

@@ -8,8 +8,10 @@ from typing import Any
 import llama_cpp.llama_cpp as C
 from llguidance.llamacpp import lltokenizer_from_vocab
 
+from llm_inference_api.backends.llama.dry import DrySamplers
 from llm_inference_api.grammar.constraint import Grammars
 from llm_inference_api.grammar.trial import Trial
+from llm_inference_api.text.pairs import Pair
 from llm_inference_api.text.tokenizer import Infill, SpecialTokens
 
 _USER_DEFINED = C.LLAMA_TOKEN_ATTR_USER_DEFINED
@@ -20,6 +22,7 @@ class Vocabulary:
 
     def __init__(self, vocab: Any) -> None:
         self._vocab = vocab
+        self.dry = DrySamplers(vocab)
         self.size = int(C.llama_vocab_n_tokens(vocab))
         self._pieces: dict[int, bytes] = {}
         self._kept: tuple[bytes, ...] = ()
@@ -52,6 +55,20 @@ class Vocabulary:
             if count >= 0:
                 return list(tokens[:count])
             room = -count
+
+    def pair(self, first: str, second: str) -> Pair:
+        """See `PairTokenizer.pair`: as the file's flags say, and for WordPiece as BERT has it."""
+        before, after = (self.tokenize(text, add_special=False, parse_special=False) for text in (first, second))
+        vocab = self._vocab
+        start = [int(C.llama_vocab_bos(vocab))] if C.llama_vocab_get_add_bos(vocab) else []
+        separator = int(C.llama_vocab_sep(vocab))
+        if C.llama_vocab_type(vocab) == C.LLAMA_VOCAB_TYPE_WPM:
+            head = [*start, *before, separator]
+            return Pair([*head, *after, separator], len(head))
+        end = [int(C.llama_vocab_eos(vocab))] if C.llama_vocab_get_add_eos(vocab) else []
+        between = [separator] if C.llama_vocab_get_add_sep(vocab) else []
+        tokens = [*start, *before, *end, *between, *after, *end]
+        return Pair(tokens, len(tokens))
 
     def piece(self, token: int) -> bytes:
         """Returns the bytes of a token's text; empty for control tokens, except those of `keep`."""

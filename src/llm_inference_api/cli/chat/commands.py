@@ -92,7 +92,7 @@ def known_model(models: "list[models_pb2.Model]", model: str) -> str:
     if model not in ids:
         raise ChatError(f"model {model!r} is not served here; there are {', '.join(ids)}")
     if any(each.id == model and each.HasField("info") and not each.info.generates for each in models):
-        raise ChatError(f"model {model!r} computes embeddings only")
+        raise ChatError(f"model {model!r} generates no text")
     return model
 
 

@@ -22,7 +22,7 @@ def checkpoint_fingerprint(directory: Path) -> str:
     since hashing gigabytes of weights would delay every load.
     """
     files = sorted(path for pattern in _READ for path in directory.glob(pattern) if path.is_file())
-    return _sha256(*map(_file_fingerprint, files))
+    return _sha256(*map(file_fingerprint, files))
 
 
 def cached_name(fingerprint: str, type_name: str) -> str:
@@ -40,7 +40,8 @@ def cached_name(fingerprint: str, type_name: str) -> str:
     return f"{_sha256(fingerprint, type_name.lower(), str(VERSION))[:40]}.{type_name.lower()}.gguf"
 
 
-def _file_fingerprint(path: Path) -> str:
+def file_fingerprint(path: Path) -> str:
+    """Returns a text that changes when the file does; see `checkpoint_fingerprint`."""
     target = path.resolve()
     if target.parent.name == "blobs":
         return f"{path.name}:{target.name}"

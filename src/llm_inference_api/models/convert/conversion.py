@@ -1,9 +1,11 @@
 """Conversion of one checkpoint to one GGUF file."""
 
+import json
 from pathlib import Path
 
 from gguf import GGML_QUANT_VERSION, GGMLQuantizationType, LlamaFileType
 
+from llm_inference_api.engine.pooling import MATRYOSHKA
 from llm_inference_api.models.convert.checkpoint import Checkpoint
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.families import family_of
@@ -54,7 +56,7 @@ def convert_checkpoint(checkpoint: Path, output: Path, *, dtype: Dtype | None, p
     ]
     architecture = {f"{family.name}.{key}": value for key, value in (family.metadata() | encoding.metadata).items()}
     tokenizer = vocabulary.metadata(family.vocab) | family.tokenizer_metadata() | files.chat_template()
-    metadata = _general(checkpoint, tensors) | architecture | tokenizer
+    metadata = _general(checkpoint, tensors) | architecture | tokenizer | _matryoshka(family)
     with atomic_output(output) as temporary:
         write_gguf(temporary, family.name, metadata, tensors, progress)
 
@@ -66,6 +68,13 @@ def _vocabulary(files: TokenizerFiles, family: Family) -> GgufVocabulary:
     if lowercase:
         raise ConversionError(f"sentence_bert_config.json: 'do_lower_case' must be false for {family.name!r}")
     return files.vocabulary()
+
+
+def _matryoshka(family: Family) -> Metadata:
+    dimensions = family.config.items("matryoshka_dimensions")
+    if any(type(number) is not int or not 0 < number <= family.hidden for number in dimensions):
+        raise family.config.error("matryoshka_dimensions", f"integers from 1 to {family.hidden}", dimensions)
+    return {MATRYOSHKA: json.dumps(dimensions)} if dimensions else {}
 
 
 def _general(checkpoint: Path, tensors: list[PlannedTensor]) -> Metadata:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from llm_inference_api.models.convert.cache import cached_name, checkpoint_fingerprint
+from llm_inference_api.models.convert.cache import cached_name, checkpoint_fingerprint, file_fingerprint
 from llm_inference_api.processes.parent import Parent
 from llm_inference_api.processes.throttle import Throttle
 
@@ -33,6 +33,8 @@ class ConversionJob:
     """Type of the weights, a value of Dtype; None keeps the checkpoint's."""
     quantisation: str | None
     """Type to quantise the weights to, one of QUANTISATION_TYPES; None for no quantisation."""
+    base: Path | None = None
+    """GGUF file of the model for which the checkpoint is an adapter; None where it is a model."""
 
 
 class Step(NamedTuple):
@@ -117,10 +119,14 @@ def _make(job: ConversionJob, steps: Steps) -> Path:
 
 
 def _make_missing(job: ConversionJob, final: Path, steps: Steps) -> None:
+    from llm_inference_api.models.convert.adapter import convert_adapter  # noqa: PLC0415
     from llm_inference_api.models.convert.conversion import convert_checkpoint  # noqa: PLC0415
     from llm_inference_api.models.convert.quantise import quantise_file  # noqa: PLC0415
     from llm_inference_api.models.convert.tensors.element_type import Dtype  # noqa: PLC0415
 
+    if job.base is not None:
+        convert_adapter(job.checkpoint, job.base, final, progress=lambda *step: steps.report(*step, quantising=False))
+        return
     converted = final if job.quantisation is None else final.with_suffix(".unquantised.gguf")
     if not converted.is_file():
         dtype = Dtype(job.dtype) if job.dtype else None
@@ -135,4 +141,7 @@ def _make_missing(job: ConversionJob, final: Path, steps: Steps) -> None:
 def _final(job: ConversionJob) -> Path:
     """Returns the path of the converted file."""
     dtype = job.dtype or "checkpoint"
-    return job.cache / cached_name(f"{checkpoint_fingerprint(job.checkpoint)} {dtype}", job.quantisation or dtype)
+    fingerprint = checkpoint_fingerprint(job.checkpoint)
+    if job.base is not None:
+        return job.cache / cached_name(f"{fingerprint} for {file_fingerprint(job.base)}", "adapter")
+    return job.cache / cached_name(f"{fingerprint} {dtype}", job.quantisation or dtype)

@@ -3,6 +3,7 @@
 from llm_inference_api.models.convert.checkpoint import Checkpoint
 from llm_inference_api.models.convert.errors import UnsupportedArchitectureError
 from llm_inference_api.models.convert.families.bert import Bert, DistilBert, Roberta
+from llm_inference_api.models.convert.families.cross_encoder import BertRanker, RobertaRanker
 from llm_inference_api.models.convert.families.family import Family
 from llm_inference_api.models.convert.families.gemma import Gemma, Gemma2, Gemma3
 from llm_inference_api.models.convert.families.llama import Llama, Mistral, Mixtral
@@ -27,6 +28,8 @@ FAMILIES: tuple[type[Family], ...] = (
     Bert,
     Roberta,
     DistilBert,
+    BertRanker,
+    RobertaRanker,
 )
 
 _BY_ARCHITECTURE = {architecture: family for family in FAMILIES for architecture in family.architectures}

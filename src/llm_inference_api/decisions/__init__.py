@@ -1,0 +1,1 @@
+"""Decisions: typed questions, the branches that ask them, and answers from scores."""
