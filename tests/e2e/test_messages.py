@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 
@@ -42,9 +43,9 @@ def test_answer_is_that_of_the_typed_api(service: RunningService, http: httpx.Cl
     request = inference_pb2.ChatRequest(
         model="tiny", messages=[inference_pb2.ChatMessage(role="user", content="hello")], max_tokens=8, temperature=0
     )
-    with service.channel() as channel:
+    with grpc.insecure_channel(service.address) as channel:
         typed = inference(channel).Chat(request)
-    assert answer["content"] == [{"type": "text", "text": typed.choices[0].message.content, "citations": None}]
+    assert answer["content"] == [{"type": "text", "text": typed.message.content, "citations": None}]
     assert answer["usage"]["output_tokens"] == typed.usage.completion_tokens
 
 

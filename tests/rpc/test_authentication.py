@@ -42,6 +42,15 @@ def test_valid_key_opens_every_method(header: str) -> None:
     authenticator().check(CHAT, [("authorization", header)])
 
 
+def test_key_may_come_as_anthropics_clients_send_it() -> None:
+    """A bearer token beside it counts first."""
+    authenticator().check(CHAT, [("x-api-key", "first-key")])
+    with pytest.raises(UnauthenticatedError):
+        authenticator().check(CHAT, [("x-api-key", "wrong")])
+    with pytest.raises(UnauthenticatedError):
+        authenticator().check(CHAT, [("authorization", "Bearer wrong"), ("x-api-key", "first-key")])
+
+
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic first-key", "first-key"])
 @pytest.mark.parametrize(
     "method",

@@ -41,7 +41,7 @@ class Authenticator:
             return
         token = _token(metadata)
         if token is None:
-            raise UnauthenticatedError("an API key is needed: send it as Authorization: Bearer <key>, or as x-api-key")
+            raise UnauthenticatedError("an API key is needed: send it as Authorization: Bearer <key>")
         if self._keys.name_of(token) is None:
             raise UnauthenticatedError("the API key is not valid")
 
