@@ -12,8 +12,8 @@ from llm_inference_api.generation.answers import Answer, whole_answers
 from llm_inference_api.generation.record import GenerationRecord, Records
 from llm_inference_api.generation.several import Several
 from llm_inference_api.generation.timeouts import Timeouts
+from llm_inference_api.models.model import Model
 from llm_inference_api.models.registry import Registry
-from llm_inference_api.models.served_model import ServedModel
 from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.requests.events import End, Event, Progress, Stage, Times, Usage
 from llm_inference_api.requests.model_status import ModelStatus
@@ -49,7 +49,13 @@ class Generations:
             DeadlineError: The block exceeded the time limit.
         """
         model = self._registry.get(request.model)
-        request = replace(request, model=model.status.id, caller=call.caller, is_whole=not streamed)
+        request = replace(
+            request,
+            model=model.status.id,
+            caller=call.caller,
+            session=call.session or request.session,
+            is_whole=not streamed,
+        )
         with self._records.generation(request, call, streamed=streamed) as record:
             async with self._timeouts.within(call):
                 stream = model.open(request, call.identity)
@@ -95,7 +101,7 @@ class Generation:
     def __init__(
         self,
         request: GenerationRequest,
-        model: ServedModel,
+        model: Model,
         stream: ModelStream,
         record: GenerationRecord,
         interval: float,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from llm_inference_api.errors import InvalidFieldError, ModelNotFoundError, UnsupportedError, served_models
+from llm_inference_api.models.model import Model
 from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.requests.model_status import ModelStatus, Observer
 from llm_inference_api.requests.reference import HubOrigin, Reference
@@ -12,7 +13,7 @@ from llm_inference_api.shutdown import all_stopped
 class Registry:
     """The models of the allow-list, by id."""
 
-    def __init__(self, models: Mapping[str, ServedModel], default: str | None = None) -> None:
+    def __init__(self, models: Mapping[str, Model], default: str | None = None) -> None:
         """Creates a registry; the empty id selects `default`, or the only model."""
         self._models = dict(models)
         self._default = next(iter(models)) if len(models) == 1 else default
@@ -21,7 +22,7 @@ class Registry:
         """Returns the current status of all models, in the order of the allow-list."""
         return [model.status for model in self._models.values()]
 
-    def get(self, model: str) -> ServedModel:
+    def get(self, model: str) -> Model:
         """Returns the model with this id; the empty id selects the default model.
 
         Raises:
@@ -35,7 +36,7 @@ class Registry:
             raise ModelNotFoundError(model, *self._models)
         return self._models[model]
 
-    async def delete_files(self, model: ServedModel) -> int:
+    async def delete_files(self, model: Model) -> int:
         """Deletes a model's files in the hub's cache. Returns the bytes freed.
 
         Raises:
@@ -48,7 +49,7 @@ class Registry:
         return await model.delete_files()
 
     def end_watches(self) -> None:
-        """Ends the watches of all models; see `ServedModel.watch`."""
+        """Ends the watches of all models; see `Model.watch`."""
         for model in self._models.values():
             model.end_watches()
 

@@ -164,6 +164,7 @@ def _shared(params: Params, given: dict[str, Any], limits: Limits, prompts: int 
         "n": n,
         "wants_times": bool(params.timings),
         "wants_progress": bool(params.return_progress),
+        "session": params.prompt_cache_key if isinstance(params.prompt_cache_key, str) else "",
     }
 
 
