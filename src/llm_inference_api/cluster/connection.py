@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 import threading
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -27,6 +26,8 @@ _SILENCE = 8.0
 """Seconds without an answer of the board after which the cluster is lost; the board answers each second."""
 _RETRY = 0.5
 """Seconds between tries to reach the board."""
+_FAREWELL = 3.0
+"""Seconds that disconnecting may take, which waits for a cluster that is lost."""
 _LOST_RETRY = 10.0
 """Seconds after which a request may be sent again that came while the cluster did not answer."""
 _STARTED = (
@@ -34,8 +35,6 @@ _STARTED = (
     *(ApplicationStatus.RUNNING, ApplicationStatus.UNHEALTHY),
 )
 """States of an application that has replicas, or will."""
-_DELETION_POLL = 0.2
-"""Seconds between looks whether an application that another server deletes is gone."""
 
 Listener = Callable[[Report], None]
 
@@ -69,7 +68,11 @@ class Cluster:
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.wait({self._polling})
-        await self._blocking(ray.shutdown)
+        try:
+            async with asyncio.timeout(_FAREWELL):
+                await in_daemon_thread(ray.shutdown, "cluster")
+        except TimeoutError:
+            logger.warning("the cluster does not answer; this server leaves without its answer")
 
     def listen(self, model: str, listener: Listener, on_lost: Callable[[], None]) -> None:
         """Calls `listener` with each report on the model, and `on_lost` when the cluster does not answer."""
@@ -97,9 +100,9 @@ class Cluster:
         await self._blocking(partial(self._deploy, job, scale, memory, replaces))
 
     async def delete(self, model: str) -> None:
-        """Ends the model's replicas, once their open requests have ended."""
+        """Begins to end the model's replicas, each once its open requests have ended."""
         self.check()
-        await self._blocking(partial(serve.delete, application_name(model)))
+        await self._blocking(partial(serve.delete, application_name(model), _blocking=False))
 
     def _connect(self) -> None:
         try:
@@ -122,9 +125,8 @@ class Cluster:
 
     def _deploy(self, job: ReplicaJob, scale: Scale, memory: int, replaces: bool) -> None:  # noqa: FBT001
         name = application_name(job.reference.id)
-        while (state := _state(name)) is ApplicationStatus.DELETING:
-            time.sleep(_DELETION_POLL)
-        if state in _STARTED and not replaces:
+        found = serve.status().applications.get(name)
+        if found is not None and found.status in _STARTED and not replaces:
             return
         target = serve.RunTarget(application(job, scale, memory, self._board), name=name, route_prefix=None)
         serve.run_many([target], wait_for_applications_running=False)
@@ -165,11 +167,6 @@ class Cluster:
                 return work()
 
         return await in_daemon_thread(in_turn, "cluster")
-
-
-def _state(name: str) -> ApplicationStatus | None:
-    found = serve.status().applications.get(name)
-    return found.status if found is not None else None
 
 
 def _restore_signal_handlers() -> None:

@@ -205,8 +205,9 @@ class ClusterModel:
         try:
             self._set(replace(self.status, state=State.UNLOADING))
             await self._cluster.delete(self._job.reference.id)
-            self._summary.clear()
             self._client = None
+            while not self._summary.is_empty:
+                await self._changed.wait()
         finally:
             self._unloading = None
             self._refresh()
@@ -272,6 +273,8 @@ class ClusterModel:
     def _refresh(self) -> None:
         if self._unloading is None:
             self._set(self._summary.status(self._absent))
+        else:
+            self._notify()
 
     def _set(self, status: ModelStatus) -> None:
         if status != self.status:

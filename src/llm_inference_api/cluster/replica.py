@@ -30,6 +30,11 @@ _INTERVAL = 0.2
 """Seconds between reports of steps."""
 _SIGN_OF_LIFE = 1.0
 """Seconds between reports without news."""
+_GOODBYE = 1.0
+"""Seconds in which the last report arrives, where the cluster answers."""
+
+Post = Callable[[Report], Awaitable[object]]
+"""Sends a report, which arrives also if that is not awaited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,7 @@ class Outcome(NamedTuple):
 class Replica:
     """Serves one model. All methods return errors as values."""
 
-    async def __init__(self, job: ReplicaJob, report: Callable[[Report], object]) -> None:  # type: ignore[misc]
+    async def __init__(self, job: ReplicaJob, report: Post) -> None:  # type: ignore[misc]
         """Creates the replica; returns once the model is loaded or its load has failed, which requests are told.
 
         Args:
@@ -151,7 +156,7 @@ class Replica:
         """Ends the worker. Ray Serve calls it once the open requests have ended."""
         self._reporting.cancel()
         await self._model.close()
-        self._reporter.end()
+        await self._reporter.end()
 
 
 async def _outcome(work: Awaitable[object]) -> Outcome:
@@ -164,7 +169,7 @@ async def _outcome(work: Awaitable[object]) -> Outcome:
 class Reporter(Observer):
     """Collects what happens to a replica's model and reports it: changes of the status at once, steps together."""
 
-    def __init__(self, job: ReplicaJob, report: Callable[[Report], object]) -> None:
+    def __init__(self, job: ReplicaJob, report: Post) -> None:
         self._report = report
         self._empty = Report(job.reference.id, uuid.uuid4().hex, None, job.build)
         self._news = self._empty
@@ -201,9 +206,11 @@ class Reporter(Observer):
                 self._send()
                 sent = time.monotonic()
 
-    def end(self) -> None:
-        """Reports that the replica is gone."""
-        self._report(self._empty)
+    async def end(self) -> None:
+        """Reports that the replica is gone; returns once that has arrived, as the process ends then."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                await self._report(self._empty)
 
     def _send(self) -> None:
         self._report(self._news._replace(status=self._status))
