@@ -26,6 +26,8 @@ _SILENCE = 8.0
 """Seconds without an answer of the board after which the cluster is lost; the board answers each second."""
 _RETRY = 0.5
 """Seconds between tries to reach the board."""
+_ARRIVAL = 20.0
+"""Seconds in which a cluster must take this server in."""
 _FAREWELL = 3.0
 """Seconds that disconnecting may take, which waits for a cluster that is lost."""
 _LOST_RETRY = 10.0
@@ -57,7 +59,11 @@ class Cluster:
 
     async def start(self) -> None:
         """Connects. Raises StartError if there is no cluster."""
-        await self._blocking(self._connect)
+        try:
+            async with asyncio.timeout(_ARRIVAL):
+                await self._blocking(self._connect)
+        except TimeoutError:
+            raise self._unusable(f"no answer within {_ARRIVAL:g} s") from None
         _restore_signal_handlers()
         count, reports = await self._board.since.remote(None)
         self._pass_on(reports)
@@ -120,8 +126,11 @@ class Cluster:
                 .remote()
             )
         except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-            problem = f"no Ray cluster can be used at {self._address!r} ({error}); start one with `ray start --head`"
-            raise StartError(f"LLM_CLUSTER: {problem}") from error
+            raise self._unusable(str(error)) from error
+
+    def _unusable(self, reason: str) -> StartError:
+        problem = f"no Ray cluster can be used at {self._address!r} ({reason}); start one with `ray start --head`"
+        return StartError(f"LLM_CLUSTER: {problem}")
 
     def _deploy(self, job: ReplicaJob, scale: Scale, memory: int, replaces: bool) -> None:  # noqa: FBT001
         name = application_name(job.reference.id)

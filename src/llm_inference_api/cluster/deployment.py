@@ -9,13 +9,26 @@ from ray.actor import ActorHandle
 from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 from ray.serve.experimental.consistent_hash_router import ConsistentHashRouter
 
-from llm_inference_api.cluster.replica import Replica, ReplicaJob
+from llm_inference_api.cluster.replica import Post, Replica, ReplicaJob
 
 _BUSY = 0.7
 """Fraction of the seats in use above which a replica is added."""
 _HEALTH_PERIOD = 2.0
 """Seconds between health checks of a replica; a lost machine is noticed by them at the latest."""
 _LONGEST_SLUG = 40
+
+
+class DeployedReplica(Replica):
+    """A replica with the start and the end that Ray Serve knows."""
+
+    async def __init__(self, job: ReplicaJob, report: Post) -> None:  # type: ignore[misc]
+        """Creates and loads the replica; it gets requests from then on."""
+        super().__init__(job, report)
+        await self.start()
+
+    async def __del__(self) -> None:
+        """Ends the replica; called once its open requests have ended."""
+        await self.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +60,7 @@ def application(job: ReplicaJob, scale: Scale, memory: int, board: ActorHandle) 
     seats = job.engine.slots
     resources = {"num_cpus": job.engine.threads, "num_gpus": scale.gpus, "memory": memory}
     deployment = serve.deployment(
-        Replica,
+        DeployedReplica,
         name="model",
         ray_actor_options={name: amount for name, amount in resources.items() if amount},
         # As many more wait in the replica, so that a seat is taken again at once; others wait for whichever is free.

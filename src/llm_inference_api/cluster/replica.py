@@ -97,8 +97,8 @@ class Outcome(NamedTuple):
 class Replica:
     """Serves one model. All methods return errors as values."""
 
-    async def __init__(self, job: ReplicaJob, report: Post) -> None:  # type: ignore[misc]
-        """Creates the replica; returns once the model is loaded or its load has failed, which requests are told.
+    def __init__(self, job: ReplicaJob, report: Post) -> None:
+        """Creates the replica, which `start` loads.
 
         Args:
             job: The job.
@@ -108,6 +108,9 @@ class Replica:
         self._reporter = Reporter(job, report)
         self._model = ServedModel(job.reference, job.policy(), self._reporter)
         self._reporting = asyncio.create_task(self._reporter.run())
+
+    async def start(self) -> None:
+        """Returns once the model is loaded, or its load has failed, which requests are told."""
         with suppress(ServiceError):
             await self._model.load()
 
@@ -152,8 +155,8 @@ class Replica:
     async def _load(self) -> None:
         await self._model.load()
 
-    async def __del__(self) -> None:
-        """Ends the worker. Ray Serve calls it once the open requests have ended."""
+    async def close(self) -> None:
+        """Ends the worker, and what this replica reports."""
         self._reporting.cancel()
         await self._model.close()
         await self._reporter.end()
