@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -26,6 +27,8 @@ _SILENCE = 8.0
 """Seconds without an answer of the board after which the cluster is lost; the board answers each second."""
 _RETRY = 0.5
 """Seconds between tries to reach the board."""
+_TICK = 0.05
+"""Seconds between looks at an application that is about to be deleted; Ray Serve's controller acts each 0.1 s."""
 _ARRIVAL = 20.0
 """Seconds in which a cluster must take this server in."""
 _FAREWELL = 3.0
@@ -108,7 +111,7 @@ class Cluster:
     async def delete(self, model: str) -> None:
         """Begins to end the model's replicas, each once its open requests have ended."""
         self.check()
-        await self._blocking(partial(serve.delete, application_name(model), _blocking=False))
+        await self._blocking(partial(_delete, application_name(model)))
 
     def _connect(self) -> None:
         try:
@@ -134,8 +137,7 @@ class Cluster:
 
     def _deploy(self, job: ReplicaJob, scale: Scale, memory: int, replaces: bool) -> None:  # noqa: FBT001
         name = application_name(job.reference.id)
-        found = serve.status().applications.get(name)
-        if found is not None and found.status in _STARTED and not replaces:
+        if _is_started(name) and not replaces:
             return
         target = serve.RunTarget(application(job, scale, memory, self._board), name=name, route_prefix=None)
         serve.run_many([target], wait_for_applications_running=False)
@@ -176,6 +178,18 @@ class Cluster:
                 return work()
 
         return await in_daemon_thread(in_turn, "cluster")
+
+
+def _is_started(name: str) -> bool:
+    found = serve.status().applications.get(name)
+    return found is not None and found.status in _STARTED
+
+
+def _delete(name: str) -> None:
+    """Returns once the application's status says that it is being deleted: a later deployment is another one."""
+    serve.delete(name, _blocking=False)
+    while _is_started(name):
+        time.sleep(_TICK)
 
 
 def _restore_signal_handlers() -> None:
