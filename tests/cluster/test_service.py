@@ -105,9 +105,9 @@ def test_unloaded_model_leaves_the_cluster_and_comes_back(service: RunningServic
 
 def test_model_that_is_unloaded_on_its_way_in_is_deployed_anew(service: RunningService) -> None:
     """Ray Serve's status says only later that an application is being deleted."""
-    with service.http() as http:
+    with service.http() as http, service.http() as first:
         http.post("/api/llms/tiny:unload")
-        caller = threading.Thread(target=lambda: service.http().post("/v1/chat/completions", json=CHAT))
+        caller = threading.Thread(target=lambda: first.post("/v1/chat/completions", json=CHAT))
         caller.start()
         http.post("/api/llms/tiny:unload")
         assert http.post("/v1/chat/completions", json=CHAT).status_code == 200
