@@ -21,12 +21,13 @@ CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 RELEASED_CONTRACT = $(wildcard proto/released/*.binpb)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: run test clients faults fuzz oracle families soak lint generate released-contract cpu-variants llama-library clean help
+.PHONY: run test clients cluster faults fuzz oracle families soak lint generate released-contract cpu-variants llama-library clean help
 
 help:
 	@echo "make run       serve the bundled models, or LLM_ALLOWED_MODELS: REST on 8091, gRPC on 50051; MODEL=demo serves the demo alone"
 	@echo "make test      lint, type check and test"
 	@echo "make clients   other projects' clients of OpenAI's API; the AI SDK where npm is installed"
+	@echo "make cluster   models on a Ray cluster of this machine; installs the extra of this name"
 	@echo "make faults    faults under load, and rolling restarts under 1,000 calls, TIMES times (10)"
 	@echo "make fuzz      COUNT (10000) random requests to each RPC, and thousands generated from the OpenAPI document"
 	@echo "make oracle    llama-server's own tests against the service; CASES chooses some, as pytest's -k"
@@ -50,6 +51,10 @@ clients: $(VENV)/.installed-dev
 	$(BIN)/pip install -q -c constraints.txt --no-deps instructor
 	if command -v npm; then npm install --no-audit --no-fund --no-package-lock --prefix tests/e2e/ai_sdk; fi
 	$(BIN)/pytest -q -m clients -W ignore::ResourceWarning  # Some leave sockets to the garbage collector.
+
+cluster: $(VENV)/.installed-dev
+	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e client -e '.[cluster]'
+	$(BIN)/pytest -q -m '' tests/cluster
 
 fuzz: $(VENV)/.installed-dev
 	FUZZ_COUNT=$(or $(COUNT),10000) $(BIN)/pytest -q -s tests/fuzz --timeout 0

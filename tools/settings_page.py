@@ -58,6 +58,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         ),
         *("gpu_layers", "main_gpu", "split_mode", "tensor_split"),
     ),
+    "Several machines": ("cluster", "cluster_replicas", "cluster_gpus"),
     "Start and stop": ("config_file", "lame_duck", "drain_timeout"),
     "The hub": (
         *("hf_home", "hf_endpoint", "hf_token", "hf_hub_offline", "download_timeout", "download_stall_timeout"),

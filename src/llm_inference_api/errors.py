@@ -12,6 +12,8 @@ WORKER_DIED = "WORKER_DIED"
 """Reason of UnavailableError: the process that computes the model has ended."""
 FORWARD_FAILED = "FORWARD_FAILED"
 """Reason of UnavailableError: a step has failed, and with it all requests in it."""
+REPLICA_DIED = "REPLICA_DIED"
+"""Reason of UnavailableError: the cluster's replica that had the request is gone, with its process or its machine."""
 
 
 class StartError(Exception):

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -71,7 +71,7 @@ from llm_inference_api.observability.metrics_port import MetricsPort
 from llm_inference_api.observability.spans import Spans
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig, GpuChoice
 from llm_inference_api.requests.limits import MAX_ANSWERS, Limits
-from llm_inference_api.requests.model_status import Observers
+from llm_inference_api.requests.model_status import Observer, Observers
 from llm_inference_api.rpc.admission import Admission
 from llm_inference_api.rpc.authentication import Authenticator
 from llm_inference_api.rpc.batches import free_failed_batches
@@ -79,6 +79,9 @@ from llm_inference_api.rpc.health import Health
 from llm_inference_api.rpc.interceptor import MAX_RESPONSE_BYTES, CallInterceptor
 from llm_inference_api.rpc.ports import Ports
 from llm_inference_api.shutdown import Shutdown, in_daemon_thread
+
+if TYPE_CHECKING:
+    from llm_inference_api.cluster.connection import Cluster
 
 _LAST_MESSAGES = 1.0
 """Seconds that cancelled streams have to send their final error message."""
@@ -209,6 +212,7 @@ class Service:
     ports: Ports
     envoy: EnvoyProcess | None
     metrics_port: MetricsPort | None = None
+    cluster: "Cluster | None" = None
     grpc_port: int = 0
     stop_limit: float = _STOP_LIMIT
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -242,6 +246,9 @@ class Service:
         if self.metrics_port is not None:
             shutdown.add_blocking("metrics port", self.metrics_port.stop)
             self.metrics_port.start()
+        if self.cluster is not None:
+            shutdown.add("cluster", self.cluster.close)
+            await self.cluster.start()
         if self.envoy is not None:
             # Envoy starts after its upstream ports, and stops after them because it forwards their last messages.
             shutdown.add("Envoy", self.envoy.stop)
@@ -338,9 +345,7 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     free_failed_batches()
     metrics, health = Metrics(__version__), Health(settings.preload)
     admission = Admission(settings.max_requests_per_caller)
-    registry = build_registry(
-        settings.models, model_policy(settings), Observers(metrics, health), settings.default_model
-    )
+    registry, cluster = build_models(settings, Observers(metrics, health))
     spans = build_spans(settings, metrics)
     keys = settings.key_ring()
     origins = settings.cors_allowed_origins if with_envoy else ()
@@ -353,7 +358,44 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     envoy = EnvoyProcess(settings) if with_envoy else None
     ports = Ports(settings, server, build_health_server(health, interceptor))
     metrics_port = MetricsPort(metrics, settings.hostnames, settings.metrics_port) if settings.metrics_port else None
-    return Service(settings, registry, health, metrics, admission, spans, ports, envoy, metrics_port)
+    return Service(settings, registry, health, metrics, admission, spans, ports, envoy, metrics_port, cluster)
+
+
+def build_models(settings: Settings, observer: Observer) -> tuple[Registry, "Cluster | None"]:
+    """Returns the registry, and the cluster that serves its models, if one does.
+
+    Raises:
+        StartError: There is to be a cluster, and Ray is not installed.
+    """
+    policy = model_policy(settings)
+    if settings.cluster is None:
+        return build_registry(settings.models, policy, observer, settings.default_model), None
+    try:
+        from llm_inference_api.cluster.connection import Cluster  # noqa: PLC0415
+        from llm_inference_api.cluster.deployment import Scale  # noqa: PLC0415
+        from llm_inference_api.cluster.model import ClusterModel  # noqa: PLC0415
+        from llm_inference_api.cluster.replica import ReplicaJob, without_token  # noqa: PLC0415
+    except ImportError as error:
+        raise StartError("LLM_CLUSTER: needs Ray: pip install 'llm-inference-api[cluster]'") from error
+    cluster = Cluster(settings.cluster)
+    jobs = [
+        ReplicaJob(
+            reference,
+            without_token(policy.sources),
+            policy.engine,
+            policy.queue_length,
+            settings.memory_budget,
+            settings.idle_unload,
+            min(settings.progress_interval, settings.step_timeout / 4),
+        )
+        for reference in settings.models
+    ]
+    scale = Scale(*settings.replica_range, settings.cluster_gpus, settings.drain_timeout)
+    models = {
+        job.reference.id: ClusterModel(job, scale, cluster, observer, load_on_request=settings.load_on_request)
+        for job in jobs
+    }
+    return Registry(models, settings.default_model), cluster
 
 
 async def _check_host(hostname: str) -> None:

@@ -201,3 +201,14 @@ def test_settings_page_says_what_a_setting_may_be(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(settings_page.SECTIONS, "Models", ())
     with pytest.raises(ValueError, match="allowed_models"):
         settings_page.text()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("2", (2, 2)), ("1-8", (1, 8))])
+def test_replicas_of_a_cluster_are_a_number_or_a_range(text: str, expected: tuple[int, int]) -> None:
+    assert load_settings(cluster_replicas=text).replica_range == expected
+
+
+@pytest.mark.parametrize("text", ["0", "8-1", "1-", "many"])
+def test_replicas_that_are_no_range_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="LLM_CLUSTER_REPLICAS"):
+        load_settings(cluster_replicas=text)

@@ -112,10 +112,15 @@ class FakeContext:
     """gRPC's side of a call, with a deadline or none."""
 
     left: float | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
 
     def time_remaining(self) -> float | None:
         """Returns the seconds until the deadline."""
         return self.left
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        """Returns what the caller has sent besides the request."""
+        return self.metadata
 
 
 @dataclass

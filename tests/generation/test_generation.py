@@ -60,6 +60,14 @@ class Door:
             return [event async for event in generation]
 
 
+async def test_request_is_of_the_session_that_the_metadata_names() -> None:
+    """It stays with the replica that has the conversation."""
+    door = Door(FakeModel([(end("y"),)]))
+    door.call.context.metadata = (("x-session-id", "s"),)  # type: ignore[attr-defined]
+    async with door.open() as generation:
+        assert generation.request.session == "s"
+
+
 async def test_events_are_the_answers_texts_and_its_end() -> None:
     """The end has the usage, and is the last."""
     model = FakeModel([(Delta("a", "x"),), (end("y"),)])

@@ -275,6 +275,23 @@ class Settings(SecuritySettings, TelemetrySettings):
     enable_isq: bool = _variable("LLM_ENABLE_ISQ", False, "Whether checkpoints are quantised when they are converted.")
     isq_type: str | None = _variable("LLM_ISQ_TYPE", None, "Quantisation type, such as `Q4_K_M`.")
 
+    cluster: str | None = _variable(
+        "LLM_CLUSTER",
+        None,
+        "Address of the Ray cluster that serves the models, such as `10.0.0.1:6379`, or `auto` for the one that "
+        "runs on this machine. Unset: this machine serves them. Needs the extra `cluster`.",
+        min_length=1,
+    )
+    cluster_replicas: str = _variable(
+        "LLM_CLUSTER_REPLICAS",
+        "1",
+        "Replicas of each model on the cluster: a number, or a range such as `1-8`, in which they follow the load.",
+        pattern=r"^[1-9]\d{0,2}(-[1-9]\d{0,2})?$",
+    )
+    cluster_gpus: float = _variable(
+        "LLM_CLUSTER_GPUS", 0.0, "GPUs of each replica on the cluster; below 1, replicas share one.", ge=0, le=64
+    )
+
     reflection: bool = _variable("LLM_GRPC_REFLECTION", True, "Whether gRPC server reflection is enabled.")
 
     hf_home: Path | None = _variable(
@@ -353,6 +370,7 @@ class Settings(SecuritySettings, TelemetrySettings):
         yield from self._endpoint_problems()
         yield from self.trace_problems()
         yield from self._quantisation_problems()
+        yield from self._cluster_problems()
         yield from self.security_problems()
         yield from origin_problems(self.cors_allowed_origins)
         yield from host_problems(self.allowed_hosts)
@@ -367,13 +385,23 @@ class Settings(SecuritySettings, TelemetrySettings):
             yield f"LLM_HEALTH_PORT: {self.health_port} equals another port of the service; the ports must differ"
         if self.metrics_port is not None and self.metrics_port in (self.port, self.grpc_port, self.health_port):
             yield f"LLM_METRICS_PORT: {self.metrics_port} equals another port of the service; the ports must differ"
-        unknown = sorted(set(self.preload_models or ()) - {model.id for model in self.models})
-        if unknown:
-            yield f"LLM_PRELOAD_MODELS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
-        if unknown := sorted({file.model for file in self.adapters} - {model.id for model in self.models}):
-            yield f"LLM_ADAPTERS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
-        if unknown := sorted(set(self.matryoshka_models or ()) - {model.id for model in self.models}):
-            yield f"LLM_MATRYOSHKA_MODELS: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
+        named = {
+            "LLM_PRELOAD_MODELS": set(self.preload_models or ()),
+            "LLM_ADAPTERS": {file.model for file in self.adapters},
+            "LLM_MATRYOSHKA_MODELS": set(self.matryoshka_models or ()),
+        }
+        for variable, models in named.items():
+            if unknown := sorted(models - {model.id for model in self.models}):
+                yield f"{variable}: {', '.join(unknown)} is not in LLM_ALLOWED_MODELS"
+
+    def _cluster_problems(self) -> Iterator[str]:
+        fewest, most = self.replica_range
+        if fewest > most:
+            yield f"LLM_CLUSTER_REPLICAS: the range {self.cluster_replicas} ends before it begins"
+        if self.cluster is not None and self.adapters:
+            yield "LLM_ADAPTERS: replicas on a cluster have none yet; unset it, or LLM_CLUSTER"
+        if self.cluster is not None and self.matryoshka_models:
+            yield "LLM_MATRYOSHKA_MODELS: replicas on a cluster are not told of them yet; unset it, or LLM_CLUSTER"
 
     def _quantisation_problems(self) -> Iterator[str]:
         if self.enable_isq and self.isq_type is None:
@@ -438,6 +466,12 @@ class Settings(SecuritySettings, TelemetrySettings):
         is_local = any(is_loopback(name) or is_unspecified(name) for name in self.hostnames)
         host = "localhost" if is_local else self.hostnames[0]
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def replica_range(self) -> tuple[int, int]:
+        """Fewest and most replicas of a model on the cluster."""
+        fewest, _, most = self.cluster_replicas.partition("-")
+        return int(fewest), int(most or fewest)
 
     @property
     def queue_length(self) -> int:

@@ -51,7 +51,13 @@ class Generations:
         """
         request = self._adapted(request)
         model = self._registry.get(request.model)
-        request = replace(request, model=model.status.id, caller=call.caller, is_whole=not streamed)
+        request = replace(
+            request,
+            model=model.status.id,
+            caller=call.caller,
+            session=call.session or request.session,
+            is_whole=not streamed,
+        )
         with self._records.generation(request, call, streamed=streamed) as record:
             async with self._timeouts.within(call):
                 stream = model.open(request, call.identity)

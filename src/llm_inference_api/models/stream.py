@@ -11,8 +11,17 @@ from llm_inference_api.requests.events import Progress, Stage
 from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta, StageEntry
-from llm_inference_api.worker.client import WorkerClient
 from llm_inference_api.worker.mailbox import Mailbox
+
+
+class Client(Protocol):
+    """What computes the requests of a model."""
+
+    def submit(self, request: GenerationRequest, identity: Mapping[str, object]) -> Mailbox:
+        """Sends a request on and returns the mailbox that receives its deltas. Raises ServiceError if it is refused."""
+
+    def close_request(self, mailbox: Mailbox) -> None:
+        """Removes a request; cancels it if it has not ended."""
 
 
 class Host(Protocol):
@@ -24,8 +33,8 @@ class Host(Protocol):
     def awaits_room(self) -> bool:
         """Whether the load waits for other models to leave the memory."""
 
-    def admitted(self, work: GenerationRequest, *, is_new: bool = True) -> AbstractAsyncContextManager[WorkerClient]:
-        """Yields the worker's client, to which the request must be submitted before the block awaits anything."""
+    def admitted(self, work: GenerationRequest, *, is_new: bool = True) -> AbstractAsyncContextManager[Client]:
+        """Yields the model's client, to which the request must be submitted before the block awaits anything."""
 
     def refuse_what_embeds_only(self) -> None:
         """Raises UnsupportedError if the model computes embeddings only, or ranks only."""
@@ -50,7 +59,7 @@ class ModelStream:
         self._model = model
         self._request = request
         self._identity = identity
-        self._client: WorkerClient | None = None
+        self._client: Client | None = None
         self._mailbox: Mailbox | None = None
         self._submission = asyncio.ensure_future(self._submit())
 

@@ -85,6 +85,8 @@ class GenerationRequest:
     tools: ToolUse | None = None
     caller: str = ""
     """The caller's name; the queue admits callers round-robin."""
+    session: str = ""
+    """Requests of one session go to the same replica of a cluster; empty: those whose prompts begin alike."""
     model: str = ""
     """Model id; empty: the only model that is served."""
     n: int = 1

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from llm_inference_api import headers
 from llm_inference_api.observability.spans import RpcSpan, Trace
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -69,6 +70,12 @@ class Call:
         """The fields that all log lines of the RPC have."""
         ids = self.trace._asdict() if self.trace else {}
         return {"request_id": self.request_id, **ids, "rpc.method": self.method}
+
+    @property
+    def session(self) -> str:
+        """The `x-session-id` of the metadata, or empty."""
+        sent = dict(self.invocation_metadata()).get(headers.SESSION_ID, "")
+        return sent if isinstance(sent, str) else ""
 
     def time_remaining(self) -> float | None:
         """Returns the seconds until the caller's deadline, 0 once it has passed; None if the caller set no deadline."""

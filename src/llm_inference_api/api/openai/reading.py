@@ -187,6 +187,7 @@ def _shared(params: Params, given: dict[str, Any], limits: Limits, prompts: int 
         "adapters": checked_adapters("adapters", [Adapter(item.id, item.scale) for item in params.adapters or ()]),
         "wants_times": bool(params.timings),
         "wants_progress": bool(params.return_progress),
+        "session": params.prompt_cache_key if isinstance(params.prompt_cache_key, str) else "",
     }
 
 

@@ -1,0 +1,82 @@
+"""The state of a model that several replicas serve, and what their steps come to."""
+
+from dataclasses import replace
+
+from llm_inference_api.cluster.report import Report
+from llm_inference_api.requests.model_status import ModelStatus, State
+from llm_inference_api.requests.step import StepStats
+
+_ORDER = (
+    *(State.ACTIVE, State.LOADING, State.QUANTIZING, State.CONVERTING, State.DOWNLOADING),
+    *(State.UNLOADED, State.FAILED, State.UNLOADING),
+)
+"""The model's state is the first one here that a replica has."""
+_PREPARING = (State.LOADING, State.QUANTIZING, State.CONVERTING, State.DOWNLOADING)
+
+
+class Summary:
+    """The replicas of one model, by their reports."""
+
+    def __init__(self) -> None:
+        self._statuses: dict[str, ModelStatus] = {}
+        self._builds: dict[str, str] = {}
+        self._gauges: dict[str, StepStats] = {}
+        self._waiting: dict[str, int] = {}
+
+    def add(self, report: Report) -> None:
+        """Takes a replica's report."""
+        if report.status is None:
+            for known in (self._statuses, self._builds, self._gauges, self._waiting):
+                known.pop(report.replica, None)
+            return
+        self._statuses[report.replica] = report.status
+        self._builds[report.replica] = report.build
+        self._waiting[report.replica] = report.awaits_load
+
+    def clear(self) -> None:
+        """Forgets all replicas."""
+        for known in (self._statuses, self._builds, self._gauges, self._waiting):
+            known.clear()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no replicas."""
+        return not self._statuses
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a replica answers requests: it has the model, or was unable to load it, or may do so again."""
+        return any(status.state not in _PREPARING for status in self._statuses.values())
+
+    @property
+    def awaits_load(self) -> int:
+        """Number of requests that wait for room in some replica's memory."""
+        return sum(self._waiting.values())
+
+    def has_build(self, build: str) -> bool:
+        """Returns whether a replica serves this."""
+        return build in self._builds.values()
+
+    def status(self, otherwise: ModelStatus) -> ModelStatus:
+        """Returns the model's status; without replicas, the given one."""
+        if not self._statuses:
+            return otherwise
+        best = min(self._statuses.values(), key=lambda status: _ORDER.index(status.state))
+        return replace(best, memory=sum(status.memory for status in self._statuses.values()))
+
+    def step(self, replica: str, stats: StepStats) -> StepStats:
+        """Returns the counters of one replica's step with the gauges of all replicas together."""
+        self._gauges[replica] = stats
+        return self.with_gauges(stats)
+
+    def with_gauges(self, stats: StepStats) -> StepStats:
+        """Returns the statistics with the gauges of all replicas together."""
+        gauges = self._gauges.values()
+        return stats._replace(
+            running=sum(each.running for each in gauges),
+            waiting=sum(each.waiting for each in gauges),
+            kv_used=sum(each.kv_used for each in gauges),
+            kv_cached=sum(each.kv_cached for each in gauges),
+            oldest_waiting=max((each.oldest_waiting for each in gauges), default=0.0),
+            resident_bytes=sum(each.resident_bytes for each in gauges),
+        )
