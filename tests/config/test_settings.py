@@ -212,3 +212,13 @@ def test_replicas_of_a_cluster_are_a_number_or_a_range(text: str, expected: tupl
 def test_replicas_that_are_no_range_are_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="LLM_CLUSTER_REPLICAS"):
         load_settings(cluster_replicas=text)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("adapters", "demo:a=a.gguf"), ("matryoshka_models", "demo")], ids=["adapters", "vectors"]
+)
+def test_what_replicas_are_not_told_is_refused_on_a_cluster(variable: str, value: str) -> None:
+    """Instead of being left out there."""
+    assert load_settings(allowed_models="demo", **{variable: value})
+    with pytest.raises(SettingsError, match=f"LLM_{variable.upper()}: replicas on a cluster"):
+        load_settings(allowed_models="demo", cluster="auto", **{variable: value})
