@@ -49,7 +49,7 @@ def test_service_that_cannot_be_reached_is_said_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "why"), [("nope", "there are vectors, first, second"), ("vectors", "embeddings only")]
+    ("model", "why"), [("nope", "there are vectors, first, second"), ("vectors", "generates no text")]
 )
 def test_model_that_cannot_answer_is_said_at_once(tmp_path: Path, model: str, why: str) -> None:
     """With what would be right."""
