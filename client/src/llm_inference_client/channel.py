@@ -22,7 +22,10 @@ ENDLESS = tuple(
 )
 """Methods without a deadline of their own: they last as long as their caller listens, a download, or other callers'
 requests."""
-_SERVICES = ("InferenceService", "EmbeddingService", "RankingService", "TokenService", "ModelService")
+_SERVICES = (
+    *("InferenceService", "EmbeddingService", "RankingService", "ScoreService", "DecisionService", "TokenService"),
+    "ModelService",
+)
 _MESSAGE_BYTES = 16 << 20
 """Limit of a message of the service; gRPC's own for what is received is 4 MiB."""
 
