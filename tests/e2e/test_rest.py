@@ -100,6 +100,7 @@ def test_one_model_can_be_asked_for(http: httpx.Client) -> None:
 
 def test_model_is_loaded_watched_and_unloaded(http: httpx.Client) -> None:
     """A model's life can be steered and followed over REST."""
+    http.post("/api/llms/plain.gguf:unload")  # A test before this one may have loaded it.
     with http.stream("GET", "/api/llms/plain.gguf:watch") as response:
         assert response.headers["content-type"] == "text/event-stream"
         loaded = http.post("/api/llms/plain.gguf:load").json()["model"]
