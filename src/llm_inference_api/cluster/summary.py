@@ -18,51 +18,52 @@ class Summary:
     """The replicas of one model, by their reports."""
 
     def __init__(self) -> None:
-        self._statuses: dict[str, ModelStatus] = {}
-        self._builds: dict[str, str] = {}
+        self._reports: dict[str, Report] = {}
+        """The last one of each replica."""
         self._gauges: dict[str, StepStats] = {}
-        self._waiting: dict[str, int] = {}
 
     def add(self, report: Report) -> None:
         """Takes a replica's report."""
         if report.status is None:
-            for known in (self._statuses, self._builds, self._gauges, self._waiting):
-                known.pop(report.replica, None)
-            return
-        self._statuses[report.replica] = report.status
-        self._builds[report.replica] = report.build
-        self._waiting[report.replica] = report.awaits_load
+            self._reports.pop(report.replica, None)
+            self._gauges.pop(report.replica, None)
+        else:
+            self._reports[report.replica] = report
 
     def clear(self) -> None:
         """Forgets all replicas."""
-        for known in (self._statuses, self._builds, self._gauges, self._waiting):
-            known.clear()
+        self._reports.clear()
+        self._gauges.clear()
+
+    @property
+    def _statuses(self) -> list[ModelStatus]:
+        return [report.status for report in self._reports.values() if report.status is not None]
 
     @property
     def is_empty(self) -> bool:
         """Whether there are no replicas."""
-        return not self._statuses
+        return not self._reports
 
     @property
     def is_ready(self) -> bool:
         """Whether a replica answers requests: it has the model, or was unable to load it, or may do so again."""
-        return any(status.state not in _PREPARING for status in self._statuses.values())
+        return any(status.state not in _PREPARING for status in self._statuses)
 
     @property
     def awaits_load(self) -> int:
         """Number of requests that wait for room in some replica's memory."""
-        return sum(self._waiting.values())
+        return sum(report.awaits_load for report in self._reports.values())
 
     def has_build(self, build: str) -> bool:
         """Returns whether a replica serves this."""
-        return build in self._builds.values()
+        return any(report.build == build for report in self._reports.values())
 
     def status(self, otherwise: ModelStatus) -> ModelStatus:
         """Returns the model's status; without replicas, the given one."""
-        if not self._statuses:
+        if self.is_empty:
             return otherwise
-        best = min(self._statuses.values(), key=lambda status: _ORDER.index(status.state))
-        return replace(best, memory=sum(status.memory for status in self._statuses.values()))
+        best = min(self._statuses, key=lambda status: _ORDER.index(status.state))
+        return replace(best, memory=sum(status.memory for status in self._statuses))
 
     def step(self, replica: str, stats: StepStats) -> StepStats:
         """Returns the counters of one replica's step with the gauges of all replicas together."""
