@@ -11,6 +11,8 @@ _ORDER = (
     *(State.UNLOADED, State.FAILED, State.UNLOADING),
 )
 """The model's state is the first one here that a replica has."""
+SUMMED = ("running", "waiting", "kv_used", "kv_cached", "stored_tokens", "stored_bytes", "resident_bytes")
+"""Gauges of a step that add up over replicas."""
 _PREPARING = (State.LOADING, State.QUANTIZING, State.CONVERTING, State.DOWNLOADING)
 
 
@@ -73,11 +75,5 @@ class Summary:
     def with_gauges(self, stats: StepStats) -> StepStats:
         """Returns the statistics with the gauges of all replicas together."""
         gauges = self._gauges.values()
-        return stats._replace(
-            running=sum(each.running for each in gauges),
-            waiting=sum(each.waiting for each in gauges),
-            kv_used=sum(each.kv_used for each in gauges),
-            kv_cached=sum(each.kv_cached for each in gauges),
-            oldest_waiting=max((each.oldest_waiting for each in gauges), default=0.0),
-            resident_bytes=sum(each.resident_bytes for each in gauges),
-        )
+        sums = {name: sum(getattr(each, name) for each in gauges) for name in SUMMED}
+        return stats._replace(**sums, oldest_waiting=max((each.oldest_waiting for each in gauges), default=0.0))
