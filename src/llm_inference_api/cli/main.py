@@ -60,12 +60,13 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
     try:
         check_open_files()
         from llm_inference_api import server  # Slow to import: other commands do without.
+        from llm_inference_api.cli.load_bars import load_bars
         from llm_inference_api.models.llama_library import use_library
         from llm_inference_api.observability.log import set_up_log
 
         settings = settings_or_exit(uses_files=True, **overrides)
         hide_secrets()
-        set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
+        terminal = set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
         for warning in start_warnings(os.environ):
             logging.getLogger(__name__).warning("%s", warning)
         if settings.llama_library is not None:
@@ -75,8 +76,8 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
         refuse_start(error)
     except OSError as error:
         refuse_start(start_error(error))
-    with runner:
-        run_to_the_end(runner, server.serve(settings, with_envoy=envoy))
+    with load_bars(terminal) as bars, runner:
+        run_to_the_end(runner, server.serve(settings, bars, with_envoy=envoy))
 
 
 def run_to_the_end(runner: asyncio.Runner, service: Coroutine[Any, Any, None]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from llm_inference_api.cli.terminal import console, on_one_line
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, ProgressColumn, Task
 
 
@@ -36,14 +37,24 @@ class ProgressBar:
             self._stage = (stage, unit)
         self._bar.update(self._task, completed=done, total=total)
 
+    def remove(self) -> None:
+        """Takes the bar from the screen."""
+        self._bar.remove_task(self._task)
+
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[ProgressBar]:
     """Yields a progress bar on standard error below the title; where that is no terminal, only the title is printed."""
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
     terminal = console(stderr=True)
     terminal.print(on_one_line(title))
+    with bars_on(terminal) as bar:
+        yield ProgressBar(bar)
+
+
+def bars_on(terminal: "Console") -> "Progress":
+    """Returns bars at the end of the terminal, not shown yet; none where it is no terminal."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -51,8 +62,7 @@ def progress_bar(title: str) -> Iterator[ProgressBar]:
         _amount_column(),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=terminal, transient=True, expand=True, disable=not terminal.is_terminal) as bar:
-        yield ProgressBar(bar)
+    return Progress(*columns, console=terminal, transient=True, expand=True, disable=not terminal.is_terminal)
 
 
 def _amount_column() -> "ProgressColumn":
