@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -59,7 +60,15 @@ def test_long_id_leaves_room_for_the_bar(bars: Observer, window: Window) -> None
     bars.status_changed(status(State.DOWNLOADING, HUB_FILE, LoadProgress(12_300_000, 98_000_000, "BYTES")))
     bars.status_changed(status(State.ACTIVE, HUB_FILE))
     assert "12.3/98.0 MB" in window.getvalue()
-    assert "downloading …2.5-0.5b-instruct-q4_k_m.gguf" in window.getvalue()
+    assert "downloading …5b-instruct-q4_k_m.gguf" in window.getvalue()
+
+
+def test_keys_that_the_terminal_shows_stay_on_the_line_of_the_bar(bars: Observer, window: Window) -> None:
+    """At the end of a full line `^C` would go on below, and the bar would be left there."""
+    bars.status_changed(status(State.LOADING))
+    bars.status_changed(status(State.ACTIVE))
+    text = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", window.getvalue())
+    assert max(map(len, re.split("[\r\n]", text))) == 80 - len("^C") - 1
 
 
 def test_each_model_has_its_own_bar_and_the_last_leaves_the_terminal_as_it_was(bars: Observer, window: Window) -> None:

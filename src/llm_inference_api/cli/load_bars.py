@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-_ID = 30
+_ID = 24
 """Characters of a model's id, from its end, beside which a bar, bytes, speed and time fit into 80 columns."""
 _SHOWN = frozenset({State.DOWNLOADING, State.CONVERTING, State.QUANTIZING, State.LOADING})
 

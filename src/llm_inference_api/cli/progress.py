@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llm_inference_api.cli.terminal import console, on_one_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import Progress, ProgressColumn, Task
 
 
@@ -53,16 +53,23 @@ def progress_bar(title: str) -> Iterator[ProgressBar]:
 
 def bars_on(terminal: "Console") -> "Progress":
     """Returns bars at the end of the terminal, not shown yet; none where it is no terminal."""
+    from rich.constrain import Constrain
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    class Bars(Progress):
+        def get_renderables(self) -> "Iterator[RenderableType]":
+            # A terminal shows Ctrl-C as `^C`; at the end of a full line that would move all below it.
+            yield Constrain(self.make_tasks_table(self.tasks), terminal.width - len("^C") - 1)
 
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
         _amount_column(),
         TimeRemainingColumn(compact=True),
     )
-    return Progress(*columns, console=terminal, transient=True, expand=True, disable=not terminal.is_terminal)
+    return Bars(*columns, console=terminal, transient=True, expand=True, disable=not terminal.is_terminal)
 
 
 def _amount_column() -> "ProgressColumn":
@@ -76,9 +83,9 @@ def _amount_column() -> "ProgressColumn":
         def render(self, task: "Task") -> Text:
             match task.fields["unit"]:
                 case Unit.BYTES:
-                    return Text(f"{size.render(task)} {speed.render(task)}")
+                    return Text(f"{size.render(task)} {speed.render(task)}", no_wrap=True)
                 case Unit.TENSORS if task.total:
-                    return Text(f"{task.completed:.0f}/{task.total:.0f} tensors")
+                    return Text(f"{task.completed:.0f}/{task.total:.0f} tensors", no_wrap=True)
                 case Unit.FRACTION:
                     return Text(f"{task.percentage:.0f} %")
             return Text()
