@@ -100,6 +100,14 @@ def test_pipe_gets_the_text_of_the_model_as_it_is() -> None:
     assert [asked[-1] for asked in service.asked] == [("user", "/help"), ("user", "exit")]
 
 
+def test_figures_of_an_answer_go_beside_it() -> None:
+    """Standard output has the text alone."""
+    with ChatService(("Yes",)).serve() as address:
+        done = run("chat", "Hi", "--stats", "--address", address)
+    assert done.stdout == "Yes\n"
+    assert done.stderr.startswith("[34 tokens in ")
+
+
 @pytest.mark.parametrize("arguments", [("chat",), ("generate", "-"), ("chat", b"\xff"), ("generate", b"\xff")])
 def test_text_that_is_not_utf_8_is_said_so(arguments: tuple[str | bytes, ...]) -> None:
     """Without a traceback, wherever it comes from."""

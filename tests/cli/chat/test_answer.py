@@ -75,6 +75,22 @@ async def test_what_came_before_a_failure_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "figures"),
+    [
+        (
+            Answer(tokens=1011, first_after=0.25, seconds=10.35),
+            "1,011 tokens in 10.3 s, the first after 0.25 s, 100.0 tokens/s",
+        ),
+        (Answer(tokens=1, first_after=0.5, seconds=0.5), "1 token in 0.5 s, the first after 0.50 s"),
+        (Answer(), ""),
+    ],
+)
+def test_figures_are_tokens_times_and_speed(answer: Answer, figures: str) -> None:
+    """As far as they can be told."""
+    assert answer.figures == figures
+
+
+@pytest.mark.parametrize(
     ("answer", "speed"),
     [
         (Answer(tokens=11, first_after=1.0, seconds=3.0), 5.0),

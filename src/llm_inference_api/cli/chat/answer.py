@@ -34,6 +34,15 @@ class Answer:
             return None
         return (self.tokens - 1) / (self.seconds - self.first_after)
 
+    @property
+    def figures(self) -> str:
+        """How long it took, in a few words; empty before its end."""
+        if self.first_after is None or not self.tokens:
+            return ""
+        speed = f", {self.tokens_per_second:.1f} tokens/s" if self.tokens_per_second else ""
+        what = "1 token" if self.tokens == 1 else f"{self.tokens:,} tokens"
+        return f"{what} in {self.seconds:.1f} s, the first after {self.first_after:.2f} s{speed}"
+
 
 async def read_answer(parts: AsyncGenerator[Part], answer: Answer, view: View) -> None:
     """Reads a stream into the answer, which has what came even where this fails or is cancelled, and shows it.

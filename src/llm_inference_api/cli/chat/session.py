@@ -26,10 +26,12 @@ _TERMINATED = 128 + signal.SIGTERM
 class Session:
     """Reads messages and commands until the person ends it, and shows the answers."""
 
-    def __init__(self, client: Client, conversation: Conversation, address: str, history: Path | None) -> None:
+    def __init__(
+        self, client: Client, conversation: Conversation, address: str, history: Path | None, *, shows_figures: bool
+    ) -> None:
         self._address = address
         self._terminal = console()
-        self._state = State(client, conversation, self._say)
+        self._state = State(client, conversation, self._say, shows_figures=shows_figures)
         self._prompt = Prompt(list(COMMANDS), history)
         self._running: asyncio.Future[None] | None = None
         """The answer or command that Ctrl-C stops."""
@@ -89,6 +91,8 @@ class Session:
                 conversation.turns += [("user", message), ("assistant", answer.text)]
         if answer.is_cut:
             self._say("[cut at max_tokens]")
+        if self._state.shows_figures and answer.figures:
+            self._say(f"[{answer.figures}]")
 
     async def _until_interrupted(self, work: Coroutine[Any, Any, None]) -> bool:
         """Runs the work. Returns False if Ctrl-C has stopped it."""
