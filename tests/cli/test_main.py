@@ -62,6 +62,16 @@ def test_error_of_the_service_is_a_sentence(service: RunningService) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "right"), [("LLM_ADRESS", "LLM_ADDRESS"), ("LLM_APIKEY", "LLM_API_KEY"), ("LLM_THREDS", "LLM_THREADS")]
+)
+def test_misspelt_variable_is_said_by_every_command(variable: str, right: str) -> None:
+    """Else the command would ask the service of this machine, or send no key, and not say so."""
+    done = run("settings", "--json", **{variable: "1"})
+    assert done.stderr == f"Warning: {variable}: is not a setting; did you mean {right}?\n"
+    json.loads(done.stdout)
+
+
 def test_no_service_is_said_so() -> None:
     """Without a service the commands say how to start one."""
     done = run("models", "list", "--address", f"127.0.0.1:{free_port()}")

@@ -20,7 +20,8 @@ from llm_inference_api.cli.doctor import doctor
 from llm_inference_api.cli.models import models
 from llm_inference_api.cli.options import given, model_option, sampling_options
 from llm_inference_api.cli.settings import show_settings
-from llm_inference_api.config.settings import hide_secrets, start_warnings
+from llm_inference_api.cli.terminal import visible
+from llm_inference_api.config.settings import hide_secrets, misspelt_variables, start_warnings
 from llm_inference_api.errors import StartError, start_error
 from llm_inference_api.files import check_open_files
 from llm_inference_api.network import listed, spare_loopback
@@ -38,8 +39,12 @@ def main() -> None:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Serve language models on your own machine, and talk to them."""
+    if context.invoked_subcommand != serve.name:  # It logs all of them.
+        for warning in misspelt_variables(os.environ):
+            click.echo(f"Warning: {visible(warning)}", err=True)
 
 
 @cli.command()
