@@ -107,6 +107,12 @@ def state_of(model: models_pb2.Model) -> str:
     return names.get(model.state, "UNKNOWN")
 
 
+def progress_of(model: models_pb2.Model) -> str:
+    """Returns the name of the model's state, and how far a passing one is."""
+    total = model.progress.total
+    return f"{state_of(model)} {100 * model.progress.done / total:.0f} %" if total else state_of(model)
+
+
 def json_of(models: Sequence[models_pb2.Model]) -> str:
     """Returns the models as REST has them."""
     response = models_pb2.ListModelsResponse(models=models)
