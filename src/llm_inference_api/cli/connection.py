@@ -46,6 +46,11 @@ class Client:
         async for response in self._client.models.WatchModel(models_pb2.WatchModelRequest(model=model)):
             yield response.model
 
+    async def load_progress(self, model: str) -> AsyncIterator[str]:
+        """Yields in a few words how far the load of a model is, whenever that changes."""
+        async for now in self.watch(model):
+            yield f"the model is {progress_of(now).lower()}"
+
     async def load(self, model: str) -> models_pb2.Model:
         """Loads the model and returns it once it is active."""
         return (await self._client.models.LoadModel(models_pb2.LoadModelRequest(model=model))).model
@@ -94,6 +99,11 @@ def wait_of(part: Part) -> str:
         case generation_pb2.Progress.PREFILL:
             return f"reading: {progress.computed_tokens:,} of {progress.prompt_tokens:,} tokens"
     return "waiting"
+
+
+def awaits_load(part: Part) -> bool:
+    """Returns whether the part says that the request waits for its model."""
+    return part.HasField("progress") and part.progress.stage == generation_pb2.Progress.LOADING
 
 
 def is_cut(part: Part) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ class Session:
         parts = self._state.client.chat(asked, conversation.request)
         try:
             with unechoed() as typed:
-                await read_answer(parts, answer, view())
+                load = partial(self._state.client.load_progress, conversation.model)
+                await read_answer(parts, answer, view(), load)
             self._state.answers.append(answer)
         finally:
             self._typed = typed()
