@@ -83,8 +83,8 @@ class PrettyHandler(logging.Handler):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        self._console = Console(file=stream, soft_wrap=True)
-        self._is_terminal = stream.isatty()
+        self.console = Console(file=stream)
+        self.is_terminal = stream.isatty()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes the line, and the traceback if the record has one."""
@@ -94,12 +94,13 @@ class PrettyHandler(logging.Handler):
         message_end = line.cell_len
         for name, value in sorted(_values(record).items(), key=_rank):
             line.append(f"  {printable(name)}=").append(printable(str(value)), style="not dim")
-        if self._is_terminal and record.levelno < logging.WARNING:
-            line.truncate(max(self._console.width, message_end + 1), overflow="ellipsis")
-        self._console.print(line)
+        if self.is_terminal and record.levelno < logging.WARNING:
+            line.truncate(max(self.console.width, message_end + 1), overflow="ellipsis")
+        self.console.print(line, soft_wrap=True)
         if record.exc_info:
             traceback = logging.Formatter().formatException(record.exc_info)
-            self._console.print(Text("\n".join(f"  {printable(each)}" for each in traceback.split("\n"))))
+            text = Text("\n".join(f"  {printable(each)}" for each in traceback.split("\n")))
+            self.console.print(text, soft_wrap=True)
 
 
 def _rank(item: tuple[str, object]) -> int:
@@ -108,7 +109,7 @@ def _rank(item: tuple[str, object]) -> int:
     return {"code": 0, "error": 1}.get(name, 3 if name in _IDENTITY else 2)
 
 
-_IDENTITY = frozenset({"request_id", "trace_id", "span_id", "rpc.method", "peer", "caller"})
+_IDENTITY = frozenset({"request_id", "answer_id", "trace_id", "span_id", "rpc.method", "peer", "caller"})
 
 _STYLES = {
     "WARNING": "yellow not dim",
@@ -142,8 +143,8 @@ _METADATA_FILTER = MetadataFilter()
 
 def set_up_log(
     form: Literal["json", "pretty"] | None, level: str, service_name: str, version: str, stream: TextIO = sys.stderr
-) -> None:
-    """Configures the root logger.
+) -> Console | None:
+    """Configures the root logger. Returns the terminal that a person reads the lines on; None if there is none.
 
     Args:
         form: Format of the lines; None for `pretty` if the stream is a terminal, else `json`.
@@ -152,11 +153,13 @@ def set_up_log(
         version: Field `service.version` of JSON lines.
         stream: Where lines are written.
     """
-    handler: logging.Handler
+    terminal, handler = None, logging.Handler()
     if form == "pretty" or (form is None and stream.isatty()):
-        handler = PrettyHandler(stream)
+        handler = pretty = PrettyHandler(stream)
+        terminal = pretty.console if pretty.is_terminal else None
     else:
         handler = logging.StreamHandler(stream)
         handler.setFormatter(JsonFormatter(service_name, version))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger(_GRPC_LOGGER).addFilter(_METADATA_FILTER)
+    return terminal
