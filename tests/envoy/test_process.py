@@ -65,7 +65,7 @@ async def test_port_that_nobody_accepts_from_is_silent() -> None:
 async def test_envoy_has_as_many_workers_as_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     """By default it would start one for each of the machine's, of which a container may have a share only."""
     monkeypatch.setattr(subject, "available_processors", lambda: 3)
-    envoy = subject.EnvoyProcess(Settings(hostname="127.0.0.1", port=free_port()))
+    envoy = subject.EnvoyProcess(Settings(hostname="127.0.0.1", port=free_port()), lambda _: None)
     await envoy.start(None)
     try:
         assert envoy._process is not None
