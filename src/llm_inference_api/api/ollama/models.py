@@ -138,7 +138,7 @@ def _described(info: ModelInfo) -> tuple[str, str, str]:
     """Returns architecture, size and quantisation of a description such as `llama 1.1B Q4_K - Medium`."""
     architecture, _, rest = info.description.partition(" ")
     size, _, quantisation = rest.partition(" ")
-    return architecture, size, _KIND.sub(r"_\1", quantisation)
+    return architecture, size, _KIND.sub(r"_\1", quantisation.removeprefix("all "))
 
 
 def _properties(info: ModelInfo) -> Json:

@@ -178,6 +178,6 @@ def embed_document(model: str, found: Embeddings, seconds: float) -> bytes:
 
 
 def embed_prompt_document(found: Embeddings) -> bytes:
-    """Returns the document of `/api/embeddings`."""
-    (embedding,) = found
-    return f'{{"embedding":{numbers(embedding)}}}'.encode()
+    """Returns the document of `/api/embeddings`: the only vector, or none where no text was sent."""
+    vector = numbers(found[0]) if found else "[]"
+    return f'{{"embedding":{vector}}}'.encode()
