@@ -70,6 +70,22 @@ def test_envoy_accepts_the_bootstrap_of_a_front(
     validate(tmp_path, front_bootstrap(front, affinity=affinity))
 
 
+def test_ollamas_api_has_a_listener_where_it_has_a_port() -> None:
+    """By default there is none; a front chooses replicas for both by the same keys, and tries others."""
+    assert [listener["name"] for listener in json.loads(default_bootstrap())["static_resources"]["listeners"]] == [
+        "rest"
+    ]
+    fronts = json.loads(front_bootstrap(replace(LOCAL, upstreams=[NAMED], ollama_port=11434), affinity=True))
+    rest, ollama = fronts["static_resources"]["listeners"]
+    assert (ollama["name"], ollama["address"]["socket_address"]["port_value"]) == ("ollama", 11434)
+    for listener, route in ((rest, "generate"), (ollama, "ollama-generate")):
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        (host,) = manager["route_config"]["virtual_hosts"]
+        assert host["retry_policy"]["num_retries"] > 0
+        assert {route, f"{route}-affine", "openai-generate-affine"} <= {each["name"] for each in host["routes"]}
+        assert "affinity" in [each["name"] for each in manager["http_filters"]]
+
+
 def validate(directory: Path, rendered: str) -> None:
     """Asks Envoy, which must have nothing to say."""
     path = directory / "bootstrap.json"
