@@ -70,8 +70,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
         scripts=(script, script),
         sign="<|high|>",
     )
-    allowed = f"smollm2,demo,{BERT},thinker=thinker.gguf"
-    with run_service(directory, directory, LLM_ALLOWED_MODELS=allowed, LLM_OLLAMA_PORT=str(free_port())) as running:
+    variables = {
+        "LLM_ALLOWED_MODELS": f"smollm2,demo,{BERT},thinker=thinker.gguf",
+        "LLM_PRELOAD_MODELS": "smollm2",
+        "LLM_OLLAMA_PORT": str(free_port()),
+    }
+    with run_service(directory, directory, **variables) as running:
         yield running
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from google.api.httpbody_pb2 import HttpBody
 
 from llm_inference.v1 import ollama_pb2, ollama_pb2_grpc
-from llm_inference_api.api.bodies import JSON, check_values, json_body, whole_bodies
+from llm_inference_api.api.bodies import JSON, Strict, check_values, json_body, whole_bodies
 from llm_inference_api.api.ollama.models import ModelList, model_id
 from llm_inference_api.api.ollama.params import (
     ChatParams,
@@ -58,7 +58,7 @@ _SETTINGS = (
 )
 
 AskedParams = ChatParams | GenerateParams | EmbedParams | EmbedPromptParams
-Params = TypeVar("Params", ChatParams, GenerateParams, EmbedParams, EmbedPromptParams)
+Params = TypeVar("Params", bound=Strict)
 Ask = TypeVar("Ask")
 
 
@@ -131,7 +131,7 @@ class OllamaServicer(ollama_pb2_grpc.OllamaServiceServicer):
         self, request: ollama_pb2.ShowOllamaModelRequest, call: Call
     ) -> ollama_pb2.ShowOllamaModelResponse:
         """Returns the HTTP body of `POST /api/show`."""
-        name = parse(ShowParams, request.http_body.data).named
+        _, name = await self._read(ShowParams, request.http_body.data, _name)
         if self._served(name).status.info is None:
             await self._load(name, call)
         return ollama_pb2.ShowOllamaModelResponse(http_body=json_body(self._models.shown(self._id(name))))
@@ -140,8 +140,8 @@ class OllamaServicer(ollama_pb2_grpc.OllamaServiceServicer):
         self, request: ollama_pb2.PullOllamaModelRequest, call: Call
     ) -> AsyncGenerator[ollama_pb2.PullOllamaModelResponse]:
         """Yields the HTTP body of `POST /api/pull`: lines, or one JSON document without `stream`."""
-        params = parse(PullParams, request.http_body.data)
-        model = self._served(params.named)
+        params, name = await self._read(PullParams, request.http_body.data, _name)
+        model = self._served(name)
         if not params.stream:
             await model.download()
             yield ollama_pb2.PullOllamaModelResponse(http_body=json_body(PULLED))
@@ -169,7 +169,7 @@ class OllamaServicer(ollama_pb2_grpc.OllamaServiceServicer):
         return ollama_pb2.GetOllamaStatusResponse(http_body=HttpBody(content_type=_TEXT, data=RUNNING))
 
     async def _read(self, kind: type[Params], body: bytes, ask: Callable[[Params], Ask]) -> tuple[Params, Ask]:
-        """Returns a body's parameters, and what they ask of the model."""
+        """Returns a body's parameters, and what they ask for."""
         await check_values(body)
 
         def read() -> tuple[Params, Ask]:
@@ -253,6 +253,10 @@ class OllamaServicer(ollama_pb2_grpc.OllamaServiceServicer):
     def _served(self, name: str) -> Model:
         """Returns the model with this name, also where it names an adapter too. Raises as `Registry.get`."""
         return self._registry.get(self._registry.adapted(self._id(name))[0])
+
+
+def _name(params: ShowParams | PullParams) -> str:
+    return params.named
 
 
 def _texts(params: EmbedParams) -> Embed | None:
