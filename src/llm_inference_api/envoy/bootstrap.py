@@ -60,8 +60,6 @@ class Sidecar:
 
     listen: str = "0.0.0.0"
     port: int = 8091
-    ollama_port: int | None = None
-    """Port of Ollama's API; None for none."""
     upstreams: Sequence[Upstream] = (Upstream("127.0.0.1", 50051),)
     """The service's gRPC address; several for a front proxy, see `replicas.py`."""
     more_addresses: Sequence[str] = ()
@@ -84,6 +82,8 @@ class Sidecar:
     """Path of a Unix socket of the admin interface that only Envoy's user can reach; None for none."""
     metrics_port: int | None = None
     """Port with Envoy's own metrics, which come from its admin interface; None for none."""
+    ollama_port: int | None = None
+    """Port of Ollama's API; None for none."""
     access_log: bool = False
     tracer: TracerChoice | None = None
 
