@@ -80,8 +80,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 
 
 @pytest.fixture(scope="module")
-def client(service: RunningService) -> Any:
-    return ollama.Client(service.ollama_url)
+def client(service: RunningService) -> Iterator[Any]:
+    with ollama.Client(service.ollama_url) as client:
+        yield client
 
 
 @pytest.fixture
