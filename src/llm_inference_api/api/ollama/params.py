@@ -106,9 +106,6 @@ class Options(Strict):
     embedding_only: Annotated[None, _refused(f"{_OPERATORS}; leave it out", False)] = None
 
 
-NO_OPTIONS = Options()
-
-
 class _Body(Strict):
     """A body, in which null is the same as an absent field, as for Go's decoder."""
 
@@ -124,7 +121,7 @@ class _Asked(_Body):
     """Fields of all requests to a model."""
 
     model: str = ""
-    options: Options = NO_OPTIONS
+    options: Options = Field(default_factory=Options)
     keep_alive: KeepAlive | None = None
     """Whether the model may stay in memory after the request; for how long is decided by `LLM_IDLE_UNLOAD`."""
 
