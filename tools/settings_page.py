@@ -34,7 +34,17 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("max_loaded_models", "memory_budget", "load_on_request", "idle_unload"),
     ),
     "Addresses": (
-        *("hostname", "port", "grpc_hostname", "grpc_port", "health_port", "metrics_port", "grpc_socket", "reflection"),
+        *(
+            "hostname",
+            "port",
+            "ollama_port",
+            "grpc_hostname",
+            "grpc_port",
+            "health_port",
+            "metrics_port",
+            "grpc_socket",
+            "reflection",
+        ),
         "cors_allowed_origins",
         "allowed_hosts",
     ),

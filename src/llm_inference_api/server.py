@@ -28,6 +28,8 @@ from llm_inference.v1 import (
     inference_pb2_grpc,
     models_pb2,
     models_pb2_grpc,
+    ollama_pb2,
+    ollama_pb2_grpc,
     openai_pb2,
     openai_pb2_grpc,
     ranking_pb2,
@@ -49,6 +51,8 @@ from llm_inference_api.api.native.models import ModelServicer
 from llm_inference_api.api.native.ranking import RankingServicer
 from llm_inference_api.api.native.scores import ScoreServicer
 from llm_inference_api.api.native.tokens import TokenServicer
+from llm_inference_api.api.ollama.errors import OllamaErrors
+from llm_inference_api.api.ollama.servicer import OllamaServicer
 from llm_inference_api.api.openai.errors import OpenAIErrors
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.web.metrics import OperationsServicer
@@ -319,6 +323,8 @@ class Service:
             key = "" if self.settings.key_ring().is_empty else " -H 'Authorization: Bearer <key>'"
             body = '{"messages":[{"role":"user","content":"Hello"}]}'
             yield f"REST: {url}, OpenAI's API: {url}/v1"
+            if self.settings.ollama_port is not None:
+                yield f"Ollama's API: {url.removesuffix(f':{self.settings.port}')}:{self.settings.ollama_port}"
             yield f"try: curl {url.removeprefix('http://')}/api/chat{key} -d '{body}'"
         yield f"gRPC: port {self.grpc_port}"
 
@@ -359,10 +365,10 @@ def build(settings: Settings, observer: Observer, *, with_envoy: bool) -> Servic
     exposures = settings.exposures({*settings.hostnames, *settings.grpc_hostnames}, origins)
     for warning in (*keys.warnings(), *exposures):
         logger.warning("%s", warning)
-    authenticator = Authenticator(keys, PAGES if settings.public_pages else ())
+    authenticator = Authenticator(keys, (*RUNNING, *(PAGES if settings.public_pages else ())))
     interceptor = CallInterceptor(authenticator, admission, metrics, spans, WIRES, write_timeout=settings.write_timeout)
     server = build_grpc_server(settings, registry, health, Records(metrics), interceptor)
-    envoy = EnvoyProcess(settings) if with_envoy else None
+    envoy = EnvoyProcess(settings, metrics.refused_by_envoy) if with_envoy else None
     ports = Ports(settings, server, build_health_server(health, interceptor))
     metrics_port = MetricsPort(metrics, settings.hostnames, settings.metrics_port) if settings.metrics_port else None
     return Service(settings, registry, health, metrics, admission, spans, ports, envoy, metrics_port, cluster)
@@ -451,6 +457,9 @@ def build_grpc_server(
         OpenAIServicer(generations, inquiries, registry, limits), server
     )
     anthropic_pb2_grpc.add_AnthropicServiceServicer_to_server(AnthropicServicer(generations, inquiries, limits), server)
+    ollama_pb2_grpc.add_OllamaServiceServicer_to_server(
+        OllamaServicer(generations, inquiries, registry, limits, settings.idle_unload), server
+    )
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
     embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(inquiries), server)
     ranking_pb2_grpc.add_RankingServiceServicer_to_server(RankingServicer(inquiries), server)
@@ -476,8 +485,12 @@ WIRES = {
     inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name: NativeErrors(),
     openai_pb2.DESCRIPTOR.services_by_name["OpenAIService"].full_name: OpenAIErrors(),
     anthropic_pb2.DESCRIPTOR.services_by_name["AnthropicService"].full_name: AnthropicErrors(),
+    ollama_pb2.DESCRIPTOR.services_by_name["OllamaService"].full_name: OllamaErrors(),
 }
 """Error writers by service, for services whose streams reach REST clients, which do not see the gRPC status."""
+
+RUNNING = ("/llm_inference.v1.OllamaService/GetOllamaStatus",)
+"""The method by which Ollama's clients find out whether a service is there, before they send a key."""
 
 PAGES = ("/llm_inference.web.v1.PageService/",)
 """Method prefixes of the service that serves the web pages."""
@@ -513,6 +526,7 @@ SERVICE_NAMES = (
             inference_pb2,
             anthropic_pb2,
             models_pb2,
+            ollama_pb2,
             openai_pb2,
             operations_pb2,
             pages_pb2,

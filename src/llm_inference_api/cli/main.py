@@ -176,6 +176,7 @@ def envoy_config(  # noqa: PLR0913
         listen=first,
         more_addresses=others,
         port=settings.port,
+        ollama_port=settings.ollama_port,
         tls=tls_of(settings, directory),
         descriptor=f"{directory}/descriptor.pb" if write_to else descriptor,
         pages=page_policy(settings),

@@ -63,6 +63,9 @@ class Metrics(Observer):
         self._draining = self._service.gauge("draining", "Whether the service is stopping.")
         self._in_flight = self._service.gauge("rpcs_in_flight", "RPCs in flight, without health checks.")
         self._spans_lost = self._service.counter("spans_lost", "Spans that did not reach the collector.")
+        self._envoy_refusals = self._service.counter(
+            "envoy_refusals", "Requests that Envoy has refused, such as for an unknown path, by HTTP status.", "status"
+        )
         self._define_requests()
         self._define_models()
         self._define_steps()
@@ -139,6 +142,11 @@ class Metrics(Observer):
     def spans_lost(self, count: int) -> None:
         """Counts spans that did not reach the collector."""
         self._spans_lost.inc(count)
+        self._service.changed()
+
+    def refused_by_envoy(self, status: str) -> None:
+        """Counts a request that Envoy has refused itself, with this HTTP status."""
+        self._envoy_refusals.labels(status).inc()
         self._service.changed()
 
     def draining(self) -> None:

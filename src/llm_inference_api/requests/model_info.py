@@ -48,3 +48,5 @@ class ModelInfo(NamedTuple):
     thinking: ThinkingOptions = ThinkingOptions()
     adapters: tuple[str, ...] = ()
     """Ids of the LoRA adapters."""
+    chat_template: str = ""
+    """Source of the chat template for chats without tools, in Jinja; empty: the model has none."""

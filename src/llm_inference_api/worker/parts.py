@@ -283,4 +283,5 @@ def _info(
         tool_format=template.form.name,
         opens_thoughts=template.opens_thoughts,
         thinking=thinking_options(template.form),
+        chat_template=template.source,
     )
