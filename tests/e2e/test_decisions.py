@@ -98,7 +98,7 @@ def test_model_without_a_template_decides(http: httpx.Client) -> None:
         ({"questions": [{**REFUND, "instructions": ""}]}, "questions[0].instructions"),
         ({"questions": [REFUND, REFUND]}, "questions[1].name"),
         (
-            {"questions": [{"instructions": "x", "choice": {"options": [{"value": "a"}]}}]},
+            {"questions": [{"instructions": "x", "choice": {"options": []}}]},
             "questions[0].choice.options",
         ),
         (

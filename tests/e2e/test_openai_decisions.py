@@ -30,9 +30,9 @@ def post(http: httpx.Client, **body: Any) -> dict[str, Any]:
 def test_answers_have_the_shapes_of_the_wire(http: httpx.Client) -> None:
     """Each kind has its fields and no other; unnamed questions have the name null."""
     predicate, choice, score = post(http)["answers"]
-    assert predicate.keys() == {"type", "name", "probability"}
-    assert choice.keys() == {"type", "name", "choice", "confidence", "probabilities"}
-    assert score.keys() == {"type", "name", "score", "confidence", "probabilities"}
+    assert predicate.keys() == {"type", "name", "probability", "coverage"}
+    assert choice.keys() == {"type", "name", "choice", "confidence", "probabilities", "coverage"}
+    assert score.keys() == {"type", "name", "score", "confidence", "probabilities", "coverage"}
     assert (predicate["name"], choice["name"]) == ("refund", None)
     assert [one["value"] for one in score["probabilities"]] == [0, 1]
     assert [one["label"] for one in score["probabilities"]] == ["calm", "angry"]
@@ -77,7 +77,7 @@ def test_input_may_have_calls_of_tools(http: httpx.Client) -> None:
         ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input[0].content"),
         ({"input": [{"role": "user"}]}, "input[0]"),
         ({"input": CALLS[:3]}, "input"),
-        ({"questions": [{**CHOICE, "choices": [{"value": "a"}]}]}, "questions[0].choices"),
+        ({"questions": [{**CHOICE, "choices": []}]}, "questions[0].choices"),
         ({"questions": [{**CHOICE, "choices": [{"value": True}, {"value": "true"}]}]}, "questions[0].choices[1]"),
         ({"questions": [{**SCORE, "choices": CHOICE["choices"]}]}, "questions[0].choices"),
         ({"questions": [{"type": "rank", "instructions": "x"}]}, "questions[0].type"),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from llm_inference_api.decisions.distribution import Distribution, distribution, mean
+from llm_inference_api.decisions.distribution import Distribution, distribution, mean, tempered
 from llm_inference_api.decisions.question import Kind, Question
 from llm_inference_api.requests.events import Logprobs
 
@@ -18,6 +18,14 @@ class Decision:
     """One for each of the question's options, in their order."""
     coverage: float
     """See `Distribution.coverage`."""
+    temperature: float | None = None
+    """The temperature by which the probabilities are calibrated; None: they are the model's."""
+
+    @property
+    def trust(self) -> dict[str, float]:
+        """What an answer's JSON says of how far to trust it, besides its own fields: coverage, and the temperature."""
+        calibrated = {} if self.temperature is None else {"temperature": self.temperature}
+        return {"coverage": self.coverage, **calibrated}
 
     @property
     def best(self) -> int:
@@ -34,6 +42,8 @@ class Decision:
 
         1 minus their entropy, divided by that of equal ones.
         """
+        if len(self.probabilities) == 1:
+            return 1.0
         entropy = -math.fsum(one * math.log(one) for one in self.probabilities if one > 0.0)
         return min(1.0, max(0.0, 1.0 - entropy / math.log(len(self.probabilities))))
 
@@ -43,17 +53,31 @@ class Decision:
         return math.fsum(level * one for level, one in enumerate(self.probabilities))
 
 
-def decisions(questions: Sequence[Question], rotations: int, scores: Sequence[Logprobs]) -> list[Decision]:
-    """Returns the answers to questions, from the scores of their `branches`."""
+def decisions(
+    questions: Sequence[Question],
+    rotations: int,
+    scores: Sequence[Logprobs],
+    temperatures: Sequence[float | None],
+) -> list[Decision]:
+    """Returns the answers to questions.
+
+    Args:
+        questions: What was asked.
+        rotations: In how many orders.
+        scores: The scores of their `branches`.
+        temperatures: For each question the one by which its answer is calibrated; None: it is left as it is.
+    """
     left = iter(scores)
-    return [_decision(question, rotations, left) for question in questions]
+    return [_decision(*pair, rotations, left) for pair in zip(questions, temperatures, strict=True)]
 
 
-def _decision(question: Question, rotations: int, scores: Iterator[Logprobs]) -> Decision:
+def _decision(question: Question, temperature: float | None, rotations: int, scores: Iterator[Logprobs]) -> Decision:
     found = []
     for order in question.orders(rotations):
         shown = distribution([next(scores) for _ in order])
         places = sorted(range(len(order)), key=lambda place: order[place])
         found.append(Distribution(tuple(shown.probabilities[place] for place in places), shown.coverage))
     probabilities, coverage = mean(found)
-    return Decision(question, probabilities, coverage)
+    if temperature is not None:
+        probabilities = tempered(probabilities, temperature)
+    return Decision(question, probabilities, coverage, temperature)

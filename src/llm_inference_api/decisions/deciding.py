@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from llm_inference_api.decisions.answer import Decision, decisions
 from llm_inference_api.decisions.branches import branches, chat_of
+from llm_inference_api.decisions.calibration import Calibrations
 from llm_inference_api.decisions.question import Question, check_questions
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.events import Logprobs
@@ -48,6 +49,7 @@ class Decisions:
         )
         return cls(tuple(questions), rotations, request)
 
-    def answers(self, scores: Sequence[Logprobs]) -> list[Decision]:
-        """Returns the answer to each question, from the request's scores."""
-        return decisions(self.questions, self.rotations, scores)
+    def answers(self, scores: Sequence[Logprobs], model: str, calibrations: Calibrations) -> list[Decision]:
+        """Returns the answer to each question, from the request's scores, calibrated for the model that answers."""
+        temperatures = [calibrations.temperature(model, one, self.rotations) for one in self.questions]
+        return decisions(self.questions, self.rotations, scores, temperatures)

@@ -10,7 +10,7 @@ from llm_inference_api.requests.sizes import check_size
 
 MAX_QUESTIONS = 400
 MAX_OPTIONS = 255
-MIN_OPTIONS = 2
+MIN_OPTIONS = 1
 MAX_SCORED = 20_000
 """Maximum number of options of a request, each counted once for each rotation."""
 DEFAULT_ROTATIONS = 2

@@ -6,6 +6,7 @@ from llm_inference.v1 import decisions_pb2, decisions_pb2_grpc
 from llm_inference_api.api.native.messages import usage
 from llm_inference_api.api.native.reading import read_messages
 from llm_inference_api.decisions.answer import Decision
+from llm_inference_api.decisions.calibration import Calibrations
 from llm_inference_api.decisions.deciding import Decisions
 from llm_inference_api.decisions.question import DEFAULT_ROTATIONS, Kind, Option, Question, yes_or_no
 from llm_inference_api.errors import InvalidFieldError
@@ -21,16 +22,18 @@ from llm_inference_api.rpc.off_loop import off_loop
 class DecisionServicer(decisions_pb2_grpc.DecisionServiceServicer):
     """Translates between RPCs and decisions."""
 
-    def __init__(self, generations: Generations) -> None:
+    def __init__(self, generations: Generations, calibrations: Calibrations) -> None:
         self._generations = generations
+        self._calibrations = calibrations
 
     async def Decide(self, request: decisions_pb2.DecideRequest, call: Call) -> decisions_pb2.DecideResponse:
         """Returns the answer to each question, in order."""
         asked = await off_loop(request.ByteSize(), _read, request)
         async with self._generations.open(asked.request, call, streamed=False) as generation:
             answers, total = await generation.whole()
-            found = await off_loop(request.ByteSize(), asked.answers, answers[0].scores)
-            return await off_loop(request.ByteSize(), _response, generation.request, found, total)
+            ask = generation.request
+            found = await off_loop(request.ByteSize(), asked.answers, answers[0].scores, ask.model, self._calibrations)
+            return await off_loop(request.ByteSize(), _response, ask, found, total)
 
 
 def _read(wire: decisions_pb2.DecideRequest) -> Decisions:
@@ -75,7 +78,7 @@ def _response(request: GenerationRequest, found: list[Decision], total: Usage) -
 
 
 def _decision(domain: Decision) -> decisions_pb2.Decision:
-    question, coverage = domain.question, domain.coverage
+    question, coverage, temperature = domain.question, domain.coverage, domain.temperature
     probabilities = [
         decisions_pb2.OptionProbability(value=option.value, probability=probability)
         for option, probability in zip(question.options, domain.probabilities, strict=True)
@@ -83,16 +86,18 @@ def _decision(domain: Decision) -> decisions_pb2.Decision:
     match question.kind:
         case Kind.PREDICATE:
             predicate = decisions_pb2.PredicateDecision(probability=domain.probabilities[0])
-            return decisions_pb2.Decision(name=question.name, predicate=predicate, coverage=coverage)
+            return decisions_pb2.Decision(
+                name=question.name, predicate=predicate, coverage=coverage, temperature=temperature
+            )
         case Kind.CHOICE:
             choice = decisions_pb2.OptionDecision(
                 value=question.options[domain.best].value,
                 confidence=domain.confidence,
                 probabilities=probabilities,
             )
-            return decisions_pb2.Decision(name=question.name, choice=choice, coverage=coverage)
+            return decisions_pb2.Decision(name=question.name, choice=choice, coverage=coverage, temperature=temperature)
         case Kind.SCORE:
             score = decisions_pb2.ScaleDecision(
                 score=domain.score, confidence=domain.confidence, probabilities=probabilities
             )
-            return decisions_pb2.Decision(name=question.name, score=score, coverage=coverage)
+            return decisions_pb2.Decision(name=question.name, score=score, coverage=coverage, temperature=temperature)

@@ -79,7 +79,7 @@ def decision_object(model: str, params: DecisionParams, decisions: list[Decision
 def _answer(asked: DecisionQuestion, decision: Decision) -> Json:
     heading = {"type": asked.type, "name": asked.name}
     if asked.type == "predicate":
-        return {**heading, "probability": decision.probabilities[0]}
+        return {**heading, "probability": decision.probabilities[0], **decision.trust}
     if asked.type == "choice":
         values = [one.value for one in asked.choices or ()]
         probabilities: list[Json] = [
@@ -95,4 +95,5 @@ def _answer(asked: DecisionQuestion, decision: Decision) -> Json:
             )
         ]
         answer = {"score": decision.score}
-    return {**heading, **answer, "confidence": decision.confidence, "probabilities": probabilities}
+    spread = {"confidence": decision.confidence, "probabilities": probabilities}
+    return {**heading, **answer, **spread, **decision.trust}
