@@ -37,7 +37,7 @@ class DecisionServicer(decisions_pb2_grpc.DecisionServiceServicer):
 
 
 def _read(wire: decisions_pb2.DecideRequest) -> Decisions:
-    questions = [_question(f"questions[{index}]", one) for index, one in enumerate(wire.questions)]
+    questions = [read_question(f"questions[{index}]", one) for index, one in enumerate(wire.questions)]
     rotations = wire.rotations if wire.HasField("rotations") else DEFAULT_ROTATIONS
     return Decisions.checked(_state(wire), questions, rotations, wire.model)
 
@@ -51,7 +51,8 @@ def _state(wire: decisions_pb2.DecideRequest) -> tuple[Message, ...]:
     return (Message("user", wire.text),)
 
 
-def _question(field: str, wire: decisions_pb2.Question) -> Question:
+def read_question(field: str, wire: decisions_pb2.Question) -> Question:
+    """Returns the question; `field` is its place, for error messages. Raises InvalidFieldError if it has no kind."""
     kind = wire.WhichOneof("kind")
     if kind is None:
         raise InvalidFieldError(field, "has no kind; give one of `predicate`, `choice` and `score`")
