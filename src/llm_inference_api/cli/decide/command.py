@@ -12,16 +12,18 @@ from llm_inference_api.cli.options import model_option
 _ASK = "ask"
 
 
-class _AskByDefault(click.Group):
-    """A group whose commands are named first; anything else is asked about."""
+class DefaultGroup(click.Group):
+    """A group with a command that need not be named."""
+
+    default = _ASK
 
     @override
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         is_named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
-        return super().parse_args(ctx, args if is_named or not args else [_ASK, *args])
+        return super().parse_args(ctx, args if is_named or not args else [self.default, *args])
 
 
-@click.group(cls=_AskByDefault, subcommand_metavar="TEXT | COMMAND …")
+@click.group(cls=DefaultGroup, subcommand_metavar="TEXT | COMMAND …")
 def decide() -> None:
     """Ask typed questions about a text: `decide TEXT --predicate …`; see `decide ask --help`.
 
