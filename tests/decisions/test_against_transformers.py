@@ -1,4 +1,4 @@
-"""Answers to typed questions compared with those of transformers, which tools/conversion_fixtures/decisions.py records."""
+"""Answers to typed questions compared with those of transformers (tools/conversion_fixtures/decisions.py)."""
 
 import json
 from collections.abc import Callable
