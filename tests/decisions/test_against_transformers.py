@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from llm_inference_api.decisions.answer import Decision
-from llm_inference_api.decisions.calibration import Calibrations
 from llm_inference_api.decisions.deciding import Decisions
 from llm_inference_api.decisions.question import Kind, Option, Question, yes_or_no
 from llm_inference_api.models.convert.conversion import convert_checkpoint
@@ -46,13 +45,13 @@ def decide(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Decis
         parts = build(config, lambda fraction: None)
         assert parts.engine is not None
         questions = [question(*pair) for pair in enumerate(RECORD["questions"])]
-        asked = Decisions.checked([Message("user", RECORD["state"])], questions, RECORD["rotations"], "")
+        asked = Decisions.checked([Message("user", RECORD["state"])], questions, RECORD["rotations"], "", "text")
         parts.engine.submit(ScorePreparer(parts.preparer).prepare(asked.request)[0])
         deltas = []
         while parts.engine.busy:
             deltas += parts.engine.step().deltas
         (scores,) = (delta.scores for delta in deltas if delta.scores)
-        return asked.answers(scores, "", Calibrations())
+        return asked.answers(scores)
 
     return answers
 

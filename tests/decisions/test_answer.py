@@ -18,7 +18,7 @@ def said(token: int, probability: float) -> Logprobs:
 
 def test_probabilities_have_the_order_of_the_request() -> None:
     """Scores come in the orders in which the options are shown: `a` and `b`, then `b` and `a`."""
-    (decision,) = decisions([TEAM], 2, [said(1, 0.1), said(2, 0.3), said(2, 0.15), said(1, 0.05)], [None])
+    (decision,) = decisions([TEAM], 2, [said(1, 0.1), said(2, 0.3), said(2, 0.15), said(1, 0.05)])
     assert decision.probabilities == pytest.approx((0.75, 0.25))
     assert decision.coverage == pytest.approx(0.3)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm_inference_api.decisions.distribution import Distribution, distribution, mean, tempered
 from llm_inference_api.decisions.question import Kind, Question
@@ -20,6 +20,10 @@ class Decision:
     """See `Distribution.coverage`."""
     temperature: float | None = None
     """The temperature by which the probabilities are calibrated; None: they are the model's."""
+
+    def calibrated(self, temperature: float) -> "Decision":
+        """Returns the answer with the probabilities at a temperature."""
+        return replace(self, probabilities=tempered(self.probabilities, temperature), temperature=temperature)
 
     @property
     def trust(self) -> dict[str, float]:
@@ -53,31 +57,17 @@ class Decision:
         return math.fsum(level * one for level, one in enumerate(self.probabilities))
 
 
-def decisions(
-    questions: Sequence[Question],
-    rotations: int,
-    scores: Sequence[Logprobs],
-    temperatures: Sequence[float | None],
-) -> list[Decision]:
-    """Returns the answers to questions.
-
-    Args:
-        questions: What was asked.
-        rotations: In how many orders.
-        scores: The scores of their `branches`.
-        temperatures: For each question the one by which its answer is calibrated; None: it is left as it is.
-    """
+def decisions(questions: Sequence[Question], rotations: int, scores: Sequence[Logprobs]) -> list[Decision]:
+    """Returns the answers to questions, from the scores of their `branches`."""
     left = iter(scores)
-    return [_decision(*pair, rotations, left) for pair in zip(questions, temperatures, strict=True)]
+    return [_decision(question, rotations, left) for question in questions]
 
 
-def _decision(question: Question, temperature: float | None, rotations: int, scores: Iterator[Logprobs]) -> Decision:
+def _decision(question: Question, rotations: int, scores: Iterator[Logprobs]) -> Decision:
     found = []
     for order in question.orders(rotations):
         shown = distribution([next(scores) for _ in order])
         places = sorted(range(len(order)), key=lambda place: order[place])
         found.append(Distribution(tuple(shown.probabilities[place] for place in places), shown.coverage))
     probabilities, coverage = mean(found)
-    if temperature is not None:
-        probabilities = tempered(probabilities, temperature)
-    return Decision(question, probabilities, coverage, temperature)
+    return Decision(question, probabilities, coverage)

@@ -6,14 +6,11 @@ from llm_inference.v1 import decisions_pb2, decisions_pb2_grpc
 from llm_inference_api.api.native.messages import usage
 from llm_inference_api.api.native.reading import read_messages
 from llm_inference_api.decisions.answer import Decision
-from llm_inference_api.decisions.calibration import Calibrations
 from llm_inference_api.decisions.deciding import Decisions
 from llm_inference_api.decisions.question import DEFAULT_ROTATIONS, Kind, Option, Question, yes_or_no
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.generation.generation import Generations
+from llm_inference_api.generation.decider import Decided, Decider
 from llm_inference_api.requests.chat import Message
-from llm_inference_api.requests.events import Usage
-from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.sizes import check_size
 from llm_inference_api.rpc.call import Call
 from llm_inference_api.rpc.off_loop import off_loop
@@ -22,24 +19,22 @@ from llm_inference_api.rpc.off_loop import off_loop
 class DecisionServicer(decisions_pb2_grpc.DecisionServiceServicer):
     """Translates between RPCs and decisions."""
 
-    def __init__(self, generations: Generations, calibrations: Calibrations) -> None:
-        self._generations = generations
-        self._calibrations = calibrations
+    def __init__(self, decider: Decider) -> None:
+        self._decider = decider
 
     async def Decide(self, request: decisions_pb2.DecideRequest, call: Call) -> decisions_pb2.DecideResponse:
         """Returns the answer to each question, in order."""
-        asked = await off_loop(request.ByteSize(), _read, request)
-        async with self._generations.open(asked.request, call, streamed=False) as generation:
-            answers, total = await generation.whole()
-            ask = generation.request
-            found = await off_loop(request.ByteSize(), asked.answers, answers[0].scores, ask.model, self._calibrations)
-            return await off_loop(request.ByteSize(), _response, ask, found, total)
+        size = request.ByteSize()
+        asked = await off_loop(size, _read, request)
+        decided = await self._decider.decide(asked, call, size)
+        return await off_loop(size, _response, asked.request.id, decided)
 
 
 def _read(wire: decisions_pb2.DecideRequest) -> Decisions:
     questions = [read_question(f"questions[{index}]", one) for index, one in enumerate(wire.questions)]
     rotations = wire.rotations if wire.HasField("rotations") else DEFAULT_ROTATIONS
-    return Decisions.checked(_state(wire), questions, rotations, wire.model)
+    field = "messages" if wire.messages else "text"
+    return Decisions.checked(_state(wire), questions, rotations, wire.model, field)
 
 
 def _state(wire: decisions_pb2.DecideRequest) -> tuple[Message, ...]:
@@ -72,9 +67,10 @@ _OPTIONS: dict[str, tuple[str, Callable[[decisions_pb2.Question], tuple[Option, 
 """For each kind the field that has the options, and how they are read."""
 
 
-def _response(request: GenerationRequest, found: list[Decision], total: Usage) -> decisions_pb2.DecideResponse:
+def _response(request_id: str, decided: Decided) -> decisions_pb2.DecideResponse:
+    decisions = map(_decision, decided.decisions)
     return decisions_pb2.DecideResponse(
-        id=request.id, model=request.model, decisions=map(_decision, found), usage=usage(total)
+        id=request_id, model=decided.model, decisions=decisions, usage=usage(decided.usage)
     )
 
 

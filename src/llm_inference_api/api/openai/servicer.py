@@ -30,15 +30,13 @@ from llm_inference_api.api.openai.writers import (
     embedding_document,
     ranking_document,
 )
-from llm_inference_api.decisions.answer import Decision
-from llm_inference_api.decisions.calibration import Calibrations
 from llm_inference_api.decisions.deciding import Decisions
+from llm_inference_api.generation.decider import Decided, Decider
 from llm_inference_api.generation.generation import Generation, Generations
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.generation.several import Several
 from llm_inference_api.models.registry import Registry
 from llm_inference_api.requests.adapters import SEPARATOR
-from llm_inference_api.requests.events import Usage
 from llm_inference_api.requests.inquiry import Embed, Input, checked_inputs
 from llm_inference_api.requests.limits import Limits, new_id
 from llm_inference_api.requests.model_status import ModelStatus
@@ -59,13 +57,13 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         inquiries: Inquiries,
         registry: Registry,
         limits: Limits,
-        calibrations: Calibrations,
+        decider: Decider,
     ) -> None:
         self._generations = generations
         self._inquiries = inquiries
         self._registry = registry
         self._limits = limits
-        self._calibrations = calibrations
+        self._decider = decider
         self._started = int(time.time())
 
     async def CreateChatCompletion(
@@ -147,21 +145,13 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         body: bytes,
         call: Call,
         read: Callable[[bytes], tuple[Params, Decisions]],
-        write: Callable[[str, Params, list[Decision], Usage], Json],
+        write: Callable[[Params, Decided], Json],
     ) -> bytes:
         """Returns the document that answers the questions of a body."""
         await check_values(body)
         params, asked = await off_loop(len(body), read, body)
-        async with self._generations.open(asked.request, call, streamed=False) as generation:
-            answers, total = await generation.whole()
-            model = generation.request.model
-
-            def written() -> bytes:
-                return document(
-                    write(model, params, asked.answers(answers[0].scores, model, self._calibrations), total)
-                )
-
-            return await off_loop(len(body), written)
+        decided = await self._decider.decide(asked, call, len(body))
+        return await off_loop(len(body), lambda: document(write(params, decided)))
 
     async def ListOpenAIModels(
         self, request: openai_pb2.ListOpenAIModelsRequest, call: Call

@@ -7,8 +7,8 @@ from llm_inference_api.decisions.answer import Decision
 from llm_inference_api.decisions.deciding import Decisions
 from llm_inference_api.decisions.question import DEFAULT_ROTATIONS, Kind, Option, Question, yes_or_no
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.generation.decider import Decided
 from llm_inference_api.requests.chat import Message
-from llm_inference_api.requests.events import Usage
 from llm_inference_api.requests.sizes import check_size
 
 Json = dict[str, Any]
@@ -30,7 +30,7 @@ def read_systemone(params: SystemOneParams) -> Decisions:
         raise InvalidFieldError("state", "is empty; it is what the questions are about")
     check_size("state", len(state.encode()))
     questions = [_question(name, one) for name, one in params.questions.items()]
-    return Decisions.checked((Message("user", state),), questions, DEFAULT_ROTATIONS, params.model)
+    return Decisions.checked((Message("user", state),), questions, DEFAULT_ROTATIONS, params.model, "state")
 
 
 def _question(name: str, given: SystemOneQuestion) -> Question:
@@ -69,15 +69,15 @@ def _levels(field: str, criteria: Criteria) -> tuple[Option, ...]:
 _OPTIONS = {Kind.PREDICATE: _yes_or_no, Kind.CHOICE: _choices, Kind.SCORE: _levels}
 
 
-def systemone_object(model: str, params: SystemOneParams, decisions: list[Decision], usage: Usage) -> Json:
+def systemone_object(params: SystemOneParams, decided: Decided) -> Json:
     """Returns the object of all answers."""
     return {
-        "model": model,
+        "model": decided.model,
         "answers": {
             name: {"type": asked.type, **_answer(asked, decision), **decision.trust}
-            for (name, asked), decision in zip(params.questions.items(), decisions, strict=True)
+            for (name, asked), decision in zip(params.questions.items(), decided.decisions, strict=True)
         },
-        "usage": {"input_tokens": usage.prompt_tokens, "output_tokens": usage.completion_tokens},
+        "usage": {"input_tokens": decided.usage.prompt_tokens, "output_tokens": decided.usage.completion_tokens},
     }
 
 
