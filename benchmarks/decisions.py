@@ -1,7 +1,7 @@
 """Measures what many typed questions about one state cost, in processor time.
 
-Run as `python -m benchmarks.decisions [--model smollm2]` in the tree; no service is needed. Compared are the questions asked
-together, one prefill of as many tokens as they have together, and each question asked alone in an empty cache, of which
+Run as `python -m benchmarks.decisions [--model smollm2]` in the tree; no service is needed. Compared are the questions
+asked together, one prefill of as many tokens as they have together, and each question alone in an empty cache, of which
 `--alone` are measured.
 """
 
