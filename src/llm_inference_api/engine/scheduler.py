@@ -390,8 +390,8 @@ class Scheduler:
     def _keep_order(self, plan: Plan) -> None:
         """Moves the running sequences whose next cells would come before those they have, lowest first.
 
-        What a sequence shares takes cells of its own then. If it runs alone or is computed apart, idle seats are evicted
-        for them; otherwise it is left where it is if there are too few.
+        What a sequence shares takes cells of its own then. If it runs alone or is computed apart, idle seats are
+        evicted for them; otherwise it is left where it is if there are too few.
         """
         reserved = sum(sequence.outstanding for sequence in self.running)
         seats = [(self.cache.seats[seq.seat], self._is_exact(seq)) for seq in self.running if seq.seat is not None]
