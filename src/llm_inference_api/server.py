@@ -513,6 +513,11 @@ GRPC_OPTIONS = (
     ("grpc.max_receive_message_length", 8 << 20),
     ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
     ("grpc.max_concurrent_streams", 1000),
+    # Calls that the event loop has not taken yet: of more than 1,000 gRPC drops some at random, and all that have been
+    # there for 30 s, as CANCELLED, which no client tries again. A burst of calls or resets is enough, or a pause.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
+    ("grpc.server_max_unrequested_time_in_server", 600),
     # Soft and hard limit are equal: gRPC rejects sizes between the two at random. Not below Envoy's header limit.
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.absolute_max_metadata_size", 16 << 10),
