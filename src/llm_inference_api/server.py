@@ -28,6 +28,8 @@ from llm_inference.v1 import (
     inference_pb2_grpc,
     models_pb2,
     models_pb2_grpc,
+    ollama_pb2,
+    ollama_pb2_grpc,
     openai_pb2,
     openai_pb2_grpc,
     ranking_pb2,
@@ -49,13 +51,17 @@ from llm_inference_api.api.native.models import ModelServicer
 from llm_inference_api.api.native.ranking import RankingServicer
 from llm_inference_api.api.native.scores import ScoreServicer
 from llm_inference_api.api.native.tokens import TokenServicer
+from llm_inference_api.api.ollama.errors import OllamaErrors
+from llm_inference_api.api.ollama.servicer import OllamaServicer
 from llm_inference_api.api.openai.errors import OpenAIErrors
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.web.metrics import OperationsServicer
 from llm_inference_api.api.web.pages import PageServicer
 from llm_inference_api.config.settings import Settings
+from llm_inference_api.decisions.calibration import Calibrations, read_calibrations
 from llm_inference_api.envoy import EnvoyProcess
 from llm_inference_api.errors import ServiceError, StartError, UnavailableError, listen_error, start_error
+from llm_inference_api.generation.decider import Decider
 from llm_inference_api.generation.generation import Generations
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.generation.record import Records
@@ -319,6 +325,8 @@ class Service:
             key = "" if self.settings.key_ring().is_empty else " -H 'Authorization: Bearer <key>'"
             body = '{"messages":[{"role":"user","content":"Hello"}]}'
             yield f"REST: {url}, OpenAI's API: {url}/v1"
+            if self.settings.ollama_port is not None:
+                yield f"Ollama's API: {url.removesuffix(f':{self.settings.port}')}:{self.settings.ollama_port}"
             yield f"try: curl {url.removeprefix('http://')}/api/chat{key} -d '{body}'"
         yield f"gRPC: port {self.grpc_port}"
 
@@ -359,10 +367,10 @@ def build(settings: Settings, observer: Observer, *, with_envoy: bool) -> Servic
     exposures = settings.exposures({*settings.hostnames, *settings.grpc_hostnames}, origins)
     for warning in (*keys.warnings(), *exposures):
         logger.warning("%s", warning)
-    authenticator = Authenticator(keys, PAGES if settings.public_pages else ())
+    authenticator = Authenticator(keys, (*RUNNING, *(PAGES if settings.public_pages else ())))
     interceptor = CallInterceptor(authenticator, admission, metrics, spans, WIRES, write_timeout=settings.write_timeout)
     server = build_grpc_server(settings, registry, health, Records(metrics), interceptor)
-    envoy = EnvoyProcess(settings) if with_envoy else None
+    envoy = EnvoyProcess(settings, metrics.refused_by_envoy) if with_envoy else None
     ports = Ports(settings, server, build_health_server(health, interceptor))
     metrics_port = MetricsPort(metrics, settings.hostnames, settings.metrics_port) if settings.metrics_port else None
     return Service(settings, registry, health, metrics, admission, spans, ports, envoy, metrics_port, cluster)
@@ -446,15 +454,19 @@ def build_grpc_server(
     timeouts = Timeouts(settings.request_timeout, settings.max_request_timeout, settings.progress_interval)
     generations = Generations(registry, timeouts, records, settings.max_concurrent_requests)
     inquiries = Inquiries(registry, timeouts, records)
+    decider = Decider(generations, inquiries, registry, _calibrations(settings))
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(generations, limits), server)
     openai_pb2_grpc.add_OpenAIServiceServicer_to_server(
-        OpenAIServicer(generations, inquiries, registry, limits), server
+        OpenAIServicer(generations, inquiries, registry, limits, decider), server
     )
     anthropic_pb2_grpc.add_AnthropicServiceServicer_to_server(AnthropicServicer(generations, inquiries, limits), server)
+    ollama_pb2_grpc.add_OllamaServiceServicer_to_server(
+        OllamaServicer(generations, inquiries, registry, limits, settings.idle_unload), server
+    )
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
     embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(inquiries), server)
     ranking_pb2_grpc.add_RankingServiceServicer_to_server(RankingServicer(inquiries), server)
-    decisions_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(generations), server)
+    decisions_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(decider), server)
     scores_pb2_grpc.add_ScoreServiceServicer_to_server(ScoreServicer(generations), server)
     tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(inquiries, limits), server)
     pages_pb2_grpc.add_PageServiceServicer_to_server(PageServicer(), server)
@@ -463,6 +475,15 @@ def build_grpc_server(
     if settings.reflection:
         reflection.enable_server_reflection(SERVICE_NAMES, server)
     return server
+
+
+def _calibrations(settings: Settings) -> Calibrations:
+    if settings.calibration is None:
+        return Calibrations()
+    try:
+        return Calibrations(read_calibrations(settings.calibration))
+    except StartError as error:
+        raise StartError(f"LLM_CALIBRATION: {error}") from error
 
 
 def build_health_server(health: Health, interceptor: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
@@ -476,8 +497,12 @@ WIRES = {
     inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name: NativeErrors(),
     openai_pb2.DESCRIPTOR.services_by_name["OpenAIService"].full_name: OpenAIErrors(),
     anthropic_pb2.DESCRIPTOR.services_by_name["AnthropicService"].full_name: AnthropicErrors(),
+    ollama_pb2.DESCRIPTOR.services_by_name["OllamaService"].full_name: OllamaErrors(),
 }
 """Error writers by service, for services whose streams reach REST clients, which do not see the gRPC status."""
+
+RUNNING = ("/llm_inference.v1.OllamaService/GetOllamaStatus",)
+"""The method by which Ollama's clients find out whether a service is there, before they send a key."""
 
 PAGES = ("/llm_inference.web.v1.PageService/",)
 """Method prefixes of the service that serves the web pages."""
@@ -513,6 +538,7 @@ SERVICE_NAMES = (
             inference_pb2,
             anthropic_pb2,
             models_pb2,
+            ollama_pb2,
             openai_pb2,
             operations_pb2,
             pages_pb2,

@@ -61,12 +61,13 @@ def test_misspelt_field_has_the_nearest_name_in_its_refusal(http: httpx.Client) 
     assert answer.json()["message"].endswith("did you mean content?")
 
 
-@pytest.mark.parametrize("field", ["options", "keep_alive", "format", "think"])
+@pytest.mark.parametrize("field", ["options", "keep_alive", "format", "think", "raw", "images"])
 def test_field_of_ollama_is_answered_with_what_this_is_not(http: httpx.Client, field: str) -> None:
     """Its clients ask at the same paths."""
     answer = http.post("/api/chat", json={"messages": MESSAGES, field: None})
     assert refused_field(answer) == field
     assert "Ollama's API, which this is not" in answer.json()["message"]
+    assert "LLM_OLLAMA_PORT" in answer.json()["message"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ CHANGES: dict[str, Callable[[Metrics], None]] = {
     "embedded": lambda metrics: metrics.embedded("m", 3),
     "rejected": lambda metrics: metrics.rejected("m", "overloaded"),
     "spans_lost": lambda metrics: metrics.spans_lost(1),
+    "refused_by_envoy": lambda metrics: metrics.refused_by_envoy("404"),
     "draining": lambda metrics: metrics.draining(),
     "status_changed": lambda metrics: metrics.status_changed(ModelStatus("m", "m", State.ACTIVE, info=INFO)),
     "awaits_load": lambda metrics: metrics.awaits_load("m", 2),

@@ -87,6 +87,12 @@ class Settings(SecuritySettings, TelemetrySettings):
         "Ids of the models whose embeddings requests may cut (`dimensions`), comma-separated: those that were trained "
         "so. Checkpoints that say it themselves (`matryoshka_dimensions`) need not be named.",
     )
+    calibration: Path | None = _variable(
+        "LLM_CALIBRATION",
+        None,
+        "JSON file with the temperatures by which answers to typed questions are calibrated, as `llm-inference-api "
+        "decide calibrate` writes it. Unset: the probabilities are the model's.",
+    )
     model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
         "LLM_MODEL_DTYPE",
         None,
@@ -107,6 +113,14 @@ class Settings(SecuritySettings, TelemetrySettings):
         min_length=1,
     )
     port: int = _variable("LLM_INFERENCE_PORT", 8091, "Port for REST, and for gRPC through Envoy.", ge=1, le=65535)
+    ollama_port: int | None = _variable(
+        "LLM_OLLAMA_PORT",
+        None,
+        "Port for Ollama's API, whose clients expect it on 11434, and for OpenAI's and Anthropic's. Unset: none; their "
+        "paths are those of other messages on LLM_INFERENCE_PORT.",
+        ge=1,
+        le=65535,
+    )
     grpc_port: int = _variable("LLM_GRPC_PORT", 50051, "Port for gRPC; 0 selects a free one.", ge=0, le=65535)
     grpc_hostname: str | None = _variable(
         "LLM_GRPC_HOSTNAME",
@@ -383,7 +397,11 @@ class Settings(SecuritySettings, TelemetrySettings):
             yield f"LLM_GRPC_PORT: {self.grpc_port} equals LLM_INFERENCE_PORT; the ports must differ"
         if self.health_port in (self.port, self.grpc_port):
             yield f"LLM_HEALTH_PORT: {self.health_port} equals another port of the service; the ports must differ"
-        if self.metrics_port is not None and self.metrics_port in (self.port, self.grpc_port, self.health_port):
+        if self.ollama_port is not None and self.ollama_port in (self.port, self.grpc_port, self.health_port):
+            yield f"LLM_OLLAMA_PORT: {self.ollama_port} equals another port of the service; the ports must differ"
+        if self.metrics_port is not None and self.metrics_port in (
+            *(self.port, self.grpc_port, self.health_port, self.ollama_port),
+        ):
             yield f"LLM_METRICS_PORT: {self.metrics_port} equals another port of the service; the ports must differ"
         named = {
             "LLM_PRELOAD_MODELS": set(self.preload_models or ()),
