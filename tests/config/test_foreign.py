@@ -19,6 +19,7 @@ KUBERNETES = {
     "INFRS_SERVICE_HOST": "10.0.0.2",
     "INFRS_SERVICE_PORT": "80",
     "INFRS_PORT": "tcp://10.0.0.2:80",
+    "LLM_GRPCS_PORT": "tcp://10.0.0.3:80",
     "INFRS_PORT_80_TCP": "tcp://10.0.0.2:80",
 }
 
@@ -73,6 +74,7 @@ def test_address_of_a_service_hides_no_port_of_the_file(environment: pytest.Monk
     [
         ("LLM_ALOWED_MODELS", "LLM_ALOWED_MODELS: is not a setting; did you mean LLM_ALLOWED_MODELS?"),
         ("llm_thread", "llm_thread: is not a setting; did you mean LLM_THREADS?"),
+        ("LLM_ADRESS", "LLM_ADRESS: is not a setting; did you mean LLM_ADDRESS?"),
         ("LLM_ZZZZ", "LLM_ZZZZ: is not a setting; docs/settings.md has all"),
         ("INFRS_PORT", "INFRS_PORT: is not a setting; docs/settings.md has all"),
     ],

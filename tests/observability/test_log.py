@@ -93,7 +93,12 @@ def logged_call(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, level: int
     """Returns what is written for a call, to something of 80 columns, without styles."""
     monkeypatch.setenv("TERM", "dumb")
     set_up_log("pretty", "INFO", "my-service", "1.2", stream)
-    call = {"request_id": "4" * 32, "rpc.method": "/llm_inference.v1.InferenceService/Chat", "peer": "127.0.0.1"}
+    call = {
+        "request_id": "4" * 32,
+        "answer_id": "chat-1",
+        "rpc.method": "/llm_inference.v1.InferenceService/Chat",
+        "peer": "127.0.0.1",
+    }
     facts = {"duration_ms": 12.5, "model": "tiny", "code": "OK", "error": None}
     logging.getLogger("x").log(level, "Chat", extra=fields(**call, **facts))
     return stream.getvalue().removesuffix("\n")

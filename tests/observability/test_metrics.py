@@ -23,6 +23,7 @@ CHANGES: dict[str, Callable[[Metrics], None]] = {
     "status_changed": lambda metrics: metrics.status_changed(ModelStatus("m", "m", State.ACTIVE, info=INFO)),
     "awaits_load": lambda metrics: metrics.awaits_load("m", 2),
     "ranked": lambda metrics: metrics.ranked("m", 3),
+    "classified": lambda metrics: metrics.classified("m", 3),
     "loaded": lambda metrics: metrics.loaded("m", 0.1),
     "crashed": lambda metrics: metrics.crashed("m"),
     "stepped": lambda metrics: metrics.stepped("m", StepStats(prompt_tokens=1, cancelled=(Stage.DECODE,), waiting=1)),

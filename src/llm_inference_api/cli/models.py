@@ -42,6 +42,8 @@ async def list_models(*, as_json: bool, address: str) -> None:
     from llm_inference_api.cli.connection import connect, json_of, progress_of
 
     rows, reasons = table("id", "state", "model", "context", "memory"), table("", "")
+    for column in (rows.columns[at] for at in (1, 3, 4)):
+        column.no_wrap = True
     async with connect(address) as client:
         found = await client.models()
     if as_json:

@@ -156,12 +156,12 @@ def test_paste_of_several_lines_is_one_message(tmp_path: Path) -> None:
     """It is sent by Enter only, and can be edited before."""
     service = ChatService(("Yes",))
     with conversation(tmp_path, service) as shown:
-        shown.paste("one\ntwo\nthree\n")
-        shown.wait_for("three")
+        shown.paste("one\n\ttwo\nthree\n")
+        assert "> one\n      two\n  three" in shown.wait_for("three")
         assert service.requests == []
         shown.keys("Enter")
         shown.wait_for("Yes")
-    assert service.asked == [[("user", "one\ntwo\nthree\n")]]
+    assert service.asked == [[("user", "one\n\ttwo\nthree\n")]]
 
 
 def test_alt_enter_begins_a_new_line(tmp_path: Path) -> None:

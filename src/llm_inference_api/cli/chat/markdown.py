@@ -10,7 +10,6 @@ from typing import ClassVar
 from markdown_it import MarkdownIt
 from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.emphasis import tokenize as tokenize_emphasis
-from markdown_it.token import Token
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement, TableElement
@@ -57,24 +56,26 @@ def _escape(state: StateInline, silent: bool) -> bool:  # noqa: FBT001
     return True
 
 
+def _newline(state: StateInline, silent: bool) -> bool:  # noqa: FBT001
+    """Takes every line break for one that is seen, and keeps the blanks behind it: small models write code so."""
+    if state.src[state.pos] != "\n":
+        return False
+    if not silent:
+        state.pending = state.pending.rstrip(" ")
+        state.push("hardbreak", "br", 0)
+    state.pos += 1
+    return True
+
+
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"]).disable(_RULES_OFF)
     parser.inline.ruler.at("emphasis", _emphasis)
     parser.inline.ruler.at("escape", _escape)
+    parser.inline.ruler.at("newline", _newline)
     return parser
 
 
 _PARSER = _parser()
-
-
-def _tokens(text: str) -> list[Token]:
-    """Returns the tokens of a text, with its line breaks as they are."""
-    tokens = _PARSER.parse(text)
-    for token in tokens:
-        for child in token.children or ():
-            if child.type == "softbreak":
-                child.type = "hardbreak"
-    return tokens
 
 
 def closed_part(text: str) -> str:
@@ -125,7 +126,7 @@ class AnswerMarkdown(Markdown):
     def __init__(self, text: str) -> None:
         super().__init__("", code_theme=_THEME, hyperlinks=False)
         self.markup = text
-        self.parsed = _tokens(text)
+        self.parsed = _PARSER.parse(text)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yields the lines without the blanks by which rich fills them: what is copied would have them."""
