@@ -26,6 +26,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
             "preload_models",
             "adapters",
             "matryoshka_models",
+            "calibration",
             "model_dtype",
             "enable_isq",
             "isq_type",

@@ -58,8 +58,10 @@ from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.web.metrics import OperationsServicer
 from llm_inference_api.api.web.pages import PageServicer
 from llm_inference_api.config.settings import Settings
+from llm_inference_api.decisions.calibration import Calibrations, read_calibrations
 from llm_inference_api.envoy import EnvoyProcess
 from llm_inference_api.errors import ServiceError, StartError, UnavailableError, listen_error, start_error
+from llm_inference_api.generation.decider import Decider
 from llm_inference_api.generation.generation import Generations
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.generation.record import Records
@@ -452,9 +454,10 @@ def build_grpc_server(
     timeouts = Timeouts(settings.request_timeout, settings.max_request_timeout, settings.progress_interval)
     generations = Generations(registry, timeouts, records, settings.max_concurrent_requests)
     inquiries = Inquiries(registry, timeouts, records)
+    decider = Decider(generations, inquiries, registry, _calibrations(settings))
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(generations, limits), server)
     openai_pb2_grpc.add_OpenAIServiceServicer_to_server(
-        OpenAIServicer(generations, inquiries, registry, limits), server
+        OpenAIServicer(generations, inquiries, registry, limits, decider), server
     )
     anthropic_pb2_grpc.add_AnthropicServiceServicer_to_server(AnthropicServicer(generations, inquiries, limits), server)
     ollama_pb2_grpc.add_OllamaServiceServicer_to_server(
@@ -463,7 +466,7 @@ def build_grpc_server(
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
     embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(inquiries), server)
     ranking_pb2_grpc.add_RankingServiceServicer_to_server(RankingServicer(inquiries), server)
-    decisions_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(generations), server)
+    decisions_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(decider), server)
     scores_pb2_grpc.add_ScoreServiceServicer_to_server(ScoreServicer(generations), server)
     tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(inquiries, limits), server)
     pages_pb2_grpc.add_PageServiceServicer_to_server(PageServicer(), server)
@@ -472,6 +475,15 @@ def build_grpc_server(
     if settings.reflection:
         reflection.enable_server_reflection(SERVICE_NAMES, server)
     return server
+
+
+def _calibrations(settings: Settings) -> Calibrations:
+    if settings.calibration is None:
+        return Calibrations()
+    try:
+        return Calibrations(read_calibrations(settings.calibration))
+    except StartError as error:
+        raise StartError(f"LLM_CALIBRATION: {error}") from error
 
 
 def build_health_server(health: Health, interceptor: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
@@ -501,6 +513,11 @@ GRPC_OPTIONS = (
     ("grpc.max_receive_message_length", 8 << 20),
     ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
     ("grpc.max_concurrent_streams", 1000),
+    # Calls that the event loop has not taken yet: of more than 1,000 gRPC drops some at random, and all that have been
+    # there for 30 s, as CANCELLED, which no client tries again. A burst of calls or resets is enough, or a pause.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
+    ("grpc.server_max_unrequested_time_in_server", 600),
     # Soft and hard limit are equal: gRPC rejects sizes between the two at random. Not below Envoy's header limit.
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.absolute_max_metadata_size", 16 << 10),

@@ -78,7 +78,9 @@ async def test_envoy_has_as_many_workers_as_processors(monkeypatch: pytest.Monke
     await envoy.start(None)
     try:
         assert envoy._process is not None
-        names = [path.read_text() for path in Path(f"/proc/{envoy._process.pid}/task").glob("*/comm")]  # noqa: ASYNC240 - of /proc
-        assert sum(name.startswith("wrk:worker") for name in names) == 3
+        threads = Path(f"/proc/{envoy._process.pid}/task")
+        async with asyncio.timeout(30):
+            while sum(path.read_text().startswith("wrk:worker") for path in threads.glob("*/comm")) != 3:  # noqa: ASYNC110, ASYNC240 - of /proc
+                await asyncio.sleep(0.01)  # A thread names itself once it runs.
     finally:
         await envoy.stop()

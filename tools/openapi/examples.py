@@ -63,6 +63,13 @@ EXAMPLES: dict[str, Json] = {
             "questions": [{"type": "predicate", "instructions": "Does the customer ask for money?"}],
         },
     ),
+    "CreateSystemOne": _named(
+        a_noul={
+            "model": "demo",
+            "state": "I was charged twice.",
+            "questions": {"refund": {"type": "noul", "instructions": "Does the customer ask for money?"}},
+        },
+    ),
     "CreateEmbedding": _named(a_text={"model": "demo", "input": "What is 2+2?"}),
     "CreateRerank": _named(
         a_query={"query": "Who wrote Hamlet?", "documents": ["It rains.", "A play by Shakespeare."], "top_n": 1}

@@ -128,7 +128,7 @@ def _path(location: tuple[int | str, ...]) -> str:
     for step in location:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif step not in ("str", "mode") and not step.startswith(("list[", "function-", "literal[")):
+        elif step not in ("str", "mode") and not step.startswith(("list[", "dict[", "function-", "literal[")):
             path += f".{step}" if path else step
     return path
 

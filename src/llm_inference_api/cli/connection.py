@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from llm_inference.v1 import generation_pb2, inference_pb2, models_pb2
+from llm_inference.v1 import decisions_pb2, generation_pb2, inference_pb2, models_pb2
 from llm_inference_api.cli.address import parse_address
 from llm_inference_api.cli.credentials import Access
 from llm_inference_api.cli.tracing import call_tracing
@@ -36,6 +36,10 @@ class Client:
         """Yields the stream of the answer to (role, content) messages; cancels it if it is closed."""
         wire = [inference_pb2.ChatMessage(role=role, content=content) for role, content in messages]
         return _read(self._client.inference.ChatStream(inference_pb2.ChatRequest(messages=wire, **parameters)))
+
+    async def decide(self, request: decisions_pb2.DecideRequest) -> decisions_pb2.DecideResponse:
+        """Returns the answers to typed questions."""
+        return await self._client.decisions.Decide(request)
 
     async def models(self, timeout: float | None = None) -> list[models_pb2.Model]:
         """Returns all models; `timeout` is in seconds."""

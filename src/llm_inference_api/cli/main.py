@@ -16,6 +16,7 @@ from llm_inference_api.cli.bench import bench
 from llm_inference_api.cli.chat.command import chat
 from llm_inference_api.cli.common import EXIT_FAILED, EXIT_USAGE, address_option, calls_service, settings_or_exit
 from llm_inference_api.cli.completion import completion
+from llm_inference_api.cli.decide.command import decide
 from llm_inference_api.cli.doctor import doctor
 from llm_inference_api.cli.models import models
 from llm_inference_api.cli.options import given, model_option, sampling_options
@@ -241,6 +242,7 @@ async def generate(prompt: str, address: str, **parameters: Any) -> None:
 cli.add_command(bench)
 cli.add_command(chat)
 cli.add_command(completion)
+cli.add_command(decide)
 cli.add_command(doctor)
 cli.add_command(models)
 cli.add_command(show_settings)

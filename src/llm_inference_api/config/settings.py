@@ -87,6 +87,12 @@ class Settings(SecuritySettings, TelemetrySettings):
         "Ids of the models whose embeddings requests may cut (`dimensions`), comma-separated: those that were trained "
         "so. Checkpoints that say it themselves (`matryoshka_dimensions`) need not be named.",
     )
+    calibration: Path | None = _variable(
+        "LLM_CALIBRATION",
+        None,
+        "JSON file with the temperatures by which answers to typed questions are calibrated, as `llm-inference-api "
+        "decide calibrate` writes it. Unset: the probabilities are the model's.",
+    )
     model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
         "LLM_MODEL_DTYPE",
         None,

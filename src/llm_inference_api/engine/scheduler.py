@@ -113,9 +113,16 @@ class Plan:
 
     memory: list[Truncate | CopyPrefix | Rehome | Save | Restore] = field(default_factory=list)
     admitted: list[Sequence] = field(default_factory=list)
+    apart: list[Work] = field(default_factory=list)
+    """Work of a forward of its own, before the others': of one sequence, or none."""
     work: list[Work] = field(default_factory=list)
     adapters: Adapters = NO_ADAPTERS
-    """Those of all sequences that the step computes."""
+    """Those of all sequences of `work`."""
+
+    @property
+    def all_work(self) -> list[Work]:
+        """The work of both forwards."""
+        return [*self.apart, *self.work]
 
 
 class _Reuse(NamedTuple):
@@ -188,17 +195,48 @@ class Scheduler:
         """
         plan = Plan()
         self._admit(plan)
-        plan.adapters = self._adapters = self._next_adapters()
-        group = [seq for seq in self.running if seq.request.adapters == plan.adapters]
+        self._allot_apart(plan)
+        budget -= min(budget // 2, sum(work.count for work in plan.apart))
+        shared = [seq for seq in self.running if not self._is_apart(seq)]
+        plan.adapters = self._adapters = self._next_adapters(shared)
+        group = [seq for seq in shared if seq.request.adapters == plan.adapters]
         budget -= self._allot_rows(plan, [seq for seq in group if seq.is_decoding], budget=len(group))
         self._allot_rows(plan, [seq for seq in group if not seq.is_decoding], budget=budget)
         for work in plan.work:
             self._advance(work, exact=self._exact_rows(plan, work))
         return plan
 
-    def _next_adapters(self) -> Adapters:
+    def _is_apart(self, sequence: Sequence) -> bool:
+        """Whether a sequence is computed in forwards of its own, so that its scores depend on nothing else."""
+        return self._chunk is not None and sequence.board is not None
+
+    def _allot_apart(self, plan: Plan) -> None:
+        """Plans the rows of the first sequence that is computed apart, up to the end of its chunk.
+
+        They are never fewer: the last layer computes only rows whose scores are read, and its results depend on their
+        number too. One whose next cells would come before those it has waits for room to be moved, while there is
+        anything else to compute.
+        """
+        if self._chunk is None:
+            return
+        due = [seq for seq in self.running if self._is_apart(seq) and seq.uncomputed]
+        parting = self._parting()
+        ready = [seq for seq in due if seq not in parting]
+        others = any(seq.uncomputed for seq in self.running if not self._is_apart(seq))
+        for sequence in ready[:1] or ([] if others else due[:1]):
+            rest = self._chunk.rows - sequence.computed % self._chunk.rows
+            work = Work(sequence, sequence.computed, min(sequence.uncomputed, rest))
+            plan.apart.append(work)
+            self._advance(work, exact=self._chunk.exact_rows(work))
+
+    def _parting(self) -> list[Sequence]:
+        """Returns the sequences computed apart whose next cells would come before those they have."""
+        apart = [seq for seq in self.running if self._is_apart(seq) and seq.uncomputed]
+        return [seq for seq in apart if seq.seat is not None and self.cache.would_part(self.cache.seats[seq.seat])]
+
+    def _next_adapters(self, sequences: list[Sequence]) -> Adapters:
         """Returns the adapters of the next step, in turn: a backend applies them to all rows of a forward."""
-        groups = sorted({seq.request.adapters for seq in self.running if seq.uncomputed})
+        groups = sorted({seq.request.adapters for seq in sequences if seq.uncomputed})
         later = (adapters for adapters in groups if adapters > self._adapters)
         return next(later, groups[0] if groups else self._adapters)
 
@@ -284,7 +322,7 @@ class Scheduler:
             self.waiting.serve(sequence)
             self._seat(plan, sequence, reuse)
         frees = self._free_saved(plan)
-        if self._keeps_order and (plan.admitted or frees):
+        if self._keeps_order and (plan.admitted or frees or self._parting()):
             self._keep_order(plan)
 
     def _has_seat(self, sequence: Sequence) -> bool:
@@ -307,7 +345,8 @@ class Scheduler:
         length = self._usable(sequence, sum(piece.length for piece in pieces))
         if length < found.length + MIN_SHARED_TOKENS:
             return found
-        first = found.shared // BLOCK
+        # What comes back takes the lowest free cells, which may be below those that are shared.
+        first = 0 if self._is_exact(sequence) else found.shared // BLOCK
         rest = [
             piece._replace(length=min(piece.length, length - piece.block.start))
             for piece in pieces[first:]
@@ -330,7 +369,7 @@ class Scheduler:
 
     def _is_exact(self, sequence: Sequence) -> bool:
         """Whether the sequence reuses exact tokens only."""
-        return self._keeps_order and self._is_alone(sequence)
+        return self._keeps_order and (self._is_alone(sequence) or self._is_apart(sequence))
 
     def _is_alone(self, sequence: Sequence) -> bool:
         """Whether no other request runs."""
@@ -351,16 +390,16 @@ class Scheduler:
     def _keep_order(self, plan: Plan) -> None:
         """Moves the running sequences whose next cells would come before those they have, lowest first.
 
-        What a sequence shares takes cells of its own then. If it runs alone, idle seats are evicted for them; otherwise
-        it is left where it is if there are too few.
+        What a sequence shares takes cells of its own then. If it runs alone or is computed apart, idle seats are
+        evicted for them; otherwise it is left where it is if there are too few.
         """
         reserved = sum(sequence.outstanding for sequence in self.running)
-        alone = self._is_alone(self.running[0])
-        seats = [self.cache.seats[sequence.seat] for sequence in self.running if sequence.seat is not None]
-        for seat in sorted((seat for seat in seats if seat.cells), key=lambda seat: seat.cells[-1]):
+        seats = [(self.cache.seats[seq.seat], self._is_exact(seq)) for seq in self.running if seq.seat is not None]
+        held = [(seat, exact) for seat, exact in seats if seat.cells]
+        for seat, exact in sorted(held, key=lambda one: one[0].cells[-1]):
             if not self.cache.would_part(seat):
                 continue
-            for idle in self.cache.idle_seats() if alone else ():
+            for idle in self.cache.idle_seats() if exact else ():
                 if self.cache.free >= reserved + self.cache.shared_cells(seat):
                     break
                 self._evict(plan, idle)
@@ -388,6 +427,8 @@ class Scheduler:
         """
         source, length = reuse.source, reuse.shared
         needed = sum(other.outstanding for other in self.running) + sequence.outstanding - length + reuse.spare
+        # Newcomers leave room for those that wait to be moved.
+        needed += sum(self.cache.shared_cells(self.cache.seats[other.seat or 0]) for other in self._parting())
         if self.cache.free < needed and self.cache.reclaimable(source, length) < needed:
             return False
         for seat in self.cache.idle_seats():

@@ -16,7 +16,7 @@ READY_CLUSTER = "readiness"
 """The same service, healthy while it is ready; no request is routed to it."""
 
 _GENERATE = "/api/(generate|chat)(/stream)?"
-_OPENAI_POST = "/v1/((chat/)?completions|embeddings|rerank|decisions)"
+_OPENAI_POST = "/v1/((chat/)?completions|embeddings|rerank|decisions|systemone)"
 _ANTHROPIC_POST = "/v1/messages(/count_tokens)?"
 
 _STEER = "/api/llms/.+:(load|unload|download|delete)"

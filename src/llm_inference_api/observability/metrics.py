@@ -134,6 +134,12 @@ class Metrics(Observer):
         self._ranking_tokens.labels(model).inc(tokens)
         self._requests.changed()
 
+    def classified(self, model: str, tokens: int) -> None:
+        """Counts a classified text, and its tokens."""
+        self._classifications.labels(model).inc()
+        self._classification_tokens.labels(model).inc(tokens)
+        self._requests.changed()
+
     def rejected(self, model: str, reason: str) -> None:
         """Counts a refused request."""
         self._rejected.labels(model, reason).inc()
@@ -276,6 +282,8 @@ class Metrics(Observer):
         self._embedding_tokens = group.counter("embedding_tokens", "Tokens of embedded texts.", "model")
         self._rankings = group.counter("rankings", "Answered requests to rank.", "model")
         self._ranking_tokens = group.counter("ranking_tokens", "Tokens of ranked texts, with their query.", "model")
+        self._classifications = group.counter("classifications", "Texts classified by a model's labels.", "model")
+        self._classification_tokens = group.counter("classification_tokens", "Tokens of classified texts.", "model")
         self._request_prompt_tokens = group.histogram(
             "request_prompt_tokens", "Prompt tokens of a request.", tokens, "model"
         )

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple, TypeVar
 from llm_inference_api.backends.ggml import backend as ggml
 from llm_inference_api.backends.ggml import file as ggml_file
 from llm_inference_api.backends.llama import backend as llama
+from llm_inference_api.backends.llama.classifier import LlamaClassifier, labels_of
 from llm_inference_api.backends.llama.embedder import LlamaEmbedder
 from llm_inference_api.backends.llama.ranker import LlamaRanker, ranking_problem
 from llm_inference_api.backends.llama.vocabulary import Vocabulary
+from llm_inference_api.engine.classifier import Classifier
 from llm_inference_api.engine.embedder import Cuts, Embedder
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.pooling import Pooling, trained_cuts
@@ -54,6 +56,8 @@ class Parts(NamedTuple):
     info: ModelInfo
     ranker: Ranker | None = None
     """None for a model that cannot rank."""
+    classifier: Classifier | None = None
+    """None for a model whose head has no labels."""
 
 
 def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
@@ -162,13 +166,16 @@ def _build_encoder(config: EngineConfig, model: llama.Model) -> Parts:
     tokens = config.default_max_tokens
     preparer = Preparer(_AnyLength(tokenizer), template, _NoSamplers(), preparation, context_length, tokens)
     embedder = _embedder(config, model, context_length, _plainly(preparer.tokenize))
-    ranker = _ranker(config, model, context_length, preparer, tokenizer)
-    if embedder is None and ranker is None:
+    labels = labels_of(model)
+    ranker = None if labels else _ranker(config, model, context_length, preparer, tokenizer)
+    if embedder is None and ranker is None and not labels:
         raise ModelFailedError(f"the model is an encoder that cannot rank: {ranking_problem(model)}")
     info = _info(model, template, context_length, config.slots, 0)
     width = model.embedding_length if embedder else 0
-    info = info._replace(generates=False, embedding_length=width, ranks=ranker is not None)
-    return Parts(None, preparer, Inspector(preparer, vocabulary), embedder, info, ranker)
+    info = info._replace(generates=False, embedding_length=width, ranks=ranker is not None, labels=labels)
+    head = LlamaClassifier(model, context_length, config.threads) if labels else None
+    classifier = Classifier(_plainly(preparer.tokenize), head, context_length) if head else None
+    return Parts(None, preparer, Inspector(preparer, vocabulary), embedder, info, ranker, classifier)
 
 
 def _embedder(
