@@ -198,7 +198,7 @@ def _problem_of_bound(key: str, value: Any, schema: Schema) -> str:
     if not _is_number(value):
         return ""
     most = _LARGEST_INTEGER if _is_of_integers(schema) else _EXACT
-    if not math.isfinite(value) or value * (1 if key in _LOWER else -1) > most:
+    if not _is_finite(value) or value * (1 if key in _LOWER else -1) > most:
         return f"is beyond {most}"
     return ""
 
@@ -230,13 +230,23 @@ def _needs_number(text: str) -> bool:
 def _is_json(value: Any) -> bool:
     """Returns whether a value can be written as JSON that others read.
 
-    Python reads lone surrogates, which JSON can escape, but no text has, and takes 1e999 for an infinity.
+    Python reads lone surrogates, which JSON can escape, but no text has, takes 1e999 for an infinity, and has integers
+    of any size; llguidance reads no number beyond float64.
     """
     try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+        json.loads(text, parse_int=_within_float64)
     except ValueError:  # UnicodeEncodeError too.
         return False
     return True
+
+
+def _within_float64(digits: str) -> float:
+    """Returns the number. Raises ValueError for one that is beyond float64."""
+    if math.isinf(number := float(digits)):
+        raise ValueError(digits)
+    return number
 
 
 def _is_exact(value: float) -> bool:
@@ -255,4 +265,5 @@ def _is_number(value: object) -> bool:
 
 
 def _is_finite(value: Any) -> TypeGuard[float]:
-    return _is_number(value) and math.isfinite(value)
+    # An integer may be too large to become the float that `math.isfinite` looks at.
+    return _is_number(value) and (isinstance(value, int) or math.isfinite(value))
