@@ -1,11 +1,13 @@
 """Answers and events as Anthropic's JSON, and as the events of its streams."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
 
 from llm_inference_api.api.anthropic.writers import MessageWriter
+from llm_inference_api.errors import ComputationError
 from llm_inference_api.generation.answers import whole_answers
 from llm_inference_api.requests.events import CallPart, End, Event, FinishReason, Progress, Stage, Text, Thought, Usage
 from llm_inference_api.requests.request import GenerationRequest, Sampling
@@ -144,3 +146,16 @@ def test_arguments_that_were_cut_are_as_far_as_they_go() -> None:
     """An answer ends within them at its limit of tokens."""
     events = (CallPart(0, "t", "f", '{"a": "xy'), End(FinishReason.LENGTH, 0, COST))
     assert whole(*events)["content"][0]["input"] == {"a": "xy"}
+
+
+def test_arguments_are_json_whatever_numbers_the_model_writes() -> None:
+    """JSON has no infinity, as which Python reads a number beyond float64."""
+    events = (CallPart(0, "t", "f", '{"a": [-1e999]}'), End(FinishReason.TOOL_CALLS, 0, COST))
+    assert whole(*events)["content"][0]["input"] == {"a": [-sys.float_info.max]}
+
+
+def test_arguments_that_cannot_be_read_fail_the_answer() -> None:
+    """A call without them would be another call."""
+    events = (CallPart(0, "t", "f", f'{{"a": {"9" * 5000}}}'), End(FinishReason.TOOL_CALLS, 0, COST))
+    with pytest.raises(ComputationError, match="arguments cannot be read as JSON"):
+        whole(*events)

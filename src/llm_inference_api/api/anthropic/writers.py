@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pydantic_core import from_json
-
 from llm_inference_api.api.bodies import Json, document, large_document
+from llm_inference_api.errors import ComputationError
 from llm_inference_api.generation.answers import Answer
 from llm_inference_api.requests.events import CallPart, End, Event, FinishReason, Progress, Stage, Text, Thought, Usage
+from llm_inference_api.requests.json_object import finite, integer
 from llm_inference_api.requests.request import GenerationRequest
+from llm_inference_api.requests.tools import complete_arguments
 
 _REASONS = {FinishReason.STOP: "end_turn", FinishReason.LENGTH: "max_tokens", FinishReason.TOOL_CALLS: "tool_use"}
 _NO_SIGNATURE = ""
@@ -156,9 +157,12 @@ def _reason(reason: FinishReason | None, stop: str) -> str:
 
 
 def _input(arguments: str) -> Json:
-    """Returns a call's arguments; those of an answer that was cut within them as far as they go."""
+    """Returns a call's arguments; those of an answer that was cut within them as far as they go.
+
+    Raises ComputationError if they are no JSON that can be read, such as a number of 5,000 digits.
+    """
     try:
-        found = json.loads(arguments or "{}")
-    except json.JSONDecodeError:
-        found = from_json(arguments, allow_partial="trailing-strings")
+        found = finite(json.loads(complete_arguments(arguments), parse_int=integer))
+    except (ValueError, RecursionError) as error:
+        raise ComputationError(f"the model wrote a call whose arguments cannot be read as JSON ({error})") from error
     return found if isinstance(found, dict) else {}
