@@ -349,3 +349,31 @@ def test_names_that_the_schema_does_not_list_are_those_that_the_reader_finds(nam
     """A call with another one would be taken for words."""
     assert not fits(PYTHON, {"type": "object"}, f"{name}=1")
     assert fits(PYTHON, {"type": "object"}, "ab=1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_allowed"),
+    [
+        ({"a": "x"}, True),
+        ({"a": "y", "b": "1"}, True),
+        ({"a": "y"}, False),
+        ({"a": "x", "b": "1"}, False),
+        ({}, False),
+    ],
+)
+@pytest.mark.parametrize("pairs", [TAGS, PYTHON], ids=["tags", "Python"])
+def test_arguments_are_one_of_the_constants(pairs: Pairs, arguments: dict[str, str], *, is_allowed: bool) -> None:
+    """A schema may list whole objects."""
+    write = "<p={}>{}</p>" if pairs is TAGS else "{}={}"
+    texts = [
+        write.format(name, value if pairs is TAGS or value == "1" else f'"{value}"')
+        for name, value in arguments.items()
+    ]
+    schema = {"enum": [{"a": "x"}, 5, {"a": "y", "b": 1}]}
+    assert fits(pairs, schema, pairs.separator.join(texts)) == is_allowed
+
+
+def test_more_constants_than_are_followed_are_named() -> None:
+    """As all that is left out."""
+    schema = {"enum": [{"a": number} for number in range(40)]}
+    assert constraint(TAGS, schema).ignored == ("tools.enum",)
