@@ -54,7 +54,7 @@ ALL = (
     CallPart(0, arguments='{"a":'),
     CallPart(0, arguments="1}"),
     CallPart(1, "t2", "g", "{}"),
-    End(FinishReason.TOOL_CALLS, 0, COST),
+    End(FinishReason.TOOL_CALLS, 0, COST, max_tokens=20, ignored=("tools[0].not",)),
 )
 
 
@@ -96,7 +96,12 @@ def test_stream_has_the_same_blocks() -> None:
     assert parts == ['{"a":', "1}", "{}"]
     assert found[-2] == {
         "type": "message_delta",
-        "delta": {"stop_reason": "tool_use", "stop_sequence": None},
+        "delta": {
+            "stop_reason": "tool_use",
+            "stop_sequence": None,
+            "max_tokens": 20,
+            "ignored_keywords": ["tools[0].not"],
+        },
         "usage": USAGE,
     }
 
@@ -115,6 +120,14 @@ def test_end_says_why(end: End, expected: tuple[str, str | None]) -> None:
     assert (found["stop_reason"], found["stop_sequence"]) == expected
     delta = streamed(Text("x"), end)[-2]["delta"]
     assert (delta["stop_reason"], delta["stop_sequence"]) == expected
+
+
+def test_answer_says_what_it_is_of_the_request() -> None:
+    """As on the other wires: the seed, the limit that the service made of the caller's, and what it did not follow."""
+    found, begun = whole(*ALL), streamed(*ALL)[0]["message"]
+    assert (found["seed"], found["max_tokens"], found["ignored_keywords"]) == (0, 20, ["tools[0].not"])
+    assert (begun["seed"], begun["max_tokens"]) == (0, None)
+    assert "ignored_keywords" not in whole(Text("x"), End(FinishReason.STOP, 0, COST))
 
 
 def test_answer_without_words_has_an_empty_text() -> None:

@@ -57,7 +57,7 @@ class MessageWriter:
     def whole(self, answers: list[Answer], usage: Usage) -> bytes:
         """Returns the object for the answer."""
         (answer,) = answers
-        ending = {"stop_reason": _reason(answer.reason, answer.stop), "stop_sequence": answer.stop or None}
+        ending = _ending(answer.reason, answer.stop, answer.max_tokens, answer.ignored)
         return large_document(
             {**self._message(), "content": self._content(answer), **ending, "usage": usage_object(usage)}
         )
@@ -67,7 +67,13 @@ class MessageWriter:
         return b"".join(map(sse_event, self._events(event)))
 
     def _message(self) -> Json:
-        return {"id": self._request.id, "type": "message", "role": "assistant", "model": self._request.model}
+        return {
+            "id": self._request.id,
+            "type": "message",
+            "role": "assistant",
+            "model": self._request.model,
+            "seed": self._request.sampling.seed,
+        }
 
     def _content(self, answer: Answer) -> list[Json]:
         thoughts = answer.thoughts if self._request.thinking.is_shown else ""
@@ -113,7 +119,8 @@ class MessageWriter:
     def _begin(self) -> Iterator[Json]:
         if not self._is_begun:
             self._is_begun = True
-            rest: Json = {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage_object(self._read)}
+            ending = {"stop_reason": None, "stop_sequence": None, "max_tokens": None}
+            rest: Json = {"content": [], **ending, "usage": usage_object(self._read)}
             yield {"type": "message_start", "message": {**self._message(), **rest}}
 
     def _block(self, kind: str, block: Json) -> Iterator[Json]:
@@ -146,14 +153,20 @@ class MessageWriter:
     def _end(self, end: End) -> Iterator[Json]:
         yield from self._close()
         assert end.usage is not None
-        delta = {"stop_reason": _reason(end.reason, end.stop), "stop_sequence": end.stop or None}
+        delta = _ending(end.reason, end.stop, end.max_tokens, end.ignored)
         yield {"type": "message_delta", "delta": delta, "usage": usage_object(end.usage)}
         yield {"type": "message_stop"}
 
 
-def _reason(reason: FinishReason | None, stop: str) -> str:
+def _ending(reason: FinishReason | None, stop: str, max_tokens: int, ignored: tuple[str, ...]) -> Json:
+    """Returns why an answer ended; the last two fields are not Anthropic's."""
     assert reason is not None
-    return "stop_sequence" if stop else _REASONS[reason]
+    return {
+        "stop_reason": "stop_sequence" if stop else _REASONS[reason],
+        "stop_sequence": stop or None,
+        "max_tokens": max_tokens,
+        **({"ignored_keywords": list(ignored)} if ignored else {}),
+    }
 
 
 def _input(arguments: str) -> Json:
