@@ -121,6 +121,13 @@ def test_text_that_is_not_written_is_refused(text: str) -> None:
     assert paths({"properties": {text: {}}}) == ["properties"]
 
 
+def test_pattern_that_ends_within_an_escape_is_refused() -> None:
+    """llguidance reads it without its last character."""
+    assert paths({"properties": {"a": {"pattern": "a\\"}}}) == ["properties.a.pattern"]
+    assert paths({"patternProperties": {"a\\": {}}}) == ["patternProperties"]
+    assert paths({"pattern": "a\\\\"}) == []
+
+
 @pytest.mark.parametrize("uri", ["http://example.com/schema", "http://json-schema.org/schema#"])
 def test_unknown_dialect_is_refused(uri: str) -> None:
     """Nothing is known of what keywords mean there."""

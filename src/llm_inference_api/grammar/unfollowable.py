@@ -109,8 +109,8 @@ class _Finder:
             return _problem_of_bound(key, value, schema)
         if key == "multipleOf" and not self._budget.takes_multiple(value):
             return f"all multipleOf add up to more than {LARGEST_MULTIPLE}"
-        if key == "patternProperties" and isinstance(value, dict) and not self._budget.takes_patterns(len(value)):
-            return f"there are more than {MOST_PATTERNS} patternProperties"
+        if key in ("pattern", "patternProperties"):
+            return self._problem_of_patterns(value)
         if key == "$ref" and isinstance(value, str) and not self._has_ids:
             return _problem_of_reference(value, self._root)
         if key == "minProperties":
@@ -120,6 +120,19 @@ class _Finder:
         if key == "properties" and isinstance(value, dict):
             return _problem_of_value([*value])
         return ""
+
+    def _problem_of_patterns(self, value: Any) -> str:
+        """Returns why a pattern, or an object's, cannot be followed."""
+        patterns = [*value] if isinstance(value, dict) else [value]
+        if any(isinstance(pattern, str) and ends_with_escape(pattern) for pattern in patterns):
+            return "ends with a backslash that escapes nothing"
+        is_within = not isinstance(value, dict) or self._budget.takes_patterns(len(value))
+        return "" if is_within else f"there are more than {MOST_PATTERNS} patternProperties"
+
+
+def ends_with_escape(pattern: str) -> bool:
+    """Returns whether a regular expression ends with a backslash that escapes nothing; llguidance leaves it out."""
+    return (len(pattern) - len(pattern.rstrip("\\"))) % 2 == 1
 
 
 def _has(schema: Any, key: str) -> bool:
