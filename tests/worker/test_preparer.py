@@ -138,7 +138,7 @@ def test_raw_prompt_gets_the_models_own_tokens_around_it() -> None:
     """A prompt is tokenised as the model wants texts to begin."""
     tokenizer = CharacterTokenizer()
     preparer(tokenizer).prepare(request("hi"))
-    assert tokenizer.calls == [("hi", True)]
+    assert tokenizer.calls[0] == ("hi", True)
 
 
 def test_rendered_chat_gets_no_second_beginning() -> None:
@@ -148,7 +148,7 @@ def test_rendered_chat_gets_no_second_beginning() -> None:
     preparer(own, "{{ messages[0].content }}").prepare(request(chat))
     preparer(fallback).prepare(request(chat))
     assert own.calls[0] == ("hi", False)
-    assert fallback.calls == [("user: hi\nassistant: ", True)]
+    assert fallback.calls[0] == ("user: hi\nassistant: ", True)
 
 
 class SurroundingTokenizer(CharacterTokenizer):
@@ -171,6 +171,19 @@ def test_chat_has_the_tokens_around_it_that_the_file_asks_for(template: str, exp
     """They are added unless the template has written them, as llama.cpp does."""
     (sequence,) = preparer(SurroundingTokenizer(), template).prepare(request((Message("user", "hi"),)))
     assert "".join(map(chr, sequence.tokens)) == expected
+
+
+@pytest.mark.parametrize("prompt", ["hi", "^hi", "hi$", "^hi$"])
+def test_raw_prompt_has_them_once(prompt: str) -> None:
+    """Prompts that are copied from elsewhere spell them."""
+    (sequence,) = preparer(SurroundingTokenizer()).prepare(request(prompt))
+    assert "".join(map(chr, sequence.tokens)) == "^hi$"
+
+
+def test_content_that_spells_them_keeps_its_own() -> None:
+    """There they are text."""
+    tokens = preparer(SurroundingTokenizer()).tokenize("^hi", add_special=True, parse_special=False)
+    assert "".join(map(chr, tokens)) == "^^hi$"
 
 
 def test_no_end_follows_a_message_that_is_continued() -> None:

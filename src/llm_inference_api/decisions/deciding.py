@@ -51,6 +51,7 @@ class Decisions:
             chat_of(state),
             GREEDY,
             model=model,
+            sent_in=state_field,
             ending=Ending.ANSWER,
             thinking=Thinking(budget=0),
             scoring=branches(questions, rotations),

@@ -21,7 +21,7 @@ from llm_inference_api.grammar.repeated_call import RepeatedCall
 from llm_inference_api.grammar.special_tokens import SpecialTokens
 from llm_inference_api.grammar.trial import TooCostlyError, Trial
 from llm_inference_api.grammar.trial_process import LIMITS
-from llm_inference_api.grammar.unfollowable import LARGEST_MULTIPLE, MOST_PATTERNS, states_of_multiple
+from llm_inference_api.grammar.unfollowable import LARGEST_MULTIPLE, MOST_PATTERNS, ends_with_escape, states_of_multiple
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema, Language
 
 TokenIds = npt.NDArray[np.int32]
@@ -232,6 +232,10 @@ class Grammars:
                     schemas.whole(json.loads(constraint.source), constraint.field, is_object=constraint.is_object)
                 )
             case Language.REGEX:
+                if ends_with_escape(constraint.source):
+                    raise InvalidFieldError(
+                        constraint.field, "cannot be followed: ends with a backslash that escapes nothing"
+                    )
                 return _single(LLMatcher.grammar_from_regex(constraint.source))
             case Language.CHOICE:
                 # ASCII: llguidance's lexer refuses U+007F in a string, but not its escape.

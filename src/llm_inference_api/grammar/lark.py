@@ -184,7 +184,9 @@ class Lark:
         first, *rest = parts = self.split(text.lstrip()).parts
         if _has_token_behind(parts):
             token, *others = rest
-            return f"{self._with(body or self.text, first.text)} {token.token}", " ".join(map(self._lark, others))
+            return f"{self._with(body or self.text, loose(first.text))} {token.token}", " ".join(
+                map(self._lark, others)
+            )
         word, left = (first.text, "") if first.token else _marker(first.text)
         if not left and word != word.rstrip():
             word, left = word.rstrip(), " "
@@ -215,22 +217,42 @@ class Lark:
         """Returns a text up to and including a literal: its first match, where that is no token.
 
         Args:
-            body: The terminal of the text. White space before the literal may belong to either.
+            body: The terminal of the text. Where that may be any, white space before the literal belongs to either.
             closing: The literal.
         """
-        parts = self.split(closing.lstrip() if body == self.text else closing).parts
+        is_any = body == self.text
+        parts = self.split(closing.lstrip() if is_any else closing).parts
         if not parts:
             return body
         first, *rest = parts
         core = Part(first.token, first.text.rstrip())
+        if not core.token and not core.text:
+            return " ".join([body, self.tight(closing)])
+        end = core.lark if is_any or core.token else self.tight(core.text)
         if core.text and core.text == first.text and rest:
-            return row(self._with(body, first.text), *map(self._lark, rest))
+            return row(self._with(body, end), *map(self._lark, rest))
         after = [f"{self.space}?"] if first.text != core.text else []
-        return " ".join([self._until(body, core.lark), *after, *(self._lark(part) for part in rest)])
+        return " ".join([self._until(body, end), *after, *(self._lark(part) for part in rest)])
+
+    def tight(self, text: str) -> str:
+        """Returns a literal whose white space at its start is written as it is, or left out.
+
+        More of it would belong to the text before, which may not have it.
+        """
+        core = text.lstrip()
+        space = text[: len(text) - len(core)]
+        first, *rest = self.split(core).parts or (Part("", ""),)
+        if not space:
+            head = first.lark
+        elif first.token or not core:
+            head = row(f"{quoted(space)}?", first.token)
+        else:
+            head = f"/({escaped(space)})?{loose_pattern(first.text)}/"
+        return " ".join([head, *(self._lark(part) for part in rest)])
 
     def _with(self, body: str, end: str) -> str:
         """Returns a text with an end that a token follows: one terminal, since the lexer takes the end for text."""
-        return self.terminal(f"{body} {loose(end)}")
+        return self.terminal(f"{body} {end}")
 
     def _until(self, body: str, end: str) -> str:
         return f"{body} {end}" if end.startswith("<[") else self.rule(f"{body} {end}", "[lazy]")

@@ -298,13 +298,25 @@ class Preparer:
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True, field: str = "prompt") -> list[int]:
         """Returns the token ids of a text. Errors name the `field` that has it.
 
+        BOS and EOS that the model is configured for are added where `add_special`, unless the text spells them itself.
+
         Raises:
             ContextLengthError: The text has more tokens than the context, by a lower bound: its bytes divided by
                 those of the longest token.
         """
         prepare = self.preparation.apply if parse_special else self.preparation.apply_to_content
         text = self._prepared(text, prepare, field)
-        return self.tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
+        tokens = self.tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
+        return self._once_around(tokens) if add_special and parse_special else tokens
+
+    def _once_around(self, tokens: list[int]) -> list[int]:
+        """Returns the tokens with BOS and EOS once: a text may spell them, as prompts that are copied do."""
+        before, after = self._around
+        if before and tokens[: 2 * len(before)] == before * 2:
+            tokens = tokens[len(before) :]
+        if after and tokens[-2 * len(after) :] == after * 2:
+            tokens = tokens[: -len(after)]
+        return tokens
 
     def _prepared(self, text: str, prepare: Callable[[str], str], field: str = "prompt") -> str:
         """Returns a text as the tokenizer takes it. Raises ContextLengthError as `tokenize`."""

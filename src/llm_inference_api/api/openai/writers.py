@@ -155,8 +155,10 @@ class TextPlace:
     def advance(self, data: bytes) -> int:
         """Returns the offset of the character that the token begins or continues, and moves behind the token."""
         before = self._characters
+        # What is left of a broken character becomes U+FFFD with the next token, but stands before it.
+        is_broken = bool(self._decoder.getstate()[0]) and not b"\x80" <= data[:1] <= b"\xbf"
         self._characters += len(self._decoder.decode(data))
-        return before
+        return before + is_broken
 
 
 def fingerprint(status: ModelStatus) -> str:

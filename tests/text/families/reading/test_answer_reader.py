@@ -1,10 +1,11 @@
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
 from llm_inference_api.requests.events import CallPart, Piece, Text, Thought
-from llm_inference_api.requests.tools import Tool, ToolCall, ToolUse
+from llm_inference_api.requests.tools import Tool, ToolCall, ToolMode, ToolUse
 from llm_inference_api.text.families.form import GENERIC, Form
 from llm_inference_api.text.families.reading.answer_reader import answer_reader
 from llm_inference_api.text.families.reading.reader import Part
@@ -195,6 +196,15 @@ def test_cut_answers_show_no_pieces_of_markers_behind_a_call(name: str) -> None:
             assert isinstance(cut, ToolCall)
             assert isinstance(full, ToolCall)
             assert full.arguments.startswith(cut.arguments)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_cut_answers_of_calls_alone_show_no_pieces_of_markers(name: str) -> None:
+    """An answer that must be calls has no words, wherever its limit cuts it."""
+    use = replace(TOOLS, mode=ToolMode.REQUIRED)
+    for end in range(len(TWO_CALLS[name])):
+        found = read(of(name), TWO_CALLS[name][:end], 10_000, use)
+        assert not [piece for piece in found if isinstance(piece, Text)], found
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from llm_inference_api.requests.events import CallPart, Piece, Text, Thought
-from llm_inference_api.requests.tools import ToolUse
+from llm_inference_api.requests.tools import ToolMode, ToolUse
 from llm_inference_api.text.families.form import Block, Form
 from llm_inference_api.text.families.reading.answer_source import Parsing, Parts, Source
 from llm_inference_api.text.families.reading.call_heads import Begun
@@ -73,6 +73,8 @@ class AnswerReader:
         self._source = Source()
         self._parts = self._out = Parts(self._source)
         self._calls = CallReader(form.calls, use, self._source) if use else None
+        self._must_call = use is not None and use.mode is ToolMode.REQUIRED
+        """Whether the answer is calls, so that the beginning of one is nothing else."""
         self._thoughts = _marked(form.thoughts)
         self._contents = _marked(form.contents)
         self._asides = form.asides
@@ -191,11 +193,11 @@ class AnswerReader:
                 yield from then()
                 return True
             miss = min(miss, size)
-        is_cut = miss == Miss.CUT and not anywhere and bool(self._parts.calls or self._has_contents)
+        is_cut = miss == Miss.CUT and not anywhere and (self._must_call or self._parts.calls or self._has_contents)
         if is_cut:
             self._words.drop()
             source.take(source.size)
-        return is_cut
+        return bool(is_cut)
 
     def _call_block(self, *, anywhere: bool) -> Parsing[int]:
         """Reads calls, or what stands behind them; returns a positive number if there are any, else a `Miss`."""
