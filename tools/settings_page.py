@@ -42,6 +42,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("default_temperature", "default_top_p", "default_max_tokens", "max_tokens_limit", "default_seed"),
         *("max_concurrent_requests", "max_queued_requests", "max_requests_per_caller", "queue_timeout"),
         *("request_timeout", "max_request_timeout", "write_timeout", "progress_interval"),
+        *("response_store", "response_store_size", "response_store_ttl"),
     ),
     "Computing": (
         *(

@@ -32,6 +32,8 @@ from llm_inference.v1 import (
     openai_pb2_grpc,
     ranking_pb2,
     ranking_pb2_grpc,
+    responses_pb2,
+    responses_pb2_grpc,
     scores_pb2,
     scores_pb2_grpc,
     tokens_pb2,
@@ -50,6 +52,10 @@ from llm_inference_api.api.native.ranking import RankingServicer
 from llm_inference_api.api.native.scores import ScoreServicer
 from llm_inference_api.api.native.tokens import TokenServicer
 from llm_inference_api.api.openai.errors import OpenAIErrors
+from llm_inference_api.api.openai.responses.errors import ResponsesErrors
+from llm_inference_api.api.openai.responses.prompts import Prompts
+from llm_inference_api.api.openai.responses.servicer import ResponsesServicer
+from llm_inference_api.api.openai.responses.store import ResponseStore, StoreLimits
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.web.metrics import OperationsServicer
 from llm_inference_api.api.web.pages import PageServicer
@@ -209,6 +215,7 @@ class Service:
     metrics: Metrics
     admission: Admission
     spans: Spans
+    store: ResponseStore
     ports: Ports
     envoy: EnvoyProcess | None
     metrics_port: MetricsPort | None = None
@@ -243,6 +250,7 @@ class Service:
         for hostname in self.settings.hostnames:
             await _check_host(hostname)
         shutdown.add_blocking("spans", self.spans.close)
+        shutdown.add_blocking("stored responses", self.store.close)
         if self.metrics_port is not None:
             shutdown.add_blocking("metrics port", self.metrics_port.stop)
             self.metrics_port.start()
@@ -354,11 +362,12 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
         logger.warning("%s", warning)
     authenticator = Authenticator(keys, PAGES if settings.public_pages else ())
     interceptor = CallInterceptor(authenticator, admission, metrics, spans, WIRES, write_timeout=settings.write_timeout)
-    server = build_grpc_server(settings, registry, health, Records(metrics), interceptor)
+    store = build_response_store(settings)
+    server = build_grpc_server(settings, registry, health, Records(metrics), interceptor, store)
     envoy = EnvoyProcess(settings) if with_envoy else None
     ports = Ports(settings, server, build_health_server(health, interceptor))
     metrics_port = MetricsPort(metrics, settings.hostnames, settings.metrics_port) if settings.metrics_port else None
-    return Service(settings, registry, health, metrics, admission, spans, ports, envoy, metrics_port, cluster)
+    return Service(settings, registry, health, metrics, admission, spans, store, ports, envoy, metrics_port, cluster)
 
 
 def build_models(settings: Settings, observer: Observer) -> tuple[Registry, "Cluster | None"]:
@@ -420,12 +429,19 @@ def build_spans(settings: Settings, metrics: Metrics) -> Spans:
     return Tracing(choice, metrics.spans_lost)
 
 
-def build_grpc_server(
+def build_response_store(settings: Settings) -> ResponseStore:
+    """Returns the store of responses. Raises StartError if its file cannot be used."""
+    limits = StoreLimits(settings.response_store_size, settings.response_store_ttl)
+    return ResponseStore(limits, settings.response_store)
+
+
+def build_grpc_server(  # noqa: PLR0913, PLR0917 - each is a part of the service
     settings: Settings,
     registry: Registry,
     health: Health,
     records: Records,
     interceptor: grpc.aio.ServerInterceptor,
+    store: ResponseStore,
 ) -> grpc.aio.Server:
     """Returns a server with all services of the contract, not bound to any port."""
     server = grpc.aio.server(interceptors=[interceptor], options=GRPC_OPTIONS)
@@ -442,6 +458,9 @@ def build_grpc_server(
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(generations, limits), server)
     openai_pb2_grpc.add_OpenAIServiceServicer_to_server(
         OpenAIServicer(generations, inquiries, registry, limits), server
+    )
+    responses_pb2_grpc.add_ResponsesServiceServicer_to_server(
+        ResponsesServicer(generations, Prompts(inquiries, registry), store, limits), server
     )
     anthropic_pb2_grpc.add_AnthropicServiceServicer_to_server(AnthropicServicer(generations, inquiries, limits), server)
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
@@ -468,6 +487,7 @@ def build_health_server(health: Health, interceptor: grpc.aio.ServerInterceptor)
 WIRES = {
     inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name: NativeErrors(),
     openai_pb2.DESCRIPTOR.services_by_name["OpenAIService"].full_name: OpenAIErrors(),
+    responses_pb2.DESCRIPTOR.services_by_name["ResponsesService"].full_name: ResponsesErrors(),
     anthropic_pb2.DESCRIPTOR.services_by_name["AnthropicService"].full_name: AnthropicErrors(),
 }
 """Error writers by service, for services whose streams reach REST clients, which do not see the gRPC status."""
@@ -510,6 +530,7 @@ SERVICE_NAMES = (
             operations_pb2,
             pages_pb2,
             ranking_pb2,
+            responses_pb2,
             scores_pb2,
             tokens_pb2,
             health_pb2,

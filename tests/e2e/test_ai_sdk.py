@@ -1,9 +1,10 @@
-"""The AI SDK of npm with its model of OpenAI's chats, and a model of random weights."""
+"""The AI SDK of npm with its models of OpenAI's chats and responses, and a model of random weights."""
 
 import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,13 +20,29 @@ pytestmark = [
 ]
 
 
-def test_chat_model_streams_and_returns_an_object(service: RunningService) -> None:
-    """A streamed text with its usage, and an object of a schema."""
+def run(program: str, service: RunningService) -> dict[str, Any]:
+    """Returns what a program of the SDK's prints."""
     assert NODE is not None
-    command = [NODE, "chat.mjs", f"{service.url}/v1"]
+    command = [NODE, program, f"{service.url}/v1"]
     done = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed
+
+
+def test_chat_model_streams_and_returns_an_object(service: RunningService) -> None:
+    """A streamed text with its usage, and an object of a schema."""
+    answer = run("chat.mjs", service)
     assert answer["text"]
     assert 1 <= answer["tokens"] <= 8
     assert answer["city"] in ("Rome", "Oslo")
+
+
+def test_default_model_of_openai_calls_its_tool(service: RunningService) -> None:
+    """It speaks the Responses API, and refers to stored items by their ids."""
+    answer = run("responses.mjs", service)
+    assert answer["text"]
+    assert 1 <= answer["tokens"] <= 8
+    assert answer["city"] in ("Rome", "Oslo")
+    assert set(answer["results"]) == {"sunny"}
+    assert answer["steps"] == 2

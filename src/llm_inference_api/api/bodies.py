@@ -34,6 +34,8 @@ _UNKNOWN = "unknown_field"
 """Type of the error for an unknown field."""
 _UNTAGGED = "union_tag_invalid"
 """pydantic's type of the error for an object of a kind that is not known."""
+_CHOICE = "tool_choice"
+"""Field that is an object, or the name of a mode, which is read as an object with that."""
 _SHOWN = 100
 """Maximum length, in characters, of an invalid value quoted in an error."""
 _SHORT = Repr()
@@ -96,14 +98,21 @@ def parse(kind: type[Params], body: bytes, unsupported: Mapping[str, str]) -> Pa
         InvalidFieldError: For the first invalid field.
     """
     try:
-        return kind.model_validate(from_json(body))
+        value = from_json(body)
+    except ValueError as error:
+        raise InvalidFieldError("body", f"is no valid JSON ({error})") from error
+    return validated(kind, value, unsupported)
+
+
+def validated(kind: type[Params], value: object, unsupported: Mapping[str, str], *place: int | str) -> Params:
+    """Validates a JSON value that is at this place of a body, such as `"input", 0`. Arguments and errors as `parse`."""
+    try:
+        return kind.model_validate(value)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         unknown = (problem["ctx"]["field"],) if problem["type"] == _UNKNOWN else ()
-        field = _path((*problem["loc"], *unknown))
+        field = _path((*place, *problem["loc"], *unknown))
         raise InvalidFieldError(field or "body", _describe(field, dict(problem), unsupported)) from error
-    except ValueError as error:
-        raise InvalidFieldError("body", f"is no valid JSON ({error})") from error
 
 
 def _path(location: tuple[int | str, ...]) -> str:
@@ -112,7 +121,9 @@ def _path(location: tuple[int | str, ...]) -> str:
     for step in location:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif step not in ("str", "mode") and not step.startswith(("list[", "function-", "literal[")):
+        elif step == "mode" and path.endswith(_CHOICE):
+            continue
+        elif step != "str" and not step.startswith(("list[", "function-", "literal[")):
             path += f".{step}" if path else step
     return path
 

@@ -37,7 +37,18 @@ from llm_inference_api.network import is_unspecified
 
 Json = dict[str, Any]
 
-_NAMES = ("Anthropic", "Decision", "Embedding", "Inference", "Model", "OpenAI", "Ranking", "Score", "Token")
+_NAMES = (
+    "Anthropic",
+    "Decision",
+    "Embedding",
+    "Inference",
+    "Model",
+    "OpenAI",
+    "Ranking",
+    "Responses",
+    "Score",
+    "Token",
+)
 SERVICES = (
     *(f"llm_inference.v1.{name}Service" for name in _NAMES),
     *(f"llm_inference.web.v1.{name}Service" for name in ("Operations", "Page")),

@@ -17,6 +17,7 @@ READY_CLUSTER = "readiness"
 
 _GENERATE = "/api/(generate|chat)(/stream)?"
 _OPENAI_POST = "/v1/((chat/)?completions|embeddings|rerank|decisions)"
+_RESPONSES_POST = "/v1/responses(/input_tokens|/[^/]+/cancel)?"
 _ANTHROPIC_POST = "/v1/messages(/count_tokens)?"
 
 _STEER = "/api/llms/.+:(load|unload|download|delete)"
@@ -25,11 +26,18 @@ _PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
 _POST_ONLY = (
     _GENERATE,
     _OPENAI_POST,
+    _RESPONSES_POST,
     _ANTHROPIC_POST,
     "/api/(tokenize|detokenize|embed|rank|score|decide|chat/(render|parse))",
     _STEER,
 )
-_GET_ONLY = (_PAGES, "/metrics|/health(/(live|ready))?", "/(api/llms|v1/models)(/.*)?")
+_GET_ONLY = (
+    _PAGES,
+    "/metrics|/health(/(live|ready))?",
+    "/(api/llms|v1/models)(/.*)?",
+    "/v1/responses/[^/]+/input_items",
+)
+_STORED = "/v1/responses/[^/]+"
 
 
 def routes() -> list[Json]:
@@ -67,7 +75,7 @@ def routes() -> list[Json]:
         },
         {
             "name": "openai-generate",
-            "match": {"safe_regex": {"regex": _OPENAI_POST}, "headers": [_method("POST")]},
+            "match": {"safe_regex": {"regex": f"{_OPENAI_POST}|{_RESPONSES_POST}"}, "headers": [_method("POST")]},
             "route": _to(SERVICE_CLUSTER),
             "response_headers_to_add": [_header("cache-control", "no-cache")],
             "typed_per_filter_config": _OPENAI,
@@ -88,8 +96,9 @@ def routes() -> list[Json]:
             "route": _to(SERVICE_CLUSTER),
             "typed_per_filter_config": _STRIP,
         },
-        *(_only("POST", paths) for paths in _POST_ONLY),
-        *(_only("GET", paths) for paths in _GET_ONLY),
+        *(_only(paths, "POST") for paths in _POST_ONLY),
+        *(_only(paths, "GET") for paths in _GET_ONLY),
+        _only(_STORED, "GET", "DELETE"),
         {
             "name": "openai",
             "match": {"prefix": "/v1/"},
@@ -128,8 +137,9 @@ _UNTRACED = {"overall_sampling": {"numerator": 0}}
 _OFF = typed("config.route.v3.FilterConfig", disabled=True)
 
 
-def _refuse_method(instead: str) -> Json:
-    allowed = f"{instead}, HEAD, OPTIONS" if instead == "GET" else f"{instead}, OPTIONS"  # The guard asks HEAD by GET.
+def _refuse_method(*methods: str) -> Json:
+    more = ("HEAD", "OPTIONS") if "GET" in methods else ("OPTIONS",)  # The guard asks HEAD by GET.
+    allowed, instead = ", ".join((*methods, *more)), " or ".join(methods)
     code = f"""function envoy_on_request(request)
   if request:headers():get(":method") == "OPTIONS" then
     request:respond({{[":status"] = "204", ["allow"] = "{allowed}"}}, "")
@@ -156,13 +166,13 @@ _OPENAI = {**_stripped(*headers.OPENAI_ERROR.values()), OPENAI_ERRORS: _ON}
 _ANTHROPIC = {**_stripped(headers.ERROR_TYPE), ANTHROPIC_ERRORS: _ON}
 
 
-def _only(method: str, paths: str) -> Json:
-    """Returns the route that answers OPTIONS, and 405 for all methods other than this one, on the paths."""
+def _only(paths: str, *methods: str) -> Json:
+    """Returns the route that answers OPTIONS, and 405 for all methods other than these, on the paths."""
     return {
-        "name": f"only-{method.lower()}",
-        "match": {"safe_regex": {"regex": paths}, "headers": [_method(method, invert=True)]},
+        "name": f"only-{'-'.join(methods).lower()}",
+        "match": {"safe_regex": {"regex": paths}, "headers": [_method("|".join(methods), invert=True)]},
         "route": _to(OPS_CLUSTER),
-        "typed_per_filter_config": {"envoy.filters.http.lua": _refuse_method(method)},
+        "typed_per_filter_config": {"envoy.filters.http.lua": _refuse_method(*methods)},
     }
 
 

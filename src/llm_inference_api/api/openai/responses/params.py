@@ -1,0 +1,204 @@
+"""Bodies of requests below `/v1/responses`, as pydantic models (https://developers.openai.com/api/reference).
+
+Unknown and unsupported fields are refused by name. Fields without effect here are accepted if listed in `IGNORED`.
+"""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field
+
+from llm_inference_api.api import bodies
+from llm_inference_api.api.bodies import FIRST_ERROR, Json, Strict, at_most
+from llm_inference_api.api.openai.params import No
+from llm_inference_api.api.openai.responses.items import GivenItem, as_items
+from llm_inference_api.requests.chat import MAX_MESSAGES
+from llm_inference_api.requests.tools import MAX_TOOLS
+
+MAX_METADATA = 16
+"""Maximum number of pairs of `metadata`."""
+MAX_KEY, MAX_VALUE = 64, 512
+"""Maximum length of a key and of a value of `metadata`, in characters."""
+LOGPROBS = "message.output_text.logprobs"
+"""What `include` may name."""
+_FUNCTION = "function"
+
+
+def _function_only(value: object) -> object:
+    """Raises ValueError for a tool other than a function."""
+    if isinstance(value, str) and value != _FUNCTION:
+        raise ValueError(f"{value[:50]!r} is not run here; give a function, and run it in the client")
+    return value
+
+
+def _known_include(value: object) -> object:
+    """Raises ValueError for what no response has."""
+    if value == "reasoning.encrypted_content":
+        raise ValueError("thoughts are sent in clear text, as reasoning_text; leave it out")
+    if isinstance(value, str) and value != LOGPROBS:
+        raise ValueError(f"{value[:50]!r} is in no response, as the service runs no tools; it may be {LOGPROBS}")
+    return value
+
+
+def _named(value: object) -> object:
+    """Returns a mode's name as the object that a function's choice is, so that errors name no member of a union."""
+    return {"mode": value} if isinstance(value, str) else value
+
+
+class FunctionTool(Strict):
+    """A function of the caller that the model may call."""
+
+    type: Annotated[Literal["function"], BeforeValidator(_function_only)]
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+    defer_loading: No | None = None
+    async_: Annotated[No | None, Field(alias="async")] = None
+    allowed_callers: list[Literal["direct"]] | None = None
+    output_schema: Any = None
+    """Ignored: it says nothing of how the function is called."""
+
+
+Mode = Literal["none", "auto", "required"]
+
+
+class ToolChoiceParam(Strict):
+    """Tool choice: a mode, or the function to call."""
+
+    mode: Mode | None = None
+    type: Annotated[Literal["function"], BeforeValidator(_function_only)] | None = None
+    name: str | None = None
+
+
+class NamedFunction(Strict):
+    """Tool choice that forces the call of one function."""
+
+    type: Literal["function"]
+    name: str
+
+
+Choice = Annotated[ToolChoiceParam, BeforeValidator(_named, json_schema_input_type=Mode | NamedFunction)]
+
+
+class TextFormat(Strict):
+    """Constraint of the text: none, any JSON object, or a JSON Schema. It is always followed, `strict` or not."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    name: str | None = None
+    description: str | None = None
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    strict: bool | None = None
+
+
+class TextParam(Strict):
+    """How to write the text."""
+
+    format: TextFormat | None = None
+    verbosity: Any = None
+
+
+class ReasoningParam(Strict):
+    """How much to think. Thoughts are sent as they are, so that what is said of summaries has no effect."""
+
+    effort: str | None = None
+    summary: Any = None
+    generate_summary: Any = None
+
+
+class StreamOptions(Strict):
+    """Options of a stream."""
+
+    include_obfuscation: No | None = None
+
+
+UNSUPPORTED = {
+    "background": "a response is computed while its caller waits; leave it out",
+    "conversation": "the service keeps no conversations; send previous_response_id, or the whole conversation as input",
+    "context_management": "the service edits no conversation; leave it out",
+    "prompt": "the service keeps no prompts; send instructions and input",
+    "moderation": "the service moderates nothing; leave it out",
+}
+"""What is said of known fields of OpenAI's API that are not supported."""
+
+
+class _Conversation(Strict):
+    """Fields of all requests."""
+
+    model: str = ""
+    input: Annotated[
+        list[Json],
+        FIRST_ERROR,
+        at_most(MAX_MESSAGES, "items"),
+        BeforeValidator(as_items, json_schema_input_type=str | list[GivenItem]),
+    ] = Field(default_factory=list)
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    tools: Annotated[list[FunctionTool], FIRST_ERROR, at_most(MAX_TOOLS, "tools")] | None = None
+    tool_choice: Choice | None = None
+    parallel_tool_calls: bool | None = None
+    text: TextParam | None = None
+    reasoning: ReasoningParam | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    conversation: None = None
+
+
+class InputTokensParams(_Conversation):
+    """The body of `POST /v1/responses/input_tokens`."""
+
+    personality: None = None
+
+
+IGNORED = (
+    "max_tool_calls",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "service_tier",
+)
+"""Names of the fields that are accepted and ignored: they concern accounts, billing and hosted features."""
+
+
+class ResponseParams(_Conversation):
+    """The body of `POST /v1/responses`."""
+
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    store: bool | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_logprobs: int | None = None
+    include: Annotated[list[Annotated[str, BeforeValidator(_known_include)]], FIRST_ERROR] | None = None
+    metadata: Annotated[dict[str, str], at_most(MAX_METADATA, "pairs")] | None = None
+    user: str | None = None
+    # Extensions to OpenAI's API, with the names that other servers use.
+    seed: int | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    ignore_eos: bool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    # Not supported.
+    background: No | None = None
+    context_management: None = None
+    prompt: None = None
+    moderation: None = None
+    # Ignored.
+    max_tool_calls: Any = None
+    prompt_cache_key: Any = None
+    """Used by Envoy to route requests to replicas (envoy/affinity.lua)."""
+    prompt_cache_options: Any = None
+    prompt_cache_retention: Any = None
+    safety_identifier: Any = None
+    service_tier: Any = None
+
+
+Params = TypeVar("Params", bound=_Conversation)
+
+
+def parse(kind: type[Params], body: bytes) -> Params:
+    """Parses and validates an HTTP body. Raises InvalidFieldError for the first invalid field."""
+    return bodies.parse(kind, body, UNSUPPORTED)

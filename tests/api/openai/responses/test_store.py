@@ -1,0 +1,199 @@
+"""Responses that are kept."""
+
+import asyncio
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_inference_api.api.openai.responses.store import ResponseStore, StoreLimits
+from llm_inference_api.errors import StartError, UnavailableError, UnknownResponseError
+
+MANY = StoreLimits(1 << 20, 100.0)
+
+
+class Clock:
+    """A time that tests set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def response(name: str, previous: str | None = None, text: str = "a") -> dict[str, Any]:
+    item = {"type": "message", "id": f"msg_{name}", "role": "assistant", "content": text}
+    return {"id": name, "output": [item], "previous_response_id": previous}
+
+
+def said(name: str) -> dict[str, Any]:
+    return {"type": "message", "id": f"in_{name}", "role": "user", "content": "q"}
+
+
+async def keep(store: ResponseStore, name: str, previous: str | None = None, text: str = "a", who: str = "ann") -> None:
+    await store.save(who, response(name, previous, text), [said(name)])
+
+
+async def has(store: ResponseStore, name: str, who: str = "ann") -> bool:
+    try:
+        await store.get(who, name)
+    except UnknownResponseError:
+        return False
+    return True
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def store(clock: Clock) -> AsyncIterator[ResponseStore]:
+    store = ResponseStore(MANY, clock=clock)
+    yield store
+    store.close()
+
+
+async def test_response_is_found_by_its_id(store: ResponseStore) -> None:
+    await keep(store, "r1")
+    assert b'"id":"r1"' in await store.get("ann", "r1")
+
+
+async def test_other_callers_do_not_find_it(store: ResponseStore) -> None:
+    await keep(store, "r1")
+    assert not await has(store, "r1", "bob")
+    with pytest.raises(UnknownResponseError):
+        await store.delete("bob", "r1")
+    with pytest.raises(UnknownResponseError):
+        await store.conversation("bob", "r1")
+    assert await store.item("bob", "msg_r1") is None
+    assert await has(store, "r1")
+
+
+async def test_deleted_response_is_gone_with_its_items(store: ResponseStore) -> None:
+    await keep(store, "r1")
+    await store.delete("ann", "r1")
+    assert not await has(store, "r1")
+    assert await store.item("ann", "msg_r1") is None
+    with pytest.raises(UnknownResponseError):
+        await store.delete("ann", "r1")
+
+
+async def test_input_items_are_those_of_the_response_alone(store: ResponseStore) -> None:
+    await keep(store, "r1")
+    await keep(store, "r2", "r1")
+    assert await store.input_items("ann", "r2") == [said("r2")]
+
+
+async def test_conversation_has_all_items_in_order(store: ResponseStore) -> None:
+    await keep(store, "r1")
+    await keep(store, "r2", "r1")
+    found = await store.conversation("ann", "r2")
+    assert [item["id"] for item in found] == ["in_r1", "msg_r1", "in_r2", "msg_r2"]
+
+
+async def test_conversation_with_a_gap_is_none(store: ResponseStore) -> None:
+    await keep(store, "r1")
+    await keep(store, "r2", "r1")
+    await store.delete("ann", "r1")
+    with pytest.raises(UnknownResponseError, match="r1"):
+        await store.conversation("ann", "r2")
+
+
+async def test_item_is_found_by_its_id(store: ResponseStore) -> None:
+    await keep(store, "r1")
+    assert await store.item("ann", "in_r1") == said("r1")
+
+
+async def test_response_expires_after_its_last_use(store: ResponseStore, clock: Clock) -> None:
+    await keep(store, "r1")
+    clock.now += 60
+    assert await has(store, "r1")
+    clock.now += 60
+    assert await has(store, "r1")
+    clock.now += 101
+    assert not await has(store, "r1")
+
+
+async def test_conversation_uses_all_of_its_responses(store: ResponseStore, clock: Clock) -> None:
+    await keep(store, "r1")
+    await keep(store, "r2", "r1")
+    clock.now += 60
+    await store.conversation("ann", "r2")
+    clock.now += 60
+    assert await has(store, "r1")
+
+
+async def test_least_recently_used_makes_room(clock: Clock) -> None:
+    store = ResponseStore(StoreLimits(2000, 100.0), clock=clock)
+    for name in ("r1", "r2"):
+        await keep(store, name, text="x" * 300)
+        clock.now += 1
+    await store.get("ann", "r1")
+    clock.now += 1
+    await keep(store, "r3", text="x" * 300)
+    assert [await has(store, name) for name in ("r1", "r2", "r3")] == [True, False, True]
+    store.close()
+
+
+async def test_room_is_made_by_the_caller_that_has_most(clock: Clock) -> None:
+    store = ResponseStore(StoreLimits(2000, 100.0), clock=clock)
+    await keep(store, "b1", text="x" * 100, who="bob")
+    for name in ("a1", "a2", "a3"):
+        clock.now += 1
+        await keep(store, name, text="x" * 300)
+    assert await has(store, "b1", "bob")
+    assert not await has(store, "a1")
+    store.close()
+
+
+async def test_response_larger_than_the_store_is_not_kept(clock: Clock) -> None:
+    store = ResponseStore(StoreLimits(500, 100.0), clock=clock)
+    await keep(store, "r1", text="x" * 1000)
+    assert not await has(store, "r1")
+    store.close()
+
+
+async def test_file_survives_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "responses.sqlite"
+    first = ResponseStore(MANY, path)
+    await keep(first, "r1")
+    first.close()
+    second = ResponseStore(MANY, path)
+    assert await has(second, "r1")
+    second.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_file_that_cannot_be_written_costs_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = ResponseStore(MANY, tmp_path / "responses.sqlite")
+    await keep(store, "r1")
+    with sqlite3.connect(tmp_path / "responses.sqlite") as database:
+        database.execute("DROP TABLE items")
+    await keep(store, "r2")
+    assert caplog.messages == ["a response is not stored: no such table: items"]
+    with pytest.raises(UnavailableError):
+        await store.conversation("ann", "r1")
+    store.close()
+    database.close()
+
+
+async def test_store_takes_calls_at_once(store: ResponseStore) -> None:
+    await asyncio.gather(*(keep(store, f"r{number}") for number in range(20)))
+    assert all([await has(store, f"r{number}") for number in range(20)])
+
+
+def test_unusable_file_is_an_error_of_the_start(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.write_text("no database, and long enough for SQLite to see that" * 100)
+    later = tmp_path / "later"
+    database = sqlite3.connect(later)
+    database.execute("PRAGMA user_version = 9")
+    database.close()
+    for path in (foreign, later, tmp_path / "missing" / "file"):
+        with pytest.raises(StartError, match="LLM_RESPONSE_STORE"):
+            ResponseStore(MANY, path)
