@@ -49,7 +49,7 @@ _WORDS = {
         "Maximum number of tokens to generate, thoughts included; -1 leaves it to the service. More than the service's "
         "limit or than the input leaves of the context is lowered to that."
     ),
-    "tools": "Functions that the model may call. Tools that OpenAI runs are refused.",
+    "tools": "Functions that the model may call, alone or in namespaces. Tools that OpenAI runs are refused.",
     "tool_choice": "Whether the model may or must call them.",
     "parallel_tool_calls": "Whether a response may have several calls. Default: true.",
     "text": "Format of the text: text, a JSON object, or JSON by a schema.",
@@ -58,7 +58,10 @@ _WORDS = {
     "temperature": "Sampling temperature.",
     "top_p": "Nucleus sampling: probability mass.",
     "top_logprobs": "Number of most probable tokens to list at each position.",
-    "include": "`message.output_text.logprobs` for the log probabilities of the text.",
+    "include": (
+        "`message.output_text.logprobs` for the log probabilities of the text. `reasoning.encrypted_content` changes "
+        "nothing: thoughts can be sent back in any case, in clear text."
+    ),
     "metadata": "Texts that the response has too.",
     "user": "A name that the response has too.",
     "seed": "Seed of the random number generator, which is not in OpenAI's API.",
@@ -125,8 +128,10 @@ _ITEM: Json = {
                 "status": _STATUS,
                 "call_id": _TEXT,
                 "name": _TEXT,
+                "namespace": _TEXT,
                 "arguments": _TEXT,
-            }
+            },
+            optional=("namespace",),
         ),
     ],
 }
@@ -158,6 +163,15 @@ _TOOL = _object(
         "strict": {"type": ["boolean", "null"]},
     }
 )
+_TOOLS: Json = {
+    "anyOf": [
+        _TOOL,
+        _object(
+            {"type": {"const": "namespace"}, "name": _TEXT, "description": _TEXT_OR_NULL, "tools": _list(_TOOL)},
+            optional=("description",),
+        ),
+    ]
+}
 _RESPONSE = _object(
     {
         "id": _TEXT,
@@ -185,7 +199,7 @@ _RESPONSE = _object(
                 _object({"type": {"const": "function"}, "name": _TEXT}),
             ]
         },
-        "tools": _list(_TOOL),
+        "tools": _list(_TOOLS),
         "top_logprobs": _COUNT,
         "top_p": _NUMBER,
         "truncation": {"enum": ["auto", "disabled"]},

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from llm_inference_api.api.openai.responses.items import CallItem, CallOutputItem, Item, MessageItem, ReasoningItem
+from llm_inference_api.api.openai.responses.tools import CallName
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.tools import ToolCall, complete_arguments
@@ -76,7 +77,8 @@ def _said(place: str, item: Item) -> _Turn | None:
         case ReasoningItem():
             return _Turn(place, [item.thoughts])
         case CallItem():
-            call = ToolCall(item.call_id, item.name, complete_arguments(item.arguments))
+            name = CallName(item.name, item.namespace).full
+            call = ToolCall(item.call_id, name, complete_arguments(item.arguments))
             call.check(place)
             return _Turn(place, calls=[call])
         case MessageItem(role="assistant"):

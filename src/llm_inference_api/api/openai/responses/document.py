@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from llm_inference_api.api.bodies import Json
 from llm_inference_api.api.openai.responses.params import ResponseParams
+from llm_inference_api.api.openai.responses.tools import functions_of
 from llm_inference_api.api.openai.writers import chat_logprobs
 from llm_inference_api.requests.events import TokenLogprob, Usage
 from llm_inference_api.requests.request import GenerationRequest
@@ -21,6 +22,8 @@ class ResponseDocument:
         self._params = params
         self._request = request
         self._is_stored = is_stored
+        self.calls = {function.called.full: function.called for function in functions_of(params.tools or ())}
+        """What a call says that it calls, by the name that the model has for it."""
 
     def begun(self) -> Json:
         """Returns the object of a response that is in progress."""
@@ -69,7 +72,7 @@ class ResponseDocument:
             "temperature": sampling.temperature,
             "text": {"format": _format(params)},
             "tool_choice": _choice(params),
-            "tools": [_tool(tool.model_dump()) for tool in params.tools or ()],
+            "tools": [_tool(tool) for tool in params.tools or ()],
             "top_logprobs": sampling.logprobs or 0,
             "top_p": sampling.top_p,
             "truncation": params.truncation or "disabled",
@@ -119,4 +122,6 @@ def _choice(params: ResponseParams) -> Json | str:
 
 
 def _tool(tool: Json) -> Json:
-    return {name: tool[name] for name in ("type", "name", "description", "parameters", "strict")}
+    if "tools" in tool:
+        return {**tool, "tools": [_tool(inner) for inner in tool["tools"]]}
+    return {name: tool.get(name) for name in ("type", "name", "description", "parameters", "strict")}

@@ -88,7 +88,7 @@ class CallItem(Strict):
     id: str | None = None
     status: Any = None
     caller: Any = None
-    namespace: None = None
+    namespace: str | None = None
 
 
 class CallOutputItem(Strict):
@@ -101,7 +101,7 @@ class CallOutputItem(Strict):
     name: str | None = None
     status: Any = None
     caller: Any = None
-    namespace: None = None
+    namespace: Any = None
 
 
 class ReasoningPart(Strict):

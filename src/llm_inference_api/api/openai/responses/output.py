@@ -1,7 +1,7 @@
 """Items of a response's output while they are written, each with the events that say so."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from llm_inference_api.api.bodies import Json
 from llm_inference_api.api.openai.responses.document import (
@@ -12,6 +12,7 @@ from llm_inference_api.api.openai.responses.document import (
     token_logprobs,
 )
 from llm_inference_api.api.openai.responses.ids import item_id
+from llm_inference_api.api.openai.responses.tools import CallName
 from llm_inference_api.requests.events import CallPart, Piece, Text, Thought, TokenLogprob
 
 
@@ -140,9 +141,10 @@ class CallOutput(OutputItem):
 
     kind = "function_call"
 
-    def __init__(self, index: int, first: CallPart) -> None:
+    def __init__(self, index: int, first: CallPart, called: CallName) -> None:
         super().__init__(index)
         self._first = first
+        self._called = {"name": called.name, **({"namespace": called.namespace} if called.namespace else {})}
         self._arguments: list[str] = []
 
     def takes(self, event: Piece) -> bool:
@@ -158,7 +160,7 @@ class CallOutput(OutputItem):
 
     def item(self, status: str) -> Json:
         """Returns the call."""
-        call = {"call_id": self._first.id, "name": self._first.name, "arguments": "".join(self._arguments)}
+        call = {"call_id": self._first.id, **self._called, "arguments": "".join(self._arguments)}
         return {"id": self._id, "type": self.kind, "status": status, **call}
 
     def _new(self) -> Json:
@@ -172,15 +174,15 @@ class CallOutput(OutputItem):
         yield self._at("function_call_arguments.done", arguments=arguments)
 
 
-def new_output(index: int, event: Piece) -> OutputItem:
-    """Returns the item that an event begins."""
+def new_output(index: int, event: Piece, calls: Mapping[str, CallName]) -> OutputItem:
+    """Returns the item that an event begins; `calls` has what calls say that they call."""
     match event:
         case Text():
             return MessageOutput(index)
         case Thought():
             return ReasoningOutput(index)
         case CallPart():
-            return CallOutput(index, event)
+            return CallOutput(index, event, calls.get(event.name, CallName(event.name)))
 
 
 def _without_bytes(logprobs: tuple[TokenLogprob, ...] | list[TokenLogprob]) -> list[Json]:

@@ -11,6 +11,7 @@ from llm_inference_api.api import bodies
 from llm_inference_api.api.bodies import FIRST_ERROR, Json, Strict, at_most
 from llm_inference_api.api.openai.params import No
 from llm_inference_api.api.openai.responses.items import GivenItem, as_items
+from llm_inference_api.api.openai.responses.tools import AnyTool, not_run
 from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.tools import MAX_TOOLS
 
@@ -20,43 +21,33 @@ MAX_KEY, MAX_VALUE = 64, 512
 """Maximum length of a key and of a value of `metadata`, in characters."""
 LOGPROBS = "message.output_text.logprobs"
 """What `include` may name."""
+_THOUGHTS = "reasoning.encrypted_content"
+"""What `include` names to have thoughts that can be sent back. All can be, in clear text."""
 _FUNCTION = "function"
 
 
 def _function_only(value: object) -> object:
     """Raises ValueError for a tool other than a function."""
     if isinstance(value, str) and value != _FUNCTION:
-        raise ValueError(f"{value[:50]!r} is not run here; give a function, and run it in the client")
+        raise ValueError(not_run(value))
+    return value
+
+
+def _as_tools(value: object) -> object:
+    """Returns the tools, which `functions_of` reads."""
     return value
 
 
 def _known_include(value: object) -> object:
     """Raises ValueError for what no response has."""
-    if value == "reasoning.encrypted_content":
-        raise ValueError("thoughts are sent in clear text, as reasoning_text; leave it out")
-    if isinstance(value, str) and value != LOGPROBS:
-        raise ValueError(f"{value[:50]!r} is in no response, as the service runs no tools; it may be {LOGPROBS}")
+    if isinstance(value, str) and value not in (LOGPROBS, _THOUGHTS):
+        raise ValueError(f"{value[:50]!r} is in no response, as the service runs no tools; leave it out")
     return value
 
 
 def _named(value: object) -> object:
     """Returns a mode's name as the object that a function's choice is, so that errors name no member of a union."""
     return {"mode": value} if isinstance(value, str) else value
-
-
-class FunctionTool(Strict):
-    """A function of the caller that the model may call."""
-
-    type: Annotated[Literal["function"], BeforeValidator(_function_only)]
-    name: str
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-    defer_loading: No | None = None
-    async_: Annotated[No | None, Field(alias="async")] = None
-    allowed_callers: list[Literal["direct"]] | None = None
-    output_schema: Any = None
-    """Ignored: it says nothing of how the function is called."""
 
 
 Mode = Literal["none", "auto", "required"]
@@ -133,7 +124,15 @@ class _Conversation(Strict):
     ] = Field(default_factory=list)
     instructions: str | None = None
     previous_response_id: str | None = None
-    tools: Annotated[list[FunctionTool], FIRST_ERROR, at_most(MAX_TOOLS, "tools")] | None = None
+    tools: (
+        Annotated[
+            list[Json],
+            FIRST_ERROR,
+            at_most(MAX_TOOLS, "tools"),
+            BeforeValidator(_as_tools, json_schema_input_type=list[AnyTool]),
+        ]
+        | None
+    ) = None
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
     text: TextParam | None = None
@@ -149,6 +148,7 @@ class InputTokensParams(_Conversation):
 
 
 IGNORED = (
+    "client_metadata",
     "max_tool_calls",
     "prompt_cache_key",
     "prompt_cache_options",
@@ -187,6 +187,8 @@ class ResponseParams(_Conversation):
     prompt: None = None
     moderation: None = None
     # Ignored.
+    client_metadata: Any = None
+    """Of Codex."""
     max_tool_calls: Any = None
     prompt_cache_key: Any = None
     """Used by Envoy to route requests to replicas (envoy/affinity.lua)."""

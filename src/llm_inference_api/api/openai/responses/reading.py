@@ -15,10 +15,10 @@ from llm_inference_api.api.openai.responses.params import (
     LOGPROBS,
     MAX_KEY,
     MAX_VALUE,
-    FunctionTool,
     InputTokensParams,
     ResponseParams,
 )
+from llm_inference_api.api.openai.responses.tools import Function, functions_of
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.requests.chat import Message, checked_messages
 from llm_inference_api.requests.constraint import Constraint, read_constraint
@@ -70,7 +70,7 @@ def read_response(params: Params, items: Sequence[Placed], limits: Limits) -> Ge
             _constraint(params),
             model=params.model,
             tools=tool_use(
-                [_tool(index, tool) for index, tool in enumerate(params.tools or ())],
+                [_tool(function) for function in functions_of(params.tools or ())],
                 _choice(params),
                 ignore_eos=bool(given.get("ignore_eos")),
             ),
@@ -127,10 +127,11 @@ def _given(params: Params) -> dict[str, Any]:
     return given
 
 
-def _tool(index: int, tool: FunctionTool) -> Tool:
+def _tool(function: Function) -> Tool:
+    tool = function.tool
     parameters = NO_ARGUMENTS if tool.parameters is None else json.dumps(tool.parameters, ensure_ascii=False)
-    field = f"tools[{index}].parameters"
-    return Tool(tool.name, tool.description or "", parameters, strict=bool(tool.strict), field=field)
+    field = f"{function.field}.parameters"
+    return Tool(function.called.full, tool.description or "", parameters, strict=bool(tool.strict), field=field)
 
 
 def _choice(params: Params) -> ToolChoice:

@@ -78,7 +78,7 @@ class ResponseWriter:
     def _add(self, event: Piece) -> Iterator[Json]:
         if self._open is None or not self._open.takes(event):
             yield from self._close(COMPLETED)
-            self._open = new_output(len(self._output), event)
+            self._open = new_output(len(self._output), event, self._response.calls)
             yield from self._open.begin()
         yield from self._open.add(event)
 
@@ -92,7 +92,7 @@ class ResponseWriter:
         assert end.usage is not None
         status = INCOMPLETE if end.reason is FinishReason.LENGTH else COMPLETED
         if self._open is None and not self._output:
-            self._open = new_output(0, Text(""))
+            self._open = new_output(0, Text(""), self._response.calls)
             yield from self._open.begin()
         yield from self._close(status)
         self.ended = self._response.ended(status, self._output, end.usage, end.ignored)
