@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from grpc._cython import cygrpc
 from llm_inference_api.config.settings import load_settings
 from llm_inference_api.errors import ModelFailedError, UnavailableError
 from llm_inference_api.rpc.batches import execute_batch
-from llm_inference_api.server import Signals, build
+from llm_inference_api.server import Signals, build, model_policy
 from tests.fakes.service import PARTS, Journal, fake_service
 
 LONG = 60.0
@@ -219,3 +220,33 @@ async def test_service_has_failed_batches_freed(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("LLM_MODEL_PATH", str(tmp_path))
     build(load_settings(), with_envoy=False)
     assert cygrpc.execute_batch is execute_batch
+
+
+ENGINE = {
+    "max_concurrent_requests": ("slots", 3),
+    "default_max_tokens": ("default_max_tokens", 77),
+    "queue_timeout": ("queue_timeout", 12.5),
+    "step_timeout": ("step_timeout", 33.0),
+    "context_length": ("context.length", 1234),
+    "kv_cache_tokens": ("context.cache_tokens", 5678),
+    "gpu_layers": ("gpu.layers", 5),
+    "main_gpu": ("gpu.main", 1),
+    "split_mode": ("gpu.split_mode", "row"),
+    "tensor_split": ("gpu.tensor_split", (1.0, 2.0)),
+    "batch_tokens": ("batch_tokens", 256),
+    "max_gap": ("max_gap", 9.0),
+    "prefix_store": ("prefix_store", 1 << 30),
+    "prefix_cache_per_caller": ("scoped_prefixes", True),
+    "reproducible": ("reproducible", False),
+}
+"""Where the engine's configuration has a setting, and a value that is not its default."""
+
+
+@pytest.mark.parametrize("setting", ENGINE)
+def test_setting_reaches_the_engine(setting: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As it was given."""
+    monkeypatch.setenv("LLM_MODEL_PATH", str(tmp_path))
+    path, value = ENGINE[setting]
+    read = attrgetter(path)
+    assert read(model_policy(load_settings()).engine) != value
+    assert read(model_policy(load_settings(**{setting: value})).engine) == value

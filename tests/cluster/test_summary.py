@@ -1,5 +1,5 @@
 from llm_inference_api.cluster.report import Report
-from llm_inference_api.cluster.summary import Summary
+from llm_inference_api.cluster.summary import SUMMED, Summary
 from llm_inference_api.requests.model_status import ModelStatus, State
 from llm_inference_api.requests.step import StepStats
 
@@ -48,3 +48,9 @@ def test_gauges_are_those_of_all_replicas() -> None:
     assert made.step("b", StepStats(completion_tokens=1, running=3)) == StepStats(
         completion_tokens=1, running=5, oldest_waiting=1.0
     )
+
+
+def test_no_gauge_is_left_to_a_single_replica() -> None:
+    """A step's statistics are these gauges, the longest wait, and what is counted for each step."""
+    counted = {"seconds", "prompt_tokens", "cached_tokens", "completion_tokens", "queue_seconds", "cancelled"}
+    assert {*SUMMED, "oldest_waiting"} | counted == set(StepStats._fields)

@@ -1,10 +1,13 @@
+from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
 
 import pytest
 
+from llm_inference_api.engine.backend import Row
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.prefix_cache import PrefixCache
+from llm_inference_api.engine.prefix_store import BLOCK, PrefixStore
 from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
@@ -13,7 +16,7 @@ from llm_inference_api.requests.adapters import Adapter, Adapters
 from llm_inference_api.requests.events import FinishReason, Stage, Usage
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.requests.step import Delta, StepOutput
-from tests.fakes.backend import END, FakeBackend, FakeSampler
+from tests.fakes.backend import END, FakeBackend, FakeSampler, FakeState
 
 
 @dataclass
@@ -23,9 +26,10 @@ class Bench:
     backend: FakeBackend = field(default_factory=FakeBackend)
     now: float = 0.0
     slots: int = 4
+    store: PrefixStore | None = None
 
     def __post_init__(self) -> None:
-        scheduler = Scheduler(PrefixCache(seats=8, cells=1000), self.slots)
+        scheduler = Scheduler(PrefixCache(seats=8, cells=1000), self.slots, store=self.store)
         self.engine = Engine(self.backend, scheduler, StepBudget(512, 4), clock=lambda: self.now)
 
     def submit(
@@ -352,3 +356,62 @@ def test_cancel_frees_all_answers_of_a_request() -> None:
     ]
     assert deltas(outputs, "a") == []
     assert text(outputs, "b") == "41 42 43 44 "
+
+
+@dataclass
+class SlowBackend(FakeBackend):
+    """Moves the clock of its bench: by `SECONDS_OF_A_ROW` for each row, and by `SECONDS_OF_A_SAVE` for each save."""
+
+    bench: Bench | None = None
+
+    def forward(self, rows: Rows[Row]) -> None:
+        super().forward(rows)
+        self._take(SECONDS_OF_A_ROW * len(rows))
+
+    def save(self, seat: int, start: int, end: int) -> FakeState:
+        self._take(SECONDS_OF_A_SAVE)
+        return super().save(seat, start, end)
+
+    def _take(self, seconds: float) -> None:
+        assert self.bench is not None
+        self.bench.now += seconds
+
+
+SECONDS_OF_A_ROW = 1 / 128
+SECONDS_OF_A_SAVE = 1.0
+
+
+def slow_bench() -> Bench:
+    backend = SlowBackend()
+    backend.bench = Bench(backend, store=PrefixStore(1 << 20))
+    return backend.bench
+
+
+def test_prompt_takes_larger_steps_alone_than_beside_a_running_answer() -> None:
+    """Whose next token waits for the step."""
+    bench = slow_bench()
+    bench.submit("alone", list(range(10, 500)))
+    bench.run()
+    alone = max(len(rows) for rows in bench.backend.forwards)
+    bench.backend.forwards.clear()
+    bench.submit("running", [1], Stopping(max_tokens=100))
+    for _ in range(3):
+        bench.engine.step()
+    bench.submit("beside", list(range(500, 900)))
+    bench.run()
+    beside = max(len(rows) for rows in bench.backend.forwards)
+    assert (beside, alone) == (16, 128)
+
+
+@pytest.mark.parametrize(("seconds", "saved"), [(0.0, 1), (2.5, 3), (100.0, 5)])
+def test_prefixes_of_ended_requests_go_into_the_store_for_a_while(seconds: float, saved: int) -> None:
+    """At least one block at a time; a caller without a limit calls until nothing is left."""
+    bench = slow_bench()
+    bench.submit("a", list(range(10, 300)))
+    bench.run()
+    assert bench.store is not None
+    left = bench.engine.save_some(seconds)
+    assert (bench.store.tokens, left) == (min(saved * BLOCK, 293), saved < 5)
+    while bench.engine.save_some():
+        pass
+    assert bench.store.tokens == 293

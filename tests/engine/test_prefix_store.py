@@ -69,7 +69,7 @@ def test_oldest_ends_are_dropped_first() -> None:
     first, second, third = (prefix(seed, 2 * BLOCK) for seed in (1, 2, 3))
     put(store, first)
     put(store, second)
-    store.use(store.match([*first, -1], ""))
+    store.use(store.match([*first, -1], "")[-1].block)
     put(store, third)
     assert [held(store, tokens) for tokens in (first, second, third)] == [2 * BLOCK, 0, 2 * BLOCK]
     put(store, prefix(4, BLOCK))
@@ -120,7 +120,7 @@ def test_any_order_of_prefixes_keeps_the_books() -> None:
         tokens = [token for part in parts for token in part] + prefix(chance.randrange(8), chance.randrange(1, BLOCK))
         put(store, tokens, exact=chance.randrange(len(tokens) + 1))
         assert held(store, tokens) == len(tokens)
-        store.use(store.match([*tokens, -1], ""))
+        store.use(store.match([*tokens, -1], "")[-1].block)
         assert store.size == store.tokens <= store.capacity
     while store.size:
         store.capacity = store.size - 1

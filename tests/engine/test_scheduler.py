@@ -395,8 +395,12 @@ def test_chunk_beside_another_request_is_not_reused_alone() -> None:
 STORE = 1 << 20
 
 
-def storing(*, seats: int = 4, cells: int = 2000, **options: Any) -> Scheduler:
-    return Scheduler(PrefixCache(seats, cells), 2, store=PrefixStore(STORE), **options)
+def storing(*, seats: int = 4, cells: int = 2000, capacity: int = STORE, **options: Any) -> Scheduler:
+    return Scheduler(PrefixCache(seats, cells), 2, store=PrefixStore(capacity), **options)
+
+
+def keep(policy: Scheduler, save: Save) -> None:
+    policy.keep(save, FakeState(list(save.tokens[save.start :])))
 
 
 def finish(policy: Scheduler, item: Sequence) -> None:
@@ -406,7 +410,7 @@ def finish(policy: Scheduler, item: Sequence) -> None:
         policy.schedule(1000)
     policy.remove(item)
     while save := policy.next_save():
-        policy.keep(save, FakeState(list(save.tokens[save.start :])))
+        keep(policy, save)
 
 
 def test_prefixes_leave_the_cache_beside_running_sequences() -> None:
@@ -444,7 +448,7 @@ def test_prefix_that_is_not_in_the_store_stays() -> None:
     saves = []
     while save := policy.next_save():
         saves.append(save)
-        policy.keep(save, FakeState(list(save.tokens[save.start :])))
+        keep(policy, save)
         assert policy.schedule(0).memory == ([] if len(save.tokens) < 600 else [Truncate(seat=0, length=0)])
     assert [(save.start, len(save.tokens)) for save in saves] == [(at, min(at + 64, 600)) for at in range(0, 600, 64)]
     assert policy.stored_tokens == policy.stored_bytes == 600
@@ -471,6 +475,27 @@ def test_prefix_comes_back_from_the_store() -> None:
         (384, 16),
     ]
     assert (again.cached, rows(plan)["d"]) == (400, 5)
+
+
+def test_prefix_that_comes_back_is_the_last_to_leave_the_store() -> None:
+    """Whoever takes it, as soon as that one runs."""
+    policy = storing(seats=1, capacity=250)
+    old, new = prompt(0, 100), prompt(1000, 100)
+    finish(policy, sequence("old", old))
+    finish(policy, sequence("new", new))
+    again = sequence("again", [*old, 7])
+    policy.add(again)
+    policy.schedule(1000)
+    policy.remove(again)
+    finish(policy, sequence("other", prompt(2000, 100)))
+    found = []
+    for name, tokens in (("a", old), ("b", new)):
+        item = sequence(name, [*tokens, 8])
+        policy.add(item)
+        policy.schedule(1000)
+        found.append(item.cached)
+        policy.remove(item)
+    assert (again.cached, *found) == (100, 100, 0)
 
 
 def test_prefix_that_is_evicted_goes_into_the_store_first() -> None:
@@ -513,6 +538,7 @@ def test_cells_out_of_order_are_not_saved() -> None:
     save = policy.next_save()
     assert save is not None
     assert (save.start, len(save.tokens)) == (0, 64)
+    keep(policy, save)
     assert policy.next_save() is None
     assert policy.cache.seats[0].saved == 130
 

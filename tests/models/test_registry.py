@@ -37,7 +37,7 @@ from llm_inference_api.requests.inquiry import Embed, Input, Render, Tokenize
 from llm_inference_api.requests.model_status import ModelStatus, Observer, State
 from llm_inference_api.requests.reference import parse_references
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
-from llm_inference_api.requests.step import Delta
+from llm_inference_api.requests.step import Delta, StepStats
 from llm_inference_api.worker.client import WorkerClient
 from tests.fakes.gguf import TEMPLATE, write_tiny_model
 from tests.fakes.mail import of_model
@@ -52,6 +52,10 @@ class Recorder(Observer):
         """How many requests wait for each model, each time that it changed."""
         self.loads = 0
         self.crashes = 0
+        self.steps: list[StepStats] = []
+
+    def stepped(self, model: str, stats: StepStats) -> None:
+        self.steps.append(stats)
 
     def status_changed(self, status: ModelStatus) -> None:
         if self.states[-1:] != [status.state]:
@@ -229,6 +233,17 @@ async def test_unload_gives_up_a_load_that_nobody_waits_for(
         async with asyncio.timeout(20):
             await unload
         assert model.status.state is State.UNLOADED
+
+
+@pytest.mark.parametrize(("store", "is_used"), [(None, True), (0, False)])
+async def test_worker_has_the_store_that_was_sized(model_directory: Path, store: int | None, *, is_used: bool) -> None:
+    """By default one of the size that is claimed for it beside the cache."""
+    recorder = Recorder()
+    engine = replace(policy(model_directory).engine, prefix_store=store)
+    async with registry("tiny.gguf", model_directory, recorder, engine=engine) as models:
+        for name in ("first", "second"):
+            await complete(models.get("tiny.gguf"), request(name))
+    assert any(stats.stored_bytes for stats in recorder.steps) == is_used
 
 
 async def test_concurrent_unloads_are_one(model_directory: Path) -> None:

@@ -64,18 +64,24 @@ def test_gauges_exist_before_the_first_load() -> None:
     assert set(found.values()) == {0}
 
 
-def test_gauges_of_a_process_that_has_ended_are_0() -> None:
-    """What it last reported is no load on the replica."""
+def test_gauges_are_what_a_process_last_reported_and_0_when_it_has_ended() -> None:
+    """That is no load on the replica then."""
     metrics = Metrics("test")
     metrics.status_changed(ModelStatus("m", "m", State.ACTIVE, info=INFO))
-    metrics.stepped("m", StepStats(running=3, waiting=4, kv_used=200, kv_cached=100, stored_tokens=50))
+    stats = StepStats(running=3, waiting=4, kv_used=200, kv_cached=100, stored_tokens=50, stored_bytes=6000)
+    metrics.stepped("m", stats)
+    wanted = {
+        "requests_running": stats.running,
+        "requests_waiting": stats.waiting,
+        "kv_cells_used": stats.kv_used,
+        "kv_cells_cached": stats.kv_cached,
+        "kv_cache_usage_ratio": stats.kv_used / INFO.cache_tokens,
+        "prefix_store_tokens": stats.stored_tokens,
+        "prefix_store_bytes": stats.stored_bytes,
+    }
+    assert {name: value(metrics, name) for name in wanted} == wanted
     metrics.status_changed(ModelStatus("m", "m", State.FAILED))
-    requests, cache = (
-        ("requests_waiting", "requests_running"),
-        ("kv_cache_usage_ratio", "kv_cells_used", "kv_cells_cached"),
-    )
-    names = (*requests, *cache, "prefix_store_tokens")
-    assert {name: value(metrics, name) for name in names} == dict.fromkeys(names, 0)
+    assert {name: value(metrics, name) for name in wanted} == dict.fromkeys(wanted, 0)
 
 
 def test_requests_that_wait_for_a_load_are_seen() -> None:

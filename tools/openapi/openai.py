@@ -164,15 +164,9 @@ def _refer(name: str) -> Json:
 
 
 def _tidy(name: str, schema: Json, comments: dict[str, str]) -> Json:
-    schema.pop("title", None)
     properties = schema.get("properties", {})
-    for field, found in properties.items():
-        found.pop("default", None)
-        for keyword, value in _LIMITS.get(name, {}).get(field, {}).items():
-            _limit(found, keyword, value)
-        properties[field] = _plain(_INPUTS.get(f"{name}.{field}", found))
-        if words := _description(name, field, comments):
-            properties[field]["description"] = words
+    properties.update({field: _INPUTS[f"{name}.{field}"] for field in properties if f"{name}.{field}" in _INPUTS})
+    limited(schema, _LIMITS.get(name, {}), lambda field: _description(name, field, comments))
     ends = (*UNSUPPORTED, *IGNORED)
     schema["properties"] = dict(sorted(properties.items(), key=lambda item: item[0] in ends))
     return schema

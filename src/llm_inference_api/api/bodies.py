@@ -5,9 +5,9 @@ Unknown and unsupported fields are refused by name.
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from reprlib import Repr
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from google.api.httpbody_pb2 import HttpBody
 from pydantic import (
@@ -22,7 +22,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, from_json
 
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.generation.answers import Answer
+from llm_inference_api.generation.generation import Generation
+from llm_inference_api.generation.several import Several
+from llm_inference_api.requests.events import Usage
 from llm_inference_api.requests.json_size import counting
+from llm_inference_api.rpc.off_loop import off_loop, written_size
 
 Json = dict[str, Any]
 
@@ -81,6 +86,15 @@ def at_most(most: int, what: str) -> BeforeValidator:
         return value
 
     return BeforeValidator(check)
+
+
+def joined_texts(text_of_part: Callable[[int, object], str]) -> Callable[[object], object]:
+    """Returns a validator that makes one text of a content in parts; other values are left to pydantic."""
+
+    def text_of(value: object) -> object:
+        return "\n".join(text_of_part(*part) for part in enumerate(value)) if isinstance(value, list) else value
+
+    return text_of
 
 
 Params = TypeVar("Params", bound=Strict)
@@ -187,10 +201,18 @@ def events_body(data: bytes) -> HttpBody:
     return HttpBody(content_type=EVENTS, data=data)
 
 
-def json_bodies(data: bytes) -> Iterator[HttpBody]:
-    """Yields HTTP bodies with the parts of a document."""
-    for at in range(0, len(data), _PART):
-        yield HttpBody(content_type=JSON, data=data[at : at + _PART])
+class Writer(Protocol):
+    """Writes answers as a wire's JSON."""
+
+    def whole(self, answers: list[Answer], usage: Usage) -> bytes:
+        """Returns the document with all answers."""
+
+
+async def whole_bodies(writer: Writer, generation: Generation | Several) -> Iterator[HttpBody]:
+    """Waits for all answers and returns their document in parts. Raises as `Generation.whole`."""
+    answers, total = await generation.whole()
+    data = await off_loop(written_size(generation.request, total), writer.whole, answers, total)
+    return (HttpBody(content_type=JSON, data=data[at : at + _PART]) for at in range(0, len(data), _PART))
 
 
 async def check_values(body: bytes) -> None:

@@ -40,21 +40,21 @@ class ReplicaClient:
         self._handle = handle
         self._queue_timeout = queue_timeout
         self._silence = silence
-        self._pumps: dict[str, asyncio.Task[None]] = {}
-        self._mailboxes: dict[str, Mailbox] = {}
+        self._pumps: dict[Mailbox, asyncio.Task[None]] = {}
+        """Tasks that fill the mailboxes of open requests."""
 
     def submit(self, request: GenerationRequest, identity: Mapping[str, object]) -> Mailbox:
         """Sends a request to a replica and returns the mailbox that receives its deltas."""
         mailbox = Mailbox(request, identity)
         pump = asyncio.create_task(self._pump(mailbox))
-        self._pumps[request.id], self._mailboxes[request.id] = pump, mailbox
+        self._pumps[mailbox] = pump
         pump.add_done_callback(partial(self._end, mailbox))
         mailbox.queue_until(running_time().call_later(self._queue_timeout, partial(self._expire, mailbox)))
         return mailbox
 
     def close_request(self, mailbox: Mailbox) -> None:
         """Removes a request; cancels it in the replica if it has not ended."""
-        if (pump := self._pumps.get(mailbox.request.id)) is not None:
+        if (pump := self._pumps.get(mailbox)) is not None:
             pump.cancel()
 
     async def ask(self, method: str, *arguments: object) -> Any:
@@ -73,13 +73,13 @@ class ReplicaClient:
 
     def fail(self, error: ServiceError) -> None:
         """Ends all requests with the error."""
-        for mailbox in list(self._mailboxes.values()):
+        for mailbox in list(self._pumps):
             mailbox.fail(error)
             self.close_request(mailbox)
 
     def fail_queued(self, error: ServiceError) -> None:
         """Ends the requests that are not computed yet with the error."""
-        for mailbox in list(self._mailboxes.values()):
+        for mailbox in list(self._pumps):
             if mailbox.is_queued:
                 mailbox.fail(error)
                 self.close_request(mailbox)
@@ -119,10 +119,9 @@ class ReplicaClient:
             if part.error is not None:
                 mailbox.fail(part.error)
 
-    def _end(self, mailbox: Mailbox, pump: asyncio.Task[None]) -> None:
+    def _end(self, mailbox: Mailbox, _pump: asyncio.Task[None]) -> None:
         mailbox.end_queue()
-        if self._pumps.get(mailbox.request.id) is pump:
-            del self._pumps[mailbox.request.id], self._mailboxes[mailbox.request.id]
+        del self._pumps[mailbox]
 
     def _expire(self, mailbox: Mailbox) -> None:
         """Refuses a request that no replica has taken within the queue timeout."""

@@ -35,9 +35,13 @@ _FAREWELL = 3.0
 """Seconds that disconnecting may take, which waits for a cluster that is lost."""
 _LOST_RETRY = 10.0
 """Seconds after which a request may be sent again that came while the cluster did not answer."""
-_STARTED = (
-    *(ApplicationStatus.NOT_STARTED, ApplicationStatus.DEPLOYING),
-    *(ApplicationStatus.RUNNING, ApplicationStatus.UNHEALTHY),
+_STARTED = frozenset(
+    {
+        ApplicationStatus.NOT_STARTED,
+        ApplicationStatus.DEPLOYING,
+        ApplicationStatus.RUNNING,
+        ApplicationStatus.UNHEALTHY,
+    }
 )
 """States of an application that has replicas, or will."""
 

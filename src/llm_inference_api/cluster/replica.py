@@ -18,9 +18,9 @@ from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.models.source import Sources
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.events import Progress
-from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
+from llm_inference_api.requests.inquiry import Embed, Inquiry
 from llm_inference_api.requests.model_status import ModelStatus, Observer
-from llm_inference_api.requests.ranking import Rank, Relevances
+from llm_inference_api.requests.ranking import Rank
 from llm_inference_api.requests.reference import Reference
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.step import Delta, StageEntry, StepStats
@@ -137,31 +137,19 @@ class Replica:
 
     async def inquire(self, inquiry: Inquiry, caller: str) -> Outcome:
         """See `ServedModel.inquire`."""
-        return await _outcome(self._inquire(inquiry, caller))
-
-    async def _inquire(self, inquiry: Inquiry, caller: str) -> Found:
-        return await self._model.inquire(inquiry, caller)
+        return await _outcome(self._model.inquire(inquiry, caller))
 
     async def embed(self, embed: Embed) -> Outcome:
         """See `ServedModel.embed`."""
-        return await _outcome(self._embed(embed))
+        return await _outcome(self._model.embed(embed))
 
     async def rank(self, rank: Rank) -> Outcome:
         """See `ServedModel.rank`."""
-        return await _outcome(self._rank(rank))
-
-    async def _rank(self, rank: Rank) -> Relevances:
-        return await self._model.rank(rank)
-
-    async def _embed(self, embed: Embed) -> Embeddings:
-        return await self._model.embed(embed)
+        return await _outcome(self._model.rank(rank))
 
     async def load(self) -> Outcome:
         """Loads the model where its first load has failed, or where it was unloaded for want of requests."""
-        return await _outcome(self._load())
-
-    async def _load(self) -> None:
-        await self._model.load()
+        return (await _outcome(self._model.load()))._replace(result=None)  # The client of the worker stays here.
 
     async def close(self) -> None:
         """Ends the worker, and what this replica reports."""

@@ -26,4 +26,4 @@ def _footprint(job: ReplicaJob) -> int:
         return 0
     budget = job.memory or available_memory()
     files = tuple(path.with_name(name) for name in parts(path.name))
-    return estimate(files, job.engine.context, Room(budget, budget)).total
+    return estimate(files, job.engine.context, Room(budget, budget), job.engine.prefix_store).total

@@ -45,11 +45,6 @@ class Block:
         """Bytes."""
         return self.state.nbytes if self.state is not None else 0
 
-    @property
-    def all_exact(self) -> bool:
-        """Whether all tokens are exact."""
-        return self.exact == len(self.tokens)
-
 
 class Piece(NamedTuple):
     """Leading tokens of a block that a prompt has too."""
@@ -93,10 +88,12 @@ class PrefixStore:
             at += count
         return pieces
 
-    def use(self, pieces: Sequence[Piece]) -> None:
-        """Notes that the blocks are used."""
-        for piece in reversed(pieces):
-            self._by_use.move_to_end(piece.block)
+    def use(self, block: Block) -> None:
+        """Makes the block and those before it the most recently used ones, the first of all last."""
+        at: Block | None = block
+        while at is not None and at.parent is not None:
+            self._by_use.move_to_end(at)
+            at = at.parent
 
     def wants(self, tokens: Sequence[int], start: int, scope: Scope, *, exact: int) -> bool:
         """Returns whether the block of `tokens` from `start` to their end is to be put.
@@ -132,7 +129,7 @@ class PrefixStore:
         self.size += block.size
         self.tokens += len(block.tokens)
         self._by_use[block] = scope
-        self._touch(block)
+        self.use(block)
         while self.size > self.capacity:
             self._forget(next(iter(self._by_use)))
 
@@ -146,13 +143,6 @@ class PrefixStore:
                 return None
             block = found
         return block
-
-    def _touch(self, block: Block) -> None:
-        """Makes the block and those before it the most recently used ones, the first of all last."""
-        at: Block | None = block
-        while at is not None and at.parent is not None:
-            self._by_use.move_to_end(at)
-            at = at.parent
 
     def _forget(self, block: Block) -> None:
         """Drops a block that has no children, or whose children have another parent."""

@@ -313,7 +313,6 @@ class Scheduler:
             for piece in pieces[first:]
             if piece.block.start < length
         ]
-        self._store.use(pieces)
         return _Reuse(found.source if first else None, first * BLOCK, rest)
 
     def _in_cache(self, sequence: Sequence) -> _Reuse:
@@ -414,6 +413,8 @@ class Scheduler:
             assert block.state is not None
             self.cache.extend(seat, block.tokens[:length], exact=block.exact)
             plan.memory.append(Restore(seat.index, block.state, block.start, length))
+        if self._store is not None and reuse.pieces:
+            self._store.use(reuse.pieces[-1].block)
         seat.saved = reuse.length // BLOCK * BLOCK if reuse.pieces else seat.saved // BLOCK * BLOCK
         sequence.seat = seat.index
         sequence.computed = sequence.cached = reuse.length

@@ -126,15 +126,16 @@ class MemoryBudget:
 
 def available_memory() -> int:
     """Returns the default budget in bytes: 90 % of the machine's memory or of the least limit of a control group."""
-    machine = _machine_memory()
+    machine = machine_memory()
     return int(min(machine, memory_limit() or machine) * _SHARE)
 
 
-def _machine_memory() -> int:
+def machine_memory(name: str = "MemTotal") -> int:
+    """Returns a value of /proc/meminfo in bytes. Raises OSError if it has none of this name."""
     for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemTotal:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) << 10
-    raise OSError("/proc/meminfo has no MemTotal")
+    raise OSError(f"/proc/meminfo has no {name}")
 
 
 def _gib(size: int) -> str:

@@ -157,7 +157,7 @@ def new_id(kind: str) -> str:
 
 
 _BIASES = ("logit_bias", "logit_bias_texts")
-_EXTRA = (
+EXTRA = (
     "top_n_sigma",
     "min_keep",
     "xtc_probability",
@@ -189,7 +189,7 @@ Key = TypeVar("Key", int, str)
 
 
 def _extra(given: Given) -> dict[str, Any]:
-    extra = {name: given[name] for name in _EXTRA if name in given}
+    extra = {name: given[name] for name in EXTRA if name in given}
     if breakers := tuple(given.get("dry_sequence_breakers", ())):
         check_count("dry_sequence_breakers", len(breakers), MAX_BREAKERS, "texts")
         for index, text in enumerate(breakers):

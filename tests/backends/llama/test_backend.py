@@ -105,6 +105,22 @@ def test_copied_prefix_continues_like_a_computed_one(backend: LlamaBackend) -> N
     assert continue_greedily(backend, 1, prompt, 12, start=30) == alone
 
 
+def test_saved_prefix_continues_like_a_computed_one(backend: LlamaBackend) -> None:
+    """Also one that takes only the beginning of its last block; the rest of the block takes no cells."""
+    prompt = list(b"what was asked once and was answered, then more")
+    alone = continue_greedily(backend, 0, prompt, 12)
+    first, second = backend.save(0, 0, 20), backend.save(0, 20, 40)
+    backend.truncate(0, 0)
+    backend.restore(1, first, 0, 20)
+    backend.restore(1, second, 20, 10)
+    assert continue_greedily(backend, 1, prompt, 12, start=30) == alone
+    backend.truncate(1, 30)
+    for start in range(0, backend.cells - 30, 2):
+        feed(backend, 2, [65, 66], start)
+    with pytest.raises(BackendError):
+        feed(backend, 2, [65, 66], backend.cells - 30)
+
+
 def test_sequence_in_a_full_batch_generates_what_it_generates_alone(backend: LlamaBackend) -> None:
     """Greedy text does not depend on the other sequences of a step, with F32 weights on a CPU."""
     prompts = [list(f"prompt number {seat} is its own".encode()) for seat in range(8)]

@@ -35,7 +35,8 @@ def test_budget_is_held_to_what_is_there(
     monkeypatch: pytest.MonkeyPatch, budget: int, limit: int | None, verdict: str
 ) -> None:
     """Of 16 GiB 10 are free; what is more than all, or than a control group's limit, cannot be had."""
-    monkeypatch.setattr(machine, "_meminfo", {"MemTotal": 16 * GIB, "MemAvailable": 10 * GIB}.__getitem__)
+    sizes = {"MemTotal": 16 * GIB, "MemAvailable": 10 * GIB}
+    monkeypatch.setattr(machine, "machine_memory", lambda name="MemTotal": sizes[name])
     monkeypatch.setattr(machine, "memory_limit", lambda: limit and limit * GIB)
     found = only(machine.memory, memory_budget=budget * GIB)
     assert found.verdict == verdict

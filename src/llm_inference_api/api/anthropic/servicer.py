@@ -7,14 +7,14 @@ from llm_inference.v1 import anthropic_pb2, anthropic_pb2_grpc
 from llm_inference_api.api.anthropic.params import CountParams, MessagesParams, parse
 from llm_inference_api.api.anthropic.reading import read_messages
 from llm_inference_api.api.anthropic.writers import MessageWriter
-from llm_inference_api.api.bodies import check_values, events_body, json_bodies, json_body
+from llm_inference_api.api.bodies import check_values, events_body, json_body, whole_bodies
 from llm_inference_api.generation.generation import Generations
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.requests.inquiry import Render
 from llm_inference_api.requests.limits import Limits
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.rpc.call import Call
-from llm_inference_api.rpc.off_loop import off_loop, written_size
+from llm_inference_api.rpc.off_loop import off_loop
 
 Params = TypeVar("Params", MessagesParams, CountParams)
 
@@ -38,9 +38,7 @@ class AnthropicServicer(anthropic_pb2_grpc.AnthropicServiceServicer):
         async with self._generations.open(ask, call, streamed=streamed) as generation:
             writer = MessageWriter(generation.request)
             if not streamed:
-                answers, total = await generation.whole()
-                data = await off_loop(written_size(generation.request, total), writer.whole, answers, total)
-                for part in json_bodies(data):
+                for part in await whole_bodies(writer, generation):
                     yield anthropic_pb2.CreateMessageResponse(http_body=part)
                 return
             async for event in generation:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from llm_inference_api.api.bodies import FIRST_ERROR, Strict, at_most
+from llm_inference_api.api.bodies import FIRST_ERROR, Strict, at_most, joined_texts
 from llm_inference_api.decisions.question import MAX_OPTIONS, MAX_QUESTIONS
 from llm_inference_api.requests.chat import MAX_MESSAGES
 
@@ -23,13 +23,6 @@ class DecisionPart(Strict):
     prompt_cache_breakpoint: Any = None
 
 
-def _text_of(value: object) -> object:
-    """Returns the content as one text, from a list of parts; other values unchanged."""
-    if not isinstance(value, list):
-        return value
-    return "\n".join(_text_of_part(index, part) for index, part in enumerate(value))
-
-
 def _text_of_part(index: int, part: object) -> str:
     kind = part.get("type") if isinstance(part, dict) else None
     if isinstance(part, dict) and kind == "input_json" and isinstance(part.get("data"), dict | list):
@@ -40,7 +33,9 @@ def _text_of_part(index: int, part: object) -> str:
     return text
 
 
-DecisionText = Annotated[str, BeforeValidator(_text_of, json_schema_input_type=str | list[DecisionPart])]
+DecisionText = Annotated[
+    str, BeforeValidator(joined_texts(_text_of_part), json_schema_input_type=str | list[DecisionPart])
+]
 
 
 class DecisionItem(Strict):

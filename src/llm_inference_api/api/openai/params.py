@@ -12,7 +12,7 @@ from pydantic import (
 )
 
 from llm_inference_api.api import bodies
-from llm_inference_api.api.bodies import FIRST_ERROR, Strict, at_most
+from llm_inference_api.api.bodies import FIRST_ERROR, Strict, at_most, joined_texts
 from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.inquiry import MAX_INPUTS, Input
 from llm_inference_api.requests.limits import MAX_LOGIT_BIAS, MAX_STOP
@@ -30,13 +30,6 @@ class TextPart(Strict):
     # Cache hints have no effect: all prefixes are cached.
     cache_control: Any = None
     prompt_cache_breakpoint: Any = None
-
-
-def _text_of(value: object) -> object:
-    """Returns the content as one text, from a list of text parts; other values unchanged."""
-    if not isinstance(value, list):
-        return value
-    return "\n".join(_text_of_part(index, part) for index, part in enumerate(value))
 
 
 def _text_of_part(index: int, part: object) -> str:
@@ -104,7 +97,7 @@ def _as_list(value: object) -> object:
 
 
 # json_schema_input_type: the alternative input forms, for the OpenAPI document.
-Text = Annotated[str, BeforeValidator(_text_of, json_schema_input_type=str | list[TextPart])]
+Text = Annotated[str, BeforeValidator(joined_texts(_text_of_part), json_schema_input_type=str | list[TextPart])]
 No = Annotated[Literal[False], BeforeValidator(_no)]
 Stop = Annotated[
     list[str],

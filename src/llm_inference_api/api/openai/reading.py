@@ -28,7 +28,7 @@ from llm_inference_api.requests.chat import (
     ending,
 )
 from llm_inference_api.requests.inquiry import Input, check_tokens
-from llm_inference_api.requests.limits import Limits, new_id
+from llm_inference_api.requests.limits import EXTRA, Limits, new_id
 from llm_inference_api.requests.request import GenerationRequest, Stopping, TokenPrompt
 from llm_inference_api.requests.sizes import check_size
 from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall, ToolChoice, complete_arguments, tool_use
@@ -45,20 +45,8 @@ _SAME = (
     "top_k",
     "min_p",
     "typical_p",
-    "top_n_sigma",
-    "min_keep",
-    "xtc_probability",
-    "xtc_threshold",
-    "dynatemp_range",
-    "dynatemp_exponent",
-    "dry_multiplier",
-    "dry_base",
-    "dry_allowed_length",
-    "dry_penalty_last_n",
+    *EXTRA,
     "dry_sequence_breakers",
-    "mirostat",
-    "mirostat_tau",
-    "mirostat_eta",
     "ignore_eos",
     "stop",
 )

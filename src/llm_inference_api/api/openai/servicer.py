@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from google.api.httpbody_pb2 import HttpBody
 
 from llm_inference.v1 import openai_pb2, openai_pb2_grpc
-from llm_inference_api.api.bodies import JSON, Json, check_values, events_body, json_bodies, json_body
+from llm_inference_api.api.bodies import JSON, Json, check_values, document, events_body, json_body, whole_bodies
 from llm_inference_api.api.openai.decision_params import DecisionParams
 from llm_inference_api.api.openai.decisions import decision_object, read_decisions
 from llm_inference_api.api.openai.params import (
@@ -24,7 +24,6 @@ from llm_inference_api.api.openai.writers import (
     CompletionWriter,
     Header,
     RankingHeader,
-    Writer,
     embedding_document,
     ranking_document,
 )
@@ -34,13 +33,14 @@ from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.generation.several import Several
 from llm_inference_api.models.registry import Registry
 from llm_inference_api.requests.adapters import SEPARATOR
+from llm_inference_api.requests.events import Logprobs, Usage
 from llm_inference_api.requests.inquiry import Embed, Input, checked_inputs
 from llm_inference_api.requests.limits import Limits, new_id
 from llm_inference_api.requests.model_status import ModelStatus
 from llm_inference_api.requests.ranking import Rank, checked_rank
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.rpc.call import Call
-from llm_inference_api.rpc.off_loop import off_loop, written_size
+from llm_inference_api.rpc.off_loop import off_loop
 
 
 class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
@@ -64,7 +64,7 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         async with self._generations.open(ask, call, streamed=streamed) as generation:
             writer = ChatCompletionWriter(_header(generation), with_usage=params.wants_usage)
             if not streamed:
-                for part in await _whole(writer, generation):
+                for part in await whole_bodies(writer, generation):
                     yield openai_pb2.CreateChatCompletionResponse(http_body=part)
                 return
             async for event in generation:
@@ -81,7 +81,7 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         async with self._open(asks, call, streamed=streamed) as generation:
             writer = CompletionWriter(_header(generation), with_usage=params.wants_usage)
             if not streamed:
-                for part in await _whole(writer, generation):
+                for part in await whole_bodies(writer, generation):
                     yield openai_pb2.CreateCompletionResponse(http_body=part)
                 return
             async for event in generation:
@@ -122,9 +122,10 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         params, asked = await off_loop(len(body), _read_decisions, body)
         async with self._generations.open(asked.request, call, streamed=False) as generation:
             answers, total = await generation.whole()
-            found = await off_loop(len(body), asked.answers, answers[0].scores)
-            written = decision_object(generation.request.model, params, found, total)
-            return openai_pb2.CreateDecisionResponse(http_body=json_body(written))
+            data = await off_loop(
+                len(body), _write_decisions, generation.request.model, params, asked, answers[0].scores, total
+            )
+            return openai_pb2.CreateDecisionResponse(http_body=HttpBody(content_type=JSON, data=data))
 
     async def ListOpenAIModels(
         self, request: openai_pb2.ListOpenAIModelsRequest, call: Call
@@ -182,6 +183,12 @@ def _read_decisions(body: bytes) -> tuple[DecisionParams, Decisions]:
     return params, read_decisions(params)
 
 
+def _write_decisions(
+    model: str, params: DecisionParams, asked: Decisions, scores: tuple[Logprobs, ...], total: Usage
+) -> bytes:
+    return document(decision_object(model, params, asked.answers(scores), total))
+
+
 def _read_embedding(body: bytes) -> tuple[EmbeddingParams, Embed]:
     params = parse(EmbeddingParams, body)
     return params, checked_inputs("input", params.input, params.dimensions)
@@ -192,13 +199,6 @@ def _read_rerank(body: bytes) -> tuple[RerankParams, Rank]:
     texts = (item if isinstance(item, str) else item.text for item in params.documents)
     documents = [Input(f"documents[{index}]", text) for index, text in enumerate(texts)]
     return params, checked_rank(params.query, documents, params.top_n)
-
-
-async def _whole(writer: Writer, generation: Generation | Several) -> Iterator[HttpBody]:
-    """Returns the JSON document in parts."""
-    answers, total = await generation.whole()
-    data = await off_loop(written_size(generation.request, total), writer.whole, answers, total)
-    return json_bodies(data)
 
 
 def _header(generation: Generation | Several) -> Header:

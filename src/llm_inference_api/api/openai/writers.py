@@ -253,9 +253,6 @@ class CompletionWriter:
         return completion_logprobs(tokens, place) if self.header.wants_logprobs else None
 
 
-Writer = ChatCompletionWriter | CompletionWriter
-
-
 def _stream(base: Json, choices: Sequence[Json], event: Event, *, with_usage: bool) -> bytes:
     """Returns one SSE event per choice; after the last answer's End also the usage, if wanted, and `[DONE]`."""
     # OpenAI sends "usage": null in all chunks but the last if the usage is requested.

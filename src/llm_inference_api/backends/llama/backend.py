@@ -415,7 +415,6 @@ class LlamaBackend:
         """See `Backend.restore`."""
         if not C.llama_state_seq_set_data(self._context, _bytes_of(state), state.size, self._spare_seat):
             raise BackendError("llama.cpp could not put a saved prefix into the key-value cache")
-        C.llama_memory_seq_rm(self._memory, self._spare_seat, start + length, -1)
         C.llama_memory_seq_cp(self._memory, self._spare_seat, seat, start, start + length)
         C.llama_memory_seq_rm(self._memory, self._spare_seat, -1, -1)
 

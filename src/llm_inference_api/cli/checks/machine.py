@@ -5,11 +5,10 @@ import platform
 import resource
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from llm_inference_api.cli.checks.finding import Finding
 from llm_inference_api.config.settings import Settings, available_processors
-from llm_inference_api.models.memory_budget import available_memory
+from llm_inference_api.models.memory_budget import available_memory, machine_memory
 from llm_inference_api.processes.cgroups import memory_limit
 
 _GIB = 1 << 30
@@ -33,8 +32,8 @@ def processors(settings: Settings) -> Iterator[Finding]:
 def memory(settings: Settings) -> Iterator[Finding]:
     """Yields the memory for models, and what is free of it now."""
     budget = settings.memory_budget or available_memory()
-    free = _meminfo("MemAvailable")
-    whole = _meminfo("MemTotal")
+    free = machine_memory("MemAvailable")
+    whole = machine_memory()
     limit = min(memory_limit() or whole, whole)  # A group without a limit of its own may name a huge one.
     bound = f", limited to {limit / _GIB:.1f} GiB by a control group" if limit < whole else ""
     says = f"{whole / _GIB:.1f} GiB{bound}, {free / _GIB:.1f} GiB free; models may take {budget / _GIB:.1f} GiB"
@@ -67,11 +66,3 @@ def compiler(_settings: Settings) -> Iterator[Finding]:
         yield Finding("advice", "compiler", "there is no C++ compiler", todo)
     else:
         yield Finding("ok", "compiler", found)
-
-
-def _meminfo(name: str) -> int:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        key, _, value = line.partition(":")
-        if key == name:
-            return int(value.split()[0]) << 10
-    return 0
