@@ -55,7 +55,7 @@ from llm_inference_api.api.openai.errors import OpenAIErrors
 from llm_inference_api.api.openai.responses.errors import ResponsesErrors
 from llm_inference_api.api.openai.responses.prompts import Prompts
 from llm_inference_api.api.openai.responses.servicer import ResponsesServicer
-from llm_inference_api.api.openai.responses.store import ResponseStore, StoreLimits
+from llm_inference_api.api.openai.responses.storage.store import ResponseStore, StoreLimits
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.web.metrics import OperationsServicer
 from llm_inference_api.api.web.pages import PageServicer
@@ -251,6 +251,7 @@ class Service:
             await _check_host(hostname)
         shutdown.add_blocking("spans", self.spans.close)
         shutdown.add_blocking("stored responses", self.store.close)
+        await self.store.open()
         if self.metrics_port is not None:
             shutdown.add_blocking("metrics port", self.metrics_port.stop)
             self.metrics_port.start()
@@ -430,7 +431,7 @@ def build_spans(settings: Settings, metrics: Metrics) -> Spans:
 
 
 def build_response_store(settings: Settings) -> ResponseStore:
-    """Returns the store of responses. Raises StartError if its file cannot be used."""
+    """Returns the store of responses."""
     limits = StoreLimits(settings.response_store_size, settings.response_store_ttl)
     return ResponseStore(limits, settings.response_store)
 

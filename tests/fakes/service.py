@@ -141,6 +141,9 @@ class FakeStore:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
+    async def open(self) -> None:
+        pass
+
     def close(self) -> None:
         self._journal.stop_or_block("stored responses")
 

@@ -45,7 +45,7 @@ class ResponsesServiceStub:
                 request_serializer=llm__inference_dot_v1_dot_responses__pb2.CountInputTokensRequest.SerializeToString,
                 response_deserializer=llm__inference_dot_v1_dot_responses__pb2.CountInputTokensResponse.FromString,
                 _registered_method=True)
-        self.GetResponse = channel.unary_unary(
+        self.GetResponse = channel.unary_stream(
                 '/llm_inference.v1.ResponsesService/GetResponse',
                 request_serializer=llm__inference_dot_v1_dot_responses__pb2.GetResponseRequest.SerializeToString,
                 response_deserializer=llm__inference_dot_v1_dot_responses__pb2.GetResponseResponse.FromString,
@@ -128,7 +128,7 @@ def add_ResponsesServiceServicer_to_server(servicer, server):
                     request_deserializer=llm__inference_dot_v1_dot_responses__pb2.CountInputTokensRequest.FromString,
                     response_serializer=llm__inference_dot_v1_dot_responses__pb2.CountInputTokensResponse.SerializeToString,
             ),
-            'GetResponse': grpc.unary_unary_rpc_method_handler(
+            'GetResponse': grpc.unary_stream_rpc_method_handler(
                     servicer.GetResponse,
                     request_deserializer=llm__inference_dot_v1_dot_responses__pb2.GetResponseRequest.FromString,
                     response_serializer=llm__inference_dot_v1_dot_responses__pb2.GetResponseResponse.SerializeToString,
@@ -225,7 +225,7 @@ class ResponsesService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
+        return grpc.experimental.unary_stream(
             request,
             target,
             '/llm_inference.v1.ResponsesService/GetResponse',

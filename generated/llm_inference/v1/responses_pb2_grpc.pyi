@@ -43,7 +43,7 @@ class ResponsesServiceStub:
     """
     CountInputTokens: _grpc.UnaryUnaryMultiCallable[_responses_pb2.CountInputTokensRequest, _responses_pb2.CountInputTokensResponse]
     """Returns the number of tokens of a conversation."""
-    GetResponse: _grpc.UnaryUnaryMultiCallable[_responses_pb2.GetResponseRequest, _responses_pb2.GetResponseResponse]
+    GetResponse: _grpc.UnaryStreamMultiCallable[_responses_pb2.GetResponseRequest, _responses_pb2.GetResponseResponse]
     """Returns a stored response."""
     DeleteResponse: _grpc.UnaryUnaryMultiCallable[_responses_pb2.DeleteResponseRequest, _responses_pb2.DeleteResponseResponse]
     """Deletes a stored response."""
@@ -65,7 +65,7 @@ class ResponsesServiceAsyncStub(ResponsesServiceStub):
     """
     CountInputTokens: _aio.UnaryUnaryMultiCallable[_responses_pb2.CountInputTokensRequest, _responses_pb2.CountInputTokensResponse]  # type: ignore[assignment]
     """Returns the number of tokens of a conversation."""
-    GetResponse: _aio.UnaryUnaryMultiCallable[_responses_pb2.GetResponseRequest, _responses_pb2.GetResponseResponse]  # type: ignore[assignment]
+    GetResponse: _aio.UnaryStreamMultiCallable[_responses_pb2.GetResponseRequest, _responses_pb2.GetResponseResponse]  # type: ignore[assignment]
     """Returns a stored response."""
     DeleteResponse: _aio.UnaryUnaryMultiCallable[_responses_pb2.DeleteResponseRequest, _responses_pb2.DeleteResponseResponse]  # type: ignore[assignment]
     """Deletes a stored response."""
@@ -102,7 +102,7 @@ class ResponsesServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _responses_pb2.GetResponseRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_responses_pb2.GetResponseResponse, _abc.Awaitable[_responses_pb2.GetResponseResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_responses_pb2.GetResponseResponse], _abc.AsyncIterator[_responses_pb2.GetResponseResponse]]:
         """Returns a stored response."""
 
     @_abc_1.abstractmethod

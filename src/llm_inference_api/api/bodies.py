@@ -165,9 +165,14 @@ def document(value: Json) -> bytes:
     return _text(value).encode("utf-8", "replace")
 
 
-def large_document(value: Json) -> bytes:
-    """Returns the same as `document`, in many short calls into C: others wait for the GIL that each one holds."""
-    return "".join(_pieces(value, _PIECES_DEPTH)).encode("utf-8", "replace")
+def large_document(value: Json, depth: int = _PIECES_DEPTH) -> bytes:
+    """Returns the same as `document`, in many short calls into C: others wait for the GIL that each one holds.
+
+    Args:
+        value: The object.
+        depth: Levels that are written apart.
+    """
+    return "".join(_pieces(value, depth)).encode("utf-8", "replace")
 
 
 def _pieces(value: object, depth: int) -> Iterator[str]:
@@ -212,7 +217,12 @@ async def whole_bodies(writer: Writer, generation: Generation | Several) -> Iter
     """Waits for all answers and returns their document in parts. Raises as `Generation.whole`."""
     answers, total = await generation.whole()
     data = await off_loop(written_size(generation.request, total), writer.whole, answers, total)
-    return (HttpBody(content_type=JSON, data=data[at : at + _PART]) for at in range(0, len(data), _PART))
+    return in_parts(JSON, data)
+
+
+def in_parts(content_type: str, data: bytes) -> Iterator[HttpBody]:
+    """Yields HTTP bodies with the parts of what may be large."""
+    return (HttpBody(content_type=content_type, data=data[at : at + _PART]) for at in range(0, len(data), _PART))
 
 
 async def check_values(body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Items of an input, read strictly and completed for the store."""
+"""Items of an input, read strictly."""
 
 from typing import Any
 
@@ -9,7 +9,6 @@ from llm_inference_api.api.openai.responses.items import (
     MessageItem,
     ReasoningItem,
     ReferenceItem,
-    complete,
     read_item,
 )
 from llm_inference_api.errors import InvalidFieldError
@@ -72,6 +71,8 @@ def test_calls_and_references_are_read() -> None:
         ({"role": "user", "content": [{"type": "input_text", "text": "x", "y": 1}]}, "input[2].content", "has 'y'"),
         ({**CALL, "arguments": {}}, "input[2].arguments", "valid string"),
         ({"type": "reasoning", "encrypted_content": "x"}, "input[2].encrypted_content", "clear text"),
+        ({"role": "user", "content": "x", "id": "x" * 257}, "input[2].id", "256"),
+        ({"role": "assistant", "content": "x", "phase": "other"}, "input[2].phase", "commentary"),
         ({"type": "reasoning", "summary": [{"type": "x", "text": ""}]}, "input[2].summary[0].type", "reasoning_text"),
     ],
 )
@@ -80,19 +81,3 @@ def test_invalid_items_are_refused_by_field(value: dict[str, Any], field: str, p
         read(value)
     assert found.value.field == field
     assert problem in found.value.problem
-
-
-@pytest.mark.parametrize(
-    ("role", "part"),
-    [
-        ("user", {"type": "input_text", "text": "hi"}),
-        ("assistant", {"type": "output_text", "text": "hi", "annotations": []}),
-    ],
-)
-def test_text_of_a_stored_message_is_in_parts(role: str, part: dict[str, Any]) -> None:
-    stored = complete({"role": role, "content": "hi"}, "msg_9")
-    assert stored == {"type": "message", "id": "msg_9", "status": "completed", "role": role, "content": [part]}
-
-
-def test_stored_item_keeps_its_id() -> None:
-    assert complete({**CALL, "id": "fc_1"}, "fc_9")["id"] == "fc_1"

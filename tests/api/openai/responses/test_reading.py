@@ -9,6 +9,7 @@ from llm_inference_api.api.openai.responses.conversation import Placed
 from llm_inference_api.api.openai.responses.items import ReferenceItem, read_item
 from llm_inference_api.api.openai.responses.params import InputTokensParams, ResponseParams, parse
 from llm_inference_api.api.openai.responses.reading import caller_names, read_response
+from llm_inference_api.api.openai.responses.tools import functions_of
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.constraint import Language
@@ -18,6 +19,7 @@ from llm_inference_api.requests.tools import ToolMode
 
 LIMITS = Limits(temperature=0.7, top_p=0.9, max_tokens=4096, answers=10)
 TOOL = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}
+SPACE = {"type": "namespace", "name": "crm", "description": "Customers.", "tools": [TOOL]}
 
 
 def parsed(**fields: Any) -> ResponseParams:
@@ -31,7 +33,7 @@ def asked(**fields: Any) -> GenerationRequest:
         item = read_item(value, ("input", index))
         assert not isinstance(item, ReferenceItem)
         items.append(Placed(f"input[{index}]", item))
-    return read_response(params, items, LIMITS)
+    return read_response(params, items, functions_of(params.tools), LIMITS)
 
 
 def test_text_is_the_users_message() -> None:
@@ -48,6 +50,22 @@ def test_system_messages_join_the_instructions() -> None:
     said = [{"role": "developer", "content": "In verse."}, {"role": "user", "content": "hi"}]
     found = asked(instructions="Be brief.", input=said).prompt
     assert found == (Message("system", "Be brief.\n\nIn verse."), Message("user", "hi"))
+
+
+def test_system_messages_at_the_beginning_are_one() -> None:
+    """Of a client that sends no instructions, such as Codex."""
+    said = [{"role": "developer", "content": "Be brief."}, {"role": "system", "content": "In verse."}]
+    later = [{"role": "user", "content": "hi"}, {"role": "developer", "content": "Now."}]
+    assert asked(input=[*said, *later]).prompt == (
+        Message("system", "Be brief.\n\nIn verse."),
+        Message("user", "hi"),
+        Message("system", "Now."),
+    )
+
+
+def test_cache_key_is_the_session() -> None:
+    """A cluster sends its requests to one replica."""
+    assert asked(prompt_cache_key="k").session == "k"
 
 
 def test_answer_to_an_assistants_message_is_a_message_of_its_own() -> None:
@@ -82,6 +100,14 @@ def test_tool_is_a_function_with_its_strictness() -> None:
     (tool,) = use.tools
     assert (tool.name, tool.description, tool.strict, tool.field) == ("weather", "Says it", True, "tools[0].parameters")
     assert not use.parallel
+
+
+def test_function_of_a_namespace_has_both_names_and_descriptions() -> None:
+    use = asked(tools=[TOOL, {**SPACE, "tools": [{**TOOL, "description": "Says it"}]}]).tools
+    assert use is not None
+    assert [tool.name for tool in use.tools] == ["weather", "crm.weather"]
+    assert use.tools[1].description == "Customers.\nSays it"
+    assert use.tools[1].field == "tools[1].tools[0].parameters"
 
 
 @pytest.mark.parametrize(
@@ -130,6 +156,11 @@ def test_effort_is_that_of_thinking() -> None:
         {"stream": True, "stream_options": {"include_obfuscation": False}},
         {"text": {"verbosity": "low"}},
         {"include": []},
+        {"include": ["reasoning.encrypted_content", "web_search_call.action.sources"]},
+        {"reasoning": {"summary": "auto", "mode": "standard", "context": "auto"}},
+        {"client_metadata": {"session_id": "s"}},
+        {"prompt_cache_options": {"ttl": "30m", "prewarm": False}},
+        {"tools": None},
     ],
 )
 def test_fields_without_effect_are_accepted(fields: dict[str, Any]) -> None:
@@ -143,6 +174,10 @@ def test_fields_without_effect_are_accepted(fields: dict[str, Any]) -> None:
         ({"tools": [{"type": "file_search", "vector_store_ids": []}]}, "tools[0].type", "'file_search'"),
         ({"tools": [{"type": "custom", "name": "x"}]}, "tools[0].type", "'custom'"),
         ({"tools": [TOOL], "tool_choice": {"type": "web_search"}}, "tool_choice.type", "'web_search'"),
+        ({"tools": [TOOL], "tool_choice": {"type": "allowed_tools", "mode": "auto"}}, "tool_choice.type", "'function'"),
+        ({"tools": [SPACE, {**TOOL, "name": "a b"}]}, "tools[1].name", "letters"),
+        ({"tools": [{**SPACE, "tools": [TOOL, {**TOOL, "name": "a b"}]}]}, "tools[0].tools[1].name", "letters"),
+        ({"tools": [{**SPACE, "tools": [{"type": "custom", "name": "x"}]}]}, "tools[0].tools[0].type", "'function'"),
         ({"tools": [TOOL], "tool_choice": {"type": "function"}}, "tool_choice", "name a function"),
         ({"tools": [TOOL], "tool_choice": {"type": "function", "name": "x"}}, "tool_choice", "not one of the tools"),
         ({"tool_choice": "required"}, "tool_choice", "needs tools"),
@@ -151,8 +186,7 @@ def test_fields_without_effect_are_accepted(fields: dict[str, Any]) -> None:
         ({"background": True}, "background", "while its caller waits"),
         ({"conversation": "conv_1"}, "conversation", "keeps no conversations"),
         ({"prompt": {"id": "p"}}, "prompt", "keeps no prompts"),
-        ({"include": ["reasoning.encrypted_content"]}, "include[0]", "clear text"),
-        ({"include": ["web_search_call.results"]}, "include[0]", "runs no tools"),
+        ({"include": ["reasoning.encrypted_content", "other"]}, "include[1]", "'other' is not known"),
         ({"stream_options": {"include_obfuscation": False}}, "stream_options", "needs stream"),
         (
             {"stream": True, "stream_options": {"include_obfuscation": True}},
@@ -169,7 +203,9 @@ def test_fields_without_effect_are_accepted(fields: dict[str, Any]) -> None:
         ({"metadata": {"k": 1}}, "metadata.k", "string"),
         ({"metadata": {str(key): "" for key in range(17)}}, "metadata", "17 pairs"),
         ({"reasoning": {"effort": ""}}, "reasoning.effort", "characters"),
-        ({"reasoning": {"mode": "pro"}}, "reasoning.mode", "not a parameter"),
+        ({"reasoning": {"mode": "pro"}}, "reasoning.mode", "'standard'"),
+        ({"reasoning": {"context": "all_turns"}}, "reasoning.context", "chat template"),
+        ({"prompt_cache_options": {"prewarm": True}}, "prompt_cache_options.prewarm", "false"),
         ({"truncation": "some"}, "truncation", "'auto'"),
         ({"foo": 1}, "foo", "not a parameter"),
         ({"input": 5}, "input", "list"),
@@ -211,6 +247,6 @@ def test_counted_request_has_no_sampling() -> None:
     params = parse(InputTokensParams, b'{"input": "hi", "instructions": "Be brief."}')
     item = read_item(params.input[0], ("input", 0))
     assert not isinstance(item, ReferenceItem)
-    assert len(read_response(params, [Placed("input[0]", item)], LIMITS).prompt) == 2
+    assert len(read_response(params, [Placed("input[0]", item)], [], LIMITS).prompt) == 2
     with pytest.raises(InvalidFieldError, match=r"^temperature: "):
         parse(InputTokensParams, b'{"input": "hi", "temperature": 1}')

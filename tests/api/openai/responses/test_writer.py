@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from llm_inference_api.api.openai.responses.document import ResponseDocument
 from llm_inference_api.api.openai.responses.params import ResponseParams, parse
+from llm_inference_api.api.openai.responses.tools import functions_of
 from llm_inference_api.api.openai.responses.writer import ResponseWriter
 from llm_inference_api.errors import ComputationError, ContextLengthError, OverloadedError
 from llm_inference_api.generation.answers import whole_answers
@@ -27,8 +28,10 @@ from llm_inference_api.requests.events import (
     Usage,
 )
 from llm_inference_api.requests.request import GenerationRequest, Sampling
+from llm_inference_api.rpc.off_loop import LOGPROB_BYTES
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
+SIZE = 100
 COST = Usage(10, 5, 3, reasoning_tokens=2)
 STOP = End(FinishReason.STOP, usage=COST)
 PREFILL = Progress(Stage.PREFILL, prompt_tokens=10)
@@ -51,7 +54,13 @@ MORE = {"store"}
 def writer(**fields: Any) -> ResponseWriter:
     params = parse(ResponseParams, json.dumps({"input": "hi", **fields}).encode())
     request = GenerationRequest("resp_1", (), Sampling(seed=0), model="m")
-    return ResponseWriter(ResponseDocument(params, request, is_stored=True))
+    calls = {function.called.full: function.called for function in functions_of(params.tools)}
+    return ResponseWriter(ResponseDocument(params, request, is_stored=True), calls, SIZE)
+
+
+def whole(events: tuple[Event, ...], **fields: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(writer(**fields).whole(*whole_answers(events)))
+    return found
 
 
 def frames(written: ResponseWriter, *events: Event) -> list[dict[str, Any]]:
@@ -125,7 +134,7 @@ def test_whole_response_is_that_of_openais_client() -> None:
         "parallel_tool_calls": False,
         "max_output_tokens": 9,
     }
-    found = writer(**options).whole(*whole_answers(ALL))
+    found = whole(ALL, **options)
     assert set(unknown(Response.model_validate(found))) <= MORE
     assert {name: found[name] for name in options if name not in ("tools", "reasoning")} == {
         name: value for name, value in options.items() if name not in ("tools", "reasoning")
@@ -136,10 +145,10 @@ def test_whole_response_is_that_of_openais_client() -> None:
 def test_stream_ends_with_the_whole_response() -> None:
     written = writer()
     *_, last = frames(written, *ALL)
-    whole = writer().whole(*whole_answers(ALL))
-    assert without_ids(last["response"]["output"]) == without_ids(whole["output"])
+    made = whole(ALL)
+    assert without_ids(last["response"]["output"]) == without_ids(made["output"])
     assert last["response"] == written.ended
-    assert last["response"]["usage"] == whole["usage"]
+    assert last["response"]["usage"] == made["usage"]
 
 
 def test_items_keep_their_ids_and_places() -> None:
@@ -155,7 +164,7 @@ def test_answer_without_text_is_an_empty_message() -> None:
     found = frames(writer(), STOP)
     (item,) = found[-1]["response"]["output"]
     assert item["content"][0]["text"] == ""
-    assert without_ids([item]) == without_ids(writer().whole(*whole_answers((STOP,)))["output"])
+    assert without_ids([item]) == without_ids(whole((STOP,))["output"])
 
 
 def test_cut_response_is_incomplete() -> None:
@@ -167,7 +176,7 @@ def test_cut_response_is_incomplete() -> None:
 
 
 def test_usage_counts_cached_and_reasoning_tokens() -> None:
-    assert writer().whole(*whole_answers(ALL))["usage"] == {
+    assert whole(ALL)["usage"] == {
         "input_tokens": 10,
         "input_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 0},
         "output_tokens": 5,
@@ -185,7 +194,7 @@ def test_log_probabilities_are_those_of_the_text() -> None:
 
 
 def test_ignored_keywords_are_named() -> None:
-    found = writer().whole(*whole_answers((End(FinishReason.STOP, usage=COST, ignored=("pattern",)),)))
+    found = whole((End(FinishReason.STOP, usage=COST, ignored=("pattern",)),))
     assert found["ignored_keywords"] == ["pattern"]
 
 
@@ -220,3 +229,33 @@ def test_failed_stream_says_so_with_the_next_number(error: Exception, code: str)
     assert [item["type"] for item in event["response"]["output"]] == ["reasoning"]
     assert "/secret" not in str(event)
     assert set(unknown(EVENT.validate_python(event))) <= MORE
+
+
+def test_failure_before_the_beginning_begins_the_response() -> None:
+    """Clients take no other event first."""
+    written = writer()
+    written.part(Progress(Stage.LOADING))
+    found = read(written.failed(ComputationError("NaN")))
+    assert [event["type"] for event in found] == ["response.created", "response.in_progress", "response.failed"]
+    assert [event["sequence_number"] for event in found] == [0, 1, 2]
+
+
+def test_call_in_a_namespace_says_so() -> None:
+    """The model has both as one name."""
+    tool = {"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": True}
+    space = {"type": "namespace", "name": "crm", "description": "d", "tools": [tool]}
+    made = whole((CallPart(0, "c0", "crm.weather", "{}"), CallPart(1, "c1", "other", "{}"), STOP), tools=[space])
+    assert [(call["name"], call.get("namespace")) for call in made["output"]] == [("weather", "crm"), ("other", None)]
+    assert set(unknown(Response.model_validate(made))) <= MORE
+    assert made["tools"] == [{**space, "tools": [{**tool, "description": None}]}]
+
+
+def test_size_is_that_of_what_an_event_repeats() -> None:
+    """What is large is not written on the event loop."""
+    written = writer()
+    sizes = []
+    for event in (PREFILL, PREFILL, Text("x" * 1000), Text("y", logprobs=LOGPROBS), Thought("t"), STOP):
+        sizes.append(written.size(event))
+        written.part(event)
+    said = 1001 + 3 * LOGPROB_BYTES
+    assert sizes == [SIZE, 0, SIZE, 0, SIZE + 4 * said, SIZE + 4 * (said + 1)]

@@ -1,17 +1,18 @@
-"""The response object, and the items of its output."""
+"""The response object, and the parts of the items of its output."""
 
 import time
 from collections.abc import Iterable
 
-from llm_inference_api.api.bodies import Json
+from llm_inference_api.api.bodies import Json, large_document
 from llm_inference_api.api.openai.responses.params import ResponseParams
-from llm_inference_api.api.openai.responses.tools import functions_of
 from llm_inference_api.api.openai.writers import chat_logprobs
 from llm_inference_api.requests.events import TokenLogprob, Usage
 from llm_inference_api.requests.request import GenerationRequest
 
 IN_PROGRESS, COMPLETED, INCOMPLETE, FAILED = "in_progress", "completed", "incomplete", "failed"
 """Statuses of responses and items."""
+_DEPTH = 7
+"""Levels that are written apart: those down to the list of a text's log probabilities in an event."""
 
 
 class ResponseDocument:
@@ -22,8 +23,6 @@ class ResponseDocument:
         self._params = params
         self._request = request
         self._is_stored = is_stored
-        self.calls = {function.called.full: function.called for function in functions_of(params.tools or ())}
-        """What a call says that it calls, by the name that the model has for it."""
 
     def begun(self) -> Json:
         """Returns the object of a response that is in progress."""
@@ -72,7 +71,7 @@ class ResponseDocument:
             "temperature": sampling.temperature,
             "text": {"format": _format(params)},
             "tool_choice": _choice(params),
-            "tools": [_tool(tool) for tool in params.tools or ()],
+            "tools": [_tool(tool) for tool in params.tools],
             "top_logprobs": sampling.logprobs or 0,
             "top_p": sampling.top_p,
             "truncation": params.truncation or "disabled",
@@ -80,6 +79,11 @@ class ResponseDocument:
             "user": params.user,
             "metadata": params.metadata or {},
         }
+
+
+def write_large(value: Json) -> bytes:
+    """Returns a response object, an item or an event that has one as JSON; see `large_document`."""
+    return large_document(value, _DEPTH)
 
 
 def usage_object(usage: Usage) -> Json:
@@ -123,5 +127,11 @@ def _choice(params: ResponseParams) -> Json | str:
 
 def _tool(tool: Json) -> Json:
     if "tools" in tool:
-        return {**tool, "tools": [_tool(inner) for inner in tool["tools"]]}
+        description = tool.get("description") or ""
+        return {
+            "type": tool["type"],
+            "name": tool["name"],
+            "description": description,
+            "tools": [_tool(inner) for inner in tool["tools"]],
+        }
     return {name: tool.get(name) for name in ("type", "name", "description", "parameters", "strict")}

@@ -5,11 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from llm_inference_api.api.bodies import FIRST_ERROR, Json, Strict, at_most, validated
+from llm_inference_api.api.bodies import FIRST_ERROR, Json, Strict, at_most, joined_texts, validated
 from llm_inference_api.errors import InvalidFieldError
 
 MAX_PARTS = 1024
-"""Maximum number of parts of an item."""
+"""Maximum number of parts of an item's thoughts."""
+_LONGEST_ID = 256
+"""Characters. Ids are kept with the items, and are no part of the prompt, whose size is bounded."""
 _TEXT_TYPES = ("input_text", "output_text", "text")
 _REFUSAL = "refusal"
 _MESSAGE = "message"
@@ -21,8 +23,9 @@ class TextPart(Strict):
     type: Literal["input_text", "output_text", "text"]
     text: str
     annotations: Any = None
-    """Ignored, as are `logprobs`: clients send back what a response had."""
+    """Ignored, as are `logprobs` and `parsed`: clients send back what they have of a response."""
     logprobs: Any = None
+    parsed: Any = None
     prompt_cache_breakpoint: Any = None
     """A cache hint, which has no effect: all prefixes are cached."""
 
@@ -32,15 +35,6 @@ class RefusalPart(Strict):
 
     type: Literal["refusal"]
     refusal: str
-
-
-def _text_of(value: object) -> object:
-    """Returns a text from a list of its parts; other values unchanged."""
-    if not isinstance(value, list):
-        return value
-    if len(value) > MAX_PARTS:
-        raise ValueError(f"has {len(value)} parts; at most {MAX_PARTS} are allowed")
-    return "\n".join(_text_of_part(index, part) for index, part in enumerate(value))
 
 
 def _text_of_part(index: int, part: object) -> str:
@@ -58,12 +52,15 @@ def _text_of_part(index: int, part: object) -> str:
 def _not_encrypted(value: object) -> object:
     """Raises ValueError for encrypted thoughts."""
     if value is not None:
-        raise ValueError("thoughts are read in clear text, from content; leave it out")
+        raise ValueError("cannot be read here; send the thoughts in clear text, as content, or leave the item out")
     return value
 
 
 # json_schema_input_type: the alternative input forms, for the OpenAPI document.
-Text = Annotated[str, BeforeValidator(_text_of, json_schema_input_type=str | list[TextPart | RefusalPart])]
+Text = Annotated[
+    str, BeforeValidator(joined_texts(_text_of_part), json_schema_input_type=str | list[TextPart | RefusalPart])
+]
+Id = Annotated[str, Field(max_length=_LONGEST_ID)]
 
 
 class MessageItem(Strict):
@@ -72,20 +69,21 @@ class MessageItem(Strict):
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
     content: Text
-    id: str | None = None
+    id: Id | None = None
     status: Any = None
     """Ignored, as in all items: clients send back what a response had."""
-    phase: Any = None
+    phase: Literal["commentary", "final_answer"] | None = None
+    """Whether an assistant's message is the answer or on the way to it, which chat templates have no place for."""
 
 
 class CallItem(Strict):
     """A call of a function that the assistant has made."""
 
     type: Literal["function_call"]
-    call_id: str
+    call_id: Id
     name: str
     arguments: str
-    id: str | None = None
+    id: Id | None = None
     status: Any = None
     caller: Any = None
     namespace: str | None = None
@@ -95,12 +93,13 @@ class CallOutputItem(Strict):
     """What the call of a function has given."""
 
     type: Literal["function_call_output"]
-    call_id: str
+    call_id: Id
     output: Text
-    id: str | None = None
-    name: str | None = None
+    id: Id | None = None
     status: Any = None
     caller: Any = None
+    name: Any = None
+    """Ignored, as is the namespace: the call has them."""
     namespace: Any = None
 
 
@@ -120,7 +119,7 @@ class ReasoningItem(Strict):
     type: Literal["reasoning"]
     summary: Parts = Field(default_factory=list)
     content: Parts | None = None
-    id: str | None = None
+    id: Id | None = None
     status: Any = None
     encrypted_content: Annotated[None, BeforeValidator(_not_encrypted)] = None
 
@@ -134,7 +133,7 @@ class ReferenceItem(Strict):
     """An item of a stored response, by its id."""
 
     type: Literal["item_reference"]
-    id: str
+    id: Id
 
 
 Item = MessageItem | CallItem | CallOutputItem | ReasoningItem
@@ -149,7 +148,9 @@ _KINDS: Mapping[str, type[GivenItem]] = {
 
 
 def as_items(value: object) -> object:
-    """Returns the items that an input is, as a text is the user's message; other values unchanged."""
+    """Returns the items that an input is: a text is the user's message, null is none; other values unchanged."""
+    if value is None:
+        return []
     return [{"role": "user", "content": value}] if isinstance(value, str) else value
 
 
@@ -170,14 +171,3 @@ def read_item(value: Json, place: Sequence[str | int]) -> GivenItem:
         field = f"{name}{''.join(f'[{step}]' for step in rest)}.type"
         raise InvalidFieldError(field, f"{str(kind)[:50]!r} is not supported; it may be {', '.join(_KINDS)}")
     return validated(model, value, {}, *place)
-
-
-def complete(value: Json, item_id: str) -> Json:
-    """Returns a request's item as it is stored and listed: with its type, an id, a status, and its text in parts."""
-    kind = value.get("type") or _MESSAGE
-    found = {**value, "type": kind, "id": value.get("id") or item_id, "status": "completed"}
-    if kind == _MESSAGE and isinstance(text := value.get("content"), str):
-        type_of_text = "output_text" if value.get("role") == "assistant" else "input_text"
-        more: Json = {"annotations": []} if type_of_text == "output_text" else {}
-        found["content"] = [{"type": type_of_text, "text": text, **more}]
-    return found

@@ -14,6 +14,7 @@ from llm_inference_api.api.openai.responses.document import (
 from llm_inference_api.api.openai.responses.ids import item_id
 from llm_inference_api.api.openai.responses.tools import CallName
 from llm_inference_api.requests.events import CallPart, Piece, Text, Thought, TokenLogprob
+from llm_inference_api.rpc.off_loop import LOGPROB_BYTES
 
 
 class OutputItem(ABC):
@@ -26,6 +27,8 @@ class OutputItem(ABC):
         """Begins the item with this index in the output."""
         self._index = index
         self._id = item_id(self.kind)
+        self.size = 0
+        """About how many bytes the item has."""
 
     @abstractmethod
     def takes(self, event: Piece) -> bool:
@@ -87,6 +90,7 @@ class MessageOutput(OutputItem):
         assert isinstance(event, Text)
         self._texts.append(event.text)
         self._logprobs += event.logprobs
+        self.size += len(event.text) + sum(1 + len(entry.top_logprobs) for entry in event.logprobs) * LOGPROB_BYTES
         yield self._part("output_text.delta", delta=event.text, logprobs=_without_bytes(event.logprobs))
 
     def item(self, status: str) -> Json:
@@ -120,6 +124,7 @@ class ReasoningOutput(OutputItem):
         """Yields the thought."""
         assert isinstance(event, Thought)
         self._texts.append(event.text)
+        self.size += len(event.text)
         yield self._part("reasoning_text.delta", delta=event.text)
 
     def item(self, status: str) -> Json:
@@ -156,6 +161,7 @@ class CallOutput(OutputItem):
         assert isinstance(event, CallPart)
         if event.arguments:
             self._arguments.append(event.arguments)
+            self.size += len(event.arguments)
             yield self._at("function_call_arguments.delta", delta=event.arguments)
 
     def item(self, status: str) -> Json:

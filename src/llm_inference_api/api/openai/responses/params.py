@@ -11,7 +11,7 @@ from llm_inference_api.api import bodies
 from llm_inference_api.api.bodies import FIRST_ERROR, Json, Strict, at_most
 from llm_inference_api.api.openai.params import No
 from llm_inference_api.api.openai.responses.items import GivenItem, as_items
-from llm_inference_api.api.openai.responses.tools import AnyTool, not_run
+from llm_inference_api.api.openai.responses.tools import AnyTool
 from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.tools import MAX_TOOLS
 
@@ -20,29 +20,38 @@ MAX_METADATA = 16
 MAX_KEY, MAX_VALUE = 64, 512
 """Maximum length of a key and of a value of `metadata`, in characters."""
 LOGPROBS = "message.output_text.logprobs"
-"""What `include` may name."""
-_THOUGHTS = "reasoning.encrypted_content"
-"""What `include` names to have thoughts that can be sent back. All can be, in clear text."""
+"""What `include` names to have the log probabilities of the text."""
+WITHOUT_EFFECT = (
+    "reasoning.encrypted_content",
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    "file_search_call.results",
+    "message.input_image.image_url",
+    "web_search_call.action.sources",
+    "web_search_call.results",
+)
+"""What else `include` may name. Thoughts can be sent back in any case, in clear text; the rest belongs to tools and
+images, which are refused themselves."""
 _FUNCTION = "function"
 
 
 def _function_only(value: object) -> object:
-    """Raises ValueError for a tool other than a function."""
+    """Raises ValueError for the choice of anything but a function."""
     if isinstance(value, str) and value != _FUNCTION:
-        raise ValueError(not_run(value))
-    return value
-
-
-def _as_tools(value: object) -> object:
-    """Returns the tools, which `functions_of` reads."""
+        raise ValueError(f"{value[:50]!r} is not supported; it may be {_FUNCTION!r}, and tools may list fewer")
     return value
 
 
 def _known_include(value: object) -> object:
-    """Raises ValueError for what no response has."""
-    if isinstance(value, str) and value not in (LOGPROBS, _THOUGHTS):
-        raise ValueError(f"{value[:50]!r} is in no response, as the service runs no tools; leave it out")
+    """Raises ValueError for what is not known."""
+    if isinstance(value, str) and value not in (LOGPROBS, *WITHOUT_EFFECT):
+        raise ValueError(f"{value[:50]!r} is not known; leave it out")
     return value
+
+
+def _as_tools(value: object) -> object:
+    """Returns the tools, which `functions_of` reads: null is none."""
+    return [] if value is None else value
 
 
 def _named(value: object) -> object:
@@ -92,6 +101,9 @@ class ReasoningParam(Strict):
     """How much to think. Thoughts are sent as they are, so that what is said of summaries has no effect."""
 
     effort: str | None = None
+    mode: Literal["standard"] | None = None
+    context: Literal["auto"] | None = None
+    """Which thoughts of earlier turns the prompt has: the chat template decides."""
     summary: Any = None
     generate_summary: Any = None
 
@@ -102,12 +114,24 @@ class StreamOptions(Strict):
     include_obfuscation: No | None = None
 
 
+class PromptCacheOptions(Strict):
+    """How prefixes are cached: all are, as long as there is room."""
+
+    mode: Any = None
+    ttl: Any = None
+    prewarm: No | None = None
+    """Whether to compute the prompt alone."""
+    comparison_response_id: None = None
+
+
 UNSUPPORTED = {
     "background": "a response is computed while its caller waits; leave it out",
     "conversation": "the service keeps no conversations; send previous_response_id, or the whole conversation as input",
     "context_management": "the service edits no conversation; leave it out",
     "prompt": "the service keeps no prompts; send instructions and input",
     "moderation": "the service moderates nothing; leave it out",
+    "prompt_cache_options.comparison_response_id": "the service does not compare prompts; leave it out",
+    "reasoning.context": "the chat template decides which thoughts it has; leave it out",
 }
 """What is said of known fields of OpenAI's API that are not supported."""
 
@@ -124,15 +148,12 @@ class _Conversation(Strict):
     ] = Field(default_factory=list)
     instructions: str | None = None
     previous_response_id: str | None = None
-    tools: (
-        Annotated[
-            list[Json],
-            FIRST_ERROR,
-            at_most(MAX_TOOLS, "tools"),
-            BeforeValidator(_as_tools, json_schema_input_type=list[AnyTool]),
-        ]
-        | None
-    ) = None
+    tools: Annotated[
+        list[Json],
+        FIRST_ERROR,
+        at_most(MAX_TOOLS, "tools"),
+        BeforeValidator(_as_tools, json_schema_input_type=list[AnyTool] | None),
+    ] = Field(default_factory=list)
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
     text: TextParam | None = None
@@ -151,7 +172,6 @@ IGNORED = (
     "client_metadata",
     "max_tool_calls",
     "prompt_cache_key",
-    "prompt_cache_options",
     "prompt_cache_retention",
     "safety_identifier",
     "service_tier",
@@ -171,6 +191,7 @@ class ResponseParams(_Conversation):
     top_logprobs: int | None = None
     include: Annotated[list[Annotated[str, BeforeValidator(_known_include)]], FIRST_ERROR] | None = None
     metadata: Annotated[dict[str, str], at_most(MAX_METADATA, "pairs")] | None = None
+    prompt_cache_options: PromptCacheOptions | None = None
     user: str | None = None
     # Extensions to OpenAI's API, with the names that other servers use.
     seed: int | None = None
@@ -191,8 +212,7 @@ class ResponseParams(_Conversation):
     """Of Codex."""
     max_tool_calls: Any = None
     prompt_cache_key: Any = None
-    """Used by Envoy to route requests to replicas (envoy/affinity.lua)."""
-    prompt_cache_options: Any = None
+    """Routes requests to replicas: Envoy's (envoy/affinity.lua) and a cluster's."""
     prompt_cache_retention: Any = None
     safety_identifier: Any = None
     service_tier: Any = None

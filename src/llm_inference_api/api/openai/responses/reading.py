@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any
 
 from llm_inference_api.api.openai.responses.conversation import Placed, PlacedMessage, messages_of
@@ -18,14 +19,14 @@ from llm_inference_api.api.openai.responses.params import (
     InputTokensParams,
     ResponseParams,
 )
-from llm_inference_api.api.openai.responses.tools import Function, functions_of
+from llm_inference_api.api.openai.responses.tools import Function
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.requests.chat import Message, checked_messages
 from llm_inference_api.requests.constraint import Constraint, read_constraint
 from llm_inference_api.requests.limits import Limits
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.requests.thinking import Names, Thinking, checked_thinking
-from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolChoice, tool_use
+from llm_inference_api.requests.tools import ToolChoice, tool_use
 
 Params = ResponseParams | InputTokensParams
 
@@ -44,23 +45,27 @@ _SAME = (
 """Fields with the same name in both APIs."""
 _NAMES = Names("reasoning", "reasoning.effort", "reasoning")
 _MESSAGE = re.compile(r"^messages(?:\[(\d+)\])?")
+_TOOL = re.compile(r"^tools\[(\d+)\]")
 _INPUT = "input"
 _INSTRUCTIONS = "instructions"
 
 
-def read_response(params: Params, items: Sequence[Placed], limits: Limits) -> GenerationRequest:
+def read_response(
+    params: Params, items: Sequence[Placed], functions: Sequence[Function], limits: Limits
+) -> GenerationRequest:
     """Returns the request of a response, or of one whose tokens are counted.
 
     Args:
         params: The body.
         items: The whole conversation.
+        functions: The tools.
         limits: The service's limits.
 
     Raises:
         InvalidFieldError: A field is invalid.
     """
     read = _with_instructions(params.instructions, [*messages_of(items)])
-    with caller_names([place for place, _ in read]):
+    with caller_names([place for place, _ in read], [function.field for function in functions]):
         given = _given(params)
         return GenerationRequest(
             response_id(),
@@ -70,32 +75,38 @@ def read_response(params: Params, items: Sequence[Placed], limits: Limits) -> Ge
             _constraint(params),
             model=params.model,
             tools=tool_use(
-                [_tool(function) for function in functions_of(params.tools or ())],
+                [function.for_model() for function in functions],
                 _choice(params),
                 ignore_eos=bool(given.get("ignore_eos")),
             ),
             thinking=_thinking(params),
             wants_progress=True,
+            session=_session(params),
         )
 
 
 def _with_instructions(instructions: str | None, messages: list[PlacedMessage]) -> list[PlacedMessage]:
     """Returns the messages after the instructions.
 
-    System messages that follow at once join them, as chat templates have one place for those.
+    They and the system messages at the beginning are one, as chat templates have one place for those.
     """
-    if not instructions:
+    system = [PlacedMessage(_INSTRUCTIONS, Message("system", instructions))] if instructions else []
+    system += takewhile(lambda placed: placed.message.role == "system", messages)
+    if not system:
         return messages
-    texts = [instructions]
-    while messages and messages[0].message.role == "system":
-        texts.append(messages[0].message.content)
-        messages = messages[1:]
-    return [PlacedMessage(_INSTRUCTIONS, Message("system", "\n\n".join(texts))), *messages]
+    rest = messages[len(system) - bool(instructions) :]
+    text = "\n\n".join(placed.message.content for placed in system)
+    return [PlacedMessage(system[0].place, Message("system", text)), *rest]
 
 
 @contextmanager
-def caller_names(places: Sequence[str] = ()) -> Iterator[None]:
-    """Translates names of fields in errors; `places` has the caller's field for each message that was made."""
+def caller_names(places: Sequence[str] = (), tools: Sequence[str] = ()) -> Iterator[None]:
+    """Translates names of fields in errors.
+
+    Args:
+        places: The caller's field for each message that was made.
+        tools: The caller's field for each function.
+    """
     try:
         yield
     except ContextLengthError as error:
@@ -105,6 +116,8 @@ def caller_names(places: Sequence[str] = ()) -> Iterator[None]:
         if found := _MESSAGE.match(name):
             index = int(found[1]) if found[1] else len(places)
             name = places[index] if index < len(places) else _INPUT
+        elif tools and (found := _TOOL.match(name)):
+            name = tools[int(found[1])] + name[found.end() :]
         if name == error.field:
             raise
         raise InvalidFieldError(name, error.problem) from error
@@ -125,13 +138,6 @@ def _given(params: Params) -> dict[str, Any]:
     if params.top_logprobs or LOGPROBS in (params.include or ()):
         given["logprobs"] = True
     return given
-
-
-def _tool(function: Function) -> Tool:
-    tool = function.tool
-    parameters = NO_ARGUMENTS if tool.parameters is None else json.dumps(tool.parameters, ensure_ascii=False)
-    field = f"{function.field}.parameters"
-    return Tool(function.called.full, tool.description or "", parameters, strict=bool(tool.strict), field=field)
 
 
 def _choice(params: Params) -> ToolChoice:
@@ -156,6 +162,11 @@ def _constraint(params: Params) -> Constraint | None:
     value = True if wanted.schema_ is None else json.dumps(wanted.schema_, ensure_ascii=False)
     ignore_eos = isinstance(params, ResponseParams) and bool(params.ignore_eos)
     return read_constraint(wanted.type, value, ignore_eos=ignore_eos, field="text.format")
+
+
+def _session(params: Params) -> str:
+    key = params.prompt_cache_key if isinstance(params, ResponseParams) else None
+    return key if isinstance(key, str) else ""
 
 
 def _thinking(params: Params) -> Thinking:

@@ -1,6 +1,7 @@
 """Tools of a request: functions, alone or in namespaces."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -8,7 +9,7 @@ from pydantic import Field
 from llm_inference_api.api.bodies import FIRST_ERROR, Json, Strict, at_most, validated
 from llm_inference_api.api.openai.params import No
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.tools import MAX_TOOLS
+from llm_inference_api.requests.tools import MAX_TOOLS, NO_ARGUMENTS, Tool
 
 
 class FunctionTool(Strict):
@@ -58,32 +59,37 @@ class Function(NamedTuple):
     tool: FunctionTool
     field: str
     """Name of the request's field, for errors."""
+    about: str = ""
+    """What the namespace says of all its functions."""
+
+    def for_model(self) -> Tool:
+        """Returns the function as the model is told of it: a namespace is a part of the name and of the description."""
+        tool = self.tool
+        parameters = NO_ARGUMENTS if tool.parameters is None else json.dumps(tool.parameters, ensure_ascii=False)
+        description = "\n".join(filter(None, (self.about, tool.description)))
+        return Tool(
+            self.called.full, description, parameters, strict=bool(tool.strict), field=f"{self.field}.parameters"
+        )
 
 
 def functions_of(tools: Sequence[Json]) -> list[Function]:
     """Returns the functions of all tools. Raises InvalidFieldError for a tool that is invalid, or no function."""
-    found = []
-    for index, value in enumerate(tools):
-        field = f"tools[{index}]"
-        match _read(value, index):
-            case FunctionTool() as tool:
-                found.append(Function(CallName(tool.name), tool, field))
-            case NamespaceTool() as space:
-                found += (
-                    Function(CallName(tool.name, space.name), tool, f"{field}.tools[{place}]")
-                    for place, tool in enumerate(space.tools)
-                )
-    return found
+    return [function for index, value in enumerate(tools) for function in _functions(index, _read(value, index))]
+
+
+def _functions(index: int, tool: AnyTool) -> Iterator[Function]:
+    field = f"tools[{index}]"
+    if isinstance(tool, FunctionTool):
+        yield Function(CallName(tool.name), tool, field)
+        return
+    for place, inner in enumerate(tool.tools):
+        yield Function(CallName(inner.name, tool.name), inner, f"{field}.tools[{place}]", tool.description or "")
 
 
 def _read(value: Json, index: int) -> AnyTool:
     kind = value.get("type")
     model = _KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:
-        raise InvalidFieldError(f"tools[{index}].type", not_run(kind))
+        problem = f"{str(kind)[:50]!r} is not run here; leave it out, or give a function and run it in the client"
+        raise InvalidFieldError(f"tools[{index}].type", problem)
     return validated(model, value, {}, "tools", index)
-
-
-def not_run(kind: object) -> str:
-    """Returns what is said of a tool that is no function."""
-    return f"{str(kind)[:50]!r} is not run here; give a function, and run it in the client"

@@ -1,18 +1,21 @@
 """Pages of input items."""
 
+import json
 from typing import Any
 
 import pytest
 
 from llm_inference.v1 import responses_pb2
-from llm_inference_api.api.openai.responses.item_list import item_list
+from llm_inference_api.api.openai.responses.storage.item_list import item_list
 from llm_inference_api.errors import InvalidFieldError
 
 ITEMS = [{"id": f"msg_{number}"} for number in range(25)]
 
 
 def page(**fields: Any) -> dict[str, Any]:
-    return item_list(ITEMS, responses_pb2.ListInputItemsRequest(response_id="r", **fields))
+    items = [json.dumps(item).encode() for item in ITEMS]
+    found: dict[str, Any] = json.loads(item_list(items, responses_pb2.ListInputItemsRequest(response_id="r", **fields)))
+    return found
 
 
 def numbers(found: dict[str, Any]) -> list[int]:
