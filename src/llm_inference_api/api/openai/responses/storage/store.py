@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from llm_inference_api.api.bodies import Json
 from llm_inference_api.api.openai.responses.document import write_large
@@ -161,18 +161,18 @@ class ResponseStore:
             )
 
     def _get(self, caller: str, response_id: str) -> bytes:
-        (document,) = self._used(caller, response_id, "document")
-        return bytes(document)
+        document: bytes = self._used(caller, response_id, "document")
+        return document
 
-    def _used(self, caller: str, response_id: str, column: str) -> tuple[bytes | str | None]:
+    def _used(self, caller: str, response_id: str, column: str) -> Any:
         """Returns a column of a response, which is used by that. Raises UnknownResponseError."""
-        row: tuple[bytes | str | None] | None = self._database.execute(
+        row = self._database.execute(
             f"UPDATE responses SET used = ? WHERE id = ? AND caller = ? RETURNING {column}",  # noqa: S608 - a constant
             (self._clock(), response_id, caller),
         ).fetchone()
         if row is None:
             raise UnknownResponseError(response_id)
-        return row
+        return row[0]
 
     def _delete(self, caller: str, response_id: str) -> None:
         gone = self._database.execute("DELETE FROM responses WHERE id = ? AND caller = ?", (response_id, caller))
@@ -193,10 +193,10 @@ class ResponseStore:
     def _backwards(self, caller: str, response_id: str) -> Iterator[tuple[str, bytes]]:
         earlier: str | None = response_id
         while earlier is not None:
-            (previous,) = self._used(caller, earlier, "previous")
+            previous = self._used(caller, earlier, "previous")
             query = "SELECT id, body FROM items WHERE response = ? ORDER BY place DESC"
             yield from self._database.execute(query, (earlier,))
-            earlier = None if previous is None else str(previous)
+            earlier = previous
 
     def _found(self, caller: str, ids: Collection[str]) -> Iterator[tuple[str, bytes]]:
         for name in ids:

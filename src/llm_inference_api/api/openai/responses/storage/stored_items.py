@@ -16,7 +16,7 @@ def stored_input(value: Json, item: Item) -> Json:
         value: The JSON object, which is valid.
         item: What was read of it.
     """
-    found = {
+    found: Json = {
         "id": item.id or item_id(item.type),
         "type": item.type,
         "status": COMPLETED,
