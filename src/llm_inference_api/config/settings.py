@@ -301,8 +301,8 @@ class Settings(SecuritySettings, TelemetrySettings):
     response_store_size: ByteSize = _variable(
         "LLM_RESPONSE_STORE_SIZE",
         "64MiB",
-        "Maximum size of all stored responses, such as `64MiB`; those that were not used for longest make room. 0: "
-        "none is stored.",
+        "Maximum size of all stored responses, such as `64MiB`. Those that were not used for longest make room, of the "
+        "callers that have most. 0: none is stored.",
         validate_default=True,
     )
     response_store_ttl: Seconds = _variable(

@@ -1,7 +1,7 @@
 // Streamed answers, a tool in a loop and a schema's object through the AI SDK's default model of OpenAI; prints them as JSON.
 // node responses.mjs BASE_URL
 import { createOpenAI } from "@ai-sdk/openai";
-import { generateText, Output, streamText, tool } from "ai";
+import { generateText, Output, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
 
 const [baseURL] = process.argv.slice(2);
@@ -17,14 +17,18 @@ const schema = z.object({ city: z.enum(["Rome", "Oslo"]) });
 const { output } = await generateText({ ...asked, maxOutputTokens: 400, output: Output.object({ schema }) });
 
 const weather = tool({ description: "Says it", inputSchema: schema, execute: async () => "sunny" });
-const called = await generateText({
+const looped = {
   ...asked,
   maxOutputTokens: 400,
   tools: { weather },
   prepareStep: ({ stepNumber }) => ({ toolChoice: stepNumber === 0 ? "required" : "none" }),
-  stopWhen: ({ steps }) => steps.length === 2,
-});
+  stopWhen: stepCountIs(2),
+};
+// By references to stored items; and as a model that thinks of a caller who has nothing stored.
+const steps = [];
+for (const openai of [{}, { store: false, forceReasoning: true, reasoningSummary: "auto" }]) {
+  const called = await generateText({ ...looped, providerOptions: { openai: { parallelToolCalls: false, ...openai } } });
+  steps.push([called.steps[0].toolResults[0].output, called.steps.length]);
+}
 
-const results = called.steps[0].toolResults.map((result) => result.output);
-
-console.log(JSON.stringify({ text, tokens: usage.outputTokens, city: output.city, results, steps: called.steps.length }));
+console.log(JSON.stringify({ text, tokens: usage.outputTokens, city: output.city, steps }));
