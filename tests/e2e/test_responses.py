@@ -10,7 +10,8 @@ import httpx
 import openai
 import pytest
 from google.api.httpbody_pb2 import HttpBody
-from pydantic import BaseModel
+from openai.types.responses import ResponseStreamEvent
+from pydantic import BaseModel, TypeAdapter
 
 from llm_inference.v1 import responses_pb2, responses_pb2_grpc
 from tests.e2e.secured import run_secured
@@ -29,6 +30,7 @@ WEATHER: Any = {
     },
 }
 SUNNY = "sunny"
+EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 
 class Animal(BaseModel):
@@ -79,19 +81,24 @@ def test_stream_adds_up_to_the_whole_response(client: openai.OpenAI) -> None:
 
 
 def test_stream_is_named_events_without_done(http: httpx.Client) -> None:
-    """Each event's name is its type; the last one ends the stream."""
-    body = {"model": "tiny", "input": "hello", "max_output_tokens": 2, "stream": True}
+    """Each event's name is its type, which OpenAI's client has; the last one ends the stream."""
+    body = {"model": "tiny", "input": "hello", "max_output_tokens": 2, "top_logprobs": 1, "stream": True}
     answer = http.post("/v1/responses", json=body)
     assert answer.headers["content-type"] == "text/event-stream"
     assert answer.headers["cache-control"] == "no-cache"
-    *_, last = answer.text.strip().split("\n\n")
-    assert last.startswith(("event: response.completed\ndata: ", "event: response.incomplete\ndata: "))
+    frames = [frame for frame in answer.text.strip().split("\n\n") if not frame.startswith(":")]
+    for frame in frames:
+        name, _, data = frame.partition("\ndata: ")
+        assert name == f"event: {EVENT.validate_json(data, strict=True).type}"
+    assert frames[-1].startswith(("event: response.completed\n", "event: response.incomplete\n"))
 
 
 def test_parsed_response_is_an_object(client: openai.OpenAI) -> None:
-    """Whole and streamed, whatever a model of random weights writes."""
+    """Whole and streamed, whatever a model of random weights writes; and it may be sent again as it is."""
     asked: Any = {"model": "tiny", "input": "hello", "text_format": Animal, "max_output_tokens": 400}
-    assert isinstance(client.responses.parse(**asked).output_parsed, Animal)
+    parsed = client.responses.parse(**asked)
+    assert isinstance(parsed.output_parsed, Animal)
+    respond(client, input=[{"role": "user", "content": "hello"}, *parsed.output])
     with client.responses.stream(**asked) as stream:
         stream.until_done()
         assert isinstance(stream.get_final_response().output_parsed, Animal)
@@ -219,8 +226,8 @@ def test_response_over_grpc_is_the_same_bytes(channel: grpc.Channel) -> None:
     stub = responses_pb2_grpc.ResponsesServiceStub(channel)
     parts = [part.http_body.data for part in stub.CreateResponse(responses_pb2.CreateResponseRequest(http_body=body))]
     made = json.loads(b"".join(parts))
-    kept = stub.GetResponse(responses_pb2.GetResponseRequest(response_id=made["id"])).http_body
-    assert json.loads(kept.data) == made
+    kept = stub.GetResponse(responses_pb2.GetResponseRequest(response_id=made["id"]))
+    assert json.loads(b"".join(part.http_body.data for part in kept)) == made
 
 
 def test_responses_of_a_file_survive_a_restart_and_are_their_callers(tmp_path: Path, model_directory: Path) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from llm_inference_api.api.openai.responses.items import MAX_ITEMS
 from llm_inference_api.api.openai.responses.params import (
     IGNORED,
     MAX_KEY,
@@ -13,7 +14,6 @@ from llm_inference_api.api.openai.responses.params import (
     InputTokensParams,
     ResponseParams,
 )
-from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.tools import MAX_TOOLS, TOOL_NAME
 from tools.openapi.limits import EFFORT, SAMPLING
 from tools.openapi.openai import limited, plain_schema
@@ -21,7 +21,7 @@ from tools.openapi.openai import limited, plain_schema
 Json = dict[str, Any]
 
 _REQUESTS: dict[str, type[BaseModel]] = {"CreateResponse": ResponseParams, "CountInputTokens": InputTokensParams}
-_CONVERSATION: dict[str, Json] = {"input": {"maxItems": MAX_MESSAGES}, "tools": {"maxItems": MAX_TOOLS}}
+_CONVERSATION: dict[str, Json] = {"input": {"maxItems": MAX_ITEMS}, "tools": {"maxItems": MAX_TOOLS}}
 _LIMITS: dict[str, dict[str, Json]] = {
     "ResponseParams": {
         **_CONVERSATION,
@@ -59,11 +59,12 @@ _WORDS = {
     "top_p": "Nucleus sampling: probability mass.",
     "top_logprobs": "Number of most probable tokens to list at each position.",
     "include": (
-        "`message.output_text.logprobs` for the log probabilities of the text. `reasoning.encrypted_content` changes "
-        "nothing: thoughts can be sent back in any case, in clear text."
+        "`message.output_text.logprobs` for the log probabilities of the text. What else OpenAI knows changes nothing: "
+        "thoughts can be sent back in any case, in clear text."
     ),
     "metadata": "Texts that the response has too.",
     "user": "A name that the response has too.",
+    "prompt_cache_options": "All prompts are cached as long as there is room; `prewarm` is refused.",
     "seed": "Seed of the random number generator, which is not in OpenAI's API.",
     "prompt_cache_key": "With several replicas, requests with the same key are routed to the same one; else ignored.",
 }

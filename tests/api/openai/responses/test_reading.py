@@ -210,7 +210,8 @@ def test_fields_without_effect_are_accepted(fields: dict[str, Any]) -> None:
         ({"foo": 1}, "foo", "not a parameter"),
         ({"input": 5}, "input", "list"),
         ({"input": []}, "input", "1 to 1024"),
-        ({"input": [{"role": "user", "content": "x"}] * 1025}, "input", "1025 items"),
+        ({"input": [{"role": "user", "content": "x"}] * 1025}, "input", "1024 messages"),
+        ({"input": [{"role": "user", "content": "x"}] * 4097}, "input", "4097 items"),
         (
             {"input": [{"role": "user", "content": "x"}, {**TOOL, "type": "function_call"}]},
             "input[1].call_id",

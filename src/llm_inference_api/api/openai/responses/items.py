@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field
 from llm_inference_api.api.bodies import FIRST_ERROR, Json, Strict, at_most, joined_texts, validated
 from llm_inference_api.errors import InvalidFieldError
 
+MAX_ITEMS = 4096
+"""Maximum number of items of an input; messages and calls may be 1,024 each, and thoughts are items too."""
 MAX_PARTS = 1024
 """Maximum number of parts of an item's thoughts."""
 _LONGEST_ID = 256

@@ -10,9 +10,8 @@ from pydantic import BeforeValidator, Field
 from llm_inference_api.api import bodies
 from llm_inference_api.api.bodies import FIRST_ERROR, Json, Strict, at_most
 from llm_inference_api.api.openai.params import No
-from llm_inference_api.api.openai.responses.items import GivenItem, as_items
+from llm_inference_api.api.openai.responses.items import MAX_ITEMS, GivenItem, as_items
 from llm_inference_api.api.openai.responses.tools import AnyTool
-from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.tools import MAX_TOOLS
 
 MAX_METADATA = 16
@@ -143,7 +142,7 @@ class _Conversation(Strict):
     input: Annotated[
         list[Json],
         FIRST_ERROR,
-        at_most(MAX_MESSAGES, "items"),
+        at_most(MAX_ITEMS, "items"),
         BeforeValidator(as_items, json_schema_input_type=str | list[GivenItem]),
     ] = Field(default_factory=list)
     instructions: str | None = None

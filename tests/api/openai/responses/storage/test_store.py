@@ -195,10 +195,11 @@ async def test_room_is_made_by_the_caller_that_has_most(clock: Clock) -> None:
     store.close()
 
 
-async def test_response_larger_than_the_store_is_not_kept(clock: Clock) -> None:
+async def test_response_larger_than_the_store_is_not_kept(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     store = await opened(StoreLimits(500, 100.0), clock=clock)
     await keep(store, "r1", text="x" * 1000)
     assert not await has(store, "r1")
+    assert "LLM_RESPONSE_STORE_SIZE is 500" in caplog.text
     store.close()
 
 

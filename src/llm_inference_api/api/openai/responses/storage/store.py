@@ -12,14 +12,13 @@ from typing import Any, TypeVar
 
 from llm_inference_api.api.bodies import Json
 from llm_inference_api.api.openai.responses.document import write_large
+from llm_inference_api.api.openai.responses.items import MAX_ITEMS
 from llm_inference_api.api.openai.responses.storage.database import opened
 from llm_inference_api.api.openai.responses.storage.shares import surplus
 from llm_inference_api.errors import InvalidFieldError, StartError, UnavailableError, UnknownResponseError
 
-MAX_ITEMS = 4096
-"""Items of stored responses that a request may go on from; its messages and calls may be 1,024 each."""
 MAX_READ = 8 << 20
-"""Bytes of those. Their texts may have 1 MiB together."""
+"""Bytes of the stored items that a request may go on from. Their texts may have 1 MiB together."""
 Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
@@ -140,6 +139,9 @@ class ResponseStore:
         ]
         size = len(document) + sum(len(row[-1]) for row in rows)
         if size > self._limits.size:
+            logger.warning(
+                "a response of %d bytes is not stored: LLM_RESPONSE_STORE_SIZE is %d", size, self._limits.size
+            )
             return
         previous = response["previous_response_id"]
         self._database.execute(
