@@ -243,6 +243,41 @@ async def test_deleted_texts_are_not_left_in_the_file(tmp_path: Path) -> None:
     assert b"secret of hers" not in path.read_bytes()
 
 
+async def test_start_does_not_wait_on_the_loop_for_the_file(tmp_path: Path) -> None:
+    """Another process holds it."""
+    path = tmp_path / "responses.sqlite"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    opening = asyncio.ensure_future(opened(MANY, path))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not opening.done()
+    other.execute("COMMIT")
+    store = await opening
+    other.close()
+    store.close()
+
+
+async def test_file_that_does_not_answer_costs_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As that of a network file system whose server is gone."""
+    path = tmp_path / "responses.sqlite"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    first = ResponseStore(MANY, path, patience=0.01)
+    with pytest.raises(StartError, match=r"not answered for 0.01 s"):
+        await first.open()
+    other.execute("COMMIT")
+    first.close()
+    second = ResponseStore(MANY, path, patience=1.0)
+    await second.open()
+    other.execute("BEGIN EXCLUSIVE")
+    await keep(second, "r1")
+    assert caplog.messages == ["a response is not stored: the file has not answered for 1 s"]
+    other.execute("COMMIT")
+    other.close()
+    second.close()
+
+
 async def test_loop_does_not_wait_for_the_file(tmp_path: Path) -> None:
     """Another process holds it."""
     path = tmp_path / "responses.sqlite"

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,8 @@ from llm_inference_api.errors import InvalidFieldError, StartError, UnavailableE
 
 MAX_READ = 8 << 20
 """Bytes of the stored items that a request may go on from. Their texts may have 1 MiB together."""
+PATIENCE = 30.0
+"""Seconds in which the file answers: that of a network file system may not. SQLite waits 5 for another process."""
 Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
@@ -38,17 +41,25 @@ class StoreLimits:
 class ResponseStore:
     """Responses by id, each of one caller, who alone finds it. What waits for the file runs in a thread of its own."""
 
-    def __init__(self, limits: StoreLimits, path: Path | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        limits: StoreLimits,
+        path: Path | None = None,
+        clock: Callable[[], float] = time.time,
+        patience: float = PATIENCE,
+    ) -> None:
         """Creates the store, which is to be opened.
 
         Args:
             limits: What is kept.
             path: The file; None: memory.
             clock: Returns the time in seconds, of which a file has that of the last use.
+            patience: See `PATIENCE`.
         """
         self._limits = limits
         self._path = path
         self._clock = clock
+        self._patience = patience
         self._thread = ThreadPoolExecutor(1, "responses")
         self._opened: sqlite3.Connection | None = None
 
@@ -60,14 +71,13 @@ class ResponseStore:
     async def open(self) -> None:
         """Opens the file. Raises StartError if it cannot be used, or is none of this service's."""
         try:
-            self._opened = await asyncio.get_running_loop().run_in_executor(self._thread, opened, self._path)
+            await self._in_thread(self._open)
         except (OSError, sqlite3.Error) as error:
             raise StartError(f"LLM_RESPONSE_STORE: {self._path} cannot be used ({error})") from error
 
     def close(self) -> None:
         """Closes the store, after what it does."""
-        if self._opened is not None:
-            self._thread.submit(self._opened.close).result()
+        self._thread.submit(self._close).result()
         self._thread.shutdown()
 
     async def save(self, caller: str, response: Json, given: Sequence[Json], output: Sequence[Json]) -> None:
@@ -122,9 +132,24 @@ class ResponseStore:
                 return work()
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, within_transaction)
-        except sqlite3.Error as error:
+            return await self._in_thread(within_transaction)
+        except (TimeoutError, sqlite3.Error) as error:
             raise UnavailableError("STORE_UNAVAILABLE", "stored responses cannot be used now; retry later") from error
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        """Returns what `work` does. Raises TimeoutError if that takes too long; it may still be done then."""
+        done = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            return await asyncio.wait_for(done, self._patience)
+        except TimeoutError:
+            raise TimeoutError(f"the file has not answered for {self._patience:g} s") from None
+
+    def _open(self) -> None:
+        self._opened = opened(self._path)
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
 
     @property
     def _database(self) -> sqlite3.Connection:
@@ -192,7 +217,7 @@ class ResponseStore:
         """Returns the items of a response and of those before it. All of them are used by it."""
         return [body for _, body in _bounded(self._backwards(caller, response_id), "previous_response_id")][::-1]
 
-    def _backwards(self, caller: str, response_id: str) -> Iterator[tuple[str, bytes]]:
+    def _backwards(self, caller: str, response_id: str) -> Generator[tuple[str, bytes]]:
         earlier: str | None = response_id
         while earlier is not None:
             previous = self._used(caller, earlier, "previous")
@@ -200,7 +225,7 @@ class ResponseStore:
             yield from self._database.execute(query, (earlier,))
             earlier = previous
 
-    def _found(self, caller: str, ids: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    def _found(self, caller: str, ids: Collection[str]) -> Generator[tuple[str, bytes]]:
         for name in ids:
             yield from self._database.execute(
                 "SELECT items.id, body FROM items JOIN responses ON responses.id = response "
@@ -209,12 +234,14 @@ class ResponseStore:
             )
 
 
-def _bounded(items: Iterator[tuple[str, bytes]], field: str) -> Iterator[tuple[str, bytes]]:
-    """Yields the items. Raises InvalidFieldError for the field that refers to them, if there are too many."""
-    size = 0
-    for count, item in enumerate(items, 1):
-        size += len(item[1])
-        if count > MAX_ITEMS or size > MAX_READ:
-            problem = f"refers to more than {MAX_ITEMS} stored items, or {MAX_READ} bytes of them; send a shorter input"
-            raise InvalidFieldError(field, problem)
-        yield item
+def _bounded(items: Generator[tuple[str, bytes]], field: str) -> list[tuple[str, bytes]]:
+    """Returns the items. Raises InvalidFieldError for the field that refers to them, if there are too many."""
+    found, size = [], 0
+    with closing(items):  # Else a query stays open behind an error.
+        for item in items:
+            found.append(item)
+            size += len(item[1])
+            if len(found) > MAX_ITEMS or size > MAX_READ:
+                problem = f"refers to more than {MAX_ITEMS} stored items, or {MAX_READ} bytes; send a shorter input"
+                raise InvalidFieldError(field, problem)
+    return found
