@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+import llm_inference_api.demo
 from tests.e2e import npm
 from tests.e2e.service import RunningService, run_service
 from tests.fakes.gguf import write_tiny_model
@@ -19,12 +20,16 @@ from tests.fakes.gguf import write_tiny_model
 PACKAGE = Path(__file__).with_name("codex")
 CODEX = PACKAGE / "node_modules" / ".bin" / "codex"
 TOOL = "mcp__sky.weather"
+CONTEXT = 16384
+DEMO = Path(llm_inference_api.demo.__file__).with_name("demo.gguf")
 CONFIG = """
 model = "tiny"
 model_provider = "local"
 model_instructions_file = "{home}/brief.md"
 web_search = "{search}"
 check_for_update_on_startup = false
+[features]
+goals = false
 [agents]
 enabled = false
 [analytics]
@@ -45,9 +50,13 @@ pytestmark = npm.needs(PACKAGE)
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[RunningService]:
-    """A service with room for what Codex says of itself, a token for each byte."""
-    write_tiny_model(tmp_path / "tiny.gguf", context_length=1 << 15)
-    variables = {"LLM_ALLOWED_MODELS": "tiny=tiny.gguf", "LLM_PRELOAD_MODELS": "tiny", "LLM_KV_CACHE_TOKENS": "32768"}
+    """A service with room for what Codex says of itself, in tokens of several bytes."""
+    write_tiny_model(tmp_path / "tiny.gguf", context_length=CONTEXT, vocabulary_of=DEMO)
+    variables = {
+        "LLM_ALLOWED_MODELS": "tiny=tiny.gguf",
+        "LLM_PRELOAD_MODELS": "tiny",
+        "LLM_KV_CACHE_TOKENS": str(CONTEXT),
+    }
     with run_service(tmp_path, tmp_path, **variables) as running:
         yield running
 
