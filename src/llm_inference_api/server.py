@@ -113,8 +113,13 @@ _RESOLVE_LIMIT = 10.0
 logger = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings, *, with_envoy: bool) -> None:
+async def serve(settings: Settings, observer: Observer, *, with_envoy: bool) -> None:
     """Runs the service until SIGTERM, SIGINT or SIGHUP: build → start → wait → drain → stop.
+
+    Args:
+        settings: The settings.
+        observer: What is told of the models, beside metrics and health.
+        with_envoy: Whether Envoy is started too.
 
     Raises:
         StartError: The service cannot start.
@@ -123,7 +128,7 @@ async def serve(settings: Settings, *, with_envoy: bool) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     signals = Signals()
     try:
-        service = build(settings, with_envoy=with_envoy)
+        service = build(settings, observer, with_envoy=with_envoy)
     except OSError as error:
         raise start_error(error) from error
     try:
@@ -310,6 +315,8 @@ class Service:
         """Loads the models that the settings name; the log's last lines then say where to go."""
         models = self.settings.preload
         retries = await asyncio.gather(*map(self._load, models))
+        if self.admission.is_closed:
+            return  # The service stops.
         for line in self._directions():
             logger.info("%s", line)
         await asyncio.gather(*map(self._load_again, models, retries))
@@ -349,12 +356,12 @@ class Service:
             retry = await self._load(model)
 
 
-def build(settings: Settings, *, with_envoy: bool) -> Service:
+def build(settings: Settings, observer: Observer, *, with_envoy: bool) -> Service:
     """Returns the service with all parts built and none started."""
     free_failed_batches()
     metrics, health = Metrics(__version__), Health(settings.preload)
     admission = Admission(settings.max_requests_per_caller)
-    registry, cluster = build_models(settings, Observers(metrics, health))
+    registry, cluster = build_models(settings, Observers(metrics, health, observer))
     spans = build_spans(settings, metrics)
     keys = settings.key_ring()
     origins = settings.cors_allowed_origins if with_envoy else ()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_inference_api.config.settings import load_settings, place_of, start_warnings
+from llm_inference_api.config.settings import load_settings, misspelt_variables, place_of, start_warnings
 from tests.e2e.service import clean_environment
 
 KUBERNETES = {
@@ -38,6 +38,7 @@ def test_variables_about_services_are_no_settings(environment: pytest.MonkeyPatc
         environment.setenv(name, value)
     load_settings()
     assert not list(start_warnings(os.environ))
+    assert not list(misspelt_variables(os.environ))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,7 @@ def test_misspelt_variable_is_named_with_the_nearest(environment: pytest.MonkeyP
     environment.setenv(name, "3000")
     load_settings()
     assert list(start_warnings(os.environ)) == [said]
+    assert list(misspelt_variables(os.environ)) == ([said] if "did you mean" in said else [])
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,7 @@ def test_known_variable_is_no_cause_for_a_warning(environment: pytest.MonkeyPatc
     """In any case, and the client's too."""
     environment.setenv(name, "1")
     assert not list(start_warnings(os.environ))
+    assert not list(misspelt_variables(os.environ))
 
 
 @pytest.mark.parametrize(("given", "level"), [("info", "INFO"), ("warn", "WARNING"), ("Trace", "DEBUG")])

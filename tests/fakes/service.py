@@ -73,6 +73,7 @@ class FakeAdmission(Admission):
         self._journal = journal
 
     def close(self) -> None:
+        super().close()
         self.closed = True
 
     async def empty(self, timeout: float) -> bool:

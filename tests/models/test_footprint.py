@@ -7,6 +7,7 @@ from gguf import GGUFWriter
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.models.footprint import Footprint, Room, estimate, read_header
 from llm_inference_api.requests.engine_config import ContextChoice
+from tests.fakes.adapter import write_tiny_adapter
 from tests.fakes.gguf import write_tiny_encoder, write_tiny_model
 
 
@@ -34,6 +35,14 @@ def room_for(path: Path, tokens: int, most: int = GIB) -> Room:
     """Returns a share with room for a model's weights, its process and so many cells in all."""
     nothing = estimate([path], ContextChoice(length=16, cache_tokens=16), store=0)
     return Room(nothing.total - 32 * CELL + tokens * CELL, most)
+
+
+def test_adapters_are_weights_too(tiny_model: Path, tmp_path: Path) -> None:
+    """They are in memory as long as the model is, whether a request asks for them or not."""
+    adapters = [write_tiny_adapter(tmp_path / f"{name}.gguf", tiny_model) for name in "ab"]
+    alone, sizes = estimate([tiny_model], ContextChoice()), [path.stat().st_size for path in adapters]
+    both = estimate([tiny_model], ContextChoice(), adapters=adapters)
+    assert (both.weights - alone.weights, both.total - alone.total) == (sum(sizes), sum(sizes))
 
 
 def test_context_is_the_trained_one_where_memory_allows(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from llm_inference_api.requests import sizes
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping, TokenPrompt
 from llm_inference_api.text.chat_template import ChatTemplate
+from llm_inference_api.text.pairs import Pair
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import Infill, SpecialTokens
 from llm_inference_api.worker.preparer import Preparer
@@ -190,3 +191,18 @@ def test_logit_bias_of_an_unknown_token_is_refused() -> None:
 def test_time_in_the_queue_counts_from_the_arrival() -> None:
     """What waits to be prepared waits."""
     assert preparer().prepare(request("hi"), arrived_at=12.5)[0].submitted_at == 12.5
+
+
+class Joined:
+    """A tokenizer that keeps the texts that it is given."""
+
+    def pair(self, first: str, second: str) -> Pair:
+        self.texts = (first, second)
+        return Pair([0], 1)
+
+
+def test_texts_of_a_pair_are_content() -> None:
+    """What a document spells is no control token: white space around it stays, and so does the space before it."""
+    preparation, joined = TextPreparation(space="first", strips_left=("</s>",), controls=("</s>",)), Joined()
+    replace(preparer(), preparation=preparation).pair(joined, "a  </s>", "</s> b")
+    assert joined.texts == (" a  </s>", " </s> b")

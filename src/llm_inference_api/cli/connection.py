@@ -46,6 +46,11 @@ class Client:
         async for response in self._client.models.WatchModel(models_pb2.WatchModelRequest(model=model)):
             yield response.model
 
+    async def load_progress(self, model: str) -> AsyncIterator[str]:
+        """Yields in a few words how far the load of a model is, whenever that changes."""
+        async for now in self.watch(model):
+            yield f"the model is {progress_of(now).lower()}"
+
     async def load(self, model: str) -> models_pb2.Model:
         """Loads the model and returns it once it is active."""
         return (await self._client.models.LoadModel(models_pb2.LoadModelRequest(model=model))).model
@@ -96,6 +101,11 @@ def wait_of(part: Part) -> str:
     return "waiting"
 
 
+def awaits_load(part: Part) -> bool:
+    """Returns whether the part says that the request waits for its model."""
+    return part.HasField("progress") and part.progress.stage == generation_pb2.Progress.LOADING
+
+
 def is_cut(part: Part) -> bool:
     """Returns whether the answer was cut at max_tokens."""
     return part.finish_reason == generation_pb2.Finish.LENGTH
@@ -105,6 +115,12 @@ def state_of(model: models_pb2.Model) -> str:
     """Returns the name of the model's state; UNKNOWN for one that a newer service has."""
     names = {value.number: value.name for value in models_pb2.Model.State.DESCRIPTOR.values}
     return names.get(model.state, "UNKNOWN")
+
+
+def progress_of(model: models_pb2.Model) -> str:
+    """Returns the name of the model's state, and how far a passing one is."""
+    total = model.progress.total
+    return f"{state_of(model)} {100 * model.progress.done / total:.0f} %" if total else state_of(model)
 
 
 def json_of(models: Sequence[models_pb2.Model]) -> str:

@@ -20,7 +20,8 @@ from llm_inference_api.cli.doctor import doctor
 from llm_inference_api.cli.models import models
 from llm_inference_api.cli.options import given, model_option, sampling_options
 from llm_inference_api.cli.settings import show_settings
-from llm_inference_api.config.settings import hide_secrets, start_warnings
+from llm_inference_api.cli.terminal import visible
+from llm_inference_api.config.settings import hide_secrets, misspelt_variables, start_warnings
 from llm_inference_api.errors import StartError, start_error
 from llm_inference_api.files import check_open_files
 from llm_inference_api.network import listed, spare_loopback
@@ -38,8 +39,12 @@ def main() -> None:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Serve language models on your own machine, and talk to them."""
+    if context.invoked_subcommand != serve.name:  # It logs all of them.
+        for warning in misspelt_variables(os.environ):
+            click.echo(f"Warning: {visible(warning)}", err=True)
 
 
 @cli.command()
@@ -60,12 +65,13 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
     try:
         check_open_files()
         from llm_inference_api import server  # Slow to import: other commands do without.
+        from llm_inference_api.cli.load_bars import load_bars
         from llm_inference_api.models.llama_library import use_library
         from llm_inference_api.observability.log import set_up_log
 
         settings = settings_or_exit(uses_files=True, **overrides)
         hide_secrets()
-        set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
+        terminal = set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
         for warning in start_warnings(os.environ):
             logging.getLogger(__name__).warning("%s", warning)
         if settings.llama_library is not None:
@@ -75,8 +81,8 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
         refuse_start(error)
     except OSError as error:
         refuse_start(start_error(error))
-    with runner:
-        run_to_the_end(runner, server.serve(settings, with_envoy=envoy))
+    with load_bars(terminal) as bars, runner:
+        run_to_the_end(runner, server.serve(settings, bars, with_envoy=envoy))
 
 
 def run_to_the_end(runner: asyncio.Runner, service: Coroutine[Any, Any, None]) -> None:

@@ -28,7 +28,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from llm_inference_api.config.addresses import is_loopback
 from llm_inference_api.config.fields import Items, Seconds
 from llm_inference_api.config.fields import variable as _variable
-from llm_inference_api.config.foreign import is_service_address, warnings
+from llm_inference_api.config.foreign import is_service_address, misspelt, warnings
 from llm_inference_api.config.security import API_KEYS, SECRETS, SecuritySettings, host_problems, origin_problems
 from llm_inference_api.config.sources import FILE_VARIABLE, Found, find
 from llm_inference_api.config.telemetry import ENDPOINT, HEADERS, TelemetrySettings
@@ -614,7 +614,16 @@ def expanded(path: Path) -> Path:
 
 def start_warnings(environment: Mapping[str, str]) -> Iterator[str]:
     """Yields a sentence for each variable that is set in vain."""
-    return warnings(environment, {name for field in Settings.model_fields for name in _names(field)})
+    return warnings(environment, _all_names())
+
+
+def misspelt_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yields a sentence for each variable whose name is nearly that of a setting."""
+    return misspelt(environment, _all_names())
+
+
+def _all_names() -> set[str]:
+    return {name for field in Settings.model_fields for name in _names(field)}
 
 
 def hide_secrets() -> None:

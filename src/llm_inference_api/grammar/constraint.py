@@ -217,6 +217,8 @@ class Grammars:
             whole = {"name": "whole", "lark_grammar": constraint.frame}
             # llguidance rejects unused grammars.
             grammars = [whole, *(grammars if "@answer" in constraint.frame else [])]
+            if "@behind" in constraint.frame:
+                grammars.append({"name": "behind", "lark_grammar": constraint.behind})
         return json.dumps({"grammars": grammars})
 
     def _named(self, constraint: Constraint, name: str) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from llm_inference_api.cli.chat.markdown import AnswerMarkdown, closed_part
 
 
 def rendered(text: str, width: int = 60) -> str:
-    """Returns what a console of this width shows, without colours and trailing blanks."""
+    """Returns what a console of this width shows, without colours."""
     written = io.StringIO()
     Console(file=written, width=width, color_system=None).print(AnswerMarkdown(text))
-    return "\n".join(line.rstrip() for line in written.getvalue().split("\n")).strip("\n")
+    return written.getvalue().strip("\n")
 
 
 @pytest.mark.parametrize(

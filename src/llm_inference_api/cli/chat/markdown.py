@@ -14,6 +14,7 @@ from markdown_it.token import Token
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement, TableElement
+from rich.segment import Segment
 from rich.syntax import Syntax
 from rich.table import Table
 
@@ -125,3 +126,25 @@ class AnswerMarkdown(Markdown):
         super().__init__("", code_theme=_THEME, hyperlinks=False)
         self.markup = text
         self.parsed = _tokens(text)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yields the lines without the blanks by which rich fills them: what is copied would have them."""
+        parts = super().__rich_console__(console, options)
+        segments = (
+            segment
+            for part in parts
+            for segment in ((part,) if isinstance(part, Segment) else console.render(part, options))
+        )
+        for line in Segment.split_lines(segments):
+            yield from _without_end(line)
+            yield Segment.line()
+
+
+def _without_end(line: list[Segment]) -> list[Segment]:
+    """Returns a line without the blanks at its end."""
+    line = list(line)
+    while line and not line[-1].control:
+        text, style, _ = line.pop()
+        if text := text.rstrip(" "):
+            return [*line, Segment(text, style)]
+    return line

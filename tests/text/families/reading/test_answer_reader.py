@@ -166,12 +166,12 @@ def test_words_are_content_to_the_last_character(name: str, text: str, size: int
 
 @SIZES
 @pytest.mark.parametrize("name", FORMS)
-def test_calls_of_unknown_functions_stay_content(name: str, size: int) -> None:
-    """What cannot be called is shown, never swallowed."""
+def test_calls_of_unknown_functions_stay_text(name: str, size: int) -> None:
+    """What cannot be called is shown, never swallowed: as content, or as thoughts where it names a recipient."""
     use = ToolUse((Tool("h", "", "{}"),))
     found = read(of(name), TWO_CALLS[name], size, use)
     assert not any(isinstance(piece, ToolCall) for piece in found)
-    assert "<b>" in "".join(piece.text for piece in found if isinstance(piece, Text))
+    assert "<b>" in "".join(piece.text for piece in found if isinstance(piece, Text | Thought))
 
 
 @SIZES
@@ -389,6 +389,25 @@ def test_cut_thoughts_are_thoughts() -> None:
             ),
             [Thought("hmoh"), Text("Well."), call("g", "{}")],
         ),
+        (
+            HARMONY,
+            (
+                "<|start|>assistant to=container.exec<|channel|>commentary<|message|>ls<|call|>"
+                "<|start|>assistant<|channel|>analysis to=python code<|message|>1<|end|>"
+                "<|start|>assistant<|channel|>final<|message|>Hi to=you<|return|>"
+            ),
+            [Thought("ls1"), Text("Hi to=you")],
+        ),
+        (
+            HARMONY,
+            (
+                "<|channel|>commentary to=assistant<|channel|>analysis<|message|>hm<|end|><|start|>assistant"
+                "<|channel|>commentary to=functions.g<|message|>{}"
+            ),
+            [Thought("hm"), call("g", "{}")],
+        ),
+        (HARMONY, f"<|channel|>commentary to={300 * 'x'}", [Thought(300 * "x")]),
+        (HARMONY, "<|channel|>commentary to=pyth", []),
         (FUNCTIONARY, "all\nHi,\nyou", [Text("Hi,\nyou")]),
         (FUNCTIONARY, "all\nHi>>>g\n{}", [Text("Hi"), call("g", "{}")]),
         (
