@@ -89,8 +89,8 @@ async def test_part_that_hangs_keeps_no_other_open(journal: Journal, part: str) 
 @pytest.mark.parametrize(
     ("part", "stopped"),
     [
-        ("metrics port", ["metrics port", "spans"]),
-        ("gRPC ports", ["gRPC ports", "Envoy", "metrics port", "spans"]),
+        ("metrics port", ["metrics port", "stored responses", "spans"]),
+        ("gRPC ports", ["gRPC ports", "Envoy", "metrics port", "stored responses", "spans"]),
         ("Envoy", list(PARTS)),
     ],
 )

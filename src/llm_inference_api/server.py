@@ -34,6 +34,8 @@ from llm_inference.v1 import (
     openai_pb2_grpc,
     ranking_pb2,
     ranking_pb2_grpc,
+    responses_pb2,
+    responses_pb2_grpc,
     scores_pb2,
     scores_pb2_grpc,
     tokens_pb2,
@@ -54,6 +56,10 @@ from llm_inference_api.api.native.tokens import TokenServicer
 from llm_inference_api.api.ollama.errors import OllamaErrors
 from llm_inference_api.api.ollama.servicer import OllamaServicer
 from llm_inference_api.api.openai.errors import OpenAIErrors
+from llm_inference_api.api.openai.responses.errors import ResponsesErrors
+from llm_inference_api.api.openai.responses.prompts import Prompts
+from llm_inference_api.api.openai.responses.servicer import ResponsesServicer
+from llm_inference_api.api.openai.responses.storage.store import ResponseStore, StoreLimits
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.web.metrics import OperationsServicer
 from llm_inference_api.api.web.pages import PageServicer
@@ -220,6 +226,7 @@ class Service:
     metrics: Metrics
     admission: Admission
     spans: Spans
+    store: ResponseStore
     ports: Ports
     envoy: EnvoyProcess | None
     metrics_port: MetricsPort | None = None
@@ -254,6 +261,8 @@ class Service:
         for hostname in self.settings.hostnames:
             await _check_host(hostname)
         shutdown.add_blocking("spans", self.spans.close)
+        shutdown.add_blocking("stored responses", self.store.close)
+        await self.store.open()
         if self.metrics_port is not None:
             shutdown.add_blocking("metrics port", self.metrics_port.stop)
             self.metrics_port.start()
@@ -369,11 +378,12 @@ def build(settings: Settings, observer: Observer, *, with_envoy: bool) -> Servic
         logger.warning("%s", warning)
     authenticator = Authenticator(keys, (*RUNNING, *(PAGES if settings.public_pages else ())))
     interceptor = CallInterceptor(authenticator, admission, metrics, spans, WIRES, write_timeout=settings.write_timeout)
-    server = build_grpc_server(settings, registry, health, Records(metrics), interceptor)
+    store = build_response_store(settings)
+    server = build_grpc_server(settings, registry, health, Records(metrics), interceptor, store)
     envoy = EnvoyProcess(settings, metrics.refused_by_envoy) if with_envoy else None
     ports = Ports(settings, server, build_health_server(health, interceptor))
     metrics_port = MetricsPort(metrics, settings.hostnames, settings.metrics_port) if settings.metrics_port else None
-    return Service(settings, registry, health, metrics, admission, spans, ports, envoy, metrics_port, cluster)
+    return Service(settings, registry, health, metrics, admission, spans, store, ports, envoy, metrics_port, cluster)
 
 
 def build_models(settings: Settings, observer: Observer) -> tuple[Registry, "Cluster | None"]:
@@ -435,12 +445,19 @@ def build_spans(settings: Settings, metrics: Metrics) -> Spans:
     return Tracing(choice, metrics.spans_lost)
 
 
-def build_grpc_server(
+def build_response_store(settings: Settings) -> ResponseStore:
+    """Returns the store of responses."""
+    limits = StoreLimits(settings.response_store_size, settings.response_store_ttl)
+    return ResponseStore(limits, settings.response_store)
+
+
+def build_grpc_server(  # noqa: PLR0913, PLR0917 - each is a part of the service
     settings: Settings,
     registry: Registry,
     health: Health,
     records: Records,
     interceptor: grpc.aio.ServerInterceptor,
+    store: ResponseStore,
 ) -> grpc.aio.Server:
     """Returns a server with all services of the contract, not bound to any port."""
     server = grpc.aio.server(interceptors=[interceptor], options=GRPC_OPTIONS)
@@ -458,6 +475,9 @@ def build_grpc_server(
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(generations, limits), server)
     openai_pb2_grpc.add_OpenAIServiceServicer_to_server(
         OpenAIServicer(generations, inquiries, registry, limits, decider), server
+    )
+    responses_pb2_grpc.add_ResponsesServiceServicer_to_server(
+        ResponsesServicer(generations, Prompts(inquiries, registry), store, limits), server
     )
     anthropic_pb2_grpc.add_AnthropicServiceServicer_to_server(AnthropicServicer(generations, inquiries, limits), server)
     ollama_pb2_grpc.add_OllamaServiceServicer_to_server(
@@ -496,6 +516,7 @@ def build_health_server(health: Health, interceptor: grpc.aio.ServerInterceptor)
 WIRES = {
     inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name: NativeErrors(),
     openai_pb2.DESCRIPTOR.services_by_name["OpenAIService"].full_name: OpenAIErrors(),
+    responses_pb2.DESCRIPTOR.services_by_name["ResponsesService"].full_name: ResponsesErrors(),
     anthropic_pb2.DESCRIPTOR.services_by_name["AnthropicService"].full_name: AnthropicErrors(),
     ollama_pb2.DESCRIPTOR.services_by_name["OllamaService"].full_name: OllamaErrors(),
 }
@@ -548,6 +569,7 @@ SERVICE_NAMES = (
             operations_pb2,
             pages_pb2,
             ranking_pb2,
+            responses_pb2,
             scores_pb2,
             tokens_pb2,
             health_pb2,

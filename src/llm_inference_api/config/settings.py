@@ -306,6 +306,23 @@ class Settings(SecuritySettings, TelemetrySettings):
         "LLM_CLUSTER_GPUS", 0.0, "GPUs of each replica on the cluster; below 1, replicas share one.", ge=0, le=64
     )
 
+    response_store: Path | None = _variable(
+        "LLM_RESPONSE_STORE",
+        None,
+        "SQLite file for the responses of `/v1/responses`, which later requests may go on from. Unset: memory, which a "
+        "restart empties.",
+    )
+    response_store_size: ByteSize = _variable(
+        "LLM_RESPONSE_STORE_SIZE",
+        "64MiB",
+        "Maximum size of all stored responses, such as `64MiB`. Those that were not used for longest make room, of the "
+        "callers that have most. 0: none is stored.",
+        validate_default=True,
+    )
+    response_store_ttl: Seconds = _variable(
+        "LLM_RESPONSE_STORE_TTL", 86400.0, "Seconds after its last use for which a response is stored."
+    )
+
     reflection: bool = _variable("LLM_GRPC_REFLECTION", True, "Whether gRPC server reflection is enabled.")
 
     hf_home: Path | None = _variable(

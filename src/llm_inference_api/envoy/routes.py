@@ -17,6 +17,9 @@ READY_CLUSTER = "readiness"
 
 _GENERATE = "/api/(generate|chat)(/stream)?"
 _OPENAI_POST = "/v1/((chat/)?completions|embeddings|rerank|decisions|systemone)"
+_RESPONSES_POST = "/v1/responses(/input_tokens|/[^/]+/cancel)?"
+_RESPONSES_GET = "/v1/responses/[^/]+/input_items"
+_STORED = "/v1/responses/[^/]+"
 _ANTHROPIC_POST = "/v1/messages(/count_tokens)?"
 
 _STEER = "/api/llms/.+:(load|unload|download|delete)"
@@ -68,8 +71,8 @@ def routes() -> list[Json]:
             "route": _to(SERVICE_CLUSTER),
             "typed_per_filter_config": _STRIP,
         },
-        *(_only("POST", paths) for paths in _POST_ONLY),
-        *(_only("GET", paths) for paths in _GET_ONLY),
+        *(_only(paths, "POST") for paths in _POST_ONLY),
+        *(_only(paths, "GET") for paths in _GET_ONLY),
         {
             "name": "api",
             "match": {"prefix": "/api/"},
@@ -103,9 +106,9 @@ def ollama_routes() -> list[Json]:
     return [
         _generate("ollama-generate", _OLLAMA_GENERATE, _OLLAMA),
         *_below_v1(),
-        *(_only("POST", paths) for paths in _OLLAMA_POST),
-        _only("GET", _OLLAMA_GET),
-        _only("DELETE", _OLLAMA_DELETE),
+        *(_only(paths, "POST") for paths in _OLLAMA_POST),
+        _only(_OLLAMA_GET, "GET"),
+        _only(_OLLAMA_DELETE, "DELETE"),
         {
             "name": "ollama",
             "match": {"prefix": "/", "headers": [no_grpc]},
@@ -119,10 +122,11 @@ def _below_v1() -> list[Json]:
     """Returns the routes of OpenAI's and Anthropic's APIs."""
     answer_id = _header(headers.ANSWER_ID, f"%REQ({headers.REQUEST_ID})%")
     return [
-        _generate("openai-generate", _OPENAI_POST, _OPENAI),
+        _generate("openai-generate", f"{_OPENAI_POST}|{_RESPONSES_POST}", _OPENAI),
         _generate("anthropic-generate", _ANTHROPIC_POST, _ANTHROPIC, answer_id),
-        *(_only("POST", paths) for paths in (_OPENAI_POST, _ANTHROPIC_POST)),
-        _only("GET", "/v1/models(/.*)?"),
+        *(_only(paths, "POST") for paths in (_OPENAI_POST, _RESPONSES_POST, _ANTHROPIC_POST)),
+        *(_only(paths, "GET") for paths in ("/v1/models(/.*)?", _RESPONSES_GET)),
+        _only(_STORED, "GET", "DELETE"),
         {
             "name": "openai",
             "match": {"prefix": "/v1/"},
@@ -148,8 +152,9 @@ _UNTRACED = {"overall_sampling": {"numerator": 0}}
 _OFF = typed("config.route.v3.FilterConfig", disabled=True)
 
 
-def _refuse_method(instead: str) -> Json:
-    allowed = f"{instead}, HEAD, OPTIONS" if instead == "GET" else f"{instead}, OPTIONS"  # The guard asks HEAD by GET.
+def _refuse_method(*methods: str) -> Json:
+    more = ("HEAD", "OPTIONS") if "GET" in methods else ("OPTIONS",)  # The guard asks HEAD by GET.
+    allowed, instead = ", ".join((*methods, *more)), " or ".join(methods)
     code = f"""function envoy_on_request(request)
   if request:headers():get(":method") == "OPTIONS" then
     request:respond({{[":status"] = "204", ["allow"] = "{allowed}"}}, "")
@@ -177,13 +182,13 @@ _ANTHROPIC = {**_stripped(headers.ERROR_TYPE), ANTHROPIC_ERRORS: _ON}
 _OLLAMA = {**_STRIP, OLLAMA_ERRORS: _ON}
 
 
-def _only(method: str, paths: str) -> Json:
-    """Returns the route that answers OPTIONS, and 405 for all methods other than this one, on the paths."""
+def _only(paths: str, *methods: str) -> Json:
+    """Returns the route that answers OPTIONS, and 405 for all methods other than these, on the paths."""
     return {
-        "name": f"only-{method.lower()}",
-        "match": {"safe_regex": {"regex": paths}, "headers": [_method(method, invert=True)]},
+        "name": f"only-{'-'.join(methods).lower()}",
+        "match": {"safe_regex": {"regex": paths}, "headers": [_method("|".join(methods), invert=True)]},
         "route": _to(OPS_CLUSTER),
-        "typed_per_filter_config": {"envoy.filters.http.lua": _refuse_method(method)},
+        "typed_per_filter_config": {"envoy.filters.http.lua": _refuse_method(*methods)},
     }
 
 
