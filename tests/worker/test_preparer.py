@@ -66,6 +66,29 @@ def test_log_probabilities_that_fit_no_response_are_refused_beforehand(
     preparer().prepare(asked)
 
 
+_THINKING = (
+    "{% for message in messages %}{{ message.role[0] + message.content + '|' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'a<think></think>' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "prompt", "settled"),
+    [
+        (_THINKING, (Message("user", "who?"),), len("uwho?|")),
+        (_THINKING + "{% if not add_generation_prompt %}{{ raise_exception('no') }}{% endif %}", None, 0),
+        (None, "some text", 0),
+    ],
+)
+def test_prompt_is_settled_up_to_what_begins_the_answer(
+    template: str | None, prompt: str | tuple[Message, ...] | None, settled: int
+) -> None:
+    """Where that is known."""
+    asking = replace(preparer(template=template), settles=True)
+    (sequence,) = asking.prepare(request(prompt or (Message("user", "who?"),)))
+    assert sequence.settled == settled
+
+
 def test_prompt_as_long_as_the_context_is_refused() -> None:
     """A prompt needs room for one token of answer."""
     with pytest.raises(ContextLengthError, match=r"has 100 tokens, and this model's .* length is 100 tokens"):

@@ -126,10 +126,12 @@ def show(reference: str, *, as_json: bool) -> None:
     header = read_header(path)
     budget = settings.memory_budget or available_memory()
     context = ContextChoice(settings.context_length, settings.kv_cache_tokens)
-    footprint = estimate([path], context, Room(budget, budget), settings.prefix_store)
+    room, slots = Room(budget, budget), settings.max_concurrent_requests
+    footprint = estimate([path], context, room, settings.prefix_store, slots=slots)
     needed = {
         "weights": footprint.weights,
         "key-value cache": footprint.cache,
+        **({"states of recurrent layers": footprint.states} if footprint.states else {}),
         "prefix store": footprint.store,
         "embeddings": footprint.embeddings,
         "in all": footprint.total,

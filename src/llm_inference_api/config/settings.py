@@ -237,7 +237,8 @@ class Settings(SecuritySettings, TelemetrySettings):
         "LLM_PREFIX_STORE",
         None,
         "Memory for prefixes of ended requests, of each model, such as `2GiB`; they leave its key-value cache, where "
-        "they would slow others down. Unset: as much as that cache, as far as the memory allows; 0: they stay there.",
+        "they would slow others down. Unset: as much as that cache, and 32 states of recurrent layers, as far as the "
+        "memory allows; 0: they stay there.",
     )
     max_gap: float = _variable(
         "LLM_MAX_GAP",

@@ -6,6 +6,9 @@ rest of the budget in order of admission. Waiting sequences are admitted round-r
 for prompt and full answer.
 
 A step computes sequences of the same adapters alone, and they take turns.
+
+A seat of a recurrent or hybrid model has a state of all its tokens: it is reused as a whole or not at all, see
+`state_marks`.
 """
 
 from collections.abc import Sequence as Items
@@ -16,11 +19,10 @@ from llm_inference_api.engine.prefix_cache import PrefixCache, Scope, Seat, comm
 from llm_inference_api.engine.prefix_store import BLOCK, Piece, PrefixStore, State
 from llm_inference_api.engine.queue import WaitingQueue
 from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.engine.state_marks import MIN_SHARED_TOKENS, add_mark, rows_to_mark, will_keep
+from llm_inference_api.engine.state_store import StateStore
 from llm_inference_api.requests.adapters import NO_ADAPTERS, Adapters
 
-MIN_SHARED_TOKENS = 32
-"""Admission waits for a prefix that a running sequence is still computing if it saves at least this many rows, and a
-prefix comes from the store if it is longer by as many than one in the cache."""
 _FEW_IDLE_CELLS = 512
 """Cells of ended requests that may stay in the cache beside running ones: walking them takes a percent of a step."""
 
@@ -157,7 +159,8 @@ class Scheduler:
         scoped_prefixes: bool = False,
         keeps_order: bool = False,
         chunk: Chunk | None = None,
-        store: PrefixStore | None = None,
+        store: PrefixStore | StateStore | None = None,
+        whole_states: bool = False,
     ) -> None:
         """Creates a scheduler without sequences.
 
@@ -171,7 +174,10 @@ class Scheduler:
                 only such steps are exact then. None: it does not.
             store: Holds the prefixes of ended requests, which leave the cache then; None: they stay until their cells
                 are needed.
+            whole_states: Whether a seat has a state of all its tokens, of which none can be dropped; a `StateStore`
+                goes with it.
         """
+        self._whole_states = whole_states
         self._store = store
         self._unsaved: dict[Seat, None] = {}
         """Seats of ended sequences whose blocks the store was not all offered, in the order in which they ended."""
@@ -194,6 +200,8 @@ class Scheduler:
         The budget is exceeded if there are more decoding sequences: each of them always gets its row.
         """
         plan = Plan()
+        for sequence in self.running:
+            self._keep_marked(plan, sequence)
         self._admit(plan)
         self._allot_apart(plan)
         budget -= min(budget // 2, sum(work.count for work in plan.apart))
@@ -273,12 +281,15 @@ class Scheduler:
     def keep(self, save: Save, state: State) -> None:
         """Puts a block that was copied into the store."""
         assert self._store is not None
-        self._store.put(save.tokens, save.start, state, save.scope, exact=save.exact)
+        if isinstance(self._store, StateStore):
+            self._store.put(list(save.tokens), save.start, state, save.scope)
+        else:
+            self._store.put(save.tokens, save.start, state, save.scope, exact=save.exact)
 
     def _allot_rows(self, plan: Plan, sequences: list[Sequence], budget: int) -> int:
         given = scored = 0
         for sequence in sequences:
-            count = min(sequence.uncomputed, self._chunk_rest(sequence) or budget - given)
+            count = min(sequence.uncomputed, self._chunk_rest(sequence) or budget - given, rows_to_mark(sequence))
             if sequence.given is not None:
                 count = sequence.given.fitting(sequence.computed, count, _MOST_SCORED - scored)
                 scored += sequence.given.count(sequence.computed, count)
@@ -345,19 +356,22 @@ class Scheduler:
         length = self._usable(sequence, sum(piece.length for piece in pieces))
         if length < found.length + MIN_SHARED_TOKENS:
             return found
+        first = max(piece.block.start for piece in pieces if piece.block.start <= found.shared)
         # What comes back takes the lowest free cells, which may be below those that are shared.
-        first = 0 if self._is_exact(sequence) else found.shared // BLOCK
+        if self._is_exact(sequence) or (self._whole_states and first < found.shared):
+            first = 0
         rest = [
             piece._replace(length=min(piece.length, length - piece.block.start))
-            for piece in pieces[first:]
-            if piece.block.start < length
+            for piece in pieces
+            if first <= piece.block.start < length
         ]
-        return _Reuse(found.source if first else None, first * BLOCK, rest)
+        return _Reuse(found.source if first else None, first, rest)
 
     def _in_cache(self, sequence: Sequence) -> _Reuse:
         """Returns the seat whose prefix the sequence reuses, and the prefix's length in tokens."""
         exact = self._is_exact(sequence)
-        source, length = self.cache.longest_prefix(sequence.reusable, self._scope(sequence), exact=exact)
+        scope = self._scope(sequence)
+        source, length = self.cache.longest_prefix(sequence.reusable, scope, exact=exact, whole=self._whole_states)
         length = self._usable(sequence, length)
         return _Reuse(source, length) if length else _Reuse(None, 0)
 
@@ -416,9 +430,33 @@ class Scheduler:
         for other in self.running:
             if other.computed < other.prompt_length and self._scope(other) == self._scope(sequence):
                 common = common_prefix(other.tokens, sequence.tokens, len(sequence.reusable) - 1)
-                if common - max(length, other.computed) >= MIN_SHARED_TOKENS:
+                if self._whole_states:
+                    add_mark(other, common)
+                    if will_keep(other, range(length + MIN_SHARED_TOKENS, common + 1)):
+                        return True
+                elif common - max(length, other.computed) >= MIN_SHARED_TOKENS:
                     return True
         return False
+
+    def _set_marks(self, sequence: Sequence) -> None:
+        """Marks where an admitted sequence parts from what is known, and where others may go on that are to come."""
+        _, seated = self.cache.longest_prefix(sequence.tokens, self._scope(sequence))
+        stored = (
+            self._store.common(sequence.tokens, self._scope(sequence)) if isinstance(self._store, StateStore) else 0
+        )
+        parting = [common_prefix(other.tokens, sequence.tokens, len(sequence.tokens)) for other in sequence.followers]
+        most = len(sequence.reusable) - 1
+        for mark in (sequence.settled or most, seated, stored, *sorted(parting)):
+            add_mark(sequence, min(mark, most))
+
+    def _keep_marked(self, plan: Plan, sequence: Sequence) -> None:
+        """Saves the state of a sequence that is at a mark."""
+        if not sequence.marks or sequence.computed < sequence.marks[0]:
+            return
+        del sequence.marks[0]
+        assert sequence.seat is not None
+        if self._store is not None and (save := self._save(self.cache.seats[sequence.seat])):
+            plan.memory.append(save)
 
     def _make_room(self, plan: Plan, sequence: Sequence, reuse: _Reuse) -> bool:
         """Evicts idle seats until the sequence's cells are free, least recently used first.
@@ -459,6 +497,8 @@ class Scheduler:
         seat.saved = reuse.length // BLOCK * BLOCK if reuse.pieces else seat.saved // BLOCK * BLOCK
         sequence.seat = seat.index
         sequence.computed = sequence.cached = reuse.length
+        if self._whole_states:
+            self._set_marks(sequence)
         self.running.append(sequence)
         plan.admitted.append(sequence)
 
@@ -470,9 +510,12 @@ class Scheduler:
         return next(empty, None) or next(other, None) or idle[0]
 
     def _evict(self, plan: Plan, seat: Seat, length: int = 0) -> None:
-        """Drops the positions of an idle seat from `length` on; the store is offered them before."""
-        follows = False
-        while self._store is not None and length < len(seat.tokens) and seat.saved < len(seat.tokens):
+        """Drops the positions of an idle seat from `length` on; the store is offered them before.
+
+        So is the state of a seat that goes on: it is that of these tokens no more then.
+        """
+        follows, changes = False, self._whole_states or length < len(seat.tokens)
+        while self._store is not None and changes and seat.saved < len(seat.tokens):
             if save := self._save(seat, follows=follows):
                 plan.memory.append(save)
                 follows = True
@@ -484,6 +527,9 @@ class Scheduler:
         One that follows another in the plan is wanted: the store has yet to hold that.
         """
         assert self._store is not None
+        if isinstance(self._store, StateStore):
+            start, seat.saved = self._store.saved(seat.tokens, seat.scope), len(seat.tokens)
+            return Save(seat.index, list(seat.tokens), start, seat.scope, 0) if start < seat.saved else None
         start, end = seat.saved, min(seat.saved + BLOCK, len(seat.tokens))
         tokens, exact = seat.tokens[:end], min(seat.exact, end)
         if self._keeps_order and end > seat.ascending:  # A copy has the order of the cells.

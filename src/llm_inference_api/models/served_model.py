@@ -574,7 +574,8 @@ class ServedModel:
         adapters = await self._policy.sources.adapters(self._adapter_files, files.paths[0], self._on_preparation)
         room, engine = Room(self._policy.memory.share, self._policy.memory.bytes), self._policy.engine
         added = tuple(adapters.values())
-        footprint = await read_files(partial(estimate, files.paths, engine.context, room, engine.prefix_store, added))
+        counted = partial(estimate, files.paths, engine.context, room, engine.prefix_store, added, slots=engine.slots)
+        footprint = await read_files(counted)
         self._set(State.LOADING)
         await self._claim(footprint.total)
         try:
@@ -582,6 +583,7 @@ class ServedModel:
         except BaseException:
             self._policy.memory.leave(self)
             raise
+        info = info._replace(state_bytes=footprint.state)
         self._log_context(info)
         self._client, self._active_since = client, time.monotonic()
         self._observer.loaded(self.status.id, self._active_since - started)

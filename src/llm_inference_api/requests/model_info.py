@@ -52,3 +52,5 @@ class ModelInfo(NamedTuple):
     """Ids of the LoRA adapters."""
     chat_template: str = ""
     """Source of the chat template for chats without tools, in Jinja; empty: the model has none."""
+    state_bytes: int = 0
+    """What recurrent layers keep of a sequence; 0: there are none. The server adds it."""
