@@ -1,9 +1,9 @@
 """OpenAPI paths and operations of the contract's methods."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
-from tools.openapi import anthropic, errors, openai
+from tools.openapi import anthropic, batches, errors, openai
 from tools.openapi.contract import Contract, Method
 from tools.openapi.examples import EXAMPLES, STREAMS
 from tools.openapi.limits import REQUIRED
@@ -11,9 +11,20 @@ from tools.openapi.schemas import Schemas
 
 Json = dict[str, Any]
 
+
+class _Id(NamedTuple):
+    """An id in a path."""
+
+    example: str
+    words: str = ""
+
+
+_IDS = {"model": _Id("demo", " A `/` in it may be escaped."), "file_id": _Id("file-0"), "batch_id": _Id("batch_0")}
 TAGS = {
     "InferenceService": "Generate",
     "OpenAIService": "OpenAI",
+    "OpenAIFileService": "Files",
+    "OpenAIBatchService": "Batches",
     "AnthropicService": "Anthropic",
     "EmbeddingService": "Embeddings",
     "RankingService": "Ranking",
@@ -26,7 +37,11 @@ TAGS = {
 """Documented services and their tags, in the document's order."""
 _WIRES = {"OpenAIService": openai, "AnthropicService": anthropic}
 """What knows the schemas of services whose messages are bytes."""
-_ERRORS = {"OpenAIService": "OpenAIError", "AnthropicService": "AnthropicError"}
+_BATCHES = ("OpenAIFileService", "OpenAIBatchService")
+_ERRORS = {
+    **dict.fromkeys(("OpenAIService", *_BATCHES), "OpenAIError"),
+    "AnthropicService": "AnthropicError",
+}
 _EVERYWHERE = ("400", "401", "404", "408", "429", "500", "503", "504")
 _WITH_BODY = ("413",)
 _PROBES = {
@@ -54,13 +69,12 @@ def _operation(contract: Contract, method: Method, schemas: Schemas) -> Json:
         "summary": re.split(r"[.:] ", method.comment)[0].rstrip("."),
         "description": method.comment,
     }
-    if parameters := [_parameter(contract, method, field) for field in re.findall(r"{(\w+)}", method.path)]:
+    in_path = re.findall(r"{(\w+)}", method.path)
+    parameters = [_parameter(contract, method, field) for field in in_path]
+    if parameters := [*parameters, *_queries(contract, method)]:
         operation["parameters"] = parameters
     if method.body:
-        operation["requestBody"] = {
-            "required": _needs_body(method),
-            "content": {"application/json": _request(contract, method, schemas)},
-        }
+        operation["requestBody"] = {"required": _needs_body(method), "content": _request(contract, method, schemas)}
     codes = _EVERYWHERE + (_WITH_BODY if method.body else ())
     if method.service == "ModelService":
         codes += ("403",)  # The hub may deny access to a model.
@@ -81,27 +95,49 @@ def _parameter(contract: Contract, method: Method, field: str) -> Json:
         "name": field,
         "in": "path",
         "required": True,
-        "description": f"{contract.comments[f'{owner}.{field}']} A `/` in it may be escaped.",
+        "description": contract.comments[f"{owner}.{field}"] + _IDS[field].words,
         "schema": {"type": "string", "minLength": 1},
-        "example": "demo",
+        "example": _IDS[field].example,
     }
 
 
+def _queries(contract: Contract, method: Method) -> list[Json]:
+    """Returns the query parameters: the fields of the request of a list."""
+    owner = method.descriptor.input_type.strip(".")
+    if method.descriptor.name not in batches.QUERIES:
+        return []
+    schemas = batches.QUERIES[method.descriptor.name]
+    return [
+        {
+            "name": field.name,
+            "in": "query",
+            "description": contract.comments[f"{owner}.{field.name}"],
+            "schema": schemas.get(field.name, {"type": "string"}),
+        }
+        for field in contract.messages[owner].field
+    ]
+
+
 def _request(contract: Contract, method: Method, schemas: Schemas) -> Json:
+    """Returns the content of a request, by media type."""
     name = method.descriptor.name
+    if method.service in _BATCHES:
+        return batches.request(name, schemas.made)
     if method.body == "*":
         schema = schemas.request(method.descriptor.input_type)
     elif method.service == "AnthropicService":
         schema = anthropic.request(name, schemas.made)
     else:
         schema = openai.request(name, schemas.made, contract.comments)
-    return {"schema": schema, "examples": EXAMPLES[name]}
+    return {"application/json": {"schema": schema, "examples": EXAMPLES[name]}}
 
 
 def _answers(method: Method, schemas: Schemas) -> Json:
     name = method.descriptor.name
     if method.service == "OperationsService":
         return {"text/plain": {"schema": {"type": "string"}}}
+    if method.service in _BATCHES:
+        return batches.response(name, schemas.made)
     if wire := _WIRES.get(method.service):
         content: Json = {"application/json": {"schema": wire.response(name, schemas.made)}}
         if (events := wire.events(name, schemas.made)) is not None:
