@@ -69,6 +69,10 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         ),
         *("gpu_layers", "main_gpu", "split_mode", "tensor_split"),
     ),
+    "Batches": (
+        *("batch_store", "batch_store_bytes", "batch_caller_bytes", "batch_caller_count", "batch_lifetime"),
+        "batch_lines",
+    ),
     "Several machines": ("cluster", "cluster_replicas", "cluster_gpus"),
     "Start and stop": ("config_file", "lame_duck", "drain_timeout"),
     "The hub": (
@@ -85,6 +89,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 """Tables of the page: title and field names of the settings."""
 
+_SIZES = ("memory_budget", "batch_store_bytes", "batch_caller_bytes")
 _TYPES = {"boolean": "`true`, `false`", "integer": "whole number", "number": "number", "array": "list"}
 _HEAD = """\
 # Settings
@@ -124,6 +129,7 @@ _FOOT = """\
 - The REST, gRPC, health and metrics ports differ.
 - `LLM_DEFAULT_MAX_TOKENS` does not exceed `LLM_MAX_TOKENS_LIMIT`.
 - `LLM_PRELOAD_MODELS` names allowed models only.
+- `LLM_BATCH_CALLER_BYTES` does not exceed `LLM_BATCH_STORE_BYTES`.
 - `LLM_ENABLE_ISQ` needs `LLM_ISQ_TYPE`.
 - `SERVER_SSL_ENABLED` needs a certificate and a key. A certificate without `SERVER_SSL_ENABLED` is refused, since it
   shows that TLS is expected.
@@ -188,7 +194,7 @@ def _values(name: str, schema: Schema) -> str:
     schema = schema.get("anyOf", [schema])[0]
     if choices := QUANTISATION_TYPES if name == "isq_type" else schema.get("enum"):
         return ", ".join(f"`{choice}`" for choice in choices)
-    if name == "memory_budget":
+    if name in _SIZES:
         return "bytes, with a unit"
     return _range(schema) or _TYPES.get(schema["type"]) or ("path" if schema.get("format") == "path" else "text")
 

@@ -19,6 +19,10 @@ _GENERATE = "/api/(generate|chat)(/stream)?"
 _OPENAI_POST = "/v1/((chat/)?completions|embeddings|rerank|decisions|systemone)"
 _ANTHROPIC_POST = "/v1/messages(/count_tokens)?"
 
+_OPENAI_GET = ("/v1/models(/.*)?", "/v1/(files/[^/]+/content|batches/[^/]+)")
+_CANCEL = "/v1/batches/[^/]+/cancel"
+_FILES = "/v1/files"
+
 _STEER = "/api/llms/.+:(load|unload|download|delete)"
 _PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
 _OLLAMA_GENERATE = "/api/(chat|generate)"
@@ -121,8 +125,17 @@ def _below_v1() -> list[Json]:
     return [
         _generate("openai-generate", _OPENAI_POST, _OPENAI),
         _generate("anthropic-generate", _ANTHROPIC_POST, _ANTHROPIC, answer_id),
-        *(_only("POST", paths) for paths in (_OPENAI_POST, _ANTHROPIC_POST)),
-        _only("GET", "/v1/models(/.*)?"),
+        {
+            "name": "openai-upload",
+            "match": {"path": _FILES, "headers": [_method("POST")]},
+            "route": _to(SERVICE_CLUSTER),
+            # The service counts the bytes of a file as they pass; no filter holds more than a part of it.
+            "typed_per_filter_config": {**_OPENAI, "envoy.filters.http.body_size_limit": _OFF},
+        },
+        *(_only("POST", paths) for paths in (_OPENAI_POST, _ANTHROPIC_POST, _CANCEL)),
+        *(_only("GET", paths) for paths in _OPENAI_GET),
+        _only("GET|POST", "/v1/(files|batches)"),
+        _only("GET|DELETE", "/v1/files/[^/]+"),
         {
             "name": "openai",
             "match": {"prefix": "/v1/"},
@@ -148,8 +161,10 @@ _UNTRACED = {"overall_sampling": {"numerator": 0}}
 _OFF = typed("config.route.v3.FilterConfig", disabled=True)
 
 
-def _refuse_method(instead: str) -> Json:
-    allowed = f"{instead}, HEAD, OPTIONS" if instead == "GET" else f"{instead}, OPTIONS"  # The guard asks HEAD by GET.
+def _refuse_method(allowed_methods: str) -> Json:
+    methods = allowed_methods.split("|")
+    asked_by_get = ["HEAD"] if "GET" in methods else []  # The guard does.
+    allowed, instead = ", ".join((*methods, *asked_by_get, "OPTIONS")), " or ".join(methods)
     code = f"""function envoy_on_request(request)
   if request:headers():get(":method") == "OPTIONS" then
     request:respond({{[":status"] = "204", ["allow"] = "{allowed}"}}, "")
@@ -177,13 +192,13 @@ _ANTHROPIC = {**_stripped(headers.ERROR_TYPE), ANTHROPIC_ERRORS: _ON}
 _OLLAMA = {**_STRIP, OLLAMA_ERRORS: _ON}
 
 
-def _only(method: str, paths: str) -> Json:
-    """Returns the route that answers OPTIONS, and 405 for all methods other than this one, on the paths."""
+def _only(methods: str, paths: str) -> Json:
+    """Returns the route that answers OPTIONS, and 405 for all methods other than these, on the paths."""
     return {
-        "name": f"only-{method.lower()}",
-        "match": {"safe_regex": {"regex": paths}, "headers": [_method(method, invert=True)]},
+        "name": f"only-{methods.lower().replace('|', '-')}",
+        "match": {"safe_regex": {"regex": paths}, "headers": [_method(methods, invert=True)]},
         "route": _to(OPS_CLUSTER),
-        "typed_per_filter_config": {"envoy.filters.http.lua": _refuse_method(method)},
+        "typed_per_filter_config": {"envoy.filters.http.lua": _refuse_method(methods)},
     }
 
 

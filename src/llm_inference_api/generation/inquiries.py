@@ -78,6 +78,7 @@ class Inquiries:
             record.ended(found.tokens)
         return served.status.id, found
 
+
 async def _embedded(served: Model, embed: Embed, call: Call) -> Embeddings:
     """Returns the embeddings; for a call in the background one by one, so that others wait for a single one."""
     if not call.is_background:
