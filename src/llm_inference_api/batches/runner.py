@@ -6,6 +6,7 @@ The store has the truth: each step begins with what it says, so that a service t
 import asyncio
 import logging
 import time
+from contextlib import suppress
 
 from llm_inference_api.batches.lines import LineWire
 from llm_inference_api.batches.places import Places
@@ -106,7 +107,8 @@ class Runner:
                 logger.exception("internal error in a batch", extra=fields(**_facts(batch)))
                 failure = LineProblem("internal_error", "internal error; the service's log has more")
                 await asyncio.sleep(_SHORTEST_PAUSE)
-        await self._note_state()
+        with suppress(UnavailableError):  # The next sweep notes it.
+            await self._note_state()
 
     async def _step(self, batch: BatchJob) -> None:
         """Takes a batch to its next state."""
