@@ -46,11 +46,20 @@ async def test_parts_stop_in_their_order(journal: Journal) -> None:
     """Models first, so that callers hear why; Envoy behind the ports, whose last messages it passes on."""
     service = fake_service(journal, LONG)
     async with service.running():
-        assert sorted(journal.started) == ["Envoy", "gRPC ports", "metrics port"]
+        assert sorted(journal.started) == ["Envoy", "batches", "gRPC ports", "metrics port"]
         assert journal.stopped == []
         assert not service.admission.closed  # type: ignore[attr-defined]
     assert service.admission.closed  # type: ignore[attr-defined]
     assert tuple(journal.stopped) == PARTS
+
+
+async def test_drain_ends_the_lines_of_batches(journal: Journal) -> None:
+    """They are computed again by the next start, and hold up no stop."""
+    service = fake_service(journal, LONG)
+    async with service.running():
+        await service.drain(lame_duck=0.0)
+        assert service.batches.is_stopped  # type: ignore[union-attr]
+        assert "batches" not in journal.stopped
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -70,7 +79,7 @@ async def test_part_that_fails_keeps_no_other_open(
 async def test_first_of_several_failures_is_raised(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:
     """Where everything fails, everything is logged."""
     journal.fails_to_stop = PARTS
-    with caplog.at_level(logging.ERROR), pytest.raises(OSError, match=r"^models does not stop$"):
+    with caplog.at_level(logging.ERROR), pytest.raises(OSError, match=r"^batches does not stop$"):
         async with fake_service(journal, LONG).running():
             pass
     assert [record.getMessage() for record in caplog.records] == [f"{part}: could not be stopped" for part in PARTS]

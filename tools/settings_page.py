@@ -70,6 +70,10 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         ),
         *("gpu_layers", "main_gpu", "split_mode", "tensor_split"),
     ),
+    "Batches": (
+        *("batch_store", "batch_store_bytes", "batch_caller_bytes", "batch_caller_count", "batch_lifetime"),
+        "batch_lines",
+    ),
     "Several machines": ("cluster", "cluster_replicas", "cluster_gpus"),
     "Start and stop": ("config_file", "lame_duck", "drain_timeout"),
     "The hub": (
@@ -86,6 +90,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 """Tables of the page: title and field names of the settings."""
 
+_SIZES = ("memory_budget", "batch_store_bytes", "batch_caller_bytes")
 _TYPES = {"boolean": "`true`, `false`", "integer": "whole number", "number": "number", "array": "list"}
 _HEAD = """\
 # Settings
@@ -125,6 +130,7 @@ _FOOT = """\
 - The REST, gRPC, health and metrics ports differ.
 - `LLM_DEFAULT_MAX_TOKENS` does not exceed `LLM_MAX_TOKENS_LIMIT`.
 - `LLM_PRELOAD_MODELS` names allowed models only.
+- `LLM_BATCH_CALLER_BYTES` does not exceed `LLM_BATCH_STORE_BYTES`.
 - `LLM_ENABLE_ISQ` needs `LLM_ISQ_TYPE`.
 - `SERVER_SSL_ENABLED` needs a certificate and a key. A certificate without `SERVER_SSL_ENABLED` is refused, since it
   shows that TLS is expected.

@@ -185,6 +185,45 @@ class PreviousResponseError(InvalidFieldError):
         super().__init__("previous_response_id", f"{UnknownResponseError(response_id)}; send the conversation as input")
 
 
+class ItemNotFoundError(ServiceError):
+    """What a field names does not exist, or belongs to another caller."""
+
+    reason = "NOT_FOUND"
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(field, problem)
+        self.field = field
+        self.problem = problem
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Which field it is."""
+        return {"field": self.field}
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class PreconditionError(ServiceError):
+    """The request cannot be carried out as things are; a retry alone does not help."""
+
+    def __init__(self, reason: str, problem: str) -> None:
+        super().__init__(reason, problem)
+        self.reason = reason
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class QuotaError(PreconditionError):
+    """The store of batches has no room for the caller's file or batch."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("BATCH_QUOTA", problem)
+        self.args = (problem,)
+
+
 class ModelFailedError(ServiceError):
     """A model cannot be loaded because of its files or its settings; retrying does not help."""
 

@@ -30,6 +30,10 @@ from llm_inference.v1 import (
     models_pb2_grpc,
     ollama_pb2,
     ollama_pb2_grpc,
+    openai_batches_pb2,
+    openai_batches_pb2_grpc,
+    openai_files_pb2,
+    openai_files_pb2_grpc,
     openai_pb2,
     openai_pb2_grpc,
     ranking_pb2,
@@ -55,6 +59,10 @@ from llm_inference_api.api.native.scores import ScoreServicer
 from llm_inference_api.api.native.tokens import TokenServicer
 from llm_inference_api.api.ollama.errors import OllamaErrors
 from llm_inference_api.api.ollama.servicer import OllamaServicer
+from llm_inference_api.api.openai.batches.batch_servicer import OpenAIBatchServicer
+from llm_inference_api.api.openai.batches.endpoints import openai_endpoints
+from llm_inference_api.api.openai.batches.file_servicer import OpenAIFileServicer
+from llm_inference_api.api.openai.batches.lines import OpenAILines
 from llm_inference_api.api.openai.errors import OpenAIErrors
 from llm_inference_api.api.openai.responses.errors import ResponsesErrors
 from llm_inference_api.api.openai.responses.prompts import Prompts
@@ -63,6 +71,9 @@ from llm_inference_api.api.openai.responses.storage.store import ResponseStore, 
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.web.metrics import OperationsServicer
 from llm_inference_api.api.web.pages import PageServicer
+from llm_inference_api.batches.files import Bounds
+from llm_inference_api.batches.runner import Runner
+from llm_inference_api.batches.store import NoStore, Store
 from llm_inference_api.config.settings import Settings
 from llm_inference_api.decisions.calibration import Calibrations, read_calibrations
 from llm_inference_api.envoy import EnvoyProcess
@@ -86,6 +97,7 @@ from llm_inference_api.requests.limits import MAX_ANSWERS, Limits
 from llm_inference_api.requests.model_status import Observer, Observers
 from llm_inference_api.rpc.admission import Admission
 from llm_inference_api.rpc.authentication import Authenticator
+from llm_inference_api.rpc.background import BackgroundCalls
 from llm_inference_api.rpc.batches import free_failed_batches
 from llm_inference_api.rpc.health import Health
 from llm_inference_api.rpc.interceptor import MAX_RESPONSE_BYTES, CallInterceptor
@@ -231,6 +243,7 @@ class Service:
     envoy: EnvoyProcess | None
     metrics_port: MetricsPort | None = None
     cluster: "Cluster | None" = None
+    batches: Runner | None = None
     grpc_port: int = 0
     stop_limit: float = _STOP_LIMIT
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -277,6 +290,9 @@ class Service:
         self.grpc_port = await self.ports.open(filter(None, sockets))
         shutdown.add("last messages", partial(self.admission.empty, _LAST_MESSAGES))
         shutdown.add("models", self.registry.close)
+        if self.batches is not None:
+            shutdown.add("batches", self.batches.close)
+            await self.batches.start()
         await self.health.start()
         if self.envoy is not None:
             await self.envoy.start(self.ports.certificates)
@@ -299,6 +315,8 @@ class Service:
         await self.health.stop()
         await asyncio.sleep(lame_duck)
         self.admission.close()
+        if self.batches is not None:
+            await self.batches.stop()
         self.registry.end_watches()
         if not await self._until_empty(self.settings.drain_timeout, again):
             logger.warning("requests are still running after LLM_DRAIN_TIMEOUT; cancelling them")
@@ -379,11 +397,14 @@ def build(settings: Settings, observer: Observer, *, with_envoy: bool) -> Servic
     authenticator = Authenticator(keys, (*RUNNING, *(PAGES if settings.public_pages else ())))
     interceptor = CallInterceptor(authenticator, admission, metrics, spans, WIRES, write_timeout=settings.write_timeout)
     store = build_response_store(settings)
-    server = build_grpc_server(settings, registry, health, Records(metrics), interceptor, store)
+    calls = BackgroundCalls(spans)
+    server, batches = build_grpc_server(settings, registry, health, Records(metrics), interceptor, store, calls)
     envoy = EnvoyProcess(settings, metrics.refused_by_envoy) if with_envoy else None
     ports = Ports(settings, server, build_health_server(health, interceptor))
     metrics_port = MetricsPort(metrics, settings.hostnames, settings.metrics_port) if settings.metrics_port else None
-    return Service(settings, registry, health, metrics, admission, spans, store, ports, envoy, metrics_port, cluster)
+    return Service(
+        settings, registry, health, metrics, admission, spans, store, ports, envoy, metrics_port, cluster, batches
+    )
 
 
 def build_models(settings: Settings, observer: Observer) -> tuple[Registry, "Cluster | None"]:
@@ -458,8 +479,9 @@ def build_grpc_server(  # noqa: PLR0913, PLR0917 - each is a part of the service
     records: Records,
     interceptor: grpc.aio.ServerInterceptor,
     store: ResponseStore,
-) -> grpc.aio.Server:
-    """Returns a server with all services of the contract, not bound to any port."""
+    calls: BackgroundCalls,
+) -> tuple[grpc.aio.Server, Runner | None]:
+    """Returns a server with all services of the contract, not bound to any port, and what computes its batches."""
     server = grpc.aio.server(interceptors=[interceptor], options=GRPC_OPTIONS)
     limits = Limits(
         settings.default_temperature,
@@ -473,12 +495,12 @@ def build_grpc_server(  # noqa: PLR0913, PLR0917 - each is a part of the service
     inquiries = Inquiries(registry, timeouts, records)
     decider = Decider(generations, inquiries, registry, _calibrations(settings))
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(generations, limits), server)
-    openai_pb2_grpc.add_OpenAIServiceServicer_to_server(
-        OpenAIServicer(generations, inquiries, registry, limits, decider), server
-    )
+    openai = OpenAIServicer(generations, inquiries, registry, limits, decider)
+    openai_pb2_grpc.add_OpenAIServiceServicer_to_server(openai, server)
     responses_pb2_grpc.add_ResponsesServiceServicer_to_server(
         ResponsesServicer(generations, Prompts(inquiries, registry), store, limits), server
     )
+    batches = add_batches(server, settings, openai, timeouts, calls, records.metrics)
     anthropic_pb2_grpc.add_AnthropicServiceServicer_to_server(AnthropicServicer(generations, inquiries, limits), server)
     ollama_pb2_grpc.add_OllamaServiceServicer_to_server(
         OllamaServicer(generations, inquiries, registry, limits, settings.idle_unload), server
@@ -494,7 +516,30 @@ def build_grpc_server(  # noqa: PLR0913, PLR0917 - each is a part of the service
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     if settings.reflection:
         reflection.enable_server_reflection(SERVICE_NAMES, server)
-    return server
+    return server, batches
+
+
+def add_batches(  # noqa: PLR0913, PLR0917 - each is a part of the service
+    server: grpc.aio.Server,
+    settings: Settings,
+    openai: OpenAIServicer,
+    timeouts: Timeouts,
+    calls: BackgroundCalls,
+    metrics: Metrics,
+) -> Runner | None:
+    """Adds the services of files and batches, and returns what computes these; None where they are off."""
+    bounds = Bounds(
+        settings.batch_store_bytes, settings.batch_caller_bytes, settings.batch_caller_count, settings.batch_lifetime
+    )
+    store = NoStore() if settings.batch_store is None else Store(settings.batch_store, bounds)
+    endpoints = openai_endpoints(openai)
+    at_once = settings.batch_lines or settings.max_concurrent_requests
+    runner = Runner(store, OpenAILines(endpoints, calls), at_once, metrics.batches)
+    openai_files_pb2_grpc.add_OpenAIFileServiceServicer_to_server(OpenAIFileServicer(store, timeouts), server)
+    openai_batches_pb2_grpc.add_OpenAIBatchServiceServicer_to_server(
+        OpenAIBatchServicer(store, runner, endpoints), server
+    )
+    return None if settings.batch_store is None else runner
 
 
 def _calibrations(settings: Settings) -> Calibrations:
@@ -517,6 +562,8 @@ WIRES = {
     inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name: NativeErrors(),
     openai_pb2.DESCRIPTOR.services_by_name["OpenAIService"].full_name: OpenAIErrors(),
     responses_pb2.DESCRIPTOR.services_by_name["ResponsesService"].full_name: ResponsesErrors(),
+    openai_files_pb2.DESCRIPTOR.services_by_name["OpenAIFileService"].full_name: OpenAIErrors(),
+    openai_batches_pb2.DESCRIPTOR.services_by_name["OpenAIBatchService"].full_name: OpenAIErrors(),
     anthropic_pb2.DESCRIPTOR.services_by_name["AnthropicService"].full_name: AnthropicErrors(),
     ollama_pb2.DESCRIPTOR.services_by_name["OllamaService"].full_name: OllamaErrors(),
 }
@@ -565,6 +612,8 @@ SERVICE_NAMES = (
             anthropic_pb2,
             models_pb2,
             ollama_pb2,
+            openai_batches_pb2,
+            openai_files_pb2,
             openai_pb2,
             operations_pb2,
             pages_pb2,

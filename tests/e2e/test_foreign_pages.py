@@ -51,6 +51,15 @@ def test_page_of_another_origin_reads_nothing(page: httpx.Client, path: str) -> 
     assert page.get(path).status_code == 200
 
 
+def test_form_needs_what_no_page_sends_unasked(page: httpx.Client) -> None:
+    """OpenAI's clients upload files as forms, as pages may, but with a bearer token, which these may not."""
+    form = {"files": {"file": ("a", b"{}")}, "data": {"purpose": "batch"}}
+    assert page.post("/v1/files", **form).status_code == 415
+    assert page.post("/v1/files", **form, headers={"authorization": "Basic eDp5"}).status_code == 415
+    answer = page.post("/v1/files", **form, headers={"authorization": "Bearer none"})
+    assert (answer.status_code, "LLM_BATCH_STORE" in answer.text) == (400, True)
+
+
 def test_pages_of_the_list_and_of_the_service_may_call(page: httpx.Client, closed: RunningService) -> None:
     """The chat page is of the service's own origin, by whatever address it was opened."""
     own = {f"http://127.0.0.1:{closed.rest_port}": None, f"http://localhost:{closed.rest_port}": None}

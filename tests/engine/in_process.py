@@ -69,13 +69,14 @@ class InProcess:
         *,
         prompt: str = "An answer: ",
         temperature: float = 1.0,
+        is_background: bool = False,
     ) -> Answer:
         """Puts a request into the queue, or notes why it cannot be."""
         self.save()
         answer = self.answers[name] = Answer()
         stopping = Stopping(max_tokens, ignore_eos=constraint is None)
         sampling = Sampling(seed, temperature=temperature, logprobs=0)
-        request = GenerationRequest(name, prompt, sampling, stopping, constraint)
+        request = GenerationRequest(name, prompt, sampling, stopping, constraint, is_background=is_background)
         try:
             for sequence in self.preparer.prepare(request):
                 self.engine.submit(sequence)

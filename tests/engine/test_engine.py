@@ -40,11 +40,18 @@ class Bench:
         *,
         wants_progress: bool = False,
         adapters: Adapters = (),
+        is_background: bool = False,
         **sampling: int,
     ) -> None:
         stopping = stopping or Stopping()
         request = GenerationRequest(
-            name, "", Sampling(seed=0, **sampling), stopping, wants_progress=wants_progress, adapters=adapters
+            name,
+            "",
+            Sampling(seed=0, **sampling),
+            stopping,
+            wants_progress=wants_progress,
+            adapters=adapters,
+            is_background=is_background,
         )
         sampler = FakeSampler(self.backend, tokens)
         output = OutputText(stopping.stop)

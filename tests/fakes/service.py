@@ -11,7 +11,7 @@ from llm_inference_api.rpc.admission import Admission
 from llm_inference_api.rpc.health import Health
 from llm_inference_api.server import Service
 
-PARTS = ("models", "last messages", "gRPC ports", "Envoy", "metrics port", "stored responses", "spans")
+PARTS = ("batches", "models", "last messages", "gRPC ports", "Envoy", "metrics port", "stored responses", "spans")
 """In the order of their stop."""
 
 
@@ -60,8 +60,28 @@ class FakeModels:
     async def load(self) -> None:
         """There is nothing to load."""
 
+    def end_watches(self) -> None:
+        """There are none."""
+
     async def close(self) -> None:
         await self._journal.stop_or_hang("models")
+
+
+class FakeBatches:
+    """What computes batches, with their store."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.is_stopped = False
+
+    async def start(self) -> None:
+        self._journal.start("batches")
+
+    async def stop(self) -> None:
+        self.is_stopped = True
+
+    async def close(self) -> None:
+        await self._journal.stop_or_hang("batches")
 
 
 class FakeAdmission(Admission):
@@ -159,5 +179,6 @@ def fake_service(journal: Journal, stop_limit: float) -> Service:
         "ports": FakePorts(journal),
         "envoy": FakeEnvoy(journal),
         "metrics_port": FakeMetricsPort(journal),
+        "batches": FakeBatches(journal),
     }
     return Service(settings=Settings(), health=Health(), metrics=Metrics("test"), stop_limit=stop_limit, **parts)

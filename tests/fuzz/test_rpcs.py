@@ -29,6 +29,8 @@ from llm_inference.v1 import (
     embeddings_pb2,
     inference_pb2,
     models_pb2,
+    openai_batches_pb2,
+    openai_files_pb2,
     openai_pb2,
     ranking_pb2,
     responses_pb2,
@@ -52,6 +54,8 @@ FILES = (
     scores_pb2,
     tokens_pb2,
     models_pb2,
+    openai_batches_pb2,
+    openai_files_pb2,
     openai_pb2,
     ranking_pb2,
     responses_pb2,
@@ -93,6 +97,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/embeddings": {"model": "tiny", "input": ["hello"]},
     "/v1/responses": {"model": "tiny", "input": "hello", "max_output_tokens": 3},
     "/v1/responses/input_tokens": {"model": "tiny", "input": "hello"},
+    "/v1/batches": {"input_file_id": "file-0", "endpoint": "/v1/completions", "completion_window": "24h"},
 }
 
 
@@ -106,6 +111,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, model_directory: Path) -> 
     variables = {
         "LLM_ALLOWED_MODELS": "tiny=tiny.gguf,steady=steady.gguf,ranker=ranker.gguf",
         "LLM_PRELOAD_MODELS": "tiny,steady,ranker",
+        "LLM_BATCH_STORE": str(directory / "batches"),
         "LLM_MAX_TOKENS_LIMIT": "64",
         "LLM_DEFAULT_MAX_TOKENS": "4",
     }

@@ -318,3 +318,14 @@ async def test_unknown_model_is_refused_before_anything_is_recorded() -> None:
         async with door.open(model="nobody's"):
             pass
     assert door.metrics.told == []
+
+
+async def test_call_in_the_background_is_not_timed() -> None:
+    """Its request says so to whoever computes it; its tokens are counted, but the times are those of others alone."""
+    door = Door(FakeModel([(end("Hi"),)]))
+    door.call.is_background = True
+    await door.events()
+    assert door.model.requests[0].is_background
+    names = door.metrics.names()
+    assert names.count("generated_in_background") == 1
+    assert not {"first_token", "generated"} & set(names)

@@ -17,6 +17,7 @@ CHANGES: dict[str, Callable[[Metrics], None]] = {
     "failed": lambda metrics: metrics.failed("m", "INTERNAL"),
     "embedded": lambda metrics: metrics.embedded("m", 3),
     "rejected": lambda metrics: metrics.rejected("m", "overloaded"),
+    "generated_in_background": lambda metrics: metrics.generated_in_background("m", "stop", Usage(3, 2, 0)),
     "spans_lost": lambda metrics: metrics.spans_lost(1),
     "refused_by_envoy": lambda metrics: metrics.refused_by_envoy("404"),
     "draining": lambda metrics: metrics.draining(),

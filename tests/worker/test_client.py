@@ -178,6 +178,18 @@ async def test_full_queue_refuses_at_once(config: EngineConfig) -> None:
     assert error.value.retry_after >= 1.0
 
 
+async def test_background_takes_no_place_in_the_queue(config: EngineConfig) -> None:
+    """Others are admitted beside as many as there are, and what is in the background is not refused for its wait."""
+    async with running(replace(config, slots=1, queue_timeout=0.2), queue_length=0) as worker:
+        background = replace(request("b", max_tokens=300), is_background=True)
+        answer = asyncio.ensure_future(worker.complete(background))
+        await worker.until(lambda stats: stats.running == 1)
+        await worker.complete(request("a", max_tokens=200))
+        assert await answer
+        with pytest.raises(OverloadedError):
+            await worker.complete(replace(request("c"), is_background=True, n=2))
+
+
 async def test_answers_that_nobody_reads_take_no_place(config: EngineConfig) -> None:
     """What the worker has ended is owed no more: it fills neither queue nor slots, and holds up no unload."""
     async with running(replace(config, slots=1), queue_length=1) as worker:

@@ -11,7 +11,7 @@ _WORDS = {
     "404": "Unknown model or path.",
     "405": "The method is not allowed; see `Allow`.",
     "408": "The request's body did not arrive in time.",
-    "413": "The body is larger than 4 MiB.",
+    "413": "The body is larger than 4 MiB. Files may be larger.",
     "429": "Too many requests; see `Retry-After`.",
     "499": "The client cancelled the request.",
     "500": "Internal error; `message` has the id of the incident in the service's log.",

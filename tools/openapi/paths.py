@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tools.openapi import anthropic, errors, openai, responses
+from tools.openapi import anthropic, batches, errors, openai, responses
 from tools.openapi.contract import Contract, Method
 from tools.openapi.examples import EXAMPLES, STREAMS
 from tools.openapi.limits import REQUIRED
@@ -12,9 +12,12 @@ from tools.openapi.schemas import Schemas
 
 Json = dict[str, Any]
 
+
 TAGS = {
     "InferenceService": "Generate",
     "OpenAIService": "OpenAI",
+    "OpenAIFileService": "Files",
+    "OpenAIBatchService": "Batches",
     "ResponsesService": "Responses",
     "AnthropicService": "Anthropic",
     "EmbeddingService": "Embeddings",
@@ -28,9 +31,9 @@ TAGS = {
 """Documented services and their tags, in the document's order."""
 _WIRES = {"OpenAIService": openai, "ResponsesService": responses, "AnthropicService": anthropic}
 """What knows the schemas of services whose messages are bytes."""
+_BATCHES = ("OpenAIFileService", "OpenAIBatchService")
 _ERRORS = {
-    "OpenAIService": "OpenAIError",
-    "ResponsesService": "OpenAIError",
+    **dict.fromkeys(("OpenAIService", "ResponsesService", *_BATCHES), "OpenAIError"),
     "AnthropicService": "AnthropicError",
 }
 _EVERYWHERE = ("400", "401", "404", "408", "429", "500", "503", "504")
@@ -63,10 +66,7 @@ def _operation(contract: Contract, method: Method, schemas: Schemas) -> Json:
     if parameters := [*_parameters(contract, method)]:
         operation["parameters"] = parameters
     if method.body:
-        operation["requestBody"] = {
-            "required": _needs_body(method),
-            "content": {"application/json": _request(contract, method, schemas)},
-        }
+        operation["requestBody"] = {"required": _needs_body(method), "content": _request(contract, method, schemas)}
     codes = _EVERYWHERE + (_WITH_BODY if method.body else ())
     if method.service == "ModelService":
         codes += ("403",)  # The hub may deny access to a model.
@@ -92,17 +92,22 @@ def _parameters(contract: Contract, method: Method) -> Iterator[Json]:
             schema: Json = {"type": "string", "minLength": 1}
             yield _parameter(field.name, "path", f"{words}{more}", schema) | {"required": True, "example": example}
         elif method.verb == "get":
-            yield _parameter(field.name, "query", words, _QUERIES[field.name])
+            own = batches.QUERIES.get(method.descriptor.name, _QUERIES)
+            yield _parameter(field.name, "query", words, own.get(field.name, {"type": "string"}))
 
 
-_EXAMPLES_OF = {"model": ("demo", " A `/` in it may be escaped."), "response_id": ("resp_0", "")}
+_EXAMPLES_OF = {
+    "model": ("demo", " A `/` in it may be escaped."),
+    "response_id": ("resp_0", ""),
+    "file_id": ("file-0", ""),
+    "batch_id": ("batch_0", ""),
+}
 """Example of each field that stands in a path, and what is said of it beside its comment."""
 _QUERIES: dict[str, Json] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 100},
     "order": {"enum": ["asc", "desc"]},
-    "after": {"type": "string"},
 }
-"""Schema of each field that stands in a query."""
+"""Schemas of the fields of queries that are no texts."""
 
 
 def _parameter(name: str, place: str, words: str, schema: Json) -> Json:
@@ -110,20 +115,25 @@ def _parameter(name: str, place: str, words: str, schema: Json) -> Json:
 
 
 def _request(contract: Contract, method: Method, schemas: Schemas) -> Json:
+    """Returns the content of a request, by media type."""
     name = method.descriptor.name
+    if method.service in _BATCHES:
+        return batches.request(name, schemas.made)
     if method.body == "*":
         schema = schemas.request(method.descriptor.input_type)
     elif method.service == "OpenAIService":
         schema = openai.request(name, schemas.made, contract.comments)
     else:
         schema = _WIRES[method.service].request(name, schemas.made)
-    return {"schema": schema, "examples": EXAMPLES[name]}
+    return {"application/json": {"schema": schema, "examples": EXAMPLES[name]}}
 
 
 def _answers(method: Method, schemas: Schemas) -> Json:
     name = method.descriptor.name
     if method.service == "OperationsService":
         return {"text/plain": {"schema": {"type": "string"}}}
+    if method.service in _BATCHES:
+        return batches.response(name, schemas.made)
     if wire := _WIRES.get(method.service):
         content: Json = {"application/json": {"schema": wire.response(name, schemas.made)}}
         if (events := wire.events(name, schemas.made)) is not None:

@@ -49,7 +49,8 @@ class ReplicaClient:
         pump = asyncio.create_task(self._pump(mailbox))
         self._pumps[mailbox] = pump
         pump.add_done_callback(partial(self._end, mailbox))
-        mailbox.queue_until(running_time().call_later(self._queue_timeout, partial(self._expire, mailbox)))
+        if not request.is_background:
+            mailbox.queue_until(running_time().call_later(self._queue_timeout, partial(self._expire, mailbox)))
         return mailbox
 
     def close_request(self, mailbox: Mailbox) -> None:

@@ -26,6 +26,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from llm_inference_api.config.addresses import is_loopback
+from llm_inference_api.config.batches import BatchSettings
 from llm_inference_api.config.fields import Items, Seconds
 from llm_inference_api.config.fields import variable as _variable
 from llm_inference_api.config.foreign import is_service_address, misspelt, warnings
@@ -55,7 +56,7 @@ class SettingsError(Exception):
     """The settings are invalid; the text has one line per problem."""
 
 
-class Settings(SecuritySettings, TelemetrySettings):
+class Settings(SecuritySettings, TelemetrySettings, BatchSettings):
     """All settings, from the command line, the environment or a file, in this order of precedence."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, populate_by_name=True, extra="ignore")
@@ -404,6 +405,7 @@ class Settings(SecuritySettings, TelemetrySettings):
         yield from self._quantisation_problems()
         yield from self._cluster_problems()
         yield from self.security_problems()
+        yield from self.batch_problems()
         yield from origin_problems(self.cors_allowed_origins)
         yield from host_problems(self.allowed_hosts)
         for name, hosts in (("LLM_INFERENCE_HOSTNAME", self.hostnames), ("LLM_GRPC_HOSTNAME", self.grpc_hostnames)):

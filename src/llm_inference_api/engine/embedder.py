@@ -1,9 +1,9 @@
 """Computes embeddings, one input after the other. Runs on a thread of its own."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -121,30 +121,35 @@ class Embedder:
 
 
 class Errands:
-    """FIFO of errands; abandoned ones are detected by `check`. Thread-safe."""
+    """FIFO of errands, the background's after all others; `check` detects abandoned ones. Thread-safe."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[tuple[int, Errand]] = SimpleQueue()
+        self._waiting: deque[tuple[int, Errand]] = deque()
+        self._in_background: deque[tuple[int, Errand]] = deque()
         self._wanted: set[int] = set()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
 
     def put(self, errand_id: int, errand: Errand) -> None:
         """Adds an errand."""
-        with self._lock:
+        is_background = isinstance(errand, Embed) and errand.is_background
+        with self._changed:
             self._wanted.add(errand_id)
-        self._queue.put((errand_id, errand))
+            (self._in_background if is_background else self._waiting).append((errand_id, errand))
+            self._changed.notify()
 
     def get(self) -> tuple[int, Errand]:
         """Waits for and returns the next errand with its id."""
-        return self._queue.get()
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._in_background)
+            return (self._waiting or self._in_background).popleft()
 
     def forget(self, errand_id: int) -> None:
         """Removes an errand that was abandoned or answered."""
-        with self._lock:
+        with self._changed:
             self._wanted.discard(errand_id)
 
     def check(self, errand_id: int) -> None:
         """Raises AbandonedError if the errand was abandoned."""
-        with self._lock:
+        with self._changed:
             if errand_id not in self._wanted:
                 raise AbandonedError

@@ -79,6 +79,9 @@ class Engine:
         """
         started = self._clock()
         plan = self._schedule()
+        for sequence in plan.preempted:
+            self._enter(sequence, Stage.QUEUED, started)
+        self._late = [sequence for sequence in self._late if sequence not in plan.preempted]
         for sequence in plan.admitted:
             sequence.started_at = started
             self._enter(sequence, Stage.PREFILL, started)
@@ -87,8 +90,9 @@ class Engine:
         return self._emit(plan, deltas, started)
 
     def _schedule(self) -> Plan:
-        decoding = sum(sequence.stage is Stage.DECODE for sequence in self._scheduler.running)
-        has_prompts = decoding < len(self._scheduler.running) or bool(self._scheduler.waiting)
+        running = self._scheduler.running
+        decoding = sum(sequence.stage is Stage.DECODE and sequence.uncomputed <= 1 for sequence in running)
+        has_prompts = decoding < len(running) or bool(self._scheduler.waiting)
         return self._scheduler.schedule(self._budget.rows(decoding) if has_prompts else decoding)
 
     def save_some(self, seconds: float = 0.0) -> bool:
@@ -320,22 +324,25 @@ class Engine:
     def _stats(self, plan: Plan, sampled: int, seconds: float, now: float) -> StepStats:
         cache = self._scheduler.cache
         used = cache.used_by_busy
+        waiting = [sequence for sequence in self._scheduler.waiting if not sequence.request.is_background]
         return StepStats(
             seconds=seconds,
             prompt_tokens=sum(work.count for work in plan.all_work if work.is_prompt),
-            cached_tokens=sum(sequence.cached for sequence in plan.admitted),
+            cached_tokens=sum(sequence.cached for sequence in plan.admitted if not sequence.is_resumed),
             completion_tokens=sampled,
             queue_seconds=tuple(
-                now - seconds - sequence.submitted_at for sequence in plan.admitted if not sequence.is_follower
+                now - seconds - sequence.submitted_at
+                for sequence in plan.admitted
+                if not sequence.is_follower and not sequence.request.is_background
             ),
             cancelled=tuple(self._cancelled),
             running=len(self._scheduler.running),
-            waiting=len(self._scheduler.waiting),
+            waiting=len(waiting),
             kv_used=used,
             kv_cached=cache.idle,
             stored_tokens=self._scheduler.stored_tokens,
             stored_bytes=self._scheduler.stored_bytes,
-            oldest_waiting=max((now - sequence.submitted_at for sequence in self._scheduler.waiting), default=0.0),
+            oldest_waiting=max((now - sequence.submitted_at for sequence in waiting), default=0.0),
         )
 
     def _enter(self, sequence: Sequence, stage: Stage, at: float) -> None:

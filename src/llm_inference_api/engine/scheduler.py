@@ -3,7 +3,8 @@
 There are no separate prefill and decode phases. Each sequence has known tokens and computed tokens; a step computes
 some of the difference, under a budget of rows. Decoding sequences (one uncomputed token) come first; prefills share the
 rest of the budget in order of admission. Waiting sequences are admitted round-robin by caller, when the cache has room
-for prompt and full answer.
+for prompt and full answer. Those in the background come last, in the queue and in a step, and lose their seats to
+others that wait for one: what they have computed stays as a prefix for as long as there is room.
 
 A step computes sequences of the same adapters alone, and they take turns.
 
@@ -115,6 +116,8 @@ class Plan:
 
     memory: list[Truncate | CopyPrefix | Rehome | Save | Restore] = field(default_factory=list)
     admitted: list[Sequence] = field(default_factory=list)
+    preempted: list[Sequence] = field(default_factory=list)
+    """Running sequences that wait again."""
     apart: list[Work] = field(default_factory=list)
     """Work of a forward of its own, before the others': of one sequence, or none."""
     work: list[Work] = field(default_factory=list)
@@ -208,6 +211,7 @@ class Scheduler:
         shared = [seq for seq in self.running if not self._is_apart(seq)]
         plan.adapters = self._adapters = self._next_adapters(shared)
         group = [seq for seq in shared if seq.request.adapters == plan.adapters]
+        group.sort(key=lambda seq: seq.request.is_background)
         budget -= self._allot_rows(plan, [seq for seq in group if seq.is_decoding], budget=len(group))
         self._allot_rows(plan, [seq for seq in group if not seq.is_decoding], budget=budget)
         for work in plan.work:
@@ -319,6 +323,8 @@ class Scheduler:
 
     def _admit(self, plan: Plan) -> None:
         for sequence in list(self.waiting):
+            while not self._has_seat(sequence) and self._preempt(plan, sequence):
+                pass
             if not self._has_seat(sequence):
                 if sequence.board is None:
                     break
@@ -326,15 +332,41 @@ class Scheduler:
             reuse = self._reuse(sequence)
             if self._is_being_computed(sequence, reuse.length):
                 continue
-            if not self._make_room(plan, sequence, reuse):
-                reuse = self._in_cache(sequence)
-                if not self._make_room(plan, sequence, reuse):
-                    break
+            fitting = self._with_room(plan, sequence, reuse)
+            if fitting is None:
+                break
             self.waiting.serve(sequence)
-            self._seat(plan, sequence, reuse)
+            self._seat(plan, sequence, fitting)
         frees = self._free_saved(plan)
         if self._keeps_order and (plan.admitted or frees or self._parting()):
             self._keep_order(plan)
+
+    def _with_room(self, plan: Plan, sequence: Sequence, reuse: _Reuse) -> _Reuse | None:
+        """Makes room for the sequence, and returns what it then reuses; None if there is too little."""
+        while not self._make_room(plan, sequence, reuse):
+            reuse = self._in_cache(sequence)
+            if self._make_room(plan, sequence, reuse):
+                break
+            if not self._preempt(plan, sequence):
+                return None
+            reuse = self._reuse(sequence)
+        return reuse
+
+    def _preempt(self, plan: Plan, waiting: Sequence) -> bool:
+        """Takes the seat of the sequence in the background that was admitted last, for one that is not.
+
+        Returns False if there is none. What it has computed stays as a prefix, of which it is to go on.
+        """
+        if waiting.request.is_background:
+            return False
+        victim = next((other for other in reversed(self.running) if other.request.is_background), None)
+        if victim is None:
+            return False
+        self.remove(victim)
+        victim.seat, victim.computed, victim.is_resumed = None, 0, True
+        self.waiting.put_back(victim)
+        plan.preempted.append(victim)
+        return True
 
     def _has_seat(self, sequence: Sequence) -> bool:
         """Whether one more sequence of its kind may run.
@@ -428,6 +460,8 @@ class Scheduler:
     def _is_being_computed(self, sequence: Sequence, length: int) -> bool:
         """Whether a running sequence is computing a longer prefix than the one of `length` tokens in the cache."""
         for other in self.running:
+            if other.request.is_background and not sequence.request.is_background:
+                continue  # It may wait itself, for others.
             if other.computed < other.prompt_length and self._scope(other) == self._scope(sequence):
                 common = common_prefix(other.tokens, sequence.tokens, len(sequence.reusable) - 1)
                 if self._whole_states:
@@ -496,7 +530,9 @@ class Scheduler:
             self._store.use(reuse.pieces[-1].block)
         seat.saved = reuse.length // BLOCK * BLOCK if reuse.pieces else seat.saved // BLOCK * BLOCK
         sequence.seat = seat.index
-        sequence.computed = sequence.cached = reuse.length
+        sequence.computed = reuse.length
+        if not sequence.is_resumed:
+            sequence.cached = reuse.length
         if self._whole_states:
             self._set_marks(sequence)
         self.running.append(sequence)

@@ -47,6 +47,8 @@ class Sequence:
     """Sequences that begin with what this one computes, to be queued when it has ended."""
     is_follower: bool = False
     """Whether it is queued by the end of another one."""
+    is_resumed: bool = False
+    """Whether it has lost a seat, and goes on where it stood."""
     finish_reason: FinishReason | None = None
     ended: bool = False
     """Whether the engine has removed the sequence: finished, failed or cancelled."""

@@ -8,7 +8,7 @@ from llm_inference_api.envoy.routes import ollama_routes, routes
 
 Json = dict[str, Any]
 
-_BELOW_V1 = ("Anthropic", "OpenAI", "Responses")
+_BELOW_V1 = ("Anthropic", "OpenAI", "OpenAIBatch", "OpenAIFile", "Responses")
 """Services whose paths are below `/v1`, which both listeners have."""
 _NAMES = (*_BELOW_V1, "Decision", "Embedding", "Inference", "Model", "Ranking", "Score", "Token")
 

@@ -83,6 +83,9 @@ end
 
 -- Whether the body is none that a page may send anywhere without asking (https://fetch.spec.whatwg.org, "CORS-safelisted").
 local function has_typed_body(headers)
+  if (headers:get("authorization") or ""):lower():find("^bearer ") then
+    return true -- Nor may a page send that unasked: of its values, browsers add those of other schemes alone.
+  end
   local kind = (headers:get("content-type") or ""):lower()
   local length = headers:get("content-length")
   local is_empty = kind == "" and (length == nil or length == "0") and headers:get("transfer-encoding") == nil

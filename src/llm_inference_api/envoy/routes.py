@@ -22,6 +22,10 @@ _RESPONSES_GET = "/v1/responses/[^/]+/input_items"
 _STORED = "/v1/responses/[^/]+"
 _ANTHROPIC_POST = "/v1/messages(/count_tokens)?"
 
+_OPENAI_GET = ("/v1/models(/.*)?", "/v1/(files/[^/]+/content|batches/[^/]+)")
+_CANCEL = "/v1/batches/[^/]+/cancel"
+_FILES = "/v1/files"
+
 _STEER = "/api/llms/.+:(load|unload|download|delete)"
 _PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
 _OLLAMA_GENERATE = "/api/(chat|generate)"
@@ -124,9 +128,17 @@ def _below_v1() -> list[Json]:
     return [
         _generate("openai-generate", f"{_OPENAI_POST}|{_RESPONSES_POST}", _OPENAI),
         _generate("anthropic-generate", _ANTHROPIC_POST, _ANTHROPIC, answer_id),
-        *(_only(paths, "POST") for paths in (_OPENAI_POST, _RESPONSES_POST, _ANTHROPIC_POST)),
-        *(_only(paths, "GET") for paths in ("/v1/models(/.*)?", _RESPONSES_GET)),
-        _only(_STORED, "GET", "DELETE"),
+        {
+            "name": "openai-upload",
+            "match": {"path": _FILES, "headers": [_method("POST")]},
+            "route": _to(SERVICE_CLUSTER),
+            # The service counts the bytes of a file as they pass; no filter holds more than a part of it.
+            "typed_per_filter_config": {**_OPENAI, "envoy.filters.http.body_size_limit": _OFF},
+        },
+        *(_only(paths, "POST") for paths in (_OPENAI_POST, _RESPONSES_POST, _ANTHROPIC_POST, _CANCEL)),
+        *(_only(paths, "GET") for paths in (*_OPENAI_GET, _RESPONSES_GET)),
+        *(_only(paths, "GET", "DELETE") for paths in (_STORED, "/v1/files/[^/]+")),
+        _only("/v1/(files|batches)", "GET", "POST"),
         {
             "name": "openai",
             "match": {"prefix": "/v1/"},

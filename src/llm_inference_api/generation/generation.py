@@ -57,6 +57,7 @@ class Generations:
             caller=call.caller,
             session=call.session or request.session,
             is_whole=not streamed,
+            is_background=call.is_background,
         )
         with self._records.generation(request, call, streamed=streamed) as record:
             async with self._timeouts.within(call):

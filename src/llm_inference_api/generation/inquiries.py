@@ -4,6 +4,7 @@ from typing import cast
 
 from llm_inference_api.generation.record import Records
 from llm_inference_api.generation.timeouts import Timeouts
+from llm_inference_api.models.model import Model
 from llm_inference_api.models.registry import Registry
 from llm_inference_api.requests.classifying import Classes, Classify
 from llm_inference_api.requests.inquiry import (
@@ -55,7 +56,7 @@ class Inquiries:
         served = self._registry.get(model)
         with self._records.embedding(served.status.id, call) as record:
             async with self._timeouts.within(call):
-                found = await served.embed(embed)
+                found = await _embedded(served, embed, call)
             record.ended(sum(embedding.tokens for embedding in found))
         return served.status.id, found
 
@@ -76,3 +77,11 @@ class Inquiries:
                 found = await served.classify(classify)
             record.ended(found.tokens)
         return served.status.id, found
+
+
+async def _embedded(served: Model, embed: Embed, call: Call) -> Embeddings:
+    """Returns the embeddings; for a call in the background one by one, so that others wait for a single one."""
+    if not call.is_background:
+        return await served.embed(embed)
+    parts = [await served.embed(Embed((item,), embed.dimensions, is_background=True)) for item in embed.inputs]
+    return tuple(embedding for part in parts for embedding in part)

@@ -49,7 +49,8 @@ class GenerationRecord:
         if self._first_at is None:
             self._first_at = time.monotonic()
             seconds = self._first_at - self._call.started_at
-            self._metrics.first_token(self._model, seconds)
+            if not self._call.is_background:
+                self._metrics.first_token(self._model, seconds)
             self._span.first_text(seconds)
             self._call.facts["ttft_ms"] = _milliseconds(seconds)
 
@@ -63,7 +64,10 @@ class GenerationRecord:
         assert self._first_at is not None
         now = time.monotonic()
         seconds = now - self._call.started_at
-        self._metrics.generated(self._model, finish_reasons[-1], usage, seconds, now - self._first_at)
+        if self._call.is_background:
+            self._metrics.generated_in_background(self._model, finish_reasons[-1], usage)
+        else:
+            self._metrics.generated(self._model, finish_reasons[-1], usage, seconds, now - self._first_at)
         self._span.ended(usage, finish_reasons)
         counts = {
             "input_tokens": usage.prompt_tokens,

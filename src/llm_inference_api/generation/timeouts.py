@@ -27,7 +27,10 @@ class Timeouts:
         Raises:
             DeadlineError: The block exceeded the limit.
         """
-        limit = self.longest if call.time_remaining() is not None else min(self.default, self.longest)
+        remaining = call.time_remaining()
+        limit = self.longest if remaining is not None else min(self.default, self.longest)
+        if call.is_background and remaining is not None:
+            limit = remaining  # It may wait for others for as long as it has time.
         try:
             async with running_time().timeout(limit) as timer:
                 yield

@@ -15,6 +15,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from llm_inference_api.observability.batch_metrics import BatchMetrics
 from llm_inference_api.observability.metric_group import PREFIX, MetricGroup
 from llm_inference_api.requests.events import Stage, Usage
 from llm_inference_api.requests.model_status import ModelStatus, Observer, State
@@ -56,7 +57,10 @@ class Metrics(Observer):
         self.registry = CollectorRegistry()
         self._process = ProcessCollector(namespace=PREFIX, registry=None)
         self.registry.register(self._process)
-        self._service, self._requests, self._models, self._work = (MetricGroup(self.registry) for _ in range(4))
+        self._service, self._requests, self._models, self._work, self._background = (
+            MetricGroup(self.registry) for _ in range(5)
+        )
+        self.batches = BatchMetrics(self._background)
         self._rendering = threading.Lock()
         build_info = self._service.gauge("build_info", "Always 1; the label is the running version.", "version")
         build_info.labels(version).set(1)
@@ -77,7 +81,8 @@ class Metrics(Observer):
             for model, since in list(self._awaits_load_since.items()):
                 self._oldest_waiting.labels(model).set(now - since)
                 self._work.changed()
-            parts = [group.text() for group in (self._service, self._requests, self._models, self._work)]
+            groups = (self._service, self._requests, self._models, self._work, self._background)
+            parts = [group.text() for group in groups]
             return b"".join((generate_latest(self._process), *parts))
 
     def rpc_started(self) -> None:
@@ -108,13 +113,18 @@ class Metrics(Observer):
             seconds: Time from its arrival to its end.
             decode_seconds: Time from its first text to its last.
         """
-        self._generations.labels(model, finish_reason).inc()
+        self.generated_in_background(model, finish_reason, usage)
         self._generation_seconds.labels(model).observe(seconds)
+        if usage.completion_tokens > 1:
+            self._token_seconds.labels(model).observe(decode_seconds / (usage.completion_tokens - 1))
+        self._requests.changed()
+
+    def generated_in_background(self, model: str, finish_reason: str, usage: Usage) -> None:
+        """Same as `generated`, without the times: it has waited for others."""
+        self._generations.labels(model, finish_reason).inc()
         self._request_prompt_tokens.labels(model).observe(usage.prompt_tokens)
         self._request_completion_tokens.labels(model).observe(usage.completion_tokens)
         self._reasoning_tokens.labels(model).inc(usage.reasoning_tokens)
-        if usage.completion_tokens > 1:
-            self._token_seconds.labels(model).observe(decode_seconds / (usage.completion_tokens - 1))
         self._requests.changed()
 
     def failed(self, model: str, code: str) -> None:

@@ -69,6 +69,8 @@ class Embed(NamedTuple):
     inputs: tuple[Input, ...]
     dimensions: int | None = None
     """Number of leading components to keep; None: all."""
+    is_background: bool = False
+    """Whether it is computed after those that are not."""
 
 
 class Embedding(NamedTuple):

@@ -113,6 +113,8 @@ class GenerationRequest:
     """Whether the answers begin with the prompt, and its log probabilities where those of the answer are wanted."""
     scoring: Scoring | None = None
     """What to score behind the prompt, instead of generating answers."""
+    is_background: bool = False
+    """Whether it leaves its seat to requests that are not."""
     is_whole: bool = False
     """Whether all answers are sent in one response, which has to have room for them."""
 

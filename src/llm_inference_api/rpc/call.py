@@ -49,6 +49,8 @@ class Call:
     """Whether the initial metadata was sent."""
     facts: dict[str, object] = field(default_factory=dict)
     """Additional fields of the access log line, such as the model and token counts."""
+    is_background: bool = False
+    """Whether no RPC waits for it, so that its work leaves its place to that of others."""
     _started_on_clock: float = field(default_factory=time.time)
     _deadline: float = field(init=False)
     """The caller's deadline in seconds of the monotonic clock; infinity for none."""

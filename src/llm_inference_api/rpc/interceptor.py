@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, aclosing, contextmanager, suppress
 from typing import Any
 
@@ -12,17 +12,24 @@ import grpc
 import grpc.aio
 
 from llm_inference_api import headers
-from llm_inference_api.errors import ResponseTooLargeError, ServiceError, UnauthenticatedError, WriteTimeoutError
+from llm_inference_api.errors import (
+    InvalidFieldError,
+    ResponseTooLargeError,
+    ServiceError,
+    UnauthenticatedError,
+    WriteTimeoutError,
+)
 from llm_inference_api.observability.log import fields, line_identity
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.spans import Spans
+from llm_inference_api.rpc.access_log import log_access
 from llm_inference_api.rpc.admission import Admission
 from llm_inference_api.rpc.authentication import Authenticator, address
 from llm_inference_api.rpc.call import Call, Context
 from llm_inference_api.rpc.codec import for_connect, is_json, reading_json, streaming_of_json, to_json, writing_json
 from llm_inference_api.rpc.error_writer import ErrorWriter, StatusOnly
 from llm_inference_api.rpc.json_fields import known
-from llm_inference_api.rpc.shield import decoded, shielded, tolerant
+from llm_inference_api.rpc.shield import decoded, decoded_each, shielded, tolerant
 from llm_inference_api.rpc.stalls import StallLimit
 from llm_inference_api.rpc.statuses import Failure, describe, describe_unexpected
 
@@ -40,7 +47,6 @@ _STATUS_SECONDS = 1.0
 """Seconds for which a failed stream's handler waits until its status is sent."""
 _STATUS_ONLY = StatusOnly()
 
-access_log = logging.getLogger("llm_inference_api.access")
 logger = logging.getLogger(__name__)
 
 
@@ -92,6 +98,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler.response_streaming:
             stream = self._around_stream(method, handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(stream, decode, handler.response_serializer)
+        if handler.request_streaming:
+            upload = self._around_upload(method, handler.stream_unary)
+            return grpc.stream_unary_rpc_method_handler(upload, decode, handler.response_serializer)
         unary = self._around_unary(method, handler.unary_unary)
         return grpc.unary_unary_rpc_method_handler(unary, decode, handler.response_serializer)
 
@@ -100,6 +109,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler.response_streaming:
             stream = self._around_stream(method, streaming_of_json(handler.unary_stream, kind))
             return grpc.unary_stream_rpc_method_handler(stream, None, to_json)
+        if handler.request_streaming:
+            return self._refusal(method, InvalidFieldError("request", "cannot be a stream of JSON messages"))
         unary = self._around_unary(method, reading_json(handler.unary_unary, kind))
         return grpc.unary_unary_rpc_method_handler(writing_json(unary))
 
@@ -113,13 +124,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(self._around_stream(method, refuse))
 
     def _around_unary(self, method: str, behaviour: Unary) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def serve(request: Any, call: Call) -> Any:
+            return await behaviour(known(decoded(request), call), call)
+
+        return self._around(method, serve)
+
+    def _around_upload(self, method: str, behaviour: Unary) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def serve(requests: AsyncIterator[Any], call: Call) -> Any:
+            async with aclosing(decoded_each(requests)) as messages:
+                return await behaviour(messages, call)
+
+        return self._around(method, serve)
+
+    def _around(self, method: str, behaviour: Unary) -> Callable[[Any, Context], Awaitable[Any]]:
         writer = self._writer(method)
 
         async def serve(request: Any, context: Context) -> Any:
             with self._observed(method, context) as call, ExitStack() as passage:
                 try:
                     self._admit(call, passage)
-                    return _sendable(await behaviour(known(decoded(request), call), call))
+                    return _sendable(await behaviour(request, call))
                 except Exception as error:
                     await _abort(call, _failure(error), writer)
 
@@ -179,7 +203,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Records the end of the RPC in the metrics, the access log and the span."""
         seconds = time.monotonic() - call.started_at
         self._metrics.rpc_ended(call.method, call.code.name, seconds)
-        _log_access(call, seconds)
+        log_access(call)
         call.span.ended(call.code.name, call.code.value[0], call.error)
 
     def _admit(self, call: Call, passage: ExitStack) -> None:
@@ -242,15 +266,3 @@ async def _abort(call: Call, failure: Failure, writer: ErrorWriter) -> None:
 def _texts(context: Context) -> dict[str, str]:
     """Returns the text metadata by key; the last value of repeated keys."""
     return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-
-
-def _log_access(call: Call, seconds: float) -> None:
-    values = {
-        "code": call.code.name,
-        "duration_ms": round(seconds * 1000, 1),
-        "peer": call.peer,
-        "caller": call.caller,
-        **call.facts,
-        "error": call.error,
-    }
-    access_log.info(call.method.rpartition("/")[2], extra=fields(**call.identity, **values))

@@ -46,11 +46,19 @@ def decoded(request: Any) -> Any:
     return request
 
 
+async def decoded_each(requests: AsyncIterator[Any]) -> AsyncGenerator[Any]:
+    """Yields the requests of a stream. Raises as `decoded`."""
+    async for request in requests:
+        yield decoded(request)
+
+
 def shielded(handler: Any, end: End) -> Any:
     """Returns the handler, wrapped so that `end` handles every exception except gRPC's AbortError."""
     decode, encode = tolerant(handler.request_deserializer), handler.response_serializer
     if handler.request_streaming:
-        return grpc.stream_stream_rpc_method_handler(_shielded(handler.stream_stream, _each, end), decode, encode)
+        return grpc.stream_stream_rpc_method_handler(
+            _shielded(handler.stream_stream, decoded_each, end), decode, encode
+        )
     if handler.response_streaming:
         return grpc.unary_stream_rpc_method_handler(_shielded(handler.unary_stream, decoded, end), decode, encode)
     return grpc.unary_unary_rpc_method_handler(_shielded(handler.unary_unary, decoded, end), decode, encode)
@@ -77,8 +85,3 @@ def _shielded(behaviour: Callable[..., Any], checked: Callable[[Any], Any], end:
             await end(context, error)
 
     return generator if inspect.isasyncgenfunction(behaviour) else coroutine
-
-
-async def _each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for request in requests:
-        yield decoded(request)

@@ -142,7 +142,7 @@ class WorkerClient:
         """
         if self._gone.is_set():
             raise self._describe_end("just now")
-        if (count := self._open_answers) + request.n > self._capacity:
+        if (count := self._open_answers(request)) + request.n > self._capacity:
             problem = f"{count} requests are running or waiting for this model, which is its limit"
             if count < self._capacity:
                 problem = f"{count} of {self._capacity} requests are running or waiting for this model; n is too many"
@@ -150,6 +150,8 @@ class WorkerClient:
         mailbox = self._mailboxes[request.id] = Mailbox(request, identity)
         self._idle.clear()
         self._send(Submit(request))
+        if request.is_background:
+            return mailbox  # It waits for as long as others come.
         mailbox.queue_until(running_time().call_later(self._config.queue_timeout, partial(self._expire, mailbox)))
         return mailbox
 
@@ -161,9 +163,10 @@ class WorkerClient:
             self._send(Cancel(mailbox.request.id))
         self._end(mailbox)
 
-    @property
-    def _open_answers(self) -> int:
-        return sum(mailbox.running for mailbox in self._mailboxes.values())
+    def _open_answers(self, request: GenerationRequest) -> int:
+        """Returns the answers that the worker owes to requests of this kind; the others take no place from it."""
+        mailboxes = self._mailboxes.values()
+        return sum(box.running for box in mailboxes if box.request.is_background is request.is_background)
 
     @property
     def idle(self) -> bool:
@@ -188,7 +191,8 @@ class WorkerClient:
             ServiceError: The worker refused the inputs.
             UnavailableError: The process has exited.
         """
-        self._check_errands("requests for embeddings")
+        if not embed.is_background:
+            self._check_errands("requests for embeddings")
         with self._busy():
             return await self._inquiries.embed(embed)
 

@@ -23,7 +23,7 @@ class OpenInquiries:
         self._asked: dict[int, Inquiry | Errand] = {}
         self._next_id = itertools.count()
         self.embedding = 0
-        """Number of open errands."""
+        """Number of open errands that are not in the background."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -66,14 +66,15 @@ class OpenInquiries:
 
     async def _computed(self, errand: Errand) -> Any:
         inquiry_id = next(self._next_id)
-        self.embedding += 1
+        counted = 0 if isinstance(errand, Embed) and errand.is_background else 1
+        self.embedding += counted
         try:
             return await self._ask(inquiry_id, errand, Compute(inquiry_id, errand))
         except asyncio.CancelledError:
             self._send(Abandon(inquiry_id))
             raise
         finally:
-            self.embedding -= 1
+            self.embedding -= counted
 
     async def _ask(self, inquiry_id: int, asked: Inquiry | Errand, message: Inquire | Compute) -> Any:
         self._asked[inquiry_id] = asked

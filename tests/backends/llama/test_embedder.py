@@ -225,6 +225,15 @@ def test_long_forward_of_an_encoder_is_checked_within(tmp_path: Path) -> None:
     assert checks == 2
 
 
+def test_errands_in_the_background_come_after_all_others() -> None:
+    """Whoever came first."""
+    errands = Errands()
+    errands.put(1, Embed((Input("input", "a"),), is_background=True))
+    errands.put(2, Embed((Input("input", "b"),)))
+    errands.put(3, Embed((Input("input", "c"),), is_background=True))
+    assert [errands.get()[0] for _ in range(3)] == [2, 1, 3]
+
+
 def test_abandoned_errand_ends_at_the_next_chunk(tiny_model: Path) -> None:
     """Nobody waits, so the rest of a text is not computed."""
     errands, embedder = Errands(), embedder_of(tiny_model)

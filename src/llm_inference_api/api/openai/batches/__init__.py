@@ -1,0 +1,1 @@
+"""OpenAI's batches and their files, below `/v1/files` and `/v1/batches`."""

@@ -1,0 +1,1 @@
+"""Batches: files with many requests, kept on disk and computed while no other request wants the seat."""
