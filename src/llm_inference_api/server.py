@@ -52,7 +52,7 @@ from llm_inference_api.api.native.tokens import TokenServicer
 from llm_inference_api.api.openai.errors import OpenAIErrors
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.web.metrics import OperationsServicer
-from llm_inference_api.api.web.pages import PageServicer
+from llm_inference_api.api.web.pages import DocumentServicer, PageServicer
 from llm_inference_api.config.settings import Settings
 from llm_inference_api.envoy import EnvoyProcess
 from llm_inference_api.errors import ServiceError, StartError, UnavailableError, listen_error, start_error
@@ -352,7 +352,7 @@ def build(settings: Settings, *, with_envoy: bool) -> Service:
     exposures = settings.exposures({*settings.hostnames, *settings.grpc_hostnames}, origins)
     for warning in (*keys.warnings(), *exposures):
         logger.warning("%s", warning)
-    authenticator = Authenticator(keys, PAGES if settings.public_pages else ())
+    authenticator = Authenticator(keys, (PAGES, DOCUMENTS) if settings.public_pages else (PAGES,))
     interceptor = CallInterceptor(authenticator, admission, metrics, spans, WIRES, write_timeout=settings.write_timeout)
     server = build_grpc_server(settings, registry, health, Records(metrics), interceptor)
     envoy = EnvoyProcess(settings) if with_envoy else None
@@ -451,6 +451,7 @@ def build_grpc_server(
     scores_pb2_grpc.add_ScoreServiceServicer_to_server(ScoreServicer(generations), server)
     tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(inquiries, limits), server)
     pages_pb2_grpc.add_PageServiceServicer_to_server(PageServicer(), server)
+    pages_pb2_grpc.add_DocumentServiceServicer_to_server(DocumentServicer(), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(OperationsServicer(records.metrics), server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     if settings.reflection:
@@ -472,8 +473,10 @@ WIRES = {
 }
 """Error writers by service, for services whose streams reach REST clients, which do not see the gRPC status."""
 
-PAGES = ("/llm_inference.web.v1.PageService/",)
-"""Method prefixes of the service that serves the web pages."""
+PAGES = "/llm_inference.web.v1.PageService/"
+"""Prefix of the methods that serve the web pages, which need no key: they ask for one."""
+DOCUMENTS = "/llm_inference.web.v1.DocumentService/"
+"""Prefix of the methods that serve the API's description."""
 
 GRPC_OPTIONS = (
     # With SO_REUSEPORT, a second server on the port would silently take a share of its connections.

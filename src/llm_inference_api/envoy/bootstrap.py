@@ -40,7 +40,7 @@ Json = dict[str, Any]
 _NAMES = ("Anthropic", "Decision", "Embedding", "Inference", "Model", "OpenAI", "Ranking", "Score", "Token")
 SERVICES = (
     *(f"llm_inference.v1.{name}Service" for name in _NAMES),
-    *(f"llm_inference.web.v1.{name}Service" for name in ("Operations", "Page")),
+    *(f"llm_inference.web.v1.{name}Service" for name in ("Document", "Operations", "Page")),
 )
 """gRPC services that the transcoder exposes as REST."""
 _BUFFER_BYTES = 16 << 20

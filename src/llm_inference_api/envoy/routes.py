@@ -20,7 +20,7 @@ _OPENAI_POST = "/v1/((chat/)?completions|embeddings|rerank|decisions)"
 _ANTHROPIC_POST = "/v1/messages(/count_tokens)?"
 
 _STEER = "/api/llms/.+:(load|unload|download|delete)"
-_PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
+_PAGES = "/|/status|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
 # Several expressions, because Envoy limits the size of each.
 _POST_ONLY = (
     _GENERATE,
