@@ -26,6 +26,8 @@ TAGS = {
 """Documented services and their tags, in the document's order."""
 _WIRES = {"OpenAIService": openai, "AnthropicService": anthropic}
 """What knows the schemas of services whose messages are bytes."""
+_UNTYPED = {*_WIRES, "OperationsService"}
+"""Services whose messages are bytes: their methods are of no use over gRPC."""
 _ERRORS = {"OpenAIService": "OpenAIError", "AnthropicService": "AnthropicError"}
 _EVERYWHERE = ("400", "401", "404", "408", "429", "500", "503", "504")
 _WITH_BODY = ("413",)
@@ -54,6 +56,8 @@ def _operation(contract: Contract, method: Method, schemas: Schemas) -> Json:
         "summary": re.split(r"[.:] ", method.comment)[0].rstrip("."),
         "description": method.comment,
     }
+    if method.service not in _UNTYPED:
+        operation["x-grpc-method"] = f"llm_inference.v1.{method.service}/{name}"
     if parameters := [_parameter(contract, method, field) for field in re.findall(r"{(\w+)}", method.path)]:
         operation["parameters"] = parameters
     if method.body:
