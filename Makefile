@@ -26,7 +26,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 help:
 	@echo "make run       serve the bundled models, or LLM_ALLOWED_MODELS: REST on 8091, gRPC on 50051; MODEL=demo serves the demo alone"
 	@echo "make test      lint, type check and test"
-	@echo "make clients   other projects' clients of OpenAI's API; the AI SDK where npm is installed"
+	@echo "make clients   other projects' clients of OpenAI's and Ollama's APIs; those of npm where it is installed"
 	@echo "make cluster   models on a Ray cluster of this machine; installs the extra of this name"
 	@echo "make faults    faults under load, and rolling restarts under 1,000 calls, TIMES times (10)"
 	@echo "make fuzz      COUNT (10000) random requests to each RPC, and thousands generated from the OpenAPI document"
@@ -49,7 +49,8 @@ test: lint
 clients: $(VENV)/.installed-dev
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e '.[clients]'
 	$(BIN)/pip install -q -c constraints.txt --no-deps instructor
-	if command -v npm; then npm install --no-audit --no-fund --no-package-lock --prefix tests/e2e/ai_sdk; fi
+	if command -v npm; then for package in ai_sdk codex ollama_js; do \
+		npm install --no-audit --no-fund --no-package-lock --prefix tests/e2e/$$package || exit; done; fi
 	$(BIN)/pytest -q -m clients -W ignore::ResourceWarning  # Some leave sockets to the garbage collector.
 
 cluster: $(VENV)/.installed-dev

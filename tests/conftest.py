@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e.service import RunningService, run_service
 from tests.fakes.gguf import write_tiny_model
+from tests.fakes.ports import free_port
 
 
 def pytest_configure() -> None:
@@ -69,6 +70,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, model_directory: Path) -> 
         "LLM_PROGRESS_INTERVAL": "0.2",
         "LLM_MAX_CONCURRENT_REQUESTS": "8",
         "LLM_KV_CACHE_TOKENS": "20000",
+        "LLM_OLLAMA_PORT": str(free_port()),
     }
     with run_service(tmp_path_factory.mktemp("service"), model_directory, **variables) as running:
         yield running

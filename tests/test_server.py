@@ -17,6 +17,7 @@ from grpc._cython import cygrpc
 
 from llm_inference_api.config.settings import load_settings
 from llm_inference_api.errors import ModelFailedError, UnavailableError
+from llm_inference_api.requests.model_status import Observer
 from llm_inference_api.rpc.batches import execute_batch
 from llm_inference_api.server import Signals, build, model_policy
 from tests.fakes.service import PARTS, Journal, fake_service
@@ -88,8 +89,8 @@ async def test_part_that_hangs_keeps_no_other_open(journal: Journal, part: str) 
 @pytest.mark.parametrize(
     ("part", "stopped"),
     [
-        ("metrics port", ["metrics port", "spans"]),
-        ("gRPC ports", ["gRPC ports", "Envoy", "metrics port", "spans"]),
+        ("metrics port", ["metrics port", "stored responses", "spans"]),
+        ("gRPC ports", ["gRPC ports", "Envoy", "metrics port", "stored responses", "spans"]),
         ("Envoy", list(PARTS)),
     ],
 )
@@ -118,6 +119,28 @@ async def test_log_ends_with_where_to_go(journal: Journal, caplog: pytest.LogCap
     (command,) = (line.removeprefix("try: ") for line in caplog.messages if line.startswith("try: "))
     assert shlex.split(command)[:3] == ["curl", "localhost:8091/api/chat", "-d"]
     assert json.loads(shlex.split(command)[3])["messages"][0]["content"] == "Hello"
+
+
+async def test_stop_during_the_load_says_nowhere_to_go(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:
+    """The addresses of a service that stops are of no use; nor is a second try."""
+    caplog.set_level(logging.INFO)
+    service = fake_service(journal, LONG)
+    loading, stopping, tried = asyncio.Event(), asyncio.Event(), []
+
+    async def load() -> None:
+        tried.append(True)
+        loading.set()
+        await stopping.wait()
+        raise UnavailableError("HUB_UNAVAILABLE", "away", 0.0)
+
+    service.registry.load = load  # type: ignore[attr-defined]
+    async with service.running(), asyncio.timeout(20):
+        await loading.wait()
+        service.admission.close()
+        stopping.set()
+        await asyncio.wait(service._tasks)
+    assert not [line for line in caplog.messages if "8091" in line]
+    assert len(tried) == 1
 
 
 async def test_load_of_the_start_is_tried_again_while_that_may_help(journal: Journal) -> None:
@@ -218,7 +241,7 @@ async def test_service_has_failed_batches_freed(monkeypatch: pytest.MonkeyPatch,
     """Before any call: grpc.aio has the function in whose place it is put from the start."""
     monkeypatch.setattr(cygrpc, "execute_batch", None)
     monkeypatch.setenv("LLM_MODEL_PATH", str(tmp_path))
-    build(load_settings(), with_envoy=False)
+    build(load_settings(), Observer(), with_envoy=False)
     assert cygrpc.execute_batch is execute_batch
 
 

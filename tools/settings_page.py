@@ -6,9 +6,9 @@ Usage: `python -m tools.settings_page [DIRECTORY]`; the output directory default
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import AliasChoices
+from pydantic import AliasChoices, ByteSize
 
 from llm_inference_api.cli.main import serve
 from llm_inference_api.config.settings import QUANTISATION_TYPES, Settings, variable_of
@@ -26,6 +26,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
             "preload_models",
             "adapters",
             "matryoshka_models",
+            "calibration",
             "model_dtype",
             "enable_isq",
             "isq_type",
@@ -34,7 +35,17 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("max_loaded_models", "memory_budget", "load_on_request", "idle_unload"),
     ),
     "Addresses": (
-        *("hostname", "port", "grpc_hostname", "grpc_port", "health_port", "metrics_port", "grpc_socket", "reflection"),
+        *(
+            "hostname",
+            "port",
+            "ollama_port",
+            "grpc_hostname",
+            "grpc_port",
+            "health_port",
+            "metrics_port",
+            "grpc_socket",
+            "reflection",
+        ),
         "cors_allowed_origins",
         "allowed_hosts",
     ),
@@ -42,6 +53,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("default_temperature", "default_top_p", "default_max_tokens", "max_tokens_limit", "default_seed"),
         *("max_concurrent_requests", "max_queued_requests", "max_requests_per_caller", "queue_timeout"),
         *("request_timeout", "max_request_timeout", "write_timeout", "progress_interval"),
+        *("response_store", "response_store_size", "response_store_ttl"),
     ),
     "Computing": (
         *(
@@ -177,7 +189,8 @@ def _values(name: str, schema: Schema) -> str:
     schema = schema.get("anyOf", [schema])[0]
     if choices := QUANTISATION_TYPES if name == "isq_type" else schema.get("enum"):
         return ", ".join(f"`{choice}`" for choice in choices)
-    if name == "memory_budget":
+    kind = Settings.model_fields[name].annotation
+    if ByteSize in (kind, *get_args(kind)):
         return "bytes, with a unit"
     return _range(schema) or _TYPES.get(schema["type"]) or ("path" if schema.get("format") == "path" else "text")
 

@@ -161,6 +161,30 @@ class PageNotFoundError(ServiceError):
         return f"there is no page /{self.path[:200]}"
 
 
+class UnknownResponseError(ServiceError):
+    """No response with this id is stored for the caller."""
+
+    reason = "RESPONSE_NOT_FOUND"
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(response_id)
+        self.response_id = response_id
+
+    def __str__(self) -> str:
+        return (
+            f"no response {self.response_id[:100]!r} is stored for this caller; it may have expired, or was not stored"
+        )
+
+
+class PreviousResponseError(InvalidFieldError):
+    """A request goes on from a response that is not stored, or that goes on itself from one that is not."""
+
+    reason = "PREVIOUS_RESPONSE_NOT_FOUND"
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__("previous_response_id", f"{UnknownResponseError(response_id)}; send the conversation as input")
+
+
 class ModelFailedError(ServiceError):
     """A model cannot be loaded because of its files or its settings; retrying does not help."""
 

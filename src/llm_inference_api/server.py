@@ -28,10 +28,14 @@ from llm_inference.v1 import (
     inference_pb2_grpc,
     models_pb2,
     models_pb2_grpc,
+    ollama_pb2,
+    ollama_pb2_grpc,
     openai_pb2,
     openai_pb2_grpc,
     ranking_pb2,
     ranking_pb2_grpc,
+    responses_pb2,
+    responses_pb2_grpc,
     scores_pb2,
     scores_pb2_grpc,
     tokens_pb2,
@@ -49,13 +53,21 @@ from llm_inference_api.api.native.models import ModelServicer
 from llm_inference_api.api.native.ranking import RankingServicer
 from llm_inference_api.api.native.scores import ScoreServicer
 from llm_inference_api.api.native.tokens import TokenServicer
+from llm_inference_api.api.ollama.errors import OllamaErrors
+from llm_inference_api.api.ollama.servicer import OllamaServicer
 from llm_inference_api.api.openai.errors import OpenAIErrors
+from llm_inference_api.api.openai.responses.errors import ResponsesErrors
+from llm_inference_api.api.openai.responses.prompts import Prompts
+from llm_inference_api.api.openai.responses.servicer import ResponsesServicer
+from llm_inference_api.api.openai.responses.storage.store import ResponseStore, StoreLimits
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.web.metrics import OperationsServicer
 from llm_inference_api.api.web.pages import DocumentServicer, PageServicer
 from llm_inference_api.config.settings import Settings
+from llm_inference_api.decisions.calibration import Calibrations, read_calibrations
 from llm_inference_api.envoy import EnvoyProcess
 from llm_inference_api.errors import ServiceError, StartError, UnavailableError, listen_error, start_error
+from llm_inference_api.generation.decider import Decider
 from llm_inference_api.generation.generation import Generations
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.generation.record import Records
@@ -107,8 +119,13 @@ _RESOLVE_LIMIT = 10.0
 logger = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings, *, with_envoy: bool) -> None:
+async def serve(settings: Settings, observer: Observer, *, with_envoy: bool) -> None:
     """Runs the service until SIGTERM, SIGINT or SIGHUP: build → start → wait → drain → stop.
+
+    Args:
+        settings: The settings.
+        observer: What is told of the models, beside metrics and health.
+        with_envoy: Whether Envoy is started too.
 
     Raises:
         StartError: The service cannot start.
@@ -117,7 +134,7 @@ async def serve(settings: Settings, *, with_envoy: bool) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     signals = Signals()
     try:
-        service = build(settings, with_envoy=with_envoy)
+        service = build(settings, observer, with_envoy=with_envoy)
     except OSError as error:
         raise start_error(error) from error
     try:
@@ -209,6 +226,7 @@ class Service:
     metrics: Metrics
     admission: Admission
     spans: Spans
+    store: ResponseStore
     ports: Ports
     envoy: EnvoyProcess | None
     metrics_port: MetricsPort | None = None
@@ -243,6 +261,8 @@ class Service:
         for hostname in self.settings.hostnames:
             await _check_host(hostname)
         shutdown.add_blocking("spans", self.spans.close)
+        shutdown.add_blocking("stored responses", self.store.close)
+        await self.store.open()
         if self.metrics_port is not None:
             shutdown.add_blocking("metrics port", self.metrics_port.stop)
             self.metrics_port.start()
@@ -301,6 +321,8 @@ class Service:
         """Loads the models that the settings name; the log's last lines then say where to go."""
         models = self.settings.preload
         retries = await asyncio.gather(*map(self._load, models))
+        if self.admission.is_closed:
+            return  # The service stops.
         for line in self._directions():
             logger.info("%s", line)
         await asyncio.gather(*map(self._load_again, models, retries))
@@ -312,6 +334,8 @@ class Service:
             key = "" if self.settings.key_ring().is_empty else " -H 'Authorization: Bearer <key>'"
             body = '{"messages":[{"role":"user","content":"Hello"}]}'
             yield f"REST: {url}, OpenAI's API: {url}/v1"
+            if self.settings.ollama_port is not None:
+                yield f"Ollama's API: {url.removesuffix(f':{self.settings.port}')}:{self.settings.ollama_port}"
             yield f"try: curl {url.removeprefix('http://')}/api/chat{key} -d '{body}'"
         yield f"gRPC: port {self.grpc_port}"
 
@@ -340,25 +364,27 @@ class Service:
             retry = await self._load(model)
 
 
-def build(settings: Settings, *, with_envoy: bool) -> Service:
+def build(settings: Settings, observer: Observer, *, with_envoy: bool) -> Service:
     """Returns the service with all parts built and none started."""
     free_failed_batches()
     metrics, health = Metrics(__version__), Health(settings.preload)
     admission = Admission(settings.max_requests_per_caller)
-    registry, cluster = build_models(settings, Observers(metrics, health))
+    registry, cluster = build_models(settings, Observers(metrics, health, observer))
     spans = build_spans(settings, metrics)
     keys = settings.key_ring()
     origins = settings.cors_allowed_origins if with_envoy else ()
     exposures = settings.exposures({*settings.hostnames, *settings.grpc_hostnames}, origins)
     for warning in (*keys.warnings(), *exposures):
         logger.warning("%s", warning)
-    authenticator = Authenticator(keys, (PAGES, DOCUMENTS) if settings.public_pages else (PAGES,))
+    public = (*RUNNING, PAGES, *((DOCUMENTS,) if settings.public_pages else ()))
+    authenticator = Authenticator(keys, public)
     interceptor = CallInterceptor(authenticator, admission, metrics, spans, WIRES, write_timeout=settings.write_timeout)
-    server = build_grpc_server(settings, registry, health, Records(metrics), interceptor)
-    envoy = EnvoyProcess(settings) if with_envoy else None
+    store = build_response_store(settings)
+    server = build_grpc_server(settings, registry, health, Records(metrics), interceptor, store)
+    envoy = EnvoyProcess(settings, metrics.refused_by_envoy) if with_envoy else None
     ports = Ports(settings, server, build_health_server(health, interceptor))
     metrics_port = MetricsPort(metrics, settings.hostnames, settings.metrics_port) if settings.metrics_port else None
-    return Service(settings, registry, health, metrics, admission, spans, ports, envoy, metrics_port, cluster)
+    return Service(settings, registry, health, metrics, admission, spans, store, ports, envoy, metrics_port, cluster)
 
 
 def build_models(settings: Settings, observer: Observer) -> tuple[Registry, "Cluster | None"]:
@@ -420,12 +446,19 @@ def build_spans(settings: Settings, metrics: Metrics) -> Spans:
     return Tracing(choice, metrics.spans_lost)
 
 
-def build_grpc_server(
+def build_response_store(settings: Settings) -> ResponseStore:
+    """Returns the store of responses."""
+    limits = StoreLimits(settings.response_store_size, settings.response_store_ttl)
+    return ResponseStore(limits, settings.response_store)
+
+
+def build_grpc_server(  # noqa: PLR0913, PLR0917 - each is a part of the service
     settings: Settings,
     registry: Registry,
     health: Health,
     records: Records,
     interceptor: grpc.aio.ServerInterceptor,
+    store: ResponseStore,
 ) -> grpc.aio.Server:
     """Returns a server with all services of the contract, not bound to any port."""
     server = grpc.aio.server(interceptors=[interceptor], options=GRPC_OPTIONS)
@@ -439,15 +472,22 @@ def build_grpc_server(
     timeouts = Timeouts(settings.request_timeout, settings.max_request_timeout, settings.progress_interval)
     generations = Generations(registry, timeouts, records, settings.max_concurrent_requests)
     inquiries = Inquiries(registry, timeouts, records)
+    decider = Decider(generations, inquiries, registry, _calibrations(settings))
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(generations, limits), server)
     openai_pb2_grpc.add_OpenAIServiceServicer_to_server(
-        OpenAIServicer(generations, inquiries, registry, limits), server
+        OpenAIServicer(generations, inquiries, registry, limits, decider), server
+    )
+    responses_pb2_grpc.add_ResponsesServiceServicer_to_server(
+        ResponsesServicer(generations, Prompts(inquiries, registry), store, limits), server
     )
     anthropic_pb2_grpc.add_AnthropicServiceServicer_to_server(AnthropicServicer(generations, inquiries, limits), server)
+    ollama_pb2_grpc.add_OllamaServiceServicer_to_server(
+        OllamaServicer(generations, inquiries, registry, limits, settings.idle_unload), server
+    )
     models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
     embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(inquiries), server)
     ranking_pb2_grpc.add_RankingServiceServicer_to_server(RankingServicer(inquiries), server)
-    decisions_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(generations), server)
+    decisions_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(decider), server)
     scores_pb2_grpc.add_ScoreServiceServicer_to_server(ScoreServicer(generations), server)
     tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(inquiries, limits), server)
     pages_pb2_grpc.add_PageServiceServicer_to_server(PageServicer(), server)
@@ -457,6 +497,15 @@ def build_grpc_server(
     if settings.reflection:
         reflection.enable_server_reflection(SERVICE_NAMES, server)
     return server
+
+
+def _calibrations(settings: Settings) -> Calibrations:
+    if settings.calibration is None:
+        return Calibrations()
+    try:
+        return Calibrations(read_calibrations(settings.calibration))
+    except StartError as error:
+        raise StartError(f"LLM_CALIBRATION: {error}") from error
 
 
 def build_health_server(health: Health, interceptor: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
@@ -469,9 +518,14 @@ def build_health_server(health: Health, interceptor: grpc.aio.ServerInterceptor)
 WIRES = {
     inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name: NativeErrors(),
     openai_pb2.DESCRIPTOR.services_by_name["OpenAIService"].full_name: OpenAIErrors(),
+    responses_pb2.DESCRIPTOR.services_by_name["ResponsesService"].full_name: ResponsesErrors(),
     anthropic_pb2.DESCRIPTOR.services_by_name["AnthropicService"].full_name: AnthropicErrors(),
+    ollama_pb2.DESCRIPTOR.services_by_name["OllamaService"].full_name: OllamaErrors(),
 }
 """Error writers by service, for services whose streams reach REST clients, which do not see the gRPC status."""
+
+RUNNING = ("/llm_inference.v1.OllamaService/GetOllamaStatus",)
+"""The method by which Ollama's clients find out whether a service is there, before they send a key."""
 
 PAGES = "/llm_inference.web.v1.PageService/"
 """Prefix of the methods that serve the web pages, which need no key: they ask for one."""
@@ -484,6 +538,11 @@ GRPC_OPTIONS = (
     ("grpc.max_receive_message_length", 8 << 20),
     ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
     ("grpc.max_concurrent_streams", 1000),
+    # Calls that the event loop has not taken yet: of more than 1,000 gRPC drops some at random, and all that have been
+    # there for 30 s, as CANCELLED, which no client tries again. A burst of calls or resets is enough, or a pause.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
+    ("grpc.server_max_unrequested_time_in_server", 600),
     # Soft and hard limit are equal: gRPC rejects sizes between the two at random. Not below Envoy's header limit.
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.absolute_max_metadata_size", 16 << 10),
@@ -509,10 +568,12 @@ SERVICE_NAMES = (
             inference_pb2,
             anthropic_pb2,
             models_pb2,
+            ollama_pb2,
             openai_pb2,
             operations_pb2,
             pages_pb2,
             ranking_pb2,
+            responses_pb2,
             scores_pb2,
             tokens_pb2,
             health_pb2,

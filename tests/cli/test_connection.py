@@ -16,7 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from llm_inference.v1 import inference_pb2, inference_pb2_grpc, models_pb2, models_pb2_grpc
 from llm_inference_api.cli.common import sentence_of
-from llm_inference_api.cli.connection import connect, text_of
+from llm_inference_api.cli.connection import connect, progress_of, text_of
 from llm_inference_api.errors import StartError
 from llm_inference_client import ServiceError
 from llm_inference_client.errors import _CONNECTION, service_error
@@ -250,3 +250,16 @@ def test_opentelemetry_is_loaded_where_it_is_used_only(command: tuple[str, ...],
     environment = {**clean_environment(), "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout.strip()) == (1, str(loaded))
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (models_pb2.Model(state="DOWNLOADING", progress={"done": 1, "total": 3, "unit": "BYTES"}), "DOWNLOADING 33 %"),
+        (models_pb2.Model(state="LOADING"), "LOADING"),
+        (models_pb2.Model(state="ACTIVE"), "ACTIVE"),
+    ],
+)
+def test_state_that_passes_has_its_progress(model: models_pb2.Model, said: str) -> None:
+    """As far as it is known."""
+    assert progress_of(model) == said

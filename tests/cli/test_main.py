@@ -62,6 +62,16 @@ def test_error_of_the_service_is_a_sentence(service: RunningService) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "right"), [("LLM_ADRESS", "LLM_ADDRESS"), ("LLM_APIKEY", "LLM_API_KEY"), ("LLM_THREDS", "LLM_THREADS")]
+)
+def test_misspelt_variable_is_said_by_every_command(variable: str, right: str) -> None:
+    """Else the command would ask the service of this machine, or send no key, and not say so."""
+    done = run("settings", "--json", **{variable: "1"})
+    assert done.stderr == f"Warning: {variable}: is not a setting; did you mean {right}?\n"
+    json.loads(done.stdout)
+
+
 def test_no_service_is_said_so() -> None:
     """Without a service the commands say how to start one."""
     done = run("models", "list", "--address", f"127.0.0.1:{free_port()}")
@@ -98,6 +108,14 @@ def test_pipe_gets_the_text_of_the_model_as_it_is() -> None:
         written = subprocess.check_output(command, env=clean_environment(), input=b"/help\nexit\n", timeout=60)
     assert written == b"**bold** \x1b[1m\r\n\nTwo\n"
     assert [asked[-1] for asked in service.asked] == [("user", "/help"), ("user", "exit")]
+
+
+def test_figures_of_an_answer_go_beside_it() -> None:
+    """Standard output has the text alone."""
+    with ChatService(("Yes",)).serve() as address:
+        done = run("chat", "Hi", "--stats", "--address", address)
+    assert done.stdout == "Yes\n"
+    assert done.stderr.startswith("[34 tokens in ")
 
 
 @pytest.mark.parametrize("arguments", [("chat",), ("generate", "-"), ("chat", b"\xff"), ("generate", b"\xff")])

@@ -18,6 +18,7 @@ from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Tokenize
 from llm_inference_api.requests.model_status import State
 from llm_inference_api.requests.reference import Reference
+from llm_inference_api.requests.step import StageEntry
 from tests.models.test_registry import request
 
 
@@ -84,7 +85,37 @@ async def test_failed_load_is_a_value(model_directory: Path) -> None:
     assert isinstance(outcome.error, ModelFailedError)
 
 
+class EndlessStream:
+    """A stream of which nothing comes."""
+
+    def __init__(self) -> None:
+        self.is_asked, self.is_closed = asyncio.Event(), False
+
+    async def next(self, _interval: float) -> None:
+        self.is_asked.set()
+        await asyncio.Event().wait()
+
+    def take_entries(self) -> list[StageEntry]:
+        return []
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_cancelled_call_cancels_its_answer(model_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray cancels the call of a caller who has gone; the replica would compute for nobody."""
+    async with replica(job(model_directory)) as (made, _):
+        stream = EndlessStream()
+        monkeypatch.setattr(made._model, "open", lambda *_: stream)
+        reading = asyncio.ensure_future(parts(made))
+        await stream.is_asked.wait()
+        reading.cancel()
+        await asyncio.wait({reading})
+    assert stream.is_closed
+
+
 async def test_closed_stream_cancels_its_answer(model_directory: Path) -> None:
+    """The worker has nothing more to do, long before the answer's end."""
     async with replica(job(model_directory)) as (made, _):
         async with aclosing(made.generate(request(max_tokens=1000), {})) as stream:
             await anext(stream)

@@ -50,6 +50,15 @@ def test_gauges_are_those_of_all_replicas() -> None:
     )
 
 
+def test_gauges_of_a_replica_that_is_gone_count_no_more() -> None:
+    """Else what it ran last would run for ever."""
+    made = summary(a=State.ACTIVE, b=State.ACTIVE)
+    made.step("a", StepStats(running=2, oldest_waiting=1.0))
+    made.step("b", StepStats(running=3))
+    made.add(Report("m", "a", None))
+    assert made.with_gauges(StepStats()) == StepStats(running=3)
+
+
 def test_no_gauge_is_left_to_a_single_replica() -> None:
     """A step's statistics are these gauges, the longest wait, and what is counted for each step."""
     counted = {"seconds", "prompt_tokens", "cached_tokens", "completion_tokens", "queue_seconds", "cancelled"}

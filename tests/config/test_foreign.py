@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_inference_api.config.settings import load_settings, place_of, start_warnings
+from llm_inference_api.config.settings import load_settings, misspelt_variables, place_of, start_warnings
 from tests.e2e.service import clean_environment
 
 KUBERNETES = {
@@ -19,6 +19,7 @@ KUBERNETES = {
     "INFRS_SERVICE_HOST": "10.0.0.2",
     "INFRS_SERVICE_PORT": "80",
     "INFRS_PORT": "tcp://10.0.0.2:80",
+    "LLM_GRPCS_PORT": "tcp://10.0.0.3:80",
     "INFRS_PORT_80_TCP": "tcp://10.0.0.2:80",
 }
 
@@ -38,6 +39,7 @@ def test_variables_about_services_are_no_settings(environment: pytest.MonkeyPatc
         environment.setenv(name, value)
     load_settings()
     assert not list(start_warnings(os.environ))
+    assert not list(misspelt_variables(os.environ))
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,7 @@ def test_address_of_a_service_hides_no_port_of_the_file(environment: pytest.Monk
     [
         ("LLM_ALOWED_MODELS", "LLM_ALOWED_MODELS: is not a setting; did you mean LLM_ALLOWED_MODELS?"),
         ("llm_thread", "llm_thread: is not a setting; did you mean LLM_THREADS?"),
+        ("LLM_ADRESS", "LLM_ADRESS: is not a setting; did you mean LLM_ADDRESS?"),
         ("LLM_ZZZZ", "LLM_ZZZZ: is not a setting; docs/settings.md has all"),
         ("INFRS_PORT", "INFRS_PORT: is not a setting; docs/settings.md has all"),
     ],
@@ -81,6 +84,7 @@ def test_misspelt_variable_is_named_with_the_nearest(environment: pytest.MonkeyP
     environment.setenv(name, "3000")
     load_settings()
     assert list(start_warnings(os.environ)) == [said]
+    assert list(misspelt_variables(os.environ)) == ([said] if "did you mean" in said else [])
 
 
 @pytest.mark.parametrize(
@@ -90,6 +94,7 @@ def test_known_variable_is_no_cause_for_a_warning(environment: pytest.MonkeyPatc
     """In any case, and the client's too."""
     environment.setenv(name, "1")
     assert not list(start_warnings(os.environ))
+    assert not list(misspelt_variables(os.environ))
 
 
 @pytest.mark.parametrize(("given", "level"), [("info", "INFO"), ("warn", "WARNING"), ("Trace", "DEBUG")])

@@ -91,6 +91,8 @@ def test_queue_defaults_to_four_times_the_slots(environment: pytest.MonkeyPatch)
         ("LOG_FORMAT", "xml"),
         ("SERVER_SSL_ENABLED", "maybe"),
         ("LLM_METRICS_PORT", "8091"),
+        ("LLM_OLLAMA_PORT", "8091"),
+        ("LLM_OLLAMA_PORT", "0"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:x"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317/v1/traces"),

@@ -31,7 +31,7 @@ def unknown_words(words: list[str]) -> list[str]:
             if word not in options | {"-h", "--help"}:
                 unknown.append(word)
         elif isinstance(command, click.Group):
-            known = command.commands.get(word)
+            known = command.commands.get(word) or command.commands.get(getattr(command, "default", ""))
             if known is None:
                 return [*unknown, word]
             command = known

@@ -55,11 +55,17 @@ class RunningService:
     metrics_port: int
     """It answers without a key, without TLS and without an RPC, which the metrics would count."""
     health_port: int | None = None
+    ollama_port: int | None = None
 
     @property
     def url(self) -> str:
         """The REST address."""
         return f"http://127.0.0.1:{self.rest_port}"
+
+    @property
+    def ollama_url(self) -> str:
+        """The address of Ollama's API."""
+        return f"http://127.0.0.1:{self.ollama_port}"
 
     @property
     def address(self) -> str:
@@ -182,8 +188,9 @@ def run_service(
         given = {name: value for name, value in environment.items() if name not in unset}
         process = subprocess.Popen([*COMMAND, "serve", *options], env=given, cwd=directory, stdout=log, stderr=log)
     health_port = int(environment["LLM_HEALTH_PORT"]) if "LLM_HEALTH_PORT" in environment else None
+    ollama_port = int(environment["LLM_OLLAMA_PORT"]) if "LLM_OLLAMA_PORT" in environment else None
     rest_port, grpc_port, metrics_port = (int(environment[name]) for name in names)
-    service = RunningService(process, rest_port, grpc_port, log_path, metrics_port, health_port)
+    service = RunningService(process, rest_port, grpc_port, log_path, metrics_port, health_port, ollama_port)
     try:
         if wait:
             wait_until_active(service)

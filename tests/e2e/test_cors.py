@@ -11,6 +11,7 @@ from llm_inference.v1 import inference_pb2
 from tests.e2e.grpc_web import CONTENT_TYPE, frame, frames
 from tests.e2e.secured import run_secured, wait_until
 from tests.e2e.service import RunningService
+from tests.fakes.ports import free_port
 
 ALLOWED, OTHER = "https://app.example:8443", "https://app.example"
 KEY = "key-of-ann-0123456789"
@@ -35,6 +36,7 @@ def page_service(tmp_path_factory: pytest.TempPathFactory, model_directory: Path
         "CORS_ALLOWED_ORIGINS": f"https://first.example,{ALLOWED}",
         "LLM_API_KEYS": f"ann:{KEY}",
         "LLM_MAX_REQUESTS_PER_CALLER": "1",
+        "LLM_OLLAMA_PORT": str(free_port()),
     }
     with run_secured(tmp_path_factory.mktemp("cors"), model_directory, **variables) as running:
         yield running
@@ -51,7 +53,7 @@ def page(page_service: RunningService) -> Iterator[httpx.Client]:
 def preflight(client: httpx.Client, path: str, origin: str) -> httpx.Response:
     asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type"}
     request = client.build_request("OPTIONS", path, headers={"origin": origin, **asked})
-    del request.headers["authorization"]
+    request.headers.pop("authorization", None)
     return client.send(request)
 
 
@@ -64,7 +66,7 @@ def test_preflight_needs_no_key(page: httpx.Client, path: str) -> None:
     assert "POST" in answer.headers["access-control-allow-methods"]
     # All headers, and the one that the star does not mean.
     assert {"authorization", "*"} <= set(answer.headers["access-control-allow-headers"].split(", "))
-    assert "DELETE" not in answer.headers["access-control-allow-methods"]  # No path has it.
+    assert "PUT" not in answer.headers["access-control-allow-methods"]  # No path has it.
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -126,6 +128,19 @@ def test_page_speaks_grpc_web(page: httpx.Client) -> None:
     bad = page.post(path, content=frame(inference_pb2.GenerateRequest(prompt="x", top_p=7)), headers=headers)
     assert bad.headers["grpc-status"] == str(grpc.StatusCode.INVALID_ARGUMENT.value[0])
     assert "grpc-status-details-bin" in bad.headers["access-control-expose-headers"]
+
+
+def test_page_and_key_count_for_ollamas_api_too(page_service: RunningService) -> None:
+    """Whether the service runs is said without a key, as its clients ask before they send one."""
+    with httpx.Client(base_url=page_service.ollama_url, headers={"origin": ALLOWED}, timeout=60) as page:
+        assert page.get("/").text == "Ollama is running"
+        refused = page.get("/api/tags")
+        assert (refused.status_code, list(refused.json())) == (401, ["error"])
+        allowed = page.get("/api/tags", headers={"authorization": f"Bearer {KEY}"})
+        assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, ALLOWED)
+        assert "DELETE" in preflight(page, "/api/delete", ALLOWED).headers["access-control-allow-methods"]
+        assert "access-control-allow-origin" not in preflight(page, "/api/chat", OTHER).headers
+        assert page.get("/api/tags", headers={"origin": OTHER}).status_code == 403
 
 
 def test_every_origin_is_allowed_by_default(service: RunningService) -> None:

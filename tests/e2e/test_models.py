@@ -1,5 +1,6 @@
 """Models by name, from the hub and from checkpoints, and models that share the memory."""
 
+import json
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -225,9 +226,14 @@ def test_models_are_pulled_shown_and_removed_from_a_terminal(tmp_path: Path, che
         assert "architecture" in run("show", "org/checkpoint").stdout
         converted = run("convert", "./tiny", "--type", "Q8_0")
         assert converted.returncode == 0, converted.stderr
-        assert len(run("cached").stdout.splitlines()) == 3
-        assert run("rm", Path(converted.stdout.strip()).name).returncode == 0
-        assert len(run("cached").stdout.splitlines()) == 2
+        listed = json.loads(run("cached", "--json").stdout)
+        assert [each["kind"] for each in listed] == ["downloaded", "converted", "converted"]
+        assert listed[0]["name"] == "org/checkpoint"
+        assert listed[0]["bytes"] == sum(map(len, files.values()))
+        assert "MiB are free again" in run("rm", Path(converted.stdout.strip()).name, "org/checkpoint").stdout
+        (left,) = json.loads(run("cached", "--json").stdout)
+        assert left["name"] == Path(pulled.stdout.strip()).name
+        assert "not among the names" in run("rm", "org/checkpoint").stderr
         failed = run("pull", "org/none")
         assert failed.returncode == 1
         assert "org/none" in failed.stderr

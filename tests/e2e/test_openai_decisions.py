@@ -30,9 +30,9 @@ def post(http: httpx.Client, **body: Any) -> dict[str, Any]:
 def test_answers_have_the_shapes_of_the_wire(http: httpx.Client) -> None:
     """Each kind has its fields and no other; unnamed questions have the name null."""
     predicate, choice, score = post(http)["answers"]
-    assert predicate.keys() == {"type", "name", "probability"}
-    assert choice.keys() == {"type", "name", "choice", "confidence", "probabilities"}
-    assert score.keys() == {"type", "name", "score", "confidence", "probabilities"}
+    assert predicate.keys() == {"type", "name", "probability", "coverage"}
+    assert choice.keys() == {"type", "name", "choice", "confidence", "probabilities", "coverage"}
+    assert score.keys() == {"type", "name", "score", "confidence", "probabilities", "coverage"}
     assert (predicate["name"], choice["name"]) == ("refund", None)
     assert [one["value"] for one in score["probabilities"]] == [0, 1]
     assert [one["label"] for one in score["probabilities"]] == ["calm", "angry"]

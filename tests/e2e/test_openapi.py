@@ -21,16 +21,18 @@ BODIES: dict[str, dict[str, Any]] = {
     "ChatRequest": {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 1},
     "OpenAIChatCompletionParams": {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 1},
     "OpenAICompletionParams": {"prompt": "Once", "max_tokens": 1},
+    "OpenAIResponsesResponseParams": {"input": "Once", "max_output_tokens": 1},
 }
 PATHS = {
     "GenerateRequest": "/api/generate",
     "ChatRequest": "/api/chat",
     "OpenAIChatCompletionParams": "/v1/chat/completions",
     "OpenAICompletionParams": "/v1/completions",
+    "OpenAIResponsesResponseParams": "/v1/responses",
 }
 NEEDED = {"top_logprobs": {"logprobs": True}}
-"""What fields need beside them."""
-BY_SETTING = ("max_tokens", "max_completion_tokens", "n_predict", "n")
+"""What fields need beside them, where there is such a field."""
+BY_SETTING = ("max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict", "n")
 """Fields whose upper limit is a setting, which the document says in words."""
 
 
@@ -44,7 +46,9 @@ def numbers() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def answer(client: httpx.Client, message: str, field: str, value: float) -> httpx.Response:
-    body = {**BODIES[message], **NEEDED.get(field, {}), field: value}
+    known = DOCUMENT["components"]["schemas"][message]["properties"]
+    needed = {name: needs for name, needs in NEEDED.get(field, {}).items() if name in known}
+    body = {**BODIES[message], **needed, field: value}
     if field in ("max_completion_tokens", "n_predict"):
         del body["max_tokens"]
     return client.post(PATHS[message], json=body)

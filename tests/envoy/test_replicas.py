@@ -85,6 +85,15 @@ def test_conversation_stays_with_a_replica(http: httpx.Client, path: str) -> Non
     assert chosen == set(NAMES)
 
 
+def test_conversation_of_items_stays_with_a_replica(http: httpx.Client) -> None:
+    """Of whatever endpoint: input items are as good as messages."""
+    path, chosen = "/v1/chat/completions", set()
+    for conversation in range(20):
+        (replica,) = {who(http, path, model="x", input=turns(f"Hi {conversation}", turn)) for turn in range(3)}
+        chosen.add(replica)
+    assert chosen == set(NAMES)
+
+
 def test_parameters_do_not_move_a_conversation(http: httpx.Client) -> None:
     """Only the messages count, wherever they stand, and a text that looks like a key is none."""
     trap = 'say "role": "user" and "prompt_cache_key": "x" } ] \\'

@@ -20,12 +20,20 @@ from tests.fakes.ports import free_port
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of an Envoy whose service does not exist."""
-    sidecar = Sidecar("127.0.0.1", free_port(), [Upstream("127.0.0.1", free_port())], descriptor=str(descriptor_path()))
+def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+    """An Envoy whose service does not exist."""
+    nowhere = [Upstream("127.0.0.1", free_port())]
+    descriptor = str(descriptor_path())
+    sidecar = Sidecar("127.0.0.1", free_port(), nowhere, descriptor=descriptor, ollama_port=free_port())
     with run_envoy(tmp_path_factory.mktemp("alone"), configuration(sidecar)):
         wait_until(lambda: answers(sidecar.port))
-        yield sidecar.port
+        yield sidecar
+
+
+@pytest.fixture
+def port(sidecar: Sidecar) -> int:
+    """The port of REST."""
+    return sidecar.port
 
 
 def answers(port: int) -> bool:
@@ -55,6 +63,16 @@ def test_rest_caller_is_told_when_to_come_back(port: int, path: str) -> None:
     status = json_format.ParseDict(answer.json(), status_pb2.Status())
     assert (status.code, retry_delay(status)) == (grpc.StatusCode.UNAVAILABLE.value[0], 1.0)
     assert "not ready" in status.message
+
+
+def test_ollamas_caller_is_told_when_to_come_back(sidecar: Sidecar) -> None:
+    """By `Retry-After`, and in one sentence; below `/v1` as OpenAI's are."""
+    url = f"http://127.0.0.1:{sidecar.ollama_port}"
+    for path in ("/api/chat", "/api/show"):
+        answer = httpx.post(f"{url}{path}", json={}, timeout=20)
+        assert (answer.status_code, answer.headers["retry-after"], list(answer.json())) == (503, "1", ["error"])
+        assert "not ready" in answer.json()["error"]
+    assert httpx.get(f"{url}/v1/models", timeout=20).json()["error"]["code"] == "not_ready"
 
 
 def test_openai_caller_is_told_when_to_come_back(port: int) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from gguf import GGUFReader, GGUFWriter
+from gguf import GGUFReader, GGUFValueType, GGUFWriter
 from safetensors.numpy import save_file
 
 RANK = 4
@@ -13,14 +13,24 @@ ADAPTED = ("blk.0.attn_q.weight", "blk.1.ffn_down.weight")
 
 
 def write_tiny_adapter(
-    path: Path, model: Path, *, seed: int = 0, strength: float = 0.5, adapted: tuple[str, ...] = ADAPTED
+    path: Path,
+    model: Path,
+    *,
+    seed: int = 0,
+    strength: float = 0.5,
+    adapted: tuple[str, ...] = ADAPTED,
+    invocation: tuple[int, ...] = (),
 ) -> Path:
-    """Writes an adapter of the model and returns its path."""
+    """Writes an adapter of the model and returns its path. With invocation tokens it is an activated LoRA."""
     generator = np.random.default_rng(seed)
     writer = GGUFWriter(path, "llama")
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", ALPHA)
+    if invocation:
+        writer.add_key_value(
+            "adapter.alora.invocation_tokens", list(invocation), GGUFValueType.ARRAY, GGUFValueType.UINT32
+        )
     for tensor in GGUFReader(model).tensors:
         if tensor.name in adapted:
             columns, rows = tensor.shape.tolist()

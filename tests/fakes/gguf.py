@@ -76,7 +76,7 @@ def write_tiny_model(
         writer.add_expert_count(experts)
         writer.add_expert_used_count(2)
     vocabulary = (
-        _add_byte_vocabulary(writer, special, add_bos, add_eos)
+        add_byte_vocabulary(writer, special, add_bos, add_eos)
         if vocabulary_of is None
         else _copy_vocabulary(writer, vocabulary_of)
     )
@@ -123,11 +123,11 @@ def _add_norm_of_heads(writer: GGUFWriter, layer: int, size: int) -> None:
         writer.add_tensor(f"blk.{layer}.attn_{part}_norm.weight", np.ones(size, np.float32))
 
 
-def _add_byte_vocabulary(
+def add_byte_vocabulary(
     writer: GGUFWriter,
     special: tuple[str, ...],
-    add_bos: bool,  # noqa: FBT001 - a file's values
-    add_eos: bool,  # noqa: FBT001
+    add_bos: bool = False,  # noqa: FBT001, FBT002 - a file's values
+    add_eos: bool = False,  # noqa: FBT001, FBT002
 ) -> int:
     """Returns the vocabulary's size."""
     writer.add_tokenizer_model("gpt2")

@@ -11,7 +11,7 @@ from llm_inference_api.rpc.admission import Admission
 from llm_inference_api.rpc.health import Health
 from llm_inference_api.server import Service
 
-PARTS = ("models", "last messages", "gRPC ports", "Envoy", "metrics port", "spans")
+PARTS = ("models", "last messages", "gRPC ports", "Envoy", "metrics port", "stored responses", "spans")
 """In the order of their stop."""
 
 
@@ -73,6 +73,7 @@ class FakeAdmission(Admission):
         self._journal = journal
 
     def close(self) -> None:
+        super().close()
         self.closed = True
 
     async def empty(self, timeout: float) -> bool:
@@ -135,12 +136,26 @@ class FakeSpans:
         self._journal.stop_or_block("spans")
 
 
+class FakeStore:
+    """Responses that are kept."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def open(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._journal.stop_or_block("stored responses")
+
+
 def fake_service(journal: Journal, stop_limit: float) -> Service:
     """Returns a service of such parts; health and metrics are real, for there is nothing to stop about them."""
     parts: dict[str, Any] = {
         "registry": FakeModels(journal),
         "admission": FakeAdmission(journal),
         "spans": FakeSpans(journal),
+        "store": FakeStore(journal),
         "ports": FakePorts(journal),
         "envoy": FakeEnvoy(journal),
         "metrics_port": FakeMetricsPort(journal),

@@ -147,7 +147,7 @@ async def openai_stream(asking: Asking, outcome: Outcome) -> None:
             await answer.aread()
             _checked(outcome, answer)
         async for line in answer.aiter_lines():
-            if not line:
+            if not line or line.startswith(":"):  # A comment, which a stream has while it is silent.
                 continue
             if line == "data: [DONE]":
                 done = True

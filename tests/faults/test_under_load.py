@@ -93,7 +93,7 @@ def test_dead_worker_costs_what_was_in_flight(stage: Stage, number: signal.Signa
         callers.floor(each=4)
     lost = callers.lost()
     assert len(lost) <= len(KINDS)
-    assert {each.code for each in lost} <= {"UNAVAILABLE", "HTTP 503", "14", "worker_died"}
+    assert {each.code for each in lost} <= {"UNAVAILABLE", "HTTP 503", "14", "worker_died"}, callers.ends()
     assert stage.service.metric("worker_crashes_total") == crashes + 1
     assert stage.service.process.poll() is None
 

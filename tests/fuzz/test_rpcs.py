@@ -31,6 +31,7 @@ from llm_inference.v1 import (
     models_pb2,
     openai_pb2,
     ranking_pb2,
+    responses_pb2,
     scores_pb2,
     tokens_pb2,
 )
@@ -53,6 +54,7 @@ FILES = (
     models_pb2,
     openai_pb2,
     ranking_pb2,
+    responses_pb2,
     operations_pb2,
     pages_pb2,
 )
@@ -89,6 +91,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": SEEDS["ChatRequest"],
     "/v1/completions": {"model": "tiny", "prompt": "hello", "max_tokens": 3},
     "/v1/embeddings": {"model": "tiny", "input": ["hello"]},
+    "/v1/responses": {"model": "tiny", "input": "hello", "max_output_tokens": 3},
+    "/v1/responses/input_tokens": {"model": "tiny", "input": "hello"},
 }
 
 

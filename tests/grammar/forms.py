@@ -165,7 +165,7 @@ KINDS = {
         '<｜DSML｜parameter name="n" string="true">three</｜DSML｜parameter>\n',
         opening="<｜DSML｜function_calls>\n",
         closing="</｜DSML｜function_calls>",
-        special=("<think>", "</think>"),
+        special=("<think>", "</think>", "｜DSML｜"),
     ),
     "tokens with kinds": Kind(
         Calls(

@@ -315,3 +315,65 @@ def test_white_space_of_literals_may_be_left_out() -> None:
     assert found.matches("<tool_call><function=f><parameter=a>x</parameter></function></tool_call>")
     assert found.matches("<tool_call>\n\n<function=f>\n<parameter=a>\nx\n</parameter>\n\n</function>\n</tool_call>\n")
     assert not found.matches(f"<tool_call>{' ' * 20}<function=f><parameter=a>x</parameter></function></tool_call>")
+
+
+LINES = Pairs(("<p=", KEY, ">\n", VALUE, "\n</p>\n"))
+
+
+@pytest.mark.parametrize("schema", [{"enum": ["red", "blue"]}, {"type": "string", "pattern": "^[a-z]+$"}])
+@pytest.mark.parametrize(
+    ("written", "is_allowed"),
+    [
+        ("<p=a>\nred\n</p>\n", True),
+        ("<p=a>red</p>", True),
+        ("<p=a>\nred</p>\n\n", True),
+        ("<p=a>\n\nred\n</p>", False),
+        ("<p=a> red\n</p>", False),
+        ("<p=a>\nred \n</p>", False),
+        ("<p=a>\nred\n\n</p>", False),
+    ],
+)
+def test_white_space_around_a_text_is_the_forms(schema: dict[str, Any], written: str, *, is_allowed: bool) -> None:
+    """The reader takes one line break for the form's; more belongs to the text, which the schema does not allow."""
+    assert fits(LINES, of(schema), written) == is_allowed
+
+
+def test_white_space_around_other_texts_is_theirs() -> None:
+    """A text without a restriction may begin and end with it; for a number it means nothing."""
+    assert fits(LINES, of(FREE), "<p=a>\n\n x \n\n</p>")
+    assert fits(LINES, of(NUMBER), "<p=a>\n1\n\n</p>")
+
+
+@pytest.mark.parametrize("name", ["a`b", "a'b", "a(b", "a b"])
+def test_names_that_the_schema_does_not_list_are_those_that_the_reader_finds(name: str) -> None:
+    """A call with another one would be taken for words."""
+    assert not fits(PYTHON, {"type": "object"}, f"{name}=1")
+    assert fits(PYTHON, {"type": "object"}, "ab=1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_allowed"),
+    [
+        ({"a": "x"}, True),
+        ({"a": "y", "b": "1"}, True),
+        ({"a": "y"}, False),
+        ({"a": "x", "b": "1"}, False),
+        ({}, False),
+    ],
+)
+@pytest.mark.parametrize("pairs", [TAGS, PYTHON], ids=["tags", "Python"])
+def test_arguments_are_one_of_the_constants(pairs: Pairs, arguments: dict[str, str], *, is_allowed: bool) -> None:
+    """A schema may list whole objects."""
+    write = "<p={}>{}</p>" if pairs is TAGS else "{}={}"
+    texts = [
+        write.format(name, value if pairs is TAGS or value == "1" else f'"{value}"')
+        for name, value in arguments.items()
+    ]
+    schema = {"enum": [{"a": "x"}, 5, {"a": "y", "b": 1}]}
+    assert fits(pairs, schema, pairs.separator.join(texts)) == is_allowed
+
+
+def test_more_constants_than_are_followed_are_named() -> None:
+    """As all that is left out."""
+    schema = {"enum": [{"a": number} for number in range(40)]}
+    assert constraint(TAGS, schema).ignored == ("tools.enum",)

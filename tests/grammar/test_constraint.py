@@ -68,6 +68,7 @@ def test_json_is_compact(text: str) -> None:
     [
         (Language.REGEX, "(", "unclosed group"),
         (Language.REGEX, "(?=a)b", "look-around"),
+        (Language.REGEX, "a\\\\\\", "a backslash that escapes nothing"),
         (Language.LARK, "start: foo", "unknown name"),
         (Language.JSON_SCHEMA, '{"type": "integer", "minimum": 5, "maximum": 3}', "Unsatisfiable"),
         (Language.JSON_SCHEMA, '{"$ref": "http://example.com/x"}', "refers to another document"),

@@ -151,6 +151,16 @@ def test_keywords_that_need_each_other_stay() -> None:
     assert not mask(schema).matches("{}")
 
 
+@pytest.mark.parametrize(
+    "names", [{"properties": {"a": {"const": 1}, "b": {}}}, {"propertyNames": {"enum": ["a", "b"]}}], ids=["own", "any"]
+)
+def test_number_of_properties_yields_to_the_properties(names: dict[str, Any]) -> None:
+    """Wherever it stands: what is left of the schema says more than a number does."""
+    schema = {"minProperties": 2, "type": "object", **names}
+    assert ignored(schema) == ["minProperties"]
+    assert not mask(schema).matches('{"c":1}')
+
+
 def test_brackets_in_a_reference_are_followed() -> None:
     """pydantic names generic models so; a URI has no brackets."""
     schema = {"properties": {"a": {"$ref": "#/$defs/R[int]"}}, "$defs": {"R[int]": {"enum": [1, 2]}}}

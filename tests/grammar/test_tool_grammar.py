@@ -330,6 +330,33 @@ def test_section_may_lack_its_opening_where_models_leave_it_out(*, has_tokens: b
     assert not mask(other, ToolUse((F, G)), has_tokens=has_tokens)(call.replace(".g", ".h"))
 
 
+def test_calls_without_an_opening_may_lack_the_token_that_ends_each() -> None:
+    """Models that leave out the markers of the section leave out those of the calls too."""
+    kind = KINDS["indexed"]
+    other = replace(kind, calls=replace(kind.form.calls, may_omit_opening=True))
+    use = ToolUse((F, G), ToolMode.REQUIRED)
+    ended = kind.answer(("g", "{}"), ("g", "{}")).removeprefix(kind.opening).removesuffix(kind.closing)
+    (end,) = {part for part in kind.special if ended.endswith(part)}
+    fits = mask(other, use, has_tokens=True)
+    assert fits(ended.replace(end, ""))
+    assert not fits(kind.opening + ended.replace(end, "") + kind.closing)
+    assert not mask(other, use)(ended.replace(end, ""))
+
+
+def test_characters_before_a_token_are_text_where_it_does_not_follow() -> None:
+    """The `<` before DeepSeek's token begins no call, and the `</` before it ends no value."""
+    kind = KINDS["tags with kinds"]
+    value = kind.good.replace("<b>", "if a < b: </p>")
+    for mode in ToolMode:
+        fits = mask(kind, ToolUse((F, G), mode), has_tokens=True, thoughts=Thoughts.OPENED)
+        assert fits(f"a < b </{kind.thoughts[0].closing}\n\n{kind.answer(('f', value))}")
+        assert fits(f"a < b\n\n{kind.answer(('f', value))}")
+    free = mask(kind, ToolUse((F, G)), has_tokens=True)
+    assert free("a < b </p>")
+    assert free(f"a < b\n\n{kind.answer(('f', value))}")
+    assert not free(f"a < b\n\n{kind.answer(('f', kind.bad))}")
+
+
 @vocabularies
 def test_blocks_follow_each_other(*, has_tokens: bool) -> None:
     """Thoughts, content, thoughts again, and a call, with what stands between them."""

@@ -10,6 +10,8 @@ from llm_inference_api.requests.constraint import Constraint, Language
 from tests.grammar.grammars import BYTES
 
 HUGE = 2**256 - 1
+BEYOND = 10**400
+"""No float64 comes near it."""
 
 
 def mask(schema: dict[str, Any]) -> TokenMask:
@@ -26,7 +28,7 @@ def test_number_that_float64_holds_is_written_exactly(value: float) -> None:
     assert mask({"const": value}).matches(json.dumps(value if abs(value) < 1e17 else int(value)))
 
 
-@pytest.mark.parametrize("value", [1234567890123456789, 2**53 + 1, 2**64, -(2**53) - 1, HUGE, float("inf")])
+@pytest.mark.parametrize("value", [1234567890123456789, 2**53 + 1, 2**64, -(2**53) - 1, HUGE, BEYOND, float("inf")])
 @pytest.mark.parametrize("keyword", ["const", "enum"])
 def test_number_that_float64_does_not_hold_is_refused(value: float, keyword: str) -> None:
     """No other number is written in its place: an id would become another one."""
@@ -62,6 +64,9 @@ def test_bound_beyond_float64_excludes_all_that_it_should(
         ({"type": "integer", "minimum": 2**64}, ["minimum"]),
         ({"type": ["number", "null"], "maximum": -(2**60)}, ["maximum"]),
         ({"minimum": float("inf")}, ["minimum"]),
+        ({"type": "integer", "minimum": BEYOND}, ["minimum"]),
+        ({"exclusiveMaximum": -BEYOND}, ["exclusiveMaximum"]),
+        ({"maximum": BEYOND}, []),
         ({"type": "integer", "minimum": 5, "maximum": 3}, []),
         ({"maximum": HUGE}, []),
     ],
@@ -69,6 +74,13 @@ def test_bound_beyond_float64_excludes_all_that_it_should(
 def test_bound_that_leaves_nothing_is_refused_by_name(schema: dict[str, Any], keywords: list[str]) -> None:
     """A bound within which float64 has no number is named, unlike one that contradicts another one by itself."""
     assert paths(schema) == keywords
+
+
+@pytest.mark.parametrize("keyword", ["maxLength", "minItems", "type", "required", "unknown"])
+def test_number_beyond_float64_is_refused_wherever_it_stands(keyword: str) -> None:
+    """llguidance reads no schema that has one."""
+    assert paths({"properties": {"a": {keyword: BEYOND}}}) == [f"properties.a.{keyword}"]
+    assert paths({"properties": {"a": {keyword: [BEYOND]}}}) == [f"properties.a.{keyword}"]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +119,13 @@ def test_text_that_is_not_written_is_refused(text: str) -> None:
     """Characters that JSON writes by their number only are not written."""
     assert paths({"enum": [{text: 1}]}) == ["enum"]
     assert paths({"properties": {text: {}}}) == ["properties"]
+
+
+def test_pattern_that_ends_within_an_escape_is_refused() -> None:
+    """llguidance reads it without its last character."""
+    assert paths({"properties": {"a": {"pattern": "a\\"}}}) == ["properties.a.pattern"]
+    assert paths({"patternProperties": {"a\\": {}}}) == ["patternProperties"]
+    assert paths({"pattern": "a\\\\"}) == []
 
 
 @pytest.mark.parametrize("uri", ["http://example.com/schema", "http://json-schema.org/schema#"])

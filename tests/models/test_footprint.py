@@ -1,13 +1,17 @@
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from gguf import GGUFWriter
 
+from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model, route_log
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.models.footprint import Footprint, Room, estimate, read_header
-from llm_inference_api.requests.engine_config import ContextChoice
+from llm_inference_api.requests.engine_config import ContextChoice, GpuChoice
+from tests.fakes.adapter import write_tiny_adapter
 from tests.fakes.gguf import write_tiny_encoder, write_tiny_model
+from tests.fakes.recurrent import ARCHITECTURES, write_recurrent_model
 
 
 def test_cache_is_counted_by_its_cells(tiny_model: Path) -> None:
@@ -34,6 +38,14 @@ def room_for(path: Path, tokens: int, most: int = GIB) -> Room:
     """Returns a share with room for a model's weights, its process and so many cells in all."""
     nothing = estimate([path], ContextChoice(length=16, cache_tokens=16), store=0)
     return Room(nothing.total - 32 * CELL + tokens * CELL, most)
+
+
+def test_adapters_are_weights_too(tiny_model: Path, tmp_path: Path) -> None:
+    """They are in memory as long as the model is, whether a request asks for them or not."""
+    adapters = [write_tiny_adapter(tmp_path / f"{name}.gguf", tiny_model) for name in "ab"]
+    alone, sizes = estimate([tiny_model], ContextChoice()), [path.stat().st_size for path in adapters]
+    both = estimate([tiny_model], ContextChoice(), adapters=adapters)
+    assert (both.weights - alone.weights, both.total - alone.total) == (sum(sizes), sum(sizes))
 
 
 def test_context_is_the_trained_one_where_memory_allows(tmp_path: Path) -> None:
@@ -215,3 +227,35 @@ def test_long_arrays_are_passed_over(tmp_path: Path) -> None:
     found = read_header(header(tmp_path / "m.gguf", long=[1] * 513, short=[1] * 512, last=7))
     assert "llama.long" not in found
     assert (found["llama.short"], found["llama.last"]) == ((1,) * 512, 7)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_states_and_cells_are_those_that_llama_allocates(architecture: str, tmp_path: Path) -> None:
+    """By its own log lines, of 100 seats and the one that copies go through."""
+    path = write_recurrent_model(tmp_path / "model.gguf", architecture)
+    lines: list[str] = []
+    route_log(lambda _, line: lines.append(line), verbose=False)
+    LlamaBackend(Model(path, GpuChoice(layers=0), lambda _: None), ContextSizes(8192, 100, 64, 1)).close()
+    estimated = estimate([path], ContextChoice(2048, 8192), slots=100)
+    for kind, counted in (("KV", estimated.cache), ("RS", estimated.states)):
+        allocated = re.findall(rf"{kind} buffer size = +([0-9.]+) MiB", "\n".join(lines))
+        assert counted / 2**20 == pytest.approx(sum(map(float, allocated)), rel=0.05, abs=0.005)
+
+
+def test_store_holds_states_of_a_model_with_recurrent_layers(tmp_path: Path) -> None:
+    """Of 32 prefixes, beside as many cells as the cache has; embeddings have a sequence of their own."""
+    path = write_recurrent_model(tmp_path / "model.gguf", "mamba")
+    one = estimate([path], ContextChoice(), slots=0).states
+    assert one > 0
+    estimated = estimate([path], ContextChoice(), slots=3)
+    assert (estimated.cache, estimated.states, estimated.embeddings) == (0, 4 * one, one)
+    assert estimated.store == 32 * one
+    assert estimated.total == estimate([path], ContextChoice(), slots=0).total + 3 * one
+
+
+def test_layers_of_a_draft_head_take_nothing(tmp_path: Path) -> None:
+    """They stand behind the others, and are not loaded."""
+    path = write_recurrent_model(tmp_path / "model.gguf", "qwen35", keys={"nextn_predict_layers": 1})
+    without = write_recurrent_model(tmp_path / "without.gguf", "qwen35", keys={"block_count": 3})
+    counted, expected = (estimate([one], ContextChoice()) for one in (path, without))
+    assert (counted.cache, counted.states) == (expected.cache, expected.states) == (0, expected.states)

@@ -30,6 +30,7 @@ from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.models.source import ModelFiles, Sources
 from llm_inference_api.processes import child
 from llm_inference_api.requests import sizes
+from llm_inference_api.requests.adapters import parse_adapters
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.events import Progress, Stage
@@ -39,6 +40,7 @@ from llm_inference_api.requests.reference import parse_references
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from llm_inference_api.requests.step import Delta, StepStats
 from llm_inference_api.worker.client import WorkerClient
+from tests.fakes.adapter import write_tiny_adapter
 from tests.fakes.gguf import TEMPLATE, write_tiny_model
 from tests.fakes.mail import of_model
 
@@ -125,6 +127,18 @@ async def test_first_request_loads_the_model(model_directory: Path) -> None:
     counts = recorder.waiting["tiny.gguf"]
     assert counts[:8] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert counts[-1] == 0
+
+
+async def test_adapters_take_room_in_the_memory(tmp_path: Path) -> None:
+    """They are loaded with their model, and are accounted for with it."""
+    path = write_tiny_model(tmp_path / "tiny.gguf")
+    size = write_tiny_adapter(tmp_path / "a.gguf", path).stat().st_size
+    taken = []
+    for adapters in ("", "tiny.gguf:a=a.gguf"):
+        async with registry("tiny.gguf", tmp_path, adapters=parse_adapters(adapters)) as models:
+            await models.get("tiny.gguf").load()
+            taken.append(models.get("tiny.gguf").status.memory)
+    assert taken[1] == taken[0] + size
 
 
 async def test_stream_says_that_the_model_is_loading(model_directory: Path) -> None:

@@ -67,3 +67,10 @@ def test_unknown_adapter_is_refused_with_the_known_ones() -> None:
         check_known("adapters", [Adapter("c")], ("a", "b"))
     with pytest.raises(InvalidFieldError, match="it has none"):
         check_known("adapters", [Adapter("c")], ())
+
+
+def test_unknown_adapter_is_refused_by_its_place() -> None:
+    """Known ones before it are counted."""
+    with pytest.raises(InvalidFieldError) as found:
+        check_known("adapters", [Adapter("a"), Adapter("c"), Adapter("d")], ("a", "b"))
+    assert found.value.field == "adapters[1].id"

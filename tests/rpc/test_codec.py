@@ -34,6 +34,7 @@ def test_empty_body_is_an_empty_message() -> None:
         (b'{"stop": [' + b"1," * 50_000 + b"1]}", "values"),
         (b'{"stop": ' + b"[" * 100_000, "values"),
         (b'{"stop": ' + b"[" * 5_000, "levels"),
+        (b'{"seed": ' + b"9" * 5_000 + b"}", "an integer has more than 4300 digits"),
     ],
 )
 def test_other_json_is_an_error_of_one_line(data: bytes, reason: str) -> None:

@@ -121,6 +121,7 @@ def test_nothing_is_lost_in_a_long_time(tmp_path: Path, model_directory: Path) -
         whole = len(callers.outcomes) - len(callers.lost())
         print(f"{SECONDS:.0f} s, {whole} answers, {callers.tokens()} tokens, lost: {dict(callers.ends())}")  # noqa: T201
         print({name: f"{slope / (1 << 20):.1f} MiB/h" for name, slope in slopes.items()})  # noqa: T201
+        print(*callers.lost(), *problems, sep="\n")  # noqa: T201 - whole, where an assertion shortens them
         assert callers.lost() == []
         assert problems == []
         assert len(callers.texts()) == 1

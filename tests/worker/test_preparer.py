@@ -7,6 +7,7 @@ from llm_inference_api.requests import sizes
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping, TokenPrompt
 from llm_inference_api.text.chat_template import ChatTemplate
+from llm_inference_api.text.pairs import Pair
 from llm_inference_api.text.text_preparation import TextPreparation
 from llm_inference_api.text.tokenizer import Infill, SpecialTokens
 from llm_inference_api.worker.preparer import Preparer
@@ -63,6 +64,29 @@ def test_log_probabilities_that_fit_no_response_are_refused_beforehand(
     preparer().prepare(replace(asked, sampling=Sampling(seed=0)))
     monkeypatch.setattr(sizes, "MAX_LOGPROBS", 500)
     preparer().prepare(asked)
+
+
+_THINKING = (
+    "{% for message in messages %}{{ message.role[0] + message.content + '|' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'a<think></think>' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "prompt", "settled"),
+    [
+        (_THINKING, (Message("user", "who?"),), len("uwho?|")),
+        (_THINKING + "{% if not add_generation_prompt %}{{ raise_exception('no') }}{% endif %}", None, 0),
+        (None, "some text", 0),
+    ],
+)
+def test_prompt_is_settled_up_to_what_begins_the_answer(
+    template: str | None, prompt: str | tuple[Message, ...] | None, settled: int
+) -> None:
+    """Where that is known."""
+    asking = replace(preparer(template=template), settles=True)
+    (sequence,) = asking.prepare(request(prompt or (Message("user", "who?"),)))
+    assert sequence.settled == settled
 
 
 def test_prompt_as_long_as_the_context_is_refused() -> None:
@@ -137,7 +161,7 @@ def test_raw_prompt_gets_the_models_own_tokens_around_it() -> None:
     """A prompt is tokenised as the model wants texts to begin."""
     tokenizer = CharacterTokenizer()
     preparer(tokenizer).prepare(request("hi"))
-    assert tokenizer.calls == [("hi", True)]
+    assert tokenizer.calls[0] == ("hi", True)
 
 
 def test_rendered_chat_gets_no_second_beginning() -> None:
@@ -147,7 +171,7 @@ def test_rendered_chat_gets_no_second_beginning() -> None:
     preparer(own, "{{ messages[0].content }}").prepare(request(chat))
     preparer(fallback).prepare(request(chat))
     assert own.calls[0] == ("hi", False)
-    assert fallback.calls == [("user: hi\nassistant: ", True)]
+    assert fallback.calls[0] == ("user: hi\nassistant: ", True)
 
 
 class SurroundingTokenizer(CharacterTokenizer):
@@ -172,6 +196,19 @@ def test_chat_has_the_tokens_around_it_that_the_file_asks_for(template: str, exp
     assert "".join(map(chr, sequence.tokens)) == expected
 
 
+@pytest.mark.parametrize("prompt", ["hi", "^hi", "hi$", "^hi$"])
+def test_raw_prompt_has_them_once(prompt: str) -> None:
+    """Prompts that are copied from elsewhere spell them."""
+    (sequence,) = preparer(SurroundingTokenizer()).prepare(request(prompt))
+    assert "".join(map(chr, sequence.tokens)) == "^hi$"
+
+
+def test_content_that_spells_them_keeps_its_own() -> None:
+    """There they are text."""
+    tokens = preparer(SurroundingTokenizer()).tokenize("^hi", add_special=True, parse_special=False)
+    assert "".join(map(chr, tokens)) == "^^hi$"
+
+
 def test_no_end_follows_a_message_that_is_continued() -> None:
     """The model would begin something else."""
     chat = (Message("user", "hi"), Message("assistant", "ho"))
@@ -190,3 +227,18 @@ def test_logit_bias_of_an_unknown_token_is_refused() -> None:
 def test_time_in_the_queue_counts_from_the_arrival() -> None:
     """What waits to be prepared waits."""
     assert preparer().prepare(request("hi"), arrived_at=12.5)[0].submitted_at == 12.5
+
+
+class Joined:
+    """A tokenizer that keeps the texts that it is given."""
+
+    def pair(self, first: str, second: str) -> Pair:
+        self.texts = (first, second)
+        return Pair([0], 1)
+
+
+def test_texts_of_a_pair_are_content() -> None:
+    """What a document spells is no control token: white space around it stays, and so does the space before it."""
+    preparation, joined = TextPreparation(space="first", strips_left=("</s>",), controls=("</s>",)), Joined()
+    replace(preparer(), preparation=preparation).pair(joined, "a  </s>", "</s> b")
+    assert joined.texts == (" a  </s>", " </s> b")

@@ -1,6 +1,7 @@
 """Regenerates tests/models/convert/fixtures; needs sentence-transformers with torch, sentencepiece and tiktoken.
 
-Run as `PYTHONPATH=src:. python -m tools.conversion_fixtures.generate [tokenizers] [logits] [embeddings] [rankers]`.
+Run as `PYTHONPATH=src:. python -m tools.conversion_fixtures.generate [PART]…`; the parts are `tokenizers`, `logits`,
+`embeddings`, `rankers` and `decisions`, all by default.
 """
 
 import json
@@ -8,7 +9,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tools.conversion_fixtures import embeddings, logits, rankers, tokens
+from tools.conversion_fixtures import decisions, embeddings, logits, rankers, tokens
 
 FIXTURES = Path("tests/models/convert/fixtures")
 _RECORDED = (
@@ -28,9 +29,11 @@ def main(parts: list[str]) -> None:
         embeddings.generate(FIXTURES / "embeddings")
     if "rankers" in parts:
         rankers.generate(FIXTURES / "rankers", FIXTURES / "embeddings")
+    if "decisions" in parts:
+        decisions.generate(FIXTURES / "decisions.json", FIXTURES / "logits")
     versions = {name: version(name) for name in _RECORDED}
     (FIXTURES / "versions.json").write_text(json.dumps(versions, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["tokenizers", "logits", "embeddings", "rankers"])
+    main(sys.argv[1:] or ["tokenizers", "logits", "embeddings", "rankers", "decisions"])

@@ -46,8 +46,9 @@ _TEXT: Json = {"type": "string"}
 _COUNT: Json = {"type": "integer", "minimum": 0}
 
 
-def _object(properties: Json) -> Json:
-    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+def _object(properties: Json, optional: Json | None = None) -> Json:
+    every = {**properties, **(optional or {})}
+    return {"type": "object", "properties": every, "required": [*properties], "additionalProperties": False}
 
 
 _USAGE = _object(
@@ -69,6 +70,17 @@ _BLOCK: Json = {
 _ENDING: Json = {
     "stop_reason": {"enum": ["end_turn", "max_tokens", "stop_sequence", "tool_use", None]},
     "stop_sequence": {"type": ["string", "null"]},
+    "max_tokens": {
+        "type": ["integer", "null"],
+        "description": "Maximum number of tokens that the answer could have; not Anthropic's.",
+    },
+}
+_IGNORED_KEYWORDS: Json = {
+    "ignored_keywords": {
+        "type": "array",
+        "items": _TEXT,
+        "description": "Keywords of the tools' schemas that were left out; not Anthropic's.",
+    }
 }
 _MESSAGE = _object(
     {
@@ -76,10 +88,12 @@ _MESSAGE = _object(
         "type": {"const": "message"},
         "role": {"const": "assistant"},
         "model": _TEXT,
+        "seed": {**_COUNT, "description": "Seed that was used; not Anthropic's."},
         "content": {"type": "array", "items": _BLOCK},
         **_ENDING,
         "usage": _USAGE,
-    }
+    },
+    _IGNORED_KEYWORDS,
 )
 _DELTA: Json = {
     "anyOf": [
@@ -99,7 +113,7 @@ _EVENT: Json = {
         _object({"type": {"const": "content_block_start"}, "index": _COUNT, "content_block": _BLOCK}),
         _object({"type": {"const": "content_block_delta"}, "index": _COUNT, "delta": _DELTA}),
         _object({"type": {"const": "content_block_stop"}, "index": _COUNT}),
-        _object({"type": {"const": "message_delta"}, "delta": _object(_ENDING), "usage": _USAGE}),
+        _object({"type": {"const": "message_delta"}, "delta": _object(_ENDING, _IGNORED_KEYWORDS), "usage": _USAGE}),
         _object({"type": {"const": "message_stop"}}),
         _object({"type": {"const": "ping"}}),
         _object({"type": {"const": "error"}, "error": ERROR}),

@@ -46,6 +46,11 @@ EXAMPLES: dict[str, Json] = {
     "Detokenize": _named(three_tokens={"token_ids": [20, 21, 22]}),
     "Embed": _named(two_texts={"texts": ["What is 2+2?", "How much is two and two?"]}),
     "Rank": _named(a_query={"query": "Who wrote Hamlet?", "documents": ["It rains.", "A play by Shakespeare."]}),
+    "CreateResponse": _named(
+        a_question={"model": "demo", "input": "What is 2+2?"},
+        a_stream={"model": "demo", "input": "Write a haiku about coding.", "stream": True},
+    ),
+    "CountInputTokens": _named(a_question={"model": "demo", "input": "What is 2+2?"}),
     "CreateMessage": _named(a_question={"model": "demo", "max_tokens": 100, "messages": _QUESTION}),
     "CountMessageTokens": _named(a_question={"model": "demo", "messages": _QUESTION}),
     "CreateChatCompletion": _named(
@@ -61,6 +66,13 @@ EXAMPLES: dict[str, Json] = {
             "model": "demo",
             "input": "I was charged twice.",
             "questions": [{"type": "predicate", "instructions": "Does the customer ask for money?"}],
+        },
+    ),
+    "CreateSystemOne": _named(
+        a_noul={
+            "model": "demo",
+            "state": "I was charged twice.",
+            "questions": {"refund": {"type": "noul", "instructions": "Does the customer ask for money?"}},
         },
     ),
     "CreateEmbedding": _named(a_text={"model": "demo", "input": "What is 2+2?"}),
@@ -122,6 +134,20 @@ STREAMS = {
         },
         end="data: [DONE]\n\n",
     ),
+    "CreateResponse": "".join(
+        f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
+        for event in (
+            {
+                "type": "response.output_text.delta",
+                "item_id": "msg_0",
+                "output_index": 0,
+                "content_index": 0,
+                "delta": "The answer is 4.",
+                "logprobs": [],
+                "sequence_number": 4,
+            },
+        )
+    ),
     "CreateMessage": "".join(
         f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
         for event in (
@@ -132,9 +158,11 @@ STREAMS = {
                     "type": "message",
                     "role": "assistant",
                     "model": "demo",
+                    "seed": 7,
                     "content": [],
                     "stop_reason": None,
                     "stop_sequence": None,
+                    "max_tokens": None,
                     "usage": _ANTHROPIC_USAGE,
                 },
             },
@@ -147,7 +175,7 @@ STREAMS = {
             {"type": "content_block_stop", "index": 0},
             {
                 "type": "message_delta",
-                "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+                "delta": {"stop_reason": "end_turn", "stop_sequence": None, "max_tokens": 100},
                 "usage": {**_ANTHROPIC_USAGE, "output_tokens": 6},
             },
             {"type": "message_stop"},

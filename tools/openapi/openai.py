@@ -15,6 +15,7 @@ from llm_inference_api.api.openai.params import (
     EmbeddingParams,
     RerankParams,
 )
+from llm_inference_api.api.openai.systemone_params import SystemOneParams
 from llm_inference_api.decisions.question import MAX_OPTIONS, MAX_QUESTIONS, MIN_OPTIONS
 from llm_inference_api.requests.adapters import MAX_SCALE
 from llm_inference_api.requests.chat import MAX_MESSAGES
@@ -35,6 +36,7 @@ _REQUESTS: dict[str, type[BaseModel]] = {
     "CreateDecision": DecisionParams,
     "CreateEmbedding": EmbeddingParams,
     "CreateRerank": RerankParams,
+    "CreateSystemOne": SystemOneParams,
 }
 _MAX_TOKENS: Json = {"minimum": NO_LIMIT, "not": {"const": 0}}
 _BUDGET: Json = {"minimum": NO_LIMIT, "maximum": 2**32 - 1}
@@ -76,6 +78,9 @@ _LIMITS: dict[str, dict[str, Json]] = {
         "query": {"minLength": 1, "maxLength": MAX_PROMPT_BYTES},
         "documents": {"minItems": 1, "maxItems": MAX_DOCUMENTS},
         "top_n": {"minimum": 1},
+    },
+    "SystemOneParams": {
+        "questions": {"minProperties": 1, "maxProperties": MAX_QUESTIONS},
     },
     "AdapterParam": {"scale": {"minimum": -MAX_SCALE, "maximum": MAX_SCALE}},
     "ReasoningParam": {"effort": EFFORT, "max_tokens": _BUDGET},
@@ -186,6 +191,8 @@ def _description(name: str, field: str, comments: dict[str, str]) -> str:
 _WORDS = {
     "best_of": "Must equal `n`: answers are not ranked.",
     "echo": "Whether the text begins with the prompt; `logprobs` are then those of the prompt too.",
+    "SystemOneParams.questions": "1 to 400 questions by name; the answers have the names. None knows of the others.",
+    "SystemOneParams.state": "What the questions are about: a text, or an object or a list, which is written as JSON.",
     "DecisionParams.input": "What the questions are about: a text, or messages, calls of tools and their results.",
     "questions": "1 to 400 questions. None knows of the others; the answers have their order.",
     "encoding_format": "Encoding of vectors. Default: `float`.",

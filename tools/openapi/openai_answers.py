@@ -2,21 +2,12 @@
 
 from typing import Any
 
+from tools.openapi.decision_answers import DECISION, SYSTEM_ONE
+from tools.openapi.json_schemas import COUNT, TEXT, list_of, object_of
+
 Json = dict[str, Any]
 
-_TEXT: Json = {"type": "string"}
 _TEXT_OR_NULL: Json = {"type": ["string", "null"]}
-_COUNT: Json = {"type": "integer", "minimum": 0}
-
-
-def _object(properties: Json, *, optional: tuple[str, ...] = (), description: str = "") -> Json:
-    schema: Json = {"type": "object", "properties": properties, "additionalProperties": False}
-    schema["required"] = [name for name in properties if name not in optional]
-    return {"description": description, **schema} if description else schema
-
-
-def _list(items: Json) -> Json:
-    return {"type": "array", "items": items}
 
 
 def _or_null(schema: Json) -> Json:
@@ -28,66 +19,64 @@ def _refer(name: str) -> Json:
 
 
 _FINISH: Json = {"enum": ["stop", "length", "tool_calls", None]}
-_USAGE = _object(
+_USAGE = object_of(
     {
-        "prompt_tokens": _COUNT,
-        "completion_tokens": _COUNT,
-        "total_tokens": _COUNT,
-        "prompt_tokens_details": _object({"cached_tokens": _COUNT}),
-        "completion_tokens_details": _object({"reasoning_tokens": _COUNT}),
+        "prompt_tokens": COUNT,
+        "completion_tokens": COUNT,
+        "total_tokens": COUNT,
+        "prompt_tokens_details": object_of({"cached_tokens": COUNT}),
+        "completion_tokens_details": object_of({"reasoning_tokens": COUNT}),
     },
     description="Token usage of the request.",
 )
-_TOKEN = {"token": _TEXT, "logprob": {"type": "number"}, "bytes": _list({"type": "integer", "maximum": 255})}
-_CHAT_LOGPROBS = _object(
+_TOKEN = {"token": TEXT, "logprob": {"type": "number"}, "bytes": list_of({"type": "integer", "maximum": 255})}
+_CHAT_LOGPROBS = object_of(
     {
-        "content": _list(_object({**_TOKEN, "top_logprobs": _list(_object(_TOKEN))})),
+        "content": list_of(object_of({**_TOKEN, "top_logprobs": list_of(object_of(_TOKEN))})),
         "refusal": {"type": "null"},
     },
     description="Log probabilities of the tokens, when the request asked for them.",
 )
-_NAME: Json = {"type": ["string", "null"]}
-_PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
-_COMPLETION_LOGPROBS = _object(
+_COMPLETION_LOGPROBS = object_of(
     {
-        "tokens": _list(_TEXT),
-        "token_logprobs": _list({"type": "number"}),
-        "top_logprobs": _list({"type": "object", "additionalProperties": {"type": "number"}}),
-        "text_offset": _list(_COUNT),
+        "tokens": list_of(TEXT),
+        "token_logprobs": list_of({"type": "number"}),
+        "top_logprobs": list_of({"type": "object", "additionalProperties": {"type": "number"}}),
+        "text_offset": list_of(COUNT),
     },
     description="Log probabilities of the tokens, when the request asked for them.",
 )
-_CALL = _object(
-    {"id": _TEXT, "type": {"const": "function"}, "function": _object({"name": _TEXT, "arguments": _TEXT})},
+_CALL = object_of(
+    {"id": TEXT, "type": {"const": "function"}, "function": object_of({"name": TEXT, "arguments": TEXT})},
     description="A tool call.",
 )
-_CALL_PART = _object(
+_CALL_PART = object_of(
     {
-        "index": _COUNT,
-        "id": _TEXT,
+        "index": COUNT,
+        "id": TEXT,
         "type": {"const": "function"},
-        "function": _object({"name": _TEXT, "arguments": _TEXT}, optional=("name",)),
+        "function": object_of({"name": TEXT, "arguments": TEXT}, optional=("name",)),
     },
     optional=("id", "type"),
     description="A delta of a tool call; only the first one has an id and a name.",
 )
-_MESSAGE = _object(
+_MESSAGE = object_of(
     {
         "role": {"const": "assistant"},
         "content": _TEXT_OR_NULL,
         "refusal": {"type": "null"},
-        "reasoning_content": _TEXT,
-        "tool_calls": _list(_refer("OpenAICall")),
+        "reasoning_content": TEXT,
+        "tool_calls": list_of(_refer("OpenAICall")),
     },
     optional=("reasoning_content", "tool_calls"),
     description="The answer.",
 )
-_DELTA = _object(
+_DELTA = object_of(
     {
         "role": {"const": "assistant"},
-        "content": _TEXT,
-        "reasoning_content": _TEXT,
-        "tool_calls": _list(_refer("OpenAICallPart")),
+        "content": TEXT,
+        "reasoning_content": TEXT,
+        "tool_calls": list_of(_refer("OpenAICallPart")),
     },
     optional=("role", "content", "reasoning_content", "tool_calls"),
     description="Delta of the answer.",
@@ -95,36 +84,36 @@ _DELTA = _object(
 
 
 _NUMBER: Json = {"type": "number", "minimum": 0}
-_TIMINGS = _object(
+_TIMINGS = object_of(
     {
         "queue_ms": _NUMBER,
-        "cache_n": _COUNT,
-        "prompt_n": _COUNT,
+        "cache_n": COUNT,
+        "prompt_n": COUNT,
         "prompt_ms": _NUMBER,
         "prompt_per_second": _NUMBER,
-        "predicted_n": _COUNT,
+        "predicted_n": COUNT,
         "predicted_ms": _NUMBER,
         "predicted_per_second": _NUMBER,
     },
     description="How long the parts of the request took, where it set `timings`; as in llama.cpp's server.",
 )
-_PROGRESS = _object(
-    {"total": _COUNT, "cache": _COUNT, "processed": _COUNT, "time_ms": _COUNT},
+_PROGRESS = object_of(
+    {"total": COUNT, "cache": COUNT, "processed": COUNT, "time_ms": COUNT},
     description="Tokens of the prompt, where the request set `return_progress`: all, reused, and computed or reused.",
 )
 
 
 def _answer(kind: str, choice: Json, usage: Json, *, optional: tuple[str, ...] = ()) -> Json:
     head = {
-        "id": _TEXT,
+        "id": TEXT,
         "object": {"const": kind},
-        "created": _COUNT,
-        "model": _TEXT,
-        "system_fingerprint": _TEXT,
-        "seed": _COUNT,
+        "created": COUNT,
+        "model": TEXT,
+        "system_fingerprint": TEXT,
+        "seed": COUNT,
     }
     timings = {"timings": _refer("OpenAITimings")}
-    return _object({**head, "choices": _list(choice), "usage": usage, **timings}, optional=("timings", *optional))
+    return object_of({**head, "choices": list_of(choice), "usage": usage, **timings}, optional=("timings", *optional))
 
 
 def _chunk(kind: str, choice: Json) -> Json:
@@ -134,23 +123,23 @@ def _chunk(kind: str, choice: Json) -> Json:
 
 
 def _choice(*, streamed: bool = False, **fields: Json) -> Json:
-    limit = {**_COUNT, "description": "Number of tokens that the answer could have; beside a finish reason only."}
+    limit = {**COUNT, "description": "Number of tokens that the answer could have; beside a finish reason only."}
     optional = ("max_tokens",) if streamed else ()
-    return _object({"index": _COUNT, **fields, "finish_reason": _FINISH, "max_tokens": limit}, optional=optional)
+    return object_of({"index": COUNT, **fields, "finish_reason": _FINISH, "max_tokens": limit}, optional=optional)
 
 
 _COMPLETION_LOGPROBS_OR_NULL = _or_null(_COMPLETION_LOGPROBS)
-_THINKING = _object(
-    {"can_be_off": {"type": "boolean"}, "efforts": _list(_TEXT), "by_default": {"type": "boolean"}},
+_THINKING = object_of(
+    {"can_be_off": {"type": "boolean"}, "efforts": list_of(TEXT), "by_default": {"type": "boolean"}},
     description="What requests may say of thinking.",
 )
-_MODEL = _object(
+_MODEL = object_of(
     {
-        "id": _TEXT,
+        "id": TEXT,
         "object": {"const": "model"},
-        "created": _COUNT,
-        "owned_by": _TEXT,
-        "parent": _or_null(_TEXT),
+        "created": COUNT,
+        "owned_by": TEXT,
+        "parent": _or_null(TEXT),
         "max_model_len": {
             "type": ["integer", "null"],
             "description": "Tokens of a prompt and its answer together; null before the model is first loaded.",
@@ -159,21 +148,21 @@ _MODEL = _object(
     },
     description="A served model.",
 )
-_EMBEDDING = _object(
+_EMBEDDING = object_of(
     {
         "object": {"const": "embedding"},
-        "index": _COUNT,
+        "index": COUNT,
         "embedding": {
             "description": "The vector as numbers, or as base64 of its little-endian F32 bytes.",
-            "anyOf": [_list({"type": "number"}), {"type": "string", "contentEncoding": "base64"}],
+            "anyOf": [list_of({"type": "number"}), {"type": "string", "contentEncoding": "base64"}],
         },
     }
 )
-_RANKED = _object(
+_RANKED = object_of(
     {
-        "index": _COUNT,
+        "index": COUNT,
         "relevance_score": {"type": "number", "minimum": 0, "maximum": 1},
-        "document": _object({"text": _TEXT}),
+        "document": object_of({"text": TEXT}),
     },
     optional=("document",),
 )
@@ -185,7 +174,7 @@ def _with_ignored(answer: Json) -> Json:
     description = "Names of the tools' keywords that the answer does not follow, because they cannot be enforced."
     return {
         **answer,
-        "properties": {**answer["properties"], "ignored_keywords": {**_list(_TEXT), "description": description}},
+        "properties": {**answer["properties"], "ignored_keywords": {**list_of(TEXT), "description": description}},
     }
 
 
@@ -196,7 +185,7 @@ ANSWER_PARTS: dict[str, Json] = {
     "OpenAICallPart": _CALL_PART,
     "OpenAIAnswer": _MESSAGE,
     "OpenAIModel": _MODEL,
-    "OpenAIModelList": _object({"object": {"const": "list"}, "data": _list(_refer("OpenAIModel"))}),
+    "OpenAIModelList": object_of({"object": {"const": "list"}, "data": list_of(_refer("OpenAIModel"))}),
     "OpenAIChatCompletion": _with_ignored(
         _answer(
             "chat.completion", _choice(message=_refer("OpenAIAnswer"), logprobs=_or_null(_CHAT_LOGPROBS)), _USAGE_REF
@@ -206,69 +195,28 @@ ANSWER_PARTS: dict[str, Json] = {
         _chunk("chat.completion.chunk", _choice(streamed=True, delta=_DELTA, logprobs=_or_null(_CHAT_LOGPROBS)))
     ),
     "OpenAICompletion": _answer(
-        "text_completion", _choice(text=_TEXT, logprobs=_COMPLETION_LOGPROBS_OR_NULL), _USAGE_REF
+        "text_completion", _choice(text=TEXT, logprobs=_COMPLETION_LOGPROBS_OR_NULL), _USAGE_REF
     ),
     "OpenAICompletionChunk": _chunk(
-        "text_completion", _choice(streamed=True, text=_TEXT, logprobs=_COMPLETION_LOGPROBS_OR_NULL)
+        "text_completion", _choice(streamed=True, text=TEXT, logprobs=_COMPLETION_LOGPROBS_OR_NULL)
     ),
-    "OpenAIDecision": _object(
-        {
-            "model": _TEXT,
-            "answers": _list(
-                {
-                    "anyOf": [
-                        _object({"type": {"const": "predicate"}, "name": _NAME, "probability": _PROBABILITY}),
-                        _object(
-                            {
-                                "type": {"const": "choice"},
-                                "name": _NAME,
-                                "choice": {"type": ["string", "boolean"]},
-                                "confidence": _PROBABILITY,
-                                "probabilities": _list(
-                                    _object({"value": {"type": ["string", "boolean"]}, "probability": _PROBABILITY})
-                                ),
-                            }
-                        ),
-                        _object(
-                            {
-                                "type": {"const": "score"},
-                                "name": _NAME,
-                                "score": {"type": "number", "minimum": 0},
-                                "confidence": _PROBABILITY,
-                                "probabilities": _list(
-                                    _object({"value": _COUNT, "label": _TEXT, "probability": _PROBABILITY})
-                                ),
-                            }
-                        ),
-                    ]
-                }
-            ),
-            "usage": _object(
-                {
-                    "input_tokens": _COUNT,
-                    "input_tokens_details": _object({"cached_tokens": _COUNT, "cache_write_tokens": _COUNT}),
-                    "output_tokens": _COUNT,
-                    "output_tokens_details": _object({"reasoning_tokens": _COUNT}),
-                    "total_tokens": _COUNT,
-                }
-            ),
-        }
-    ),
-    "OpenAIEmbeddings": _object(
+    "OpenAIDecision": DECISION,
+    "OpenAISystemOne": SYSTEM_ONE,
+    "OpenAIEmbeddings": object_of(
         {
             "object": {"const": "list"},
-            "data": _list(_EMBEDDING),
-            "model": _TEXT,
-            "usage": _object({"prompt_tokens": _COUNT, "total_tokens": _COUNT}),
+            "data": list_of(_EMBEDDING),
+            "model": TEXT,
+            "usage": object_of({"prompt_tokens": COUNT, "total_tokens": COUNT}),
         }
     ),
-    "OpenAIRanking": _object(
+    "OpenAIRanking": object_of(
         {
-            "id": _TEXT,
+            "id": TEXT,
             "object": {"const": "list"},
-            "model": _TEXT,
-            "results": _list(_RANKED),
-            "usage": _object({"prompt_tokens": _COUNT, "total_tokens": _COUNT}),
+            "model": TEXT,
+            "results": list_of(_RANKED),
+            "usage": object_of({"prompt_tokens": COUNT, "total_tokens": COUNT}),
         }
     ),
 }
@@ -280,6 +228,7 @@ ANSWERS = {
     "CreateDecision": "OpenAIDecision",
     "CreateEmbedding": "OpenAIEmbeddings",
     "CreateRerank": "OpenAIRanking",
+    "CreateSystemOne": "OpenAISystemOne",
     "GetOpenAIModel": "OpenAIModel",
     "ListOpenAIModels": "OpenAIModelList",
 }

@@ -1,9 +1,10 @@
 """OpenAPI paths and operations of the contract's methods."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
-from tools.openapi import anthropic, errors, openai
+from tools.openapi import anthropic, errors, openai, responses
 from tools.openapi.contract import Contract, Method
 from tools.openapi.examples import EXAMPLES, STREAMS
 from tools.openapi.limits import REQUIRED
@@ -14,6 +15,7 @@ Json = dict[str, Any]
 TAGS = {
     "InferenceService": "Generate",
     "OpenAIService": "OpenAI",
+    "ResponsesService": "Responses",
     "AnthropicService": "Anthropic",
     "EmbeddingService": "Embeddings",
     "RankingService": "Ranking",
@@ -24,11 +26,15 @@ TAGS = {
     "OperationsService": "Operations",
 }
 """Documented services and their tags, in the document's order."""
-_WIRES = {"OpenAIService": openai, "AnthropicService": anthropic}
+_WIRES = {"OpenAIService": openai, "ResponsesService": responses, "AnthropicService": anthropic}
 """What knows the schemas of services whose messages are bytes."""
 _UNTYPED = {*_WIRES, "OperationsService"}
 """Services whose messages are bytes: their methods are of no use over gRPC."""
-_ERRORS = {"OpenAIService": "OpenAIError", "AnthropicService": "AnthropicError"}
+_ERRORS = {
+    "OpenAIService": "OpenAIError",
+    "ResponsesService": "OpenAIError",
+    "AnthropicService": "AnthropicError",
+}
 _EVERYWHERE = ("400", "401", "404", "408", "429", "500", "503", "504")
 _WITH_BODY = ("413",)
 _PROBES = {
@@ -58,7 +64,7 @@ def _operation(contract: Contract, method: Method, schemas: Schemas) -> Json:
     }
     if method.service not in _UNTYPED:
         operation["x-grpc-method"] = f"llm_inference.v1.{method.service}/{name}"
-    if parameters := [_parameter(contract, method, field) for field in re.findall(r"{(\w+)}", method.path)]:
+    if parameters := [*_parameters(contract, method)]:
         operation["parameters"] = parameters
     if method.body:
         operation["requestBody"] = {
@@ -79,26 +85,42 @@ def _needs_body(method: Method) -> bool:
     return method.body != "*" or method.descriptor.input_type.rpartition(".")[2] in REQUIRED
 
 
-def _parameter(contract: Contract, method: Method, field: str) -> Json:
+def _parameters(contract: Contract, method: Method) -> Iterator[Json]:
+    """Yields the parameters of a method's path, and those of its query: the other fields of what has no body."""
     owner = method.descriptor.input_type.strip(".")
-    return {
-        "name": field,
-        "in": "path",
-        "required": True,
-        "description": f"{contract.comments[f'{owner}.{field}']} A `/` in it may be escaped.",
-        "schema": {"type": "string", "minLength": 1},
-        "example": "demo",
-    }
+    in_path = re.findall(r"{(\w+)}", method.path)
+    for field in contract.messages[owner].field:
+        words = contract.comments[f"{owner}.{field.name}"]
+        if field.name in in_path:
+            example, more = _EXAMPLES_OF[field.name]
+            schema: Json = {"type": "string", "minLength": 1}
+            yield _parameter(field.name, "path", f"{words}{more}", schema) | {"required": True, "example": example}
+        elif method.verb == "get":
+            yield _parameter(field.name, "query", words, _QUERIES[field.name])
+
+
+_EXAMPLES_OF = {"model": ("demo", " A `/` in it may be escaped."), "response_id": ("resp_0", "")}
+"""Example of each field that stands in a path, and what is said of it beside its comment."""
+_QUERIES: dict[str, Json] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+    "order": {"enum": ["asc", "desc"]},
+    "after": {"type": "string"},
+}
+"""Schema of each field that stands in a query."""
+
+
+def _parameter(name: str, place: str, words: str, schema: Json) -> Json:
+    return {"name": name, "in": place, "description": words, "schema": schema}
 
 
 def _request(contract: Contract, method: Method, schemas: Schemas) -> Json:
     name = method.descriptor.name
     if method.body == "*":
         schema = schemas.request(method.descriptor.input_type)
-    elif method.service == "AnthropicService":
-        schema = anthropic.request(name, schemas.made)
-    else:
+    elif method.service == "OpenAIService":
         schema = openai.request(name, schemas.made, contract.comments)
+    else:
+        schema = _WIRES[method.service].request(name, schemas.made)
     return {"schema": schema, "examples": EXAMPLES[name]}
 
 

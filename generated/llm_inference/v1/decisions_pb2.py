@@ -27,7 +27,7 @@ from llm_inference.v1 import generation_pb2 as llm__inference_dot_v1_dot_generat
 from llm_inference.v1 import inference_pb2 as llm__inference_dot_v1_dot_inference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n llm_inference/v1/decisions.proto\x12\x10llm_inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a!llm_inference/v1/generation.proto\x1a llm_inference/v1/inference.proto\"\xb2\x01\n\rDecideRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12/\n\x08messages\x18\x02 \x03(\x0b\x32\x1d.llm_inference.v1.ChatMessage\x12-\n\tquestions\x18\x03 \x03(\x0b\x32\x1a.llm_inference.v1.Question\x12\r\n\x05model\x18\x04 \x01(\t\x12\x16\n\trotations\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\x0c\n\n_rotations\"\xc4\x01\n\x08Question\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cinstructions\x18\x02 \x01(\t\x12\x30\n\tpredicate\x18\x03 \x01(\x0b\x32\x1b.llm_inference.v1.PredicateH\x00\x12\x30\n\x06\x63hoice\x18\x04 \x01(\x0b\x32\x1e.llm_inference.v1.OptionChoiceH\x00\x12(\n\x05score\x18\x05 \x01(\x0b\x32\x17.llm_inference.v1.ScaleH\x00\x42\x06\n\x04kind\"$\n\tPredicate\x12\x0b\n\x03yes\x18\x01 \x01(\t\x12\n\n\x02no\x18\x02 \x01(\t\"9\n\x0cOptionChoice\x12)\n\x07options\x18\x01 \x03(\x0b\x32\x18.llm_inference.v1.Option\"1\n\x05Scale\x12(\n\x06levels\x18\x01 \x03(\x0b\x32\x18.llm_inference.v1.Option\",\n\x06Option\x12\r\n\x05value\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\x82\x01\n\x0e\x44\x65\x63ideResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12-\n\tdecisions\x18\x03 \x03(\x0b\x32\x1a.llm_inference.v1.Decision\x12&\n\x05usage\x18\x04 \x01(\x0b\x32\x17.llm_inference.v1.Usage\"\xd4\x01\n\x08\x44\x65\x63ision\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x38\n\tpredicate\x18\x02 \x01(\x0b\x32#.llm_inference.v1.PredicateDecisionH\x00\x12\x32\n\x06\x63hoice\x18\x03 \x01(\x0b\x32 .llm_inference.v1.OptionDecisionH\x00\x12\x30\n\x05score\x18\x04 \x01(\x0b\x32\x1f.llm_inference.v1.ScaleDecisionH\x00\x12\x10\n\x08\x63overage\x18\x05 \x01(\x01\x42\x08\n\x06\x61nswer\"(\n\x11PredicateDecision\x12\x13\n\x0bprobability\x18\x01 \x01(\x01\"o\n\x0eOptionDecision\x12\r\n\x05value\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12:\n\rprobabilities\x18\x03 \x03(\x0b\x32#.llm_inference.v1.OptionProbability\"n\n\rScaleDecision\x12\r\n\x05score\x18\x01 \x01(\x01\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12:\n\rprobabilities\x18\x03 \x03(\x0b\x32#.llm_inference.v1.OptionProbability\"7\n\x11OptionProbability\x12\r\n\x05value\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x32v\n\x0f\x44\x65\x63isionService\x12\x63\n\x06\x44\x65\x63ide\x12\x1f.llm_inference.v1.DecideRequest\x1a .llm_inference.v1.DecideResponse\"\x16\x82\xd3\xe4\x93\x02\x10\"\x0b/api/decide:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n llm_inference/v1/decisions.proto\x12\x10llm_inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a!llm_inference/v1/generation.proto\x1a llm_inference/v1/inference.proto\"\xb2\x01\n\rDecideRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12/\n\x08messages\x18\x02 \x03(\x0b\x32\x1d.llm_inference.v1.ChatMessage\x12-\n\tquestions\x18\x03 \x03(\x0b\x32\x1a.llm_inference.v1.Question\x12\r\n\x05model\x18\x04 \x01(\t\x12\x16\n\trotations\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\x0c\n\n_rotations\"\xc4\x01\n\x08Question\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cinstructions\x18\x02 \x01(\t\x12\x30\n\tpredicate\x18\x03 \x01(\x0b\x32\x1b.llm_inference.v1.PredicateH\x00\x12\x30\n\x06\x63hoice\x18\x04 \x01(\x0b\x32\x1e.llm_inference.v1.OptionChoiceH\x00\x12(\n\x05score\x18\x05 \x01(\x0b\x32\x17.llm_inference.v1.ScaleH\x00\x42\x06\n\x04kind\"$\n\tPredicate\x12\x0b\n\x03yes\x18\x01 \x01(\t\x12\n\n\x02no\x18\x02 \x01(\t\"9\n\x0cOptionChoice\x12)\n\x07options\x18\x01 \x03(\x0b\x32\x18.llm_inference.v1.Option\"1\n\x05Scale\x12(\n\x06levels\x18\x01 \x03(\x0b\x32\x18.llm_inference.v1.Option\",\n\x06Option\x12\r\n\x05value\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\x82\x01\n\x0e\x44\x65\x63ideResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12-\n\tdecisions\x18\x03 \x03(\x0b\x32\x1a.llm_inference.v1.Decision\x12&\n\x05usage\x18\x04 \x01(\x0b\x32\x17.llm_inference.v1.Usage\"\xfe\x01\n\x08\x44\x65\x63ision\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x38\n\tpredicate\x18\x02 \x01(\x0b\x32#.llm_inference.v1.PredicateDecisionH\x00\x12\x32\n\x06\x63hoice\x18\x03 \x01(\x0b\x32 .llm_inference.v1.OptionDecisionH\x00\x12\x30\n\x05score\x18\x04 \x01(\x0b\x32\x1f.llm_inference.v1.ScaleDecisionH\x00\x12\x10\n\x08\x63overage\x18\x05 \x01(\x01\x12\x18\n\x0btemperature\x18\x06 \x01(\x01H\x01\x88\x01\x01\x42\x08\n\x06\x61nswerB\x0e\n\x0c_temperature\"(\n\x11PredicateDecision\x12\x13\n\x0bprobability\x18\x01 \x01(\x01\"o\n\x0eOptionDecision\x12\r\n\x05value\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12:\n\rprobabilities\x18\x03 \x03(\x0b\x32#.llm_inference.v1.OptionProbability\"n\n\rScaleDecision\x12\r\n\x05score\x18\x01 \x01(\x01\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12:\n\rprobabilities\x18\x03 \x03(\x0b\x32#.llm_inference.v1.OptionProbability\"7\n\x11OptionProbability\x12\r\n\x05value\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x32v\n\x0f\x44\x65\x63isionService\x12\x63\n\x06\x44\x65\x63ide\x12\x1f.llm_inference.v1.DecideRequest\x1a .llm_inference.v1.DecideResponse\"\x16\x82\xd3\xe4\x93\x02\x10\"\x0b/api/decide:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,15 +51,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECIDERESPONSE']._serialized_start=728
   _globals['_DECIDERESPONSE']._serialized_end=858
   _globals['_DECISION']._serialized_start=861
-  _globals['_DECISION']._serialized_end=1073
-  _globals['_PREDICATEDECISION']._serialized_start=1075
-  _globals['_PREDICATEDECISION']._serialized_end=1115
-  _globals['_OPTIONDECISION']._serialized_start=1117
-  _globals['_OPTIONDECISION']._serialized_end=1228
-  _globals['_SCALEDECISION']._serialized_start=1230
-  _globals['_SCALEDECISION']._serialized_end=1340
-  _globals['_OPTIONPROBABILITY']._serialized_start=1342
-  _globals['_OPTIONPROBABILITY']._serialized_end=1397
-  _globals['_DECISIONSERVICE']._serialized_start=1399
-  _globals['_DECISIONSERVICE']._serialized_end=1517
+  _globals['_DECISION']._serialized_end=1115
+  _globals['_PREDICATEDECISION']._serialized_start=1117
+  _globals['_PREDICATEDECISION']._serialized_end=1157
+  _globals['_OPTIONDECISION']._serialized_start=1159
+  _globals['_OPTIONDECISION']._serialized_end=1270
+  _globals['_SCALEDECISION']._serialized_start=1272
+  _globals['_SCALEDECISION']._serialized_end=1382
+  _globals['_OPTIONPROBABILITY']._serialized_start=1384
+  _globals['_OPTIONPROBABILITY']._serialized_end=1439
+  _globals['_DECISIONSERVICE']._serialized_start=1441
+  _globals['_DECISIONSERVICE']._serialized_end=1559
 # @@protoc_insertion_point(module_scope)

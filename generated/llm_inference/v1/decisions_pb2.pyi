@@ -78,18 +78,20 @@ class DecideResponse(_message.Message):
     def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("name", "predicate", "choice", "score", "coverage")
+    __slots__ = ("name", "predicate", "choice", "score", "coverage", "temperature")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PREDICATE_FIELD_NUMBER: _ClassVar[int]
     CHOICE_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     name: str
     predicate: PredicateDecision
     choice: OptionDecision
     score: ScaleDecision
     coverage: float
-    def __init__(self, name: _Optional[str] = ..., predicate: _Optional[_Union[PredicateDecision, _Mapping]] = ..., choice: _Optional[_Union[OptionDecision, _Mapping]] = ..., score: _Optional[_Union[ScaleDecision, _Mapping]] = ..., coverage: _Optional[float] = ...) -> None: ...
+    temperature: float
+    def __init__(self, name: _Optional[str] = ..., predicate: _Optional[_Union[PredicateDecision, _Mapping]] = ..., choice: _Optional[_Union[OptionDecision, _Mapping]] = ..., score: _Optional[_Union[ScaleDecision, _Mapping]] = ..., coverage: _Optional[float] = ..., temperature: _Optional[float] = ...) -> None: ...
 
 class PredicateDecision(_message.Message):
     __slots__ = ("probability",)

@@ -65,7 +65,7 @@ class LoadProgress(_message.Message):
     def __init__(self, done: _Optional[float] = ..., total: _Optional[float] = ..., unit: _Optional[_Union[LoadProgress.Unit, str]] = ...) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("description", "parameters", "size_bytes", "context_length", "trained_context_length", "vocabulary_size", "slots", "cache_tokens", "has_chat_template", "memory_bytes", "devices", "tool_format", "opens_thoughts", "generates", "embedding_length", "thinking", "ranks", "adapters")
+    __slots__ = ("description", "parameters", "size_bytes", "context_length", "trained_context_length", "vocabulary_size", "slots", "cache_tokens", "has_chat_template", "memory_bytes", "devices", "tool_format", "opens_thoughts", "generates", "embedding_length", "thinking", "ranks", "adapters", "labels", "state_bytes")
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +84,8 @@ class ModelInfo(_message.Message):
     THINKING_FIELD_NUMBER: _ClassVar[int]
     RANKS_FIELD_NUMBER: _ClassVar[int]
     ADAPTERS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    STATE_BYTES_FIELD_NUMBER: _ClassVar[int]
     description: str
     parameters: float
     size_bytes: float
@@ -102,7 +104,9 @@ class ModelInfo(_message.Message):
     thinking: ThinkingOptions
     ranks: bool
     adapters: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, description: _Optional[str] = ..., parameters: _Optional[float] = ..., size_bytes: _Optional[float] = ..., context_length: _Optional[int] = ..., trained_context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., slots: _Optional[int] = ..., cache_tokens: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., memory_bytes: _Optional[float] = ..., devices: _Optional[_Iterable[str]] = ..., tool_format: _Optional[str] = ..., opens_thoughts: _Optional[bool] = ..., generates: _Optional[bool] = ..., embedding_length: _Optional[int] = ..., thinking: _Optional[_Union[ThinkingOptions, _Mapping]] = ..., ranks: _Optional[bool] = ..., adapters: _Optional[_Iterable[str]] = ...) -> None: ...
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    state_bytes: float
+    def __init__(self, description: _Optional[str] = ..., parameters: _Optional[float] = ..., size_bytes: _Optional[float] = ..., context_length: _Optional[int] = ..., trained_context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., slots: _Optional[int] = ..., cache_tokens: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., memory_bytes: _Optional[float] = ..., devices: _Optional[_Iterable[str]] = ..., tool_format: _Optional[str] = ..., opens_thoughts: _Optional[bool] = ..., generates: _Optional[bool] = ..., embedding_length: _Optional[int] = ..., thinking: _Optional[_Union[ThinkingOptions, _Mapping]] = ..., ranks: _Optional[bool] = ..., adapters: _Optional[_Iterable[str]] = ..., labels: _Optional[_Iterable[str]] = ..., state_bytes: _Optional[float] = ...) -> None: ...
 
 class ThinkingOptions(_message.Message):
     __slots__ = ("can_be_off", "efforts", "by_default")

@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dllm_inference/v1/openai.proto\x12\x10llm_inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"F\n\x1b\x43reateChatCompletionRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"G\n\x1c\x43reateChatCompletionResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"B\n\x17\x43reateCompletionRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"C\n\x18\x43reateCompletionResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"A\n\x16\x43reateEmbeddingRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"B\n\x17\x43reateEmbeddingResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\">\n\x13\x43reateRerankRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"?\n\x14\x43reateRerankResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"@\n\x15\x43reateDecisionRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"A\n\x16\x43reateDecisionResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\x19\n\x17ListOpenAIModelsRequest\"C\n\x18ListOpenAIModelsResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"&\n\x15GetOpenAIModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"A\n\x16GetOpenAIModelResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\xa9\x08\n\rOpenAIService\x12\xab\x01\n\x14\x43reateChatCompletion\x12-.llm_inference.v1.CreateChatCompletionRequest\x1a..llm_inference.v1.CreateChatCompletionResponse\"2\x82\xd3\xe4\x93\x02,\"\x14/v1/chat/completions:\thttp_bodyb\thttp_body0\x01\x12\x9a\x01\n\x10\x43reateCompletion\x12).llm_inference.v1.CreateCompletionRequest\x1a*.llm_inference.v1.CreateCompletionResponse\"-\x82\xd3\xe4\x93\x02\'\"\x0f/v1/completions:\thttp_bodyb\thttp_body0\x01\x12\x94\x01\n\x0f\x43reateEmbedding\x12(.llm_inference.v1.CreateEmbeddingRequest\x1a).llm_inference.v1.CreateEmbeddingResponse\",\x82\xd3\xe4\x93\x02&\"\x0e/v1/embeddings:\thttp_bodyb\thttp_body\x12\x87\x01\n\x0c\x43reateRerank\x12%.llm_inference.v1.CreateRerankRequest\x1a&.llm_inference.v1.CreateRerankResponse\"(\x82\xd3\xe4\x93\x02\"\"\n/v1/rerank:\thttp_bodyb\thttp_body\x12\x90\x01\n\x0e\x43reateDecision\x12\'.llm_inference.v1.CreateDecisionRequest\x1a(.llm_inference.v1.CreateDecisionResponse\"+\x82\xd3\xe4\x93\x02%\"\r/v1/decisions:\thttp_bodyb\thttp_body\x12\x88\x01\n\x10ListOpenAIModels\x12).llm_inference.v1.ListOpenAIModelsRequest\x1a*.llm_inference.v1.ListOpenAIModelsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\n/v1/modelsb\thttp_body\x12\x8d\x01\n\x0eGetOpenAIModel\x12\'.llm_inference.v1.GetOpenAIModelRequest\x1a(.llm_inference.v1.GetOpenAIModelResponse\"(\x82\xd3\xe4\x93\x02\"\x12\x15/v1/models/{model=**}b\thttp_bodyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dllm_inference/v1/openai.proto\x12\x10llm_inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"F\n\x1b\x43reateChatCompletionRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"G\n\x1c\x43reateChatCompletionResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"B\n\x17\x43reateCompletionRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"C\n\x18\x43reateCompletionResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"A\n\x16\x43reateEmbeddingRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"B\n\x17\x43reateEmbeddingResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\">\n\x13\x43reateRerankRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"?\n\x14\x43reateRerankResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"@\n\x15\x43reateDecisionRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"A\n\x16\x43reateDecisionResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"A\n\x16\x43reateSystemOneRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"B\n\x17\x43reateSystemOneResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\x19\n\x17ListOpenAIModelsRequest\"C\n\x18ListOpenAIModelsResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"&\n\x15GetOpenAIModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"A\n\x16GetOpenAIModelResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\xbf\t\n\rOpenAIService\x12\xab\x01\n\x14\x43reateChatCompletion\x12-.llm_inference.v1.CreateChatCompletionRequest\x1a..llm_inference.v1.CreateChatCompletionResponse\"2\x82\xd3\xe4\x93\x02,\"\x14/v1/chat/completions:\thttp_bodyb\thttp_body0\x01\x12\x9a\x01\n\x10\x43reateCompletion\x12).llm_inference.v1.CreateCompletionRequest\x1a*.llm_inference.v1.CreateCompletionResponse\"-\x82\xd3\xe4\x93\x02\'\"\x0f/v1/completions:\thttp_bodyb\thttp_body0\x01\x12\x94\x01\n\x0f\x43reateEmbedding\x12(.llm_inference.v1.CreateEmbeddingRequest\x1a).llm_inference.v1.CreateEmbeddingResponse\",\x82\xd3\xe4\x93\x02&\"\x0e/v1/embeddings:\thttp_bodyb\thttp_body\x12\x87\x01\n\x0c\x43reateRerank\x12%.llm_inference.v1.CreateRerankRequest\x1a&.llm_inference.v1.CreateRerankResponse\"(\x82\xd3\xe4\x93\x02\"\"\n/v1/rerank:\thttp_bodyb\thttp_body\x12\x90\x01\n\x0e\x43reateDecision\x12\'.llm_inference.v1.CreateDecisionRequest\x1a(.llm_inference.v1.CreateDecisionResponse\"+\x82\xd3\xe4\x93\x02%\"\r/v1/decisions:\thttp_bodyb\thttp_body\x12\x93\x01\n\x0f\x43reateSystemOne\x12(.llm_inference.v1.CreateSystemOneRequest\x1a).llm_inference.v1.CreateSystemOneResponse\"+\x82\xd3\xe4\x93\x02%\"\r/v1/systemone:\thttp_bodyb\thttp_body\x12\x88\x01\n\x10ListOpenAIModels\x12).llm_inference.v1.ListOpenAIModelsRequest\x1a*.llm_inference.v1.ListOpenAIModelsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\n/v1/modelsb\thttp_body\x12\x8d\x01\n\x0eGetOpenAIModel\x12\'.llm_inference.v1.GetOpenAIModelRequest\x1a(.llm_inference.v1.GetOpenAIModelResponse\"(\x82\xd3\xe4\x93\x02\"\x12\x15/v1/models/{model=**}b\thttp_bodyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPENAISERVICE'].methods_by_name['CreateRerank']._serialized_options = b'\202\323\344\223\002\"\"\n/v1/rerank:\thttp_bodyb\thttp_body'
   _globals['_OPENAISERVICE'].methods_by_name['CreateDecision']._loaded_options = None
   _globals['_OPENAISERVICE'].methods_by_name['CreateDecision']._serialized_options = b'\202\323\344\223\002%\"\r/v1/decisions:\thttp_bodyb\thttp_body'
+  _globals['_OPENAISERVICE'].methods_by_name['CreateSystemOne']._loaded_options = None
+  _globals['_OPENAISERVICE'].methods_by_name['CreateSystemOne']._serialized_options = b'\202\323\344\223\002%\"\r/v1/systemone:\thttp_bodyb\thttp_body'
   _globals['_OPENAISERVICE'].methods_by_name['ListOpenAIModels']._loaded_options = None
   _globals['_OPENAISERVICE'].methods_by_name['ListOpenAIModels']._serialized_options = b'\202\323\344\223\002\027\022\n/v1/modelsb\thttp_body'
   _globals['_OPENAISERVICE'].methods_by_name['GetOpenAIModel']._loaded_options = None
@@ -67,14 +69,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEDECISIONREQUEST']._serialized_end=718
   _globals['_CREATEDECISIONRESPONSE']._serialized_start=720
   _globals['_CREATEDECISIONRESPONSE']._serialized_end=785
-  _globals['_LISTOPENAIMODELSREQUEST']._serialized_start=787
-  _globals['_LISTOPENAIMODELSREQUEST']._serialized_end=812
-  _globals['_LISTOPENAIMODELSRESPONSE']._serialized_start=814
-  _globals['_LISTOPENAIMODELSRESPONSE']._serialized_end=881
-  _globals['_GETOPENAIMODELREQUEST']._serialized_start=883
-  _globals['_GETOPENAIMODELREQUEST']._serialized_end=921
-  _globals['_GETOPENAIMODELRESPONSE']._serialized_start=923
-  _globals['_GETOPENAIMODELRESPONSE']._serialized_end=988
-  _globals['_OPENAISERVICE']._serialized_start=991
-  _globals['_OPENAISERVICE']._serialized_end=2056
+  _globals['_CREATESYSTEMONEREQUEST']._serialized_start=787
+  _globals['_CREATESYSTEMONEREQUEST']._serialized_end=852
+  _globals['_CREATESYSTEMONERESPONSE']._serialized_start=854
+  _globals['_CREATESYSTEMONERESPONSE']._serialized_end=920
+  _globals['_LISTOPENAIMODELSREQUEST']._serialized_start=922
+  _globals['_LISTOPENAIMODELSREQUEST']._serialized_end=947
+  _globals['_LISTOPENAIMODELSRESPONSE']._serialized_start=949
+  _globals['_LISTOPENAIMODELSRESPONSE']._serialized_end=1016
+  _globals['_GETOPENAIMODELREQUEST']._serialized_start=1018
+  _globals['_GETOPENAIMODELREQUEST']._serialized_end=1056
+  _globals['_GETOPENAIMODELRESPONSE']._serialized_start=1058
+  _globals['_GETOPENAIMODELRESPONSE']._serialized_end=1123
+  _globals['_OPENAISERVICE']._serialized_start=1126
+  _globals['_OPENAISERVICE']._serialized_end=2341
 # @@protoc_insertion_point(module_scope)

@@ -60,6 +60,11 @@ class OpenAIServiceStub:
                 request_serializer=llm__inference_dot_v1_dot_openai__pb2.CreateDecisionRequest.SerializeToString,
                 response_deserializer=llm__inference_dot_v1_dot_openai__pb2.CreateDecisionResponse.FromString,
                 _registered_method=True)
+        self.CreateSystemOne = channel.unary_unary(
+                '/llm_inference.v1.OpenAIService/CreateSystemOne',
+                request_serializer=llm__inference_dot_v1_dot_openai__pb2.CreateSystemOneRequest.SerializeToString,
+                response_deserializer=llm__inference_dot_v1_dot_openai__pb2.CreateSystemOneResponse.FromString,
+                _registered_method=True)
         self.ListOpenAIModels = channel.unary_unary(
                 '/llm_inference.v1.OpenAIService/ListOpenAIModels',
                 request_serializer=llm__inference_dot_v1_dot_openai__pb2.ListOpenAIModelsRequest.SerializeToString,
@@ -113,6 +118,13 @@ class OpenAIServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateSystemOne(self, request, context):
+        """Returns the same in the shape of TypeSafe's System One API.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListOpenAIModels(self, request, context):
         """Lists the models that requests may name.
         """
@@ -154,6 +166,11 @@ def add_OpenAIServiceServicer_to_server(servicer, server):
                     servicer.CreateDecision,
                     request_deserializer=llm__inference_dot_v1_dot_openai__pb2.CreateDecisionRequest.FromString,
                     response_serializer=llm__inference_dot_v1_dot_openai__pb2.CreateDecisionResponse.SerializeToString,
+            ),
+            'CreateSystemOne': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSystemOne,
+                    request_deserializer=llm__inference_dot_v1_dot_openai__pb2.CreateSystemOneRequest.FromString,
+                    response_serializer=llm__inference_dot_v1_dot_openai__pb2.CreateSystemOneResponse.SerializeToString,
             ),
             'ListOpenAIModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOpenAIModels,
@@ -302,6 +319,33 @@ class OpenAIService:
             '/llm_inference.v1.OpenAIService/CreateDecision',
             llm__inference_dot_v1_dot_openai__pb2.CreateDecisionRequest.SerializeToString,
             llm__inference_dot_v1_dot_openai__pb2.CreateDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSystemOne(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llm_inference.v1.OpenAIService/CreateSystemOne',
+            llm__inference_dot_v1_dot_openai__pb2.CreateSystemOneRequest.SerializeToString,
+            llm__inference_dot_v1_dot_openai__pb2.CreateSystemOneResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,8 @@ class OpenAIServiceStub:
     """Returns documents by their relevance to a query, as Jina's and Cohere's API has it."""
     CreateDecision: _grpc.UnaryUnaryMultiCallable[_openai_pb2.CreateDecisionRequest, _openai_pb2.CreateDecisionResponse]
     """Returns a probability for each allowed answer to typed questions, as `Decide`."""
+    CreateSystemOne: _grpc.UnaryUnaryMultiCallable[_openai_pb2.CreateSystemOneRequest, _openai_pb2.CreateSystemOneResponse]
+    """Returns the same in the shape of TypeSafe's System One API."""
     ListOpenAIModels: _grpc.UnaryUnaryMultiCallable[_openai_pb2.ListOpenAIModelsRequest, _openai_pb2.ListOpenAIModelsResponse]
     """Lists the models that requests may name."""
     GetOpenAIModel: _grpc.UnaryUnaryMultiCallable[_openai_pb2.GetOpenAIModelRequest, _openai_pb2.GetOpenAIModelResponse]
@@ -75,6 +77,8 @@ class OpenAIServiceAsyncStub(OpenAIServiceStub):
     """Returns documents by their relevance to a query, as Jina's and Cohere's API has it."""
     CreateDecision: _aio.UnaryUnaryMultiCallable[_openai_pb2.CreateDecisionRequest, _openai_pb2.CreateDecisionResponse]  # type: ignore[assignment]
     """Returns a probability for each allowed answer to typed questions, as `Decide`."""
+    CreateSystemOne: _aio.UnaryUnaryMultiCallable[_openai_pb2.CreateSystemOneRequest, _openai_pb2.CreateSystemOneResponse]  # type: ignore[assignment]
+    """Returns the same in the shape of TypeSafe's System One API."""
     ListOpenAIModels: _aio.UnaryUnaryMultiCallable[_openai_pb2.ListOpenAIModelsRequest, _openai_pb2.ListOpenAIModelsResponse]  # type: ignore[assignment]
     """Lists the models that requests may name."""
     GetOpenAIModel: _aio.UnaryUnaryMultiCallable[_openai_pb2.GetOpenAIModelRequest, _openai_pb2.GetOpenAIModelResponse]  # type: ignore[assignment]
@@ -126,6 +130,14 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_openai_pb2.CreateDecisionResponse, _abc.Awaitable[_openai_pb2.CreateDecisionResponse]]:
         """Returns a probability for each allowed answer to typed questions, as `Decide`."""
+
+    @_abc_1.abstractmethod
+    def CreateSystemOne(
+        self,
+        request: _openai_pb2.CreateSystemOneRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_openai_pb2.CreateSystemOneResponse, _abc.Awaitable[_openai_pb2.CreateSystemOneResponse]]:
+        """Returns the same in the shape of TypeSafe's System One API."""
 
     @_abc_1.abstractmethod
     def ListOpenAIModels(

@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from llm_inference.v1 import generation_pb2, inference_pb2, models_pb2
+from llm_inference.v1 import decisions_pb2, generation_pb2, inference_pb2, models_pb2
 from llm_inference_api.cli.address import parse_address
 from llm_inference_api.cli.credentials import Access
 from llm_inference_api.cli.tracing import call_tracing
@@ -37,6 +37,10 @@ class Client:
         wire = [inference_pb2.ChatMessage(role=role, content=content) for role, content in messages]
         return _read(self._client.inference.ChatStream(inference_pb2.ChatRequest(messages=wire, **parameters)))
 
+    async def decide(self, request: decisions_pb2.DecideRequest) -> decisions_pb2.DecideResponse:
+        """Returns the answers to typed questions."""
+        return await self._client.decisions.Decide(request)
+
     async def models(self, timeout: float | None = None) -> list[models_pb2.Model]:
         """Returns all models; `timeout` is in seconds."""
         return list((await self._client.models.ListModels(models_pb2.ListModelsRequest(), timeout=timeout)).models)
@@ -45,6 +49,11 @@ class Client:
         """Yields the model's current state, then each change."""
         async for response in self._client.models.WatchModel(models_pb2.WatchModelRequest(model=model)):
             yield response.model
+
+    async def load_progress(self, model: str) -> AsyncIterator[str]:
+        """Yields in a few words how far the load of a model is, whenever that changes."""
+        async for now in self.watch(model):
+            yield f"the model is {progress_of(now).lower()}"
 
     async def load(self, model: str) -> models_pb2.Model:
         """Loads the model and returns it once it is active."""
@@ -96,6 +105,11 @@ def wait_of(part: Part) -> str:
     return "waiting"
 
 
+def awaits_load(part: Part) -> bool:
+    """Returns whether the part says that the request waits for its model."""
+    return part.HasField("progress") and part.progress.stage == generation_pb2.Progress.LOADING
+
+
 def is_cut(part: Part) -> bool:
     """Returns whether the answer was cut at max_tokens."""
     return part.finish_reason == generation_pb2.Finish.LENGTH
@@ -105,6 +119,12 @@ def state_of(model: models_pb2.Model) -> str:
     """Returns the name of the model's state; UNKNOWN for one that a newer service has."""
     names = {value.number: value.name for value in models_pb2.Model.State.DESCRIPTOR.values}
     return names.get(model.state, "UNKNOWN")
+
+
+def progress_of(model: models_pb2.Model) -> str:
+    """Returns the name of the model's state, and how far a passing one is."""
+    total = model.progress.total
+    return f"{state_of(model)} {100 * model.progress.done / total:.0f} %" if total else state_of(model)
 
 
 def json_of(models: Sequence[models_pb2.Model]) -> str:

@@ -16,11 +16,13 @@ from llm_inference_api.cli.bench import bench
 from llm_inference_api.cli.chat.command import chat
 from llm_inference_api.cli.common import EXIT_FAILED, EXIT_USAGE, address_option, calls_service, settings_or_exit
 from llm_inference_api.cli.completion import completion
+from llm_inference_api.cli.decide.command import decide
 from llm_inference_api.cli.doctor import doctor
 from llm_inference_api.cli.models import models
 from llm_inference_api.cli.options import given, model_option, sampling_options
 from llm_inference_api.cli.settings import show_settings
-from llm_inference_api.config.settings import hide_secrets, start_warnings
+from llm_inference_api.cli.terminal import visible
+from llm_inference_api.config.settings import hide_secrets, misspelt_variables, start_warnings
 from llm_inference_api.errors import StartError, start_error
 from llm_inference_api.files import check_open_files
 from llm_inference_api.network import listed, spare_loopback
@@ -38,8 +40,12 @@ def main() -> None:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Serve language models on your own machine, and talk to them."""
+    if context.invoked_subcommand != serve.name:  # It logs all of them.
+        for warning in misspelt_variables(os.environ):
+            click.echo(f"Warning: {visible(warning)}", err=True)
 
 
 @cli.command()
@@ -60,12 +66,13 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
     try:
         check_open_files()
         from llm_inference_api import server  # Slow to import: other commands do without.
+        from llm_inference_api.cli.load_bars import load_bars
         from llm_inference_api.models.llama_library import use_library
         from llm_inference_api.observability.log import set_up_log
 
         settings = settings_or_exit(uses_files=True, **overrides)
         hide_secrets()
-        set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
+        terminal = set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
         for warning in start_warnings(os.environ):
             logging.getLogger(__name__).warning("%s", warning)
         if settings.llama_library is not None:
@@ -75,8 +82,8 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
         refuse_start(error)
     except OSError as error:
         refuse_start(start_error(error))
-    with runner:
-        run_to_the_end(runner, server.serve(settings, with_envoy=envoy))
+    with load_bars(terminal) as bars, runner:
+        run_to_the_end(runner, server.serve(settings, bars, with_envoy=envoy))
 
 
 def run_to_the_end(runner: asyncio.Runner, service: Coroutine[Any, Any, None]) -> None:
@@ -170,6 +177,7 @@ def envoy_config(  # noqa: PLR0913
         listen=first,
         more_addresses=others,
         port=settings.port,
+        ollama_port=settings.ollama_port,
         tls=tls_of(settings, directory),
         descriptor=f"{directory}/descriptor.pb" if write_to else descriptor,
         pages=page_policy(settings),
@@ -234,6 +242,7 @@ async def generate(prompt: str, address: str, **parameters: Any) -> None:
 cli.add_command(bench)
 cli.add_command(chat)
 cli.add_command(completion)
+cli.add_command(decide)
 cli.add_command(doctor)
 cli.add_command(models)
 cli.add_command(show_settings)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from llm_inference_api.cli.cached import cached, remove
 from llm_inference_api.cli.common import address_option, beside, calls_service, json_option, settings_or_exit
 from llm_inference_api.cli.progress import ProgressBar, Unit, progress_bar
 from llm_inference_api.cli.recommend import recommend
@@ -26,7 +28,9 @@ def models() -> None:
     """Manage the models of a running service, and local model files."""
 
 
+models.add_command(cached)
 models.add_command(recommend)
+models.add_command(remove)
 
 
 @models.command("list")
@@ -35,17 +39,19 @@ models.add_command(recommend)
 @calls_service
 async def list_models(*, as_json: bool, address: str) -> None:
     """List the models of a running service and their states."""
-    from llm_inference_api.cli.connection import connect, json_of, state_of
+    from llm_inference_api.cli.connection import connect, json_of, progress_of
 
-    rows, reasons = table("id", "state", "model", "context"), table("", "")
+    rows, reasons = table("id", "state", "model", "context", "memory"), table("", "")
+    for column in (rows.columns[at] for at in (1, 3, 4)):
+        column.no_wrap = True
     async with connect(address) as client:
         found = await client.models()
     if as_json:
         click.echo(json_of(found))
         return
     for model in found:
-        context = f"{model.info.context_length:,}" if model.HasField("info") else ""
-        rows.add_row(cell(model.id), cell(state_of(model)), cell(model.info.description), cell(context))
+        known = (f"{model.info.context_length:,}", _mib(model.info.memory_bytes)) if model.HasField("info") else ()
+        rows.add_row(*map(cell, (model.id, progress_of(model), model.info.description, *known)))
         if model.reason:
             reasons.add_row(cell(f"{model.id}:"), cell(model.reason))
     terminal = console()
@@ -93,6 +99,8 @@ async def unload_model(model: str, address: str) -> None:
 def pull(reference: str) -> None:
     """Download REFERENCE, such as `repo:file.gguf`, and convert it if necessary; prints the file's path."""
     sys.stdout.write(f"{provided(reference)}\n")
+    if sys.stderr.isatty():
+        click.echo(f"To serve it: llm-inference-api serve --models {shlex.quote(reference)}", err=True)
 
 
 @models.command("convert")
@@ -118,10 +126,12 @@ def show(reference: str, *, as_json: bool) -> None:
     header = read_header(path)
     budget = settings.memory_budget or available_memory()
     context = ContextChoice(settings.context_length, settings.kv_cache_tokens)
-    footprint = estimate([path], context, Room(budget, budget), settings.prefix_store)
+    room, slots = Room(budget, budget), settings.max_concurrent_requests
+    footprint = estimate([path], context, room, settings.prefix_store, slots=slots)
     needed = {
         "weights": footprint.weights,
         "key-value cache": footprint.cache,
+        **({"states of recurrent layers": footprint.states} if footprint.states else {}),
         "prefix store": footprint.store,
         "embeddings": footprint.embeddings,
         "in all": footprint.total,
@@ -133,36 +143,16 @@ def show(reference: str, *, as_json: bool) -> None:
     for key, value in header.items():
         rows.add_row(cell(key), cell(_shortened(str(value))))
     for part, size in needed.items():
-        rows.add_row(f"memory: {part}", f"{size / _MIB:,.0f} MiB")
+        rows.add_row(f"memory: {part}", _mib(size))
     console().print(rows)
-
-
-@models.command("cached")
-@json_option
-def cached(*, as_json: bool) -> None:
-    """List the GGUF files that were converted from checkpoints."""
-    rows = table("file", "MiB")
-    files = sorted(settings_or_exit().cache_path.glob("*.gguf"))
-    if as_json:
-        click.echo(json.dumps([{"file": path.name, "bytes": path.stat().st_size} for path in files], indent=2))
-        return
-    for path in files:
-        rows.add_row(cell(path.name), cell(f"{path.stat().st_size / _MIB:,.0f}"))
-    console().print(rows)
-
-
-@models.command("rm")
-@click.argument("file")
-def remove(file: str) -> None:
-    """Remove FILE, one listed by `models cached`. Downloads stay in the hub's cache."""
-    path = settings_or_exit().cache_path / Path(file).name
-    if path.name != file or path.suffix.lower() != ".gguf" or not path.is_file():
-        raise click.ClickException(f"{file} is not among the files that `models cached` lists")
-    path.unlink()
 
 
 _MIB = 1 << 20
 _LONGEST_VALUE = 100
+
+
+def _mib(size: float) -> str:
+    return f"{size / _MIB:,.0f} MiB"
 
 
 def _shortened(text: str) -> str:

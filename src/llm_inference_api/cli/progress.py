@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from llm_inference_api.cli.terminal import console, on_one_line
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
     from rich.progress import Progress, ProgressColumn, Task
 
 
@@ -36,23 +37,39 @@ class ProgressBar:
             self._stage = (stage, unit)
         self._bar.update(self._task, completed=done, total=total)
 
+    def remove(self) -> None:
+        """Takes the bar from the screen."""
+        self._bar.remove_task(self._task)
+
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[ProgressBar]:
     """Yields a progress bar on standard error below the title; where that is no terminal, only the title is printed."""
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
     terminal = console(stderr=True)
     terminal.print(on_one_line(title))
+    with bars_on(terminal) as bar:
+        yield ProgressBar(bar)
+
+
+def bars_on(terminal: "Console") -> "Progress":
+    """Returns bars at the end of the terminal, not shown yet; none where it is no terminal."""
+    from rich.constrain import Constrain
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    class Bars(Progress):
+        def get_renderables(self) -> "Iterator[RenderableType]":
+            # A terminal shows Ctrl-C as `^C`; at the end of a full line that would move all below it.
+            yield Constrain(self.make_tasks_table(self.tasks), terminal.width - len("^C") - 1)
+
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
         _amount_column(),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=terminal, transient=True, expand=True, disable=not terminal.is_terminal) as bar:
-        yield ProgressBar(bar)
+    return Bars(*columns, console=terminal, transient=True, expand=True, disable=not terminal.is_terminal)
 
 
 def _amount_column() -> "ProgressColumn":
@@ -66,9 +83,9 @@ def _amount_column() -> "ProgressColumn":
         def render(self, task: "Task") -> Text:
             match task.fields["unit"]:
                 case Unit.BYTES:
-                    return Text(f"{size.render(task)} {speed.render(task)}")
+                    return Text(f"{size.render(task)} {speed.render(task)}", no_wrap=True)
                 case Unit.TENSORS if task.total:
-                    return Text(f"{task.completed:.0f}/{task.total:.0f} tensors")
+                    return Text(f"{task.completed:.0f}/{task.total:.0f} tensors", no_wrap=True)
                 case Unit.FRACTION:
                     return Text(f"{task.percentage:.0f} %")
             return Text()

@@ -18,6 +18,7 @@ from llm_inference_api.errors import OverloadedError, ServiceError, UnavailableE
 from llm_inference_api.models.losses import is_loss
 from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.processes.running_time import running_time
+from llm_inference_api.requests.classifying import Classes, Classify
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
 from llm_inference_api.requests.model_status import ModelStatus, Observer, State
 from llm_inference_api.requests.ranking import Rank, Relevances
@@ -107,6 +108,10 @@ class ClusterModel:
     async def rank(self, rank: Rank) -> Relevances:
         """Returns how well each document answers the query."""
         return cast("Relevances", await self._ask("rank", rank))
+
+    async def classify(self, classify: Classify) -> Classes:
+        """Returns how probable the labels of the model's head are."""
+        return cast("Classes", await self._ask("classify", classify))
 
     async def _ask(self, method: str, *arguments: object) -> Any:
         """Returns a replica's answer; asks another one if that is gone meanwhile."""

@@ -16,6 +16,7 @@ from llm_inference_api.errors import ServiceError
 from llm_inference_api.models.memory_budget import MemoryBudget, available_memory
 from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.models.source import Sources
+from llm_inference_api.requests.classifying import Classify
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.events import Progress
 from llm_inference_api.requests.inquiry import Embed, Inquiry
@@ -146,6 +147,10 @@ class Replica:
     async def rank(self, rank: Rank) -> Outcome:
         """See `ServedModel.rank`."""
         return await _outcome(self._model.rank(rank))
+
+    async def classify(self, classify: Classify) -> Outcome:
+        """See `ServedModel.classify`."""
+        return await _outcome(self._model.classify(classify))
 
     async def load(self) -> Outcome:
         """Loads the model where its first load has failed, or where it was unloaded for want of requests."""

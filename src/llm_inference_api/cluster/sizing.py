@@ -26,4 +26,5 @@ def _footprint(job: ReplicaJob) -> int:
         return 0
     budget = job.memory or available_memory()
     files = tuple(path.with_name(name) for name in parts(path.name))
-    return estimate(files, job.engine.context, Room(budget, budget), job.engine.prefix_store).total
+    room, engine = Room(budget, budget), job.engine
+    return estimate(files, engine.context, room, engine.prefix_store, slots=engine.slots).total

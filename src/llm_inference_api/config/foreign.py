@@ -31,14 +31,36 @@ def warnings(environment: Mapping[str, str], variables: Collection[str]) -> Iter
         variables: Names of all settings.
     """
     for name, value in sorted(environment.items()):
-        upper = name.upper()
-        if not upper.startswith(_PREFIXES):
-            continue
-        is_known = upper in variables or upper in _OF_CLIENTS or (upper.startswith("INFRS_") and _SECTIONS in upper)
-        if is_service_address(upper, value):
-            if is_known:
+        if is_service_address(name, value):
+            if _is_known(name, variables):
                 what = "the address of a service, which Kubernetes has set (enableServiceLinks)"
                 yield f"{name}: {value} is {what}; it is ignored"
-        elif not is_known and not _ABOUT_SERVICES.fullmatch(upper):
-            near = get_close_matches(upper, variables, 1, 0.75)
-            yield f"{name}: is not a setting; {f'did you mean {near[0]}?' if near else 'docs/settings.md has all'}"
+        elif _is_foreign(name, variables):
+            near = _nearest(name, variables)
+            yield f"{name}: is not a setting; {f'did you mean {near}?' if near else 'docs/settings.md has all'}"
+
+
+def misspelt(environment: Mapping[str, str], variables: Collection[str]) -> Iterator[str]:
+    """Yields a sentence for each variable whose name is nearly that of a setting; see `warnings`.
+
+    Other programs have variables with the same prefix, and people who use both need not read of them at each command.
+    """
+    for name, value in sorted(environment.items()):
+        is_foreign = _is_foreign(name, variables) and not is_service_address(name, value)
+        if is_foreign and (near := _nearest(name, variables)):
+            yield f"{name}: is not a setting; did you mean {near}?"
+
+
+def _is_known(name: str, variables: Collection[str]) -> bool:
+    upper = name.upper()
+    return upper in variables or upper in _OF_CLIENTS or (upper.startswith("INFRS_") and _SECTIONS in upper)
+
+
+def _is_foreign(name: str, variables: Collection[str]) -> bool:
+    """Whether the name looks like that of a setting and is none, nor one that Kubernetes gives."""
+    upper = name.upper()
+    return upper.startswith(_PREFIXES) and not _is_known(name, variables) and not _ABOUT_SERVICES.fullmatch(upper)
+
+
+def _nearest(name: str, variables: Collection[str]) -> str | None:
+    return next(iter(get_close_matches(name.upper(), (*variables, *_OF_CLIENTS), 1, 0.75)), None)

@@ -28,7 +28,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from llm_inference_api.config.addresses import is_loopback
 from llm_inference_api.config.fields import Items, Seconds
 from llm_inference_api.config.fields import variable as _variable
-from llm_inference_api.config.foreign import is_service_address, warnings
+from llm_inference_api.config.foreign import is_service_address, misspelt, warnings
 from llm_inference_api.config.security import API_KEYS, SECRETS, SecuritySettings, host_problems, origin_problems
 from llm_inference_api.config.sources import FILE_VARIABLE, Found, find
 from llm_inference_api.config.telemetry import ENDPOINT, HEADERS, TelemetrySettings
@@ -87,6 +87,12 @@ class Settings(SecuritySettings, TelemetrySettings):
         "Ids of the models whose embeddings requests may cut (`dimensions`), comma-separated: those that were trained "
         "so. Checkpoints that say it themselves (`matryoshka_dimensions`) need not be named.",
     )
+    calibration: Path | None = _variable(
+        "LLM_CALIBRATION",
+        None,
+        "JSON file with the temperatures by which answers to typed questions are calibrated, as `llm-inference-api "
+        "decide calibrate` writes it. Unset: the probabilities are the model's.",
+    )
     model_dtype: Literal["float32", "float16", "bfloat16"] | None = _variable(
         "LLM_MODEL_DTYPE",
         None,
@@ -107,6 +113,14 @@ class Settings(SecuritySettings, TelemetrySettings):
         min_length=1,
     )
     port: int = _variable("LLM_INFERENCE_PORT", 8091, "Port for REST, and for gRPC through Envoy.", ge=1, le=65535)
+    ollama_port: int | None = _variable(
+        "LLM_OLLAMA_PORT",
+        None,
+        "Port for Ollama's API, whose clients expect it on 11434, and for OpenAI's and Anthropic's. Unset: none; their "
+        "paths are those of other messages on LLM_INFERENCE_PORT.",
+        ge=1,
+        le=65535,
+    )
     grpc_port: int = _variable("LLM_GRPC_PORT", 50051, "Port for gRPC; 0 selects a free one.", ge=0, le=65535)
     grpc_hostname: str | None = _variable(
         "LLM_GRPC_HOSTNAME",
@@ -223,7 +237,8 @@ class Settings(SecuritySettings, TelemetrySettings):
         "LLM_PREFIX_STORE",
         None,
         "Memory for prefixes of ended requests, of each model, such as `2GiB`; they leave its key-value cache, where "
-        "they would slow others down. Unset: as much as that cache, as far as the memory allows; 0: they stay there.",
+        "they would slow others down. Unset: as much as that cache, and 32 states of recurrent layers, as far as the "
+        "memory allows; 0: they stay there.",
     )
     max_gap: float = _variable(
         "LLM_MAX_GAP",
@@ -290,6 +305,23 @@ class Settings(SecuritySettings, TelemetrySettings):
     )
     cluster_gpus: float = _variable(
         "LLM_CLUSTER_GPUS", 0.0, "GPUs of each replica on the cluster; below 1, replicas share one.", ge=0, le=64
+    )
+
+    response_store: Path | None = _variable(
+        "LLM_RESPONSE_STORE",
+        None,
+        "SQLite file for the responses of `/v1/responses`, which later requests may go on from. Unset: memory, which a "
+        "restart empties.",
+    )
+    response_store_size: ByteSize = _variable(
+        "LLM_RESPONSE_STORE_SIZE",
+        "64MiB",
+        "Maximum size of all stored responses, such as `64MiB`. Those that were not used for longest make room, of the "
+        "callers that have most. 0: none is stored.",
+        validate_default=True,
+    )
+    response_store_ttl: Seconds = _variable(
+        "LLM_RESPONSE_STORE_TTL", 86400.0, "Seconds after its last use for which a response is stored."
     )
 
     reflection: bool = _variable("LLM_GRPC_REFLECTION", True, "Whether gRPC server reflection is enabled.")
@@ -383,7 +415,11 @@ class Settings(SecuritySettings, TelemetrySettings):
             yield f"LLM_GRPC_PORT: {self.grpc_port} equals LLM_INFERENCE_PORT; the ports must differ"
         if self.health_port in (self.port, self.grpc_port):
             yield f"LLM_HEALTH_PORT: {self.health_port} equals another port of the service; the ports must differ"
-        if self.metrics_port is not None and self.metrics_port in (self.port, self.grpc_port, self.health_port):
+        if self.ollama_port is not None and self.ollama_port in (self.port, self.grpc_port, self.health_port):
+            yield f"LLM_OLLAMA_PORT: {self.ollama_port} equals another port of the service; the ports must differ"
+        if self.metrics_port is not None and self.metrics_port in (
+            *(self.port, self.grpc_port, self.health_port, self.ollama_port),
+        ):
             yield f"LLM_METRICS_PORT: {self.metrics_port} equals another port of the service; the ports must differ"
         named = {
             "LLM_PRELOAD_MODELS": set(self.preload_models or ()),
@@ -597,7 +633,16 @@ def expanded(path: Path) -> Path:
 
 def start_warnings(environment: Mapping[str, str]) -> Iterator[str]:
     """Yields a sentence for each variable that is set in vain."""
-    return warnings(environment, {name for field in Settings.model_fields for name in _names(field)})
+    return warnings(environment, _all_names())
+
+
+def misspelt_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yields a sentence for each variable whose name is nearly that of a setting."""
+    return misspelt(environment, _all_names())
+
+
+def _all_names() -> set[str]:
+    return {name for field in Settings.model_fields for name in _names(field)}
 
 
 def hide_secrets() -> None:

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from llm_inference_api.decisions.distribution import Distribution, distribution, mean
+from llm_inference_api.decisions.distribution import Distribution, distribution, mean, tempered
 from llm_inference_api.decisions.question import Kind, Question
 from llm_inference_api.requests.events import Logprobs
 
@@ -18,6 +18,18 @@ class Decision:
     """One for each of the question's options, in their order."""
     coverage: float
     """See `Distribution.coverage`."""
+    temperature: float | None = None
+    """The temperature by which the probabilities are calibrated; None: they are the model's."""
+
+    def calibrated(self, temperature: float) -> "Decision":
+        """Returns the answer with the probabilities at a temperature."""
+        return replace(self, probabilities=tempered(self.probabilities, temperature), temperature=temperature)
+
+    @property
+    def trust(self) -> dict[str, float]:
+        """What an answer's JSON says of how far to trust it, besides its own fields: coverage, and the temperature."""
+        calibrated = {} if self.temperature is None else {"temperature": self.temperature}
+        return {"coverage": self.coverage, **calibrated}
 
     @property
     def best(self) -> int:
@@ -34,6 +46,8 @@ class Decision:
 
         1 minus their entropy, divided by that of equal ones.
         """
+        if len(self.probabilities) == 1:
+            return 1.0
         entropy = -math.fsum(one * math.log(one) for one in self.probabilities if one > 0.0)
         return min(1.0, max(0.0, 1.0 - entropy / math.log(len(self.probabilities))))
 

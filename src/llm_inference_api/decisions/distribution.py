@@ -37,6 +37,17 @@ def mean(distributions: Sequence[Distribution]) -> Distribution:
     return Distribution(tuple(math.fsum(column) / count for column in columns), coverage)
 
 
+def tempered(probabilities: Sequence[float], temperature: float) -> tuple[float, ...]:
+    """Returns the distribution whose logarithms are the given one's, divided by a temperature.
+
+    Above 1 it is flatter. Source: temperature scaling, Guo et al., "On Calibration of Modern Neural Networks", 2017.
+    """
+    best = max(probabilities)
+    weights = [(probability / best) ** (1.0 / temperature) for probability in probabilities]
+    total = math.fsum(weights)
+    return tuple(weight / total for weight in weights)
+
+
 def _log(tokens: Logprobs) -> float:
     return math.fsum(token.logprob for token in tokens)
 

@@ -53,6 +53,8 @@ class Question:
     options_field: str
     """Name of the field below that has the options."""
     name: str = ""
+    fewest: int = MIN_OPTIONS
+    """The fewest options that may be given."""
 
     def orders(self, rotations: int) -> list[tuple[int, ...]]:
         """Returns the orders in which the options are shown, as indices; they do not depend on the given order.
@@ -92,8 +94,8 @@ def _check(question: Question) -> None:
     if not question.instructions.strip():
         raise InvalidFieldError(f"{question.field}.instructions", "is empty; it is the question")
     count, field = len(question.options), f"{question.field}.{question.options_field}"
-    if not MIN_OPTIONS <= count <= MAX_OPTIONS:
-        raise InvalidFieldError(field, f"must have {MIN_OPTIONS} to {MAX_OPTIONS} options, not {count}")
+    if not question.fewest <= count <= MAX_OPTIONS:
+        raise InvalidFieldError(field, f"must have {question.fewest} to {MAX_OPTIONS} options, not {count}")
     seen: set[str] = set()
     for index, option in enumerate(question.options):
         if not option.value.strip():

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Rows
 
 from llm_inference_api.engine.backend import KEPT, Backend, BackendError, Row
 from llm_inference_api.engine.output import Said
@@ -9,7 +10,7 @@ from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Rehome, Restore
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import FORWARD_FAILED, ServiceError, UnavailableError
-from llm_inference_api.requests.adapters import NO_ADAPTERS
+from llm_inference_api.requests.adapters import NO_ADAPTERS, Adapters
 from llm_inference_api.requests.events import FinishReason, Progress, Stage
 from llm_inference_api.requests.step import Delta, Rejection, StageEntry, StepOutput, StepStats
 
@@ -82,8 +83,7 @@ class Engine:
             sequence.started_at = started
             self._enter(sequence, Stage.PREFILL, started)
         self._announce(plan)
-        scored = self._forward(plan)
-        deltas = [*self._read_given(plan), *self._sample(scored)]
+        deltas = self._compute(plan)
         return self._emit(plan, deltas, started)
 
     def _schedule(self) -> Plan:
@@ -111,34 +111,42 @@ class Engine:
         self._scheduler.keep(save, self._backend.save(save.seat, save.start, len(save.tokens)))
 
     def _announce(self, plan: Plan) -> None:
-        sequences = (*(work.sequence for work in plan.work), *self._late)
+        sequences = (*(work.sequence for work in plan.all_work), *self._late)
         computing = tuple(dict.fromkeys(sequence.request_id for sequence in sequences))
         if computing != self._computing:
             self._computing = computing
             self.on_forward(computing)
 
-    def _forward(self, plan: Plan) -> list[tuple[Sequence, int]]:
-        """Applies the plan and runs the forward; returns the sequences to sample, each with its row of the batch."""
-        rows = [row for work in plan.work for row in _rows(work)]
+    def _compute(self, plan: Plan) -> list[Delta]:
+        """Applies the plan, and returns the deltas of what its forwards say."""
+        deltas: list[Delta] = []
         try:
             self._change_memory(plan)
-            if not rows:
-                return []
-            if plan.adapters != self._adapters:
-                self._backend.adapt(plan.adapters)
-                self._adapters = plan.adapters
-            started = self._clock()
-            self._backend.forward(rows)
+            for work in plan.apart:
+                self._forward([work], work.sequence.request.adapters)
+            deltas = self._read_given(plan.apart)
+            self._forward(plan.work, plan.adapters)
         except BackendError as error:
             self._fail_all(error)
-            return []
-        self._budget.observe(len(rows), self._clock() - started)
-        return _last_rows(plan.work)
+            return [*deltas, *self._sample([])]
+        return [*deltas, *self._read_given(plan.work), *self._sample(_last_rows(plan.work))]
 
-    def _read_given(self, plan: Plan) -> list[Delta]:
+    def _forward(self, works: Rows[Work], adapters: Adapters) -> None:
+        """Runs the forward of the works, if there are any. Raises BackendError."""
+        rows = [row for work in works for row in _rows(work)]
+        if not rows:
+            return
+        if adapters != self._adapters:
+            self._backend.adapt(adapters)
+            self._adapters = adapters
+        started = self._clock()
+        self._backend.forward(rows)
+        self._budget.observe(len(rows), self._clock() - started)
+
+    def _read_given(self, works: Rows[Work]) -> list[Delta]:
         """Reads the log probabilities of given tokens; returns the deltas of sequences that end with theirs."""
         row, deltas = 0, []
-        for work in plan.work:
+        for work in works:
             sequence, first = work.sequence, row - work.start
             row += work.count
             if sequence.given is not None and not sequence.ended:
@@ -304,7 +312,7 @@ class Engine:
         for sequence in plan.admitted:
             if sequence.request.wants_progress and not sequence.index:
                 yield sequence.request_id, _prefill_progress(sequence, sequence.started_at, sequence.cached)
-        for work in plan.work:
+        for work in plan.all_work:
             sequence = work.sequence
             if work.is_prompt and sequence.request.wants_progress and not sequence.index:
                 yield sequence.request_id, _prefill_progress(sequence, now, sequence.computed)
@@ -314,7 +322,7 @@ class Engine:
         used = cache.used_by_busy
         return StepStats(
             seconds=seconds,
-            prompt_tokens=sum(work.count for work in plan.work if work.is_prompt),
+            prompt_tokens=sum(work.count for work in plan.all_work if work.is_prompt),
             cached_tokens=sum(sequence.cached for sequence in plan.admitted),
             completion_tokens=sampled,
             queue_seconds=tuple(

@@ -78,11 +78,11 @@ class PrefixCache:
         return sorted((seat for seat in self.seats if not seat.busy), key=lambda seat: seat.last_used)
 
     def longest_prefix(
-        self, tokens: list[int], scope: Scope = NO_SCOPE, *, exact: bool = False
+        self, tokens: list[int], scope: Scope = NO_SCOPE, *, exact: bool = False, whole: bool = False
     ) -> tuple[Seat | None, int]:
         """Returns the seat of the scope with the longest common prefix, and the prefix's length in tokens.
 
-        With `exact`, only exact tokens are counted.
+        With `exact`, only exact tokens are counted; with `whole`, only seats all of whose tokens are in the prefix.
 
         The prefix excludes the last token, which must be computed to get its scores. Prefers an idle seat to a busy one
         with the same length, since it can be taken over without sharing. Returns (None, 0) if there is no prefix.
@@ -92,6 +92,8 @@ class PrefixCache:
             if seat.scope == scope and seat.tokens and seat.tokens[0] == tokens[0]:
                 limit = min(len(tokens) - 1, seat.exact) if exact else len(tokens) - 1
                 common = common_prefix(seat.tokens, tokens, limit)
+                if whole and common < len(seat.tokens):
+                    continue
                 if common > length or (common == length and best is not None and best.busy and not seat.busy):
                     best, length = seat, common
         return best, length

@@ -6,6 +6,9 @@ rest of the budget in order of admission. Waiting sequences are admitted round-r
 for prompt and full answer.
 
 A step computes sequences of the same adapters alone, and they take turns.
+
+A seat of a recurrent or hybrid model has a state of all its tokens: it is reused as a whole or not at all, see
+`state_marks`.
 """
 
 from collections.abc import Sequence as Items
@@ -16,11 +19,10 @@ from llm_inference_api.engine.prefix_cache import PrefixCache, Scope, Seat, comm
 from llm_inference_api.engine.prefix_store import BLOCK, Piece, PrefixStore, State
 from llm_inference_api.engine.queue import WaitingQueue
 from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.engine.state_marks import MIN_SHARED_TOKENS, add_mark, rows_to_mark, will_keep
+from llm_inference_api.engine.state_store import StateStore
 from llm_inference_api.requests.adapters import NO_ADAPTERS, Adapters
 
-MIN_SHARED_TOKENS = 32
-"""Admission waits for a prefix that a running sequence is still computing if it saves at least this many rows, and a
-prefix comes from the store if it is longer by as many than one in the cache."""
 _FEW_IDLE_CELLS = 512
 """Cells of ended requests that may stay in the cache beside running ones: walking them takes a percent of a step."""
 
@@ -113,9 +115,16 @@ class Plan:
 
     memory: list[Truncate | CopyPrefix | Rehome | Save | Restore] = field(default_factory=list)
     admitted: list[Sequence] = field(default_factory=list)
+    apart: list[Work] = field(default_factory=list)
+    """Work of a forward of its own, before the others': of one sequence, or none."""
     work: list[Work] = field(default_factory=list)
     adapters: Adapters = NO_ADAPTERS
-    """Those of all sequences that the step computes."""
+    """Those of all sequences of `work`."""
+
+    @property
+    def all_work(self) -> list[Work]:
+        """The work of both forwards."""
+        return [*self.apart, *self.work]
 
 
 class _Reuse(NamedTuple):
@@ -150,7 +159,8 @@ class Scheduler:
         scoped_prefixes: bool = False,
         keeps_order: bool = False,
         chunk: Chunk | None = None,
-        store: PrefixStore | None = None,
+        store: PrefixStore | StateStore | None = None,
+        whole_states: bool = False,
     ) -> None:
         """Creates a scheduler without sequences.
 
@@ -164,7 +174,10 @@ class Scheduler:
                 only such steps are exact then. None: it does not.
             store: Holds the prefixes of ended requests, which leave the cache then; None: they stay until their cells
                 are needed.
+            whole_states: Whether a seat has a state of all its tokens, of which none can be dropped; a `StateStore`
+                goes with it.
         """
+        self._whole_states = whole_states
         self._store = store
         self._unsaved: dict[Seat, None] = {}
         """Seats of ended sequences whose blocks the store was not all offered, in the order in which they ended."""
@@ -187,18 +200,51 @@ class Scheduler:
         The budget is exceeded if there are more decoding sequences: each of them always gets its row.
         """
         plan = Plan()
+        for sequence in self.running:
+            self._keep_marked(plan, sequence)
         self._admit(plan)
-        plan.adapters = self._adapters = self._next_adapters()
-        group = [seq for seq in self.running if seq.request.adapters == plan.adapters]
+        self._allot_apart(plan)
+        budget -= min(budget // 2, sum(work.count for work in plan.apart))
+        shared = [seq for seq in self.running if not self._is_apart(seq)]
+        plan.adapters = self._adapters = self._next_adapters(shared)
+        group = [seq for seq in shared if seq.request.adapters == plan.adapters]
         budget -= self._allot_rows(plan, [seq for seq in group if seq.is_decoding], budget=len(group))
         self._allot_rows(plan, [seq for seq in group if not seq.is_decoding], budget=budget)
         for work in plan.work:
             self._advance(work, exact=self._exact_rows(plan, work))
         return plan
 
-    def _next_adapters(self) -> Adapters:
+    def _is_apart(self, sequence: Sequence) -> bool:
+        """Whether a sequence is computed in forwards of its own, so that its scores depend on nothing else."""
+        return self._chunk is not None and sequence.board is not None
+
+    def _allot_apart(self, plan: Plan) -> None:
+        """Plans the rows of the first sequence that is computed apart, up to the end of its chunk.
+
+        They are never fewer: the last layer computes only rows whose scores are read, and its results depend on their
+        number too. One whose next cells would come before those it has waits for room to be moved, while there is
+        anything else to compute.
+        """
+        if self._chunk is None:
+            return
+        due = [seq for seq in self.running if self._is_apart(seq) and seq.uncomputed]
+        parting = self._parting()
+        ready = [seq for seq in due if seq not in parting]
+        others = any(seq.uncomputed for seq in self.running if not self._is_apart(seq))
+        for sequence in ready[:1] or ([] if others else due[:1]):
+            rest = self._chunk.rows - sequence.computed % self._chunk.rows
+            work = Work(sequence, sequence.computed, min(sequence.uncomputed, rest))
+            plan.apart.append(work)
+            self._advance(work, exact=self._chunk.exact_rows(work))
+
+    def _parting(self) -> list[Sequence]:
+        """Returns the sequences computed apart whose next cells would come before those they have."""
+        apart = [seq for seq in self.running if self._is_apart(seq) and seq.uncomputed]
+        return [seq for seq in apart if seq.seat is not None and self.cache.would_part(self.cache.seats[seq.seat])]
+
+    def _next_adapters(self, sequences: list[Sequence]) -> Adapters:
         """Returns the adapters of the next step, in turn: a backend applies them to all rows of a forward."""
-        groups = sorted({seq.request.adapters for seq in self.running if seq.uncomputed})
+        groups = sorted({seq.request.adapters for seq in sequences if seq.uncomputed})
         later = (adapters for adapters in groups if adapters > self._adapters)
         return next(later, groups[0] if groups else self._adapters)
 
@@ -235,12 +281,15 @@ class Scheduler:
     def keep(self, save: Save, state: State) -> None:
         """Puts a block that was copied into the store."""
         assert self._store is not None
-        self._store.put(save.tokens, save.start, state, save.scope, exact=save.exact)
+        if isinstance(self._store, StateStore):
+            self._store.put(list(save.tokens), save.start, state, save.scope)
+        else:
+            self._store.put(save.tokens, save.start, state, save.scope, exact=save.exact)
 
     def _allot_rows(self, plan: Plan, sequences: list[Sequence], budget: int) -> int:
         given = scored = 0
         for sequence in sequences:
-            count = min(sequence.uncomputed, self._chunk_rest(sequence) or budget - given)
+            count = min(sequence.uncomputed, self._chunk_rest(sequence) or budget - given, rows_to_mark(sequence))
             if sequence.given is not None:
                 count = sequence.given.fitting(sequence.computed, count, _MOST_SCORED - scored)
                 scored += sequence.given.count(sequence.computed, count)
@@ -284,7 +333,7 @@ class Scheduler:
             self.waiting.serve(sequence)
             self._seat(plan, sequence, reuse)
         frees = self._free_saved(plan)
-        if self._keeps_order and (plan.admitted or frees):
+        if self._keeps_order and (plan.admitted or frees or self._parting()):
             self._keep_order(plan)
 
     def _has_seat(self, sequence: Sequence) -> bool:
@@ -307,18 +356,22 @@ class Scheduler:
         length = self._usable(sequence, sum(piece.length for piece in pieces))
         if length < found.length + MIN_SHARED_TOKENS:
             return found
-        first = found.shared // BLOCK
+        first = max(piece.block.start for piece in pieces if piece.block.start <= found.shared)
+        # What comes back takes the lowest free cells, which may be below those that are shared.
+        if self._is_exact(sequence) or (self._whole_states and first < found.shared):
+            first = 0
         rest = [
             piece._replace(length=min(piece.length, length - piece.block.start))
-            for piece in pieces[first:]
-            if piece.block.start < length
+            for piece in pieces
+            if first <= piece.block.start < length
         ]
-        return _Reuse(found.source if first else None, first * BLOCK, rest)
+        return _Reuse(found.source if first else None, first, rest)
 
     def _in_cache(self, sequence: Sequence) -> _Reuse:
         """Returns the seat whose prefix the sequence reuses, and the prefix's length in tokens."""
         exact = self._is_exact(sequence)
-        source, length = self.cache.longest_prefix(sequence.reusable, self._scope(sequence), exact=exact)
+        scope = self._scope(sequence)
+        source, length = self.cache.longest_prefix(sequence.reusable, scope, exact=exact, whole=self._whole_states)
         length = self._usable(sequence, length)
         return _Reuse(source, length) if length else _Reuse(None, 0)
 
@@ -330,7 +383,7 @@ class Scheduler:
 
     def _is_exact(self, sequence: Sequence) -> bool:
         """Whether the sequence reuses exact tokens only."""
-        return self._keeps_order and self._is_alone(sequence)
+        return self._keeps_order and (self._is_alone(sequence) or self._is_apart(sequence))
 
     def _is_alone(self, sequence: Sequence) -> bool:
         """Whether no other request runs."""
@@ -351,16 +404,16 @@ class Scheduler:
     def _keep_order(self, plan: Plan) -> None:
         """Moves the running sequences whose next cells would come before those they have, lowest first.
 
-        What a sequence shares takes cells of its own then. If it runs alone, idle seats are evicted for them; otherwise
-        it is left where it is if there are too few.
+        What a sequence shares takes cells of its own then. If it runs alone or is computed apart, idle seats are
+        evicted for them; otherwise it is left where it is if there are too few.
         """
         reserved = sum(sequence.outstanding for sequence in self.running)
-        alone = self._is_alone(self.running[0])
-        seats = [self.cache.seats[sequence.seat] for sequence in self.running if sequence.seat is not None]
-        for seat in sorted((seat for seat in seats if seat.cells), key=lambda seat: seat.cells[-1]):
+        seats = [(self.cache.seats[seq.seat], self._is_exact(seq)) for seq in self.running if seq.seat is not None]
+        held = [(seat, exact) for seat, exact in seats if seat.cells]
+        for seat, exact in sorted(held, key=lambda one: one[0].cells[-1]):
             if not self.cache.would_part(seat):
                 continue
-            for idle in self.cache.idle_seats() if alone else ():
+            for idle in self.cache.idle_seats() if exact else ():
                 if self.cache.free >= reserved + self.cache.shared_cells(seat):
                     break
                 self._evict(plan, idle)
@@ -377,9 +430,33 @@ class Scheduler:
         for other in self.running:
             if other.computed < other.prompt_length and self._scope(other) == self._scope(sequence):
                 common = common_prefix(other.tokens, sequence.tokens, len(sequence.reusable) - 1)
-                if common - max(length, other.computed) >= MIN_SHARED_TOKENS:
+                if self._whole_states:
+                    add_mark(other, common)
+                    if will_keep(other, range(length + MIN_SHARED_TOKENS, common + 1)):
+                        return True
+                elif common - max(length, other.computed) >= MIN_SHARED_TOKENS:
                     return True
         return False
+
+    def _set_marks(self, sequence: Sequence) -> None:
+        """Marks where an admitted sequence parts from what is known, and where others may go on that are to come."""
+        _, seated = self.cache.longest_prefix(sequence.tokens, self._scope(sequence))
+        stored = (
+            self._store.common(sequence.tokens, self._scope(sequence)) if isinstance(self._store, StateStore) else 0
+        )
+        parting = [common_prefix(other.tokens, sequence.tokens, len(sequence.tokens)) for other in sequence.followers]
+        most = len(sequence.reusable) - 1
+        for mark in (sequence.settled or most, seated, stored, *sorted(parting)):
+            add_mark(sequence, min(mark, most))
+
+    def _keep_marked(self, plan: Plan, sequence: Sequence) -> None:
+        """Saves the state of a sequence that is at a mark."""
+        if not sequence.marks or sequence.computed < sequence.marks[0]:
+            return
+        del sequence.marks[0]
+        assert sequence.seat is not None
+        if self._store is not None and (save := self._save(self.cache.seats[sequence.seat])):
+            plan.memory.append(save)
 
     def _make_room(self, plan: Plan, sequence: Sequence, reuse: _Reuse) -> bool:
         """Evicts idle seats until the sequence's cells are free, least recently used first.
@@ -388,6 +465,8 @@ class Scheduler:
         """
         source, length = reuse.source, reuse.shared
         needed = sum(other.outstanding for other in self.running) + sequence.outstanding - length + reuse.spare
+        # Newcomers leave room for those that wait to be moved.
+        needed += sum(self.cache.shared_cells(self.cache.seats[other.seat or 0]) for other in self._parting())
         if self.cache.free < needed and self.cache.reclaimable(source, length) < needed:
             return False
         for seat in self.cache.idle_seats():
@@ -418,6 +497,8 @@ class Scheduler:
         seat.saved = reuse.length // BLOCK * BLOCK if reuse.pieces else seat.saved // BLOCK * BLOCK
         sequence.seat = seat.index
         sequence.computed = sequence.cached = reuse.length
+        if self._whole_states:
+            self._set_marks(sequence)
         self.running.append(sequence)
         plan.admitted.append(sequence)
 
@@ -429,9 +510,12 @@ class Scheduler:
         return next(empty, None) or next(other, None) or idle[0]
 
     def _evict(self, plan: Plan, seat: Seat, length: int = 0) -> None:
-        """Drops the positions of an idle seat from `length` on; the store is offered them before."""
-        follows = False
-        while self._store is not None and length < len(seat.tokens) and seat.saved < len(seat.tokens):
+        """Drops the positions of an idle seat from `length` on; the store is offered them before.
+
+        So is the state of a seat that goes on: it is that of these tokens no more then.
+        """
+        follows, changes = False, self._whole_states or length < len(seat.tokens)
+        while self._store is not None and changes and seat.saved < len(seat.tokens):
             if save := self._save(seat, follows=follows):
                 plan.memory.append(save)
                 follows = True
@@ -443,6 +527,9 @@ class Scheduler:
         One that follows another in the plan is wanted: the store has yet to hold that.
         """
         assert self._store is not None
+        if isinstance(self._store, StateStore):
+            start, seat.saved = self._store.saved(seat.tokens, seat.scope), len(seat.tokens)
+            return Save(seat.index, list(seat.tokens), start, seat.scope, 0) if start < seat.saved else None
         start, end = seat.saved, min(seat.saved + BLOCK, len(seat.tokens))
         tokens, exact = seat.tokens[:end], min(seat.exact, end)
         if self._keeps_order and end > seat.ascending:  # A copy has the order of the cells.

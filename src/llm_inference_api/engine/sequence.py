@@ -33,6 +33,10 @@ class Sequence:
     started_at: float = 0.0
     """Monotonic time in seconds at which the sequence was admitted."""
     seat: int | None = None
+    settled: int = 0
+    """Number of leading tokens of the prompt that the next request of a conversation has too; 0: unknown."""
+    marks: list[int] = field(default_factory=list)
+    """Numbers of tokens, ascending, at which the state of the layers is to be kept; see `state_marks`."""
     given: GivenTokens | None = None
     """Tokens of the prompt whose log probabilities are read; None: none are."""
     echo: str = ""

@@ -2,8 +2,8 @@
 -- that has its prefix cached.
 --
 -- The key is derived from the first of these that is present: the header x-session-id; OpenAI's prompt_cache_key; the
--- messages up to and including the first user message, which later requests of the conversation repeat; the beginning of
--- a prompt. Strings are not decoded: a client encodes the same conversation in the same way.
+-- messages, or OpenAI's input items, up to and including the first user message, which later requests of the conversation
+-- repeat; the beginning of a prompt. Strings are not decoded: a client encodes the same conversation in the same way.
 
 local SESSION, KEY = "x-session-id", "x-llm-affinity"
 local PROMPT_BYTES = 512 -- Prefix of a prompt that is hashed; prompts grow from request to request.
@@ -56,7 +56,7 @@ local function json_prefix(json)
   if named then
     return named
   end
-  local list = value_of(json, '"messages"', "%[", 1)
+  local list = value_of(json, '"messages"', "%[", 1) or value_of(json, '"input"', "%[%s*{", 1)
   if list then
     local messages = json:sub(list, list + HASHED_BYTES)
     local role = value_of(messages, '"role"', '"user"', 1)

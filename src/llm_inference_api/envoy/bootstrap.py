@@ -1,4 +1,4 @@
-"""Renders Envoy's bootstrap (https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3): listener, filters and clusters.
+"""Renders Envoy's bootstrap (https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3): listeners, filters and clusters.
 
 It is rendered because Envoy does not substitute variables in its configuration.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 from llm_inference_api import headers
 from llm_inference_api.config.security import LOCAL_PAGES
+from llm_inference_api.envoy.apis import OLLAMA, REST, Api
 from llm_inference_api.envoy.extensions import typed
 from llm_inference_api.envoy.fields import fields_filter, http_methods
 from llm_inference_api.envoy.guard import ANY, PagePolicy, guard_filter
@@ -26,8 +27,7 @@ from llm_inference_api.envoy.limits import (
     runtime,
 )
 from llm_inference_api.envoy.refusals import refusal_log
-from llm_inference_api.envoy.replies import local_replies
-from llm_inference_api.envoy.routes import OPS_CLUSTER, READY_CLUSTER, SERVICE_CLUSTER, routes
+from llm_inference_api.envoy.routes import OPS_CLUSTER, READY_CLUSTER, SERVICE_CLUSTER
 from llm_inference_api.envoy.stats import admin_cluster, stats_listener
 from llm_inference_api.envoy.tls import EdgeTls, UpstreamTls, downstream_transport, upstream_transport
 from llm_inference_api.envoy.tracing import RUNTIME, TracerChoice, collector_cluster, tracing
@@ -37,12 +37,6 @@ from llm_inference_api.network import is_unspecified
 
 Json = dict[str, Any]
 
-_NAMES = ("Anthropic", "Decision", "Embedding", "Inference", "Model", "OpenAI", "Ranking", "Score", "Token")
-SERVICES = (
-    *(f"llm_inference.v1.{name}Service" for name in _NAMES),
-    *(f"llm_inference.web.v1.{name}Service" for name in ("Document", "Operations", "Page")),
-)
-"""gRPC services that the transcoder exposes as REST."""
 _BUFFER_BYTES = 16 << 20
 """Maximum size of a buffered response; a page's scripts exceed Envoy's default of 1 MiB."""
 _REQUEST_HEADERS = ("*", headers.AUTHORIZATION)
@@ -69,7 +63,7 @@ class Sidecar:
     upstreams: Sequence[Upstream] = (Upstream("127.0.0.1", 50051),)
     """The service's gRPC address; several for a front proxy, see `replicas.py`."""
     more_addresses: Sequence[str] = ()
-    """Further addresses to listen on, at the same port."""
+    """Further addresses to listen on, at the same ports."""
     upstream_socket: str | None = None
     """Path of the service's Unix socket, used instead of `upstreams`."""
     upstream_tls: UpstreamTls | None = None
@@ -88,6 +82,8 @@ class Sidecar:
     """Path of a Unix socket of the admin interface that only Envoy's user can reach; None for none."""
     metrics_port: int | None = None
     """Port with Envoy's own metrics, which come from its admin interface; None for none."""
+    ollama_port: int | None = None
+    """Port of Ollama's API; None for none."""
     access_log: bool = False
     tracer: TracerChoice | None = None
 
@@ -114,7 +110,7 @@ def configuration(sidecar: Sidecar) -> Json:
         "overload_manager": overload_manager(),
         "layered_runtime": runtime(),
         "static_resources": {
-            "listeners": [_listener(sidecar)],
+            "listeners": [_listener(sidecar, REST, sidecar.port)],
             "clusters": [
                 _cluster(sidecar, SERVICE_CLUSTER, health_name="live"),
                 _cluster(sidecar, OPS_CLUSTER, health_name="live"),
@@ -122,6 +118,8 @@ def configuration(sidecar: Sidecar) -> Json:
             ],
         },
     }
+    if sidecar.ollama_port is not None:
+        config["static_resources"]["listeners"].append(_listener(sidecar, OLLAMA, sidecar.ollama_port))
     if sidecar.tracer is not None:
         config["static_resources"]["clusters"].append(collector_cluster(sidecar.tracer.target))
         config["layered_runtime"]["layers"].append({"name": "tracing", "static_layer": RUNTIME})
@@ -135,26 +133,27 @@ def configuration(sidecar: Sidecar) -> Json:
     return config
 
 
-def _listener(sidecar: Sidecar) -> Json:
-    manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": _connection_manager(sidecar)}
-    chain: Json = {"filters": [manager], "transport_socket_connect_timeout": HANDSHAKE}
+def _listener(sidecar: Sidecar, api: Api, port: int) -> Json:
+    manager = _connection_manager(sidecar, api)
+    named = {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+    chain: Json = {"filters": [named], "transport_socket_connect_timeout": HANDSHAKE}
     if sidecar.tls is not None:
         chain["transport_socket"] = downstream_transport(sidecar.tls)
     return {
-        "name": "rest",
-        "address": _listening(sidecar.listen, sidecar.port),
-        "additional_addresses": [{"address": _listening(address, sidecar.port)} for address in sidecar.more_addresses],
+        "name": api.listener,
+        "address": _listening(sidecar.listen, port),
+        "additional_addresses": [{"address": _listening(address, port)} for address in sidecar.more_addresses],
         "enable_reuse_port": False,  # With it, two Envoys on one port would silently share connections.
         "per_connection_buffer_limit_bytes": MAX_BODY_BYTES + (1 << 20),
         "filter_chains": [chain],
     }
 
 
-def _connection_manager(sidecar: Sidecar) -> Json:
+def _connection_manager(sidecar: Sidecar, api: Api) -> Json:
     silence = f"{sidecar.longest_request + 60:g}s"
     return typed(
         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        stat_prefix="ingress",
+        stat_prefix=api.statistics,
         codec_type="AUTO",
         server_header_transformation="PASS_THROUGH",
         use_remote_address=True,
@@ -179,21 +178,23 @@ def _connection_manager(sidecar: Sidecar) -> Json:
         http_protocol_options={"accept_http_10": True, "default_host_for_http_10": "localhost"},
         http2_protocol_options=http2_options(),
         access_log=[_access_log() if sidecar.access_log else refusal_log()],
-        local_reply_config=local_replies(),
+        local_reply_config=api.replies(),
         route_config={
-            "name": "rest",
+            "name": api.listener,
             "request_headers_to_add": [_caller_address()],
             "response_headers_to_remove": ["grpc-accept-encoding", "x-envoy-upstream-service-time"],
             "virtual_hosts": [
                 {
                     "name": "all",
                     "domains": ["*"],
-                    "typed_per_filter_config": {"envoy.filters.http.cors": _cors_policy(sidecar.pages.origins)},
-                    "routes": routes(),
+                    "typed_per_filter_config": {
+                        "envoy.filters.http.cors": _cors_policy(sidecar.pages.origins, api.services)
+                    },
+                    "routes": api.routes(),
                 }
             ],
         },
-        http_filters=_filters(sidecar),
+        http_filters=_filters(sidecar, api),
         **({"tracing": tracing(sidecar.tracer)} if sidecar.tracer else {}),
     )
 
@@ -226,9 +227,9 @@ def _access_log() -> Json:
     return {"name": "envoy.access_loggers.stdout", "typed_config": config}
 
 
-def _cors_policy(origins: Sequence[str]) -> Json:
+def _cors_policy(origins: Sequence[str], services: Sequence[str]) -> Json:
     allowed = [{"safe_regex": {"regex": _ORIGINS.get(origin.lower()) or re.escape(origin)}} for origin in origins]
-    verbs = http_methods(descriptor_path(), SERVICES)
+    verbs = http_methods(descriptor_path(), services)
     return typed(
         "extensions.filters.http.cors.v3.CorsPolicy",
         allow_origin_string_match=allowed,
@@ -239,14 +240,13 @@ def _cors_policy(origins: Sequence[str]) -> Json:
     )
 
 
-def _filters(sidecar: Sidecar) -> list[Json]:
+def _filters(sidecar: Sidecar, api: Api) -> list[Json]:
     """Returns the HTTP filters; requests pass them in this order, responses in reverse."""
     http = "extensions.filters.http"
+    probes = {"/health/live": OPS_CLUSTER, "/health/ready": READY_CLUSTER, "/health": READY_CLUSTER}
     return [
         {"name": "envoy.filters.http.cors", "typed_config": typed(f"{http}.cors.v3.Cors")},
-        _health_filter("/health/live", OPS_CLUSTER),
-        _health_filter("/health/ready", READY_CLUSTER),
-        _health_filter("/health", READY_CLUSTER),
+        *(_health_filter(*probe) for probe in probes.items() if api.has_health),
         guard_filter(sidecar.pages),
         {"name": "envoy.filters.http.lua", "typed_config": typed(f"{http}.lua.v3.Lua")},
         {"name": "strip", "typed_config": typed(f"{http}.header_mutation.v3.HeaderMutation")},
@@ -256,13 +256,16 @@ def _filters(sidecar: Sidecar) -> list[Json]:
             "name": "envoy.filters.http.body_size_limit",
             "typed_config": typed(f"{http}.body_size_limit.v3.BodySizeLimit", max_request_bytes=MAX_BODY_BYTES),
         },
-        fields_filter(descriptor_path(), SERVICES),
+        fields_filter(descriptor_path(), api.services),
         {
             "name": "envoy.filters.http.connect_grpc_bridge",
             "typed_config": typed(f"{http}.connect_grpc_bridge.v3.FilterConfig"),
         },
         {"name": "envoy.filters.http.grpc_web", "typed_config": typed(f"{http}.grpc_web.v3.GrpcWeb")},
-        {"name": "envoy.filters.http.grpc_json_transcoder", "typed_config": _transcoder(sidecar.descriptor)},
+        {
+            "name": "envoy.filters.http.grpc_json_transcoder",
+            "typed_config": _transcoder(sidecar.descriptor, api.services),
+        },
         {"name": "envoy.filters.http.router", "typed_config": typed(f"{http}.router.v3.Router")},
     ]
 
@@ -292,11 +295,11 @@ def _compressor() -> Json:
     )
 
 
-def _transcoder(descriptor: str) -> Json:
+def _transcoder(descriptor: str, services: Sequence[str]) -> Json:
     return typed(
         "extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
         proto_descriptor=descriptor,
-        services=list(SERVICES),
+        services=list(services),
         convert_grpc_status=True,
         match_incoming_request_route=True,
         url_unescape_spec="ALL_CHARACTERS",

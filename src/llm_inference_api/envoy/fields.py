@@ -11,6 +11,7 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorSet, MethodDescriptorProto
 
 from llm_inference_api.envoy.extensions import typed
+from llm_inference_api.requests.json_size import MAX_VALUES
 
 Messages = Mapping[str, DescriptorProto]
 Table = dict[str, str]
@@ -58,7 +59,12 @@ def fields_filter(descriptor_set: Path, services: Sequence[str]) -> dict[str, An
     tables = dict[str, Table]({_NOTHING: {}}) | dict(_tables(bodies.values(), messages))
     script = files("llm_inference_api.envoy").joinpath("fields.lua").read_text()
     listed = ", ".join(f"[{json.dumps(name)}] = {_lua(table)}" for name, table in sorted(tables.items()))
-    defined = (f"BODIES = {_lua(exact)}", f"PATTERNS = {_lua(patterns)}", f"MESSAGES = {{{listed}}}")
+    defined = (
+        f"BODIES = {_lua(exact)}",
+        f"PATTERNS = {_lua(patterns)}",
+        f"MESSAGES = {{{listed}}}",
+        f"MOST_VALUES = {MAX_VALUES}",
+    )
     source = "\n".join((*(f"local {line}" for line in defined), _LINK, script))
     config = typed(
         "extensions.filters.http.lua.v3.Lua",

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -82,8 +82,15 @@ class EnvoyProcess:
     whatever its user, could take the listening socket by them or end Envoy. It also needs a writable /dev/shm.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, note_refusal: Callable[[str], None]) -> None:
+        """Creates an Envoy that does not run yet.
+
+        Args:
+            settings: Settings of the service.
+            note_refusal: Called with the HTTP status of each request that Envoy refuses itself.
+        """
         self._settings = settings
+        self._note_refusal = note_refusal
         self._directory = RunDirectory()
         self._addresses: tuple[str, ...] = ()
         self._process: Process | None = None
@@ -103,11 +110,14 @@ class EnvoyProcess:
             EnvoyError: A file cannot be written, or Envoy exited or did not listen in time.
         """
         settings = self._settings
-        self._addresses = listening_addresses(settings.hostnames, settings.port)
+        self._addresses = listening_addresses("LLM_INFERENCE_PORT", settings.hostnames, settings.port)
+        if settings.ollama_port is not None:
+            listening_addresses("LLM_OLLAMA_PORT", settings.hostnames, settings.ollama_port)
         sidecar = Sidecar(
             listen=self._addresses[0],
             more_addresses=self._addresses[1:],
             port=settings.port,
+            ollama_port=settings.ollama_port,
             upstream_socket=str(self.socket),
             tls=self._tls(certificates) if certificates else None,
             descriptor=str(descriptor_path()),
@@ -214,13 +224,13 @@ class EnvoyProcess:
         except TimeoutError as error:
             raise EnvoyError(f"Envoy did not listen on port {address[1]} within {_START_TIME:g} s") from error
 
-    @staticmethod
-    async def _relay_log(process: Process) -> None:
+    async def _relay_log(self, process: Process) -> None:
         assert process.stderr is not None
         last, logged_at = b"", 0.0
         async for line in process.stderr:
             if (refusal := read_refusal(line)) is not None:
                 access_log.info("refused by Envoy", extra=fields(**refusal))
+                self._note_refusal(str(refusal["status"]))
                 continue
             now = time.monotonic()
             if KNOWN in line or (line == last and now - logged_at < _SILENCE):
@@ -230,8 +240,11 @@ class EnvoyProcess:
             logger.log(_LEVELS.get(level, logging.WARNING), "%s", text or level)
 
 
-def listening_addresses(hostnames: Sequence[str], port: int) -> tuple[str, ...]:
-    """Returns the addresses of the names, each once. Raises StartError if the port cannot be bound on one of them."""
+def listening_addresses(variable: str, hostnames: Sequence[str], port: int) -> tuple[str, ...]:
+    """Returns the addresses of the names, each once.
+
+    Raises StartError if the port, which the variable sets, cannot be bound on one of them.
+    """
     found: dict[str, None] = {}
     for hostname in hostnames:
         try:
@@ -239,7 +252,7 @@ def listening_addresses(hostnames: Sequence[str], port: int) -> tuple[str, ...]:
                 bind_for_a_moment(address, port)
                 found[address] = None
         except OSError as error:
-            raise listen_error("LLM_INFERENCE_PORT", hostname, port, error) from error
+            raise listen_error(variable, hostname, port, error) from error
     return tuple(found)
 
 

@@ -45,4 +45,4 @@ def read_refusal(line: bytes) -> dict[str, object] | None:
         values = json.loads(line)
     except ValueError:
         return None
-    return values if isinstance(values, dict) else None
+    return values if isinstance(values, dict) and values.keys() == _FIELDS.keys() else None

@@ -11,6 +11,7 @@ from llm_inference_api import headers
 from llm_inference_api.envoy.bootstrap import Sidecar, configuration
 from llm_inference_api.envoy.extensions import typed
 from llm_inference_api.envoy.routes import OPS_CLUSTER, READY_CLUSTER, SERVICE_CLUSTER
+from llm_inference_api.envoy.stats import STATS_LISTENER
 
 Json = dict[str, Any]
 
@@ -19,7 +20,7 @@ AFFINE_CLUSTER = "service-affine"
 HEALTH_NAME = "preloaded"
 """The service's health name for "ready, and all preloaded models are active" (rpc/health.py)."""
 _AFFINITY = "affinity"
-_GENERATING = ("grpc", "grpc-web", "generate", "openai-generate", "anthropic-generate")
+_GENERATING = ("grpc", "grpc-web", "generate", "openai-generate", "anthropic-generate", "ollama-generate")
 """Names of the routes whose requests may reuse a cached prefix."""
 _BALANCE = 150
 """Per cent of the mean load above which a replica's keys go to the next one (bounded-load consistent hashing)."""
@@ -41,8 +42,20 @@ def are_replicas(sidecar: Sidecar) -> bool:
 def front_bootstrap(front: Sidecar, *, affinity: bool) -> str:
     """Returns the bootstrap, as JSON text, of a front proxy of the replicas at the upstreams."""
     config = configuration(front)
-    listener = config["static_resources"]["listeners"][0]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    clusters = {cluster["name"]: cluster for cluster in config["static_resources"]["clusters"]}
+    del clusters[READY_CLUSTER]  # Replicas get requests only while they are ready.
+    clusters |= {name: _tuned(clusters[name]) for name in (SERVICE_CLUSTER, OPS_CLUSTER)}
+    if affinity:
+        clusters[AFFINE_CLUSTER] = _affine(clusters[SERVICE_CLUSTER])
+    config["static_resources"]["clusters"] = list(clusters.values())
+    for listener in config["static_resources"]["listeners"]:
+        if listener["name"] != STATS_LISTENER:
+            _balance_requests(listener["filter_chains"][0]["filters"][0]["typed_config"], affinity=affinity)
+    return json.dumps(config, indent=2) + "\n"
+
+
+def _balance_requests(manager: Json, *, affinity: bool) -> None:
+    """Changes a listener's connection manager so that it tries replicas again, and chooses them by a request's key."""
     (host,) = manager["route_config"]["virtual_hosts"]
     host |= {
         "retry_policy": _retry_policy(),
@@ -50,19 +63,13 @@ def front_bootstrap(front: Sidecar, *, affinity: bool) -> str:
         "request_body_buffer_limit": _BUFFER_BYTES,  # Else the limit over HTTP/2 would be the stream's window.
     }
     host["routes"] = [_of_many(route) for route in host["routes"]]
-    clusters = {cluster["name"]: cluster for cluster in config["static_resources"]["clusters"]}
-    del clusters[READY_CLUSTER]  # Replicas get requests only while they are ready.
     for each in manager["http_filters"]:
         healthy = each["typed_config"].get("cluster_min_healthy_percentages", {})
         if READY_CLUSTER in healthy:
             healthy[SERVICE_CLUSTER] = healthy.pop(READY_CLUSTER)
-    clusters |= {name: _tuned(clusters[name]) for name in (SERVICE_CLUSTER, OPS_CLUSTER)}
     if affinity:
         host["routes"] = [twin for route in host["routes"] for twin in _with_affinity(route)]
         _insert_before(manager["http_filters"], "envoy.filters.http.grpc_json_transcoder", _affinity_filter())
-        clusters[AFFINE_CLUSTER] = _affine(clusters[SERVICE_CLUSTER])
-    config["static_resources"]["clusters"] = list(clusters.values())
-    return json.dumps(config, indent=2) + "\n"
 
 
 def _of_many(route: Json) -> Json:

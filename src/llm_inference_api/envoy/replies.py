@@ -1,12 +1,13 @@
 """Formats Envoy's own error responses like the service's.
 
 They are google.rpc.Status as JSON, OpenAI's errors below `/v1`, Anthropic's below `/v1/messages`, and over gRPC the
-same status with its details.
+same status with its details. On the port of Ollama's API, they are its errors instead of the first.
 """
 
 import base64
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from google.protobuf.json_format import MessageToDict
 
@@ -49,33 +50,53 @@ _RETRIABLE = ((_NOT_READY, ("UH", "UF", "NC", "NFCF")), (_BUSY, ("UO", "OM")), (
 """What a 503 says, by Envoy's response flags (%RESPONSE_FLAGS%); the last one with any other flag."""
 
 
-def local_replies() -> Json:
+class Shape(Protocol):
+    """The body of errors that are of no wire below `/v1`."""
+
+    def __call__(self, code: int, details: Sequence[Json] = ()) -> Json:
+        """Returns the body of an error with this google.rpc.Code and these details of a google.rpc.Status."""
+
+
+def status_body(code: int, details: Sequence[Json] = ()) -> Json:
+    """Returns a google.rpc.Status."""
+    return {"code": code, "message": _ENVOYS_TEXT, "details": list(details)}
+
+
+def ollama_body(code: int, details: Sequence[Json] = ()) -> Json:  # noqa: ARG001 - as `Shape`
+    """Returns Ollama's error, which has a text alone."""
+    return {"error": _ENVOYS_TEXT}
+
+
+def local_replies(shape: Shape = status_body) -> Json:
     """Returns the `local_reply_config`; the first matching mapper applies."""
     return {
         "mappers": [
-            *_unread(),
-            *(mapper for details, (status, text) in _TEXTS.items() for mapper in _with_text(details, status, text)),
-            *(mapper for error, flags in _RETRIABLE for mapper in _retriable(error, flags)),
+            *_unread(shape),
+            *(
+                mapper
+                for details, (status, text) in _TEXTS.items()
+                for mapper in _with_text(details, status, text, shape)
+            ),
+            *(mapper for error, flags in _RETRIABLE for mapper in _retriable(error, flags, shape)),
             *(_anthropic_mapper([_between(*statuses)], kind) for *statuses, kind in _ANTHROPIC_KINDS),
             *(_openai_mapper([_between(*statuses)], kind) for *statuses, kind in _KINDS),
-            *(_mapper([_status("EQ", status)], code) for status, code in _CODES.items()),
-            _mapper([_between(400, 499)], _INVALID_ARGUMENT),
-            _mapper([_status("GE", 500)], _UNAVAILABLE),
+            *(_mapper([_status("EQ", status)], shape(code)) for status, code in _CODES.items()),
+            _mapper([_between(400, 499)], shape(_INVALID_ARGUMENT)),
+            _mapper([_status("GE", 500)], shape(_UNAVAILABLE)),
         ]
     }
 
 
-def _unread() -> list[Json]:
+def _unread(shape: Shape) -> list[Json]:
     """Returns the mappers for requests whose path Envoy could not read; the body has the fields of both shapes."""
     no_path = {"header_filter": {"header": {"name": ":path", "present_match": True, "invert_match": True}}}
     kinds = ((400, 499, _INVALID_ARGUMENT), (501, 501, _CODES[501]), (500, 599, _UNAVAILABLE))
     return [
-        _reply([no_path, _between(low, high)], {**_status_body(code), **_openai_body(_kind(low))})
-        for low, high, code in kinds
+        _reply([no_path, _between(low, high)], {**_openai_body(_kind(low)), **shape(code)}) for low, high, code in kinds
     ]
 
 
-def _with_text(details: str, status: int, text: str) -> list[Json]:
+def _with_text(details: str, status: int, text: str, shape: Shape) -> list[Json]:
     expression = typed("extensions.access_loggers.filters.cel.v3.ExpressionFilter")
     expression["expression"] = f"response.code_details == '{details}'"
     matches = {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
@@ -83,12 +104,12 @@ def _with_text(details: str, status: int, text: str) -> list[Json]:
     mappers = (
         _anthropic_mapper([matches], _kind(status, _ANTHROPIC_KINDS)),
         _openai_mapper([matches], _kind(status)),
-        _mapper([matches], code),
+        _mapper([matches], shape(code)),
     )
     return [mapper | {"body": {"inline_string": text}} for mapper in mappers]
 
 
-def _retriable(error: UnavailableError, flags: tuple[str, ...]) -> list[Json]:
+def _retriable(error: UnavailableError, flags: tuple[str, ...], shape: Shape) -> list[Json]:
     """Returns the mappers of a 503 that says when to retry: `Retry-After`, and `RetryInfo` in the details."""
     failure = describe(error)
     filters = [_status("EQ", 503), *([{"response_flag_filter": {"flags": list(flags)}}] if flags else [])]
@@ -107,7 +128,7 @@ def _retriable(error: UnavailableError, flags: tuple[str, ...]) -> list[Json]:
         | {"headers_to_add": [retry_after], **said},
         _reply([*filters, _IS_OPENAI], _openai_body("server_error", failure.reason.lower()))
         | {"headers_to_add": [retry_after], **said},
-        _reply(filters, _status_body(_UNAVAILABLE, details)) | {"headers_to_add": [retry_after], **said},
+        _reply(filters, shape(_UNAVAILABLE, details)) | {"headers_to_add": [retry_after], **said},
     ]
 
 
@@ -115,8 +136,8 @@ def _kind(status: int, kinds: tuple[tuple[int, int, str], ...] = _KINDS) -> str:
     return next(kind for low, high, kind in kinds if low <= status <= high)
 
 
-def _mapper(filters: list[Json], code: int) -> Json:
-    return _reply([*filters, _IS_REST], _status_body(code))
+def _mapper(filters: list[Json], body: Json) -> Json:
+    return _reply([*filters, _IS_REST], body)
 
 
 def _openai_mapper(filters: list[Json], kind: str) -> Json:
@@ -133,10 +154,6 @@ def _anthropic_body(kind: str) -> Json:
         "error": {"type": kind, "message": _ENVOYS_TEXT},
         "request_id": f"%REQ({headers.REQUEST_ID})%",
     }
-
-
-def _status_body(code: int, details: list[Json] | None = None) -> Json:
-    return {"code": code, "message": _ENVOYS_TEXT, "details": details or []}
 
 
 def _openai_body(kind: str, code: str | None = None) -> Json:

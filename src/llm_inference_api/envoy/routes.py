@@ -1,10 +1,10 @@
-"""Routes of the REST listener: path and method → cluster and filters."""
+"""Routes of the REST listener, and of the one of Ollama's API: path and method → cluster and filters."""
 
 from typing import Any
 
 from llm_inference_api import headers
 from llm_inference_api.envoy.extensions import typed
-from llm_inference_api.envoy.wire_errors import ANTHROPIC_ERRORS, OPENAI_ERRORS
+from llm_inference_api.envoy.wire_errors import ANTHROPIC_ERRORS, OLLAMA_ERRORS, OPENAI_ERRORS
 
 Json = dict[str, Any]
 
@@ -16,20 +16,25 @@ READY_CLUSTER = "readiness"
 """The same service, healthy while it is ready; no request is routed to it."""
 
 _GENERATE = "/api/(generate|chat)(/stream)?"
-_OPENAI_POST = "/v1/((chat/)?completions|embeddings|rerank|decisions)"
+_OPENAI_POST = "/v1/((chat/)?completions|embeddings|rerank|decisions|systemone)"
+_RESPONSES_POST = "/v1/responses(/input_tokens|/[^/]+/cancel)?"
+_RESPONSES_GET = "/v1/responses/[^/]+/input_items"
+_STORED = "/v1/responses/[^/]+"
 _ANTHROPIC_POST = "/v1/messages(/count_tokens)?"
 
 _STEER = "/api/llms/.+:(load|unload|download|delete)"
 _PAGES = "/|/status|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
+_OLLAMA_GENERATE = "/api/(chat|generate)"
+_OLLAMA_GET = "/|/api/(tags|ps|version)"
+_OLLAMA_DELETE = "/api/delete"
 # Several expressions, because Envoy limits the size of each.
+_OLLAMA_POST = (_OLLAMA_GENERATE, "/api/(embed|embeddings|show|pull|create|copy|push)")
 _POST_ONLY = (
     _GENERATE,
-    _OPENAI_POST,
-    _ANTHROPIC_POST,
     "/api/(tokenize|detokenize|embed|rank|score|decide|chat/(render|parse))",
     _STEER,
 )
-_GET_ONLY = (_PAGES, "/metrics|/health(/(live|ready))?", "/(api/llms|v1/models)(/.*)?")
+_GET_ONLY = (_PAGES, "/metrics|/health(/(live|ready))?", "/api/llms(/.*)?")
 
 
 def routes() -> list[Json]:
@@ -58,44 +63,16 @@ def routes() -> list[Json]:
         _connect("proto", "application/(connect\\+)?proto"),
         _connect("json", "application/connect\\+json"),
         _connect("json", "application/json.*", {"name": "connect-protocol-version", "present_match": True}),
-        {
-            "name": "generate",
-            "match": {"safe_regex": {"regex": _GENERATE}, "headers": [_method("POST")]},
-            "route": _to(SERVICE_CLUSTER),
-            "response_headers_to_add": [_header("cache-control", "no-cache")],
-            "typed_per_filter_config": _STRIP,
-        },
-        {
-            "name": "openai-generate",
-            "match": {"safe_regex": {"regex": _OPENAI_POST}, "headers": [_method("POST")]},
-            "route": _to(SERVICE_CLUSTER),
-            "response_headers_to_add": [_header("cache-control", "no-cache")],
-            "typed_per_filter_config": _OPENAI,
-        },
-        {
-            "name": "anthropic-generate",
-            "match": {"safe_regex": {"regex": _ANTHROPIC_POST}, "headers": [_method("POST")]},
-            "route": _to(SERVICE_CLUSTER),
-            "response_headers_to_add": [
-                _header("cache-control", "no-cache"),
-                _header(headers.ANSWER_ID, f"%REQ({headers.REQUEST_ID})%"),
-            ],
-            "typed_per_filter_config": _ANTHROPIC,
-        },
+        _generate("generate", _GENERATE, _STRIP),
+        *_below_v1(),
         {
             "name": "steer",
             "match": {"safe_regex": {"regex": _STEER}, "headers": [_method("POST")]},
             "route": _to(SERVICE_CLUSTER),
             "typed_per_filter_config": _STRIP,
         },
-        *(_only("POST", paths) for paths in _POST_ONLY),
-        *(_only("GET", paths) for paths in _GET_ONLY),
-        {
-            "name": "openai",
-            "match": {"prefix": "/v1/"},
-            "route": _to(SERVICE_CLUSTER),
-            "typed_per_filter_config": _OPENAI,
-        },
+        *(_only(paths, "POST") for paths in _POST_ONLY),
+        *(_only(paths, "GET") for paths in _GET_ONLY),
         {
             "name": "api",
             "match": {"prefix": "/api/"},
@@ -123,13 +100,61 @@ def routes() -> list[Json]:
     ]
 
 
+def ollama_routes() -> list[Json]:
+    """Returns all routes of the listener of Ollama's API, which has OpenAI's and Anthropic's too."""
+    no_grpc = {**_content_type("application/grpc"), "invert_match": True, "treat_missing_header_as_empty": True}
+    return [
+        _generate("ollama-generate", _OLLAMA_GENERATE, _OLLAMA),
+        *_below_v1(),
+        *(_only(paths, "POST") for paths in _OLLAMA_POST),
+        _only(_OLLAMA_GET, "GET"),
+        _only(_OLLAMA_DELETE, "DELETE"),
+        {
+            "name": "ollama",
+            "match": {"prefix": "/", "headers": [no_grpc]},
+            "route": _to(SERVICE_CLUSTER),
+            "typed_per_filter_config": _OLLAMA,
+        },
+    ]
+
+
+def _below_v1() -> list[Json]:
+    """Returns the routes of OpenAI's and Anthropic's APIs."""
+    answer_id = _header(headers.ANSWER_ID, f"%REQ({headers.REQUEST_ID})%")
+    return [
+        _generate("openai-generate", f"{_OPENAI_POST}|{_RESPONSES_POST}", _OPENAI),
+        _generate("anthropic-generate", _ANTHROPIC_POST, _ANTHROPIC, answer_id),
+        *(_only(paths, "POST") for paths in (_OPENAI_POST, _RESPONSES_POST, _ANTHROPIC_POST)),
+        *(_only(paths, "GET") for paths in ("/v1/models(/.*)?", _RESPONSES_GET)),
+        _only(_STORED, "GET", "DELETE"),
+        {
+            "name": "openai",
+            "match": {"prefix": "/v1/"},
+            "route": _to(SERVICE_CLUSTER),
+            "typed_per_filter_config": _OPENAI,
+        },
+    ]
+
+
+def _generate(name: str, paths: str, filters: Json, *answer_headers: Json) -> Json:
+    """Returns the route of POST requests that a model answers."""
+    return {
+        "name": name,
+        "match": {"safe_regex": {"regex": paths}, "headers": [_method("POST")]},
+        "route": _to(SERVICE_CLUSTER),
+        "response_headers_to_add": [_header("cache-control", "no-cache"), *answer_headers],
+        "typed_per_filter_config": filters,
+    }
+
+
 _UNTRACED = {"overall_sampling": {"numerator": 0}}
 """For requests of probes and Prometheus."""
 _OFF = typed("config.route.v3.FilterConfig", disabled=True)
 
 
-def _refuse_method(instead: str) -> Json:
-    allowed = f"{instead}, HEAD, OPTIONS" if instead == "GET" else f"{instead}, OPTIONS"  # The guard asks HEAD by GET.
+def _refuse_method(*methods: str) -> Json:
+    more = ("HEAD", "OPTIONS") if "GET" in methods else ("OPTIONS",)  # The guard asks HEAD by GET.
+    allowed, instead = ", ".join((*methods, *more)), " or ".join(methods)
     code = f"""function envoy_on_request(request)
   if request:headers():get(":method") == "OPTIONS" then
     request:respond({{[":status"] = "204", ["allow"] = "{allowed}"}}, "")
@@ -154,15 +179,16 @@ _STRIP = _stripped()
 _ON = typed("config.route.v3.FilterConfig", config={})
 _OPENAI = {**_stripped(*headers.OPENAI_ERROR.values()), OPENAI_ERRORS: _ON}
 _ANTHROPIC = {**_stripped(headers.ERROR_TYPE), ANTHROPIC_ERRORS: _ON}
+_OLLAMA = {**_STRIP, OLLAMA_ERRORS: _ON}
 
 
-def _only(method: str, paths: str) -> Json:
-    """Returns the route that answers OPTIONS, and 405 for all methods other than this one, on the paths."""
+def _only(paths: str, *methods: str) -> Json:
+    """Returns the route that answers OPTIONS, and 405 for all methods other than these, on the paths."""
     return {
-        "name": f"only-{method.lower()}",
-        "match": {"safe_regex": {"regex": paths}, "headers": [_method(method, invert=True)]},
+        "name": f"only-{'-'.join(methods).lower()}",
+        "match": {"safe_regex": {"regex": paths}, "headers": [_method("|".join(methods), invert=True)]},
         "route": _to(OPS_CLUSTER),
-        "typed_per_filter_config": {"envoy.filters.http.lua": _refuse_method(method)},
+        "typed_per_filter_config": {"envoy.filters.http.lua": _refuse_method(*methods)},
     }
 
 

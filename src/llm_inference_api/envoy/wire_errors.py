@@ -1,4 +1,4 @@
-"""Error objects of OpenAI's and Anthropic's wires, which Envoy makes of the service's google.rpc.Status."""
+"""Error objects of OpenAI's, Anthropic's and Ollama's wires, which Envoy makes of the service's google.rpc.Status."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from llm_inference_api.envoy.extensions import typed
 
 Json = dict[str, Any]
 
-OPENAI_ERRORS, ANTHROPIC_ERRORS = "openai-errors", "anthropic-errors"
+OPENAI_ERRORS, ANTHROPIC_ERRORS, OLLAMA_ERRORS = "openai-errors", "anthropic-errors", "ollama-errors"
 """Names of the filters, by which routes enable them."""
 
 
@@ -22,6 +22,7 @@ def error_filters() -> list[Json]:
     return [
         _filter(OPENAI_ERRORS, {"error": openai}),
         _filter(ANTHROPIC_ERRORS, {"type": "error", "error": anthropic, "request_id": _REQUEST_ID}),
+        _filter(OLLAMA_ERRORS, {"error": message}),
     ]
 
 

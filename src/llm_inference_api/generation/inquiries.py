@@ -1,10 +1,11 @@
-"""Requests to models other than generation: tokenize, detokenize, render, parse, embed, rank."""
+"""Requests to models other than generation: tokenize, detokenize, render, parse, embed, rank, classify."""
 
 from typing import cast
 
 from llm_inference_api.generation.record import Records
 from llm_inference_api.generation.timeouts import Timeouts
 from llm_inference_api.models.registry import Registry
+from llm_inference_api.requests.classifying import Classes, Classify
 from llm_inference_api.requests.inquiry import (
     Detokenize,
     Embed,
@@ -65,4 +66,13 @@ class Inquiries:
             async with self._timeouts.within(call):
                 found = await served.rank(rank)
             record.ended(sum(relevance.tokens for relevance in found))
+        return served.status.id, found
+
+    async def classify(self, model: str, classify: Classify, call: Call) -> tuple[str, Classes]:
+        """Returns the resolved model id and how probable its labels are. Raises as `parse`."""
+        served = self._registry.get(model)
+        with self._records.classification(served.status.id, call) as record:
+            async with self._timeouts.within(call):
+                found = await served.classify(classify)
+            record.ended(found.tokens)
         return served.status.id, found

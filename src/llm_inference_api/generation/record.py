@@ -110,6 +110,13 @@ class Records:
             yield ErrandRecord(partial(self.metrics.ranked, model), span, call)
 
     @contextmanager
+    def classification(self, model: str, call: Call) -> Iterator["ErrandRecord"]:
+        """Same as `embedding`, for a request to classify."""
+        call.facts["model"] = model
+        with call.span.classification(model) as span, self._failure(span, model, call):
+            yield ErrandRecord(partial(self.metrics.classified, model), span, call)
+
+    @contextmanager
     def _failure(self, span: Span, model: str, call: Call, request: GenerationRequest | None = None) -> Iterator[None]:
         try:
             yield

@@ -28,6 +28,8 @@ class _Frame:
         self._has_words = constraint.words is not None
         self._is_required = constraint.closing is not None
         self._space = f"{lark.space}?"
+        self._behind_text = "@behind" if constraint.behind else row(lark.text, "@answer")
+        """An answer of calls alone behind any text."""
         self._lines = f"{lark.lines}?"
         """What stands behind thoughts and is no content: other white space would be a part of it."""
 
@@ -84,7 +86,7 @@ class _Frame:
         text, end = self._lark.text, self._lark.split(block.closing).parts
         if self._has_calls and not self._has_words and self._calls_in_thoughts() and end and end[0].token:
             # The lexer takes any text for longer than what a call must be: a call in thoughts is one that is allowed.
-            text = f"({row(text, '@answer')})? {text}" if self._is_required else "@answer"
+            text = f"({self._behind_text})? {text}" if self._is_required else "@answer"
             closed = row(text, self._lark.literal(block.closing))
         else:
             closed = self._lark.up_to(text, block.closing)
@@ -112,18 +114,18 @@ class _Frame:
         """
         if not self._has_calls or self._has_words:
             return ""
-        tokens = [*map(self._lark.begins_with_token, self._call_leads())]
+        tokens = [*map(self._lark.is_found_by_token, self._call_leads())]
         if self._form.contents:
             blocks = [self._lark.begins_with_token(block.opening) for block in self._form.contents]
             return row(self._lark.text, "@answer") if all([*tokens, *blocks]) else ""
         if self._is_required:
             # The lexer takes a marker in plain text for a part of the thought.
-            return row(self._lark.text, "@answer") if any(tokens) else ""
+            return self._behind_text if any(tokens) else ""
         return "@answer" if all(tokens) else self._lark.text
 
     def _calls_in_thoughts(self) -> bool:
         """Returns whether calls are told from thoughts: they begin with tokens, and all that is no call is text."""
-        return not self._form.contents and all(map(self._lark.begins_with_token, self._call_leads()))
+        return not self._form.contents and all(map(self._lark.is_found_by_token, self._call_leads()))
 
     def _call_leads(self) -> list[str]:
         """Returns the texts that a call may begin with."""

@@ -11,8 +11,8 @@ from llm_inference_api.text.families.form import Pairs, Pattern, Slot, Values
 
 _MOST_IN_ANY_ORDER = 60
 """Properties that may come in any order. A rule's parameter has 64 bits."""
-NAME = r"[^\s<>\x22'=:,(){}\[\]|\/\x7f]{1,64}"
-"""Regular expression of a name that no schema lists."""
+NAME = r"[^\s<>\x22'`=:,(){}\[\]|\/\x7f]{1,64}"
+"""Regular expression of a name that no schema lists; the reader finds each of these."""
 _WORD = {"boolean": ("true", "false"), "null": ("null",)}
 _PYTHON_WORD = {"boolean": ("True", "False", "true", "false"), "null": ("None", "null")}
 _DOUBLE = r'"(\\.|[^"\\\n])*"'
@@ -136,7 +136,13 @@ class ArgumentRules:
         end, key, rest = after.partition(KEY)
         # Tags are written on one line, or on several.
         is_spaced = are_lines(self._pairs)
-        opening = self._lark.literal(before, NAME, known, is_spaced=is_spaced)
+        space = ""
+        if self._pairs.values is Values.TEXT and not self._shapes.texts(schema).are_free:
+            core = before.rstrip()
+            before, space = core, before[len(core) :]
+        opening = row(
+            self._lark.literal(before, NAME, known, is_spaced=is_spaced), f"{quoted(space)}?" if space else ""
+        )
         if is_spaced:  # White space between two tags belongs to the second one, so that one terminal has it.
             end, rest = (end, rest.rstrip()) if key else (end.rstrip(), rest)
         return row(opening, self._closed(schema, end, path), self._lark.literal(key + rest, NAME))
@@ -165,7 +171,7 @@ class ArgumentRules:
         lark = self._lark
         end = lark.literal(closing)
         if texts.words:
-            yield row(choice([quoted(word) if word else '""' for word in texts.words]), end)
+            yield row(choice([quoted(word) if word else '""' for word in texts.words]), lark.tight(closing))
         for pattern in texts.patterns:
             body = self._pattern(pattern)
             if before:

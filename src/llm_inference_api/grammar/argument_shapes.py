@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -195,6 +195,12 @@ class Shapes:
             choices = [shape for part in each if "object" in self.types(part) for shape in self.shapes(part, depth + 1)]
             if len(found) * len(choices) <= _MOST_SHAPES:
                 found = [_merged(left, right) for left, right in product(found, choices)]
+        for key in VALUES & schema.keys():
+            choices = _constants(schema[key] if key == "enum" else [schema[key]])
+            if len(found) * len(choices) <= _MOST_SHAPES:
+                found = [_merged(left, right) for left, right in product(found, choices)]
+            else:
+                found = [replace(shape, unfollowed=(*shape.unfollowed, key)) for shape in found]
         return found
 
     def parts(self, schema: Any, depth: int = 0) -> list[Any]:
@@ -215,6 +221,15 @@ class Shapes:
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list):
                 yield schema[key]
+
+
+def _constants(values: object) -> list[Shape]:
+    """Returns the objects among values."""
+    objects = [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    return [
+        Shape({name: {"const": inner} for name, inner in value.items()}, frozenset(value), others=False)
+        for value in objects
+    ]
 
 
 def _values(schema: Schema) -> Iterable[list[Any]]:

@@ -71,7 +71,16 @@ class CallRules:
         found = row(opening, self._several(self._any(is_spaced=not opening)), closing)
         if not calls.may_omit_opening or not opening:
             return lark.rule(found)
-        return lark.rule(choice([found, row(self._several(self._any(is_spaced=True)), closing and f"({closing})?")]))
+        bare = self._several(self._any(is_spaced=True, may_be_open=True), may_be_open=True)
+        return lark.rule(choice([found, row(bare, closing and f"({closing})?")]))
+
+    def behind_text(self) -> str:
+        """Returns any text with calls behind it; empty where `whole` may follow text as it is."""
+        calls = self._calls
+        heads = [calls.opening, *(part for pattern in self._patterns if isinstance(part := pattern[0], str))]
+        if not any(self._lark.is_found_behind(head) for head in heads if head.strip()):
+            return ""
+        return choice([row(*found) for found in self._leads("")])
 
     def in_text(self, others: Sequence[str] = ()) -> str:
         """Returns any text with calls in it.
@@ -103,17 +112,26 @@ class CallRules:
         markers = "|".join(dict.fromkeys(marker for text in found if (marker := self._lark.marker(text))))
         return self._lark.terminal(f"{ANY} & ~/(?s:.*)({markers})(?s:.*)/") if markers else self._lark.text
 
-    def _several(self, first: str) -> str:
-        """Returns a call and, where there may be several in a section, others."""
+    def _several(self, first: str, *, may_be_open: bool = False) -> str:
+        """Returns a call and, where there may be several in a section, others; see `_any`."""
         if not self.are_parallel:
             return first
         separator = self._calls.separator
-        call = self._any(is_spaced=not separator.strip())
+        call = self._any(is_spaced=not separator.strip(), may_be_open=may_be_open)
         return row(first, f"({row(self._lark.literal(separator) if separator.strip() else '', call)})*")
 
-    def _any(self, *, is_spaced: bool = False) -> str:
-        """Returns a call in any of the patterns, perhaps with white space before."""
-        return self._lark.rule(choice([self._call(pattern, is_spaced=is_spaced) for pattern in self._patterns]))
+    def _any(self, *, is_spaced: bool = False, may_be_open: bool = False) -> str:
+        """Returns a call in any of the patterns.
+
+        Args:
+            is_spaced: Whether white space may stand before it.
+            may_be_open: Whether a token that ends it may be missing: models without the opening leave it out too.
+        """
+        patterns = list(self._patterns)
+        if may_be_open:
+            ended = ((pattern, pattern[-1]) for pattern in self._patterns)
+            patterns += [one[:-1] for one, end in ended if isinstance(end, str) and self._lark.begins_with_token(end)]
+        return self._lark.rule(choice([self._call(pattern, is_spaced=is_spaced) for pattern in patterns]))
 
     def _leads(self, text: str) -> list[tuple[str, str]]:
         """Returns the ways to begin calls behind a text: its end with the first marker, and the calls behind that.

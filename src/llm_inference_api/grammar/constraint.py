@@ -21,7 +21,7 @@ from llm_inference_api.grammar.repeated_call import RepeatedCall
 from llm_inference_api.grammar.special_tokens import SpecialTokens
 from llm_inference_api.grammar.trial import TooCostlyError, Trial
 from llm_inference_api.grammar.trial_process import LIMITS
-from llm_inference_api.grammar.unfollowable import LARGEST_MULTIPLE, MOST_PATTERNS, states_of_multiple
+from llm_inference_api.grammar.unfollowable import LARGEST_MULTIPLE, MOST_PATTERNS, ends_with_escape, states_of_multiple
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema, Language
 
 TokenIds = npt.NDArray[np.int32]
@@ -217,6 +217,8 @@ class Grammars:
             whole = {"name": "whole", "lark_grammar": constraint.frame}
             # llguidance rejects unused grammars.
             grammars = [whole, *(grammars if "@answer" in constraint.frame else [])]
+            if "@behind" in constraint.frame:
+                grammars.append({"name": "behind", "lark_grammar": constraint.behind})
         return json.dumps({"grammars": grammars})
 
     def _named(self, constraint: Constraint, name: str) -> dict[str, Any]:
@@ -230,6 +232,10 @@ class Grammars:
                     schemas.whole(json.loads(constraint.source), constraint.field, is_object=constraint.is_object)
                 )
             case Language.REGEX:
+                if ends_with_escape(constraint.source):
+                    raise InvalidFieldError(
+                        constraint.field, "cannot be followed: ends with a backslash that escapes nothing"
+                    )
                 return _single(LLMatcher.grammar_from_regex(constraint.source))
             case Language.CHOICE:
                 # ASCII: llguidance's lexer refuses U+007F in a string, but not its escape.

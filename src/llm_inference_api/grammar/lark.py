@@ -181,7 +181,12 @@ class Lark:
             text: The literal.
             body: The terminal of the text before it; empty: any.
         """
-        first, *rest = self.split(text.lstrip()).parts
+        first, *rest = parts = self.split(text.lstrip()).parts
+        if _has_token_behind(parts):
+            token, *others = rest
+            return f"{self._with(body or self.text, loose(first.text))} {token.token}", " ".join(
+                map(self._lark, others)
+            )
         word, left = (first.text, "") if first.token else _marker(first.text)
         if not left and word != word.rstrip():
             word, left = word.rstrip(), " "
@@ -191,31 +196,71 @@ class Lark:
 
     def marker(self, text: str) -> str:
         """Returns the regular expression of what `lead` finds a literal by; empty if that is a token."""
-        first = self.split(text.lstrip()).parts[0]
-        return loose_pattern(_marker(first.text)[0].rstrip()) if first.text else ""
+        parts = self.split(text.lstrip()).parts
+        first = parts[0]
+        return loose_pattern(_marker(first.text)[0].rstrip()) if first.text and not _has_token_behind(parts) else ""
 
     def begins_with_token(self, text: str) -> bool:
         """Returns whether a literal begins with a token, but for white space."""
         parts = self.split(text.lstrip()).parts
         return bool(parts) and bool(parts[0].token)
 
+    def is_found_by_token(self, text: str) -> bool:
+        """Returns whether `lead` finds a literal by a token: the first of it, or one behind what is no marker."""
+        return self.begins_with_token(text) or self.is_found_behind(text)
+
+    def is_found_behind(self, text: str) -> bool:
+        """Returns whether `lead` finds a literal by a token that stands behind other characters."""
+        return _has_token_behind(self.split(text.lstrip()).parts)
+
     def up_to(self, body: str, closing: str) -> str:
         """Returns a text up to and including a literal: its first match, where that is no token.
 
         Args:
-            body: The terminal of the text. White space before the literal may belong to either.
+            body: The terminal of the text. Where that may be any, white space before the literal belongs to either.
             closing: The literal.
         """
-        parts = self.split(closing.lstrip() if body == self.text else closing).parts
+        is_any = body == self.text
+        parts = self.split(closing.lstrip() if is_any else closing).parts
         if not parts:
             return body
         first, *rest = parts
         core = Part(first.token, first.text.rstrip())
+        if not core.token and not core.text:
+            return " ".join([body, self.tight(closing)])
+        end = core.lark if is_any or core.token else self.tight(core.text)
+        if core.text and core.text == first.text and rest:
+            return row(self._with(body, end), *map(self._lark, rest))
         after = [f"{self.space}?"] if first.text != core.text else []
-        return " ".join([self._until(body, core.lark), *after, *(self._lark(part) for part in rest)])
+        return " ".join([self._until(body, end), *after, *(self._lark(part) for part in rest)])
+
+    def tight(self, text: str) -> str:
+        """Returns a literal whose white space at its start is written as it is, or left out.
+
+        More of it would belong to the text before, which may not have it.
+        """
+        core = text.lstrip()
+        space = text[: len(text) - len(core)]
+        first, *rest = self.split(core).parts or (Part("", ""),)
+        if not space:
+            head = first.lark
+        elif first.token or not core:
+            head = row(f"{quoted(space)}?", first.token)
+        else:
+            head = f"/({escaped(space)})?{loose_pattern(first.text)}/"
+        return " ".join([head, *(self._lark(part) for part in rest)])
+
+    def _with(self, body: str, end: str) -> str:
+        """Returns a text with an end that a token follows: one terminal, since the lexer takes the end for text."""
+        return self.terminal(f"{body} {end}")
 
     def _until(self, body: str, end: str) -> str:
         return f"{body} {end}" if end.startswith("<[") else self.rule(f"{body} {end}", "[lazy]")
+
+
+def _has_token_behind(parts: Sequence[Part]) -> bool:
+    """Returns whether a literal is known by a token behind its first characters, such as DeepSeek's behind `<`."""
+    return len(parts) > 1 and not parts[0].token and not _is_marker(parts[0].text)
 
 
 def row(*parts: str) -> str:
@@ -272,5 +317,10 @@ def _hex(char: str) -> str:
 def _marker(text: str) -> tuple[str, str]:
     """Returns the word that a text begins with, and the rest, if it is a marker; else the whole text and no rest."""
     word = _BLANK.split(text, maxsplit=1)[0]
-    is_marker = len(word) >= _SHORTEST_MARKER and not word[0].isalnum() and not word[-1].isalnum()
-    return (word, text[len(word) :]) if is_marker else (text, "")
+    return (word, text[len(word) :]) if _is_marker(word) else (text, "")
+
+
+def _is_marker(text: str) -> bool:
+    """Returns whether the first word of a text is nothing that is written by accident."""
+    word = _BLANK.split(text, maxsplit=1)[0]
+    return len(word) >= _SHORTEST_MARKER and not word[0].isalnum() and not word[-1].isalnum()

@@ -11,6 +11,8 @@ _MOST_TRIES = 200
 """Limit on the trials of references, together or alone. Those that are not tried are left out."""
 _DEFINITIONS = frozenset({"$defs", "definitions"})
 """Keywords with schemas that only references make part of the others."""
+_COUNTS = frozenset({"minProperties", "maxProperties"})
+"""Keywords that are tried after the others: beside `properties` they are followed only if all of these are required."""
 ProblemOf = Callable[[Schema], str]
 """Returns why a schema cannot be compiled; an empty string if it can, also where no value is valid under it."""
 
@@ -80,7 +82,7 @@ class _Reducer:
         while added:
             # What could not be followed alone may be followed beside what was added since.
             added = False
-            for key in [*left]:
+            for key in sorted(left, key=_COUNTS.__contains__):
                 # The schema's order is kept: properties are written in it.
                 candidate = {name: value for name, value in schema.items() if name in kept or name == key}
                 if reason := self._problem(candidate):

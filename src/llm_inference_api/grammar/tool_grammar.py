@@ -61,6 +61,7 @@ def _constraint(
     is_required = use.mode is ToolMode.REQUIRED
     answer = _Answer(lark, form, calls)
     start = answer.required() if is_required else answer.restricted() if words is not None else answer.free()
+    behind = answer.behind_text() if is_required else ""
     return Constraint(
         Language.LARK,
         lark.source(start),
@@ -69,6 +70,7 @@ def _constraint(
         words=None if is_required else words,
         ignored=ignored,
         has_calls=True,
+        behind=behind and lark.source(behind),
         closing=calls.closing if is_required else None,
         varying=(*calls.varying, *((re.escape(form.between),) if form.between else ())) if is_required else (),
     )
@@ -123,6 +125,11 @@ class _Answer:
         calls = self._calls.whole()
         others = f"({row(self._between, calls)})*" if self._between and self._calls.follow_each_other else ""
         return row(self._empty_content(), calls, others, self._ending)
+
+    def behind_text(self) -> str:
+        """Returns an answer of calls alone behind any text; empty where `required` may follow text as it is."""
+        calls = "" if self._form.contents else self._calls.behind_text()
+        return calls and row(calls, f"{self._lark.space}?", self._ending)
 
     def restricted(self) -> str:
         """Returns an answer that is either calls or `@words`."""

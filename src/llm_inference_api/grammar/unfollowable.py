@@ -109,8 +109,8 @@ class _Finder:
             return _problem_of_bound(key, value, schema)
         if key == "multipleOf" and not self._budget.takes_multiple(value):
             return f"all multipleOf add up to more than {LARGEST_MULTIPLE}"
-        if key == "patternProperties" and isinstance(value, dict) and not self._budget.takes_patterns(len(value)):
-            return f"there are more than {MOST_PATTERNS} patternProperties"
+        if key in ("pattern", "patternProperties"):
+            return self._problem_of_patterns(value)
         if key == "$ref" and isinstance(value, str) and not self._has_ids:
             return _problem_of_reference(value, self._root)
         if key == "minProperties":
@@ -120,6 +120,19 @@ class _Finder:
         if key == "properties" and isinstance(value, dict):
             return _problem_of_value([*value])
         return ""
+
+    def _problem_of_patterns(self, value: Any) -> str:
+        """Returns why a pattern, or an object's, cannot be followed."""
+        patterns = [*value] if isinstance(value, dict) else [value]
+        if any(isinstance(pattern, str) and ends_with_escape(pattern) for pattern in patterns):
+            return "ends with a backslash that escapes nothing"
+        is_within = not isinstance(value, dict) or self._budget.takes_patterns(len(value))
+        return "" if is_within else f"there are more than {MOST_PATTERNS} patternProperties"
+
+
+def ends_with_escape(pattern: str) -> bool:
+    """Returns whether a regular expression ends with a backslash that escapes nothing; llguidance leaves it out."""
+    return (len(pattern) - len(pattern.rstrip("\\"))) % 2 == 1
 
 
 def _has(schema: Any, key: str) -> bool:
@@ -198,7 +211,7 @@ def _problem_of_bound(key: str, value: Any, schema: Schema) -> str:
     if not _is_number(value):
         return ""
     most = _LARGEST_INTEGER if _is_of_integers(schema) else _EXACT
-    if not math.isfinite(value) or value * (1 if key in _LOWER else -1) > most:
+    if not _is_finite(value) or value * (1 if key in _LOWER else -1) > most:
         return f"is beyond {most}"
     return ""
 
@@ -230,13 +243,23 @@ def _needs_number(text: str) -> bool:
 def _is_json(value: Any) -> bool:
     """Returns whether a value can be written as JSON that others read.
 
-    Python reads lone surrogates, which JSON can escape, but no text has, and takes 1e999 for an infinity.
+    Python reads lone surrogates, which JSON can escape, but no text has, takes 1e999 for an infinity, and has integers
+    of any size; llguidance reads no number beyond float64.
     """
     try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+        json.loads(text, parse_int=_within_float64)
     except ValueError:  # UnicodeEncodeError too.
         return False
     return True
+
+
+def _within_float64(digits: str) -> float:
+    """Returns the number. Raises ValueError for one that is beyond float64."""
+    if math.isinf(number := float(digits)):
+        raise ValueError(digits)
+    return number
 
 
 def _is_exact(value: float) -> bool:
@@ -255,4 +278,5 @@ def _is_number(value: object) -> bool:
 
 
 def _is_finite(value: Any) -> TypeGuard[float]:
-    return _is_number(value) and math.isfinite(value)
+    # An integer may be too large to become the float that `math.isfinite` looks at.
+    return _is_number(value) and (isinstance(value, int) or math.isfinite(value))

@@ -15,10 +15,9 @@ from llm_inference_api.backends.ggml.file import is_legacy
 from llm_inference_api.engine.pooling import is_encoder
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.files import open_regular
+from llm_inference_api.models.header_numbers import Value, number, per_layer
+from llm_inference_api.models.layer_states import PARALLEL, recurrent_layers, state_size
 from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, KV_CACHE_CONTEXTS, ContextChoice
-
-Scalar = int | float | bool | str
-Value = Scalar | tuple[Scalar, ...]
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -46,6 +45,9 @@ _WORKING_BYTES = 192 << 20
 """Overhead of a worker process: Python, llama.cpp's compute buffers at 512 rows, and the tokenizer."""
 
 
+_KEPT_STATES = 32
+"""Prefixes of ended requests that the store holds of a model with recurrent layers; each has a state, whatever its
+length. llama-server keeps as many of a slot."""
 _UNSET = ContextChoice()
 
 
@@ -56,6 +58,10 @@ class Footprint:
     weights: int
     cache: int
     """The key-value cache, including cached prefixes of ended requests."""
+    states: int = 0
+    """The states of recurrent layers, of one sequence for each slot and one that is copied."""
+    state: int = 0
+    """That of one sequence."""
     store: int = 0
     """What prefixes of ended requests may take beside the cache."""
     embeddings: int = 0
@@ -66,7 +72,7 @@ class Footprint:
     @property
     def total(self) -> int:
         """Bytes that a worker with this model needs in all."""
-        return self.weights + self.cache + self.store + self.embeddings + _WORKING_BYTES
+        return self.weights + self.cache + self.states + self.store + self.embeddings + _WORKING_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +85,20 @@ class Room:
     """What all models may take together."""
 
 
-def estimate(
+def estimate(  # noqa: PLR0913 - one for each part
     files: Sequence[Path],
     context: ContextChoice,
     room: Room | None = None,
     store: int | None = None,
     adapters: Sequence[Path] = (),
+    *,
+    slots: int = 1,
 ) -> Footprint:
     """Returns the memory that a model needs. The header is read from the first file.
 
     Sizes that `context` leaves open are lowered to what fits the room; None is room for anything. The store of prefixes
-    takes `store` bytes; None: as much as the cache, as far as the room allows.
+    takes `store` bytes; None: as much as the cache, and `_KEPT_STATES` of recurrent layers, as far as the room allows.
+    `slots` is the largest number of sequences that are computed at once.
 
     Raises:
         ModelFailedError: The header cannot be read, or it says that the file is no model.
@@ -103,21 +112,27 @@ def estimate(
     if what := _OTHERS.get(str(header.get("general.type"))) or _OTHERS.get(architecture):
         raise ModelFailedError(f"{files[0].name} is {what}, not a model; name the model's own file")
     longest = _longest_context(header, architecture, context)
-    sizes = _Sizes(context, longest, weights + _WORKING_BYTES, room)
+    layers = min(number(header, f"{architecture}.block_count", 0), _MAX_LAYERS)
+    if layers:
+        layers -= number(header, f"{architecture}.nextn_predict_layers", 0)
+    state = state_size(header, architecture, layers)
+    states = (slots + 1) * state
+    sizes = _Sizes(context, longest, weights + states + _WORKING_BYTES, room)
     if is_encoder(header):
         # No key-value cache; the attention scores of a whole text are held at once, in F32.
-        heads = max(_per_layer(header, f"{architecture}.attention.head_count", 1, 1)) * 4
+        heads = max(per_layer(header, f"{architecture}.attention.head_count", 1, 1)) * 4
         length = sizes.length(lambda left: math.isqrt(left // heads))
         return Footprint(weights, 0, embeddings=heads * length**2, context=replace(context, length=length))
-    cell = _cached_numbers(header, architecture) * _BYTES_PER_CACHED_NUMBER
+    cell = _cached_numbers(header, architecture, layers) * _BYTES_PER_CACHED_NUMBER
     counted = max(cell, 1)
     # The embedding context takes as much as one full context of the cache.
     length = sizes.length(lambda left: min(left // counted - (context.cache_tokens or 0), left // (2 * counted)))
     cells = sizes.cells(length, lambda left: left // counted - length)
     chosen = ContextChoice(length, cells, may_shrink=context.length is None)
-    found = Footprint(weights, cells * cell, embeddings=length * cell, context=chosen)
+    found = Footprint(weights, cells * cell, states, state, embeddings=length * cell + state, context=chosen)
     if store is None:
-        store = found.cache if room is None else max(min(found.cache, room.share - found.total), 0)
+        wanted = found.cache + _KEPT_STATES * state
+        store = wanted if room is None else max(min(wanted, room.share - found.total), 0)
     return replace(found, store=store)
 
 
@@ -127,10 +142,10 @@ def _longest_context(header: Mapping[str, Value], architecture: str, context: Co
     For longrope models it is the original one unless a length is set: with a longer one, llama.cpp computes all prompts
     with the long factors, short ones too.
     """
-    trained = _number(header, f"{architecture}.context_length", 0)
+    trained = number(header, f"{architecture}.context_length", 0)
     scaling = f"{architecture}.rope.scaling"
     if context.length is None and header.get(f"{scaling}.type") == "longrope":
-        return _number(header, f"{scaling}.original_context_length", trained)
+        return number(header, f"{scaling}.original_context_length", trained)
     return trained
 
 
@@ -164,54 +179,28 @@ class _Sizes:
         return max(min(wanted, fitting(max(self.room.most - self.fixed, 0))), length)
 
 
-def _cached_numbers(header: Mapping[str, Value], architecture: str) -> int:
+def _cached_numbers(header: Mapping[str, Value], architecture: str, layers: int) -> int:
     """Returns the values per cache cell: a key and a value for each key-value head of each layer that has a cache.
 
     As llama.cpp has it (`llama_kv_cache` in src/llama-kv-cache.cpp, sizes from src/llama-hparams.cpp).
     """
     attention = f"{architecture}.attention"
-    layers = min(_number(header, f"{architecture}.block_count", 0), _MAX_LAYERS)
-    heads = _per_layer(header, f"{attention}.head_count", layers, 1)
-    kv_heads = _per_layer(header, f"{attention}.head_count_kv", layers, heads)
-    size = _number(header, f"{architecture}.embedding_length", 0) // heads[0] if heads and heads[0] > 0 else 0
-    key = _number(header, f"{attention}.key_length", size)
-    value = _number(header, f"{attention}.value_length", size)
+    heads = per_layer(header, f"{attention}.head_count", layers, 1)
+    kv_heads = per_layer(header, f"{attention}.head_count_kv", layers, heads)
+    size = number(header, f"{architecture}.embedding_length", 0) // heads[0] if heads and heads[0] > 0 else 0
+    key = number(header, f"{attention}.key_length", size)
+    value = number(header, f"{attention}.value_length", size)
     sizes = {False: key + value}
-    key_swa = _number(header, f"{attention}.key_length_swa", key)
-    sizes[True] = key_swa + _number(header, f"{attention}.value_length_swa", value)
+    key_swa = number(header, f"{attention}.key_length_swa", key)
+    sizes[True] = key_swa + number(header, f"{attention}.value_length_swa", value)
     # Unless each layer says whether its window slides, every layer is taken to be of the larger kind.
     larger = sizes[True] > sizes[False]
-    slides = _per_layer(header, f"{attention}.sliding_window_pattern", layers, int(larger), only_arrays=True)
-    if all(_number(header, f"{attention}.{name}_length_mla", 0) for name in ("key", "value")):
+    slides = per_layer(header, f"{attention}.sliding_window_pattern", layers, int(larger), only_arrays=True)
+    if all(number(header, f"{attention}.{name}_length_mla", 0) for name in ("key", "value")):
         sizes = dict.fromkeys(sizes, key)  # Multi-head latent attention: values are a part of the cached keys.
-    own = layers - _number(header, f"{attention}.shared_kv_layers", 0)  # The last layers read the caches of others.
-    return sum(kv_heads[layer] * sizes[bool(slides[layer])] for layer in range(own))
-
-
-def _per_layer(
-    header: Mapping[str, Value], key: str, layers: int, default: int | Sequence[int], *, only_arrays: bool = False
-) -> Sequence[int]:
-    """Returns a number for each layer; the header has one for all, or an array.
-
-    Args:
-        header: The file's metadata.
-        key: The number's name.
-        layers: How many layers there are; those that an array lacks have 0, as in llama.cpp.
-        default: What stands for a missing number, for all layers or for each.
-        only_arrays: Whether a single number is something else than that of each layer.
-    """
-    value = header.get(key)
-    if isinstance(value, tuple):
-        numbers = [int(number) if isinstance(number, (int, float)) else 0 for number in value[:layers]]
-        return numbers + [0] * (layers - len(numbers))
-    if isinstance(value, (int, float)) and not only_arrays:
-        return [int(value)] * layers
-    return [default] * layers if isinstance(default, int) else default
-
-
-def _number(header: Mapping[str, Value], key: str, default: int) -> int:
-    value = header.get(key, default)
-    return int(value) if isinstance(value, (int, float)) else default
+    own = layers - number(header, f"{attention}.shared_kv_layers", 0)  # The last layers read the caches of others.
+    lacks = [False] * layers if architecture in PARALLEL else recurrent_layers(header, architecture, layers)
+    return sum(kv_heads[layer] * sizes[bool(slides[layer])] for layer in range(own) if not lacks[layer])
 
 
 def read_header(path: Path) -> dict[str, Value]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping
 from typing import Protocol
 
+from llm_inference_api.requests.classifying import Classes, Classify
 from llm_inference_api.requests.events import Progress
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
 from llm_inference_api.requests.model_status import ModelStatus
@@ -77,6 +78,9 @@ class Model(Protocol):
 
     async def rank(self, rank: Rank) -> Relevances:
         """Returns how well each document answers the query; loads the model first if necessary."""
+
+    async def classify(self, classify: Classify) -> Classes:
+        """Returns how probable the labels of the model's head are; loads it first if necessary."""
 
     async def load(self) -> object:
         """Returns when the model is loaded; it may be unloaded at any time."""

@@ -31,6 +31,7 @@ from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.models.suspects import Suspects
 from llm_inference_api.processes.running_time import running_time
 from llm_inference_api.requests.adapters import AdapterFile, check_known
+from llm_inference_api.requests.classifying import Classes, Classify
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.errand import Errand
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
@@ -298,6 +299,21 @@ class ServedModel:
             raise UnsupportedError("RANKING_UNSUPPORTED", f"model {self.status.id!r} cannot rank texts")
         return await client.rank(rank)
 
+    async def classify(self, classify: Classify) -> Classes:
+        """See `WorkerClient.classify`; loads the model first if necessary.
+
+        Raises UnsupportedError if the model's head has no labels.
+        """
+        try:
+            return await self._answer(classify, lambda client: self._classify(client, classify))
+        finally:
+            self._used()
+
+    async def _classify(self, client: WorkerClient, classify: Classify) -> Classes:
+        if self.status.info is not None and not self.status.info.labels:
+            raise UnsupportedError("CLASSIFICATION_UNSUPPORTED", f"model {self.status.id!r} has no labels")
+        return await client.classify(classify)
+
     async def _answer(self, work: Inquiry | Errand, ask: Callable[[WorkerClient], Awaitable[Result]]) -> Result:
         """Returns the answer of the worker; asks again if the worker dies meanwhile."""
         is_new = True
@@ -319,6 +335,8 @@ class ServedModel:
             does = "computes embeddings only (POST /v1/embeddings, /api/embed)"
             if self.status.info.ranks:
                 does = "ranks texts only (POST /v1/rerank, /api/rank)"
+            if self.status.info.labels:
+                does = "classifies texts only (a choice of its labels: POST /api/decide, /v1/decisions, /v1/systemone)"
             problem = f"model {self.status.id!r} {does}; it generates no text"
             raise UnsupportedError("GENERATION_UNSUPPORTED", problem)
 
@@ -556,7 +574,8 @@ class ServedModel:
         adapters = await self._policy.sources.adapters(self._adapter_files, files.paths[0], self._on_preparation)
         room, engine = Room(self._policy.memory.share, self._policy.memory.bytes), self._policy.engine
         added = tuple(adapters.values())
-        footprint = await read_files(partial(estimate, files.paths, engine.context, room, engine.prefix_store, added))
+        counted = partial(estimate, files.paths, engine.context, room, engine.prefix_store, added, slots=engine.slots)
+        footprint = await read_files(counted)
         self._set(State.LOADING)
         await self._claim(footprint.total)
         try:
@@ -564,6 +583,7 @@ class ServedModel:
         except BaseException:
             self._policy.memory.leave(self)
             raise
+        info = info._replace(state_bytes=footprint.state)
         self._log_context(info)
         self._client, self._active_since = client, time.monotonic()
         self._observer.loaded(self.status.id, self._active_since - started)

@@ -22,6 +22,7 @@ from llm_inference_api.models.convert.process import (
     Step,
 )
 from llm_inference_api.models.hub import fetch as hub
+from llm_inference_api.models.hub.messages import Download
 from llm_inference_api.processes.child import Exited, running
 from llm_inference_api.requests.adapters import AdapterFile
 from llm_inference_api.requests.reference import HubOrigin, LocalOrigin, Reference, adapter_problem, inside, parts
@@ -124,6 +125,14 @@ class Sources:
             ServiceError: The files cannot be deleted.
         """
         return await hub.delete(origin, self.hub)
+
+    async def downloads(self) -> tuple[Download, ...]:
+        """Returns what the hub's cache has.
+
+        Raises:
+            ServiceError: It cannot be listed.
+        """
+        return await hub.downloads(self.hub)
 
     def _conversion(self, reference: Reference, path: Path) -> ConversionJob | None:
         """Returns what makes a GGUF file of the path; None if it is one."""

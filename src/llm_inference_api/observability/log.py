@@ -7,12 +7,12 @@ import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Literal, TextIO
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from llm_inference_api.processes.throttle import Throttle
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _SEVERITY = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 """OpenTelemetry's severity names where Python's differ (logs data model, SeverityText)."""
@@ -32,7 +32,8 @@ def fields(**values: object) -> dict[str, dict[str, object]]:
     return {FIELDS: {name: value for name, value in values.items() if value is not None}}
 
 
-def _values(record: logging.LogRecord) -> dict[str, object]:
+def values_of(record: logging.LogRecord) -> dict[str, object]:
+    """Returns the structured fields of a log record, with those of its context."""
     values = {**line_identity.get({}), **getattr(record, FIELDS, {})}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -52,7 +53,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "logger": record.name,
             **self._resource,
-            **_values(record),
+            **values_of(record),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -61,61 +62,6 @@ class JsonFormatter(logging.Formatter):
 
 def _json_escape(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
-
-
-def printable(text: str) -> str:
-    """Returns the text on one line, with everything that a terminal would obey or hide escaped as Python writes it.
-
-    Values come from callers and from model files: a line break or an escape sequence in one could forge a line.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
-class PrettyHandler(logging.Handler):
-    """Writes human-readable lines: time, level, message, then the structured fields.
-
-    A record is one line. On a terminal fields are left out that would need a second one, first those that identify the
-    request, but not those of warnings and errors. The lines of a traceback are indented, so that none of them looks
-    like another record.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__()
-        self._console = Console(file=stream, soft_wrap=True)
-        self._is_terminal = stream.isatty()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Writes the line, and the traceback if the record has one."""
-        line = Text(f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S} ", style="dim")
-        line.append(f"{record.levelname:<7} ", style=_STYLES.get(record.levelname, ""))
-        line.append(printable(record.getMessage()), style="not dim")
-        message_end = line.cell_len
-        for name, value in sorted(_values(record).items(), key=_rank):
-            line.append(f"  {printable(name)}=").append(printable(str(value)), style="not dim")
-        if self._is_terminal and record.levelno < logging.WARNING:
-            line.truncate(max(self._console.width, message_end + 1), overflow="ellipsis")
-        self._console.print(line)
-        if record.exc_info:
-            traceback = logging.Formatter().formatException(record.exc_info)
-            self._console.print(Text("\n".join(f"  {printable(each)}" for each in traceback.split("\n"))))
-
-
-def _rank(item: tuple[str, object]) -> int:
-    """Returns which fields of a line for people come first: how a call ended, and last what identifies it."""
-    name, _ = item
-    return {"code": 0, "error": 1}.get(name, 3 if name in _IDENTITY else 2)
-
-
-_IDENTITY = frozenset({"request_id", "trace_id", "span_id", "rpc.method", "peer", "caller"})
-
-_STYLES = {
-    "WARNING": "yellow not dim",
-    "ERROR": "bold red not dim",
-    "CRITICAL": "bold red not dim",
-    "INFO": "green not dim",
-}
 
 
 class MetadataFilter(logging.Filter):
@@ -142,8 +88,8 @@ _METADATA_FILTER = MetadataFilter()
 
 def set_up_log(
     form: Literal["json", "pretty"] | None, level: str, service_name: str, version: str, stream: TextIO = sys.stderr
-) -> None:
-    """Configures the root logger.
+) -> "Console | None":
+    """Configures the root logger. Returns the terminal that a person reads the lines on; None if there is none.
 
     Args:
         form: Format of the lines; None for `pretty` if the stream is a terminal, else `json`.
@@ -152,11 +98,15 @@ def set_up_log(
         version: Field `service.version` of JSON lines.
         stream: Where lines are written.
     """
-    handler: logging.Handler
+    terminal, handler = None, logging.Handler()
     if form == "pretty" or (form is None and stream.isatty()):
-        handler = PrettyHandler(stream)
+        from llm_inference_api.observability.pretty import PrettyHandler  # noqa: PLC0415 - rich is slow to import
+
+        handler = pretty = PrettyHandler(stream)
+        terminal = pretty.console if pretty.is_terminal else None
     else:
         handler = logging.StreamHandler(stream)
         handler.setFormatter(JsonFormatter(service_name, version))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger(_GRPC_LOGGER).addFilter(_METADATA_FILTER)
+    return terminal

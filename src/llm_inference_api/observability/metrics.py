@@ -63,6 +63,9 @@ class Metrics(Observer):
         self._draining = self._service.gauge("draining", "Whether the service is stopping.")
         self._in_flight = self._service.gauge("rpcs_in_flight", "RPCs in flight, without health checks.")
         self._spans_lost = self._service.counter("spans_lost", "Spans that did not reach the collector.")
+        self._envoy_refusals = self._service.counter(
+            "envoy_refusals", "Requests that Envoy has refused, such as for an unknown path, by HTTP status.", "status"
+        )
         self._define_requests()
         self._define_models()
         self._define_steps()
@@ -131,6 +134,12 @@ class Metrics(Observer):
         self._ranking_tokens.labels(model).inc(tokens)
         self._requests.changed()
 
+    def classified(self, model: str, tokens: int) -> None:
+        """Counts a classified text, and its tokens."""
+        self._classifications.labels(model).inc()
+        self._classification_tokens.labels(model).inc(tokens)
+        self._requests.changed()
+
     def rejected(self, model: str, reason: str) -> None:
         """Counts a refused request."""
         self._rejected.labels(model, reason).inc()
@@ -139,6 +148,11 @@ class Metrics(Observer):
     def spans_lost(self, count: int) -> None:
         """Counts spans that did not reach the collector."""
         self._spans_lost.inc(count)
+        self._service.changed()
+
+    def refused_by_envoy(self, status: str) -> None:
+        """Counts a request that Envoy has refused itself, with this HTTP status."""
+        self._envoy_refusals.labels(status).inc()
         self._service.changed()
 
     def draining(self) -> None:
@@ -268,6 +282,8 @@ class Metrics(Observer):
         self._embedding_tokens = group.counter("embedding_tokens", "Tokens of embedded texts.", "model")
         self._rankings = group.counter("rankings", "Answered requests to rank.", "model")
         self._ranking_tokens = group.counter("ranking_tokens", "Tokens of ranked texts, with their query.", "model")
+        self._classifications = group.counter("classifications", "Texts classified by a model's labels.", "model")
+        self._classification_tokens = group.counter("classification_tokens", "Tokens of classified texts.", "model")
         self._request_prompt_tokens = group.histogram(
             "request_prompt_tokens", "Prompt tokens of a request.", tokens, "model"
         )

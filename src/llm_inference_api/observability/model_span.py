@@ -90,6 +90,11 @@ def ranking_span(tracer: Tracer, parent: Context, model: str) -> Span:
     return _model_span(tracer, parent, "rerank", model, {})
 
 
+def classification_span(tracer: Tracer, parent: Context, model: str) -> Span:
+    """Starts and returns the span of a request to classify, a child of `parent`."""
+    return _model_span(tracer, parent, "classify", model, {})
+
+
 def note_failure(span: Recorded, code: str, text: str | None = None) -> None:
     """Sets the gRPC status as `error.type`; marks the span as failed if the status is a server error."""
     span.set_attribute(ERROR_TYPE, code)

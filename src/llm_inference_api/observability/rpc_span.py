@@ -20,7 +20,13 @@ from opentelemetry.semconv._incubating.attributes import rpc_attributes as rpc
 from opentelemetry.trace import Span as Recorded
 from opentelemetry.trace import SpanKind, Tracer, format_span_id, format_trace_id, set_span_in_context
 
-from llm_inference_api.observability.model_span import embedding_span, generation_span, note_failure, ranking_span
+from llm_inference_api.observability.model_span import (
+    classification_span,
+    embedding_span,
+    generation_span,
+    note_failure,
+    ranking_span,
+)
 from llm_inference_api.observability.spans import RpcSpan, Span, Trace
 from llm_inference_api.requests.request import GenerationRequest
 
@@ -54,6 +60,10 @@ class RecordedRpcSpan(RpcSpan):
     def ranking(self, model: str) -> Span:
         """See `RpcSpan`."""
         return ranking_span(self._tracer, self._as_parent(), model)
+
+    def classification(self, model: str) -> Span:
+        """See `RpcSpan`."""
+        return classification_span(self._tracer, self._as_parent(), model)
 
     def ended(self, code: str, number: int, error: str | None) -> None:
         """See `RpcSpan`."""

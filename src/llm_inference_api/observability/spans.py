@@ -69,6 +69,10 @@ class RpcSpan:
         """Starts and returns the span of a request to rank."""
         return _NOTHING
 
+    def classification(self, model: str) -> Span:  # noqa: ARG002 - it does nothing
+        """Starts and returns the span of a request to classify."""
+        return _NOTHING
+
     def ended(self, code: str, number: int, error: str | None) -> None:
         """Ends the span with the gRPC status sent to the caller.
 

@@ -63,6 +63,9 @@ class Constraint:
     """Names of keywords of the tools' schemas that the constraint does not follow."""
     has_calls: bool = False
     """Whether it is the constraint of an answer that may call tools, with the markers of its blocks."""
+    behind: str = ""
+    """Lark grammar that `@behind` refers to in the frame: the constrained text behind any other; empty where `@answer`
+    may follow text as it is."""
     closing: str | None = None
     """Lark terminals after the last call of an answer that consists of calls, and ends where one is repeated; None: any
     other answer."""

@@ -45,6 +45,12 @@ class ModelInfo(NamedTuple):
     """Dimension of the embeddings; 0 if the model computes none."""
     ranks: bool = False
     """Whether the model computes the relevance of documents to a query."""
+    labels: tuple[str, ...] = ()
+    """Labels of a head that classifies texts; empty: the model has none."""
     thinking: ThinkingOptions = ThinkingOptions()
     adapters: tuple[str, ...] = ()
     """Ids of the LoRA adapters."""
+    chat_template: str = ""
+    """Source of the chat template for chats without tools, in Jinja; empty: the model has none."""
+    state_bytes: int = 0
+    """What recurrent layers keep of a sequence; 0: there are none. The server adds it."""

@@ -99,6 +99,8 @@ class GenerationRequest:
     """Unix time in seconds."""
     suffix: str = ""
     """Text after the answer, which the answer is to lead to; empty: none."""
+    sent_in: str = ""
+    """Name of the field that the caller sent the prompt in, for error messages; empty: `prompt`, or `messages`."""
     place: int | None = None
     """Index of the prompt where the caller sent a list of them, for error messages."""
     wants_progress: bool = False
@@ -122,8 +124,8 @@ class GenerationRequest:
     @property
     def prompt_field(self) -> str:
         """Name of the field that has the prompt, for error messages."""
-        if self.is_chat:
-            return "messages"
+        if self.sent_in or self.is_chat:
+            return self.sent_in or "messages"
         return "prompt" if self.place is None else f"prompt[{self.place}]"
 
     def sampling_of(self, index: int) -> Sampling:

@@ -9,7 +9,7 @@ from enum import Enum
 from pydantic_core import from_json
 
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.json_object import MAX_BYTES, check_object
+from llm_inference_api.requests.json_object import MAX_BYTES, check_object, finite
 from llm_inference_api.requests.sizes import MAX_PROMPT_BYTES, check_size
 
 MAX_TOOLS = 128
@@ -74,7 +74,7 @@ def complete_arguments(text: str | None) -> str:
         json.loads(text)
     except json.JSONDecodeError as error:
         return text if error.msg == "Extra data" else _completed(text)
-    except RecursionError:
+    except (RecursionError, ValueError):  # The latter of an integer of too many digits.
         return text
     return text
 
@@ -84,7 +84,7 @@ def _completed(text: str) -> str:
         found = from_json(text, allow_partial="trailing-strings")
     except ValueError:
         return text
-    return json.dumps(found, ensure_ascii=False) if isinstance(found, dict) else text
+    return json.dumps(finite(found), ensure_ascii=False) if isinstance(found, dict) else text
 
 
 class ToolMode(Enum):

@@ -15,6 +15,7 @@ from google.rpc import status_pb2
 
 from llm_inference_api import headers
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.json_object import integer
 from llm_inference_api.requests.json_size import counting
 from llm_inference_api.rpc.message_size import MAX_PARTS
 from llm_inference_api.rpc.off_loop import off_loop
@@ -62,7 +63,7 @@ def from_json(kind: type[Message]) -> Callable[[bytes], Message | InvalidFieldEr
         try:
             for _ in counting(data, "request", MAX_PARTS, MAX_PARTS):
                 pass
-            value = json.loads(data or b"{}")
+            value = json.loads(data or b"{}", parse_int=integer)
             if not isinstance(value, dict):
                 return InvalidFieldError("request", "is not a valid message of its type (no JSON object)")
             return json_format.ParseDict(value, kind(), max_recursion_depth=_DEEPEST)

@@ -13,9 +13,12 @@ from llm_inference_api.rpc.call import Call
 
 _NO_JSON = "!"
 _INDEX = re.compile(r"\[\d+\]")
-_OLLAMA = "is a field of Ollama's API, which this is not, though the path is the same; see /openapi.json"
+_OLLAMA = (
+    "is a field of Ollama's API, which this is not, though the path is the same: that has a port of its own here, if "
+    "LLM_OLLAMA_PORT is set; this one's fields are in /openapi.json"
+)
 _ELSEWHERE = {
-    **dict.fromkeys(("options", "keep_alive", "format", "think"), _OLLAMA),
+    **dict.fromkeys(("options", "keep_alive", "format", "think", "raw", "template", "context", "images"), _OLLAMA),
     "stream": "is not a field here: a path that ends with /stream streams, such as /api/chat/stream",
 }
 """What is said of top-level fields that other APIs have."""

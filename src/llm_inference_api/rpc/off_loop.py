@@ -14,7 +14,8 @@ _thread = ThreadPoolExecutor(1, "off-loop")
 """One thread, because the event loop waits for the GIL behind every thread that computes, up to 5 ms for each."""
 
 _TOKEN_BYTES = 4
-_LOGPROB_BYTES = 32
+LOGPROB_BYTES = 32
+"""About as much as one log probability has."""
 
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
@@ -23,7 +24,7 @@ Result = TypeVar("Result")
 def written_size(request: GenerationRequest, usage: Usage) -> int:
     """Returns about how many bytes the answers have, log probabilities included."""
     entries = 0 if request.sampling.logprobs is None else 1 + request.sampling.logprobs
-    return usage.completion_tokens * (_TOKEN_BYTES + _LOGPROB_BYTES * entries)
+    return usage.completion_tokens * (_TOKEN_BYTES + LOGPROB_BYTES * entries)
 
 
 async def off_loop(size: int, work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:

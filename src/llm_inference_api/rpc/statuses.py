@@ -30,6 +30,7 @@ from llm_inference_api.errors import (
     ServiceError,
     UnauthenticatedError,
     UnavailableError,
+    UnknownResponseError,
     UnsupportedError,
 )
 
@@ -110,6 +111,7 @@ _CODES: dict[type, grpc.StatusCode] = {
     ResponseTooLargeError: grpc.StatusCode.INVALID_ARGUMENT,
     ModelNotFoundError: grpc.StatusCode.NOT_FOUND,
     PageNotFoundError: grpc.StatusCode.NOT_FOUND,
+    UnknownResponseError: grpc.StatusCode.NOT_FOUND,
     ModelFailedError: grpc.StatusCode.FAILED_PRECONDITION,
     UnsupportedError: grpc.StatusCode.FAILED_PRECONDITION,
     HubError: grpc.StatusCode.FAILED_PRECONDITION,

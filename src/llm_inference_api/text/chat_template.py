@@ -90,7 +90,8 @@ class ChatTemplate:
         """
         self.is_own = source is not None
         """Whether the model has a template of its own."""
-        self._source = source or ""
+        self.source = source or ""
+        """Jinja source; empty where the model has none."""
         self._tokens = {"bos_token": bos, "eos_token": eos}
         self.with_tools: ChatTemplate | None = None
         """The model's template for chats with tools, if that is another one."""
@@ -169,7 +170,7 @@ class ChatTemplate:
 
     def _reads(self, variable: str) -> bool:
         """Returns whether the template has the name of a variable."""
-        return re.search(rf"\b{re.escape(variable)}\b", self._source) is not None
+        return re.search(rf"\b{re.escape(variable)}\b", self.source) is not None
 
     def _end_of(self, text: str, last: Message, end: Ending) -> Thoughts:
         """Returns where a prompt ends whose last message is given."""

@@ -18,6 +18,7 @@ from llm_inference_api.errors import (
 )
 from llm_inference_api.processes.child import ChildProcess, Target
 from llm_inference_api.processes.running_time import running_time
+from llm_inference_api.requests.classifying import Classes, Classify
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
@@ -196,6 +197,12 @@ class WorkerClient:
         self._check_errands("requests to rank")
         with self._busy():
             return await self._inquiries.rank(rank)
+
+    async def classify(self, classify: Classify) -> Classes:
+        """Returns how probable the labels of the model's head are. Raises as `embed`."""
+        self._check_errands("requests to classify")
+        with self._busy():
+            return await self._inquiries.classify(classify)
 
     def _check_errands(self, what: str) -> None:
         if (count := self._inquiries.embedding) >= self._capacity:

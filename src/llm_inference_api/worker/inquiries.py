@@ -7,6 +7,7 @@ from copy import copy
 from typing import Any
 
 from llm_inference_api.errors import ServiceError
+from llm_inference_api.requests.classifying import Classes, Classify
 from llm_inference_api.requests.errand import Errand
 from llm_inference_api.requests.inquiry import Embed, Embeddings, Found, Inquiry
 from llm_inference_api.requests.ranking import Rank, Relevances
@@ -57,6 +58,11 @@ class OpenInquiries:
         """Sends a request to rank and returns the documents' relevance; as `embed`."""
         relevances: Relevances = await self._computed(rank)
         return relevances
+
+    async def classify(self, classify: Classify) -> Classes:
+        """Sends a request to classify and returns how probable the labels are; as `embed`."""
+        classes: Classes = await self._computed(classify)
+        return classes
 
     async def _computed(self, errand: Errand) -> Any:
         inquiry_id = next(self._next_id)

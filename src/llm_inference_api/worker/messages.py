@@ -8,6 +8,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from llm_inference_api.errors import ServiceError
+from llm_inference_api.requests.classifying import Classes
 from llm_inference_api.requests.errand import Errand
 from llm_inference_api.requests.inquiry import Embeddings, Found, Inquiry
 from llm_inference_api.requests.model_info import ModelInfo
@@ -65,7 +66,7 @@ class Answered(NamedTuple):
     """From the worker: result or error of an inquiry or an errand."""
 
     inquiry_id: int
-    findings: Found | Embeddings | Relevances | ServiceError
+    findings: Found | Embeddings | Relevances | Classes | ServiceError
 
 
 class Prepared(NamedTuple):

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple, TypeVar
 from llm_inference_api.backends.ggml import backend as ggml
 from llm_inference_api.backends.ggml import file as ggml_file
 from llm_inference_api.backends.llama import backend as llama
+from llm_inference_api.backends.llama.classifier import LlamaClassifier, labels_of
 from llm_inference_api.backends.llama.embedder import LlamaEmbedder
 from llm_inference_api.backends.llama.ranker import LlamaRanker, ranking_problem
 from llm_inference_api.backends.llama.vocabulary import Vocabulary
+from llm_inference_api.engine.classifier import Classifier
 from llm_inference_api.engine.embedder import Cuts, Embedder
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.pooling import Pooling, trained_cuts
@@ -19,6 +21,7 @@ from llm_inference_api.engine.prefix_cache import PrefixCache
 from llm_inference_api.engine.prefix_store import PrefixStore
 from llm_inference_api.engine.ranker import Ranker
 from llm_inference_api.engine.scheduler import Chunk, Scheduler
+from llm_inference_api.engine.state_store import StateStore
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import ModelFailedError, UnsupportedError
 from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, ContextChoice, EngineConfig
@@ -54,6 +57,8 @@ class Parts(NamedTuple):
     info: ModelInfo
     ranker: Ranker | None = None
     """None for a model that cannot rank."""
+    classifier: Classifier | None = None
+    """None for a model whose head has no labels."""
 
 
 def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
@@ -75,7 +80,8 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
     tokenizer = load_tokenizer(config.tokenizer, vocabulary)
     template = _template(load_templates(config.tokenizer) or model.chat_templates, vocabulary)
     trained = model.trained_context_length
-    seats = min(SEATS_PER_SLOT * config.slots, llama.MAX_SEATS)
+    slots = min(config.slots, model.most_seats)
+    seats = min(slots if model.has_states else SEATS_PER_SLOT * slots, llama.MAX_SEATS)
     backend, context_length = largest_context(
         config.context,
         trained,
@@ -92,25 +98,33 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
     )
     scheduler = Scheduler(
         PrefixCache(seats, backend.cells),
-        config.slots,
+        slots,
         scoped_prefixes=config.scoped_prefixes,
         keeps_order=backend.keeps_order,
         chunk=None if backend.exact_block == 1 else Chunk(llama.EXACT_CHUNK, backend.exact_block),
-        store=PrefixStore(config.prefix_store) if config.prefix_store else None,
+        store=_store(config.prefix_store, model),
+        whole_states=not model.goes_back,
     )
     engine = Engine(backend, scheduler, StepBudget(config.batch_tokens, config.max_gap))
     preparation = TextPreparation.from_metadata(model.metadata)
     tokens = config.default_max_tokens
-    preparer = Preparer(tokenizer, template, backend, preparation, context_length, tokens, vocabulary.special)
+    special, settles = vocabulary.special, not model.goes_back
+    preparer = Preparer(tokenizer, template, backend, preparation, context_length, tokens, special, settles)
     embedder = _embedder(config, model, context_length, _plainly(preparer.tokenize))
     ranker = _ranker(config, model, context_length, preparer, tokenizer)
-    info = _info(model, template, context_length, config.slots, backend.cells)
+    info = _info(model, template, context_length, slots, backend.cells)
     info = info._replace(
         embedding_length=model.embedding_length if embedder else 0,
         ranks=ranker is not None,
         adapters=tuple(config.adapters),
     )
     return Parts(engine, preparer, Inspector(preparer, vocabulary), embedder, info, ranker)
+
+
+def _store(capacity: int | None, model: llama.Model) -> PrefixStore | StateStore | None:
+    if not capacity:
+        return None
+    return PrefixStore(capacity) if model.goes_back else StateStore(capacity)
 
 
 def _template(sources: Mapping[str, str], vocabulary: Vocabulary) -> ChatTemplate:
@@ -162,13 +176,16 @@ def _build_encoder(config: EngineConfig, model: llama.Model) -> Parts:
     tokens = config.default_max_tokens
     preparer = Preparer(_AnyLength(tokenizer), template, _NoSamplers(), preparation, context_length, tokens)
     embedder = _embedder(config, model, context_length, _plainly(preparer.tokenize))
-    ranker = _ranker(config, model, context_length, preparer, tokenizer)
-    if embedder is None and ranker is None:
+    labels = labels_of(model)
+    ranker = None if labels else _ranker(config, model, context_length, preparer, tokenizer)
+    if embedder is None and ranker is None and not labels:
         raise ModelFailedError(f"the model is an encoder that cannot rank: {ranking_problem(model)}")
     info = _info(model, template, context_length, config.slots, 0)
     width = model.embedding_length if embedder else 0
-    info = info._replace(generates=False, embedding_length=width, ranks=ranker is not None)
-    return Parts(None, preparer, Inspector(preparer, vocabulary), embedder, info, ranker)
+    info = info._replace(generates=False, embedding_length=width, ranks=ranker is not None, labels=labels)
+    head = LlamaClassifier(model, context_length, config.threads) if labels else None
+    classifier = Classifier(_plainly(preparer.tokenize), head, context_length) if head else None
+    return Parts(None, preparer, Inspector(preparer, vocabulary), embedder, info, ranker, classifier)
 
 
 def _embedder(
@@ -283,4 +300,5 @@ def _info(
         tool_format=template.form.name,
         opens_thoughts=template.opens_thoughts,
         thinking=thinking_options(template.form),
+        chat_template=template.source,
     )

@@ -8,12 +8,13 @@ from typing import NamedTuple, Protocol
 
 from llm_inference_api.engine.backend import Mask, Sampler
 from llm_inference_api.engine.output import OutputText
+from llm_inference_api.engine.prefix_cache import common_prefix
 from llm_inference_api.engine.scores import GivenTokens
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.thinking_budget import BudgetedSampler
 from llm_inference_api.errors import ContextLengthError, InvalidFieldError
 from llm_inference_api.grammar.tool_grammar import framed, tool_constraint
-from llm_inference_api.requests.chat import Message
+from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.request import GenerationRequest, Sampling, TokenPrompt
 from llm_inference_api.requests.sizes import check_logprobs
@@ -59,6 +60,8 @@ class _PromptTokens(NamedTuple):
     tokens: list[int]
     thoughts: Thoughts
     """Where it ends among the thoughts of the answer; `AFTER` for a text, which has none."""
+    settled: int = 0
+    """Number of leading tokens that the next request of a conversation has too; 0: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Preparer:
     context_length: int
     default_max_tokens: int
     special: SpecialTokens = NO_SPECIAL_TOKENS
+    settles: bool = False
+    """Whether sequences say how much of their prompt the next request of a conversation has too."""
 
     def prepare(self, request: GenerationRequest, arrived_at: float | None = None) -> tuple[Sequence, ...]:
         """Returns the request's `n` sequences; the prompt is rendered and tokenized once.
@@ -86,7 +91,7 @@ class Preparer:
         """
         submitted_at = time.monotonic() if arrived_at is None else arrived_at
         request = replace(request, sampling=self._with_token_biases(request.sampling))
-        tokens, thoughts = self._prompt(request)
+        tokens, thoughts, settled = self._prompt(request)
         max_tokens = self._max_tokens(request, len(tokens))
         if request.is_whole and request.sampling.logprobs is not None:
             prompt = len(tokens) if request.echoes else 0
@@ -110,6 +115,7 @@ class Preparer:
                     sampler=self._within_budget(self._sampler(request, index, tokens, mask), output, request.thinking),
                     submitted_at=submitted_at,
                     index=index,
+                    settled=settled,
                     ignored=constraint.ignored if constraint else (),
                     given=self._given(request, tokens, max_tokens),
                     echo=self._echo(request) if request.echoes else "",
@@ -198,7 +204,20 @@ class Preparer:
         after = self._around[1] if self.template.is_own else []
         if after and not chat.continues and tokens[-len(after) :] != after:
             tokens = tokens + after
-        return _PromptTokens(tokens, chat.thoughts)
+        return _PromptTokens(tokens, chat.thoughts, self._settled(messages, request, tokens) if self.settles else 0)
+
+    def _settled(self, messages: tuple[Message, ...], request: GenerationRequest, tokens: list[int]) -> int:
+        """Returns how many tokens of a chat's prompt stand before what a template begins the answer with.
+
+        The next turn may have something else there: templates leave the thoughts of earlier answers out, and their
+        beginning too.
+        """
+        template, tools = self._template_of(request), request.tools.tools if request.tools else ()
+        try:
+            closed = template.render(messages, tools, Ending.CLOSED, request.thinking)
+        except InvalidFieldError:
+            return 0
+        return common_prefix(self._begun(closed.parts), tokens, len(tokens) - 1)
 
     def tokens_around(
         self, request: GenerationRequest, mark: str, *, closes_thoughts: bool
@@ -298,13 +317,25 @@ class Preparer:
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True, field: str = "prompt") -> list[int]:
         """Returns the token ids of a text. Errors name the `field` that has it.
 
+        BOS and EOS that the model is configured for are added where `add_special`, unless the text spells them itself.
+
         Raises:
             ContextLengthError: The text has more tokens than the context, by a lower bound: its bytes divided by
                 those of the longest token.
         """
         prepare = self.preparation.apply if parse_special else self.preparation.apply_to_content
         text = self._prepared(text, prepare, field)
-        return self.tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
+        tokens = self.tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
+        return self._once_around(tokens) if add_special and parse_special else tokens
+
+    def _once_around(self, tokens: list[int]) -> list[int]:
+        """Returns the tokens with BOS and EOS once: a text may spell them, as prompts that are copied do."""
+        before, after = self._around
+        if before and tokens[: 2 * len(before)] == before * 2:
+            tokens = tokens[len(before) :]
+        if after and tokens[-2 * len(after) :] == after * 2:
+            tokens = tokens[: -len(after)]
+        return tokens
 
     def _prepared(self, text: str, prepare: Callable[[str], str], field: str = "prompt") -> str:
         """Returns a text as the tokenizer takes it. Raises ContextLengthError as `tokenize`."""

@@ -19,9 +19,10 @@ from llm_inference_api.engine.embedder import AbandonedError, Errands
 from llm_inference_api.errors import ComputationError, CostlyFieldError, ModelFailedError, ServiceError
 from llm_inference_api.processes.parent import Parent
 from llm_inference_api.processes.throttle import Throttle
+from llm_inference_api.requests.classifying import Classes, Classify
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.errand import Errand
-from llm_inference_api.requests.inquiry import Embeddings
+from llm_inference_api.requests.inquiry import Embed, Embeddings
 from llm_inference_api.requests.ranking import Rank, Relevances
 from llm_inference_api.worker.engine_loop import Admissible, Announced, EngineLoop, Inadmissible, Inbox
 from llm_inference_api.worker.inspector import Inspector
@@ -131,7 +132,7 @@ def _serve(config: EngineConfig, inbox: Inbox, requests: PreparationQueue, erran
         for lane, name in ((Lane.PREPARING, "preparer"), (Lane.COMPILING, "compiler")):
             arguments = (lane, parts.preparer, parts.inspector, requests, inbox, parent)
             threading.Thread(target=_prepare, args=arguments, name=name, daemon=True).start()
-        if parts.embedder is not None or parts.ranker is not None:
+        if (parts.embedder, parts.ranker, parts.classifier) != (None, None, None):
             pulse = Pulse(Lane.EMBEDDINGS, config.step_timeout, parent.send)
             run = (parts, errands, pulse, parent)
             threading.Thread(target=_embed, args=run, name="embedder", daemon=True).start()
@@ -205,13 +206,18 @@ def _embed(parts: Parts, errands: Errands, pulse: Pulse, parent: Parent) -> None
         errands.forget(errand_id)
 
 
-def _run_errand(parts: Parts, errand: Errand, check: Callable[[], None]) -> Embeddings | Relevances:
+def _run_errand(parts: Parts, errand: Errand, check: Callable[[], None]) -> Embeddings | Relevances | Classes:
     """Returns what the errand asks for; the server sends none that the model cannot run."""
-    if isinstance(errand, Rank):
-        assert parts.ranker is not None
-        return parts.ranker.answer(errand, check)
-    assert parts.embedder is not None
-    return parts.embedder.answer(errand, check)
+    match errand:
+        case Rank():
+            assert parts.ranker is not None
+            return parts.ranker.answer(errand, check)
+        case Classify():
+            assert parts.classifier is not None
+            return parts.classifier.answer(errand, check)
+        case Embed():
+            assert parts.embedder is not None
+            return parts.embedder.answer(errand, check)
 
 
 def _go_on(errands: Errands, errand_id: int, pulse: Pulse) -> None:

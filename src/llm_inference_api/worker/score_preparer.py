@@ -38,12 +38,14 @@ class ScorePreparer:
 
         Raises:
             InvalidFieldError: A text has no tokens, or the chat template rejects the messages.
-            ContextLengthError: Prompt and text together do not fit the context.
+            ContextLengthError: The prompt, or it and a text together, do not fit the context.
         """
         scoring = request.scoring
         assert scoring is not None
         submitted_at = time.monotonic() if arrived_at is None else arrived_at
         frame = self._frame(request, scoring)
+        if (size := len(frame.before) + len(frame.after)) >= self._preparer.context_length:
+            raise ContextLengthError(size, self._preparer.context_length, True, request.prompt_field)
         texts = [text for branch in scoring.branches for text in self._texts(branch, frame)]
         check_scores(sum(len(text.tokens) - text.first for text in texts), scoring.top)
         paths = ScorePaths(frame.before, texts)

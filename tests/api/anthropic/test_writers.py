@@ -1,11 +1,13 @@
 """Answers and events as Anthropic's JSON, and as the events of its streams."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
 
 from llm_inference_api.api.anthropic.writers import MessageWriter
+from llm_inference_api.errors import ComputationError
 from llm_inference_api.generation.answers import whole_answers
 from llm_inference_api.requests.events import CallPart, End, Event, FinishReason, Progress, Stage, Text, Thought, Usage
 from llm_inference_api.requests.request import GenerationRequest, Sampling
@@ -52,7 +54,7 @@ ALL = (
     CallPart(0, arguments='{"a":'),
     CallPart(0, arguments="1}"),
     CallPart(1, "t2", "g", "{}"),
-    End(FinishReason.TOOL_CALLS, 0, COST),
+    End(FinishReason.TOOL_CALLS, 0, COST, max_tokens=20, ignored=("tools[0].not",)),
 )
 
 
@@ -94,7 +96,12 @@ def test_stream_has_the_same_blocks() -> None:
     assert parts == ['{"a":', "1}", "{}"]
     assert found[-2] == {
         "type": "message_delta",
-        "delta": {"stop_reason": "tool_use", "stop_sequence": None},
+        "delta": {
+            "stop_reason": "tool_use",
+            "stop_sequence": None,
+            "max_tokens": 20,
+            "ignored_keywords": ["tools[0].not"],
+        },
         "usage": USAGE,
     }
 
@@ -113,6 +120,14 @@ def test_end_says_why(end: End, expected: tuple[str, str | None]) -> None:
     assert (found["stop_reason"], found["stop_sequence"]) == expected
     delta = streamed(Text("x"), end)[-2]["delta"]
     assert (delta["stop_reason"], delta["stop_sequence"]) == expected
+
+
+def test_answer_says_what_it_is_of_the_request() -> None:
+    """As on the other wires: the seed, the limit that the service made of the caller's, and what it did not follow."""
+    found, begun = whole(*ALL), streamed(*ALL)[0]["message"]
+    assert (found["seed"], found["max_tokens"], found["ignored_keywords"]) == (0, 20, ["tools[0].not"])
+    assert (begun["seed"], begun["max_tokens"]) == (0, None)
+    assert "ignored_keywords" not in whole(Text("x"), End(FinishReason.STOP, 0, COST))
 
 
 def test_answer_without_words_has_an_empty_text() -> None:
@@ -144,3 +159,16 @@ def test_arguments_that_were_cut_are_as_far_as_they_go() -> None:
     """An answer ends within them at its limit of tokens."""
     events = (CallPart(0, "t", "f", '{"a": "xy'), End(FinishReason.LENGTH, 0, COST))
     assert whole(*events)["content"][0]["input"] == {"a": "xy"}
+
+
+def test_arguments_are_json_whatever_numbers_the_model_writes() -> None:
+    """JSON has no infinity, as which Python reads a number beyond float64."""
+    events = (CallPart(0, "t", "f", '{"a": [-1e999]}'), End(FinishReason.TOOL_CALLS, 0, COST))
+    assert whole(*events)["content"][0]["input"] == {"a": [-sys.float_info.max]}
+
+
+def test_arguments_that_cannot_be_read_fail_the_answer() -> None:
+    """A call without them would be another call."""
+    events = (CallPart(0, "t", "f", f'{{"a": {"9" * 5000}}}'), End(FinishReason.TOOL_CALLS, 0, COST))
+    with pytest.raises(ComputationError, match="arguments cannot be read as JSON"):
+        whole(*events)

@@ -201,6 +201,15 @@ def test_offset_is_that_of_the_character_which_a_token_begins_or_continues() -> 
     assert found["text_offset"] == [0, 1, 1, 1, 3]  # a😀bc
 
 
+def test_offset_behind_a_broken_character_is_that_of_the_next_one() -> None:
+    """What was left of it is a character of the text."""
+    smile = "\N{GRINNING FACE}".encode()
+    found = logprobs_of(
+        sampled(b"a"), sampled(smile[:2]), sampled(b"b"), sampled(smile[:1]), sampled(smile), sampled(b"c")
+    )
+    assert found["text_offset"] == [0, 1, 2, 3, 4, 5]  # a, U+FFFD, b, U+FFFD, smile, c
+
+
 def test_offsets_go_on_over_the_chunks_of_a_stream() -> None:
     """A character may begin in one and end in the next."""
     smile = "\N{GRINNING FACE}".encode()

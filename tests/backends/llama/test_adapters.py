@@ -56,3 +56,11 @@ def test_adapter_of_another_model_is_refused_by_name(tmp_path: Path) -> None:
     for file in (adapter, other):
         with pytest.raises(ModelFailedError, match="cannot load the adapter 'mine'"):
             backend_of(path, mine=file)
+
+
+def test_activated_adapter_is_refused_by_name(tmp_path: Path) -> None:
+    """It is to begin where a request says certain words; applied from the start, it would answer something else."""
+    path = write_tiny_model(tmp_path / "model.gguf")
+    adapter = write_tiny_adapter(tmp_path / "adapter.gguf", path, invocation=(5, 6))
+    with pytest.raises(ModelFailedError, match="the adapter 'mine' is an activated LoRA"):
+        backend_of(path, mine=adapter)

@@ -132,8 +132,8 @@ def test_control_tokens_in_a_document_are_text(tmp_path: Path) -> None:
     assert [token for token in forged if token in controls] == [259, 257, 260]
 
 
-def test_head_of_other_labels_is_no_rankers(tmp_path: Path) -> None:
-    """A classifier is refused by what its head says."""
-    path = write_tiny_encoder(tmp_path / "labels.gguf", pooling=None, head=True, labels=("joy", "anger", "fear"))
+def test_head_whose_labels_are_not_told_apart_does_nothing(tmp_path: Path) -> None:
+    """It neither ranks nor classifies, and what its head has is said."""
+    path = write_tiny_encoder(tmp_path / "labels.gguf", pooling=None, head=True, labels=("joy", "anger", "joy"))
     with pytest.raises(ModelFailedError, match="its head has 3 outputs"):
         parts(path)

@@ -160,6 +160,7 @@ def drawn_by_llama(sampling: Sampling, scores: Scores, tokens: npt.NDArray[np.in
         {"dynatemp_range": 0.6, "dynatemp_exponent": 1.5, "top_p": 0.9},
         {"mirostat": 1, "mirostat_tau": 3.0, "mirostat_eta": 0.2},
         {"mirostat": 2, "mirostat_tau": 3.0, "mirostat_eta": 0.2, "frequency_penalty": 0.5},
+        {"mirostat": 2, "mirostat_tau": 8.0, "top_n_sigma": 0.1},
     ],
     ids=",".join,
 )
@@ -284,6 +285,26 @@ def test_tokens_far_below_the_best_are_dropped() -> None:
     assert near_best(np.array(PROBABILITIES, np.float32), 3.0).tolist() == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(("keep", "left"), [(0, {0}), (2, {0, 1}), (3, {0, 1, 2})])
+def test_top_k_keeps_at_least_as_many_as_is_asked(keep: int, left: set[int]) -> None:
+    """As the samplers behind it do, which llama.cpp tells of min_keep; its top_k knows none."""
+    assert drawn(Tokens(), [], PROBABILITIES, top_k=1, min_keep=keep) == left
+
+
+@pytest.mark.parametrize("mirostat", [1, 2])
+def test_token_without_alternative_teaches_mirostat_nothing(mirostat: int) -> None:
+    """llama.cpp takes it for a choice that was too sure: after a form's fixed text the whole vocabulary would do."""
+    sampling, mask = Sampling(seed=4, temperature=0.7, mirostat=mirostat), FixedMask(np.array([3], np.int32))
+    outputs, everything = FixedOutputs(rows(1.0)), np.arange(SIZE, dtype=np.int32)
+    sampler = MaskedSampler(outputs, Tokens(), sampling, [], mask)  # type: ignore[arg-type]
+    assert [sampler.sample(row) for row in range(DRAWS)] == [3] * DRAWS
+    mask.tokens = everything
+    new = MaskedSampler(outputs, Tokens(), sampling, [], FixedMask(everything))  # type: ignore[arg-type]
+    assert [sampler.sample(row) for row in range(DRAWS)] == [new.sample(row) for row in range(DRAWS)]
+    sampler.close()
+    new.close()
+
+
 @pytest.fixture(scope="module")
 def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
     """A vocabulary of bytes."""
@@ -315,11 +336,18 @@ def test_token_that_extends_a_repetition_is_penalized(
     assert 3 not in drawn(vocabulary, prompt, below, count=1, **dry)
 
 
-def test_excluded_tokens_leave_typical_sampling_as_it_is() -> None:
-    """llama.cpp's computes NaN of a probability of 0, and keeps the most probable tokens instead."""
-    logits = [math.log(0.4), math.log(0.2), math.log(0.2), math.log(0.2)]
-    options = {"typical_p": 0.5, "logit_bias": dict.fromkeys(range(4, Tokens().size), -math.inf)}
-    assert drawn(Tokens(), [], logits, **options) == {1, 2, 3}
+TYPICAL = [math.log(0.4), math.log(0.2), math.log(0.2), math.log(0.2)]
+"""With typical_p=0.5 the best one is left out: its surprisal is farthest from the entropy."""
+
+
+@pytest.mark.parametrize("size", [5, 8, 16])
+@pytest.mark.parametrize("is_own", [False, True], ids=["by a bias", "by the model"])
+def test_excluded_tokens_leave_typical_sampling_as_it_is(size: int, is_own: bool) -> None:  # noqa: FBT001
+    """llama.cpp's computes NaN of a probability of 0, and keeps what its sort has put first."""
+    excluded = [-math.inf] * (size - len(TYPICAL))
+    bias = {} if is_own else dict.fromkeys(range(len(TYPICAL), size), -math.inf)
+    logits = [*TYPICAL, *excluded] if is_own else TYPICAL
+    assert drawn(Tokens(size), [], logits, typical_p=0.5, logit_bias=bias) == {1, 2, 3}
 
 
 @pytest.mark.parametrize("options", [{}, {"typical_p": 0.5}, {"mirostat": 1}, {"mirostat": 2}, {"temperature": 0.0}])

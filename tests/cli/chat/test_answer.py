@@ -1,5 +1,6 @@
 """Reading an answer's stream."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -65,6 +66,41 @@ async def test_waiting_thoughts_and_text_are_told_apart() -> None:
     assert (answer.prompt_tokens, answer.tokens, answer.cached_tokens) == (1, 2, 3)
 
 
+async def test_wait_for_the_model_shows_how_far_its_load_is() -> None:
+    """A download takes minutes; the stream itself says no more than that it waits."""
+    seen, answer, has_shown, asked = Seen(), Answer(), asyncio.Event(), []
+
+    async def parts() -> AsyncGenerator[Any]:
+        yield Part(progress={"stage": "LOADING"})
+        await has_shown.wait()
+        yield Part(progress={"stage": "LOADING"})
+        yield Part(delta={"content": "Yes"})
+
+    async def load() -> AsyncGenerator[str]:
+        asked.append(True)
+        yield "the model is downloading 43 %"
+        has_shown.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(20):
+        await read_answer(parts(), answer, seen, load)
+    assert ("wait", "the model is downloading 43 %") in seen.calls
+    assert len(asked) == 1
+    assert seen.calls[-2:] == [("text", "Yes"), ("close", "")]
+
+
+async def test_load_that_cannot_be_followed_stops_no_answer() -> None:
+    """An older service, or one that lets nobody watch."""
+    seen, answer = Seen(), Answer()
+
+    async def load() -> AsyncGenerator[str]:
+        raise OSError
+        yield ""
+
+    await read_answer(stream(Part(progress={"stage": "LOADING"}), Part(delta={"content": "Yes"})), answer, seen, load)
+    assert answer.text == "Yes"
+
+
 async def test_what_came_before_a_failure_is_kept() -> None:
     """And the view is closed."""
     seen, answer = Seen(), Answer()
@@ -72,6 +108,22 @@ async def test_what_came_before_a_failure_is_kept() -> None:
         await read_answer(stream(Part(delta={"content": "Once"}), then=OSError("gone")), answer, seen)
     assert answer.text == "Once"
     assert seen.calls[-1] == ("close", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "figures"),
+    [
+        (
+            Answer(tokens=1011, first_after=0.25, seconds=10.35),
+            "1,011 tokens in 10.3 s, the first after 0.25 s, 100.0 tokens/s",
+        ),
+        (Answer(tokens=1, first_after=0.5, seconds=0.5), "1 token in 0.5 s, the first after 0.50 s"),
+        (Answer(), ""),
+    ],
+)
+def test_figures_are_tokens_times_and_speed(answer: Answer, figures: str) -> None:
+    """As far as they can be told."""
+    assert answer.figures == figures
 
 
 @pytest.mark.parametrize(

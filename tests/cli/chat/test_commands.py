@@ -122,6 +122,16 @@ async def test_figures_are_those_of_the_last_answer(talk: Talk) -> None:
         assert figure in text
 
 
+async def test_figures_follow_each_answer_on_request(talk: Talk) -> None:
+    """They are turned on and off; another word is neither."""
+    await talk.run("/stats on")
+    assert talk.shows_figures
+    await talk.run("/stats off")
+    assert not talk.shows_figures
+    with pytest.raises(ChatError, match="/stats takes on or off, not 'maybe'"):
+        await talk.run("/stats maybe")
+
+
 @pytest.mark.parametrize("line", ["Hello", " /help", "/etc/hosts", "exit now", "/Help"])
 async def test_other_lines_are_messages(talk: Talk, line: str) -> None:
     """A space before a slash makes one, too."""

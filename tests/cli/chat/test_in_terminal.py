@@ -1,6 +1,7 @@
 """A conversation in a terminal, as a person has it."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -155,12 +156,12 @@ def test_paste_of_several_lines_is_one_message(tmp_path: Path) -> None:
     """It is sent by Enter only, and can be edited before."""
     service = ChatService(("Yes",))
     with conversation(tmp_path, service) as shown:
-        shown.paste("one\ntwo\nthree\n")
-        shown.wait_for("three")
+        shown.paste("one\n\ttwo\nthree\n")
+        assert "> one\n      two\n  three" in shown.wait_for("three")
         assert service.requests == []
         shown.keys("Enter")
         shown.wait_for("Yes")
-    assert service.asked == [[("user", "one\ntwo\nthree\n")]]
+    assert service.asked == [[("user", "one\n\ttwo\nthree\n")]]
 
 
 def test_alt_enter_begins_a_new_line(tmp_path: Path) -> None:
@@ -184,6 +185,20 @@ def test_what_is_typed_during_an_answer_waits_for_its_end(tmp_path: Path) -> Non
         shown.keys("Enter")
         shown.wait_for("Yes")
     assert service.asked[1][-1] == ("user", "next\nquestion")
+
+
+def test_figures_stand_below_each_answer_on_request(tmp_path: Path) -> None:
+    """From the start by --stats, later by /stats."""
+    service = ChatService(("One",), ("Two",))
+    with conversation(tmp_path, service, "--stats") as shown:
+        shown.type("Hi")
+        assert re.search(r"One *\n\[34 tokens in .* s, the first after .* s", shown.wait_for("the first after"))
+        shown.type("/stats off")
+        shown.wait_for("followed by no figures")
+        shown.type("And?")
+        shown.wait_for("Two")
+        shown.wait_until(lambda screen: screen.endswith("\n>"), "the prompt")
+        assert shown.screen().count("the first after") == 1
 
 
 @pytest.mark.parametrize("word", ["/exit", "exit", "quit", "/quit"])

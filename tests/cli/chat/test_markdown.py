@@ -9,10 +9,10 @@ from llm_inference_api.cli.chat.markdown import AnswerMarkdown, closed_part
 
 
 def rendered(text: str, width: int = 60) -> str:
-    """Returns what a console of this width shows, without colours and trailing blanks."""
+    """Returns what a console of this width shows, without colours."""
     written = io.StringIO()
     Console(file=written, width=width, color_system=None).print(AnswerMarkdown(text))
-    return "\n".join(line.rstrip() for line in written.getvalue().split("\n")).strip("\n")
+    return written.getvalue().strip("\n")
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,7 @@ def rendered(text: str, width: int = 60) -> str:
         "[name]: http://example.org",
         "<http://example.org>",
         "a line\nand the next",
+        "def f(x):\n    if x:\n        return 1\n    return 2",
         ":smile:",
     ],
 )
@@ -50,6 +51,8 @@ def test_text_that_is_no_markdown_stays(text: str) -> None:
         ("- one\n- two\n  - three", " • one\n • two\n    • three"),
         ("```python\nif x:\n    y = [1]  # **no**\n```", "if x:\n    y = [1]  # **no**"),
         ("```\nnot closed", "not closed"),
+        ("one  \ntwo", "one\ntwo"),
+        ("- one\n  more\n- two", " • one\n   more\n • two"),
     ],
 )
 def test_markdown_is_rendered(text: str, shown: str) -> None:

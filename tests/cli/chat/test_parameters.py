@@ -1,5 +1,6 @@
 """Parameters that a person may set."""
 
+import re
 from typing import Any
 
 import pytest
@@ -28,6 +29,21 @@ def test_values_have_their_types(name: str, text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("temprature", "do you mean temperature?"),
+        ("temp", "do you mean temperature?"),
+        ("mirostat_", "do you mean mirostat_eta or mirostat_tau?"),
+        ("xyz", "there are add_generation_prompt, "),
+    ],
+)
+def test_word_that_is_no_parameter_is_told_what_it_may_mean(word: str, hint: str) -> None:
+    """The begin of a name, or what is near one."""
+    with pytest.raises(ChatError, match=f"{word} is no parameter; {re.escape(hint)}"):
+        parameter_name(word)
+
+
+@pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
         ("temperature", "hot", "temperature is a number, not 'hot'"),
@@ -41,14 +57,6 @@ def test_other_values_are_refused(name: str, text: str, problem: str) -> None:
     """With what would be right."""
     with pytest.raises(ChatError, match=problem):
         parameter_value(name, text)
-
-
-def test_unknown_name_is_refused_with_the_nearest() -> None:
-    """With all of them where none is near."""
-    with pytest.raises(ChatError, match="do you mean temperature"):
-        parameter_name("tempratur")
-    with pytest.raises(ChatError, match=r"there are .*top_p"):
-        parameter_name("xyzzy")
 
 
 @pytest.mark.parametrize("value", [{"temperature": "hot"}, {"max_tokens": -1}, {"nonsense": 1}, {"stop": 1}])

@@ -1,4 +1,4 @@
-"""Scores of converted cross-encoders, held against those of transformers, which the fixtures record."""
+"""Scores and labels of converted cross-encoders, held against those of transformers, which the fixtures record."""
 
 import json
 import math
@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from llm_inference_api.models.convert.errors import ConversionError
+from llm_inference_api.requests.classifying import Classify
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Input
 from llm_inference_api.requests.ranking import Rank
@@ -48,9 +49,26 @@ def test_scores_are_those_of_transformers(name: str, tmp_path: Path, converted: 
         assert math.log(found.score / (1 - found.score)) == pytest.approx(pair["logit"], abs=5e-3)
 
 
-def test_head_of_several_labels_is_refused_by_name(tmp_path: Path, converted: Convert) -> None:
-    """It classifies; so does one that says nothing, by transformers' default."""
-    for number, labels in enumerate(({"0": "joy", "1": "anger"}, None)):
-        checkpoint = write_ranker(tmp_path / str(number), "bert", id2label=labels)
-        with pytest.raises(ConversionError, match="'id2label' must be one label"):
-            converted(checkpoint)
+@pytest.mark.parametrize("name", CASES)
+def test_probabilities_of_labels_are_those_of_transformers(name: str, tmp_path: Path, converted: Convert) -> None:
+    """A head with several outputs classifies, with the labels of the checkpoint."""
+    classes = recorded(name)["classes"]
+    labels = {str(index): label for index, label in enumerate(classes["labels"])}
+    checkpoint = write_ranker(tmp_path / name, name, id2label=labels)
+    save_file(seeded_weights(classes["shapes"]), checkpoint / "model.safetensors")
+    parts = build(EngineConfig(converted(checkpoint), 1, 2, 10, 30.0), lambda fraction: None)
+    assert (parts.ranker, parts.embedder) == (None, None)
+    assert parts.classifier is not None
+    assert parts.info.labels == tuple(classes["labels"])
+    for wanted in classes["texts"]:
+        found = parts.classifier.answer(Classify(Input("text", wanted["text"])), lambda: None)
+        assert found.tokens == len(wanted["ids"])
+        assert found.probabilities == pytest.approx(wanted["probabilities"], abs=1e-3)
+
+
+def test_head_whose_labels_may_all_hold_is_refused_by_name(tmp_path: Path, converted: Convert) -> None:
+    """Its outputs are no choice of one."""
+    labels = {"0": "joy", "1": "anger"}
+    checkpoint = write_ranker(tmp_path / "x", "bert", id2label=labels, problem_type="multi_label_classification")
+    with pytest.raises(ConversionError, match="'problem_type' must be single_label_classification"):
+        converted(checkpoint)

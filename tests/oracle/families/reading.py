@@ -192,7 +192,7 @@ def _with_tokens(form: Form) -> Grammars:
     return bytes_and(sorted({token for marker in form.markers for token in _MARKER.findall(marker)}))
 
 
-_MARKER = re.compile(r"<[^<>\s=\"]+>|\[/?[A-Z_]{3,}\]")
+_MARKER = re.compile(r"<｜[^<>｜]+｜>|｜[^<>｜]+｜|<[^<>｜\s=\"]+>|\[/?[A-Z_]{3,}\]")
 
 
 def _ends(form: Form) -> Iterator[str]:

@@ -60,6 +60,8 @@ def test_harmony_has_channels_and_recipients_that_its_template_does_not_write() 
         "<|channel|>commentary<|message|>",
         "<|channel|>final <|constrain|>json<|message|>",
     ]
+    assert shown.asides is not None
+    assert "<|channel|>analysis to=" in shown.asides.openings
     patterns = [shown.calls.call, *shown.calls.others]
     call = ("<|channel|>commentary to=functions.", NAME, " <|constrain|>json<|message|>", ARGUMENTS, "<|call|>")
     assert patterns[0] == call

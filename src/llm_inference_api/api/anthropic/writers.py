@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pydantic_core import from_json
-
 from llm_inference_api.api.bodies import Json, document, large_document
+from llm_inference_api.errors import ComputationError
 from llm_inference_api.generation.answers import Answer
 from llm_inference_api.requests.events import CallPart, End, Event, FinishReason, Progress, Stage, Text, Thought, Usage
+from llm_inference_api.requests.json_object import finite, integer
 from llm_inference_api.requests.request import GenerationRequest
+from llm_inference_api.requests.tools import complete_arguments
 
 _REASONS = {FinishReason.STOP: "end_turn", FinishReason.LENGTH: "max_tokens", FinishReason.TOOL_CALLS: "tool_use"}
 _NO_SIGNATURE = ""
@@ -56,7 +57,7 @@ class MessageWriter:
     def whole(self, answers: list[Answer], usage: Usage) -> bytes:
         """Returns the object for the answer."""
         (answer,) = answers
-        ending = {"stop_reason": _reason(answer.reason, answer.stop), "stop_sequence": answer.stop or None}
+        ending = _ending(answer.reason, answer.stop, answer.max_tokens, answer.ignored)
         return large_document(
             {**self._message(), "content": self._content(answer), **ending, "usage": usage_object(usage)}
         )
@@ -66,7 +67,13 @@ class MessageWriter:
         return b"".join(map(sse_event, self._events(event)))
 
     def _message(self) -> Json:
-        return {"id": self._request.id, "type": "message", "role": "assistant", "model": self._request.model}
+        return {
+            "id": self._request.id,
+            "type": "message",
+            "role": "assistant",
+            "model": self._request.model,
+            "seed": self._request.sampling.seed,
+        }
 
     def _content(self, answer: Answer) -> list[Json]:
         thoughts = answer.thoughts if self._request.thinking.is_shown else ""
@@ -112,7 +119,8 @@ class MessageWriter:
     def _begin(self) -> Iterator[Json]:
         if not self._is_begun:
             self._is_begun = True
-            rest: Json = {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage_object(self._read)}
+            ending = {"stop_reason": None, "stop_sequence": None, "max_tokens": None}
+            rest: Json = {"content": [], **ending, "usage": usage_object(self._read)}
             yield {"type": "message_start", "message": {**self._message(), **rest}}
 
     def _block(self, kind: str, block: Json) -> Iterator[Json]:
@@ -145,20 +153,29 @@ class MessageWriter:
     def _end(self, end: End) -> Iterator[Json]:
         yield from self._close()
         assert end.usage is not None
-        delta = {"stop_reason": _reason(end.reason, end.stop), "stop_sequence": end.stop or None}
+        delta = _ending(end.reason, end.stop, end.max_tokens, end.ignored)
         yield {"type": "message_delta", "delta": delta, "usage": usage_object(end.usage)}
         yield {"type": "message_stop"}
 
 
-def _reason(reason: FinishReason | None, stop: str) -> str:
+def _ending(reason: FinishReason | None, stop: str, max_tokens: int, ignored: tuple[str, ...]) -> Json:
+    """Returns why an answer ended; the last two fields are not Anthropic's."""
     assert reason is not None
-    return "stop_sequence" if stop else _REASONS[reason]
+    return {
+        "stop_reason": "stop_sequence" if stop else _REASONS[reason],
+        "stop_sequence": stop or None,
+        "max_tokens": max_tokens,
+        **({"ignored_keywords": list(ignored)} if ignored else {}),
+    }
 
 
 def _input(arguments: str) -> Json:
-    """Returns a call's arguments; those of an answer that was cut within them as far as they go."""
+    """Returns a call's arguments; those of an answer that was cut within them as far as they go.
+
+    Raises ComputationError if they are no JSON that can be read, such as a number of 5,000 digits.
+    """
     try:
-        found = json.loads(arguments or "{}")
-    except json.JSONDecodeError:
-        found = from_json(arguments, allow_partial="trailing-strings")
+        found = finite(json.loads(complete_arguments(arguments), parse_int=integer))
+    except (ValueError, RecursionError) as error:
+        raise ComputationError(f"the model wrote a call whose arguments cannot be read as JSON ({error})") from error
     return found if isinstance(found, dict) else {}

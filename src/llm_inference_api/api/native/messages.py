@@ -83,5 +83,6 @@ def model_message(status: ModelStatus) -> models_pb2.Model:
 
 
 def _info(domain: ModelInfo, memory: int) -> models_pb2.ModelInfo:
-    thinking = models_pb2.ThinkingOptions(**domain.thinking._asdict())
-    return models_pb2.ModelInfo(**{**domain._asdict(), "thinking": thinking}, memory_bytes=memory)
+    shared = {**domain._asdict(), "thinking": models_pb2.ThinkingOptions(**domain.thinking._asdict())}
+    del shared["chat_template"]  # As long as all else together; Ollama's clients alone ask for it.
+    return models_pb2.ModelInfo(**shared, memory_bytes=memory)

@@ -50,6 +50,7 @@ def _read(wire: scores_pb2.ScoreRequest) -> GenerationRequest:
         _prompt(wire),
         GREEDY,
         model=wire.model,
+        sent_in="prompt_tokens" if wire.HasField("prompt_tokens") else "",
         ending=Ending.ANSWER,
         thinking=Thinking(budget=0),
         scoring=scoring,

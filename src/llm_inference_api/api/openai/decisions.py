@@ -8,8 +8,8 @@ from llm_inference_api.decisions.answer import Decision
 from llm_inference_api.decisions.deciding import Decisions
 from llm_inference_api.decisions.question import DEFAULT_ROTATIONS, Kind, Option, Question, yes_or_no
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.generation.decider import Decided
 from llm_inference_api.requests.chat import Message, checked_messages
-from llm_inference_api.requests.events import Usage
 from llm_inference_api.requests.tools import ToolCall, complete_arguments
 
 Json = dict[str, Any]
@@ -27,7 +27,7 @@ def read_decisions(params: DecisionParams) -> Decisions:
     except InvalidFieldError as error:
         raise InvalidFieldError(error.field.replace("messages", "input"), error.problem) from error
     questions = [_question(f"questions[{index}]", one) for index, one in enumerate(params.questions)]
-    return Decisions.checked(state, questions, DEFAULT_ROTATIONS, params.model)
+    return Decisions.checked(state, questions, DEFAULT_ROTATIONS, params.model, "input")
 
 
 def _message(field: str, item: DecisionItem) -> Message:
@@ -61,11 +61,12 @@ def _question(field: str, given: DecisionQuestion) -> Question:
     return Question(field, Kind(given.type), given.instructions, options, _OPTIONS[given.type], given.name or "")
 
 
-def decision_object(model: str, params: DecisionParams, decisions: list[Decision], usage: Usage) -> Json:
+def decision_object(params: DecisionParams, decided: Decided) -> Json:
     """Returns the object of all answers."""
+    usage = decided.usage
     return {
-        "model": model,
-        "answers": [_answer(one, decision) for one, decision in zip(params.questions, decisions, strict=True)],
+        "model": decided.model,
+        "answers": [_answer(one, decision) for one, decision in zip(params.questions, decided.decisions, strict=True)],
         "usage": {
             "input_tokens": usage.prompt_tokens,
             "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
@@ -79,7 +80,7 @@ def decision_object(model: str, params: DecisionParams, decisions: list[Decision
 def _answer(asked: DecisionQuestion, decision: Decision) -> Json:
     heading = {"type": asked.type, "name": asked.name}
     if asked.type == "predicate":
-        return {**heading, "probability": decision.probabilities[0]}
+        return {**heading, "probability": decision.probabilities[0], **decision.trust}
     if asked.type == "choice":
         values = [one.value for one in asked.choices or ()]
         probabilities: list[Json] = [
@@ -95,4 +96,5 @@ def _answer(asked: DecisionQuestion, decision: Decision) -> Json:
             )
         ]
         answer = {"score": decision.score}
-    return {**heading, **answer, "confidence": decision.confidence, "probabilities": probabilities}
+    spread = {"confidence": decision.confidence, "probabilities": probabilities}
+    return {**heading, **answer, **spread, **decision.trust}

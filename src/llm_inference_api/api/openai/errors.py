@@ -43,7 +43,7 @@ class OpenAIErrors(ErrorWriter):
         values = error_fields(failure)._asdict().items()
         return tuple((headers.OPENAI_ERROR[name], _header(value)) for name, value in values if value is not None)
 
-    def message(self, sent_type: type[Message], failure: Failure) -> Message:
+    def message(self, sent_type: type[Message], failure: Failure) -> Message | None:
         """Returns the SSE event that ends a stream with an error."""
         data = b"data: " + error_object(failure) + b"\n\n"
         return sent_type(http_body=HttpBody(content_type="text/event-stream", data=data))

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
 
 from google.api.httpbody_pb2 import HttpBody
 
@@ -19,6 +20,8 @@ from llm_inference_api.api.openai.params import (
     parse,
 )
 from llm_inference_api.api.openai.reading import read_chat, read_completion
+from llm_inference_api.api.openai.systemone import read_systemone, systemone_object
+from llm_inference_api.api.openai.systemone_params import SystemOneParams
 from llm_inference_api.api.openai.writers import (
     ChatCompletionWriter,
     CompletionWriter,
@@ -28,12 +31,12 @@ from llm_inference_api.api.openai.writers import (
     ranking_document,
 )
 from llm_inference_api.decisions.deciding import Decisions
+from llm_inference_api.generation.decider import Decided, Decider
 from llm_inference_api.generation.generation import Generation, Generations
 from llm_inference_api.generation.inquiries import Inquiries
 from llm_inference_api.generation.several import Several
 from llm_inference_api.models.registry import Registry
 from llm_inference_api.requests.adapters import SEPARATOR
-from llm_inference_api.requests.events import Logprobs, Usage
 from llm_inference_api.requests.inquiry import Embed, Input, checked_inputs
 from llm_inference_api.requests.limits import Limits, new_id
 from llm_inference_api.requests.model_status import ModelStatus
@@ -42,15 +45,25 @@ from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.rpc.call import Call
 from llm_inference_api.rpc.off_loop import off_loop
 
+Params = TypeVar("Params")
+
 
 class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
     """Translates between HTTP bodies and generations, inquiries and model statuses."""
 
-    def __init__(self, generations: Generations, inquiries: Inquiries, registry: Registry, limits: Limits) -> None:
+    def __init__(
+        self,
+        generations: Generations,
+        inquiries: Inquiries,
+        registry: Registry,
+        limits: Limits,
+        decider: Decider,
+    ) -> None:
         self._generations = generations
         self._inquiries = inquiries
         self._registry = registry
         self._limits = limits
+        self._decider = decider
         self._started = int(time.time())
 
     async def CreateChatCompletion(
@@ -117,15 +130,28 @@ class OpenAIServicer(openai_pb2_grpc.OpenAIServiceServicer):
         self, request: openai_pb2.CreateDecisionRequest, call: Call
     ) -> openai_pb2.CreateDecisionResponse:
         """Returns the HTTP body of `POST /v1/decisions`."""
-        body = request.http_body.data
+        data = await self._decide(request.http_body.data, call, _read_decisions, decision_object)
+        return openai_pb2.CreateDecisionResponse(http_body=HttpBody(content_type=JSON, data=data))
+
+    async def CreateSystemOne(
+        self, request: openai_pb2.CreateSystemOneRequest, call: Call
+    ) -> openai_pb2.CreateSystemOneResponse:
+        """Returns the HTTP body of `POST /v1/systemone`."""
+        data = await self._decide(request.http_body.data, call, _read_systemone, systemone_object)
+        return openai_pb2.CreateSystemOneResponse(http_body=HttpBody(content_type=JSON, data=data))
+
+    async def _decide(
+        self,
+        body: bytes,
+        call: Call,
+        read: Callable[[bytes], tuple[Params, Decisions]],
+        write: Callable[[Params, Decided], Json],
+    ) -> bytes:
+        """Returns the document that answers the questions of a body."""
         await check_values(body)
-        params, asked = await off_loop(len(body), _read_decisions, body)
-        async with self._generations.open(asked.request, call, streamed=False) as generation:
-            answers, total = await generation.whole()
-            data = await off_loop(
-                len(body), _write_decisions, generation.request.model, params, asked, answers[0].scores, total
-            )
-            return openai_pb2.CreateDecisionResponse(http_body=HttpBody(content_type=JSON, data=data))
+        params, asked = await off_loop(len(body), read, body)
+        decided = await self._decider.decide(asked, call, len(body))
+        return await off_loop(len(body), lambda: document(write(params, decided)))
 
     async def ListOpenAIModels(
         self, request: openai_pb2.ListOpenAIModelsRequest, call: Call
@@ -183,10 +209,9 @@ def _read_decisions(body: bytes) -> tuple[DecisionParams, Decisions]:
     return params, read_decisions(params)
 
 
-def _write_decisions(
-    model: str, params: DecisionParams, asked: Decisions, scores: tuple[Logprobs, ...], total: Usage
-) -> bytes:
-    return document(decision_object(model, params, asked.answers(scores), total))
+def _read_systemone(body: bytes) -> tuple[SystemOneParams, Decisions]:
+    params = parse(SystemOneParams, body)
+    return params, read_systemone(params)
 
 
 def _read_embedding(body: bytes) -> tuple[EmbeddingParams, Embed]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from llm_inference_api import __version__
-from llm_inference_api.api.bodies import Json, document, large_document
+from llm_inference_api.api.bodies import Json, document, large_document, numbers
 from llm_inference_api.generation.answers import Answer
 from llm_inference_api.requests.events import (
     CallPart,
@@ -155,8 +155,10 @@ class TextPlace:
     def advance(self, data: bytes) -> int:
         """Returns the offset of the character that the token begins or continues, and moves behind the token."""
         before = self._characters
+        # What is left of a broken character becomes U+FFFD with the next token, but stands before it.
+        is_broken = bool(self._decoder.getstate()[0]) and not b"\x80" <= data[:1] <= b"\xbf"
         self._characters += len(self._decoder.decode(data))
-        return before
+        return before + is_broken
 
 
 def fingerprint(status: ModelStatus) -> str:
@@ -311,7 +313,7 @@ def embedding_document(model: str, embeddings: Embeddings, *, in_base64: bool) -
 
     May take a second for large responses, so call it in a thread; it is split by vector so that other threads can run.
     """
-    written = _base64 if in_base64 else _numbers
+    written = _base64 if in_base64 else numbers
     data = ",".join(
         f'{{"object":"embedding","index":{index},"embedding":{written(embedding)}}}'
         for index, embedding in enumerate(embeddings)
@@ -338,11 +340,6 @@ def ranking_document(header: RankingHeader, relevances: Relevances, top_n: int |
 
 def _base64(embedding: Embedding) -> str:
     return f'"{b64encode(embedding.vector).decode()}"'
-
-
-def _numbers(embedding: Embedding) -> str:
-    """Returns a JSON array with 9 significant digits, exact for float32 and half the size of `json.dumps`."""
-    return f"[{','.join(map('%.9g'.__mod__, embedding.numbers))}]"
 
 
 def _message(answer: Answer, *, shows_thoughts: bool) -> Json:

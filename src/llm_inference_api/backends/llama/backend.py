@@ -16,7 +16,7 @@ import llama_cpp.llama_cpp as C
 import numpy as np
 import numpy.typing as npt
 
-from llm_inference_api.backends.llama import error_lines
+from llm_inference_api.backends.llama import error_lines, sequence_state
 from llm_inference_api.backends.llama.adapters import LlamaAdapters
 from llm_inference_api.backends.llama.devices import gpu_names, load_backends
 from llm_inference_api.backends.llama.library import function
@@ -27,6 +27,7 @@ from llm_inference_api.backends.llama.vocabulary import Vocabulary
 from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.logprobs import token_logprobs
 from llm_inference_api.engine.pooling import Pooling, is_encoder, pooling_of
+from llm_inference_api.engine.prefix_store import State
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.requests.adapters import NO_ADAPTERS, Adapters
@@ -58,6 +59,12 @@ _HEADS = ("cls", "cls.output")
 """Tensors of a head (LLM_TENSOR_CLS and _CLS_OUT in llama-arch.cpp); converted rankers often say nothing else."""
 _ANSWERING_IN_WORDS = ("qwen3", "qwen3vl")
 """Architectures of which llama.cpp normalizes a head's outputs by softmax (llm_graph_context::build_pooling)."""
+_ONE_AT_A_TIME = ("plamo2",)
+"""Architectures of which llama.cpp computes batches of several sequences wrongly (src/models/plamo2.cpp takes tokens of
+one for those of another)."""
+_OTHER_STATES = ("deepseek4", "glm5-next", "qwen4exp")
+"""Architectures with caches of their own beside keys, values and states (llama_kv_cache_dsv4, llama_memory_hybrid_idx),
+of which a saved sequence has not been tried."""
 _BF16 = 30
 """GGML_TYPE_BF16 (ggml.h)."""
 _DEBUG_LINE, _CONTINUES_LINE = 1, 5
@@ -184,6 +191,13 @@ class Model:
         """How the token vectors of an embedding become one."""
         self.answers_in_words = metadata.get("general.architecture") in _ANSWERING_IN_WORDS
         """Whether a head's outputs are probabilities of words."""
+        self.has_states = bool(C.llama_model_is_recurrent(self.handle) or C.llama_model_is_hybrid(self.handle))
+        """Whether layers are recurrent: each keeps one state of a whole sequence."""
+        self.goes_back = not self.has_states and not C.llama_model_n_swa(self.handle)
+        """Whether a sequence can be taken back to fewer tokens. Not to those whose window the cache has let go, either:
+        llama.cpp gives away the cells that the newest token's window has left (llama_kv_cache::find_slot)."""
+        self.most_seats = 1 if metadata.get("general.architecture") in _ONE_AT_A_TIME else MAX_SEATS
+        """Largest number of sequences that can be computed at once."""
         self.token_types = int(metadata.get("tokenizer.ggml.token_type_count", 0))
         self._refuse_unsupported()
         self.vocabulary = Vocabulary(C.llama_model_get_vocab(self.handle))
@@ -238,8 +252,11 @@ class Model:
     def _refuse_unsupported(self) -> None:
         if C.llama_model_has_encoder(self.handle) or not C.llama_model_has_decoder(self.handle):
             raise ModelFailedError("the model has an encoder; only decoder-only models generate text here")
-        if C.llama_model_is_recurrent(self.handle) or C.llama_model_is_hybrid(self.handle):
-            raise ModelFailedError("the model is recurrent: its state cannot be shared between requests")
+        architecture = self.metadata.get("general.architecture")
+        if architecture in _OTHER_STATES:
+            raise ModelFailedError(
+                f"models of the architecture {architecture} cannot share prompts between requests yet"
+            )
 
 
 def _tensor_split(parts: tuple[float, ...]) -> Any:
@@ -285,17 +302,18 @@ class LlamaBackend:
         self.vocabulary = model.vocabulary
         params = C.llama_context_default_params()
         params.n_ctx = sizes.cells
-        params.n_batch = params.n_ubatch = sizes.batch_tokens
         self._spare_seat = sizes.seats
         """Holds a part of another seat while that is copied."""
         params.n_seq_max = sizes.seats + 1
+        # With fewer rows than sequences that have a state, llama.cpp aborts where it plans its graphs.
+        params.n_batch = params.n_ubatch = max(sizes.batch_tokens, params.n_seq_max if model.has_states else 0)
         params.n_threads = params.n_threads_batch = sizes.threads
         params.kv_unified = True
         params.no_perf = True
         if any(key.endswith(".pooling_type") for key in model.metadata):
             # llama.cpp warns of a type other than the file's, also where the file has none.
             params.pooling_type = C.LLAMA_POOLING_TYPE_NONE
-        self.keeps_order = sizes.reproducible and model.devices == ("CPU",)
+        self.keeps_order = sizes.reproducible and model.devices == ("CPU",) and model.goes_back
         """Whether a row's scores are the same in every batch and wherever its sequence's cells are, if they ascend."""
         if self.keeps_order:
             # With keys and values of one type, ggml chooses among three attention kernels that add up in different
@@ -311,6 +329,8 @@ class LlamaBackend:
         if not self._context:
             raise ModelFailedError(said.after(f"llama.cpp cannot make a context of {sizes.cells} tokens"))
         self._memory = C.llama_get_memory(self._context)
+        if model.has_states:
+            self._no_layers = sequence_state.read_layers(self._context, self._spare_seat)
         self._batch = Batch(sizes.batch_tokens)
         self._outputs = Outputs(self._context, self.vocabulary.size)
         self.adapt(model.adapters.all)  # Their products depend on the batch too.
@@ -385,38 +405,48 @@ class LlamaBackend:
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         """See `Backend.copy_prefix`."""
+        self._check_end(source, length)
         C.llama_memory_seq_cp(self._memory, source, target, 0, length)
 
     def truncate(self, seat: int, length: int) -> None:
         """See `Backend.truncate`."""
-        C.llama_memory_seq_rm(self._memory, seat, length, -1)
+        whole = not length or self._model.goes_back
+        if not whole or not C.llama_memory_seq_rm(self._memory, seat, length, -1):
+            raise BackendError(f"llama.cpp cannot drop the tokens of seat {seat} from {length} on")
 
     def rehome(self, seat: int) -> None:
         """See `Backend.rehome`. Takes memory for the seat's keys and values meanwhile."""
-        size = int(C.llama_state_seq_get_size(self._context, seat))
-        state = (ctypes.c_uint8 * size)()
-        C.llama_state_seq_get_data(self._context, state, size, seat)
+        state = sequence_state.read(self._context, seat)
         C.llama_memory_seq_rm(self._memory, seat, -1, -1)
-        if not C.llama_state_seq_set_data(self._context, state, size, seat):
-            raise BackendError("llama.cpp could not move a sequence within the key-value cache")
+        sequence_state.write(self._context, seat, state)
 
-    def save(self, seat: int, start: int, end: int) -> npt.NDArray[np.uint8]:
+    def save(self, seat: int, start: int, end: int) -> State:
         """See `Backend.save`."""
+        self._check_end(seat, end)
         # llama.cpp copies whole sequences: these positions become one for a moment, in the same cells.
         C.llama_memory_seq_cp(self._memory, seat, self._spare_seat, start, end)
-        state = np.empty(int(C.llama_state_seq_get_size(self._context, self._spare_seat)), np.uint8)
-        written = C.llama_state_seq_get_data(self._context, _bytes_of(state), state.size, self._spare_seat)
-        C.llama_memory_seq_rm(self._memory, self._spare_seat, -1, -1)
-        if written != state.size:
-            raise BackendError("llama.cpp could not copy a part of the key-value cache")
+        state = self._copy(self._spare_seat)
+        self.truncate(self._spare_seat, 0)
         return state
+
+    def _copy(self, seat: int) -> State:
+        if self._model.goes_back:
+            return sequence_state.read(self._context, seat)
+        if not self._model.has_states or C.llama_model_n_swa(self._model.handle):
+            # The window of a sequence may begin in any of its parts.
+            return sequence_state.SequenceState(sequence_state.read(self._context, seat), None)
+        return sequence_state.read_apart(self._context, seat, self._no_layers)
+
+    def _check_end(self, seat: int, end: int) -> None:
+        """Raises BackendError if a seat has another state than that of so many tokens."""
+        if not self._model.goes_back and C.llama_memory_seq_pos_max(self._memory, seat) != end - 1:
+            raise BackendError(f"the state of seat {seat} is not that of its first {end} tokens")
 
     def restore(self, seat: int, state: Any, start: int, length: int) -> None:
         """See `Backend.restore`."""
-        if not C.llama_state_seq_set_data(self._context, _bytes_of(state), state.size, self._spare_seat):
-            raise BackendError("llama.cpp could not put a saved prefix into the key-value cache")
+        sequence_state.write(self._context, self._spare_seat, state)
         C.llama_memory_seq_cp(self._memory, self._spare_seat, seat, start, start + length)
-        C.llama_memory_seq_rm(self._memory, self._spare_seat, -1, -1)
+        self.truncate(self._spare_seat, 0)
 
     def logprobs(self, row: int, tokens: Rows[int], top: int) -> list[TokenLogprob]:
         """See `Backend.logprobs`."""
@@ -447,10 +477,6 @@ class LlamaBackend:
     def close(self) -> None:
         """Frees the context."""
         C.llama_free(self._context)
-
-
-def _bytes_of(state: npt.NDArray[np.uint8]) -> Any:
-    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
 
 
 class Batch:

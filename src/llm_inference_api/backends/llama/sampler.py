@@ -60,8 +60,9 @@ class LlamaSampler:
         """Whether the token with the best score is chosen, so that the chains are not needed."""
         self._is_mirostat = bool(sampling.mirostat and sampling.temperature)
         self._deviations = sampling.top_n_sigma if sampling.temperature and not sampling.mirostat else 0.0
-        self._drops_excluded = sampling.typical_p < 1.0 and bool(np.isneginf(self._bias).any() or self._penalizes)
-        """Whether excluded tokens are left out: llama.cpp's typical_p computes NaN of their probability, 0."""
+        self._drops_excluded = sampling.typical_p < 1.0
+        """Whether excluded tokens, of -inf, are left out: llama.cpp's typical_p computes NaN of their probability, 0,
+        and then keeps whatever its sort has put first."""
         cuts_first = not (
             self._penalizes or sampling.top_k or sampling.typical_p < 1.0 or sampling.min_keep > 1 or sampling.mirostat
         )
@@ -133,7 +134,8 @@ class LlamaSampler:
         if self._top_p < 1.0:
             tokens, scores = _only(nucleus(scores, float(scores.max()), self._top_p), tokens, scores)
         if self._is_mirostat and len(scores) == 1:
-            self._advance(token := int(best if tokens is None else tokens[0]))  # llama.cpp would divide 0 by 0.
+            # llama.cpp would divide 0 by 0, and then look for more surprise than before.
+            self._advance(token := int(best if tokens is None else tokens[0]))
             return token
         candidates = _candidates(tokens, scores)
         array = _array(candidates, is_sorted=self._top_p < 1.0)

@@ -1,14 +1,16 @@
 """Reading the stream of an answer."""
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, closing
 from dataclasses import dataclass
+from typing import Self
 
 import click
 
 from llm_inference_api.cli.chat.views import View
-from llm_inference_api.cli.connection import Part, is_cut, text_of, thought_of, wait_of
+from llm_inference_api.cli.connection import Part, awaits_load, is_cut, text_of, thought_of, wait_of
 
 
 @dataclass
@@ -34,19 +36,64 @@ class Answer:
             return None
         return (self.tokens - 1) / (self.seconds - self.first_after)
 
+    @property
+    def figures(self) -> str:
+        """How long it took, in a few words; empty before its end."""
+        if self.first_after is None or not self.tokens:
+            return ""
+        speed = f", {self.tokens_per_second:.1f} tokens/s" if self.tokens_per_second else ""
+        what = "1 token" if self.tokens == 1 else f"{self.tokens:,} tokens"
+        return f"{what} in {self.seconds:.1f} s, the first after {self.first_after:.2f} s{speed}"
 
-async def read_answer(parts: AsyncGenerator[Part], answer: Answer, view: View) -> None:
+
+async def read_answer(
+    parts: AsyncGenerator[Part], answer: Answer, view: View, load: Callable[[], AsyncIterator[str]] | None = None
+) -> None:
     """Reads a stream into the answer, which has what came even where this fails or is cancelled, and shows it.
+
+    Args:
+        parts: The stream.
+        answer: What is read.
+        view: Shows it.
+        load: Yields how far the load of the model is, in a few words; asked while the answer waits for that.
 
     Raises:
         llm_inference_client.ServiceError: The call failed.
     """
     begin = time.monotonic()
-    async with aclosing(parts):
+    async with aclosing(parts), _LoadShown(view, load) as shown:
         with closing(view):
             async for part in parts:
                 _add(answer, part, time.monotonic() - begin)
+                shown.follow(part)
                 _show(view, part)
+
+
+class _LoadShown:
+    """Shows how far the load of a model is while an answer waits for it; what it cannot learn is not shown."""
+
+    def __init__(self, view: View, load: Callable[[], AsyncIterator[str]] | None) -> None:
+        self._view, self._load = view, load
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def follow(self, part: Part) -> None:
+        """Begins to show it when the answer waits for it, and ends when it does no more."""
+        if self._task is None and self._load is not None and awaits_load(part):
+            self._task = asyncio.create_task(self._show(self._load()))
+        elif self._task is not None and not awaits_load(part):
+            self._task.cancel()
+
+    async def _show(self, load: AsyncIterator[str]) -> None:
+        async for words in load:
+            self._view.wait(words)
 
 
 def _add(answer: Answer, part: Part, seconds: float) -> None:

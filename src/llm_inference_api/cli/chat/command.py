@@ -14,6 +14,7 @@ from llm_inference_api.cli.options import given, model_option, sampling_options
 from llm_inference_api.cli.terminal import visible
 
 if TYPE_CHECKING:
+    from llm_inference_api.cli.chat.conversation import Conversation
     from llm_inference_api.cli.connection import Client
 
 _START_TIMEOUT = 5.0
@@ -25,10 +26,19 @@ _START_TIMEOUT = 5.0
 @model_option
 @click.option("--system", default="", help="System prompt.")
 @sampling_options
+@click.option("--stats", is_flag=True, help="After each answer, say how long it took.")
 @click.option("--history/--no-history", default=True, show_default=True, help="Keep what is typed for later sessions.")
 @address_option
 @calls_service
-async def chat(message: str | None, system: str, history: bool, address: str, **parameters: Any) -> None:  # noqa: FBT001
+async def chat(
+    message: str | None,
+    *,
+    system: str,
+    stats: bool,
+    history: bool,
+    address: str,
+    **parameters: Any,
+) -> None:
     """Chat with a model: one MESSAGE, the lines of standard input, or a conversation in the terminal.
 
     In the terminal answers are shown as Markdown, and /help lists the commands.
@@ -37,29 +47,33 @@ async def chat(message: str | None, system: str, history: bool, address: str, **
 
     async with connect(address) as client:
         if message is None and sys.stdin.isatty() and sys.stdout.isatty():
-            await _converse(client, address, system, given(parameters), history_path() if history else None)
+            from llm_inference_api.cli.chat.session import Session
+
+            conversation = await _conversation(client, system, given(parameters))
+            kept = history_path() if history else None
+            await Session(client, conversation, address, kept, shows_figures=stats).run()
         else:
-            await _answer(client, [message] if message is not None else _lines(), system, given(parameters))
+            messages = [message] if message is not None else _lines()
+            await _answer(client, messages, system, given(parameters), shows_figures=stats)
 
 
-async def _converse(
-    client: "Client", address: str, system: str, parameters: dict[str, Any], history: Path | None
-) -> None:
-    """Holds a conversation in the terminal, once the service has said that it has the model."""
+async def _conversation(client: "Client", system: str, parameters: dict[str, Any]) -> "Conversation":
+    """Returns a conversation that begins, once the service has said that it has the model."""
     from llm_inference_api.cli.chat.commands import default_model, known_model
     from llm_inference_api.cli.chat.conversation import Conversation
     from llm_inference_api.cli.chat.parameters import ChatError
-    from llm_inference_api.cli.chat.session import Session
 
     models, model = await client.models(_START_TIMEOUT), parameters.pop("model", "")
     try:
         model = known_model(models, model) if model else default_model(models)
     except ChatError as error:
         raise click.ClickException(visible(str(error))) from error
-    await Session(client, Conversation(model, system, parameters), address, history).run()
+    return Conversation(model, system, parameters)
 
 
-async def _answer(client: "Client", messages: Iterable[str], system: str, parameters: dict[str, Any]) -> None:
+async def _answer(
+    client: "Client", messages: Iterable[str], system: str, parameters: dict[str, Any], *, shows_figures: bool
+) -> None:
     """Prints the answer to each message of one conversation: as Markdown on a terminal, else as it is."""
     from llm_inference_api.cli.chat.answer import Answer, read_answer
     from llm_inference_api.cli.chat.views import view
@@ -71,6 +85,8 @@ async def _answer(client: "Client", messages: Iterable[str], system: str, parame
         await read_answer(client.chat(said, parameters), answer, view())
         if answer.is_cut:
             click.echo("[cut at max_tokens]", err=True)
+        if shows_figures and answer.figures:
+            click.echo(f"[{answer.figures}]", err=True)
         said.append(("assistant", answer.text))
 
 

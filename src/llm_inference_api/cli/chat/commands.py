@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _COMMAND = re.compile(r"(/[a-z]*)(?:\s+(.*))?", re.DOTALL)
 """A command and the rest of its line. A path, `/etc/hosts`, is none."""
 _DEFAULT = "default"
+_SWITCH = {"on": True, "off": False}
 _ENDINGS = ("exit", "quit", "/quit", "/bye")
 """Other words for `/exit`."""
 
@@ -32,6 +33,8 @@ class State:
     """Prints a line."""
     answers: list[Answer] = field(default_factory=list)
     """The answers of this session that came to their end, oldest first."""
+    shows_figures: bool = False
+    """Whether each answer is followed by how long it took."""
     is_over: bool = False
 
 
@@ -165,7 +168,13 @@ def _shown(value: object) -> str:
     return ", ".join(map(repr, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-async def _stats(state: State, _rest: str) -> None:
+async def _stats(state: State, word: str) -> None:
+    if word:
+        if word not in _SWITCH:
+            raise ChatError(f"/stats takes on or off, not {word!r}")
+        state.shows_figures = _SWITCH[word]
+        state.say(f"Answers are followed by {'their' if state.shows_figures else 'no'} figures.")
+        return
     if not state.answers:
         raise ChatError("there are no figures before the first answer")
     last = state.answers[-1]
@@ -195,6 +204,6 @@ COMMANDS = {
     "/clear": Command("/clear", "forget the conversation", _clear),
     "/save": Command("/save [FILE]", "write the conversation to a JSON file", _save),
     "/load": Command("/load FILE", "go on with a saved conversation", _load),
-    "/stats": Command("/stats", "tokens, times and context of the last answer", _stats),
+    "/stats": Command("/stats [on|off]", "figures of the last answer; on: after each", _stats),
     "/exit": Command("/exit", "end, as Ctrl-D does", _exit),
 }

@@ -10,10 +10,10 @@ from typing import ClassVar
 from markdown_it import MarkdownIt
 from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.emphasis import tokenize as tokenize_emphasis
-from markdown_it.token import Token
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement, TableElement
+from rich.segment import Segment
 from rich.syntax import Syntax
 from rich.table import Table
 
@@ -56,24 +56,26 @@ def _escape(state: StateInline, silent: bool) -> bool:  # noqa: FBT001
     return True
 
 
+def _newline(state: StateInline, silent: bool) -> bool:  # noqa: FBT001
+    """Takes every line break for one that is seen, and keeps the blanks behind it: small models write code so."""
+    if state.src[state.pos] != "\n":
+        return False
+    if not silent:
+        state.pending = state.pending.rstrip(" ")
+        state.push("hardbreak", "br", 0)
+    state.pos += 1
+    return True
+
+
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"]).disable(_RULES_OFF)
     parser.inline.ruler.at("emphasis", _emphasis)
     parser.inline.ruler.at("escape", _escape)
+    parser.inline.ruler.at("newline", _newline)
     return parser
 
 
 _PARSER = _parser()
-
-
-def _tokens(text: str) -> list[Token]:
-    """Returns the tokens of a text, with its line breaks as they are."""
-    tokens = _PARSER.parse(text)
-    for token in tokens:
-        for child in token.children or ():
-            if child.type == "softbreak":
-                child.type = "hardbreak"
-    return tokens
 
 
 def closed_part(text: str) -> str:
@@ -124,4 +126,26 @@ class AnswerMarkdown(Markdown):
     def __init__(self, text: str) -> None:
         super().__init__("", code_theme=_THEME, hyperlinks=False)
         self.markup = text
-        self.parsed = _tokens(text)
+        self.parsed = _PARSER.parse(text)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yields the lines without the blanks by which rich fills them: what is copied would have them."""
+        parts = super().__rich_console__(console, options)
+        segments = (
+            segment
+            for part in parts
+            for segment in ((part,) if isinstance(part, Segment) else console.render(part, options))
+        )
+        for line in Segment.split_lines(segments):
+            yield from _without_end(line)
+            yield Segment.line()
+
+
+def _without_end(line: list[Segment]) -> list[Segment]:
+    """Returns a line without the blanks at its end."""
+    line = list(line)
+    while line and not line[-1].control:
+        text, style, _ = line.pop()
+        if text := text.rstrip(" "):
+            return [*line, Segment(text, style)]
+    return line

@@ -45,8 +45,8 @@ def parameter_name(text: str) -> str:
     name = text.replace("-", "_").lower()
     if name in FIELDS:
         return name
-    near = difflib.get_close_matches(name, FIELDS, 1)
-    hint = f"; do you mean {near[0]}?" if near else f"; there are {', '.join(sorted(FIELDS))}"
+    near = [field for field in sorted(FIELDS) if field.startswith(name)] or difflib.get_close_matches(name, FIELDS, 1)
+    hint = f"; do you mean {' or '.join(near)}?" if near else f"; there are {', '.join(sorted(FIELDS))}"
     raise ChatError(f"{text} is no parameter{hint}")
 
 

@@ -13,7 +13,10 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.layout.processors import TabsProcessor
 
+_TAB = 4
+"""Columns of a tab that was pasted."""
 _MOST_TYPED = 1 << 20
 """Bytes that are taken of what was typed during an answer."""
 _KEYS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|.)?")
@@ -40,6 +43,7 @@ class Prompt:
             completer=WordCompleter(commands, sentence=True),
             complete_while_typing=False,
             enable_suspend=True,
+            input_processors=[TabsProcessor(tabstop=_TAB, char1=" ", char2=" ")],
         )
 
     async def read(self, typed: str = "") -> str:

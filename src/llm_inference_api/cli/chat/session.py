@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,12 @@ _TERMINATED = 128 + signal.SIGTERM
 class Session:
     """Reads messages and commands until the person ends it, and shows the answers."""
 
-    def __init__(self, client: Client, conversation: Conversation, address: str, history: Path | None) -> None:
+    def __init__(
+        self, client: Client, conversation: Conversation, address: str, history: Path | None, *, shows_figures: bool
+    ) -> None:
         self._address = address
         self._terminal = console()
-        self._state = State(client, conversation, self._say)
+        self._state = State(client, conversation, self._say, shows_figures=shows_figures)
         self._prompt = Prompt(list(COMMANDS), history)
         self._running: asyncio.Future[None] | None = None
         """The answer or command that Ctrl-C stops."""
@@ -81,7 +84,8 @@ class Session:
         parts = self._state.client.chat(asked, conversation.request)
         try:
             with unechoed() as typed:
-                await read_answer(parts, answer, view())
+                load = partial(self._state.client.load_progress, conversation.model)
+                await read_answer(parts, answer, view(), load)
             self._state.answers.append(answer)
         finally:
             self._typed = typed()
@@ -89,6 +93,8 @@ class Session:
                 conversation.turns += [("user", message), ("assistant", answer.text)]
         if answer.is_cut:
             self._say("[cut at max_tokens]")
+        if self._state.shows_figures and answer.figures:
+            self._say(f"[{answer.figures}]")
 
     async def _until_interrupted(self, work: Coroutine[Any, Any, None]) -> bool:
         """Runs the work. Returns False if Ctrl-C has stopped it."""

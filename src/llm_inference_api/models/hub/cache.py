@@ -35,6 +35,7 @@ from llm_inference_api.requests.reference import HubOrigin, parts
 DEFAULT_REVISION = "main"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_PREFIX = "models--"
 _PARTIAL_SUFFIX = ".incomplete"
 _CHECKED_SUFFIX = ".verified"
 _SWEPT_AFTER = 3600.0
@@ -81,7 +82,7 @@ class RepositoryCache:
     def __init__(self, repo: str) -> None:
         self.repo = repo
         self._cache = Path(constants.HF_HUB_CACHE)
-        self._root = self._cache / f"models--{repo.replace('/', '--')}"
+        self._root = self._cache / f"{_PREFIX}{repo.replace('/', '--')}"
 
     def commit_of(self, revision: str | None) -> str | None:
         """Returns the commit of the revision as of its last fetch; None if it was never fetched."""
@@ -92,6 +93,15 @@ class RepositoryCache:
         except OSError:
             return None
         return commit if is_commit(commit) else None
+
+    def revisions(self) -> dict[str, str]:
+        """Returns the commits with files by branch or tag; by themselves where none leads to them."""
+        refs = self._root / "refs"
+        named = {
+            path.relative_to(refs).as_posix(): path.read_text().strip() for path in refs.rglob("*") if path.is_file()
+        }
+        commits = sorted(path.name for path in (self._root / "snapshots").glob("*"))
+        return named | {commit: commit for commit in commits if commit not in named.values()}
 
     def remember(self, revision: str | None, commit: str) -> None:
         """Writes the ref from the revision to this commit."""
@@ -223,6 +233,12 @@ class RepositoryCache:
 
     def _ref(self, revision: str | None) -> Path:
         return self._root / "refs" / (revision or DEFAULT_REVISION)
+
+
+def repositories() -> Iterator[RepositoryCache]:
+    """Yields the repositories of which the cache has something."""
+    for root in sorted(Path(constants.HF_HUB_CACHE).glob(f"{_PREFIX}*")):
+        yield RepositoryCache(root.name.removeprefix(_PREFIX).replace("--", "/", 1))
 
 
 def is_offline() -> bool:

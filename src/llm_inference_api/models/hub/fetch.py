@@ -11,10 +11,13 @@ from llm_inference_api.models.hub.messages import (
     Arrived,
     Deleted,
     DeletionJob,
+    Download,
     DownloadCrashed,
     DownloadJob,
     Failed,
     Fetched,
+    Listed,
+    ListingJob,
     LocalFiles,
     Message,
     Warned,
@@ -92,6 +95,23 @@ async def delete(origin: HubOrigin, options: HubOptions) -> int:
                     raise HubError("CACHE_FAILED", f"{name} could not be deleted; see the service's log")
                 case Exited(how):
                     raise _stopped("DELETION_DIED", f"the process that deleted {name} was ended from outside ({how})")
+
+
+async def downloads(options: HubOptions) -> tuple[Download, ...]:
+    """Returns what the hub's cache has.
+
+    Raises:
+        ServiceError: The cache cannot be read, or the process hangs or dies.
+    """
+    async with running(hub_process.run, ListingJob(options.environment), "hub-listing") as messages:
+        match await _next(messages, "the list of the hub's cache", options.stall_timeout):
+            case Listed(found):
+                return found
+            case DownloadCrashed(traceback):
+                logger.error("listing the hub's cache failed unexpectedly: %s", traceback)
+                raise HubError("CACHE_FAILED", "the hub's cache could not be listed; see the service's log")
+            case ended:
+                raise _stopped("LISTING_DIED", f"the process that lists the hub's cache was ended ({ended})")
 
 
 def _name(origin: HubOrigin) -> str:

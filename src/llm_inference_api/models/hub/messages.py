@@ -39,6 +39,29 @@ class DeletionJob(DownloadJob):
     """Input of a process that deletes a model's files from the cache."""
 
 
+@dataclass(frozen=True, slots=True)
+class ListingJob:
+    """Input of a process that lists what is in the cache."""
+
+    environment: Mapping[str, str] = field(repr=False)
+    """See `DownloadJob`."""
+
+
+class Download(NamedTuple):
+    """A model in the cache."""
+
+    reference: str
+    """What names it, such as `repo:file.gguf` or `repo#revision`."""
+    size: int
+    """Bytes of its files. Revisions share those that are equal."""
+
+
+class Listed(NamedTuple):
+    """To the server, as the last message: what is in the cache."""
+
+    downloads: tuple[Download, ...]
+
+
 class Arrived(NamedTuple):
     """To the server: download progress, in bytes."""
 
@@ -81,4 +104,4 @@ class Deleted(NamedTuple):
     """Bytes."""
 
 
-Message = Arrived | Working | Warned | Fetched | Failed | DownloadCrashed | Deleted
+Message = Arrived | Working | Warned | Fetched | Failed | DownloadCrashed | Deleted | Listed

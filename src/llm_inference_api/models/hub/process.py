@@ -17,6 +17,8 @@ from llm_inference_api.models.hub.messages import (
     DownloadJob,
     Failed,
     Fetched,
+    Listed,
+    ListingJob,
     LocalFiles,
     Message,
     Warned,
@@ -49,14 +51,14 @@ fallback to HTTP; buffers up to 6 GB, which no memory budget accounts for; and w
 """
 
 
-def run(connection: Connection, job: DownloadJob) -> None:
-    """Downloads the model, or deletes it, and sends the result; the process exits when the connection closes."""
+def run(connection: Connection, job: DownloadJob | ListingJob) -> None:
+    """Does the job and sends the result; the process exits when the connection closes."""
     parent = Parent(connection)
     parent.watch()
     os.environ.update(_XET | dict(os.environ) | _QUIET | dict(job.environment))
     outbox = Outbox(parent)
     try:
-        outbox.send(_delete(job, outbox) if isinstance(job, DeletionJob) else Fetched(_fetch(job, outbox)))
+        outbox.send(_done(job, outbox))
     except ServiceError as error:
         outbox.send(Failed(error))
     except Exception:
@@ -89,6 +91,21 @@ class Outbox:
     def warned(self, text: str) -> None:
         """Sends a warning for the server's log."""
         self.send(Warned(text))
+
+
+def _done(job: DownloadJob | ListingJob, outbox: Outbox) -> Message:
+    match job:
+        case ListingJob():
+            return _list()
+        case DeletionJob():
+            return _delete(job, outbox)
+    return Fetched(_fetch(job, outbox))
+
+
+def _list() -> Listed:
+    from llm_inference_api.models.hub.listing import downloads  # noqa: PLC0415 - as in `_fetch`
+
+    return Listed(tuple(downloads()))
 
 
 def _delete(job: DeletionJob, outbox: Outbox) -> Deleted | Failed:

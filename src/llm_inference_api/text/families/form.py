@@ -112,6 +112,24 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Asides:
+    """Messages to somebody who is neither the user nor a tool of the request: what they say is read as thoughts.
+
+    Each has a head, which names the recipient, and a text.
+    """
+
+    openings: tuple[str, ...]
+    """Texts before the recipient, one of which begins the head."""
+    text: str
+    """Text between the head and the message's text."""
+    channel: str
+    """Text before the channel. Behind a recipient whose channel is known it begins another head instead, so that the
+    message has no text."""
+    closings: tuple[str, ...]
+    """Texts one of which ends the message."""
+
+
+@dataclass(frozen=True, slots=True)
 class Switch:
     """How a template is told whether, and how much, to think."""
 
@@ -138,6 +156,8 @@ class Form:
     """Thoughts: the first is what is expected, others are read too. Empty: the model has none."""
     contents: tuple[Block, ...] = ()
     """Content with markers; empty: content has none."""
+    asides: Asides | None = None
+    """Messages to others; None: the model writes none."""
     between: str = ""
     """Text between two blocks."""
     ending: str = ""

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from llm_inference_api.text.families.form import Block, Calls, Form, Pairs, Slot, Values
+from llm_inference_api.text.families.form import Asides, Block, Calls, Form, Pairs, Slot, Values
 
 _JSON = ('{"name": "', Slot.NAME, '", "arguments": ', Slot.ARGUMENTS, "}")
 _LFM = Calls(
@@ -43,7 +43,14 @@ def with_known(form: Form, source: str) -> Form:
         final = Block("<|channel|>final<|message|>", "<|end|>")
         restricted = Block("<|channel|>final <|constrain|>json<|message|>", "<|end|>")
         calls = replace(calls, call=others[0], others=tuple(others[1:]))
-        return replace(form, name="harmony", calls=calls, contents=(final, preamble, restricted))
+        # The model was trained with tools of its own, such as `python`, and calls them unasked.
+        asides = Asides(
+            (*(f"{channel} to=" for channel in channels), "to="),
+            text="<|message|>",
+            channel="<|channel|>",
+            closings=("<|end|>", "<|call|>"),
+        )
+        return replace(form, name="harmony", calls=calls, contents=(final, preamble, restricted), asides=asides)
     if calls.arguments is not None and "<![CDATA[" in source:
         pairs = replace(calls.arguments, verbatim=("<![CDATA[", "]]>"))
         return replace(form, calls=replace(calls, arguments=pairs))

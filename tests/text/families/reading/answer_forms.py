@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from llm_inference_api.requests.events import CallPart, Piece, Text, Thought
 from llm_inference_api.requests.tools import Tool, ToolCall, ToolUse
-from llm_inference_api.text.families.form import GENERIC, Block, Calls, Form, Pairs, Slot, Values
+from llm_inference_api.text.families.form import GENERIC, Asides, Block, Calls, Form, Pairs, Slot, Values
 from llm_inference_api.text.families.reading.answer_reader import answer_reader
 from llm_inference_api.text.families.thoughts import Thoughts
 
@@ -161,6 +161,12 @@ HARMONY = Form(
         Block("<|channel|>final<|message|>", "<|return|>"),
         Block("<|channel|>final<|message|>", "<|end|>"),
         Block("<|channel|>commentary<|message|>", "<|end|>"),
+    ),
+    asides=Asides(
+        ("<|channel|>commentary to=", "<|channel|>analysis to=", "to="),
+        "<|message|>",
+        "<|channel|>",
+        ("<|end|>", "<|call|>"),
     ),
     between="<|start|>assistant",
 )

@@ -1,10 +1,11 @@
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
 from llm_inference_api.requests.events import CallPart, Piece, Text, Thought
-from llm_inference_api.requests.tools import Tool, ToolCall, ToolUse
+from llm_inference_api.requests.tools import Tool, ToolCall, ToolMode, ToolUse
 from llm_inference_api.text.families.form import GENERIC, Form
 from llm_inference_api.text.families.reading.answer_reader import answer_reader
 from llm_inference_api.text.families.reading.reader import Part
@@ -166,12 +167,12 @@ def test_words_are_content_to_the_last_character(name: str, text: str, size: int
 
 @SIZES
 @pytest.mark.parametrize("name", FORMS)
-def test_calls_of_unknown_functions_stay_content(name: str, size: int) -> None:
-    """What cannot be called is shown, never swallowed."""
+def test_calls_of_unknown_functions_stay_text(name: str, size: int) -> None:
+    """What cannot be called is shown, never swallowed: as content, or as thoughts where it names a recipient."""
     use = ToolUse((Tool("h", "", "{}"),))
     found = read(of(name), TWO_CALLS[name], size, use)
     assert not any(isinstance(piece, ToolCall) for piece in found)
-    assert "<b>" in "".join(piece.text for piece in found if isinstance(piece, Text))
+    assert "<b>" in "".join(piece.text for piece in found if isinstance(piece, Text | Thought))
 
 
 @SIZES
@@ -195,6 +196,15 @@ def test_cut_answers_show_no_pieces_of_markers_behind_a_call(name: str) -> None:
             assert isinstance(cut, ToolCall)
             assert isinstance(full, ToolCall)
             assert full.arguments.startswith(cut.arguments)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_cut_answers_of_calls_alone_show_no_pieces_of_markers(name: str) -> None:
+    """An answer that must be calls has no words, wherever its limit cuts it."""
+    use = replace(TOOLS, mode=ToolMode.REQUIRED)
+    for end in range(len(TWO_CALLS[name])):
+        found = read(of(name), TWO_CALLS[name][:end], 10_000, use)
+        assert not [piece for piece in found if isinstance(piece, Text)], found
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -389,6 +399,25 @@ def test_cut_thoughts_are_thoughts() -> None:
             ),
             [Thought("hmoh"), Text("Well."), call("g", "{}")],
         ),
+        (
+            HARMONY,
+            (
+                "<|start|>assistant to=container.exec<|channel|>commentary<|message|>ls<|call|>"
+                "<|start|>assistant<|channel|>analysis to=python code<|message|>1<|end|>"
+                "<|start|>assistant<|channel|>final<|message|>Hi to=you<|return|>"
+            ),
+            [Thought("ls1"), Text("Hi to=you")],
+        ),
+        (
+            HARMONY,
+            (
+                "<|channel|>commentary to=assistant<|channel|>analysis<|message|>hm<|end|><|start|>assistant"
+                "<|channel|>commentary to=functions.g<|message|>{}"
+            ),
+            [Thought("hm"), call("g", "{}")],
+        ),
+        (HARMONY, f"<|channel|>commentary to={300 * 'x'}", [Thought(300 * "x")]),
+        (HARMONY, "<|channel|>commentary to=pyth", []),
         (FUNCTIONARY, "all\nHi,\nyou", [Text("Hi,\nyou")]),
         (FUNCTIONARY, "all\nHi>>>g\n{}", [Text("Hi"), call("g", "{}")]),
         (

@@ -1,6 +1,7 @@
 """Values of arguments that no JSON object holds, and the JSON that they become."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -292,3 +293,40 @@ def test_text_that_breaks_the_pairs_ends_the_call(size: int) -> None:
     assert isinstance(call, ToolCall)
     assert call.arguments == '{"a": 1}'
     assert "".join(word.text for word in words if not isinstance(word, ToolCall)) == "and more Done."
+
+
+BEYOND = "1" * 400
+"""An integer beyond float64."""
+
+
+@pytest.mark.parametrize("value", [f"-{BEYOND}", f"+{BEYOND}", f"1_{BEYOND}", f"0x{'f' * 400}"])
+@pytest.mark.parametrize("write", [qwen, python, bare])
+def test_integer_beyond_float64_is_an_integer(write: Callable[[str], str], value: str) -> None:
+    """Models that begin to repeat a digit go on with it."""
+    form = {qwen: QWEN_CODER, python: LFM2, bare: GEMMA}[write]
+    assert arguments(form, write(value), schema={"type": "integer"}) == {"a": int(value, 0)}
+
+
+@pytest.mark.parametrize("value", ["+1e999", f"0x{'f' * 4500}", f"+{'1' * 5000}"])
+@pytest.mark.parametrize("write", [python, bare])
+def test_number_that_json_cannot_have_is_a_text(write: Callable[[str], str], value: str) -> None:
+    """JSON has no infinity, and Python writes no integer of more than 4,300 digits."""
+    form = {python: LFM2, bare: GEMMA}[write]
+    assert arguments(form, write(value), schema={"type": "number"}) == {"a": value}
+
+
+@SIZES
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (r"'\ud83d\ude00'", "😀"),
+        (r"'\U0001f600'", "😀"),
+        (r"'\ud83d'", "\ufffd"),
+        (r"'\ude00\ud83d'", "\ufffd\ufffd"),
+        (r"'\U0000d83dx'", "\ufffdx"),
+        (r"'\ud83d\u0041'", "\ufffdA"),
+    ],
+)
+def test_half_of_a_character_is_none(value: str, text: str, size: int) -> None:
+    """No text has one, and a client that gets one cannot send it back."""
+    assert arguments(LFM2, python(value), size) == {"a": text}

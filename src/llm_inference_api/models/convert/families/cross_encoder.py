@@ -1,4 +1,4 @@
-"""Cross-encoders: BERT, RoBERTa and XLM-RoBERTa with a head that scores a query and a document."""
+"""Cross-encoders: BERT, RoBERTa and XLM-RoBERTa with a head that scores a pair or classifies a text."""
 
 from typing import ClassVar
 
@@ -19,20 +19,27 @@ class _CrossEncoder(Bert):
     output_layer: ClassVar[str]
 
     def check(self) -> None:
-        """Raises as Bert's does, and for a head that classifies."""
+        """Raises as Bert's does, and for a head whose outputs are no choice of one label."""
         super().check()
-        labels = self.config.values.get("id2label") or {"0": "", "1": ""}  # transformers' default is two.
-        if len(labels) != 1:
-            raise self.config.error("id2label", "one label, as a ranker has", labels)
+        kind = self.config.values.get("problem_type")
+        if len(self.labels) > 1 and kind not in (None, "single_label_classification"):
+            raise self.config.error("problem_type", "single_label_classification", kind)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the outputs, in their order: a ranker has one, a classifier several."""
+        labels = self.config.values.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # transformers' default.
+        return tuple(str(labels[key]) for key in sorted(labels, key=int))
 
     @property
     def sizes(self) -> dict[str, int]:
         """Bert's dimensions with the number of outputs."""
-        return super().sizes | {"outputs": 1}
+        return super().sizes | {"outputs": len(self.labels)}
 
     def metadata(self) -> Metadata:
-        """Returns Bert's metadata with the pooling of rankers."""
-        return super().metadata() | {"pooling_type": int(PoolingType.RANK)}
+        """Returns Bert's metadata with the pooling of rankers, and the labels of a classifier."""
+        labels = {"classifier.output_labels": list(self.labels)} if len(self.labels) > 1 else {}
+        return super().metadata() | {"pooling_type": int(PoolingType.RANK)} | labels
 
     def rules(self) -> tuple[Rule, ...]:
         """Returns Bert's rules with those of the head."""

@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from llm_inference_api.requests.events import CallPart, Piece, Text, Thought
-from llm_inference_api.requests.tools import ToolUse
+from llm_inference_api.requests.tools import ToolMode, ToolUse
 from llm_inference_api.text.families.form import Block, Form
 from llm_inference_api.text.families.reading.answer_source import Parsing, Parts, Source
 from llm_inference_api.text.families.reading.call_heads import Begun
@@ -24,6 +24,8 @@ from llm_inference_api.text.stop_strings import longest_stop_start
 
 _CONTROL = re.compile(r"<\||\|>|<｜|｜>")
 """What only control tokens have: nobody writes it by chance."""
+_MOST_HEAD = 256
+"""Characters of a recipient and what else stands in the head of a message; held till its end is found."""
 _SPACE, _LINES = re.compile(r"\s+"), re.compile(r"\n+")
 
 
@@ -71,8 +73,12 @@ class AnswerReader:
         self._source = Source()
         self._parts = self._out = Parts(self._source)
         self._calls = CallReader(form.calls, use, self._source) if use else None
+        self._must_call = use is not None and use.mode is ToolMode.REQUIRED
+        """Whether the answer is calls, so that the beginning of one is nothing else."""
         self._thoughts = _marked(form.thoughts)
         self._contents = _marked(form.contents)
+        self._asides = form.asides
+        self._to_others = [Literal(opening) for opening in form.asides.openings] if form.asides else []
         self._between = [literal for literal in map(Literal, (form.between, form.ending)) if literal]
         self._ends = [Literal(closing) for block in self._thoughts for closing in block.closings if closing.strip()]
         self._may_think = thoughts is not Thoughts.CLOSED
@@ -187,11 +193,11 @@ class AnswerReader:
                 yield from then()
                 return True
             miss = min(miss, size)
-        is_cut = miss == Miss.CUT and not anywhere and bool(self._parts.calls or self._has_contents)
+        is_cut = miss == Miss.CUT and not anywhere and (self._must_call or self._parts.calls or self._has_contents)
         if is_cut:
             self._words.drop()
             source.take(source.size)
-        return is_cut
+        return bool(is_cut)
 
     def _call_block(self, *, anywhere: bool) -> Parsing[int]:
         """Reads calls, or what stands behind them; returns a positive number if there are any, else a `Miss`."""
@@ -218,13 +224,14 @@ class AnswerReader:
         if self._may_think:
             found += [(block.opening, partial(self._think, block, is_new=True)) for block in self._thoughts]
         found += [(block.opening, partial(self._content, block)) for block in self._contents]
+        found += [(literal, partial(self._aside, literal)) for literal in self._to_others]
         found += [(literal, _nothing) for literal in self._between]
         found += [(literal, self._skip_lines) for literal in self._ends]
         return [(literal, then) for literal, then in found if literal and (not anywhere or self._is_apart(literal))]
 
     def _is_apart(self, literal: Literal) -> bool:
         """Returns whether a literal is markup wherever it stands. Markers of thoughts may be spoken of."""
-        of_thoughts = literal in self._ends or any(literal is block.opening for block in self._thoughts)
+        of_thoughts = literal in [*self._ends, *self._to_others, *(block.opening for block in self._thoughts)]
         return bool(_CONTROL.search(literal.text)) if of_thoughts else literal.is_marker
 
     def _marker_starts(self) -> _Starts:
@@ -304,6 +311,19 @@ class AnswerReader:
                     return
             words.add(source.take(1))
         words.finish(keep=words.has_begun)
+
+    def _aside(self, opening: Literal) -> Parsing[None]:
+        """Reads a message to somebody else behind its opening: the rest of its head, and its text as thoughts."""
+        asides, source = self._asides, self._source
+        assert asides
+        ends = [asides.text, *([asides.channel] if opening.text.startswith(asides.channel) else [])]
+        pattern = re.compile("|".join(map(re.escape, ends)))
+        while (found := source.search(pattern))[0] < 0 and not source.final and source.size <= _MOST_HEAD:
+            yield
+        at, end = found
+        source.take(at + len(end) * (end == asides.text) if end else source.size * (source.size <= _MOST_HEAD))
+        if end != asides.channel:
+            yield from self._think(_Marked(opening, asides.closings), is_new=True)
 
     def _call_in_thoughts(self, calls: CallReader) -> Parsing[int]:
         """Reads calls within thoughts that are not closed, if the answer ends with them.

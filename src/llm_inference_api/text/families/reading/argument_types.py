@@ -54,7 +54,8 @@ class ArgumentType:
         if not self.names:
             return True
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return "number" in self.names or ("integer" in self.names and float(value).is_integer())
+            is_whole = isinstance(value, int) or value.is_integer()  # Integers may be beyond float64.
+            return "number" in self.names or ("integer" in self.names and is_whole)
         return any(isinstance(value, kind) for name, kind in _TYPES.items() if name in self.names)
 
 

@@ -1,7 +1,6 @@
 """Values that are written nearly as JSON, such as Python literals, turned into JSON while they arrive."""
 
 import json
-import math
 import re
 from collections.abc import Callable
 
@@ -27,6 +26,12 @@ _ESCAPES = {
     "\n": "",
 }
 """JSON for the escapes of Python and JSON."""
+_HALF = re.compile("(0000)?[dD][89a-fA-F][0-9A-Fa-f]{2}")
+"""Codes of the halves of characters beyond 16 bits (UTF-16's surrogates), of which no text has one alone."""
+_FIRST_HALF = re.compile("(0000)?[dD][89abAB].*")
+_SECOND_HALF = re.compile(r"\\u[dD][c-fC-F][0-9A-Fa-f]{2}")
+_NO_CHARACTER = "\ufffd"
+"""Stands for half a character."""
 _PLAIN = re.compile(r'[^"\'\\]+')
 
 
@@ -198,6 +203,9 @@ class LooseValue:
                 source.take(source.size)
                 return False
             code = source.slice(2, 2 + digits)
+            if _HALF.fullmatch(code):
+                yield from self._half(write, code)
+                return True
             if re.fullmatch("[0-9A-Fa-f]+", code) and int(code, 16) <= 0x10FFFF:
                 source.take(2 + digits)
                 write(f"\\u{code}" if digits == 4 else json.dumps(chr(int(code, 16)))[1:-1])
@@ -205,6 +213,17 @@ class LooseValue:
         source.take(2)
         write(_ESCAPES.get(kind) if kind in _ESCAPES else escaped(f"\\{kind}"))  # type: ignore[arg-type]
         return True
+
+    def _half(self, write: Write, code: str) -> Parsing[None]:
+        """Reads the escape of half a character: with its other half, as JSON escapes those beyond 16 bits, or alone."""
+        source, size = self._source, 2 + len(code)
+        is_whole = bool((yield from source.has(size + 5)) and _SECOND_HALF.fullmatch(source.slice(size, size + 6)))
+        if is_whole and _FIRST_HALF.fullmatch(code):
+            write(f"\\u{code[-4:]}{source.slice(size, size + 6)}")
+            source.take(size + 6)
+        else:
+            write(_NO_CHARACTER)
+            source.take(size)
 
     def _word(self, write: Write) -> Parsing[bool]:
         """Reads up to the end of a key or of a value without quotes, which may have balanced parentheses."""
@@ -244,10 +263,9 @@ def _python_number(word: str) -> str | None:
         return None
     for kind in (lambda text: int(text, 0), float):
         try:
-            number = kind(word)
-        except ValueError:
+            return json.dumps(kind(word), allow_nan=False)
+        except ValueError:  # Also of more digits than Python converts, or beyond float64.
             continue
-        return json.dumps(number) if math.isfinite(number) else None
     return None
 
 

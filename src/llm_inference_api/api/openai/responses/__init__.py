@@ -1,0 +1,1 @@
+"""OpenAI's Responses API: the endpoints below `/v1/responses`."""

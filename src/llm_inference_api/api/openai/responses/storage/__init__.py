@@ -1,0 +1,1 @@
+"""Responses that are kept, and what requests refer to of them."""

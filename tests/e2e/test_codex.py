@@ -1,0 +1,143 @@
+"""OpenAI's Codex, which speaks the Responses API, with a model of random weights."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+
+import llm_inference_api.demo
+from tests.e2e import npm
+from tests.e2e.service import RunningService, run_service
+from tests.fakes.gguf import write_tiny_model
+
+PACKAGE = Path(__file__).with_name("codex")
+CODEX = PACKAGE / "node_modules" / ".bin" / "codex"
+TOOL = "mcp__sky.weather"
+CONTEXT = 16384
+DEMO = Path(llm_inference_api.demo.__file__).with_name("demo.gguf")
+CONFIG = """
+model = "tiny"
+model_provider = "local"
+model_instructions_file = "{home}/brief.md"
+web_search = "{search}"
+check_for_update_on_startup = false
+[features]
+goals = false
+[agents]
+enabled = false
+[analytics]
+enabled = false
+[model_providers.local]
+name = "local"
+base_url = "{url}/v1"
+wire_api = "responses"
+request_max_retries = 0
+stream_max_retries = 0
+[mcp_servers.sky]
+command = "{node}"
+args = ["{package}/weather.mjs"]
+"""
+
+pytestmark = npm.needs(PACKAGE)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[RunningService]:
+    """A service with room for what Codex says of itself, in tokens of several bytes."""
+    write_tiny_model(tmp_path / "tiny.gguf", context_length=CONTEXT, vocabulary_of=DEMO)
+    variables = {
+        "LLM_ALLOWED_MODELS": "tiny=tiny.gguf",
+        "LLM_PRELOAD_MODELS": "tiny",
+        "LLM_KV_CACHE_TOKENS": str(CONTEXT),
+    }
+    with run_service(tmp_path, tmp_path, **variables) as running:
+        yield running
+
+
+def decided(body: dict[str, Any]) -> dict[str, Any]:
+    """Returns a request with the decisions that are left to the model, as random weights make none.
+
+    It calls the tool, and answers with an object, which has an end.
+    """
+    if any(item["type"] == "function_call_output" for item in body["input"]):
+        schema = {"type": "object", "properties": {"is_sunny": {"const": True}}, "required": ["is_sunny"]}
+        text = {"format": {"type": "json_schema", "name": "x", "schema": schema}}
+        return {**body, "tool_choice": "none", "text": text}
+    return {**body, "tool_choice": {"type": "function", "name": TOOL}}
+
+
+@contextmanager
+def deciding(service: RunningService) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yields the address of a proxy that decides, and the requests that it was sent."""
+    seen: list[dict[str, Any]] = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            with httpx.stream("POST", service.url + self.path, json=decided(seen[-1]), timeout=100) as answer:
+                self.send_response(answer.status_code)
+                self.send_header("content-type", answer.headers["content-type"])
+                self.end_headers()
+                for data in answer.iter_bytes():
+                    self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", seen
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def codex(home: Path, url: str, search: str) -> subprocess.CompletedProcess[str]:
+    """Asks Codex once, in a directory of its own."""
+    home.mkdir()
+    config = CONFIG.format(home=home, url=url, search=search, node=npm.NODE, package=PACKAGE)
+    (home / "config.toml").write_text(config)
+    (home / "brief.md").write_text("Be brief.")
+    command = [str(CODEX), "exec", "--skip-git-repo-check", "--json", "What is the weather?"]
+    variables = {"CODEX_HOME": str(home), "HOME": str(home), "PATH": f"{Path(npm.NODE or '').parent}:/usr/bin:/bin"}
+    return subprocess.run(
+        command,
+        cwd=home,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def test_codex_calls_a_tool_and_answers(service: RunningService, tmp_path: Path) -> None:
+    """The tool is one of a namespace; what Codex sends by default is taken as it is."""
+    with deciding(service) as (url, seen):
+        done = codex(tmp_path / "home", url, "disabled")
+    assert done.returncode == 0, done.stdout + done.stderr
+    items = [event["item"] for event in map(json.loads, done.stdout.splitlines()) if event["type"] == "item.completed"]
+    (call,) = (item for item in items if item["type"] == "mcp_tool_call")
+    assert (call["server"], call["tool"], call["status"]) == ("sky", "weather", "completed")
+    (answer,) = (item for item in items if item["type"] == "agent_message")
+    assert json.loads(answer["text"]) == {"is_sunny": True}
+    first, second = seen
+    assert first["include"] == ["reasoning.encrypted_content"]
+    assert [item["type"] for item in second["input"][-2:]] == ["function_call", "function_call_output"]
+
+
+def test_codex_says_which_tool_is_refused(service: RunningService, tmp_path: Path) -> None:
+    """The search of the web, which it has unless it is told otherwise."""
+    done = codex(tmp_path / "home", service.url, "cached")
+    assert done.returncode != 0
+    assert "'web_search' is not run here" in done.stdout
