@@ -70,7 +70,7 @@ from llm_inference_api.api.openai.responses.servicer import ResponsesServicer
 from llm_inference_api.api.openai.responses.storage.store import ResponseStore, StoreLimits
 from llm_inference_api.api.openai.servicer import OpenAIServicer
 from llm_inference_api.api.web.metrics import OperationsServicer
-from llm_inference_api.api.web.pages import PageServicer
+from llm_inference_api.api.web.pages import DocumentServicer, PageServicer
 from llm_inference_api.batches.files import Bounds
 from llm_inference_api.batches.runner import Runner
 from llm_inference_api.batches.store import NoStore, Store
@@ -394,7 +394,8 @@ def build(settings: Settings, observer: Observer, *, with_envoy: bool) -> Servic
     exposures = settings.exposures({*settings.hostnames, *settings.grpc_hostnames}, origins)
     for warning in (*keys.warnings(), *exposures):
         logger.warning("%s", warning)
-    authenticator = Authenticator(keys, (*RUNNING, *(PAGES if settings.public_pages else ())))
+    public = (*RUNNING, PAGES, *((DOCUMENTS,) if settings.public_pages else ()))
+    authenticator = Authenticator(keys, public)
     interceptor = CallInterceptor(authenticator, admission, metrics, spans, WIRES, write_timeout=settings.write_timeout)
     store = build_response_store(settings)
     calls = BackgroundCalls(spans)
@@ -512,6 +513,7 @@ def build_grpc_server(  # noqa: PLR0913, PLR0917 - each is a part of the service
     scores_pb2_grpc.add_ScoreServiceServicer_to_server(ScoreServicer(generations), server)
     tokens_pb2_grpc.add_TokenServiceServicer_to_server(TokenServicer(inquiries, limits), server)
     pages_pb2_grpc.add_PageServiceServicer_to_server(PageServicer(), server)
+    pages_pb2_grpc.add_DocumentServiceServicer_to_server(DocumentServicer(), server)
     operations_pb2_grpc.add_OperationsServiceServicer_to_server(OperationsServicer(records.metrics), server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     if settings.reflection:
@@ -572,8 +574,10 @@ WIRES = {
 RUNNING = ("/llm_inference.v1.OllamaService/GetOllamaStatus",)
 """The method by which Ollama's clients find out whether a service is there, before they send a key."""
 
-PAGES = ("/llm_inference.web.v1.PageService/",)
-"""Method prefixes of the service that serves the web pages."""
+PAGES = "/llm_inference.web.v1.PageService/"
+"""Prefix of the methods that serve the web pages, which need no key: they ask for one."""
+DOCUMENTS = "/llm_inference.web.v1.DocumentService/"
+"""Prefix of the methods that serve the API's description."""
 
 GRPC_OPTIONS = (
     # With SO_REUSEPORT, a second server on the port would silently take a share of its connections.

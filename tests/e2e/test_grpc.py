@@ -118,9 +118,11 @@ def test_unknown_method_is_unimplemented(either: grpc.Channel) -> None:
 
 def test_pages_and_metrics_answer_over_grpc(either: grpc.Channel) -> None:
     """Their package is another than the contract's, and Envoy routes it alike."""
-    page = pages_pb2_grpc.PageServiceStub(either).GetPage(pages_pb2.GetPageRequest(path="openapi.json"))
-    assert page.http_body.content_type == "application/json"
-    assert json.loads(page.http_body.data)["openapi"]
+    page = pages_pb2_grpc.PageServiceStub(either).GetPage(pages_pb2.GetPageRequest())
+    assert page.http_body.content_type == "text/html; charset=utf-8"
+    document = pages_pb2_grpc.DocumentServiceStub(either).GetDocument(pages_pb2.GetDocumentRequest())
+    assert document.http_body.content_type == "application/json"
+    assert json.loads(document.http_body.data)["openapi"]
     metrics = operations_pb2_grpc.OperationsServiceStub(either).GetMetrics(operations_pb2.GetMetricsRequest())
     assert b"llm_inference_rpcs_total" in metrics.http_body.data
 

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
 from llm_inference.v1 import inference_pb2
-from llm_inference_api.server import RUNNING, SERVICE_NAMES
+from llm_inference_api.server import PAGES, RUNNING, SERVICE_NAMES
 from tests.cli.test_main import run
 from tests.e2e.grpc_web import CONTENT_TYPE, frame, frames
 from tests.e2e.secured import is_serving, run_secured, wait_until
@@ -41,6 +41,7 @@ PATHS = [
     ("POST", "/api/llms/tiny:delete"),
     ("GET", "/api/llms/tiny:watch"),
     ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
     ("GET", "/v1/models"),
     ("GET", "/v1/models/tiny"),
     ("POST", "/v1/chat/completions"),
@@ -56,11 +57,11 @@ PATHS = [
 
 
 def methods() -> Iterator[str]:
-    """Yields the full name of every method of the server that needs a key: of all but those that say it is there."""
+    """Yields the full name of every method that needs a key: of all but the pages, and those that say it is there."""
     for name in SERVICE_NAMES:
         if not name.startswith("grpc."):
             for method in Default().FindServiceByName(name).methods:
-                if (path := f"/{name}/{method.name}") not in RUNNING:
+                if not (path := f"/{name}/{method.name}").startswith((*RUNNING, PAGES)):
                     yield path
     yield "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
     yield "/no.such.Service/Method"
@@ -114,6 +115,12 @@ def test_path_without_a_valid_key_is_401(http: httpx.Client, method: str, path: 
     else:
         assert document["code"] == grpc.StatusCode.UNAUTHENTICATED.value[0]
     assert KEY not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/status", "/swagger-ui", "/assets/chat/main.js"])
+def test_pages_open_without_a_key(http: httpx.Client, path: str) -> None:
+    """They hold no secret, and ask for the key themselves."""
+    assert http.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("port", PORTS)

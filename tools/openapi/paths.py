@@ -32,6 +32,8 @@ TAGS = {
 _WIRES = {"OpenAIService": openai, "ResponsesService": responses, "AnthropicService": anthropic}
 """What knows the schemas of services whose messages are bytes."""
 _BATCHES = ("OpenAIFileService", "OpenAIBatchService")
+_UNTYPED = {*_WIRES, *_BATCHES, "OperationsService"}
+"""Services whose messages are bytes: their methods are of no use over gRPC."""
 _ERRORS = {
     **dict.fromkeys(("OpenAIService", "ResponsesService", *_BATCHES), "OpenAIError"),
     "AnthropicService": "AnthropicError",
@@ -63,6 +65,8 @@ def _operation(contract: Contract, method: Method, schemas: Schemas) -> Json:
         "summary": re.split(r"[.:] ", method.comment)[0].rstrip("."),
         "description": method.comment,
     }
+    if method.service not in _UNTYPED:
+        operation["x-grpc-method"] = f"llm_inference.v1.{method.service}/{name}"
     if parameters := [*_parameters(contract, method)]:
         operation["parameters"] = parameters
     if method.body:

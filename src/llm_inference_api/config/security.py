@@ -49,7 +49,10 @@ class SecuritySettings(BaseSettings):
         "LLM_API_KEYS_FILE", None, "File with API keys, one `name:key` per line; reloaded when it changes."
     )
     public_pages: bool = _variable(
-        "LLM_PUBLIC_PAGES", False, "Whether the API's web pages are served without a key when keys are set."
+        "LLM_PUBLIC_PAGES",
+        False,
+        "Whether the API's description, `/openapi.json`, is served without a key when keys are set. The pages always "
+        "are: they ask for one.",
     )
     max_requests_per_caller: int | None = _variable(
         "LLM_MAX_REQUESTS_PER_CALLER",

@@ -36,7 +36,7 @@ class Api(NamedTuple):
 REST = Api(
     "rest",
     "ingress",
-    (*_services(*_NAMES), *(f"llm_inference.web.v1.{name}Service" for name in ("Operations", "Page"))),
+    (*_services(*_NAMES), *(f"llm_inference.web.v1.{name}Service" for name in ("Document", "Operations", "Page"))),
     routes,
     local_replies,
     has_health=True,

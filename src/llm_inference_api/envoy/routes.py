@@ -27,7 +27,7 @@ _CANCEL = "/v1/batches/[^/]+/cancel"
 _FILES = "/v1/files"
 
 _STEER = "/api/llms/.+:(load|unload|download|delete)"
-_PAGES = "/|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
+_PAGES = "/|/status|/openapi.json|/assets/.*|/swagger-ui(/.*)?"
 _OLLAMA_GENERATE = "/api/(chat|generate)"
 _OLLAMA_GET = "/|/api/(tags|ps|version)"
 _OLLAMA_DELETE = "/api/delete"

@@ -1,13 +1,25 @@
 """Static web pages and their response headers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
-_HTML, _CSS, _SCRIPT = "text/html; charset=utf-8", "text/css; charset=utf-8", "text/javascript; charset=utf-8"
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+"""Media types by the ending of a file's name; files with other endings are not served."""
 _FRESH = "no-cache"
 _KEPT = "public, max-age=86400"
-"""For files of Swagger UI, which change with its version only."""
+"""For files of other projects, which change with their version only."""
+_VENDORED = ("assets/vendor/", "swagger_ui/")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -20,9 +32,17 @@ class Page:
     """A served file."""
 
     file: str
-    content_type: str
-    cache_control: str = _FRESH
     package: str = __name__
+
+    @property
+    def content_type(self) -> str:
+        """The file's media type."""
+        return _TYPES[_ending(self.file)]
+
+    @property
+    def cache_control(self) -> str:
+        """For how long browsers may keep it without asking."""
+        return _KEPT if self.file.startswith(_VENDORED) else _FRESH
 
     def content(self) -> bytes:
         """Returns the file's bytes."""
@@ -39,18 +59,29 @@ class Page:
         )
 
 
+def _ending(file: str) -> str:
+    return f".{file.rpartition('.')[2]}"
+
+
+def _below(folder: Traversable, path: str) -> Iterator[str]:
+    """Yields the paths of a folder's files that can be served."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _below(entry, f"{path}/{entry.name}")
+        elif _ending(entry.name) in _TYPES:
+            yield f"{path}/{entry.name}"
+
+
+OPENAPI = Page("openapi.json", package="llm_inference.v1")
+"""The API's description."""
 PAGES = {
-    "": Page("chat.html", _HTML),
-    "assets/chat.css": Page("chat.css", _CSS),
-    "assets/chat.js": Page("chat.js", _SCRIPT),
-    "assets/icon.svg": Page("icon.svg", "image/svg+xml"),
-    "openapi.json": Page("openapi.json", "application/json", package="llm_inference.v1"),
-    "swagger-ui": Page("swagger.html", _HTML),
-    "swagger-ui/": Page("swagger.html", _HTML),
-    "swagger-ui/start.js": Page("swagger.js", _SCRIPT),
-    "swagger-ui/style.css": Page("swagger.css", _CSS),
-    "swagger-ui/swagger-ui.css": Page("swagger_ui/swagger-ui.css", _CSS, _KEPT),
-    "swagger-ui/swagger-ui-bundle.js": Page("swagger_ui/swagger-ui-bundle.js", _SCRIPT, _KEPT),
+    "": Page("chat.html"),
+    "status": Page("status.html"),
+    "swagger-ui": Page("swagger.html"),
+    "swagger-ui/": Page("swagger.html"),
+    "swagger-ui/swagger-ui.css": Page("swagger_ui/swagger-ui.css"),
+    "swagger-ui/swagger-ui-bundle.js": Page("swagger_ui/swagger-ui-bundle.js"),
+    **{path: Page(path) for path in sorted(_below(files(__name__).joinpath("assets"), "assets"))},
 }
 """By path below the root."""
 

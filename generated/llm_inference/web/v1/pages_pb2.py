@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n llm_inference/web/v1/pages.proto\x12\x14llm_inference.web.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"\x1e\n\x0eGetPageRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\":\n\x0fGetPageResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\x85\x02\n\x0bPageService\x12\xf5\x01\n\x07GetPage\x12$.llm_inference.web.v1.GetPageRequest\x1a%.llm_inference.web.v1.GetPageResponse\"\x9c\x01\x82\xd3\xe4\x93\x02\x95\x01\x12\x01/Z\x1d\x12\x10/{path=assets/*}b\thttp_bodyZ!\x12\x14/{path=openapi.json}b\thttp_bodyZ\x1f\x12\x12/{path=swagger-ui}b\thttp_bodyZ\"\x12\x15/{path=swagger-ui/**}b\thttp_bodyb\thttp_bodyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n llm_inference/web/v1/pages.proto\x12\x14llm_inference.web.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"\x1e\n\x0eGetPageRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\":\n\x0fGetPageResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\x14\n\x12GetDocumentRequest\">\n\x13GetDocumentResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\x80\x02\n\x0bPageService\x12\xf0\x01\n\x07GetPage\x12$.llm_inference.web.v1.GetPageRequest\x1a%.llm_inference.web.v1.GetPageResponse\"\x97\x01\x82\xd3\xe4\x93\x02\x90\x01\x12\x01/Z\x1e\x12\x11/{path=assets/**}b\thttp_bodyZ\x1b\x12\x0e/{path=status}b\thttp_bodyZ\x1f\x12\x12/{path=swagger-ui}b\thttp_bodyZ\"\x12\x15/{path=swagger-ui/**}b\thttp_bodyb\thttp_body2\x98\x01\n\x0f\x44ocumentService\x12\x84\x01\n\x0bGetDocument\x12(.llm_inference.web.v1.GetDocumentRequest\x1a).llm_inference.web.v1.GetDocumentResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\r/openapi.jsonb\thttp_bodyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,11 +34,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'llm_inference.web.v1.pages_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PAGESERVICE'].methods_by_name['GetPage']._loaded_options = None
-  _globals['_PAGESERVICE'].methods_by_name['GetPage']._serialized_options = b'\202\323\344\223\002\225\001\022\001/Z\035\022\020/{path=assets/*}b\thttp_bodyZ!\022\024/{path=openapi.json}b\thttp_bodyZ\037\022\022/{path=swagger-ui}b\thttp_bodyZ\"\022\025/{path=swagger-ui/**}b\thttp_bodyb\thttp_body'
+  _globals['_PAGESERVICE'].methods_by_name['GetPage']._serialized_options = b'\202\323\344\223\002\220\001\022\001/Z\036\022\021/{path=assets/**}b\thttp_bodyZ\033\022\016/{path=status}b\thttp_bodyZ\037\022\022/{path=swagger-ui}b\thttp_bodyZ\"\022\025/{path=swagger-ui/**}b\thttp_bodyb\thttp_body'
+  _globals['_DOCUMENTSERVICE'].methods_by_name['GetDocument']._loaded_options = None
+  _globals['_DOCUMENTSERVICE'].methods_by_name['GetDocument']._serialized_options = b'\202\323\344\223\002\032\022\r/openapi.jsonb\thttp_body'
   _globals['_GETPAGEREQUEST']._serialized_start=115
   _globals['_GETPAGEREQUEST']._serialized_end=145
   _globals['_GETPAGERESPONSE']._serialized_start=147
   _globals['_GETPAGERESPONSE']._serialized_end=205
-  _globals['_PAGESERVICE']._serialized_start=208
-  _globals['_PAGESERVICE']._serialized_end=469
+  _globals['_GETDOCUMENTREQUEST']._serialized_start=207
+  _globals['_GETDOCUMENTREQUEST']._serialized_end=227
+  _globals['_GETDOCUMENTRESPONSE']._serialized_start=229
+  _globals['_GETDOCUMENTRESPONSE']._serialized_end=291
+  _globals['_PAGESERVICE']._serialized_start=294
+  _globals['_PAGESERVICE']._serialized_end=550
+  _globals['_DOCUMENTSERVICE']._serialized_start=553
+  _globals['_DOCUMENTSERVICE']._serialized_end=705
 # @@protoc_insertion_point(module_scope)

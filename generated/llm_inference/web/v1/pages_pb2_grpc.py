@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class PageServiceStub:
-    """Serves the chat page, the OpenAPI document and Swagger UI with all their assets; nothing is loaded from other hosts.
+    """Serves the chat page, the status page and Swagger UI with all their assets; nothing is loaded from other hosts. They hold
+    no secret and need no key: what they show they ask for with the key that they are given.
     """
 
     def __init__(self, channel):
@@ -43,7 +44,8 @@ class PageServiceStub:
 
 
 class PageServiceServicer:
-    """Serves the chat page, the OpenAPI document and Swagger UI with all their assets; nothing is loaded from other hosts.
+    """Serves the chat page, the status page and Swagger UI with all their assets; nothing is loaded from other hosts. They hold
+    no secret and need no key: what they show they ask for with the key that they are given.
     """
 
     def GetPage(self, request, context):
@@ -70,7 +72,8 @@ def add_PageServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PageService:
-    """Serves the chat page, the OpenAPI document and Swagger UI with all their assets; nothing is loaded from other hosts.
+    """Serves the chat page, the status page and Swagger UI with all their assets; nothing is loaded from other hosts. They hold
+    no secret and need no key: what they show they ask for with the key that they are given.
     """
 
     @staticmethod
@@ -90,6 +93,82 @@ class PageService:
             '/llm_inference.web.v1.PageService/GetPage',
             llm__inference_dot_web_dot_v1_dot_pages__pb2.GetPageRequest.SerializeToString,
             llm__inference_dot_web_dot_v1_dot_pages__pb2.GetPageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class DocumentServiceStub:
+    """Serves the API's description, which needs a key where keys are set, unless LLM_PUBLIC_PAGES is.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetDocument = channel.unary_unary(
+                '/llm_inference.web.v1.DocumentService/GetDocument',
+                request_serializer=llm__inference_dot_web_dot_v1_dot_pages__pb2.GetDocumentRequest.SerializeToString,
+                response_deserializer=llm__inference_dot_web_dot_v1_dot_pages__pb2.GetDocumentResponse.FromString,
+                _registered_method=True)
+
+
+class DocumentServiceServicer:
+    """Serves the API's description, which needs a key where keys are set, unless LLM_PUBLIC_PAGES is.
+    """
+
+    def GetDocument(self, request, context):
+        """Returns the OpenAPI document.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_DocumentServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDocument,
+                    request_deserializer=llm__inference_dot_web_dot_v1_dot_pages__pb2.GetDocumentRequest.FromString,
+                    response_serializer=llm__inference_dot_web_dot_v1_dot_pages__pb2.GetDocumentResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'llm_inference.web.v1.DocumentService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('llm_inference.web.v1.DocumentService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class DocumentService:
+    """Serves the API's description, which needs a key where keys are set, unless LLM_PUBLIC_PAGES is.
+    """
+
+    @staticmethod
+    def GetDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llm_inference.web.v1.DocumentService/GetDocument',
+            llm__inference_dot_web_dot_v1_dot_pages__pb2.GetDocumentRequest.SerializeToString,
+            llm__inference_dot_web_dot_v1_dot_pages__pb2.GetDocumentResponse.FromString,
             options,
             channel_credentials,
             insecure,

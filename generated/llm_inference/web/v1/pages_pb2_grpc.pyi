@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PageServiceStub:
-    """Serves the chat page, the OpenAPI document and Swagger UI with all their assets; nothing is loaded from other hosts."""
+    """Serves the chat page, the status page and Swagger UI with all their assets; nothing is loaded from other hosts. They hold
+    no secret and need no key: what they show they ask for with the key that they are given.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,14 +40,18 @@ class PageServiceStub:
 
 @_typing.type_check_only
 class PageServiceAsyncStub(PageServiceStub):
-    """Serves the chat page, the OpenAPI document and Swagger UI with all their assets; nothing is loaded from other hosts."""
+    """Serves the chat page, the status page and Swagger UI with all their assets; nothing is loaded from other hosts. They hold
+    no secret and need no key: what they show they ask for with the key that they are given.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetPage: _aio.UnaryUnaryMultiCallable[_pages_pb2.GetPageRequest, _pages_pb2.GetPageResponse]  # type: ignore[assignment]
     """Returns a page or an asset. NOT_FOUND where the path names neither."""
 
 class PageServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Serves the chat page, the OpenAPI document and Swagger UI with all their assets; nothing is loaded from other hosts."""
+    """Serves the chat page, the status page and Swagger UI with all their assets; nothing is loaded from other hosts. They hold
+    no secret and need no key: what they show they ask for with the key that they are given.
+    """
 
     @_abc_1.abstractmethod
     def GetPage(
@@ -56,3 +62,34 @@ class PageServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns a page or an asset. NOT_FOUND where the path names neither."""
 
 def add_PageServiceServicer_to_server(servicer: PageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class DocumentServiceStub:
+    """Serves the API's description, which needs a key where keys are set, unless LLM_PUBLIC_PAGES is."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> DocumentServiceAsyncStub: ...
+    GetDocument: _grpc.UnaryUnaryMultiCallable[_pages_pb2.GetDocumentRequest, _pages_pb2.GetDocumentResponse]
+    """Returns the OpenAPI document."""
+
+@_typing.type_check_only
+class DocumentServiceAsyncStub(DocumentServiceStub):
+    """Serves the API's description, which needs a key where keys are set, unless LLM_PUBLIC_PAGES is."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    GetDocument: _aio.UnaryUnaryMultiCallable[_pages_pb2.GetDocumentRequest, _pages_pb2.GetDocumentResponse]  # type: ignore[assignment]
+    """Returns the OpenAPI document."""
+
+class DocumentServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Serves the API's description, which needs a key where keys are set, unless LLM_PUBLIC_PAGES is."""
+
+    @_abc_1.abstractmethod
+    def GetDocument(
+        self,
+        request: _pages_pb2.GetDocumentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pages_pb2.GetDocumentResponse, _abc.Awaitable[_pages_pb2.GetDocumentResponse]]:
+        """Returns the OpenAPI document."""
+
+def add_DocumentServiceServicer_to_server(servicer: DocumentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,4 +1,4 @@
-"""PageService: the web pages."""
+"""PageService and DocumentService: the web pages, and the API's description."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from llm_inference.web.v1 import pages_pb2, pages_pb2_grpc
 from llm_inference_api.errors import PageNotFoundError
-from llm_inference_api.pages import PAGES
+from llm_inference_api.pages import OPENAPI, PAGES, Page
 from llm_inference_api.rpc.call import Call
 
 
@@ -18,6 +18,18 @@ class PageServicer(pages_pb2_grpc.PageServiceServicer):
         page = PAGES.get(request.path)
         if page is None:
             raise PageNotFoundError(request.path)
-        content = await asyncio.to_thread(page.content)
-        await call.send_initial_metadata(page.headers)
-        return pages_pb2.GetPageResponse(http_body=HttpBody(content_type=page.content_type, data=content))
+        return pages_pb2.GetPageResponse(http_body=await _body(page, call))
+
+
+class DocumentServicer(pages_pb2_grpc.DocumentServiceServicer):
+    """Serves the OpenAPI document."""
+
+    async def GetDocument(self, request: pages_pb2.GetDocumentRequest, call: Call) -> pages_pb2.GetDocumentResponse:
+        """Returns the document, and sends its HTTP headers."""
+        return pages_pb2.GetDocumentResponse(http_body=await _body(OPENAPI, call))
+
+
+async def _body(page: Page, call: Call) -> HttpBody:
+    content = await asyncio.to_thread(page.content)
+    await call.send_initial_metadata(page.headers)
+    return HttpBody(content_type=page.content_type, data=content)

@@ -1,0 +1,229 @@
+"""The chat page for everybody: keyboard, screen readers, small screens, languages, long conversations."""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from tests.e2e.browser import DESKTOP, MARKS, PHONE, Answers, answer, ask, events, expect, said, tab
+from tests.e2e.service import RunningService
+
+pytestmark = MARKS
+
+NARROW = {"width": 320, "height": 640}
+RICH = "# T\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```py\nx = 1\n```\n\n- [x] [link](https://a.example/)\n\n$a^2$"
+CALL = {"delta": {"tool_call": {"index": 0, "id": "c", "name": "f", "arguments": "{}"}}}
+
+
+def violations(page: Any) -> list[str]:
+    """Returns what axe-core finds wrong with the page as it is."""
+    pytest.importorskip("axe_playwright_python", reason="the extra `browser` is not installed")
+    page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text())
+    found = page.evaluate("axe.run(document).then(({violations}) => violations)")
+    return [f"{one['id']}: {[node['html'] for node in one['nodes']]}" for one in found]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wrong_for_axe(browser: Any, demo: RunningService, scheme: str) -> None:
+    """Welcome, answers of all kinds, marks, errors, lists, dialogs; light and dark."""
+    with tab(browser, demo.url, color_scheme=scheme, reduced_motion="reduce") as page:
+        page.goto("/")
+        expect(page.locator("#model-state")).to_have_text("ready")
+        assert violations(page) == []
+        answers = Answers(page)
+        answers.add(events({"delta": {"reasoning_content": "Hm."}}) + said(RICH, "LENGTH"))
+        answers.add('{"code": 13, "message": "no"}', 500)
+        answers.add(events(CALL) + said("", "TOOL_CALLS"))
+        for text in ("1?", "2?\n" * 40, "3?"):
+            ask(page, text)
+            answer(page)
+        page.locator(".thoughts summary").click()
+        expect(page.locator("math")).to_have_count(1)
+        expect(page.locator(".hljs-number")).to_have_count(1)
+        page.get_by_role("button", name="Actions for 1?").click()
+        assert violations(page) == []
+        page.locator(".row-actions").get_by_role("button", name="Delete").click()
+        for name, title in (("Settings", "Settings"), ("Model:", "Models"), ("Keys", "Keys")):
+            page.get_by_role("button", name=name).click()
+            dialog = page.get_by_role("dialog", name=title)
+            if name == "Settings":
+                page.get_by_text("More", exact=True).click()
+                expect(page.get_by_label("Min p")).to_be_visible()
+            expect(dialog).to_be_visible()
+            assert violations(page) == []
+            page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("path", ["/status"])
+def test_other_pages_have_nothing_wrong_for_axe(browser: Any, demo: RunningService, path: str) -> None:
+    """The status page, with its charts and table."""
+    with tab(browser, demo.url) as page:
+        page.goto(path)
+        expect(page.locator("#models tr")).to_have_count(1)
+        assert violations(page) == []
+
+
+def test_keyboard_alone_is_enough(page: Any) -> None:
+    """Type, send, stop, change a setting and come back, without a mouse."""
+    expect(page.get_by_label("Message")).to_be_focused()
+    page.keyboard.type("one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("two")
+    page.keyboard.press("Enter")
+    expect(page.locator(".user .text")).to_have_text("one\ntwo", use_inner_text=True)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    for _ in range(30):
+        page.keyboard.press("Shift+Tab")
+        if page.evaluate("document.activeElement.id") == "open-settings":
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("System prompt")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Settings")).to_be_focused()
+    page.keyboard.press("/")
+    expect(page.get_by_label("Message")).to_be_focused()
+    page.keyboard.press("Control+Shift+O")
+    expect(page.locator(".turn")).to_have_count(0)
+
+
+def test_screen_readers_hear_the_answer_once(page: Any) -> None:
+    """When it is complete, in a region of its own that nobody sees."""
+    Answers(page).say("It is 4.")
+    ask(page, "2+2?")
+    answer(page)
+    announcer = page.get_by_role("status").filter(has_text="The answer is complete. It is 4.")
+    expect(announcer).to_have_count(1)
+    assert announcer.bounding_box()["width"] <= 1
+    assert page.locator("main [aria-live], main [role=log], main [role=alert]").count() == 0
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE, NARROW])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_fits_the_screen_and_the_colours_of_the_system(
+    browser: Any, demo: RunningService, viewport: dict[str, int], scheme: str
+) -> None:
+    """Nothing is cut off at the side, all controls are on the screen, and dark is dark."""
+    with tab(browser, demo.url, viewport=viewport, color_scheme=scheme) as page:
+        page.goto("/")
+        Answers(page).say(RICH + "\n\n" + "long" * 60)
+        ask(page, "Write a haiku about coding.")
+        answer(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        assert page.evaluate("document.querySelector('main').scrollWidth") <= viewport["width"]
+        for name in ("Send", "New chat", "Settings", "Model:"):
+            expect(page.get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        lightness = max(map(int, background.removeprefix("rgb(").removesuffix(")").split(",")))
+        assert (lightness > 200) == (scheme == "light")
+
+
+def test_list_opens_over_the_page_on_a_phone(browser: Any, demo: RunningService) -> None:
+    """And closes by its button, by Esc, and when a conversation is chosen."""
+    with tab(browser, demo.url, viewport=PHONE) as page:
+        page.goto("/")
+        Answers(page).say("Hello.")
+        ask(page, "Hi!")
+        answer(page)
+        link = page.get_by_role("link", name="Hi!")
+        expect(link).to_be_hidden()
+        page.get_by_role("button", name="Conversations").click()
+        expect(link).to_be_in_viewport()
+        page.keyboard.press("Escape")
+        expect(link).to_be_hidden()
+        page.get_by_role("button", name="Conversations").click()
+        link.click()
+        expect(link).to_be_hidden()
+
+
+def test_words_are_german_where_the_browser_is(browser: Any, demo: RunningService) -> None:
+    """Those of the page; the model's stay."""
+    with tab(browser, demo.url, locale="de-DE") as page:
+        page.goto("/")
+        Answers(page).say("It is 4.")
+        page.get_by_label("Nachricht").fill("2+2?")
+        page.get_by_role("button", name="Senden").click()
+        expect(page.locator(".assistant .text")).to_have_text("It is 4.")
+        expect(page.get_by_role("button", name="Neu antworten")).to_be_visible()
+        expect(page.locator("#model-state")).to_have_text("bereit")
+        expect(page.locator("html")).to_have_attribute("lang", "de")
+
+
+def conversation(turns: int) -> str:
+    """Returns a file with a conversation of this many turns."""
+    messages = [
+        {
+            "id": str(index),
+            "parent": str(index - 1) if index else None,
+            "created": index,
+            "role": "assistant" if index % 2 else "user",
+            "content": f"{RICH}\n\nAnswer {index}." if index % 2 else f"Question {index}?",
+            "end": "whole",
+        }
+        for index in range(turns)
+    ]
+    record = {"title": "Long", "leaf": str(turns - 1), "messages": messages}
+    return json.dumps({"format": "llm-inference-api/conversations/1", "conversations": [record]})
+
+
+def longest_task(page: Any, browser: Any, run: Any) -> float:
+    """Returns the most processor time, in milliseconds, that a task of the page's thread took meanwhile."""
+    browser.start_tracing(
+        page=page, categories=["disabled-by-default-devtools.timeline", "devtools.timeline", "toplevel"]
+    )
+    run()
+    trace = json.loads(browser.stop_tracing())["traceEvents"]
+    names = {(e["pid"], e["tid"]): e["args"]["name"] for e in trace if e.get("name") == "thread_name"}
+    tasks = [
+        e["tdur"] / 1000
+        for e in trace
+        if e.get("ph") == "X"
+        and "tdur" in e
+        and e["name"].endswith("RunTask")
+        and names.get((e["pid"], e["tid"])) == "CrRendererMain"
+    ]
+    assert len(tasks) > 20
+    return max(tasks)
+
+
+def test_long_answer_and_conversation_stay_smooth(page: Any, browser: Any, tmp_path: Any) -> None:
+    """500 turns, and an answer of 60,000 characters that streams: no task of the page takes 100 ms."""
+    file = tmp_path / "long.json"
+    file.write_text(conversation(500))
+    page.locator("#import-file").set_input_files(file)
+    expect(page.get_by_role("link", name="Long")).to_be_visible()
+    page.evaluate(
+        """(text) => {
+        const real = window.fetch;
+        const streamed = () => new ReadableStream({
+            async start(controller) {
+                const encoder = new TextEncoder();
+                const send = (event) => controller.enqueue(encoder.encode(`data: ${JSON.stringify(event)}\\n\\n`));
+                for (let at = 0; at < text.length; at += 150) {
+                    send({delta: {content: text.slice(at, at + 150)}});
+                    await new Promise((resolve) => setTimeout(resolve, 5));
+                }
+                send({delta: {}, finish_reason: "STOP"});
+                controller.close();
+            },
+        });
+        window.fetch = (url, options) =>
+            url === "/api/chat/stream" ? Promise.resolve(new Response(streamed())) : real(url, options);
+    }""",
+        (RICH + "\n\nSome words of an answer, and `code` in it.\n\n") * 400,
+    )
+
+    # Without the browser's driver, whose own scripts take longer on such a page than the page itself.
+    walk = """async () => {
+        const until = async (holds) => { while (!holds()) await new Promise((resolve) => setTimeout(resolve, 50)); };
+        document.querySelector("#conversations a").click();
+        await until(() => document.querySelectorAll(".turn").length === 500);
+        document.getElementById("prompt").value = "Go on.";
+        document.getElementById("prompt").dispatchEvent(new Event("input"));
+        document.getElementById("send").click();
+        await until(() => !document.getElementById("stop").hidden);
+        await until(() => document.getElementById("stop").hidden);
+    }"""
+    assert longest_task(page, browser, lambda: page.evaluate(walk)) < 100
+    assert len(page.locator(".assistant .text").last.text_content()) > 20_000
