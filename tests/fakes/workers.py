@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from llm_inference_api.engine.backend import BackendError
 from llm_inference_api.engine.embedder import Embedder
 from llm_inference_api.engine.engine import Engine
-from llm_inference_api.engine.scheduler import Plan
+from llm_inference_api.engine.scheduler import Work
 from llm_inference_api.processes.parent import Parent
+from llm_inference_api.requests.adapters import Adapters
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import Embed
 from llm_inference_api.requests.model_info import ModelInfo
@@ -66,13 +68,12 @@ def die_of_poison(connection: Connection, config: EngineConfig, *, fails_only: b
     """
     forward, prepare, embed = Engine._forward, Preparer.prepare, Embedder.answer
 
-    def poisoned_forward(engine: Engine, plan: Plan) -> Any:
-        if any(work.sequence.request.prompt == "poison" for work in plan.work):
+    def poisoned_forward(engine: Engine, works: Sequence[Work], adapters: Adapters) -> None:
+        if any(work.sequence.request.prompt == "poison" for work in works):
             if not fails_only:
                 os._exit(3)
-            engine._fail_all(BackendError("a poisoned step"))
-            return []
-        return forward(engine, plan)
+            raise BackendError("a poisoned step")
+        forward(engine, works, adapters)
 
     def poisoned_prepare(preparer: Preparer, request: GenerationRequest, arrived_at: float) -> Any:
         if request.prompt == "unpreparable":
