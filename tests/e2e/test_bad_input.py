@@ -195,11 +195,12 @@ def test_body_too_large_is_a_413(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "field"),
     [
-        ("/api/chat", b'{"messages": [%b{}]}' % (b"{}," * 500_000), "messages"),
-        ("/api/chat", b'{"tools": [%b{}]}' % (b"{}," * 500_000), "tools"),
-        ("/api/generate", b'{"prompt": "x", "stop": [%b""]}' % (b'"",' * 500_000), "stop"),
-        ("/api/generate", b'{"prompt": "x", "choice": {"texts": [%b""]}}' % (b'"",' * 500_000), "choice.texts"),
-        ("/api/embed", b'{"texts": [%b""]}' % (b'"",' * 500_000), "texts"),
+        ("/api/chat", b'{"messages": [%b{}]}' % (b"{}," * 500_000), "body"),
+        ("/api/chat", b'{"messages": [%b{}]}' % (b"{}," * 130_000), "messages"),
+        ("/api/chat", b'{"tools": [%b{}]}' % (b"{}," * 130_000), "tools"),
+        ("/api/generate", b'{"prompt": "x", "stop": [%b""]}' % (b'"",' * 130_000), "stop"),
+        ("/api/generate", b'{"prompt": "x", "choice": {"texts": [%b""]}}' % (b'"",' * 130_000), "choice.texts"),
+        ("/api/embed", b'{"texts": [%b""]}' % (b'"",' * 130_000), "texts"),
         ("/v1/chat/completions", b'{"messages": [%b1]}' % (b"1," * 1_000_000), "body"),
         ("/v1/chat/completions", b'{"messages": [%b1]}' % (b"1," * 100_000), "messages"),
         ("/v1/completions", b'{"prompt": [%b1]}' % (b"1," * 1_000_000), "body"),

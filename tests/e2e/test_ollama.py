@@ -65,8 +65,9 @@ def test_model_is_loaded_and_unloaded_by_requests_that_ask_nothing(http: httpx.C
     def loaded() -> list[str]:
         return [model["name"] for model in http.get("/api/ps").json()["models"]]
 
-    assert "plain.gguf:latest" not in loaded()
     asked = {"model": "plain.gguf", "prompt": ""}
+    assert http.post("/api/generate", json={**asked, "keep_alive": 0}).json()["done_reason"] == "unload"
+    assert "plain.gguf:latest" not in loaded()
     assert http.post("/api/generate", json=asked).json()["done_reason"] == "load"
     assert "plain.gguf:latest" in loaded()
     answered = {**asked, "prompt": "a", "raw": True, "keep_alive": 0, "options": {"num_predict": 1}}
@@ -136,4 +137,4 @@ def test_what_envoy_refuses_is_logged_and_counted(service: RunningService, http:
     assert "secret" not in str(refused)
     for status in (404, 405):
         counted = service.metric("envoy_refusals_total", status=str(status))
-        assert counted == sum(line["status"] == status for line in refused)
+        assert counted == sum(line["status"] == status for line in refused), refused

@@ -167,7 +167,7 @@ import threading
 from llm_inference_api.models import served_model
 from llm_inference_api.cli import main
 
-def estimate(*_arguments):
+def estimate(*_arguments, **_options):
     print("reading", flush=True)
     {wait}
 

@@ -134,7 +134,8 @@ def test_largest_body_is_looked_at(http: httpx.Client) -> None:
 def test_body_of_too_many_values_does_not_reach_the_transcoder(http: httpx.Client, path: str, body: object) -> None:
     """It would keep one of Envoy's threads for longer than others should wait."""
     answer = http.post(path, json=body)
-    assert (answer.status_code, answer.json()["message"]) == (400, "body: has more than 131072 values")
+    assert refused_field(answer) == "body"
+    assert answer.json()["message"] == "body: has more than 131072 values"
 
 
 def test_commas_of_a_text_are_no_values(http: httpx.Client) -> None:

@@ -25,10 +25,12 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from llm_inference.v1 import (
+    anthropic_pb2,
     decisions_pb2,
     embeddings_pb2,
     inference_pb2,
     models_pb2,
+    ollama_pb2,
     openai_batches_pb2,
     openai_files_pb2,
     openai_pb2,
@@ -40,6 +42,7 @@ from llm_inference.v1 import (
 from llm_inference.web.v1 import operations_pb2, pages_pb2
 from tests.e2e.service import RunningService, run_service
 from tests.fakes.gguf import write_tiny_encoder
+from tests.fakes.ports import free_port
 from tests.fuzz.messages import TEXTS, fill, mutate
 
 COUNT = int(os.environ.get("FUZZ_COUNT", "500"))
@@ -49,11 +52,13 @@ DEADLINE = 0.5
 """Seconds: a request that is valid may ask for a long answer."""
 FILES = (
     inference_pb2,
+    anthropic_pb2,
     decisions_pb2,
     embeddings_pb2,
     scores_pb2,
     tokens_pb2,
     models_pb2,
+    ollama_pb2,
     openai_batches_pb2,
     openai_files_pb2,
     openai_pb2,
@@ -72,7 +77,7 @@ EXPECTED = {
     *("OK", "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "FAILED_PRECONDITION"),
     "UNIMPLEMENTED",
 }
-EXPECTED_HTTP = {200, 400, 404, 405, 411, 413, 415, 422, 429, 501, 504}
+EXPECTED_HTTP = {"200", "400", "404", "405", "411", "413", "415", "422", "429", "501", "504"}
 REFUSED = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "400", "404", "413", "422"}
 """Ends whose time is printed."""
 REVEALING = re.compile(r"Traceback|\.py\b|/site-packages|<class '|object at 0x|llm_inference_api\.")
@@ -97,7 +102,22 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/embeddings": {"model": "tiny", "input": ["hello"]},
     "/v1/responses": {"model": "tiny", "input": "hello", "max_output_tokens": 3},
     "/v1/responses/input_tokens": {"model": "tiny", "input": "hello"},
+    "/v1/messages": {**SEEDS["ChatRequest"], "stop_sequences": ["x"]},
+    "/v1/messages/count_tokens": {"model": "tiny", "messages": SEEDS["ChatRequest"]["messages"]},
+    "/v1/decisions": {
+        "model": "tiny",
+        "input": "hello",
+        "questions": [{"type": "predicate", "name": "a", "instructions": "Yes?"}],
+    },
+    "/v1/systemone": {"model": "tiny", "state": "hello", "questions": {"a": {"type": "noul", "instructions": "Yes?"}}},
     "/v1/batches": {"input_file_id": "file-0", "endpoint": "/v1/completions", "completion_window": "24h"},
+}
+OLLAMA_BODIES: dict[str, dict[str, Any]] = {
+    "/api/chat": {"model": "tiny", "messages": SEEDS["ChatRequest"]["messages"], "options": {"num_predict": 3}},
+    "/api/generate": {"model": "tiny", "prompt": "hello", "options": {"num_predict": 3}},
+    "/api/embed": {"model": "tiny", "input": "hello"},
+    "/api/show": {"model": "tiny"},
+    "/api/pull": {"model": "tiny"},
 }
 
 
@@ -112,6 +132,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, model_directory: Path) -> 
         "LLM_ALLOWED_MODELS": "tiny=tiny.gguf,steady=steady.gguf,ranker=ranker.gguf",
         "LLM_PRELOAD_MODELS": "tiny,steady,ranker",
         "LLM_BATCH_STORE": str(directory / "batches"),
+        "LLM_OLLAMA_PORT": str(free_port()),
         "LLM_MAX_TOKENS_LIMIT": "64",
         "LLM_DEFAULT_MAX_TOKENS": "4",
     }
@@ -149,8 +170,16 @@ def test_bytes_that_are_no_message_are_refused(service: RunningService) -> None:
 def test_any_json_gets_an_answer_or_a_reason(service: RunningService, path: str) -> None:
     """Through Envoy, whole or broken."""
     with httpx.Client(base_url=service.url, timeout=30) as http:
-        ends = _all(lambda seed: _post(http, path, Random(seed)), path)
-    assert {code for code, _ in ends} <= set(map(str, EXPECTED_HTTP)), _unexpected(ends, set(map(str, EXPECTED_HTTP)))
+        ends = _all(lambda seed: _post(http, path, BODIES[path], Random(seed)), path)
+    assert {code for code, _ in ends} <= EXPECTED_HTTP, _unexpected(ends, EXPECTED_HTTP)
+
+
+@pytest.mark.parametrize("path", OLLAMA_BODIES)
+def test_any_json_of_ollamas_gets_an_answer_or_a_reason(service: RunningService, path: str) -> None:
+    """The same on the port of its API."""
+    with httpx.Client(base_url=service.ollama_url, timeout=30) as http:
+        ends = _all(lambda seed: _post(http, path, OLLAMA_BODIES[path], Random(seed)), f"Ollama's {path}")
+    assert {code for code, _ in ends} <= EXPECTED_HTTP, _unexpected(ends, EXPECTED_HTTP)
 
 
 def _all(once: Any, name: str) -> list[tuple[str, str]]:
@@ -197,9 +226,9 @@ def _call(call: Any, data: bytes) -> tuple[str, str]:
     return "OK", ""
 
 
-def _post(http: httpx.Client, path: str, random: Random) -> tuple[str, str]:
+def _post(http: httpx.Client, path: str, body: dict[str, Any], random: Random) -> tuple[str, str]:
     try:
-        answer = http.post(path, content=_body(BODIES[path], random), headers={"grpc-timeout": "500m"})
+        answer = http.post(path, content=_body(body, random), headers={"grpc-timeout": "500m"})
     except httpx.HTTPError as error:
         return type(error).__name__, repr(error)
     return str(answer.status_code), answer.text if answer.status_code != 200 else ""

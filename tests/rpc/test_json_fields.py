@@ -33,6 +33,7 @@ def test_request_without_a_report_passes() -> None:
         ("%C3%A9%2E%5B", "é.[", "leave it out"),
         ("messages[0].format", "messages[0].format", "leave it out"),
         ("!", "body", "no valid JSON"),
+        ("+", "body", "has more than 131072 values"),
     ],
 )
 def test_report_becomes_a_refusal(place: str, field: str, problem: str) -> None:

@@ -9,9 +9,11 @@ from google.protobuf.descriptor import Descriptor
 
 from llm_inference_api import headers
 from llm_inference_api.errors import InvalidFieldError
+from llm_inference_api.requests.json_size import MAX_VALUES
 from llm_inference_api.rpc.call import Call
 
-_NO_JSON = "!"
+_NO_JSON, _TOO_MANY = "!", "+"
+"""What Envoy says instead of a field's place."""
 _INDEX = re.compile(r"\[\d+\]")
 _OLLAMA = (
     "is a field of Ollama's API, which this is not, though the path is the same: that has a port of its own here, if "
@@ -33,6 +35,8 @@ def known(request: Request, call: Call) -> Request:
         return request
     if place == _NO_JSON:
         raise InvalidFieldError("body", "is no valid JSON")
+    if place == _TOO_MANY:
+        raise InvalidFieldError("body", f"has more than {MAX_VALUES} values")
     descriptor: Descriptor | None = getattr(request, "DESCRIPTOR", None)
     raise InvalidFieldError(unquote(str(place)), _problem(str(place), descriptor))
 

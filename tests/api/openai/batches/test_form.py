@@ -96,7 +96,10 @@ def test_invalid_form_is_refused_by_field(data: bytes, field: str, problem: str)
     assert error.value.field == field
 
 
-@pytest.mark.parametrize("content_type", ["", "application/json", "multipart/form-data", "multipart/mixed; boundary=x"])
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "application/json", "multipart/form-data", "multipart/mixed; boundary=x", "\ufeffmultipart/form-data"],
+)
 def test_other_types_are_refused(content_type: str) -> None:
     """The error says what would be right."""
     with pytest.raises(InvalidFieldError, match="must be multipart/form-data with a boundary"):

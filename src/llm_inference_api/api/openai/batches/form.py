@@ -39,7 +39,8 @@ class FileForm:
 
     def __init__(self, content_type: str) -> None:
         """Raises InvalidFieldError if the content type is that of no such form."""
-        kind, options = parse_options_header(content_type)
+        # What HTTP cannot carry comes by gRPC, and the parser takes Latin-1 alone.
+        kind, options = parse_options_header(content_type if content_type.isascii() else None)
         if kind != _TYPE or not options.get(b"boundary"):
             raise InvalidFieldError("content-type", "must be multipart/form-data with a boundary")
         callbacks: MultipartCallbacks = {
