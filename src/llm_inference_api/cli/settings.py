@@ -65,7 +65,7 @@ def _print_paragraphs(shown: list[Shown]) -> None:
         if setting.set_by != "default":
             line.append(f"  ({on_one_line(setting.set_by)})", "green")
         terminal.print(line)
-        terminal.print(Padding(Text(setting.meaning, "dim"), (0, 0, 0, 4)))
+        terminal.print(Padding(Text(setting.meaning, "dim"), (0, 0, 0, 4), expand=False))
 
 
 def _shown(settings: Settings) -> Iterator[Shown]:

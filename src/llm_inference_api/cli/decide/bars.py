@@ -35,7 +35,7 @@ def print_decisions(questions: Sequence[decisions_pb2.Question], decisions: Sequ
             bar = Bar(1.0, 0.0, probability, width=_WIDTH)
             rows.add_row(cell(value), bar, cell(f"{probability:.3f}"))
         rows.add_row(cell(""), cell(_trust(decision), "dim"), cell(""))
-        terminal.print(Padding(rows, _INDENT))
+        terminal.print(Padding(rows, _INDENT, expand=False))
 
 
 def probabilities(decision: decisions_pb2.Decision) -> Iterator[tuple[str, float]]:
