@@ -766,7 +766,7 @@ class TestFallback:
         place.hub.content_fault, place.stall_timeout = fault, 3.0
         assert await place.fetch() == files
         assert "served from the cache" in caplog.text
-        place.hub.content_fault = None
+        place.hub.content_fault, place.stall_timeout = None, 60.0
         assert (await place.fetch()).model.read_bytes() == CONTENT[::-1]
 
     async def test_a_newer_commit_that_finds_no_space(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
