@@ -50,7 +50,7 @@ def beside(running: InProcess, constraint: Constraint) -> tuple[float, Answer]:
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_bomb_is_refused_soon_or_delays_no_other(running: InProcess, normal: float, name: str) -> None:
-    """It is prepared within two seconds of processor time, or four of a busy one; another stream's step takes at most twice as usual."""
+    """It is prepared within seconds of processor time; another stream's step takes at most twice as usual."""
     started = time.process_time()
     refused = running.submit("bomb", BOMBS[name], 1).error
     running.finish()
