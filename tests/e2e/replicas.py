@@ -196,7 +196,7 @@ class Outcome:
     started: float
     ended: float
     began: bool
-    """Whether the caller had seen a part of the answer."""
+    """Whether the front had begun to send the answer."""
     problem: str
     """What the caller saw; empty where the answer came whole."""
 
@@ -276,7 +276,10 @@ class Load:
             with grpc.insecure_channel(self._front.address) as channel:
                 seen.extend(str(part) for part in inference(channel).ChatStream(_message(text), timeout=60))
         except grpc.RpcError as error:
-            return f"{error.code()} {error.details()}"  # type: ignore[attr-defined]
+            problem = f"{error.code()} {error.details()}"  # type: ignore[attr-defined]
+            if "RST_STREAM" in problem:
+                seen.append(problem)  # Envoy resets what it has begun to send only, and the reset overtakes that.
+            return problem
         return ""
 
 

@@ -50,11 +50,11 @@ def beside(running: InProcess, constraint: Constraint) -> tuple[float, Answer]:
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_bomb_is_refused_soon_or_delays_no_other(running: InProcess, normal: float, name: str) -> None:
-    """It is prepared within seconds of processor time; another stream's step takes at most twice as usual."""
+    """It is prepared within ten seconds of processor time; another stream's step takes at most twice as usual."""
     started = time.process_time()
     refused = running.submit("bomb", BOMBS[name], 1).error
     running.finish()
-    assert time.process_time() - started < 4  # Another one may go to the process of the trial: see test_trial.py.
+    assert time.process_time() - started < 10  # Another one may go to the process of the trial: see test_trial.py.
     if refused is not None:
         assert isinstance(refused, InvalidFieldError)
         return

@@ -203,7 +203,7 @@ async def test_unload_that_takes_longer_than_the_queue_time_refuses(model_direct
     memory = MemoryBudget(4 << 30, None, patience=0.05)
     async with registry("tiny.gguf", model_directory, memory=memory) as models:
         model = models.get("tiny.gguf")
-        async with aclosing(of_model(model, request(max_tokens=500))) as items:
+        async with aclosing(of_model(model, request(max_tokens=1900))) as items:
             await anext(items)
             unload = asyncio.ensure_future(model.unload())
             await until(model, lambda status: status.state is State.UNLOADING)

@@ -180,11 +180,11 @@ async def test_full_queue_refuses_at_once(config: EngineConfig) -> None:
 
 async def test_background_takes_no_place_in_the_queue(config: EngineConfig) -> None:
     """Others are admitted beside as many as there are, and what is in the background is not refused for its wait."""
-    async with running(replace(config, slots=1, queue_timeout=0.2), queue_length=0) as worker:
+    async with running(replace(config, slots=1, queue_timeout=1.0), queue_length=0) as worker:
         background = replace(request("b", max_tokens=300), is_background=True)
         answer = asyncio.ensure_future(worker.complete(background))
         await worker.until(lambda stats: stats.running == 1)
-        await worker.complete(request("a", max_tokens=200))
+        await worker.complete(request("a", max_tokens=1500))
         assert await answer
         with pytest.raises(OverloadedError):
             await worker.complete(replace(request("c"), is_background=True, n=2))
@@ -205,13 +205,14 @@ async def test_answers_that_nobody_reads_take_no_place(config: EngineConfig) -> 
 
 async def test_request_that_waits_too_long_is_refused(config: EngineConfig) -> None:
     """The queue's timeout ends a request that has no slot; one that runs goes on, and the slot is free for others."""
-    async with running(replace(config, slots=1, queue_timeout=0.3)) as worker:
+    async with running(replace(config, slots=1, queue_timeout=1.0)) as worker:
         running_request = of_client(worker.client, request("a", max_tokens=2000))
         await anext(running_request)
-        with worker.stopped(), pytest.raises(OverloadedError, match=r"no slot was free within 0.3 s"):
+        with worker.stopped(), pytest.raises(OverloadedError, match=r"no slot was free within 1 s"):
             await worker.complete(request("b"))
         await anext(running_request)
         await running_request.aclose()
+        await worker.until(lambda stats: stats.running == 0)
         assert await worker.complete(request("c"))
 
 
