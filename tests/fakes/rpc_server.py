@@ -9,26 +9,38 @@ from contextlib import asynccontextmanager
 _HELLO, _DEVICE_COUNT, _DEVICE_MEMORY = 14, 15, 11
 
 
+class FakeRpcServer:
+    """A server that runs."""
+
+    def __init__(self, *, is_busy: bool) -> None:
+        self.endpoint = ""
+        self.connections = 0
+        """How many there have been."""
+        self.is_free = asyncio.Event()
+        if not is_busy:
+            self.is_free.set()
+
+
 @asynccontextmanager
 async def rpc_server(
     *free: int, version: tuple[int, int, int] = (7, 0, 0), port: int = 0, is_busy: bool = False, answer: bytes = b""
-) -> AsyncIterator[str]:
-    """Yields the address of a server whose devices have so many bytes free.
+) -> AsyncIterator[FakeRpcServer]:
+    """Yields a server whose devices have so many bytes free.
 
     Args:
         free: Bytes of each device.
         version: Version of the protocol.
         port: Where to listen; 0 for any port.
-        is_busy: Whether it accepts connections and answers none.
+        is_busy: Whether it accepts connections and answers none until it is free.
         answer: What it says instead of all that; then it ends the connection.
     """
-    over = asyncio.Event()
+    running = FakeRpcServer(is_busy=is_busy)
 
     async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        running.connections += 1
+        await running.is_free.wait()
         try:
-            if is_busy:
-                await over.wait()
-            while not is_busy:
+            while True:
                 command, size = struct.unpack("<BQ", await reader.readexactly(9))
                 content = await reader.readexactly(size)
                 if answer:
@@ -46,9 +58,10 @@ async def rpc_server(
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", port)
+    running.endpoint = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield running
     finally:
-        over.set()
+        running.is_free.set()
         server.close()
         await server.wait_closed()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from llm_inference_api.models.rpc_servers import all_answer
+from llm_inference_api.models.rpc_servers import RpcServer, all_answer
 from tests.fakes.ports import free_port
 from tests.models.test_llama_library import installed
 
@@ -25,7 +25,10 @@ def library() -> Path:
         return Path(given).absolute()
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "llm-inference-api" / "llama-rpc"
     script = PROJECT / "tools" / "llama_rpc" / "build.sh"
-    build = sha256((installed() / "libggml-base.so").read_bytes() + script.read_bytes()).hexdigest()[:12]
+    build = sha256(
+        (installed() / "libggml-base.so").read_bytes()
+        + b"".join(path.read_bytes() for path in sorted(script.parent.iterdir()))
+    ).hexdigest()[:12]
     directory = cache / build
     if not (directory / ".built").exists():
         environment = {**os.environ, "PYTHON": sys.executable}
@@ -52,8 +55,11 @@ class Server:
         command = [self.library / "ggml-rpc-server", "-H", "127.0.0.1", "-p", str(self.port), "-t", "1"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + _SECONDS
-        while not asyncio.run(all_answer((self.endpoint,))):
+        while not asyncio.run(self._answers()):
             assert time.monotonic() < deadline, f"no answer within {_SECONDS} s"
+
+    async def _answers(self) -> bool:
+        return await all_answer((RpcServer(self.endpoint),))
 
     def kill(self) -> None:
         """Ends it as a crash does."""

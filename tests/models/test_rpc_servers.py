@@ -11,7 +11,7 @@ import pytest
 
 from llm_inference_api.errors import UnavailableError
 from llm_inference_api.models import served_model as subject
-from llm_inference_api.models.rpc_servers import RpcServers, all_answer, free_memory
+from llm_inference_api.models.rpc_servers import RpcServer, RpcServers, all_answer, free_memory
 from llm_inference_api.models.served_model import ServedModel
 from llm_inference_api.requests.model_status import State
 from llm_inference_api.worker.client import WorkerClient
@@ -24,8 +24,9 @@ from tests.models.test_registry import registry, request
 async def test_memory_of_all_devices_counts() -> None:
     """Of all servers."""
     async with rpc_server(10, 20) as one, rpc_server(300) as other:
-        assert await free_memory((one, other)) == 330
-        assert await all_answer((one, other))
+        servers = RpcServer(one.endpoint), RpcServer(other.endpoint)
+        assert await free_memory(servers) == 330
+        assert await all_answer(servers)
 
 
 async def test_server_that_is_not_there_is_named(caplog: pytest.LogCaptureFixture) -> None:
@@ -33,17 +34,21 @@ async def test_server_that_is_not_there_is_named(caplog: pytest.LogCaptureFixtur
     away = f"127.0.0.1:{free_port()}"
     async with rpc_server(10) as there:
         with pytest.raises(UnavailableError, match=r"server 2 of LLM_RPC_SERVERS.*nothing listens there") as caught:
-            await free_memory((there, away))
-        assert not await all_answer((there, away))
+            await free_memory((RpcServer(there.endpoint), RpcServer(away)))
+        assert not await all_answer((RpcServer(there.endpoint), RpcServer(away)))
     assert (caught.value.reason, away in str(caught.value)) == ("RPC_SERVER_DOWN", False)
     assert f"RPC server {away}, number 2 of LLM_RPC_SERVERS: nothing listens there" in caplog.text
 
 
-async def test_server_that_another_process_has_is_told_apart() -> None:
-    """It accepts connections, and answers when the other one leaves."""
-    async with rpc_server(is_busy=True) as busy:
+async def test_server_that_another_process_has_is_waited_for() -> None:
+    """It accepts connections, and answers when the other one leaves: the connection stays open till then."""
+    async with rpc_server(20, is_busy=True) as busy:
+        server = RpcServer(busy.endpoint)
         with pytest.raises(UnavailableError, match="one process at a time, and another one may have it"):
-            await free_memory((busy,), timeout=0.2)
+            await free_memory((server,), timeout=0.2)
+        busy.is_free.set()
+        assert await free_memory((server,)) == 20
+        assert busy.connections == 1
 
 
 @pytest.mark.parametrize(
@@ -58,7 +63,7 @@ async def test_server_of_another_kind_is_refused(behaviour: dict[str, object], s
     """With what it is, as far as it says."""
     async with rpc_server(**behaviour) as other:  # type: ignore[arg-type]
         with pytest.raises(UnavailableError, match=says):
-            await free_memory((other,))
+            await free_memory((RpcServer(other.endpoint),))
 
 
 @asynccontextmanager
@@ -94,7 +99,10 @@ async def test_model_is_loaded_once_its_server_answers(model_directory: Path, mo
 
 async def test_lost_server_is_nobodys_fault(model_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The request that it was computing is no suspect; the model comes back with the server."""
-    async with rpc_server(8 << 30) as server, offloaded(model_directory, monkeypatch, lose_server, server) as model:
+    async with (
+        rpc_server(8 << 30) as server,
+        offloaded(model_directory, monkeypatch, lose_server, server.endpoint) as model,
+    ):
         await model.load()
         stream = model.open(request(), {})
         monkeypatch.setattr(subject, "WorkerClient", partial(WorkerClient, target=serve_without_servers))
@@ -129,7 +137,7 @@ async def test_what_servers_hold_is_not_counted_here(
         await models.get("tiny.gguf").load()  # type: ignore[union-attr]
         whole = models.get("tiny.gguf").status.memory
     target = serve_without_servers
-    async with rpc_server(1000) as server, offloaded(model_directory, monkeypatch, target, server) as model:
+    async with rpc_server(1000) as server, offloaded(model_directory, monkeypatch, target, server.endpoint) as model:
         model._policy.memory.bytes = whole - 1
         await model.load()
         assert model.status.memory < whole - 200_000

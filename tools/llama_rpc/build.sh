@@ -43,5 +43,6 @@ compile() {
 }
 compile -fPIC -shared -DGGML_BACKEND_BUILD -o "$directory/libggml-rpc.so" \
     "$ggml/src/ggml-rpc/ggml-rpc.cpp" "$ggml/src/ggml-rpc/transport.cpp"
-compile -o "$directory/ggml-rpc-server" "$source/vendor/llama.cpp/tools/rpc/rpc-server.cpp" -l:libggml.so.0
+compile -o "$directory/ggml-rpc-server" -include "$project/tools/llama_rpc/keep_serving.h" \
+    "$source/vendor/llama.cpp/tools/rpc/rpc-server.cpp" -l:libggml.so.0
 echo "$directory"

@@ -24,6 +24,7 @@ _TIMEOUT = 10.0
 """Seconds for each server. One that a process has just left frees the memory of its model first."""
 RETRY = 5.0
 """Seconds after which a server that did not answer is asked again."""
+_SILENT = "it does not answer; a server serves one process at a time, and another one may have it"
 _MOST_DEVICES = 64
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,44 @@ class NoAnswerError(Exception):
     """A server cannot be used; the text says why."""
 
 
-async def free_memory(endpoints: Sequence[str], timeout: float = _TIMEOUT) -> int:
+class RpcServer:
+    """One server, which is asked whether it can be used, again and again."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        """Its address, such as `10.0.0.2:50052`."""
+        self._asking: asyncio.Task[int] | None = None
+        """A question that was not answered in time. It goes on: a server that finds its client gone when its turn comes
+        ends of SIGPIPE, unless `make llama-rpc` has compiled it."""
+
+    async def free_memory(self, timeout: float = _TIMEOUT) -> int:
+        """Returns the bytes that are free on all its devices.
+
+        Raises:
+            NoAnswerError: It does not answer within `timeout` seconds, or has another protocol.
+        """
+        asking = self._asking = self._asking or asyncio.create_task(_ask(self.endpoint))
+        if not (await asyncio.wait({asking}, timeout=timeout))[0]:
+            raise NoAnswerError(_SILENT)
+        self._asking = None
+        try:
+            return asking.result()
+        except ConnectionRefusedError as error:
+            raise NoAnswerError("nothing listens there") from error
+        except TimeoutError as error:
+            raise NoAnswerError("it cannot be reached") from error
+        except OSError as error:
+            raise NoAnswerError(error.strerror or type(error).__name__) from error
+        except EOFError as error:
+            raise NoAnswerError("it ends the connection") from error
+
+    def close(self) -> None:
+        """Gives up a question that was not answered."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+
+async def free_memory(servers: Sequence[RpcServer], timeout: float = _TIMEOUT) -> int:
     """Returns the bytes that are free on all devices of the servers.
 
     The log names a server that cannot be used by its address; what callers are told names it by its number.
@@ -52,10 +90,11 @@ async def free_memory(endpoints: Sequence[str], timeout: float = _TIMEOUT) -> in
         UnavailableError: A server does not answer within `timeout` seconds, or has another protocol.
     """
     free = 0
-    for number, endpoint in enumerate(endpoints, 1):
+    for number, server in enumerate(servers, 1):
         try:
-            free += await ask_free_memory(endpoint, timeout)
+            free += await server.free_memory(timeout)
         except NoAnswerError as problem:
+            endpoint = server.endpoint
             logger.error("RPC server %s, number %d of LLM_RPC_SERVERS: %s", endpoint, number, problem)  # noqa: TRY400
             text = f"server {number} of LLM_RPC_SERVERS, which is to hold a part of the model, cannot be used"
             problem_text = f"{text}: {problem}; the model is loaded as soon as it can"
@@ -63,36 +102,40 @@ async def free_memory(endpoints: Sequence[str], timeout: float = _TIMEOUT) -> in
     return free
 
 
-async def all_answer(endpoints: Sequence[str], timeout: float = _TIMEOUT) -> bool:
+async def all_answer(servers: Sequence[RpcServer], timeout: float = _TIMEOUT) -> bool:
     """Returns whether all servers can be used."""
     try:
-        for endpoint in endpoints:
-            await ask_free_memory(endpoint, timeout)
+        for server in servers:
+            await server.free_memory(timeout)
     except NoAnswerError:
         return False
     return True
 
 
-async def ask_free_memory(endpoint: str, timeout: float = _TIMEOUT) -> int:
-    """Returns the bytes that are free on all devices of one server. Raises NoAnswerError if it cannot be used."""
+async def _ask(endpoint: str) -> int:
+    """Returns the bytes that are free on all devices of one server, however long it has no time to say so."""
     host, _, port = endpoint.rpartition(":")
+    async with asyncio.timeout(_TIMEOUT):
+        # llama.cpp resolves names to addresses of IPv4 only.
+        reader, writer = await asyncio.open_connection(host, int(port), family=socket.AF_INET)
     try:
-        async with asyncio.timeout(timeout):
-            # llama.cpp resolves names to addresses of IPv4 only.
-            reader, writer = await asyncio.open_connection(host, int(port), family=socket.AF_INET)
-            try:
-                return await _free(reader, writer)
-            finally:
-                writer.close()
-    except ConnectionRefusedError as error:
-        raise NoAnswerError("nothing listens there") from error
-    except TimeoutError as error:
-        problem = "it does not answer; a server serves one process at a time, and another one may have it"
-        raise NoAnswerError(problem) from error
-    except OSError as error:
-        raise NoAnswerError(error.strerror or type(error).__name__) from error
-    except EOFError as error:
-        raise NoAnswerError("it ends the connection") from error
+        _notice_lost_machine(writer.get_extra_info("socket"))
+        return await _free(reader, writer)
+    finally:
+        writer.close()
+
+
+def _notice_lost_machine(connection: socket.socket) -> None:
+    """Has the connection fail within a minute where the other machine is gone, also while nothing is sent."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", 10),
+        ("TCP_KEEPINTVL", 10),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", 40_000),
+    ):
+        if hasattr(socket, option):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 async def _free(reader: StreamReader, writer: StreamWriter) -> int:

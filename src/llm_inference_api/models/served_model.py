@@ -29,7 +29,7 @@ from llm_inference_api.models.footprint import Footprint, Room, estimate
 from llm_inference_api.models.losses import is_loss
 from llm_inference_api.models.memory_budget import MemoryBudget
 from llm_inference_api.models.offload import Offload
-from llm_inference_api.models.rpc_servers import RETRY, RpcServers, all_answer, free_memory
+from llm_inference_api.models.rpc_servers import RETRY, RpcServer, RpcServers, all_answer, free_memory
 from llm_inference_api.models.source import ModelFiles, Preparation, Sources, read_files
 from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.models.suspects import Suspects
@@ -103,7 +103,8 @@ class ServedModel:
         self.adapters = tuple(file.id for file in self._adapter_files)
         """Ids of the model's LoRA adapters."""
         servers = policy.rpc_servers
-        self._servers = servers.endpoints if servers is not None and servers.model == reference.id else ()
+        endpoints = servers.endpoints if servers is not None and servers.model == reference.id else ()
+        self._servers = tuple(map(RpcServer, endpoints))
         """The RPC servers that hold a part of the model."""
         self._observer = observer
         self._client: WorkerClient | None = None
@@ -551,6 +552,8 @@ class ServedModel:
         self._closed = True
         if self._server_watch is not None:
             self._server_watch.cancel()
+        for server in self._servers:
+            server.close()
         if (work := self._download or self._deletion) is not None:
             work.cancel()
             await asyncio.wait({work})
@@ -651,7 +654,7 @@ class ServedModel:
         config = replace(
             self._policy.engine,
             model_path=files.paths[0],
-            gpu=replace(self._policy.engine.gpu, servers=self._servers),
+            gpu=replace(self._policy.engine.gpu, servers=tuple(server.endpoint for server in self._servers)),
             tokenizer=files.tokenizer,
             load_timeout=self._policy.engine.load_timeout + footprint.weights // _SLOWEST_READ,
             context=footprint.context,

@@ -11,7 +11,7 @@ from pathlib import Path
 from llm_inference_api.cli.checks.finding import Finding
 from llm_inference_api.config.settings import Settings
 from llm_inference_api.models.llama_library import HOW_TO_GET_RPC, VARIABLE
-from llm_inference_api.models.rpc_servers import NoAnswerError, ask_free_memory
+from llm_inference_api.models.rpc_servers import NoAnswerError, RpcServer
 
 _ABOUT = "llm_inference_api.backends.llama.about"
 _SECONDS = 60
@@ -54,12 +54,16 @@ def rpc_servers(settings: Settings, *, has_rpc: bool) -> Iterator[Finding]:
         yield Finding("problem", "RPC", "this build of llama.cpp has no RPC backend", HOW_TO_GET_RPC)
     for server in settings.rpc_servers:
         try:
-            free = asyncio.run(ask_free_memory(server))
+            free = asyncio.run(_free_memory(server))
         except NoAnswerError as problem:
             todo = "start ggml-rpc-server there, or correct LLM_RPC_SERVERS"
             yield Finding("problem", "RPC", f"{server}: {problem}", todo)
         else:
             yield Finding("ok", "RPC", f"{server}, {free / (1 << 30):.1f} GiB free")
+
+
+async def _free_memory(endpoint: str) -> int:
+    return await RpcServer(endpoint).free_memory()
 
 
 def kernels(system: str, *, has_amx_kernels: bool, cpuinfo: Path = Path("/proc/cpuinfo")) -> Iterator[Finding]:
