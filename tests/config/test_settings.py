@@ -224,3 +224,33 @@ def test_what_replicas_are_not_told_is_refused_on_a_cluster(variable: str, value
     assert load_settings(allowed_models="demo", **{variable: value})
     with pytest.raises(SettingsError, match=f"LLM_{variable.upper()}: replicas on a cluster"):
         load_settings(allowed_models="demo", cluster="auto", **{variable: value})
+
+
+@pytest.mark.parametrize(
+    ("servers", "others", "problem"),
+    [
+        ("10.0.0.2", {}, "LLM_RPC_SERVERS: '10.0.0.2' must be host:port"),
+        ("[::1]:50052", {}, r"LLM_RPC_SERVERS: '\[::1\]:50052' must be host:port"),
+        ("a:70000", {}, "LLM_RPC_SERVERS: 'a:70000' must be host:port"),
+        ("a:1,a:1", {}, "LLM_RPC_SERVERS: it names a server twice"),
+        ("a:1", {"gpu_layers": 0}, "LLM_GPU_LAYERS: 0 leaves nothing to LLM_RPC_SERVERS"),
+        ("a:1", {"split_mode": "row"}, "LLM_SPLIT_MODE: row does not use LLM_RPC_SERVERS"),
+        ("a:1", {"cluster": "auto"}, "LLM_RPC_SERVERS: replicas on a cluster have none"),
+        ("a:1", {"rpc_model": "other"}, "LLM_RPC_MODEL: other is not in LLM_ALLOWED_MODELS"),
+        ("a:1", {"allowed_models": "demo,one=demo"}, "LLM_RPC_MODEL: required with LLM_RPC_SERVERS where several"),
+        ("", {"rpc_model": "demo"}, "LLM_RPC_SERVERS: required where LLM_RPC_MODEL is set"),
+    ],
+)
+def test_servers_that_cannot_be_used_are_refused(servers: str, others: dict[str, object], problem: str) -> None:
+    """Before anything is served, by the setting to change."""
+    with pytest.raises(SettingsError, match=problem):
+        load_settings(**{"allowed_models": "demo", "rpc_servers": servers, **others})
+
+
+def test_servers_compute_the_model_without_a_name() -> None:
+    """Or the one that is named."""
+    servers = "10.0.0.2:50052, big.lan:50052"
+    alone = load_settings(allowed_models="demo", rpc_servers=servers)
+    assert (alone.rpc_servers, alone.offloaded_model) == (("10.0.0.2:50052", "big.lan:50052"), "demo")
+    named = load_settings(allowed_models="demo,one=demo", rpc_servers=servers, rpc_model="one")
+    assert named.offloaded_model == "one"

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
@@ -18,7 +19,7 @@ from llm_inference_api.requests.inquiry import Embed
 from llm_inference_api.requests.model_info import ModelInfo
 from llm_inference_api.requests.request import GenerationRequest
 from llm_inference_api.worker import start
-from llm_inference_api.worker.messages import Loading, Ready
+from llm_inference_api.worker.messages import LastWords, Loading, Ready
 from llm_inference_api.worker.preparer import Preparer
 
 INFO = ModelInfo("fake", 1, 1, 16, 16, 16, 1, 16, False, ("CPU",))
@@ -89,3 +90,19 @@ def die_of_poison(connection: Connection, config: EngineConfig, *, fails_only: b
     Preparer.prepare = poisoned_prepare  # type: ignore[method-assign]
     Embedder.answer = poisoned_embed  # type: ignore[method-assign]
     start.run(connection, config)
+
+
+def serve_without_servers(connection: Connection, config: EngineConfig) -> None:
+    """Runs a real worker that computes all by itself."""
+    start.run(connection, replace(config, gpu=replace(config.gpu, servers=())))
+
+
+def lose_server(connection: Connection, config: EngineConfig) -> None:
+    """Runs a real worker, which computes all by itself, and whose first step finds that a server is gone."""
+
+    def lose(*_: object) -> None:
+        connection.send(LastWords("Remote RPC server crashed or returned malformed response", lost_server=True))
+        os._exit(134)
+
+    Engine._forward = lose  # type: ignore[method-assign]
+    serve_without_servers(connection, config)

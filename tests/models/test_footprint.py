@@ -7,8 +7,10 @@ from gguf import GGUFWriter
 
 from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model, route_log
 from llm_inference_api.errors import ModelFailedError
-from llm_inference_api.models.footprint import Footprint, Room, estimate, read_header
-from llm_inference_api.requests.engine_config import ContextChoice, GpuChoice
+from llm_inference_api.models.footprint import Footprint, Room, estimate
+from llm_inference_api.models.gguf_header import read_tensor_sizes
+from llm_inference_api.models.offload import Offload
+from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, ContextChoice, GpuChoice
 from tests.fakes.adapter import write_tiny_adapter
 from tests.fakes.gguf import write_tiny_encoder, write_tiny_model
 from tests.fakes.recurrent import ARCHITECTURES, write_recurrent_model
@@ -113,53 +115,6 @@ def test_weights_are_all_parts_of_the_file(tiny_model: Path) -> None:
     assert estimate([tiny_model, tiny_model], ContextChoice()).weights == 2 * size
 
 
-def test_header_has_the_scalars(tiny_model: Path) -> None:
-    """Numbers and texts are read, arrays of texts are passed over."""
-    header = read_header(tiny_model)
-    assert header["general.architecture"] == "llama"
-    assert header["llama.block_count"] == 2
-    assert "tokenizer.ggml.tokens" not in header
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (b"", "m.gguf is an empty file"),
-        (b"<html>log in</html>", "m.gguf is not a GGUF file"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "is a Git LFS pointer"),
-        (b"GGUF\x01\0\0\0" + bytes(16), "of version 1; versions 2 and 3"),
-        (b"GGUF\0\0\0\x03" + bytes(16), "of the other byte order"),
-        (b"GGUF\x03\0\0\0" + bytes(10), "damaged, or the file is cut off"),
-        (b"GGUF\x03\0\0\0" + b"\xff" * 16, "damaged, or the file is cut off"),
-        (b"GGUF", "damaged, or the file is cut off"),
-    ],
-)
-def test_file_without_a_header_says_what_it_is(tmp_path: Path, content: bytes, says: str) -> None:
-    """What is mended by another file, a download or another version is told apart."""
-    path = tmp_path / "m.gguf"
-    path.write_bytes(content)
-    with pytest.raises(ModelFailedError, match=says):
-        read_header(path)
-
-
-def test_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
-    """A directory stands for what the system refuses."""
-    with pytest.raises(ModelFailedError, match="cannot be read: "):
-        read_header(tmp_path)
-
-
-def test_damaged_headers_never_hang_or_crash(tmp_path: Path) -> None:
-    """Whatever the header's bytes say, it is read or refused, at once."""
-    whole = write_tiny_model(tmp_path / "m.gguf").read_bytes()[:8000]
-    damaged = tmp_path / "damaged.gguf"
-    for at in range(0, 2000, 7):
-        damaged.write_bytes(whole[:at] + b"\xff" * 4 + whole[at + 4 :])
-        try:
-            read_header(damaged)
-        except ModelFailedError:
-            continue
-
-
 def test_embeddings_are_counted(tmp_path: Path, tiny_model: Path) -> None:
     """A decoder's need a cache of one context, an encoder's the scores of all tokens, 4 bytes for each of 4 heads."""
     assert estimate([tiny_model], ContextChoice(length=100)).embeddings == 100 * 256
@@ -222,13 +177,6 @@ def test_file_that_is_no_model_says_what_it_is(tmp_path: Path, kind: str, what: 
         estimate([header(tmp_path / "m.gguf", kind)], ContextChoice())
 
 
-def test_long_arrays_are_passed_over(tmp_path: Path) -> None:
-    """Those of a vocabulary's size are not kept; the values after them are read."""
-    found = read_header(header(tmp_path / "m.gguf", long=[1] * 513, short=[1] * 512, last=7))
-    assert "llama.long" not in found
-    assert (found["llama.short"], found["llama.last"]) == ((1,) * 512, 7)
-
-
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_states_and_cells_are_those_that_llama_allocates(architecture: str, tmp_path: Path) -> None:
     """By its own log lines, of 100 seats and the one that copies go through."""
@@ -259,3 +207,57 @@ def test_layers_of_a_draft_head_take_nothing(tmp_path: Path) -> None:
     without = write_recurrent_model(tmp_path / "without.gguf", "qwen35", keys={"block_count": 3})
     counted, expected = (estimate([one], ContextChoice()) for one in (path, without))
     assert (counted.cache, counted.states) == (expected.cache, expected.states) == (0, expected.states)
+
+
+def layers_of(path: Path, *numbers: int) -> int:
+    """Returns the bytes of the weights of some layers."""
+    names = tuple(f"blk.{number}." for number in numbers)
+    return sum(size for name, size in read_tensor_sizes(path).items() if name.startswith(names))
+
+
+def output_of(path: Path) -> int:
+    return sum(size for name, size in read_tensor_sizes(path).items() if name.startswith("output"))
+
+
+def test_all_but_the_input_is_offloaded_by_default(tiny_model: Path) -> None:
+    """What stands for the tokens stays, and so does the store of prefixes."""
+    context = ContextChoice(length=100)
+    here = estimate([tiny_model], context)
+    away = estimate([tiny_model], context, offload=Offload(-1, GIB))
+    weights = layers_of(tiny_model, 0, 1) + output_of(tiny_model)
+    assert away.away == weights + here.cache + here.embeddings
+    assert (away.store, away.total) == (here.store, here.total - away.away)
+
+
+@pytest.mark.parametrize(("layers", "offloaded", "caches"), [(1, (), 0), (2, (1,), 1), (3, (0, 1), 2), (9, (0, 1), 2)])
+def test_last_layers_are_offloaded_first(
+    tiny_model: Path, layers: int, offloaded: tuple[int, ...], caches: int
+) -> None:
+    """The output counts as the last one; each layer takes its cache along."""
+    away = estimate([tiny_model], ContextChoice(length=100), offload=Offload(layers, GIB))
+    weights = layers_of(tiny_model, *offloaded) + output_of(tiny_model) if layers else 0
+    assert away.away == weights + (away.cache + away.embeddings) // 2 * caches
+
+
+def test_states_are_offloaded_with_their_layers(tmp_path: Path) -> None:
+    """Those of a hybrid model, of each seat."""
+    path = write_recurrent_model(tmp_path / "m.gguf", "qwen3next")
+    whole = estimate([path], ContextChoice(), slots=3, offload=Offload(-1, GIB))
+    none = estimate([path], ContextChoice(), slots=3, offload=Offload(1, GIB))
+    assert whole.states == none.states > 0
+    assert none.away == output_of(path)
+    assert whole.away > whole.states + whole.cache
+
+
+def test_context_is_what_servers_have_room_for(tmp_path: Path) -> None:
+    """Where it was not asked for, and no less than the least; here the machine would hold more."""
+    path = write_tiny_model(tmp_path / "m.gguf", context_length=65_536)
+    big, small = (estimate([path], ContextChoice(), Room(GIB, GIB), offload=Offload(-1, free)) for free in (GIB, 1))
+    assert big.context.length == 65_536
+    assert small.context.length == DEFAULT_CONTEXT_LENGTH
+
+
+def test_encoder_is_offloaded(tmp_path: Path) -> None:
+    """Its weights, but for those of the input."""
+    path = write_tiny_encoder(tmp_path / "encoder.gguf")
+    assert 0 < estimate([path], ContextChoice(), offload=Offload(-1, GIB)).away < path.stat().st_size

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llm_inference_api.errors import StartError
-from llm_inference_api.models.llama_library import use_library
+from llm_inference_api.models.llama_library import check_rpc, use_library
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +43,13 @@ def test_file_that_is_no_library_is_refused(tmp_path: Path) -> None:
     (tmp_path / "libllama.so").write_text("no library")
     with pytest.raises(StartError, match=r"LLM_LLAMA_LIBRARY: .*libllama\.so"):
         use_library(tmp_path)
+
+
+def test_library_without_rpc_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With how to get one that has it."""
+    for library in installed().iterdir():
+        if "rpc" not in library.name:
+            (tmp_path / library.name).symlink_to(library)
+    monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(tmp_path))
+    with pytest.raises(StartError, match=r"LLM_RPC_SERVERS: .*no RPC backend; `make llama-rpc` compiles it"):
+        check_rpc()

@@ -9,7 +9,8 @@ import pytest
 from llm_inference_api.errors import DiskFullError, ModelFailedError, UnavailableError
 from llm_inference_api.models import source
 from llm_inference_api.models.convert import process
-from llm_inference_api.models.footprint import estimate, read_header
+from llm_inference_api.models.footprint import estimate
+from llm_inference_api.models.gguf_header import read_header
 from llm_inference_api.models.hub.fetch import HubOptions
 from llm_inference_api.models.source import Preparation, Sources
 from llm_inference_api.requests.engine_config import ContextChoice

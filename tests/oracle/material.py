@@ -1,4 +1,4 @@
-"""llama.cpp's own tests, from the source distribution that the pinned llama-cpp-python is built from."""
+"""llama.cpp's own tests and converter, from the source distribution that the pinned llama-cpp-python is built from."""
 
 import os
 import re
@@ -17,10 +17,11 @@ _INSIDE = "vendor/llama.cpp/"
 _TEMPLATES = r"models/templates/[^/]+\.jinja"
 _WANTED = {
     "llama-server": re.compile(rf"tools/server/tests/unit/\w+\.py|{_TEMPLATES}"),
+    "llama-convert": re.compile(r"(conversion|gguf-py/gguf)/[\w/]+\.py"),
     "llama-chat": re.compile(rf"tests/test-chat\.cpp|{_TEMPLATES}"),
 }
 """Files of llama.cpp that are taken, by the name of the directory of the cache: tests, and the chat templates that they
-name by a relative path."""
+name by a relative path; the converter of checkpoints."""
 
 
 def cached_material(name: str = "llama-server") -> Path:

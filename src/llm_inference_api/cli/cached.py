@@ -72,7 +72,7 @@ def _found(settings: "Settings") -> Iterator[Cached]:
 
 
 def _title(path: Path) -> str:
-    from llm_inference_api.models.footprint import read_header
+    from llm_inference_api.models.gguf_header import read_header
 
     try:
         header = read_header(path)

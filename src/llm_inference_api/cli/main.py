@@ -67,7 +67,7 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
         check_open_files()
         from llm_inference_api import server  # Slow to import: other commands do without.
         from llm_inference_api.cli.load_bars import load_bars
-        from llm_inference_api.models.llama_library import use_library
+        from llm_inference_api.models.llama_library import check_rpc, use_library
         from llm_inference_api.observability.log import set_up_log
 
         settings = settings_or_exit(uses_files=True, **overrides)
@@ -77,6 +77,8 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
             logging.getLogger(__name__).warning("%s", warning)
         if settings.llama_library is not None:
             use_library(settings.llama_library)
+        if settings.rpc_servers:
+            check_rpc()
         runner.get_loop()
     except StartError as error:
         refuse_start(error)

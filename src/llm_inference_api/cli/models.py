@@ -117,7 +117,8 @@ def convert(reference: str, quantisation: str | None, dtype: str | None) -> None
 @json_option
 def show(reference: str, *, as_json: bool) -> None:
     """Print the metadata in the header of REFERENCE's file, and the memory that the model needs."""
-    from llm_inference_api.models.footprint import Room, estimate, read_header
+    from llm_inference_api.models.footprint import Room, estimate
+    from llm_inference_api.models.gguf_header import read_header
     from llm_inference_api.models.memory_budget import available_memory
     from llm_inference_api.requests.engine_config import ContextChoice
 

@@ -6,6 +6,7 @@ where they are used, except for certificates and keys.
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +50,8 @@ QUANTISATION_TYPES = (
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 UNSHOWN = ("HF_ENDPOINT", ENDPOINT)
 """Variables whose values are left out of error messages, as a URL may contain a password."""
+_ENDPOINT = re.compile(r"[A-Za-z0-9._-]+:([1-9][0-9]{0,4})")
+_LAST_PORT = 65535
 _SECRET_VARIABLES = (*TOKEN_VARIABLES, API_KEYS, HEADERS)
 
 
@@ -263,7 +266,21 @@ class Settings(SecuritySettings, TelemetrySettings, BatchSettings):
         "LLM_SPLIT_MODE", "layer", "How a model is split over several GPUs: `none`, `layer` or `row`."
     )
     tensor_split: Annotated[tuple[float, ...], NoDecode] = _variable(
-        "LLM_TENSOR_SPLIT", (), "Proportions of a model per GPU, such as `3,1`. Unset: by the GPUs' free memory."
+        "LLM_TENSOR_SPLIT",
+        (),
+        "Proportions of a model per GPU, such as `3,1`, after those of LLM_RPC_SERVERS. Unset: by their free memory.",
+    )
+    rpc_servers: Items = _variable(
+        "LLM_RPC_SERVERS",
+        (),
+        "Experimental: other machines that hold and compute layers of one model, by llama.cpp's `ggml-rpc-server`: "
+        "`host:port`, comma-separated. On trusted networks only, since they ask nobody who they are.",
+        max_length=16,
+    )
+    rpc_model: str | None = _variable(
+        "LLM_RPC_MODEL",
+        None,
+        "Id of the model that LLM_RPC_SERVERS compute. Unset: the model that answers requests without one.",
     )
 
     max_loaded_models: int | None = _variable(
@@ -387,7 +404,9 @@ class Settings(SecuritySettings, TelemetrySettings, BatchSettings):
     def _expand(cls, value: object) -> object:
         return expanded(value) if isinstance(value, Path) else value
 
-    @field_validator("preload_models", "matryoshka_models", "cors_allowed_origins", "allowed_hosts", mode="before")
+    @field_validator(
+        *("preload_models", "matryoshka_models", "cors_allowed_origins", "allowed_hosts", "rpc_servers"), mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
@@ -404,6 +423,7 @@ class Settings(SecuritySettings, TelemetrySettings, BatchSettings):
         yield from self.trace_problems()
         yield from self._quantisation_problems()
         yield from self._cluster_problems()
+        yield from self._server_problems()
         yield from self.security_problems()
         yield from self.batch_problems()
         yield from origin_problems(self.cors_allowed_origins)
@@ -427,6 +447,7 @@ class Settings(SecuritySettings, TelemetrySettings, BatchSettings):
             "LLM_PRELOAD_MODELS": set(self.preload_models or ()),
             "LLM_ADAPTERS": {file.model for file in self.adapters},
             "LLM_MATRYOSHKA_MODELS": set(self.matryoshka_models or ()),
+            "LLM_RPC_MODEL": set(filter(None, (self.rpc_model,))),
         }
         for variable, models in named.items():
             if unknown := sorted(models - {model.id for model in self.models}):
@@ -440,6 +461,25 @@ class Settings(SecuritySettings, TelemetrySettings, BatchSettings):
             yield "LLM_ADAPTERS: replicas on a cluster have none yet; unset it, or LLM_CLUSTER"
         if self.cluster is not None and self.matryoshka_models:
             yield "LLM_MATRYOSHKA_MODELS: replicas on a cluster are not told of them yet; unset it, or LLM_CLUSTER"
+
+    def _server_problems(self) -> Iterator[str]:
+        if not self.rpc_servers:
+            if self.rpc_model is not None:
+                yield "LLM_RPC_SERVERS: required where LLM_RPC_MODEL is set"
+            return
+        for server in self.rpc_servers:
+            if not (found := _ENDPOINT.fullmatch(server)) or int(found[1]) > _LAST_PORT:
+                yield f"LLM_RPC_SERVERS: {server!r} must be host:port, the host a name or an address of IPv4"
+        if len(set(self.rpc_servers)) < len(self.rpc_servers):
+            yield "LLM_RPC_SERVERS: it names a server twice"
+        if self.offloaded_model is None:
+            yield "LLM_RPC_MODEL: required with LLM_RPC_SERVERS where several models are served: each server has one"
+        if self.gpu_layers == 0:
+            yield "LLM_GPU_LAYERS: 0 leaves nothing to LLM_RPC_SERVERS; -1 gives them all layers"
+        if self.split_mode != "layer":
+            yield f"LLM_SPLIT_MODE: {self.split_mode} does not use LLM_RPC_SERVERS; they need layer"
+        if self.cluster is not None:
+            yield "LLM_RPC_SERVERS: replicas on a cluster have none; unset it, or LLM_CLUSTER"
 
     def _quantisation_problems(self) -> Iterator[str]:
         if self.enable_isq and self.isq_type is None:
@@ -479,6 +519,11 @@ class Settings(SecuritySettings, TelemetrySettings, BatchSettings):
         """Id of the model that answers requests without one; None if they have to name it."""
         is_clear = len(self.models) == 1 or not self.allowed_models
         return self.models[0].id if is_clear else None
+
+    @property
+    def offloaded_model(self) -> str | None:
+        """Id of the model that LLM_RPC_SERVERS compute."""
+        return self.rpc_model or self.default_model
 
     @property
     def preload(self) -> tuple[str, ...]:

@@ -1,34 +1,19 @@
-"""Estimates the memory that a model needs from its GGUF header, before it is loaded.
-
-The header is parsed here rather than by a library: the server process must survive any file, and needs few values.
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
-"""
+"""Estimates the memory that a model needs from its GGUF header, before it is loaded."""
 
 import math
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 from llm_inference_api.backends.ggml.file import is_legacy
 from llm_inference_api.engine.pooling import is_encoder
 from llm_inference_api.errors import ModelFailedError
-from llm_inference_api.files import open_regular
+from llm_inference_api.models.gguf_header import MAX_LAYERS, read_header
 from llm_inference_api.models.header_numbers import Value, number, per_layer
-from llm_inference_api.models.layer_states import PARALLEL, recurrent_layers, state_size
+from llm_inference_api.models.layer_states import PARALLEL, recurrent_layers, state_sizes
+from llm_inference_api.models.offload import Offload
 from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, KV_CACHE_CONTEXTS, ContextChoice
 
-_MAGIC = b"GGUF"
-_VERSIONS = (2, 3)
-_LFS_POINTER = b"version https://git-lfs"
-_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
-_STRING, _ARRAY = 8, 9
-_MAX_STRING = 64 << 20
-_MAX_ITEMS = 1 << 24
-_MAX_KEYS = 1 << 16
-_MAX_LAYERS = 512
-"""LLAMA_MAX_LAYERS of llama.cpp (src/llama-hparams.h): arrays with a number for each layer are not longer."""
 _OTHERS = {
     "adapter": "a LoRA adapter",
     "imatrix": "an importance matrix",
@@ -53,7 +38,7 @@ _UNSET = ContextChoice()
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Memory of a loaded model, in bytes."""
+    """Memory of a loaded model, in bytes, wherever it is."""
 
     weights: int
     cache: int
@@ -66,13 +51,16 @@ class Footprint:
     """What prefixes of ended requests may take beside the cache."""
     embeddings: int = 0
     """The context that computes embeddings; created by the first request for them."""
+    away: int = 0
+    """What of all this RPC servers hold, rather than this machine."""
     context: ContextChoice = _UNSET
     """The sizes that were counted."""
 
     @property
     def total(self) -> int:
-        """Bytes that a worker with this model needs in all."""
-        return self.weights + self.cache + self.states + self.store + self.embeddings + _WORKING_BYTES
+        """Bytes that a worker with this model needs of this machine in all."""
+        all_of_it = self.weights + self.cache + self.states + self.store + self.embeddings + _WORKING_BYTES
+        return all_of_it - self.away
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +81,13 @@ def estimate(  # noqa: PLR0913 - one for each part
     adapters: Sequence[Path] = (),
     *,
     slots: int = 1,
+    offload: Offload | None = None,
 ) -> Footprint:
     """Returns the memory that a model needs. The header is read from the first file.
 
     Sizes that `context` leaves open are lowered to what fits the room; None is room for anything. The store of prefixes
     takes `store` bytes; None: as much as the cache, and `_KEPT_STATES` of recurrent layers, as far as the room allows.
-    `slots` is the largest number of sequences that are computed at once.
+    `slots` is the largest number of sequences that are computed at once, `offload` what RPC servers compute.
 
     Raises:
         ModelFailedError: The header cannot be read, or it says that the file is no model.
@@ -112,28 +101,71 @@ def estimate(  # noqa: PLR0913 - one for each part
     if what := _OTHERS.get(str(header.get("general.type"))) or _OTHERS.get(architecture):
         raise ModelFailedError(f"{files[0].name} is {what}, not a model; name the model's own file")
     longest = _longest_context(header, architecture, context)
-    layers = min(number(header, f"{architecture}.block_count", 0), _MAX_LAYERS)
+    layers = blocks = min(number(header, f"{architecture}.block_count", 0), MAX_LAYERS)
     if layers:
         layers -= number(header, f"{architecture}.nextn_predict_layers", 0)
-    state = state_size(header, architecture, layers)
-    states = (slots + 1) * state
-    sizes = _Sizes(context, longest, weights + states + _WORKING_BYTES, room)
+    first = layers if offload is None else offload.first(blocks)
+    away = 0 if offload is None else offload.weights(files, blocks)
+    layer_states = state_sizes(header, architecture, layers)
+    state = _Bytes.of(layer_states, first)
+    states = state * (slots + 1)
+    fixed = _Bytes(weights - away + _WORKING_BYTES, away + _WORKING_BYTES) + states
+    sizes = _Sizes(context, longest, *_left(room, offload, fixed))
     if is_encoder(header):
         # No key-value cache; the attention scores of a whole text are held at once, in F32.
         heads = max(per_layer(header, f"{architecture}.attention.head_count", 1, 1)) * 4
-        length = sizes.length(lambda left: math.isqrt(left // heads))
-        return Footprint(weights, 0, embeddings=heads * length**2, context=replace(context, length=length))
-    cell = _cached_numbers(header, architecture, layers) * _BYTES_PER_CACHED_NUMBER
-    counted = max(cell, 1)
+        length = sizes.length(lambda left: math.isqrt(left.here // heads))
+        chosen = replace(context, length=length)
+        return Footprint(weights, 0, embeddings=heads * length**2, away=away, context=chosen)
+    cell = _Bytes.of(_cached_numbers(header, architecture, layers), first) * _BYTES_PER_CACHED_NUMBER
     # The embedding context takes as much as one full context of the cache.
-    length = sizes.length(lambda left: min(left // counted - (context.cache_tokens or 0), left // (2 * counted)))
-    cells = sizes.cells(length, lambda left: left // counted - length)
+    length = sizes.length(lambda left: min(left.holds(cell) - (context.cache_tokens or 0), left.holds(cell * 2)))
+    cells = sizes.cells(length, lambda left: left.holds(cell) - length)
     chosen = ContextChoice(length, cells, may_shrink=context.length is None)
-    found = Footprint(weights, cells * cell, states, state, embeddings=length * cell + state, context=chosen)
+    cache, embeddings = cell * cells, cell * length + state
+    away += (cache + states + embeddings).away
+    found = Footprint(weights, cache.all, states.all, state.all, 0, embeddings.all, away, chosen)
     if store is None:
-        wanted = found.cache + _KEPT_STATES * state
+        wanted = found.cache + _KEPT_STATES * found.state
         store = wanted if room is None else max(min(wanted, room.share - found.total), 0)
     return replace(found, store=store)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bytes:
+    """Bytes of this machine's memory, and of that of RPC servers."""
+
+    here: int
+    away: int = 0
+
+    @classmethod
+    def of(cls, layers: Sequence[int], first: int) -> "_Bytes":
+        """Returns what layers take, of which those from the first one on are offloaded."""
+        return cls(sum(layers[:first]), sum(layers[first:]))
+
+    @property
+    def all(self) -> int:
+        """Wherever they are."""
+        return self.here + self.away
+
+    def holds(self, part: "_Bytes") -> int:
+        """Returns how often the part fits; for one that takes nothing, the bytes here."""
+        pairs = ((self.here, part.here), (self.away, part.away))
+        return min((room // size for room, size in pairs if size), default=self.here)
+
+    def __add__(self, other: "_Bytes") -> "_Bytes":
+        return _Bytes(self.here + other.here, self.away + other.away)
+
+    def __mul__(self, count: int) -> "_Bytes":
+        return _Bytes(self.here * count, self.away * count)
+
+
+def _left(room: Room | None, offload: Offload | None, fixed: _Bytes) -> "tuple[_Bytes, _Bytes] | tuple[None, None]":
+    """Returns what a model's share and all its memory leave for contexts; None without bounds."""
+    if room is None:
+        return None, None
+    away = max(offload.free - fixed.away, 0) if offload is not None else 0
+    return _Bytes(max(room.share - fixed.here, 0), away), _Bytes(max(room.most - fixed.here, 0), away)
 
 
 def _longest_context(header: Mapping[str, Value], architecture: str, context: ContextChoice) -> int:
@@ -155,32 +187,33 @@ class _Sizes:
 
     context: ContextChoice
     longest: int
-    fixed: int
-    """Bytes that a model needs besides its contexts."""
-    room: Room | None
+    share: _Bytes | None
+    """What is left for contexts of the model's share; None without bounds."""
+    most: _Bytes | None
+    """What is left for them of all memory."""
 
-    def length(self, fitting: Callable[[int], int]) -> int:
+    def length(self, fitting: Callable[[_Bytes], int]) -> int:
         """Returns the context length in tokens; `fitting` returns the longest one that some bytes suffice for."""
         wanted, _ = self.context.sizes(self.longest)
-        if self.room is None or self.context.length is not None:
+        if self.share is None or self.context.length is not None:
             return wanted
-        fits = fitting(max(self.room.share - self.fixed, 0)) // _ROUNDING * _ROUNDING
+        fits = fitting(self.share) // _ROUNDING * _ROUNDING
         return max(min(wanted, fits), min(wanted, DEFAULT_CONTEXT_LENGTH))
 
-    def cells(self, length: int, fitting: Callable[[int], int]) -> int:
+    def cells(self, length: int, fitting: Callable[[_Bytes], int]) -> int:
         """Returns the size of the KV cache in tokens; `fitting` is as for `length`. At least one context."""
         choice = self.context if self.context.length is not None else ContextChoice(None, self.context.cache_tokens)
         _, wanted = choice.sizes(length)
-        if self.room is None or self.context.cache_tokens is not None:
+        if self.share is None or self.most is None or self.context.cache_tokens is not None:
             return wanted
         if self.context.length is None:
             usual = KV_CACHE_CONTEXTS * min(length, DEFAULT_CONTEXT_LENGTH)
-            wanted = min(wanted, max(fitting(max(self.room.share - self.fixed, 0)), usual))
-        return max(min(wanted, fitting(max(self.room.most - self.fixed, 0))), length)
+            wanted = min(wanted, max(fitting(self.share), usual))
+        return max(min(wanted, fitting(self.most)), length)
 
 
-def _cached_numbers(header: Mapping[str, Value], architecture: str, layers: int) -> int:
-    """Returns the values per cache cell: a key and a value for each key-value head of each layer that has a cache.
+def _cached_numbers(header: Mapping[str, Value], architecture: str, layers: int) -> list[int]:
+    """Returns the values per cache cell of each layer: a key and a value for each head, where it has a cache.
 
     As llama.cpp has it (`llama_kv_cache` in src/llama-kv-cache.cpp, sizes from src/llama-hparams.cpp).
     """
@@ -200,93 +233,4 @@ def _cached_numbers(header: Mapping[str, Value], architecture: str, layers: int)
         sizes = dict.fromkeys(sizes, key)  # Multi-head latent attention: values are a part of the cached keys.
     own = layers - number(header, f"{attention}.shared_kv_layers", 0)  # The last layers read the caches of others.
     lacks = [False] * layers if architecture in PARALLEL else recurrent_layers(header, architecture, layers)
-    return sum(kv_heads[layer] * sizes[bool(slides[layer])] for layer in range(own) if not lacks[layer])
-
-
-def read_header(path: Path) -> dict[str, Value]:
-    """Returns the metadata of a GGUF file, by key, without texts in arrays and arrays longer than `_MAX_LAYERS`.
-
-    Raises:
-        ModelFailedError: The file cannot be read, is not GGUF, or its header is damaged; the text says which.
-    """
-    try:
-        with open_regular(path) as file:
-            if what := _foreign(file):
-                raise ModelFailedError(f"{path.name} is {what}")
-            return _read(file)
-    except OSError as error:
-        raise ModelFailedError(f"{path.name} cannot be read: {error.strerror}") from error
-    except (struct.error, UnicodeDecodeError, ValueError) as error:
-        raise ModelFailedError(f"the header of {path.name} is damaged, or the file is cut off in it") from error
-
-
-def _foreign(file: BinaryIO) -> str:
-    """Returns what the file is instead of a GGUF file that can be read; empty if it is one. Reads the version."""
-    begin = file.read(len(_LFS_POINTER))
-    file.seek(len(_MAGIC))
-    if not begin:
-        return "an empty file"
-    if begin == _LFS_POINTER:
-        return "a Git LFS pointer: the model itself was not downloaded (git lfs pull)"
-    if not begin.startswith(_MAGIC):
-        return "not a GGUF file"
-    (version,) = struct.unpack("<I", _exactly(file, 4))
-    if 0 < version < 1 << 16:
-        return "" if version in _VERSIONS else f"GGUF of version {version}; versions 2 and 3 can be read"
-    return "GGUF of the other byte order"
-
-
-def _read(file: BinaryIO) -> dict[str, Value]:
-    """Reads what follows the version."""
-    _, keys = struct.unpack("<QQ", _exactly(file, 16))
-    if keys > _MAX_KEYS:
-        raise ValueError
-    header: dict[str, Value] = {}
-    for _ in range(keys):
-        key = _string(file)
-        value = _value(file, struct.unpack("<I", _exactly(file, 4))[0])
-        if value is not None:
-            header[key] = value
-    return header
-
-
-def _value(file: BinaryIO, kind: int) -> Value | None:
-    if kind in _SCALARS:
-        form = _SCALARS[kind]
-        scalar: Value = struct.unpack(form, _exactly(file, struct.calcsize(form)))[0]
-        return scalar
-    if kind == _STRING:
-        return _string(file)
-    if kind != _ARRAY:
-        raise ValueError
-    return _array(file)
-
-
-def _array(file: BinaryIO) -> Value | None:
-    """Returns an array of numbers, at most `_MAX_LAYERS`; passes over others."""
-    kind, items = struct.unpack("<IQ", _exactly(file, 12))
-    if items > _MAX_ITEMS:
-        raise ValueError
-    if kind not in _SCALARS:
-        for _ in range(items):
-            _value(file, kind)
-        return None
-    form, size = _SCALARS[kind], struct.calcsize(_SCALARS[kind])
-    if items > _MAX_LAYERS:
-        file.seek(items * size, 1)
-        return None
-    return tuple(struct.unpack(f"<{items}{form[1:]}", _exactly(file, items * size)))
-
-
-def _string(file: BinaryIO) -> str:
-    (length,) = struct.unpack("<Q", _exactly(file, 8))
-    if length > _MAX_STRING:
-        raise ValueError
-    return _exactly(file, length).decode("utf-8", "replace")
-
-
-def _exactly(file: BinaryIO, count: int) -> bytes:
-    data = file.read(count)
-    if len(data) != count:
-        raise ValueError
-    return data
+    return [kv_heads[layer] * sizes[bool(slides[layer])] if not lacks[layer] else 0 for layer in range(own)]

@@ -16,10 +16,10 @@ PARALLEL = ("falcon-h1",)
 """Architectures whose layers all have attention and a state."""
 
 
-def state_size(header: Mapping[str, Value], architecture: str, layers: int) -> int:
-    """Returns the bytes that the recurrent layers take for one seat; 0 where there are none."""
-    size = _numbers(header, architecture)
-    return sum(recurrent_layers(header, architecture, layers)) * size * _BYTES_PER_NUMBER if size else 0
+def state_sizes(header: Mapping[str, Value], architecture: str, layers: int) -> list[int]:
+    """Returns the bytes that each layer takes for one seat; 0 of those that are not recurrent."""
+    size = _numbers(header, architecture) * _BYTES_PER_NUMBER
+    return [size if keeps_one else 0 for keeps_one in recurrent_layers(header, architecture, layers)]
 
 
 def recurrent_layers(header: Mapping[str, Value], architecture: str, layers: int) -> list[bool]:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llm_inference_api.errors import (
+    RPC_SERVER_DOWN,
+    RPC_SERVER_LOST,
     WORKER_DIED,
     ModelFailedError,
     OverloadedError,
@@ -26,6 +28,8 @@ from llm_inference_api.errors import (
 from llm_inference_api.models.footprint import Footprint, Room, estimate
 from llm_inference_api.models.losses import is_loss
 from llm_inference_api.models.memory_budget import MemoryBudget
+from llm_inference_api.models.offload import Offload
+from llm_inference_api.models.rpc_servers import RETRY, RpcServer, RpcServers, all_answer, free_memory
 from llm_inference_api.models.source import ModelFiles, Preparation, Sources, read_files
 from llm_inference_api.models.stream import ModelStream
 from llm_inference_api.models.suspects import Suspects
@@ -48,6 +52,8 @@ from llm_inference_api.worker.client import WorkerClient
 _FIRST_BACK_OFF = 1.0
 _LONGEST_BACK_OFF = 60.0
 """Seconds of back-off after a failed load; doubles with each failure, from the first value up to the second."""
+_DOUBLINGS = 16
+"""More than lead to the longest back-off."""
 _STABLE_AFTER = 60.0
 """Seconds without a crash after which the failure count is reset."""
 _SLOWEST_READ = 20e6
@@ -76,6 +82,8 @@ class Policy:
     """The LoRA adapters of all models."""
     matryoshka: tuple[str, ...] = ()
     """Ids of the models whose vectors may be cut."""
+    rpc_servers: RpcServers | None = None
+    """What holds a part of one of the models."""
     load_on_request: bool = True
     """Whether a request loads the model that it names; else only `load` does."""
     idle_unload: float | None = None
@@ -94,6 +102,10 @@ class ServedModel:
         self._adapter_files = tuple(file for file in policy.adapters if file.model == reference.id)
         self.adapters = tuple(file.id for file in self._adapter_files)
         """Ids of the model's LoRA adapters."""
+        servers = policy.rpc_servers
+        endpoints = servers.endpoints if servers is not None and servers.model == reference.id else ()
+        self._servers = tuple(map(RpcServer, endpoints))
+        """The RPC servers that hold a part of the model."""
         self._observer = observer
         self._client: WorkerClient | None = None
         self._load: asyncio.Task[WorkerClient] | None = None
@@ -122,6 +134,8 @@ class ServedModel:
         """Held while a suspect waits for the worker or is computed."""
         self._behind_suspects = 0
         """Number of requests that wait for `_turn`."""
+        self._server_watch: asyncio.Task[None] | None = None
+        """Waits for RPC servers that did not answer."""
         self._idle_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         observer.status_changed(self.status)
@@ -225,8 +239,7 @@ class ServedModel:
 
     async def _acquire_after_restart(self) -> WorkerClient:
         """Returns `acquire`, after the back-off of a crash if that ends within the queue timeout."""
-        is_crash = self._error is not None and is_loss(self._error)
-        if is_crash and 0.0 < self._back_off <= self._policy.engine.queue_timeout:
+        if self._error_is_loss and 0.0 < self._back_off <= self._policy.engine.queue_timeout:
             await asyncio.sleep(self._back_off)
         return await self.acquire()
 
@@ -455,7 +468,7 @@ class ServedModel:
             return self._client
         if self._load is None:
             self._refuse_in_back_off()
-            is_restart = self.status.state is State.FAILED and self._error is not None and is_loss(self._error)
+            is_restart = self.status.state is State.FAILED and (self._error_is_loss or self._awaits_server)
             if not may_load and not is_restart:
                 problem = f"model {self.status.id!r} is not loaded, and requests do not load it here"
                 raise UnsupportedError("MODEL_NOT_LOADED", f"{problem}; LoadModel (POST /api/llms/{{id}}:load) does")
@@ -537,6 +550,10 @@ class ServedModel:
     async def close(self) -> None:
         """Stops the worker at once, without draining. Whoever waits for the model is refused from now on."""
         self._closed = True
+        if self._server_watch is not None:
+            self._server_watch.cancel()
+        for server in self._servers:
+            server.close()
         if (work := self._download or self._deletion) is not None:
             work.cancel()
             await asyncio.wait({work})
@@ -575,7 +592,9 @@ class ServedModel:
         room, engine = Room(self._policy.memory.share, self._policy.memory.bytes), self._policy.engine
         added = tuple(adapters.values())
         counted = partial(estimate, files.paths, engine.context, room, engine.prefix_store, added, slots=engine.slots)
-        footprint = await read_files(counted)
+        offload = await self._offload()
+        footprint = await read_files(partial(counted, offload=offload))
+        self._warn_of_small_servers(footprint, offload)
         self._set(State.LOADING)
         await self._claim(footprint.total)
         try:
@@ -590,6 +609,20 @@ class ServedModel:
         self._set(State.ACTIVE, info=info, memory=footprint.total)
         self._used()
         return client
+
+    async def _offload(self) -> Offload | None:
+        """Returns what servers are to hold; None without them. Raises UnavailableError if one does not answer."""
+        if not self._servers:
+            return None
+        return Offload(self._policy.engine.gpu.layers, await free_memory(self._servers))
+
+    def _warn_of_small_servers(self, footprint: Footprint, offload: Offload | None) -> None:
+        if offload is not None and footprint.away > offload.free:
+            text = (
+                "model %s: %d MiB are to be on RPC servers and this machine's GPUs, and the servers have %d MiB free; "
+                "LLM_GPU_LAYERS can leave some layers to this machine"
+            )
+            logger.warning(text, self.status.id, footprint.away >> 20, offload.free >> 20)
 
     def _log_context(self, info: ModelInfo) -> None:
         asked, got, trained = self._policy.engine.context.length, info.context_length, info.trained_context_length
@@ -621,6 +654,7 @@ class ServedModel:
         config = replace(
             self._policy.engine,
             model_path=files.paths[0],
+            gpu=replace(self._policy.engine.gpu, servers=tuple(server.endpoint for server in self._servers)),
             tokenizer=files.tokenizer,
             load_timeout=self._policy.engine.load_timeout + footprint.weights // _SLOWEST_READ,
             context=footprint.context,
@@ -650,6 +684,31 @@ class ServedModel:
         is_expected = isinstance(error, (ServiceError, OSError))
         logger.error("model %s cannot be loaded: %s", self.status.id, failure, exc_info=None if is_expected else error)
         self._fail(failure)
+        if self._awaits_server and self._server_watch is None:
+            self._server_watch = self._background(self._load_when_servers_answer())
+            self._server_watch.add_done_callback(self._end_server_watch)
+
+    async def _load_when_servers_answer(self) -> None:
+        """Loads the model again as soon as all its RPC servers answer."""
+        while self._awaits_server:
+            await asyncio.sleep(max(self._back_off, 0.0))
+            self._retry_at = time.monotonic() + RETRY  # No request asks the servers meanwhile.
+            if self._awaits_server and await all_answer(self._servers):
+                self._retry_at = 0.0
+                await self._load_quietly()
+
+    def _end_server_watch(self, _: asyncio.Task[None]) -> None:
+        self._server_watch = None
+
+    @property
+    def _error_is_loss(self) -> bool:
+        return self._error is not None and is_loss(self._error)
+
+    @property
+    def _awaits_server(self) -> bool:
+        """Whether the last load failed since an RPC server did not answer, or was lost."""
+        is_away = isinstance(self._error, UnavailableError) and self._error.reason in (RPC_SERVER_DOWN, RPC_SERVER_LOST)
+        return is_away and self.status.state is State.FAILED
 
     def _on_preparation(self, preparation: Preparation, done: int, total: int) -> None:
         unit = "BYTES" if preparation is Preparation.DOWNLOADING else "TENSORS"
@@ -690,7 +749,8 @@ class ServedModel:
         assert self._client is not None
         client, self._client = self._client, None
         logger.error("model %s: %s", self.status.id, cause)
-        self._suspects.crashed(client.at_work)
+        if not client.lost_server:
+            self._suspects.crashed(client.at_work)
         self._policy.memory.leave(self)
         if time.monotonic() - self._active_since > _STABLE_AFTER:
             self._failures = 0
@@ -698,7 +758,8 @@ class ServedModel:
         self._observer.stepped(self.status.id, StepStats())
         if self.status.state is State.UNLOADING:
             return  # `_unload` goes on: what was to end has ended.
-        self._fail(UnavailableError(WORKER_DIED, f"the model is being restarted: {cause}"))
+        reason = RPC_SERVER_LOST if client.lost_server else WORKER_DIED
+        self._fail(UnavailableError(reason, f"the model is being restarted: {cause}"))
         client.retry_after = max(self._back_off, client.retry_after)
         self._restart_later()
 
@@ -718,8 +779,12 @@ class ServedModel:
             await self.load()
 
     def _fail(self, error: ServiceError) -> None:
-        delay = min(_FIRST_BACK_OFF * 2 ** (self._failures - 1), _LONGEST_BACK_OFF) if self._failures else 0.0
-        self._failures += 1
+        if isinstance(error, UnavailableError) and error.reason == RPC_SERVER_DOWN:
+            delay = RETRY
+        else:
+            doublings = min(self._failures - 1, _DOUBLINGS)
+            delay = min(_FIRST_BACK_OFF * 2**doublings, _LONGEST_BACK_OFF) if self._failures else 0.0
+            self._failures += 1
         self._retry_at = time.monotonic() + delay
         self._error = copy(error)  # Without the traceback, whose frames hold what the load was asked for.
         self._set(State.FAILED, reason=str(error))

@@ -39,7 +39,7 @@ class ContextChoice:
 
 @dataclass(frozen=True, slots=True)
 class GpuChoice:
-    """GPU settings; without effect if llama.cpp was built without a GPU backend."""
+    """What is offloaded to GPUs and RPC servers; without effect where llama.cpp has neither."""
 
     layers: int = -1
     """Number of layers to offload to GPUs; negative: all."""
@@ -48,7 +48,9 @@ class GpuChoice:
     split_mode: str = "layer"
     """How the model is split over GPUs: `none`, `layer` or `row`."""
     tensor_split: tuple[float, ...] = ()
-    """Relative share of the model on each GPU; empty: by their free memory."""
+    """Relative share of the model on each device, those of servers first; empty: by their free memory."""
+    servers: tuple[str, ...] = ()
+    """`host:port` of the RPC servers whose devices are used."""
 
 
 @dataclass(frozen=True, slots=True)

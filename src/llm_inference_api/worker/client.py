@@ -10,6 +10,7 @@ from functools import partial
 
 from llm_inference_api.errors import (
     FORWARD_FAILED,
+    RPC_SERVER_LOST,
     WORKER_DIED,
     ModelFailedError,
     OverloadedError,
@@ -94,6 +95,8 @@ class WorkerClient:
         self._serving = False
         self._closing = False
         self._last_words = ""
+        self.lost_server = False
+        """Whether the process ended since an RPC server was lost."""
         self.retry_after = 1.0
         """Seconds after which callers whose request is lost with the process may try again; `on_exit` may set it."""
         self._request_seconds = 1.0
@@ -251,8 +254,9 @@ class WorkerClient:
                 self._ready.set_result(info)
             case LoadFailed(reason):
                 self._cannot_load(self._without_path(reason))
-            case LastWords(text):
+            case LastWords(text, lost_server):
                 self._last_words = self._without_path(text)
+                self.lost_server = lost_server
 
     def _log(self, level: int, text: str, request_id: str) -> None:
         mailbox = self._mailboxes.get(request_id)
@@ -322,14 +326,20 @@ class WorkerClient:
         self._inquiries.fail(self._describe_end(ending))
 
     def _cannot_load(self, reason: str) -> None:
-        self._ready.set_exception(ModelFailedError(reason))
+        self._ready.set_exception(self._describe_lost_server() if self.lost_server else ModelFailedError(reason))
         self._ready.exception()  # Marks it as retrieved: without an awaiter, asyncio would log an unhandled exception.
 
     def _describe_end(self, ending: str) -> UnavailableError:
         if self._closing:
             return UnavailableError("DRAINING", "the service is stopping")
+        if self.lost_server:
+            return self._describe_lost_server()
         problem = f"the model's process ended ({ending}); it is being restarted"
         return UnavailableError(WORKER_DIED, problem, self.retry_after)
+
+    def _describe_lost_server(self) -> UnavailableError:
+        problem = "a server that holds a part of the model is gone; the model is loaded again as soon as it answers"
+        return UnavailableError(RPC_SERVER_LOST, problem, self.retry_after)
 
     def _note_idle(self) -> None:
         if not self._mailboxes and not self._inquiries:

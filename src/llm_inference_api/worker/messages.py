@@ -126,6 +126,8 @@ class LastWords(NamedTuple):
     """From the worker, last message before it aborts: a failed assertion in llama.cpp, or an unhandled exception."""
 
     text: str
+    lost_server: bool = False
+    """Whether it aborts since the connection to an RPC server is lost."""
 
 
 def lane_of(message: GenerationRequest | Inquire) -> Lane:

@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from typing import NoReturn, TypeVar
 
 from llm_inference_api.backends.llama import backend as llama
+from llm_inference_api.backends.llama.rpc_servers import tells_lost_server
 from llm_inference_api.engine.embedder import AbandonedError, Errands
 from llm_inference_api.errors import ComputationError, CostlyFieldError, ModelFailedError, ServiceError
 from llm_inference_api.processes.parent import Parent
@@ -99,7 +100,7 @@ class ParentHandler(logging.Handler):
 def _report_log(parent: Parent, *, verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[ParentHandler(parent)], force=True)
     llama.route_log(lambda level, text: parent.send(LogLine(_log_level(level, text), text)), verbose=verbose)
-    llama.on_abort(lambda text: parent.send(LastWords(text)))
+    llama.on_abort(lambda text: parent.send(LastWords(text, tells_lost_server(text))))
 
 
 def _log_level(level: int, text: str) -> int:

@@ -6,6 +6,7 @@ import pytest
 
 from llm_inference_api.cli.checks import llama
 from llm_inference_api.config.settings import Settings
+from llm_inference_api.models.rpc_servers import NoAnswerError, RpcServer
 
 
 def test_library_is_named_with_what_it_uses() -> None:
@@ -56,3 +57,19 @@ def test_kernels_that_leave_the_processor_unused_are_shown(
     (tmp_path / "cpuinfo").write_text(f"flags\t:{flags}\n")
     (finding,) = llama.kernels(system, has_amx_kernels=has_amx, cpuinfo=tmp_path / "cpuinfo")
     assert finding.verdict == verdict
+
+
+def test_rpc_servers_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is shown with its memory, or with what is wrong; so is a library that cannot use them."""
+
+    async def answer(server: RpcServer) -> int:
+        if server.endpoint.startswith("away"):
+            raise NoAnswerError("nothing listens there")
+        return 3 << 30
+
+    monkeypatch.setattr(RpcServer, "free_memory", answer)
+    settings = Settings(rpc_servers=("away:1", "there:1"), rpc_model="demo")
+    found = [(finding.verdict, finding.says) for finding in llama.rpc_servers(settings, has_rpc=True)]
+    assert found == [("problem", "away:1: nothing listens there"), ("ok", "there:1, 3.0 GiB free")]
+    first = next(llama.rpc_servers(settings, has_rpc=False))
+    assert (first.verdict, "make llama-rpc" in first.todo) == ("problem", True)

@@ -15,7 +15,7 @@ from llm_inference_api.engine.embedder import Embedder
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.tensors.element_type import Dtype
-from llm_inference_api.models.footprint import read_header
+from llm_inference_api.models.gguf_header import read_header
 from llm_inference_api.requests.engine_config import EngineConfig
 from llm_inference_api.requests.inquiry import VECTOR_TYPE, Embed, Input
 from llm_inference_api.worker.parts import build

@@ -13,6 +13,7 @@ import llama_cpp.llama_cpp as C
 
 from llm_inference_api.backends.llama.devices import gpu_names, has_working_amx, load_backends
 from llm_inference_api.backends.llama.library import LLAMA_VERSION
+from llm_inference_api.backends.llama.rpc_servers import rpc_backend
 from llm_inference_api.errors import ModelFailedError
 
 
@@ -31,6 +32,8 @@ class About(TypedDict):
     """Whether AMX kernels may be used, where the processor has them."""
     gpus: list[str]
     """Names of GPU devices."""
+    rpc: bool
+    """Whether it has the RPC backend."""
 
 
 def about() -> About:
@@ -43,6 +46,7 @@ def about() -> About:
         system=C.llama_print_system_info().decode(errors="replace").strip(" |\n"),
         amx=has_working_amx(),
         gpus=list(gpu_names()),
+        rpc=bool(rpc_backend()),
     )
 
 

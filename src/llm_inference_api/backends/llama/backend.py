@@ -21,6 +21,7 @@ from llm_inference_api.backends.llama.adapters import LlamaAdapters
 from llm_inference_api.backends.llama.devices import gpu_names, load_backends
 from llm_inference_api.backends.llama.library import function
 from llm_inference_api.backends.llama.outputs import Outputs
+from llm_inference_api.backends.llama.rpc_servers import add_rpc_servers
 from llm_inference_api.backends.llama.sampler import LlamaSampler, MaskedSampler, check_score
 from llm_inference_api.backends.llama.tensors import Tensors
 from llm_inference_api.backends.llama.vocabulary import Vocabulary
@@ -153,7 +154,7 @@ class Model:
 
         Args:
             path: A GGUF file.
-            gpu: Layers, devices and split to offload.
+            gpu: Layers, devices, servers and split to offload.
             on_progress: Called with the loaded fraction of the weights, 0 to 1.
             adapters: Files of the model's LoRA adapters, by id.
 
@@ -161,6 +162,7 @@ class Model:
             ModelFailedError: llama.cpp cannot load a file, or the kind of model is not supported.
         """
         load_backends()
+        add_rpc_servers(gpu.servers)
         params = C.llama_model_default_params()
         params.n_gpu_layers = gpu.layers
         params.main_gpu = gpu.main

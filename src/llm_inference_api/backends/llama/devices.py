@@ -66,7 +66,7 @@ def load_backends(directory: Path = PLUGIN_DIRECTORY) -> None:
 
 
 def gpu_names() -> tuple[str, ...]:
-    """Returns the names of llama.cpp's GPU devices, such as `CUDA0`."""
+    """Returns the names of llama.cpp's GPU devices, such as `CUDA0`, and those of RPC servers, such as `RPC0`."""
     devices = [_device(index) for index in range(_device_count())]
     return tuple(_device_name(device).decode() for device in devices if _device_type(device) in _GPU_TYPES)
 

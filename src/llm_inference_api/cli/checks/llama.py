@@ -1,5 +1,6 @@
 """Checks of llama.cpp, in a process of its own: a library that does not fit may end it."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,7 +10,8 @@ from pathlib import Path
 
 from llm_inference_api.cli.checks.finding import Finding
 from llm_inference_api.config.settings import Settings
-from llm_inference_api.models.llama_library import VARIABLE
+from llm_inference_api.models.llama_library import HOW_TO_GET_RPC, VARIABLE
+from llm_inference_api.models.rpc_servers import NoAnswerError, RpcServer
 
 _ABOUT = "llm_inference_api.backends.llama.about"
 _SECONDS = 60
@@ -42,6 +44,26 @@ def llama(settings: Settings) -> Iterator[Finding]:
     yield Finding("ok", "llama.cpp", f"{about['llama']}, llama-cpp-python {about['bindings']}, {about['library']}")
     yield from kernels(about["system"], has_amx_kernels=about["amx"])
     yield from gpus(about["gpus"], settings)
+    if settings.rpc_servers:
+        yield from rpc_servers(settings, has_rpc=about["rpc"])
+
+
+def rpc_servers(settings: Settings, *, has_rpc: bool) -> Iterator[Finding]:
+    """Yields whether models can be computed by the servers, and what memory they have free."""
+    if not has_rpc:
+        yield Finding("problem", "RPC", "this build of llama.cpp has no RPC backend", HOW_TO_GET_RPC)
+    for server in settings.rpc_servers:
+        try:
+            free = asyncio.run(_free_memory(server))
+        except NoAnswerError as problem:
+            todo = "start ggml-rpc-server there, or correct LLM_RPC_SERVERS"
+            yield Finding("problem", "RPC", f"{server}: {problem}", todo)
+        else:
+            yield Finding("ok", "RPC", f"{server}, {free / (1 << 30):.1f} GiB free")
+
+
+async def _free_memory(endpoint: str) -> int:
+    return await RpcServer(endpoint).free_memory()
 
 
 def kernels(system: str, *, has_amx_kernels: bool, cpuinfo: Path = Path("/proc/cpuinfo")) -> Iterator[Finding]:

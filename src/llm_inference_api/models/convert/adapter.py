@@ -13,7 +13,7 @@ from llm_inference_api.models.convert.errors import ConversionError
 from llm_inference_api.models.convert.tensors.element_type import Float32Array, to_float32
 from llm_inference_api.models.convert.tensors.gguf_file import Progress, atomic_output
 from llm_inference_api.models.convert.tensors.safetensors_file import SafetensorsFile
-from llm_inference_api.models.footprint import read_header
+from llm_inference_api.models.gguf_header import read_header
 from llm_inference_api.models.header_numbers import Value
 
 CONFIG = "adapter_config.json"

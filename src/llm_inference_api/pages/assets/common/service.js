@@ -89,6 +89,8 @@ const WORDS = {
   CONNECTION_LOST: "The connection to the service was lost.",
   PROXY_OVERLOADED: "The service is busy: more people ask than it can answer at once.",
   WORKER_DIED: "The model has crashed and is started again.",
+  RPC_SERVER_LOST: "A machine that holds a part of the model is gone.",
+  RPC_SERVER_DOWN: "A machine that is to hold a part of the model does not answer.",
   REPLICA_DIED: "The machine that computed the answer is gone.",
   FORWARD_FAILED: "The model failed while it computed this answer.",
   MODEL_UNLOADING: "The model is being taken out of memory.",
