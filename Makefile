@@ -49,7 +49,7 @@ test: lint
 clients: $(VENV)/.installed-dev
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e '.[clients]'
 	$(BIN)/pip install -q -c constraints.txt --no-deps instructor
-	if command -v npm; then for package in ai_sdk codex ollama_js; do \
+	if command -v npm; then for package in ai_sdk claude_code codex ollama_js; do \
 		npm install --no-audit --no-fund --no-package-lock --prefix tests/e2e/$$package || exit; done; fi
 	$(BIN)/pytest -q -m clients -W ignore::ResourceWarning  # Some leave sockets to the garbage collector.
 
