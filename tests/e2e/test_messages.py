@@ -120,6 +120,18 @@ def test_clients_of_betas_are_answered(http: httpx.Client, path: str) -> None:
     assert (refused.status_code, refused.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
+def test_client_is_told_to_do_without_a_thread(http: httpx.Client) -> None:
+    """The code by which Anthropic's clients know that they have to send all messages themselves."""
+    refused = http.post("/v1/messages?beta=true", json={**ASK, "thread": {"type": "create"}})
+    assert (refused.status_code, refused.json()["error"]["details"]) == (
+        400,
+        {"error_code": "thread_unsupported_request"},
+    )
+    assert "x-error-code" not in refused.headers
+    other = http.post("/v1/messages", json={**ASK, "max_tokens": 0}).json()["error"]
+    assert (other["type"], other["details"]) == ("invalid_request_error", {"error_code": None})
+
+
 def test_request_has_an_id_that_clients_look_for(http: httpx.Client) -> None:
     """As Anthropic names it."""
     answer = http.post("/v1/messages", json=ASK)

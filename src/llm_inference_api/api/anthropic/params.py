@@ -17,6 +17,8 @@ from llm_inference_api.requests.tools import MAX_TOOLS
 
 MAX_BLOCKS = 4096
 """Maximum number of blocks of a message."""
+THREAD = "thread"
+"""Field by which a conversation is kept by the server. Clients know how to do without, see `errors.py`."""
 MAX_EDITS = 16
 """Maximum number of edits of a conversation."""
 
@@ -156,6 +158,7 @@ class ContextManagementParam(Strict):
 
 UNSUPPORTED = {
     "container": "the service runs no code; leave it out",
+    THREAD: "the service keeps no conversations of this API; leave it out, and send all messages",
     "mcp_servers": "the service calls no servers; call them from the client, as tools",
     "input_examples": "chat templates have no place for them; add them to the description",
 }
@@ -178,6 +181,7 @@ class _Chat(Strict):
     context_management: ContextManagementParam | None = None
     container: None = None
     mcp_servers: None = None
+    thread: None = None
     # They concern accounts, billing and the places of hosted models.
     inference_geo: Any = None
     service_tier: Any = None
