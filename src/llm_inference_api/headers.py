@@ -41,5 +41,7 @@ ANSWER_ID = "request-id"
 """Response: the correlation id, as Anthropic's clients look for it."""
 ERROR_TYPE = "x-error-type"
 """Response, service to Envoy: the type of the error object of OpenAI's and Anthropic's wires."""
-OPENAI_ERROR = {"type": ERROR_TYPE, "param": "x-error-param", "code": "x-error-code"}
+ERROR_CODE = "x-error-code"
+"""Response, service to Envoy: the code in OpenAI's error object, and in the details of Anthropic's."""
+OPENAI_ERROR = {"type": ERROR_TYPE, "param": "x-error-param", "code": ERROR_CODE}
 """Response, service to Envoy: the header that carries each field of OpenAI's error object."""

@@ -60,7 +60,7 @@ from llm_inference_api.api.native.tokens import TokenServicer
 from llm_inference_api.api.ollama.errors import OllamaErrors
 from llm_inference_api.api.ollama.servicer import OllamaServicer
 from llm_inference_api.api.openai.batches.batch_servicer import OpenAIBatchServicer
-from llm_inference_api.api.openai.batches.endpoints import openai_endpoints
+from llm_inference_api.api.openai.batches.endpoints import Endpoints, openai_endpoints
 from llm_inference_api.api.openai.batches.file_servicer import OpenAIFileServicer
 from llm_inference_api.api.openai.batches.lines import OpenAILines
 from llm_inference_api.api.openai.errors import OpenAIErrors
@@ -499,10 +499,10 @@ def build_grpc_server(  # noqa: PLR0913, PLR0917 - each is a part of the service
     inference_pb2_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(generations, limits), server)
     openai = OpenAIServicer(generations, inquiries, registry, limits, decider)
     openai_pb2_grpc.add_OpenAIServiceServicer_to_server(openai, server)
-    responses_pb2_grpc.add_ResponsesServiceServicer_to_server(
-        ResponsesServicer(generations, Prompts(inquiries, registry), store, limits), server
-    )
-    batches = add_batches(server, settings, openai, timeouts, calls, records.metrics)
+    responses = ResponsesServicer(generations, Prompts(inquiries, registry), store, limits)
+    responses_pb2_grpc.add_ResponsesServiceServicer_to_server(responses, server)
+    endpoints = openai_endpoints(openai, responses)
+    batches = add_batches(server, settings, endpoints, timeouts, calls, records.metrics)
     anthropic_pb2_grpc.add_AnthropicServiceServicer_to_server(AnthropicServicer(generations, inquiries, limits), server)
     ollama_pb2_grpc.add_OllamaServiceServicer_to_server(
         OllamaServicer(generations, inquiries, registry, limits, settings.idle_unload), server
@@ -525,7 +525,7 @@ def build_grpc_server(  # noqa: PLR0913, PLR0917 - each is a part of the service
 def add_batches(  # noqa: PLR0913, PLR0917 - each is a part of the service
     server: grpc.aio.Server,
     settings: Settings,
-    openai: OpenAIServicer,
+    endpoints: Endpoints,
     timeouts: Timeouts,
     calls: BackgroundCalls,
     metrics: Metrics,
@@ -535,7 +535,6 @@ def add_batches(  # noqa: PLR0913, PLR0917 - each is a part of the service
         settings.batch_store_bytes, settings.batch_caller_bytes, settings.batch_caller_count, settings.batch_lifetime
     )
     store = NoStore() if settings.batch_store is None else Store(settings.batch_store, bounds)
-    endpoints = openai_endpoints(openai)
     at_once = settings.batch_lines or settings.max_concurrent_requests
     runner = Runner(store, OpenAILines(endpoints, calls), at_once, metrics.batches)
     openai_files_pb2_grpc.add_OpenAIFileServiceServicer_to_server(OpenAIFileServicer(store, timeouts), server)

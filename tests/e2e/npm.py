@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 NODE = shutil.which("node")
+WEATHER = Path(__file__).with_name("weather.mjs")
+"""An MCP server with one tool, for agents."""
 
 
 def needs(package: Path) -> list[pytest.MarkDecorator]:

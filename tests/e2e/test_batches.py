@@ -63,6 +63,19 @@ def ended(client: openai.OpenAI, batch_id: str) -> Any:
     return batch
 
 
+def answered(client: openai.OpenAI, endpoint: Any, body: dict[str, Any]) -> dict[str, Any]:
+    """Returns what became of the body as the only line of a batch, and checks that its tokens are the batch's."""
+    given = {"custom_id": "a", "method": "POST", "url": endpoint, "body": body}
+    batch = client.batches.create(
+        input_file_id=uploaded(client, jsonl(given)), endpoint=endpoint, completion_window="24h"
+    )
+    batch = ended(client, batch.id)
+    (found,) = read(client, batch.output_file_id or batch.error_file_id)
+    response: dict[str, Any] = found["response"]
+    assert batch.usage.total_tokens == response["body"].get("usage", {}).get("total_tokens", 0)
+    return response
+
+
 def read(client: openai.OpenAI, file_id: str | None) -> list[dict[str, Any]]:
     assert file_id is not None
     return [json.loads(text) for text in client.files.content(file_id).text.splitlines()]
@@ -99,13 +112,19 @@ def test_batch_is_computed(client: openai.OpenAI) -> None:
 )
 def test_other_endpoints_answer_lines(client: openai.OpenAI, endpoint: str, body: dict[str, Any], objects: str) -> None:
     """With the document that they answer a request with."""
-    given = {"custom_id": "a", "method": "POST", "url": endpoint, "body": {"model": "demo", **body}}
-    endpoint_of_type: Any = endpoint
-    batch = client.batches.create(
-        input_file_id=uploaded(client, jsonl(given)), endpoint=endpoint_of_type, completion_window="24h"
-    )
-    (answer,) = read(client, ended(client, batch.id).output_file_id)
-    assert len(answer["response"]["body"][objects]) == 2
+    assert len(answered(client, endpoint, {"model": "demo", **body})["body"][objects]) == 2
+
+
+def test_responses_are_lines_whose_tokens_count_and_which_go_on(client: openai.OpenAI) -> None:
+    """A line is stored as any response is: it is the caller's, and a line of a later batch goes on from it."""
+    first = {"model": "demo", "input": "What is 2+1?", "max_output_tokens": 5}
+    response = answered(client, "/v1/responses", first)["body"]
+    assert (response["object"], response["store"]) == ("response", True)
+    assert client.responses.retrieve(response["id"]).output_text
+    second = {"model": "demo", "input": "And 3+1?", "max_output_tokens": 5, "previous_response_id": response["id"]}
+    assert answered(client, "/v1/responses", second)["body"]["previous_response_id"] == response["id"]
+    refused = answered(client, "/v1/responses", {**first, "background": True})
+    assert (refused["status_code"], refused["body"]["error"]["param"]) == (400, "background")
 
 
 def test_batch_of_invalid_lines_fails(client: openai.OpenAI) -> None:

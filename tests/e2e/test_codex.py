@@ -3,17 +3,14 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
-import httpx
 import pytest
 
 import llm_inference_api.demo
 from tests.e2e import npm
+from tests.e2e.deciding import deciding
 from tests.e2e.service import RunningService, run_service
 from tests.fakes.gguf import write_tiny_model
 
@@ -42,7 +39,7 @@ request_max_retries = 0
 stream_max_retries = 0
 [mcp_servers.sky]
 command = "{node}"
-args = ["{package}/weather.mjs"]
+args = ["{weather}"]
 """
 
 pytestmark = npm.needs(PACKAGE)
@@ -73,38 +70,10 @@ def decided(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "tool_choice": {"type": "function", "name": TOOL}}
 
 
-@contextmanager
-def deciding(service: RunningService) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Yields the address of a proxy that decides, and the requests that it was sent."""
-    seen: list[dict[str, Any]] = []
-
-    class Proxy(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            seen.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            with httpx.stream("POST", service.url + self.path, json=decided(seen[-1]), timeout=100) as answer:
-                self.send_response(answer.status_code)
-                self.send_header("content-type", answer.headers["content-type"])
-                self.end_headers()
-                for data in answer.iter_bytes():
-                    self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", seen
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def codex(home: Path, url: str, search: str) -> subprocess.CompletedProcess[str]:
     """Asks Codex once, in a directory of its own."""
     home.mkdir()
-    config = CONFIG.format(home=home, url=url, search=search, node=npm.NODE, package=PACKAGE)
+    config = CONFIG.format(home=home, url=url, search=search, node=npm.NODE, weather=npm.WEATHER)
     (home / "config.toml").write_text(config)
     (home / "brief.md").write_text("Be brief.")
     command = [str(CODEX), "exec", "--skip-git-repo-check", "--json", "What is the weather?"]
@@ -123,7 +92,7 @@ def codex(home: Path, url: str, search: str) -> subprocess.CompletedProcess[str]
 
 def test_codex_calls_a_tool_and_answers(service: RunningService, tmp_path: Path) -> None:
     """The tool is one of a namespace; what Codex sends by default is taken as it is."""
-    with deciding(service) as (url, seen):
+    with deciding(service, decided) as (url, seen):
         done = codex(tmp_path / "home", url, "disabled")
     assert done.returncode == 0, done.stdout + done.stderr
     items = [event["item"] for event in map(json.loads, done.stdout.splitlines()) if event["type"] == "item.completed"]

@@ -111,6 +111,27 @@ def test_refusal_is_anthropics_error(
     assert found["request_id"] == answer.headers["x-request-id"]
 
 
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+def test_clients_of_betas_are_answered(http: httpx.Client, path: str) -> None:
+    """They say so in the query. Other parameters are no more known than before."""
+    asked = {name: ASK[name] for name in ("model", "messages")} if path.endswith("tokens") else ASK
+    assert http.post(f"{path}?beta=true", json=asked).json().keys() == http.post(path, json=asked).json().keys()
+    refused = http.post(f"{path}?betas=true", json=asked)
+    assert (refused.status_code, refused.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
+def test_client_is_told_to_do_without_a_thread(http: httpx.Client) -> None:
+    """The code by which Anthropic's clients know that they have to send all messages themselves."""
+    refused = http.post("/v1/messages?beta=true", json={**ASK, "thread": {"type": "create"}})
+    assert (refused.status_code, refused.json()["error"]["details"]) == (
+        400,
+        {"error_code": "thread_unsupported_request"},
+    )
+    assert "x-error-code" not in refused.headers
+    other = http.post("/v1/messages", json={**ASK, "max_tokens": 0}).json()["error"]
+    assert (other["type"], other["details"]) == ("invalid_request_error", {"error_code": None})
+
+
 def test_request_has_an_id_that_clients_look_for(http: httpx.Client) -> None:
     """As Anthropic names it."""
     answer = http.post("/v1/messages", json=ASK)

@@ -264,3 +264,20 @@ def test_log_and_metrics_count_them(service: RunningService) -> None:
     assert service.metric("reasoning_tokens_total", model="told") - before == 6
     lines = [line for line in service.log().splitlines() if "/Chat" in line or "/api/chat" in line]
     assert any("reasoning_tokens" in line for line in lines), lines[-3:]
+
+
+@pytest.mark.clients
+@pytest.mark.filterwarnings("ignore")  # Its warnings are not ours.
+def test_anthropics_client_gets_thoughts(service: RunningService) -> None:
+    """As blocks before the text, whole and streamed, and none where it wants none."""
+    anthropic: Any = pytest.importorskip("anthropic", reason="the extra `clients` is not installed")
+    fields = {"model": "told", "max_tokens": 100, "messages": [{"role": "user", "content": "Why?"}]}
+    fields["extra_body"] = {"temperature": 0}
+    with anthropic.Anthropic(base_url=service.url, api_key="none", max_retries=0, timeout=60) as client:
+        whole = client.messages.create(**fields)
+        with client.messages.stream(**fields) as stream:
+            streamed = stream.get_final_message()
+        silent = client.messages.create(**fields, thinking={"type": "disabled"}, output_config={"effort": "high"})
+    for answer in (whole, streamed):
+        assert [getattr(block, block.type) for block in answer.content] == ["".join(THOUGHTS), "".join(ANSWER)]
+    assert [block.type for block in silent.content] == ["text"]

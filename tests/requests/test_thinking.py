@@ -18,6 +18,10 @@ from llm_inference_api.requests.thinking import RESERVED, Thinking, checked_thin
         ({"enabled": True, "effort": "low"}, {"enabled": True, "effort": "low"}),
         ({"enabled": False, "budget": 0}, {"enabled": False, "budget": 0}),
         ({"enabled": False, "budget": 10}, {"enabled": False, "budget": 10}),
+        (
+            {"enabled": False, "effort": "high", "effort_is_default": True},
+            {"enabled": False, "effort_is_default": True},
+        ),
     ],
 )
 def test_what_is_said_of_thinking(given: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -54,7 +58,9 @@ def test_variables_that_the_service_sets_are_refused(name: str) -> None:
 
 def test_thinking_crosses_a_pipe() -> None:
     """The worker gets what was asked, with the names for its errors."""
-    asked = checked_thinking(Thinking(effort="none", budget=3, variables={"a": 1}, is_shown=False))
+    asked = checked_thinking(
+        Thinking(effort="none", budget=3, variables={"a": 1}, is_shown=False, effort_is_default=True)
+    )
     found = pickle.loads(pickle.dumps(asked))
     assert (found, found.names) == (asked, asked.names)
     assert pickle.loads(pickle.dumps(Thinking())) == Thinking()

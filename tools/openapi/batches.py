@@ -16,7 +16,7 @@ from tools.openapi.openai import limited, plain_schema
 
 Json = dict[str, Any]
 
-_ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+_ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
 _TEXT: Json = {"type": "string"}
 _COUNT: Json = {"type": "integer", "minimum": 0}
 _TIME: Json = {"type": "integer", "description": "Unix time in seconds."}

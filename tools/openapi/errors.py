@@ -68,6 +68,11 @@ ANTHROPIC_ERROR: Json = {
             "properties": {
                 "type": {"type": "string", "description": "Such as `invalid_request_error`."},
                 "message": {"type": "string", "description": "Human-readable description."},
+                "details": {
+                    "type": "object",
+                    "description": "What clients act on: `thread_unsupported_request` of a `thread`.",
+                    "properties": {"error_code": {"type": ["string", "null"]}},
+                },
             },
             "required": ["type", "message"],
         },

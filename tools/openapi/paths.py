@@ -86,7 +86,7 @@ def _needs_body(method: Method) -> bool:
 
 
 def _parameters(contract: Contract, method: Method) -> Iterator[Json]:
-    """Yields the parameters of a method's path, and those of its query: the other fields of what has no body."""
+    """Yields the parameters of a method's path, and those of its query: the other fields that are not its body."""
     owner = method.descriptor.input_type.strip(".")
     in_path = re.findall(r"{(\w+)}", method.path)
     for field in contract.messages[owner].field:
@@ -95,7 +95,7 @@ def _parameters(contract: Contract, method: Method) -> Iterator[Json]:
             example, more = _EXAMPLES_OF[field.name]
             schema: Json = {"type": "string", "minLength": 1}
             yield _parameter(field.name, "path", f"{words}{more}", schema) | {"required": True, "example": example}
-        elif method.verb == "get":
+        elif method.body not in ("*", field.name):
             own = batches.QUERIES.get(method.descriptor.name, _QUERIES)
             yield _parameter(field.name, "query", words, own.get(field.name, {"type": "string"}))
 
@@ -108,6 +108,7 @@ _EXAMPLES_OF = {
 }
 """Example of each field that stands in a path, and what is said of it beside its comment."""
 _QUERIES: dict[str, Json] = {
+    "beta": {"type": "boolean"},
     "limit": {"type": "integer", "minimum": 1, "maximum": 100},
     "order": {"enum": ["asc", "desc"]},
 }

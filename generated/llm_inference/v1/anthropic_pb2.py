@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n llm_inference/v1/anthropic.proto\x12\x10llm_inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"?\n\x14\x43reateMessageRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"@\n\x15\x43reateMessageResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"D\n\x19\x43ountMessageTokensRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"E\n\x1a\x43ountMessageTokensResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\xce\x02\n\x10\x41nthropicService\x12\x8e\x01\n\rCreateMessage\x12&.llm_inference.v1.CreateMessageRequest\x1a\'.llm_inference.v1.CreateMessageResponse\"*\x82\xd3\xe4\x93\x02$\"\x0c/v1/messages:\thttp_bodyb\thttp_body0\x01\x12\xa8\x01\n\x12\x43ountMessageTokens\x12+.llm_inference.v1.CountMessageTokensRequest\x1a,.llm_inference.v1.CountMessageTokensResponse\"7\x82\xd3\xe4\x93\x02\x31\"\x19/v1/messages/count_tokens:\thttp_bodyb\thttp_bodyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n llm_inference/v1/anthropic.proto\x12\x10llm_inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"[\n\x14\x43reateMessageRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\x12\x11\n\x04\x62\x65ta\x18\x02 \x01(\x08H\x00\x88\x01\x01\x42\x07\n\x05_beta\"@\n\x15\x43reateMessageResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"`\n\x19\x43ountMessageTokensRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\x12\x11\n\x04\x62\x65ta\x18\x02 \x01(\x08H\x00\x88\x01\x01\x42\x07\n\x05_beta\"E\n\x1a\x43ountMessageTokensResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\xce\x02\n\x10\x41nthropicService\x12\x8e\x01\n\rCreateMessage\x12&.llm_inference.v1.CreateMessageRequest\x1a\'.llm_inference.v1.CreateMessageResponse\"*\x82\xd3\xe4\x93\x02$\"\x0c/v1/messages:\thttp_bodyb\thttp_body0\x01\x12\xa8\x01\n\x12\x43ountMessageTokens\x12+.llm_inference.v1.CountMessageTokensRequest\x1a,.llm_inference.v1.CountMessageTokensResponse\"7\x82\xd3\xe4\x93\x02\x31\"\x19/v1/messages/count_tokens:\thttp_bodyb\thttp_bodyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,13 +38,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANTHROPICSERVICE'].methods_by_name['CountMessageTokens']._loaded_options = None
   _globals['_ANTHROPICSERVICE'].methods_by_name['CountMessageTokens']._serialized_options = b'\202\323\344\223\0021\"\031/v1/messages/count_tokens:\thttp_bodyb\thttp_body'
   _globals['_CREATEMESSAGEREQUEST']._serialized_start=111
-  _globals['_CREATEMESSAGEREQUEST']._serialized_end=174
-  _globals['_CREATEMESSAGERESPONSE']._serialized_start=176
-  _globals['_CREATEMESSAGERESPONSE']._serialized_end=240
-  _globals['_COUNTMESSAGETOKENSREQUEST']._serialized_start=242
-  _globals['_COUNTMESSAGETOKENSREQUEST']._serialized_end=310
-  _globals['_COUNTMESSAGETOKENSRESPONSE']._serialized_start=312
-  _globals['_COUNTMESSAGETOKENSRESPONSE']._serialized_end=381
-  _globals['_ANTHROPICSERVICE']._serialized_start=384
-  _globals['_ANTHROPICSERVICE']._serialized_end=718
+  _globals['_CREATEMESSAGEREQUEST']._serialized_end=202
+  _globals['_CREATEMESSAGERESPONSE']._serialized_start=204
+  _globals['_CREATEMESSAGERESPONSE']._serialized_end=268
+  _globals['_COUNTMESSAGETOKENSREQUEST']._serialized_start=270
+  _globals['_COUNTMESSAGETOKENSREQUEST']._serialized_end=366
+  _globals['_COUNTMESSAGETOKENSRESPONSE']._serialized_start=368
+  _globals['_COUNTMESSAGETOKENSRESPONSE']._serialized_end=437
+  _globals['_ANTHROPICSERVICE']._serialized_start=440
+  _globals['_ANTHROPICSERVICE']._serialized_end=774
 # @@protoc_insertion_point(module_scope)

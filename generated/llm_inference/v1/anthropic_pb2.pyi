@@ -8,10 +8,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateMessageRequest(_message.Message):
-    __slots__ = ("http_body",)
+    __slots__ = ("http_body", "beta")
     HTTP_BODY_FIELD_NUMBER: _ClassVar[int]
+    BETA_FIELD_NUMBER: _ClassVar[int]
     http_body: _httpbody_pb2.HttpBody
-    def __init__(self, http_body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ...) -> None: ...
+    beta: bool
+    def __init__(self, http_body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ..., beta: _Optional[bool] = ...) -> None: ...
 
 class CreateMessageResponse(_message.Message):
     __slots__ = ("http_body",)
@@ -20,10 +22,12 @@ class CreateMessageResponse(_message.Message):
     def __init__(self, http_body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ...) -> None: ...
 
 class CountMessageTokensRequest(_message.Message):
-    __slots__ = ("http_body",)
+    __slots__ = ("http_body", "beta")
     HTTP_BODY_FIELD_NUMBER: _ClassVar[int]
+    BETA_FIELD_NUMBER: _ClassVar[int]
     http_body: _httpbody_pb2.HttpBody
-    def __init__(self, http_body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ...) -> None: ...
+    beta: bool
+    def __init__(self, http_body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ..., beta: _Optional[bool] = ...) -> None: ...
 
 class CountMessageTokensResponse(_message.Message):
     __slots__ = ("http_body",)

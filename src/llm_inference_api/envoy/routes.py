@@ -190,7 +190,7 @@ def _stripped(*more: str) -> Json:
 _STRIP = _stripped()
 _ON = typed("config.route.v3.FilterConfig", config={})
 _OPENAI = {**_stripped(*headers.OPENAI_ERROR.values()), OPENAI_ERRORS: _ON}
-_ANTHROPIC = {**_stripped(headers.ERROR_TYPE), ANTHROPIC_ERRORS: _ON}
+_ANTHROPIC = {**_stripped(headers.ERROR_TYPE, headers.ERROR_CODE), ANTHROPIC_ERRORS: _ON}
 _OLLAMA = {**_STRIP, OLLAMA_ERRORS: _ON}
 
 

@@ -18,7 +18,8 @@ def error_filters() -> list[Json]:
     """
     message = "%RESPONSE_BODY(message)%"
     openai = {"message": message, **{field: f"%RESP({name})%" for field, name in headers.OPENAI_ERROR.items()}}
-    anthropic = {"type": f"%RESP({headers.ERROR_TYPE})%", "message": message}
+    details = {"error_code": f"%RESP({headers.ERROR_CODE})%"}
+    anthropic = {"type": f"%RESP({headers.ERROR_TYPE})%", "message": message, "details": details}
     return [
         _filter(OPENAI_ERRORS, {"error": openai}),
         _filter(ANTHROPIC_ERRORS, {"type": "error", "error": anthropic, "request_id": _REQUEST_ID}),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -53,10 +53,14 @@ class Thinking:
     is_shown: bool = True
     """Whether the answer has the thoughts."""
     names: Names = field(default=Names(), compare=False)
+    effort_is_default: bool = False
+    """Whether the effort is the one that the caller's API takes for granted: it means nothing where the template does
+    not know it, or where thinking is off."""
 
     def __reduce__(self) -> tuple[type["Thinking"], tuple[object, ...]]:
         """Pickles the variables as a dict: a request crosses the pipe to its worker."""
-        return Thinking, (self.enabled, self.effort, self.budget, dict(self.variables), self.is_shown, self.names)
+        said = (self.enabled, self.effort, self.budget, dict(self.variables), self.is_shown)
+        return Thinking, (*said, self.names, self.effort_is_default)
 
 
 DEFAULT = Thinking()
@@ -70,6 +74,8 @@ def checked_thinking(thinking: Thinking) -> Thinking:
         InvalidFieldError: A field is invalid, contradicts another one, or names a variable that the service sets.
     """
     enabled, effort, names = thinking.enabled, thinking.effort, thinking.names
+    if enabled is False and thinking.effort_is_default:
+        effort = None
     if effort is not None and not 1 <= len(effort) <= LONGEST_EFFORT:
         raise InvalidFieldError(names.effort, f"must have 1 to {LONGEST_EFFORT} characters, not {len(effort)}")
     if enabled is not None and effort is not None and enabled is (effort == NO_EFFORT):
@@ -80,9 +86,8 @@ def checked_thinking(thinking: Thinking) -> Thinking:
         raise InvalidFieldError(names.budget, problem)
     _check(thinking.variables)
     if effort != NO_EFFORT:
-        return thinking
-    switched = names._replace(enabled=names.effort)
-    return Thinking(False, None, thinking.budget, thinking.variables, thinking.is_shown, switched)
+        return replace(thinking, effort=effort)
+    return replace(thinking, enabled=False, effort=None, names=names._replace(enabled=names.effort))
 
 
 def _check(variables: Mapping[str, object]) -> None:

@@ -102,6 +102,7 @@ def test_no_tool_is_called_where_the_choice_is_none() -> None:
         ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, (True, None, 2000, True)),
         ({"thinking": {"type": "adaptive", "display": "omitted"}}, (None, None, None, False)),
         ({"output_config": {"effort": "high"}}, (None, "high", None, True)),
+        ({"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}}, (False, None, None, True)),
     ],
 )
 def test_thinking(fields: dict[str, Any], expected: tuple[object, ...]) -> None:
@@ -130,6 +131,23 @@ def test_sampling_and_stopping_are_the_callers() -> None:
 def test_fields_that_mean_nothing_here_are_accepted(field: str) -> None:
     """What concerns Anthropic's own business is no error."""
     assert asked(**{field: {"a": 1}}).prompt == asked().prompt
+
+
+def edits(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"edits": [{"type": kind, **fields}]}
+
+
+@pytest.mark.parametrize("keep", ["all", {"type": "all"}])
+def test_edit_that_keeps_all_thoughts_changes_nothing(keep: object) -> None:
+    """Agents send it with each request."""
+    assert asked(context_management=edits("clear_thinking_20251015", keep=keep)).prompt == asked().prompt
+    assert asked(context_management={}).prompt == asked().prompt
+
+
+def test_effort_that_anthropic_takes_for_granted_is_told_from_others() -> None:
+    """A template that knows no efforts is no reason to refuse it."""
+    efforts = [asked(output_config={"effort": effort}).thinking.effort_is_default for effort in ("high", "low")]
+    assert efforts == [True, False]
 
 
 IMAGE = {"type": "image", "source": {}}
@@ -169,7 +187,18 @@ RESULT = {"type": "tool_result", "tool_use_id": "t", "content": "x"}
         ({"thinking": {"type": "enabled"}}, "thinking.budget_tokens", "required"),
         ({"thinking": {"type": "adaptive", "budget_tokens": 5}}, "thinking.budget_tokens", "no other"),
         ({"thinking": {"type": "enabled", "budget_tokens": 0}}, "thinking.budget_tokens", "at least 1"),
-        ({"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}}, "output_config.effort", ""),
+        ({"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}}, "output_config.effort", ""),
+        (
+            {"context_management": edits("clear_tool_uses_20250919")},
+            "context_management.edits[0].type",
+            "clear_thinking",
+        ),
+        ({"context_management": edits("clear_thinking_20251015")}, "context_management.edits[0].keep", "missing"),
+        (
+            {"context_management": edits("clear_thinking_20251015", keep={"type": "thinking_turns", "value": 1})},
+            "context_management.edits[0].keep",
+            "'all'",
+        ),
         ({"mcp_servers": []}, "mcp_servers", "as tools"),
         ({"max_token": 5}, "max_token", "leave it out"),
     ],

@@ -58,6 +58,11 @@ def variables(switch: Switch | None, **said: Any) -> Mapping[str, object]:
         (BOTH, {"effort": "max"}, {"thinking": True, "reasoning_effort": "max"}),
         (BOTH, {"enabled": True}, {"thinking": True}),
         (BOTH, {"enabled": False}, {"thinking": False}),
+        (None, {"effort": "high", "effort_is_default": True}, {"enable_thinking": True}),
+        (ON_OFF, {"effort": "high", "effort_is_default": True}, {"enable_thinking": True}),
+        (ON_OFF, {"effort": "high", "effort_is_default": True, "budget": 9}, {"enable_thinking": True}),
+        (EFFORTS, {"effort": "high", "effort_is_default": True}, {"reasoning_effort": "high"}),
+        (NOT_BY_DEFAULT, {"effort": "high", "effort_is_default": True}, {}),
     ],
 )
 def test_a_template_is_told_what_it_knows(switch: Switch | None, said: Any, expected: Mapping[str, object]) -> None:

@@ -2,8 +2,10 @@
 
 import grpc
 from google.protobuf.message import Message
+from google.rpc import error_details_pb2
 
 from llm_inference_api import headers
+from llm_inference_api.api.anthropic.params import THREAD
 from llm_inference_api.api.anthropic.writers import sse_event
 from llm_inference_api.api.bodies import events_body
 from llm_inference_api.rpc.error_writer import ErrorWriter, Metadata
@@ -20,6 +22,8 @@ _TYPES = {
     grpc.StatusCode.UNAVAILABLE: "overloaded_error",
 }
 """https://docs.claude.com/en/api/errors"""
+_CODES = {THREAD: "thread_unsupported_request"}
+"""`error_code` of an error's details by the refused field. Clients send the request again without that field."""
 
 
 def error_type(failure: Failure) -> str:
@@ -32,9 +36,19 @@ class AnthropicErrors(ErrorWriter):
 
     def trailing_metadata(self, failure: Failure) -> Metadata:
         """Returns the field that Envoy builds the error response from (envoy/wire_errors.py)."""
-        return ((headers.ERROR_TYPE, error_type(failure)),)
+        kind = (headers.ERROR_TYPE, error_type(failure))
+        code = _CODES.get(_field(failure))
+        return (kind,) if code is None else (kind, (headers.ERROR_CODE, code))
 
     def message(self, sent_type: type[Message], failure: Failure) -> Message:
         """Returns the SSE event that ends a stream with an error."""
         error = {"type": error_type(failure), "message": failure.status.message}
         return sent_type(http_body=events_body(sse_event({"type": "error", "error": error})))
+
+
+def _field(failure: Failure) -> str:
+    """Returns the name of the field that is refused; empty if it is none."""
+    request = error_details_pb2.BadRequest()
+    if any(detail.Unpack(request) for detail in failure.status.details):
+        return str(request.field_violations[0].field)
+    return ""

@@ -17,6 +17,10 @@ from llm_inference_api.requests.tools import MAX_TOOLS
 
 MAX_BLOCKS = 4096
 """Maximum number of blocks of a message."""
+THREAD = "thread"
+"""Field by which a conversation is kept by the server. Clients know how to do without, see `errors.py`."""
+MAX_EDITS = 16
+"""Maximum number of edits of a conversation."""
 
 
 def _blocks(value: object) -> object:
@@ -126,9 +130,35 @@ class OutputParam(Strict):
     format: FormatParam | None = None
 
 
+class KeepAllParam(Strict):
+    """`all` as an object."""
+
+    type: Literal["all"]
+
+
+def _keep(value: object) -> object:
+    return "all" if value == {"type": "all"} else value
+
+
+class EditParam(Strict):
+    """An edit of the conversation. The one that keeps all thoughts, which agents send by default, changes nothing.
+
+    What a prompt has of earlier thoughts is the chat template's affair.
+    """
+
+    type: Literal["clear_thinking_20251015"]
+    keep: Annotated[Literal["all"], BeforeValidator(_keep, json_schema_input_type=Literal["all"] | KeepAllParam)]
+
+
+class ContextManagementParam(Strict):
+    """Edits of the conversation before it is computed."""
+
+    edits: Annotated[list[EditParam], FIRST_ERROR, at_most(MAX_EDITS, "edits")] | None = None
+
+
 UNSUPPORTED = {
     "container": "the service runs no code; leave it out",
-    "context_management": "the service edits no conversation; leave it out",
+    THREAD: "the service keeps no conversations of this API; leave it out, and send all messages",
     "mcp_servers": "the service calls no servers; call them from the client, as tools",
     "input_examples": "chat templates have no place for them; add them to the description",
 }
@@ -148,9 +178,10 @@ class _Chat(Strict):
     output_format: FormatParam | None = None
     """The earlier name of `output_config.format`."""
     cache_control: Any = None
+    context_management: ContextManagementParam | None = None
     container: None = None
-    context_management: None = None
     mcp_servers: None = None
+    thread: None = None
     # They concern accounts, billing and the places of hosted models.
     inference_geo: Any = None
     service_tier: Any = None

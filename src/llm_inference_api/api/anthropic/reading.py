@@ -32,6 +32,8 @@ Params = MessagesParams | CountParams
 _SAME = ("temperature", "top_p", "top_k", "seed")
 """Fields with the same name in both APIs."""
 _MODES = {"auto": "AUTO", "any": "REQUIRED", "none": "NONE", "tool": None}
+_DEFAULT_EFFORT = "high"
+"""The effort that is the same as none in Anthropic's API. Agents send it with each request."""
 _NAMES = Names("thinking", "output_config.effort", "thinking.budget_tokens")
 _OURS = (
     (re.compile(r"^stop\b"), "stop_sequences"),
@@ -175,12 +177,16 @@ def _constraint(params: Params) -> Constraint | None:
 def _thinking(params: Params) -> Thinking:
     wanted = params.thinking
     effort = params.output_config.effort if params.output_config else None
+    is_default = effort == _DEFAULT_EFFORT
     if wanted is None:
-        return checked_thinking(Thinking(effort=effort, names=_NAMES))
+        return checked_thinking(Thinking(effort=effort, effort_is_default=is_default, names=_NAMES))
     if (wanted.type == "enabled") != (wanted.budget_tokens is not None):
         raise InvalidFieldError("thinking.budget_tokens", "is required for the type enabled, and allowed for no other")
     if wanted.budget_tokens is not None and wanted.budget_tokens < 1:
         raise InvalidFieldError("thinking.budget_tokens", f"must be at least 1, not {wanted.budget_tokens}")
     enabled = {"enabled": True, "disabled": False, "adaptive": None}[wanted.type]
     is_shown = wanted.display != "omitted"
-    return checked_thinking(Thinking(enabled, effort, wanted.budget_tokens, is_shown=is_shown, names=_NAMES))
+    thinking = Thinking(
+        enabled, effort, wanted.budget_tokens, is_shown=is_shown, effort_is_default=is_default, names=_NAMES
+    )
+    return checked_thinking(thinking)

@@ -29,8 +29,11 @@ def variables_of(thinking: Thinking, switch: Switch | None, reads: Callable[[str
     Raises:
         InvalidFieldError: The template knows no such switch, effort or variable.
     """
+    switch = switch or Switch("")
     thinking = _with_known_names(thinking, reads)
-    found = _typed(thinking, switch or Switch(""))
+    if thinking.effort_is_default and thinking.effort not in switch.efforts:
+        thinking = replace(thinking, effort=None)
+    found = _typed(thinking, switch)
     for name, value in thinking.variables.items():
         if not reads(name):
             raise InvalidFieldError(f"{VARIABLES}.{name}", "is not read by this model's chat template; leave it out")

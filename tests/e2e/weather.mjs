@@ -1,4 +1,4 @@
-// A server of the Model Context Protocol on stdin and stdout, with one tool, which Codex calls without asking.
+// A server of the Model Context Protocol on stdin and stdout, with one tool, which agents call without asking.
 import { createInterface } from "node:readline";
 
 const city = { enum: ["Rome", "Oslo"] };
