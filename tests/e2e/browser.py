@@ -50,13 +50,17 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def tab(browser: Any, url: str, **options: Any) -> Iterator[Any]:
-    """Yields a new tab; fails afterwards where a page broke, broke its own policy, or asked another host."""
+def tab(browser: Any, url: str, *, is_watched: bool = True, **options: Any) -> Iterator[Any]:
+    """Yields a new tab; fails afterwards where a page broke, broke its own policy, or asked another host.
+
+    With `is_watched`, `seen` knows what was on the page, for which its thread reads the last answer at each change.
+    """
     context = browser.new_context(base_url=url, **{"viewport": DESKTOP, **options})
     context.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
     page = context.new_page()
-    page.add_init_script(WATCH)
+    if is_watched:
+        page.add_init_script(WATCH)
     requests: list[str] = []
     problems: list[str] = []
     page.on("request", lambda request: requests.append(request.url))

@@ -23,7 +23,7 @@ function render(temml, element, formula, isBlock) {
 }
 
 function load() {
-  const script = make("script", { src: "/assets/vendor/temml/temml.min.js" });
+  const script = make("script", { src: new URL("../vendor/temml/temml.min.js", import.meta.url) });
   document.head.append(script);
   return new Promise((resolve, reject) => {
     script.onload = () => resolve(globalThis.temml);
