@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -157,6 +157,21 @@ def hold_answer(page: Any, *values: dict[str, Any]) -> None:
         }""",
         events(*values),
     )
+
+
+def stepwise_answer(page: Any) -> Callable[[str], None]:
+    """Lets chats be answered piece by piece; returns what says the next one."""
+    page.evaluate(
+        """() => {
+            const real = window.fetch;
+            const body = () => new ReadableStream({start: (to) => {
+                window.say = (event) => to.enqueue(new TextEncoder().encode(event));
+            }});
+            window.fetch = (url, options) =>
+                url === "/api/chat/stream" ? Promise.resolve(new Response(body())) : real(url, options);
+        }"""
+    )
+    return lambda text: page.evaluate("(event) => window.say(event)", events({"delta": {"content": text}}))
 
 
 def problem(code: int, message: str, reason: str, **metadata: str) -> str:

@@ -85,10 +85,11 @@ def test_version_is_that_of_all_assets(monkeypatch: pytest.MonkeyPatch) -> None:
     version.cache_clear()
 
 
-
 def test_large_files_are_compressed(http: httpx.Client) -> None:
     """Swagger UI's script is 1.7 MB, and a third of that on the wire."""
-    with http.stream("GET", f"/{VENDOR}/swagger_ui/swagger-ui-bundle.js", headers={"accept-encoding": "gzip"}) as answer:
+    with http.stream(
+        "GET", f"/{VENDOR}/swagger_ui/swagger-ui-bundle.js", headers={"accept-encoding": "gzip"}
+    ) as answer:
         assert answer.headers["content-encoding"] == "gzip"
         assert sum(map(len, answer.iter_raw())) < 700_000
 

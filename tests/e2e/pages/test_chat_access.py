@@ -7,7 +7,20 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.browser import DESKTOP, MARKS, PHONE, Answers, answer, ask, events, expect, said, tab
+from tests.e2e.browser import (
+    DESKTOP,
+    MARKS,
+    PHONE,
+    Answers,
+    answer,
+    ask,
+    events,
+    expect,
+    hold_answer,
+    problem,
+    said,
+    tab,
+)
 from tests.e2e.service import RunningService
 
 pytestmark = MARKS
@@ -56,13 +69,107 @@ def test_nothing_is_wrong_for_axe(browser: Any, demo: RunningService, scheme: st
             page.keyboard.press("Escape")
 
 
-@pytest.mark.parametrize("path", ["/status"])
-def test_other_pages_have_nothing_wrong_for_axe(browser: Any, demo: RunningService, path: str) -> None:
-    """The status page, with its charts and table."""
-    with tab(browser, demo.url) as page:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wrong_for_axe_on_the_smallest_phone(browser: Any, demo: RunningService, scheme: str) -> None:
+    """320 pixels wide: welcome, a conversation, the list over it, dialogs, and the notice of a deletion."""
+    with tab(browser, demo.url, viewport=NARROW, color_scheme=scheme, reduced_motion="reduce") as page:
+        page.goto("/")
+        expect(page.locator("#model-state")).to_have_text("ready")
+        assert violations(page) == []
+        Answers(page).add(events({"delta": {"reasoning_content": "Hm."}}) + said(RICH, "LENGTH"))
+        ask(page, "1?")
+        answer(page)
+        expect(page.locator(".hljs-number")).to_have_count(1)
+        assert violations(page) == []
+        for name in ("Settings", "Model:"):
+            page.get_by_role("button", name=name).click()
+            assert violations(page) == []
+            page.keyboard.press("Escape")
+        page.get_by_role("button", name="Conversations").click()
+        page.get_by_role("button", name="Actions for 1?").click()
+        assert violations(page) == []
+        page.locator(".row-actions").get_by_role("button", name="Delete").click()
+        expect(page.get_by_role("button", name="Undo")).to_be_visible()
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wrong_for_axe_while_one_waits(browser: Any, demo: RunningService, scheme: str) -> None:
+    """A model that is downloaded, an answer that is thought about, a service that is busy, and one that is away."""
+    with tab(browser, demo.url, color_scheme=scheme, reduced_motion="reduce") as page:
+        progress = {"done": 1, "total": 4, "unit": "BYTES"}
+        models = {"models": [{"id": "demo", "state": "DOWNLOADING", "progress": progress}]}
+        page.route("**/api/llms/demo:watch", lambda route: route.abort())
+        page.route("**/api/llms", lambda route: route.fulfill(body=json.dumps(models)))
+        page.goto("/")
+        expect(page.get_by_role("progressbar", name="Progress of the model")).to_be_visible()
+        Answers(page).add(problem(8, "x", "OVERLOADED"), 429, **{"retry-after": "500"})
+        ask(page, "1?")
+        expect(page.get_by_role("button", name="Try now")).to_be_visible()
+        assert violations(page) == []
+        page.get_by_role("button", name="Stop").click()
+        hold_answer(page, {"delta": {"reasoning_content": "Let me see."}})
+        ask(page, "2?")
+        expect(page.locator(".thoughts summary")).to_have_text("Thinking…")
+        page.route("**/health/ready", lambda route: route.abort())
+        expect(page.locator("#model-state")).to_have_text("not reached, trying again")
+        assert violations(page) == []
+        page.get_by_role("button", name="Model:").click()
+        expect(page.get_by_role("progressbar", name="Progress of demo")).to_be_visible()
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize("path", ["/", "/status", "/swagger-ui"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wrong_for_axe_where_a_key_is_asked_for(
+    browser: Any, demo: RunningService, path: str, scheme: str
+) -> None:
+    """On each page; then the page says why it has nothing to show."""
+    with tab(browser, demo.url, color_scheme=scheme) as page:
+        for guarded in ("**/api/llms", "**/openapi.json"):
+            page.route(guarded, lambda route: route.fulfill(status=401, body="{}"))
         page.goto(path)
+        expect(page.get_by_role("dialog", name="API key")).to_be_visible()
+        assert violations(page) == []
+        page.get_by_role("button", name="Cancel").click()
+        said = page.locator("#model-state") if path == "/" else page.locator("#problem")
+        expect(said).to_have_text("no list of models" if path == "/" else "The service asks for an API key.")
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, NARROW])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wrong_with_the_status_page_for_axe(
+    browser: Any, demo: RunningService, viewport: dict[str, int], scheme: str
+) -> None:
+    """With its charts and table, and while the service is away; nothing is cut off at the side."""
+    with tab(browser, demo.url, viewport=viewport, color_scheme=scheme) as page:
+        page.goto("/status")
         expect(page.locator("#models tr")).to_have_count(1)
         assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        page.route("**/metrics", lambda route: route.abort())
+        expect(page.get_by_role("alert")).to_have_text("The service cannot be reached.")
+        assert violations(page) == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("viewport", [DESKTOP, NARROW])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wrong_with_swagger_ui_for_axe(
+    browser: Any, demo: RunningService, viewport: dict[str, int], scheme: str
+) -> None:
+    """The list of operations, and one with its form, its response and its samples of code."""
+    with tab(browser, demo.url, viewport=viewport, color_scheme=scheme) as page:
+        page.goto("/swagger-ui")
+        expect(page.locator(".opblock").first).to_be_visible()
+        assert violations(page) == []
+        block = page.locator("#operations-Generate-Generate")
+        block.locator(".opblock-summary-control").first.click()
+        block.get_by_role("button", name="Execute").click()
+        expect(block.locator(".live-responses-table .response-col_status")).to_contain_text("200")
+        assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
 
 
 def test_keyboard_alone_is_enough(page: Any) -> None:
