@@ -171,7 +171,11 @@ def stepwise_answer(page: Any) -> Callable[[str], None]:
                 url === "/api/chat/stream" ? Promise.resolve(new Response(body())) : real(url, options);
         }"""
     )
-    return lambda text: page.evaluate("(event) => window.say(event)", events({"delta": {"content": text}}))
+    say = """async (event) => {
+        while (!window.say) await new Promise((resolve) => setTimeout(resolve, 10));
+        window.say(event);
+    }"""
+    return lambda text: page.evaluate(say, events({"delta": {"content": text}}))
 
 
 def problem(code: int, message: str, reason: str, **metadata: str) -> str:

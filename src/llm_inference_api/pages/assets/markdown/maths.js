@@ -7,7 +7,10 @@ let loading = null;
 /** Returns an element that shows the formula: as it is written until Temml is there, and where it has an error. */
 export function maths(formula, isBlock, written) {
   const element = make(isBlock ? "div" : "span", { class: "math" }, written);
-  loading ??= load();
+  loading ??= load().catch((error) => {
+    loading = null; // The next formula tries again.
+    throw error;
+  });
   loading.then((temml) => render(temml, element, formula, isBlock)).catch(() => {});
   return element;
 }
