@@ -1,6 +1,6 @@
 // Starts Swagger UI with this service's OpenAPI document: streams as they come, samples of code, locks where there are keys.
 
-import { $ } from "../common/dom.js";
+import { $, make } from "../common/dom.js";
 import { key } from "../common/key.js";
 import { call, explain } from "../common/service.js";
 import { accessible, mend } from "./accessible.js";
@@ -12,7 +12,10 @@ const followSystem = () => document.documentElement.classList.toggle("dark-mode"
 dark.addEventListener("change", followSystem);
 followSystem();
 
-start().catch((failure) => ($("problem").textContent = explain(failure)));
+start().catch((failure) => {
+  $("swagger-ui").replaceWith(make("main", {}, $("problem")));
+  $("problem").textContent = explain(failure);
+});
 
 async function start() {
   const spec = await (await call("/openapi.json")).json();
