@@ -10,7 +10,7 @@ from typing import TextIO
 
 import pytest
 
-from llm_inference_api.observability.pretty import environment_of
+from llm_inference_api.observability.pretty import environment_of, printable
 
 Open = Callable[[int], TextIO]
 
@@ -40,3 +40,8 @@ def test_size_of_the_environment_holds_where_the_terminal_knows_none(
     environment = environment_of(window(columns))
     assert environment.get("COLUMNS") == believed
     assert environment["NO_COLOR"] == "1"
+
+
+def test_pretty_value_shows_what_was_escaped() -> None:
+    """Escapes are Python's, and printable text of any language is left as it is."""
+    assert printable("grüße 你好 😀\n\x1b[1m\x85") == r"grüße 你好 😀\n\x1b[1m\x85"
