@@ -507,7 +507,9 @@ def build_grpc_server(  # noqa: PLR0913, PLR0917 - each is a part of the service
     ollama_pb2_grpc.add_OllamaServiceServicer_to_server(
         OllamaServicer(generations, inquiries, registry, limits, settings.idle_unload), server
     )
-    models_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(registry), server)
+    models_pb2_grpc.add_ModelServiceServicer_to_server(
+        ModelServicer(registry, limits, settings.default_max_tokens), server
+    )
     embeddings_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(inquiries), server)
     ranking_pb2_grpc.add_RankingServiceServicer_to_server(RankingServicer(inquiries), server)
     decisions_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(decider), server)

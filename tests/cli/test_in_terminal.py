@@ -30,14 +30,20 @@ def half(handler: Handler) -> bool:
 
 
 @contextmanager
-def command(directory: Path, *arguments: str, columns: int = 80) -> Iterator[tuple[Terminal, FakeHub]]:
+def command(directory: Path, *arguments: str, columns: int = 80, **more: str) -> Iterator[tuple[Terminal, FakeHub]]:
     """Yields the terminal of a command, and the hub of a model whose download stands still half way."""
     repository, file = NAME.split(":")
     content = write_tiny_model(directory / "m.gguf", width=512).read_bytes()
     hub = FakeHub({repository: Repository({file: content})}, content_fault=half)
     with hub:
         ports = {name: str(free_port()) for name in ("LLM_INFERENCE_PORT", "LLM_GRPC_PORT")}
-        variables = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(directory / "hub"), "LLM_THREADS": "1", **ports}
+        variables = {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(directory / "hub"),
+            "LLM_THREADS": "1",
+            **ports,
+            **more,
+        }
         environment = {**clean_environment(), **variables}
         with terminal(directory, [*COMMAND, *arguments], environment, columns) as shown:
             yield shown, hub
@@ -54,8 +60,8 @@ def test_model_that_serve_loads_has_a_bar_below_the_log(tmp_path: Path) -> None:
 
 
 def test_pull_in_a_narrow_window_shows_what_is_done_and_how_to_serve_it(tmp_path: Path) -> None:
-    """The bar is short there; the path, for scripts, is a line of its own."""
-    with command(tmp_path, "models", "pull", NAME, columns=40) as (shown, hub):
+    """The bar is short there, whatever width the environment claims; the path, for scripts, is a line of its own."""
+    with command(tmp_path, "models", "pull", NAME, columns=40, COLUMNS="80", LINES="24") as (shown, hub):
         screen = shown.wait_until(lambda screen: " MB" in screen, "the bytes")
         assert "".join(screen.split()).startswith(NAME)
         hub.released.set()

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,13 +50,17 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def tab(browser: Any, url: str, **options: Any) -> Iterator[Any]:
-    """Yields a new tab; fails afterwards where a page broke, broke its own policy, or asked another host."""
+def tab(browser: Any, url: str, *, is_watched: bool = True, **options: Any) -> Iterator[Any]:
+    """Yields a new tab; fails afterwards where a page broke, broke its own policy, or asked another host.
+
+    With `is_watched`, `seen` knows what was on the page, for which its thread reads the last answer at each change.
+    """
     context = browser.new_context(base_url=url, **{"viewport": DESKTOP, **options})
     context.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
     page = context.new_page()
-    page.add_init_script(WATCH)
+    if is_watched:
+        page.add_init_script(WATCH)
     requests: list[str] = []
     problems: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
@@ -153,6 +157,25 @@ def hold_answer(page: Any, *values: dict[str, Any]) -> None:
         }""",
         events(*values),
     )
+
+
+def stepwise_answer(page: Any) -> Callable[[str], None]:
+    """Lets chats be answered piece by piece; returns what says the next one."""
+    page.evaluate(
+        """() => {
+            const real = window.fetch;
+            const body = () => new ReadableStream({start: (to) => {
+                window.say = (event) => to.enqueue(new TextEncoder().encode(event));
+            }});
+            window.fetch = (url, options) =>
+                url === "/api/chat/stream" ? Promise.resolve(new Response(body())) : real(url, options);
+        }"""
+    )
+    say = """async (event) => {
+        while (!window.say) await new Promise((resolve) => setTimeout(resolve, 10));
+        window.say(event);
+    }"""
+    return lambda text: page.evaluate(say, events({"delta": {"content": text}}))
 
 
 def problem(code: int, message: str, reason: str, **metadata: str) -> str:

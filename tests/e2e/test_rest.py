@@ -91,6 +91,12 @@ def test_models_are_listed_with_their_states(http: httpx.Client) -> None:
     assert models["missing.gguf"]["reference"] == "missing.gguf"
 
 
+def test_list_of_models_has_the_defaults_of_requests(http: httpx.Client) -> None:
+    """Those that are settings; without a seed, each request has a random one."""
+    defaults = http.get("/api/llms").json()["defaults"]
+    assert defaults == {"temperature": 0.7, "top_p": 0.9, "max_tokens": 512, "max_tokens_limit": 4096}
+
+
 def test_one_model_can_be_asked_for(http: httpx.Client) -> None:
     """GET /api/llms/{id} returns one model; escaped ids are ids too."""
     assert http.get("/api/llms/plain.gguf").json()["model"]["id"] == "plain.gguf"

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dllm_inference/v1/models.proto\x12\x10llm_inference.v1\x1a\x1cgoogle/api/annotations.proto\"\xd5\x02\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.llm_inference.v1.Model.State\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x30\n\x08progress\x18\x04 \x01(\x0b\x32\x1e.llm_inference.v1.LoadProgress\x12\x11\n\treference\x18\x05 \x01(\t\x12)\n\x04info\x18\x06 \x01(\x0b\x32\x1b.llm_inference.v1.ModelInfo\"\x91\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08UNLOADED\x10\x01\x12\x0f\n\x0b\x44OWNLOADING\x10\x02\x12\x0e\n\nCONVERTING\x10\x03\x12\x0e\n\nQUANTIZING\x10\x04\x12\x0b\n\x07LOADING\x10\x05\x12\n\n\x06\x41\x43TIVE\x10\x06\x12\r\n\tUNLOADING\x10\x07\x12\n\n\x06\x46\x41ILED\x10\x08\"\xa2\x01\n\x0cLoadProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x01\x12\r\n\x05total\x18\x02 \x01(\x01\x12\x31\n\x04unit\x18\x03 \x01(\x0e\x32#.llm_inference.v1.LoadProgress.Unit\"B\n\x04Unit\x12\x14\n\x10UNIT_UNSPECIFIED\x10\x00\x12\t\n\x05\x42YTES\x10\x01\x12\x0b\n\x07TENSORS\x10\x02\x12\x0c\n\x08\x46RACTION\x10\x03\"\xd5\x03\n\tModelInfo\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x12\n\nparameters\x18\x02 \x01(\x01\x12\x12\n\nsize_bytes\x18\x03 \x01(\x01\x12\x16\n\x0e\x63ontext_length\x18\x04 \x01(\r\x12\x1e\n\x16trained_context_length\x18\x05 \x01(\r\x12\x17\n\x0fvocabulary_size\x18\x06 \x01(\r\x12\r\n\x05slots\x18\x07 \x01(\r\x12\x14\n\x0c\x63\x61\x63he_tokens\x18\x08 \x01(\r\x12\x19\n\x11has_chat_template\x18\t \x01(\x08\x12\x14\n\x0cmemory_bytes\x18\n \x01(\x01\x12\x0f\n\x07\x64\x65vices\x18\x0b \x03(\t\x12\x13\n\x0btool_format\x18\x0c \x01(\t\x12\x16\n\x0eopens_thoughts\x18\r \x01(\x08\x12\x11\n\tgenerates\x18\x0e \x01(\x08\x12\x18\n\x10\x65mbedding_length\x18\x0f \x01(\r\x12\x33\n\x08thinking\x18( \x01(\x0b\x32!.llm_inference.v1.ThinkingOptions\x12\r\n\x05ranks\x18) \x01(\x08\x12\x10\n\x08\x61\x64\x61pters\x18* \x03(\t\x12\x0e\n\x06labels\x18+ \x03(\t\x12\x13\n\x0bstate_bytes\x18, \x01(\x01\"J\n\x0fThinkingOptions\x12\x12\n\ncan_be_off\x18\x01 \x01(\x08\x12\x0f\n\x07\x65\x66\x66orts\x18\x02 \x03(\t\x12\x12\n\nby_default\x18\x03 \x01(\x08\"\x13\n\x11ListModelsRequest\"=\n\x12ListModelsResponse\x12\'\n\x06models\x18\x01 \x03(\x0b\x32\x17.llm_inference.v1.Model\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\":\n\x10GetModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.llm_inference.v1.Model\"!\n\x10LoadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\";\n\x11LoadModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.llm_inference.v1.Model\"#\n\x12UnloadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"=\n\x13UnloadModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.llm_inference.v1.Model\"%\n\x14\x44ownloadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"?\n\x15\x44ownloadModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.llm_inference.v1.Model\"(\n\x17\x44\x65leteModelFilesRequest\x12\r\n\x05model\x18\x01 \x01(\t\"W\n\x18\x44\x65leteModelFilesResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.llm_inference.v1.Model\x12\x13\n\x0b\x66reed_bytes\x18\x02 \x01(\x01\"\"\n\x11WatchModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"<\n\x12WatchModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.llm_inference.v1.Model2\xff\x06\n\x0cModelService\x12j\n\nListModels\x12#.llm_inference.v1.ListModelsRequest\x1a$.llm_inference.v1.ListModelsResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/api/llms\x12o\n\x08GetModel\x12!.llm_inference.v1.GetModelRequest\x1a\".llm_inference.v1.GetModelResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/api/llms/{model=**}\x12w\n\tLoadModel\x12\".llm_inference.v1.LoadModelRequest\x1a#.llm_inference.v1.LoadModelResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x19/api/llms/{model=**}:load\x12\x7f\n\x0bUnloadModel\x12$.llm_inference.v1.UnloadModelRequest\x1a%.llm_inference.v1.UnloadModelResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x1b/api/llms/{model=**}:unload\x12\x87\x01\n\rDownloadModel\x12&.llm_inference.v1.DownloadModelRequest\x1a\'.llm_inference.v1.DownloadModelResponse\"%\x82\xd3\xe4\x93\x02\x1f\"\x1d/api/llms/{model=**}:download\x12\x8e\x01\n\x10\x44\x65leteModelFiles\x12).llm_inference.v1.DeleteModelFilesRequest\x1a*.llm_inference.v1.DeleteModelFilesResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x1b/api/llms/{model=**}:delete\x12}\n\nWatchModel\x12#.llm_inference.v1.WatchModelRequest\x1a$.llm_inference.v1.WatchModelResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/llms/{model=**}:watch0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dllm_inference/v1/models.proto\x12\x10llm_inference.v1\x1a\x1cgoogle/api/annotations.proto\"\xd5\x02\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.llm_inference.v1.Model.State\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x30\n\x08progress\x18\x04 \x01(\x0b\x32\x1e.llm_inference.v1.LoadProgress\x12\x11\n\treference\x18\x05 \x01(\t\x12)\n\x04info\x18\x06 \x01(\x0b\x32\x1b.llm_inference.v1.ModelInfo\"\x91\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08UNLOADED\x10\x01\x12\x0f\n\x0b\x44OWNLOADING\x10\x02\x12\x0e\n\nCONVERTING\x10\x03\x12\x0e\n\nQUANTIZING\x10\x04\x12\x0b\n\x07LOADING\x10\x05\x12\n\n\x06\x41\x43TIVE\x10\x06\x12\r\n\tUNLOADING\x10\x07\x12\n\n\x06\x46\x41ILED\x10\x08\"\xa2\x01\n\x0cLoadProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x01\x12\r\n\x05total\x18\x02 \x01(\x01\x12\x31\n\x04unit\x18\x03 \x01(\x0e\x32#.llm_inference.v1.LoadProgress.Unit\"B\n\x04Unit\x12\x14\n\x10UNIT_UNSPECIFIED\x10\x00\x12\t\n\x05\x42YTES\x10\x01\x12\x0b\n\x07TENSORS\x10\x02\x12\x0c\n\x08\x46RACTION\x10\x03\"\xd5\x03\n\tModelInfo\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x12\n\nparameters\x18\x02 \x01(\x01\x12\x12\n\nsize_bytes\x18\x03 \x01(\x01\x12\x16\n\x0e\x63ontext_length\x18\x04 \x01(\r\x12\x1e\n\x16trained_context_length\x18\x05 \x01(\r\x12\x17\n\x0fvocabulary_size\x18\x06 \x01(\r\x12\r\n\x05slots\x18\x07 \x01(\r\x12\x14\n\x0c\x63\x61\x63he_tokens\x18\x08 \x01(\r\x12\x19\n\x11has_chat_template\x18\t \x01(\x08\x12\x14\n\x0cmemory_bytes\x18\n \x01(\x01\x12\x0f\n\x07\x64\x65vices\x18\x0b \x03(\t\x12\x13\n\x0btool_format\x18\x0c \x01(\t\x12\x16\n\x0eopens_thoughts\x18\r \x01(\x08\x12\x11\n\tgenerates\x18\x0e \x01(\x08\x12\x18\n\x10\x65mbedding_length\x18\x0f \x01(\r\x12\x33\n\x08thinking\x18( \x01(\x0b\x32!.llm_inference.v1.ThinkingOptions\x12\r\n\x05ranks\x18) \x01(\x08\x12\x10\n\x08\x61\x64\x61pters\x18* \x03(\t\x12\x0e\n\x06labels\x18+ \x03(\t\x12\x13\n\x0bstate_bytes\x18, \x01(\x01\"J\n\x0fThinkingOptions\x12\x12\n\ncan_be_off\x18\x01 \x01(\x08\x12\x0f\n\x07\x65\x66\x66orts\x18\x02 \x03(\t\x12\x12\n\nby_default\x18\x03 \x01(\x08\"\x13\n\x11ListModelsRequest\"r\n\x12ListModelsResponse\x12\'\n\x06models\x18\x01 \x03(\x0b\x32\x17.llm_inference.v1.Model\x12\x33\n\x08\x64\x65\x66\x61ults\x18\x02 \x01(\x0b\x32!.llm_inference.v1.RequestDefaults\"\x7f\n\x0fRequestDefaults\x12\x13\n\x0btemperature\x18\x01 \x01(\x01\x12\r\n\x05top_p\x18\x02 \x01(\x01\x12\x12\n\nmax_tokens\x18\x03 \x01(\r\x12\x18\n\x10max_tokens_limit\x18\x04 \x01(\r\x12\x11\n\x04seed\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_seed\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\":\n\x10GetModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.llm_inference.v1.Model\"!\n\x10LoadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\";\n\x11LoadModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.llm_inference.v1.Model\"#\n\x12UnloadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"=\n\x13UnloadModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.llm_inference.v1.Model\"%\n\x14\x44ownloadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"?\n\x15\x44ownloadModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.llm_inference.v1.Model\"(\n\x17\x44\x65leteModelFilesRequest\x12\r\n\x05model\x18\x01 \x01(\t\"W\n\x18\x44\x65leteModelFilesResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.llm_inference.v1.Model\x12\x13\n\x0b\x66reed_bytes\x18\x02 \x01(\x01\"\"\n\x11WatchModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"<\n\x12WatchModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.llm_inference.v1.Model2\xff\x06\n\x0cModelService\x12j\n\nListModels\x12#.llm_inference.v1.ListModelsRequest\x1a$.llm_inference.v1.ListModelsResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/api/llms\x12o\n\x08GetModel\x12!.llm_inference.v1.GetModelRequest\x1a\".llm_inference.v1.GetModelResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/api/llms/{model=**}\x12w\n\tLoadModel\x12\".llm_inference.v1.LoadModelRequest\x1a#.llm_inference.v1.LoadModelResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x19/api/llms/{model=**}:load\x12\x7f\n\x0bUnloadModel\x12$.llm_inference.v1.UnloadModelRequest\x1a%.llm_inference.v1.UnloadModelResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x1b/api/llms/{model=**}:unload\x12\x87\x01\n\rDownloadModel\x12&.llm_inference.v1.DownloadModelRequest\x1a\'.llm_inference.v1.DownloadModelResponse\"%\x82\xd3\xe4\x93\x02\x1f\"\x1d/api/llms/{model=**}:download\x12\x8e\x01\n\x10\x44\x65leteModelFiles\x12).llm_inference.v1.DeleteModelFilesRequest\x1a*.llm_inference.v1.DeleteModelFilesResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x1b/api/llms/{model=**}:delete\x12}\n\nWatchModel\x12#.llm_inference.v1.WatchModelRequest\x1a$.llm_inference.v1.WatchModelResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/llms/{model=**}:watch0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,31 +61,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMODELSREQUEST']._serialized_start=1138
   _globals['_LISTMODELSREQUEST']._serialized_end=1157
   _globals['_LISTMODELSRESPONSE']._serialized_start=1159
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1220
-  _globals['_GETMODELREQUEST']._serialized_start=1222
-  _globals['_GETMODELREQUEST']._serialized_end=1254
-  _globals['_GETMODELRESPONSE']._serialized_start=1256
-  _globals['_GETMODELRESPONSE']._serialized_end=1314
-  _globals['_LOADMODELREQUEST']._serialized_start=1316
-  _globals['_LOADMODELREQUEST']._serialized_end=1349
-  _globals['_LOADMODELRESPONSE']._serialized_start=1351
-  _globals['_LOADMODELRESPONSE']._serialized_end=1410
-  _globals['_UNLOADMODELREQUEST']._serialized_start=1412
-  _globals['_UNLOADMODELREQUEST']._serialized_end=1447
-  _globals['_UNLOADMODELRESPONSE']._serialized_start=1449
-  _globals['_UNLOADMODELRESPONSE']._serialized_end=1510
-  _globals['_DOWNLOADMODELREQUEST']._serialized_start=1512
-  _globals['_DOWNLOADMODELREQUEST']._serialized_end=1549
-  _globals['_DOWNLOADMODELRESPONSE']._serialized_start=1551
-  _globals['_DOWNLOADMODELRESPONSE']._serialized_end=1614
-  _globals['_DELETEMODELFILESREQUEST']._serialized_start=1616
-  _globals['_DELETEMODELFILESREQUEST']._serialized_end=1656
-  _globals['_DELETEMODELFILESRESPONSE']._serialized_start=1658
-  _globals['_DELETEMODELFILESRESPONSE']._serialized_end=1745
-  _globals['_WATCHMODELREQUEST']._serialized_start=1747
-  _globals['_WATCHMODELREQUEST']._serialized_end=1781
-  _globals['_WATCHMODELRESPONSE']._serialized_start=1783
-  _globals['_WATCHMODELRESPONSE']._serialized_end=1843
-  _globals['_MODELSERVICE']._serialized_start=1846
-  _globals['_MODELSERVICE']._serialized_end=2741
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1273
+  _globals['_REQUESTDEFAULTS']._serialized_start=1275
+  _globals['_REQUESTDEFAULTS']._serialized_end=1402
+  _globals['_GETMODELREQUEST']._serialized_start=1404
+  _globals['_GETMODELREQUEST']._serialized_end=1436
+  _globals['_GETMODELRESPONSE']._serialized_start=1438
+  _globals['_GETMODELRESPONSE']._serialized_end=1496
+  _globals['_LOADMODELREQUEST']._serialized_start=1498
+  _globals['_LOADMODELREQUEST']._serialized_end=1531
+  _globals['_LOADMODELRESPONSE']._serialized_start=1533
+  _globals['_LOADMODELRESPONSE']._serialized_end=1592
+  _globals['_UNLOADMODELREQUEST']._serialized_start=1594
+  _globals['_UNLOADMODELREQUEST']._serialized_end=1629
+  _globals['_UNLOADMODELRESPONSE']._serialized_start=1631
+  _globals['_UNLOADMODELRESPONSE']._serialized_end=1692
+  _globals['_DOWNLOADMODELREQUEST']._serialized_start=1694
+  _globals['_DOWNLOADMODELREQUEST']._serialized_end=1731
+  _globals['_DOWNLOADMODELRESPONSE']._serialized_start=1733
+  _globals['_DOWNLOADMODELRESPONSE']._serialized_end=1796
+  _globals['_DELETEMODELFILESREQUEST']._serialized_start=1798
+  _globals['_DELETEMODELFILESREQUEST']._serialized_end=1838
+  _globals['_DELETEMODELFILESRESPONSE']._serialized_start=1840
+  _globals['_DELETEMODELFILESRESPONSE']._serialized_end=1927
+  _globals['_WATCHMODELREQUEST']._serialized_start=1929
+  _globals['_WATCHMODELREQUEST']._serialized_end=1963
+  _globals['_WATCHMODELRESPONSE']._serialized_start=1965
+  _globals['_WATCHMODELRESPONSE']._serialized_end=2025
+  _globals['_MODELSERVICE']._serialized_start=2028
+  _globals['_MODELSERVICE']._serialized_end=2923
 # @@protoc_insertion_point(module_scope)

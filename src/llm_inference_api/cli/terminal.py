@@ -41,9 +41,12 @@ def console(*, stderr: bool = False) -> "Console":
     """Returns a console on standard output, or standard error; as wide as the terminal, wider in a pipe."""
     from rich.console import Console
 
+    from llm_inference_api.observability.pretty import environment_of
+
     stream = sys.stderr if stderr else sys.stdout
     # Without markup, emoji and highlighting: what is printed are other people's texts.
-    plain = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    environment = environment_of(stream)
+    plain = Console(stderr=stderr, markup=False, emoji=False, highlight=False, _environ=environment)
     if not stream.isatty():
         plain.width = _PIPE_WIDTH
     return plain

@@ -1,6 +1,8 @@
 """Log lines for people."""
 
 import logging
+import os
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TextIO
 
@@ -20,6 +22,19 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def environment_of(stream: TextIO) -> Mapping[str, str]:
+    """Returns the environment that a console on the stream should believe.
+
+    Shells and multiplexers may export the size of another window. A terminal that knows its own is asked for it: what
+    is drawn again in place, such as a bar, leaves rows behind where its lines are longer than the window is wide.
+    """
+    try:
+        knows_size = os.get_terminal_size(stream.fileno()).columns > 0
+    except (OSError, ValueError):
+        knows_size = False
+    return {name: value for name, value in os.environ.items() if not knows_size or name not in {"COLUMNS", "LINES"}}
+
+
 class PrettyHandler(logging.Handler):
     """Writes human-readable lines: time, level, message, then the structured fields.
 
@@ -30,7 +45,7 @@ class PrettyHandler(logging.Handler):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        self.console = Console(file=stream)
+        self.console = Console(file=stream, _environ=environment_of(stream))
         self.is_terminal = stream.isatty()
 
     def emit(self, record: logging.LogRecord) -> None:

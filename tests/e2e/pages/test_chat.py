@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.browser import MARKS, Answers, answer, ask, events, expect, hold_answer, said, seen, tab
+from tests.e2e.browser import MARKS, Answers, answer, ask, events, expect, hold_answer, said, seen, stepwise_answer, tab
 from tests.e2e.service import RunningService
 
 pytestmark = MARKS
@@ -74,6 +74,9 @@ def test_stop_ends_the_answer_on_the_server_too(several: Any, service: RunningSe
     assert answer(several).inner_text()
     service.wait_for_metric("requests_running", 0)
     expect(several.get_by_label("Message")).to_be_focused()
+    several.reload()
+    expect(several.locator(".assistant .mark:visible")).to_contain_text("Stopped.")
+    expect(several.get_by_role("button", name="Continue")).to_be_visible()
 
 
 def test_question_without_an_answer_is_marked_and_not_sent_again(page: Any, answers: Answers) -> None:
@@ -290,6 +293,48 @@ def test_file_dropped_into_the_page_stands_in_the_field(page: Any, answers: Answ
     page.get_by_role("button", name="Send").click()
     answer(page)
     assert answers.contents() == ["notes.py:\n```py\nprint(1)\n```"]
+
+
+def test_files_are_attached_and_pasted_too(page: Any) -> None:
+    """By the button beside the field, and from the clipboard; text that is there stays before them."""
+    page.get_by_label("Message").fill("Look:")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Attach a text file").click()
+    chooser.value.set_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"one"})
+    expect(page.get_by_label("Message")).to_have_value("Look:\n\na.txt:\n```txt\none\n```\n")
+    page.evaluate(
+        """() => {
+            const data = new DataTransfer();
+            data.items.add(new File(["a ``` b"], "b.md"));
+            const paste = new ClipboardEvent("paste", {clipboardData: data, cancelable: true, bubbles: true});
+            document.getElementById("prompt").dispatchEvent(paste);
+        }"""
+    )
+    field = page.get_by_label("Message")
+    expect(field).to_have_value("Look:\n\na.txt:\n```txt\none\n```\n\nb.md:\n````md\na ``` b\n````\n")
+
+
+def test_view_follows_the_answer_unless_one_looks_back(page: Any) -> None:
+    """A button leads to the end again, from where it follows."""
+    more = stepwise_answer(page)
+    at_end = "(main) => main.scrollHeight - main.scrollTop - main.clientHeight < 2"
+    main = page.locator("main")
+    ask(page, "Tell me.")
+    for _ in range(3):
+        more("A paragraph.\n\n" * 20)
+        expect(page.locator(".assistant .text p").last).to_be_in_viewport()
+        assert main.evaluate(at_end)
+    page.mouse.move(600, 300)
+    page.mouse.wheel(0, -400)
+    expect(page.get_by_role("button", name="To the end")).to_be_visible()
+    place = main.evaluate("(main) => main.scrollTop")
+    more("The last one.")
+    expect(page.get_by_text("The last one.")).to_be_attached()
+    assert main.evaluate("(main) => main.scrollTop") == place
+    page.get_by_role("button", name="To the end").click()
+    expect(page.get_by_text("The last one.")).to_be_in_viewport()
+    more("\n\nAnd more." * 20)
+    expect(page.locator(".assistant .text p").last).to_be_in_viewport()
 
 
 def test_copies_are_what_was_written(browser: Any, demo: RunningService) -> None:

@@ -2,11 +2,25 @@
 
 import json
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.browser import DESKTOP, MARKS, PHONE, Answers, answer, ask, events, expect, said, tab
+from tests.e2e.browser import (
+    DESKTOP,
+    MARKS,
+    PHONE,
+    Answers,
+    answer,
+    ask,
+    events,
+    expect,
+    hold_answer,
+    problem,
+    said,
+    tab,
+)
 from tests.e2e.service import RunningService
 
 pytestmark = MARKS
@@ -55,13 +69,107 @@ def test_nothing_is_wrong_for_axe(browser: Any, demo: RunningService, scheme: st
             page.keyboard.press("Escape")
 
 
-@pytest.mark.parametrize("path", ["/status"])
-def test_other_pages_have_nothing_wrong_for_axe(browser: Any, demo: RunningService, path: str) -> None:
-    """The status page, with its charts and table."""
-    with tab(browser, demo.url) as page:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wrong_for_axe_on_the_smallest_phone(browser: Any, demo: RunningService, scheme: str) -> None:
+    """320 pixels wide: welcome, a conversation, the list over it, dialogs, and the notice of a deletion."""
+    with tab(browser, demo.url, viewport=NARROW, color_scheme=scheme, reduced_motion="reduce") as page:
+        page.goto("/")
+        expect(page.locator("#model-state")).to_have_text("ready")
+        assert violations(page) == []
+        Answers(page).add(events({"delta": {"reasoning_content": "Hm."}}) + said(RICH, "LENGTH"))
+        ask(page, "1?")
+        answer(page)
+        expect(page.locator(".hljs-number")).to_have_count(1)
+        assert violations(page) == []
+        for name in ("Settings", "Model:"):
+            page.get_by_role("button", name=name).click()
+            assert violations(page) == []
+            page.keyboard.press("Escape")
+        page.get_by_role("button", name="Conversations").click()
+        page.get_by_role("button", name="Actions for 1?").click()
+        assert violations(page) == []
+        page.locator(".row-actions").get_by_role("button", name="Delete").click()
+        expect(page.get_by_role("button", name="Undo")).to_be_visible()
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wrong_for_axe_while_one_waits(browser: Any, demo: RunningService, scheme: str) -> None:
+    """A model that is downloaded, an answer that is thought about, a service that is busy, and one that is away."""
+    with tab(browser, demo.url, color_scheme=scheme, reduced_motion="reduce") as page:
+        progress = {"done": 1, "total": 4, "unit": "BYTES"}
+        models = {"models": [{"id": "demo", "state": "DOWNLOADING", "progress": progress}]}
+        page.route("**/api/llms/demo:watch", lambda route: route.abort())
+        page.route("**/api/llms", lambda route: route.fulfill(body=json.dumps(models)))
+        page.goto("/")
+        expect(page.get_by_role("progressbar", name="Progress of the model")).to_be_visible()
+        Answers(page).add(problem(8, "x", "OVERLOADED"), 429, **{"retry-after": "500"})
+        ask(page, "1?")
+        expect(page.get_by_role("button", name="Try now")).to_be_visible()
+        assert violations(page) == []
+        page.get_by_role("button", name="Stop").click()
+        hold_answer(page, {"delta": {"reasoning_content": "Let me see."}})
+        ask(page, "2?")
+        expect(page.locator(".thoughts summary")).to_have_text("Thinking…")
+        page.route("**/health/ready", lambda route: route.abort())
+        expect(page.locator("#model-state")).to_have_text("not reached, trying again")
+        assert violations(page) == []
+        page.get_by_role("button", name="Model:").click()
+        expect(page.get_by_role("progressbar", name="Progress of demo")).to_be_visible()
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize("path", ["/", "/status", "/swagger-ui"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wrong_for_axe_where_a_key_is_asked_for(
+    browser: Any, demo: RunningService, path: str, scheme: str
+) -> None:
+    """On each page; then the page says why it has nothing to show."""
+    with tab(browser, demo.url, color_scheme=scheme) as page:
+        for guarded in ("**/api/llms", "**/openapi.json"):
+            page.route(guarded, lambda route: route.fulfill(status=401, body="{}"))
         page.goto(path)
+        expect(page.get_by_role("dialog", name="API key")).to_be_visible()
+        assert violations(page) == []
+        page.get_by_role("button", name="Cancel").click()
+        said = page.locator("#model-state") if path == "/" else page.locator("#problem")
+        expect(said).to_have_text("no list of models" if path == "/" else "The service asks for an API key.")
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, NARROW])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wrong_with_the_status_page_for_axe(
+    browser: Any, demo: RunningService, viewport: dict[str, int], scheme: str
+) -> None:
+    """With its charts and table, and while the service is away; nothing is cut off at the side."""
+    with tab(browser, demo.url, viewport=viewport, color_scheme=scheme) as page:
+        page.goto("/status")
         expect(page.locator("#models tr")).to_have_count(1)
         assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        page.route("**/metrics", lambda route: route.abort())
+        expect(page.get_by_role("alert")).to_have_text("The service cannot be reached.")
+        assert violations(page) == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("viewport", [DESKTOP, NARROW])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wrong_with_swagger_ui_for_axe(
+    browser: Any, demo: RunningService, viewport: dict[str, int], scheme: str
+) -> None:
+    """The list of operations, and one with its form, its response and its samples of code."""
+    with tab(browser, demo.url, viewport=viewport, color_scheme=scheme) as page:
+        page.goto("/swagger-ui")
+        expect(page.locator(".opblock").first).to_be_visible()
+        assert violations(page) == []
+        block = page.locator("#operations-Generate-Generate")
+        block.locator(".opblock-summary-control").first.click()
+        block.get_by_role("button", name="Execute").click()
+        expect(block.locator(".live-responses-table .response .response-col_status")).to_contain_text("200")
+        assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
 
 
 def test_keyboard_alone_is_enough(page: Any) -> None:
@@ -187,43 +295,50 @@ def longest_task(page: Any, browser: Any, run: Any) -> float:
     return max(tasks)
 
 
-def test_long_answer_and_conversation_stay_smooth(page: Any, browser: Any, tmp_path: Any) -> None:
+# Answers chats with a text, in pieces, as fast as the page takes them.
+STREAMED = """(text) => {
+    const real = window.fetch;
+    const streamed = () => new ReadableStream({
+        async start(controller) {
+            const encoder = new TextEncoder();
+            const send = (event) => controller.enqueue(encoder.encode(`data: ${JSON.stringify(event)}\\n\\n`));
+            for (let at = 0; at < text.length; at += 150) {
+                send({delta: {content: text.slice(at, at + 150)}});
+                await new Promise((resolve) => setTimeout(resolve, 5));
+            }
+            send({delta: {}, finish_reason: "STOP"});
+            controller.close();
+        },
+    });
+    window.fetch = (url, options) =>
+        url === "/api/chat/stream" ? Promise.resolve(new Response(streamed())) : real(url, options);
+}"""
+# Without the browser's driver, whose own scripts take longer on such a page than the page itself.
+WALK = """async () => {
+    const until = async (holds) => { while (!holds()) await new Promise((resolve) => setTimeout(resolve, 50)); };
+    document.querySelector("#conversations a").click();
+    await until(() => document.querySelectorAll(".turn").length === 500);
+    document.getElementById("prompt").value = "Go on.";
+    document.getElementById("prompt").dispatchEvent(new Event("input"));
+    document.getElementById("send").click();
+    await until(() => !document.getElementById("stop").hidden);
+    await until(() => document.getElementById("stop").hidden);
+}"""
+
+
+@pytest.mark.timeout(600)
+def test_long_answer_and_conversation_stay_smooth(browser: Any, demo: RunningService, tmp_path: Path) -> None:
     """500 turns, and an answer of 60,000 characters that streams: no task of the page takes 100 ms."""
     file = tmp_path / "long.json"
     file.write_text(conversation(500))
-    page.locator("#import-file").set_input_files(file)
-    expect(page.get_by_role("link", name="Long")).to_be_visible()
-    page.evaluate(
-        """(text) => {
-        const real = window.fetch;
-        const streamed = () => new ReadableStream({
-            async start(controller) {
-                const encoder = new TextEncoder();
-                const send = (event) => controller.enqueue(encoder.encode(`data: ${JSON.stringify(event)}\\n\\n`));
-                for (let at = 0; at < text.length; at += 150) {
-                    send({delta: {content: text.slice(at, at + 150)}});
-                    await new Promise((resolve) => setTimeout(resolve, 5));
-                }
-                send({delta: {}, finish_reason: "STOP"});
-                controller.close();
-            },
-        });
-        window.fetch = (url, options) =>
-            url === "/api/chat/stream" ? Promise.resolve(new Response(streamed())) : real(url, options);
-    }""",
-        (RICH + "\n\nSome words of an answer, and `code` in it.\n\n") * 400,
-    )
-
-    # Without the browser's driver, whose own scripts take longer on such a page than the page itself.
-    walk = """async () => {
-        const until = async (holds) => { while (!holds()) await new Promise((resolve) => setTimeout(resolve, 50)); };
-        document.querySelector("#conversations a").click();
-        await until(() => document.querySelectorAll(".turn").length === 500);
-        document.getElementById("prompt").value = "Go on.";
-        document.getElementById("prompt").dispatchEvent(new Event("input"));
-        document.getElementById("send").click();
-        await until(() => !document.getElementById("stop").hidden);
-        await until(() => document.getElementById("stop").hidden);
-    }"""
-    assert longest_task(page, browser, lambda: page.evaluate(walk)) < 100
-    assert len(page.locator(".assistant .text").last.text_content()) > 20_000
+    text = (RICH + "\n\nSome words of an answer, and `code` in it.\n\n") * 500
+    assert len(text) > 60_000
+    with tab(browser, demo.url, is_watched=False) as page:
+        page.goto("/")
+        page.locator("#import-file").set_input_files(file)
+        expect(page.get_by_role("link", name="Long")).to_be_visible()
+        page.evaluate(STREAMED, text)
+        page.context.set_default_timeout(0)
+        assert longest_task(page, browser, lambda: page.evaluate(WALK)) < 100
+        said = page.evaluate("document.querySelectorAll('.assistant .text')[250].textContent")
+        assert said.count("Some words of an answer, and code in it.") == 500

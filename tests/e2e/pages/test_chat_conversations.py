@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.browser import MARKS, Answers, answer, ask, expect
+from tests.e2e.browser import MARKS, Answers, answer, ask, expect, tab
+from tests.e2e.service import RunningService
 
 pytestmark = MARKS
 
@@ -123,6 +124,8 @@ def test_drafts_are_kept(two: Any) -> None:
     expect(two.get_by_label("Message")).to_have_value("to be said")
     two.get_by_role("button", name="New chat").click()
     expect(two.get_by_label("Message")).to_have_value("something new")
+    two.reload()
+    expect(two.get_by_label("Message")).to_have_value("something new")
 
 
 def test_tabs_know_of_each_other(two: Any) -> None:
@@ -137,6 +140,20 @@ def test_tabs_know_of_each_other(two: Any) -> None:
     act(other, "About food?", "Delete")
     expect(titles(two)).to_have_text(["About the sea?"])
     expect(two.locator(".turn")).to_have_count(0)
+
+
+def test_browser_that_keeps_nothing_is_said_to(browser: Any, demo: RunningService) -> None:
+    """The page works there too, for as long as the tab is open."""
+    with tab(browser, demo.url) as page:
+        page.add_init_script("IDBFactory.prototype.open = () => { throw new DOMException('', 'SecurityError'); }")
+        page.goto("/")
+        expect(page.locator(".notice")).to_contain_text("conversations end with the tab")
+        Answers(page).say("Whales.")
+        ask(page, "About the sea?")
+        answer(page)
+        page.get_by_role("button", name="New chat").click()
+        page.get_by_role("link", name="About the sea?").click()
+        expect(page.locator(".assistant .text")).to_have_text("Whales.")
 
 
 def test_answer_goes_on_while_another_conversation_is_shown(two: Any, demo: Any) -> None:

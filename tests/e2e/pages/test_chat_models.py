@@ -1,14 +1,16 @@
 """Models and settings on the chat page."""
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.e2e.browser import MARKS, Answers, answer, ask, expect, seen, tab
-from tests.e2e.service import RunningService
+from tests.e2e.service import RunningService, run_service
 
 pytestmark = MARKS
 
@@ -46,7 +48,9 @@ def test_models_say_their_state_size_and_context(several: Any) -> None:
     broken = ("missing.gguf", "empty.gguf", "truncated.gguf", "garbage.gguf", "nan.gguf")
     expect(dialog.locator(".model strong")).to_have_text(["tiny", "plain.gguf", *broken, "steady.gguf"])
     expect(row(several, "tiny")).to_contain_text("ready")
-    expect(row(several, "tiny").locator(".hint")).to_contain_text("context of")
+    expect(row(several, "tiny").locator(".hint")).to_contain_text(
+        re.compile(r"[\d.]+ [kM]B · context of [\d,]+ tokens")
+    )
     several.get_by_role("button", name="Load missing.gguf").click()
     expect(row(several, "missing.gguf").locator(".reason")).to_contain_text("missing.gguf")
     expect(row(several, "missing.gguf")).to_contain_text("failed")
@@ -113,14 +117,11 @@ def test_load_is_followed_while_an_answer_waits(several: Any) -> None:
 
 
 def test_settings_are_those_of_the_api(page: Any) -> None:
-    """Fields, ranges and defaults come from its description; those that are set are sent, others are not."""
+    """Fields and ranges come from its description; those that are set are sent, others are not."""
     answers = Answers(page)
     answers.say("Yes.")
     dialog = open_settings(page)
     expect(dialog.get_by_label("Temperature", exact=True)).to_have_attribute("max", "2")
-    expect(dialog.get_by_label("Temperature", exact=True)).to_have_attribute(
-        "placeholder", "0.7, or as the service is set"
-    )
     expect(dialog.get_by_label("Typical p", exact=True)).to_have_attribute("placeholder", "1")
     values = {"System prompt": "Be brief.", "Temperature": "0", "Max tokens": "5", "Min p": "0.1", "Stop": "a\nb"}
     for label, value in values.items():
@@ -137,6 +138,20 @@ def test_settings_are_those_of_the_api(page: Any) -> None:
         "stop": ["a", "b"],
         "timings": True,
     }
+
+
+def test_settings_show_the_defaults_of_this_service(browser: Any, model_directory: Path, tmp_path: Path) -> None:
+    """Which are settings of it, and its limit; others are the API's own."""
+    defaults = {"TEMPERATURE": "0.15", "TOP_P": "0.5", "MAX_TOKENS": "64", "SEED": "1234567"}
+    variables = {f"LLM_DEFAULT_{name}": value for name, value in defaults.items()}
+    variables |= {"LLM_ALLOWED_MODELS": "tiny=tiny.gguf", "LLM_MAX_TOKENS_LIMIT": "1000"}
+    with run_service(tmp_path, model_directory, **variables) as service, tab(browser, service.url) as page:
+        page.goto("/")
+        dialog = open_settings(page)
+        for label, value in [("Temperature", "0.15"), ("Top p", "0.5"), ("Max tokens", "64"), ("Seed", "1234567")]:
+            expect(dialog.get_by_label(label, exact=True)).to_have_attribute("placeholder", value)
+        expect(dialog.locator("#parameter-max_tokens-hint")).to_contain_text("At most 1,000 here.")
+        expect(dialog.get_by_label("Min p", exact=True)).to_have_attribute("placeholder", "0")
 
 
 def test_all_parameters_have_a_field(page: Any, demo: RunningService) -> None:

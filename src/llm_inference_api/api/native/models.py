@@ -6,18 +6,27 @@ from contextlib import aclosing
 from llm_inference.v1 import models_pb2, models_pb2_grpc
 from llm_inference_api.api.native.messages import model_message
 from llm_inference_api.models.registry import Registry
+from llm_inference_api.requests.limits import Limits
 from llm_inference_api.rpc.call import Call
 
 
 class ModelServicer(models_pb2_grpc.ModelServiceServicer):
     """Translates between RPCs and the registry."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, limits: Limits, default_max_tokens: int) -> None:
         self._registry = registry
+        self._defaults = models_pb2.RequestDefaults(
+            temperature=limits.temperature,
+            top_p=limits.top_p,
+            max_tokens=default_max_tokens,
+            max_tokens_limit=limits.max_tokens,
+            seed=limits.seed,
+        )
 
     async def ListModels(self, request: models_pb2.ListModelsRequest, call: Call) -> models_pb2.ListModelsResponse:
-        """Returns the status of all models."""
-        return models_pb2.ListModelsResponse(models=map(model_message, self._registry.statuses()))
+        """Returns the status of all models, and what requests have where they set nothing."""
+        models = map(model_message, self._registry.statuses())
+        return models_pb2.ListModelsResponse(models=models, defaults=self._defaults)
 
     async def GetModel(self, request: models_pb2.GetModelRequest, call: Call) -> models_pb2.GetModelResponse:
         """Returns the status of one model."""

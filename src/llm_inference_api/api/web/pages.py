@@ -6,7 +6,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from llm_inference.web.v1 import pages_pb2, pages_pb2_grpc
 from llm_inference_api.errors import PageNotFoundError
-from llm_inference_api.pages import OPENAPI, PAGES, Page
+from llm_inference_api.pages import OPENAPI, Page, find
 from llm_inference_api.rpc.call import Call
 
 
@@ -15,7 +15,7 @@ class PageServicer(pages_pb2_grpc.PageServiceServicer):
 
     async def GetPage(self, request: pages_pb2.GetPageRequest, call: Call) -> pages_pb2.GetPageResponse:
         """Returns a page's content, and sends its HTTP headers. Raises PageNotFoundError."""
-        page = PAGES.get(request.path)
+        page = await asyncio.to_thread(find, request.path)
         if page is None:
             raise PageNotFoundError(request.path)
         return pages_pb2.GetPageResponse(http_body=await _body(page, call))

@@ -49,7 +49,7 @@ const composer = new Composer({
   editLast: () => thread.editLast(),
 });
 const settings = new Settings(
-  () => models.chosen,
+  models,
   (changed) => {
     if (current) change(() => (current.record.settings = changed));
     else settingsOfNew = changed;

@@ -7,6 +7,7 @@ const AGAIN = 2000; // Milliseconds until a watch that ended is begun anew.
 /** Dispatches "change" when a model's state or progress, the list or the choice is another one. */
 export class Models extends EventTarget {
   list = [];
+  defaults = {}; // What requests have where they set nothing, as far as it is a setting of the service.
   failure = null; // Why the list could not be had.
   #wanted = localStorage.model;
   #watch = null; // The AbortController of the watch that is open.
@@ -31,7 +32,8 @@ export class Models extends EventTarget {
 
   async refresh(quiet = true) {
     try {
-      this.list = (await (await call("/api/llms", { quiet })).json()).models ?? [];
+      const { models = [], defaults = {} } = await (await call("/api/llms", { quiet })).json();
+      Object.assign(this, { list: models, defaults });
       this.failure = null;
     } catch (failure) {
       this.failure = failure;

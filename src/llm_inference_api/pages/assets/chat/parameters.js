@@ -23,8 +23,8 @@ const OTHERS = [
 let asked = null;
 
 /**
- * Returns the parameters, those of most use first: {name, kind, items, least, most, isBounded, isAbove, usual, isSetting,
- * words, isFirst}.
+ * Returns the parameters, those of most use first: {name, kind, items, least, most, isBounded, isAbove, usual, words,
+ * isFirst}. `usual` is empty where the default is a setting of the service.
  */
 export function parameters() {
   asked ??= read().catch((failure) => {
@@ -48,7 +48,7 @@ async function read() {
 const kindOf = (type) => ({ number: "number", integer: "integer", boolean: "boolean", array: "list" })[type];
 
 function parameterOf([name, { type, minimum, maximum, exclusiveMinimum, description, maxItems, items }]) {
-  const usual = /Default: (?:`(LLM_\w+)` \()?(-?[\d.]+|true|false)\)?(?:[.,]|$)/.exec(description);
+  const usual = /Default: (-?[\d.]+|true|false)(?:[.,]|$)/.exec(description);
   return {
     name,
     kind: kindOf(type),
@@ -57,8 +57,7 @@ function parameterOf([name, { type, minimum, maximum, exclusiveMinimum, descript
     isAbove: exclusiveMinimum !== undefined,
     most: maximum,
     isBounded: maximum < 2 ** 31 - 1,
-    usual: usual ? usual[2].replace(/\.$/, "") : "",
-    isSetting: Boolean(usual?.[1]),
+    usual: usual ? usual[1].replace(/\.$/, "") : "",
     words: description,
     isFirst: FIRST.includes(name),
   };

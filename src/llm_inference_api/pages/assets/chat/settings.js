@@ -16,10 +16,11 @@ export function usualSettings() {
 
 export class Settings {
   #settings = {};
+  #fields = []; // {parameter, field, hint}
 
-  /** `onchange` is called with each new state of the settings; `modelOf` returns the chosen model. */
-  constructor(modelOf, onchange) {
-    Object.assign(this, { modelOf, onchange });
+  /** `onchange` is called with each new state of the settings; `models` has the chosen model and the defaults. */
+  constructor(models, onchange) {
+    Object.assign(this, { models, onchange });
     $("open-settings").onclick = () => this.open();
     $("set").onclick = () => this.open();
     $("reset-settings").onclick = () => this.#change({}, true);
@@ -53,15 +54,16 @@ export class Settings {
   }
 
   #build(found) {
-    if ($("first-parameters").children.length) return;
+    if (this.#fields.length) return;
     for (const parameter of found)
       $(parameter.isFirst ? "first-parameters" : "more-parameters").append(this.#field(parameter));
   }
 
   #field(parameter) {
     const { name, words } = parameter;
-    const hint = make("span", { class: "hint", id: `parameter-${name}-hint` }, hintOf(parameter));
+    const hint = make("span", { class: "hint", id: `parameter-${name}-hint` });
     const field = controlOf(parameter);
+    this.#fields.push({ parameter, field, hint });
     field.oninput = () => this.#setParameter(parameter, field);
     return make(
       "div",
@@ -111,9 +113,11 @@ export class Settings {
     $("form-kind").value = form?.kind ?? "";
     $("form-text").value = form?.text ?? "";
     $("form-text").parentElement.hidden = !form?.kind || form.kind === "json_object";
-    for (const field of $("settings").querySelectorAll("[data-parameter]"))
-      field.value = [values[field.dataset.parameter] ?? ""].flat().join("\n");
-    const options = this.modelOf()?.info?.thinking;
+    for (const { parameter, field, hint } of this.#fields) {
+      field.value = [values[parameter.name] ?? ""].flat().join("\n");
+      this.#showDefault(parameter, field, hint);
+    }
+    const options = this.models.chosen?.info?.thinking;
     $("thinking").parentElement.hidden = !options?.can_be_off && !thinking;
     $("thinking").value = thinking;
     $("effort").parentElement.hidden = !options?.efforts?.length;
@@ -123,6 +127,16 @@ export class Settings {
     );
     $("effort").value = effort;
     this.#check();
+  }
+
+  /** Shows what the service itself takes, which its settings may have changed since the dialog was last open. */
+  #showDefault(parameter, field, hint) {
+    const { defaults } = this.models;
+    const { name } = parameter;
+    if (name in defaults) field.placeholder = String(defaults[name]);
+    else if (name === "seed" && "max_tokens" in defaults) field.placeholder = t("random");
+    const most = defaults[`${name}_limit`];
+    hint.textContent = [hintOf(parameter), most ? t("At most {n} here.", { n: number(most) }) : ""].join(" ").trim();
   }
 
   #showSign() {
@@ -142,7 +156,7 @@ export class Settings {
   }
 }
 
-function controlOf({ name, kind, least, most, isAbove, usual, isSetting, items }) {
+function controlOf({ name, kind, least, most, isAbove, usual, items }) {
   const shared = {
     id: `parameter-${name}`,
     aria: { describedby: `parameter-${name}-hint` },
@@ -167,7 +181,7 @@ function controlOf({ name, kind, least, most, isAbove, usual, isSetting, items }
   });
   if (least !== undefined) field.min = isAbove ? least + 1e-6 : least;
   if (most !== undefined) field.max = most;
-  if (usual) field.placeholder = isSetting ? t("{value}, or as the service is set", { value: usual }) : usual;
+  if (usual) field.placeholder = usual;
   return field;
 }
 

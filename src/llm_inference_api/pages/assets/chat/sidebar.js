@@ -37,7 +37,10 @@ export class Sidebar {
     document.body.dataset.list = isOpen ? "open" : "closed";
     $("toggle-list").setAttribute("aria-expanded", String(isOpen));
     $("sidebar").inert = !isOpen;
-    $("page").inert = isOpen && NARROW.matches;
+    const isOver = isOpen && NARROW.matches; // As a dialog is, it stands over the rest, which does not exist meanwhile.
+    $("page").inert = isOver;
+    $("sidebar").role = isOver ? "dialog" : "complementary";
+    $("sidebar").ariaModal = isOver ? "true" : null;
     if (!NARROW.matches) localStorage.list = document.body.dataset.list;
     if (!isOpen && $("sidebar").contains(document.activeElement)) $("toggle-list").focus();
     if (isOpen && NARROW.matches) $("close-list").focus();

@@ -108,8 +108,7 @@ export class Thread {
     const answering = this.#conversation && this.answeringOf(this.#conversation);
     const turn = answering && this.#turns.get(answering.message.id);
     if (!turn) return;
-    turn.show({ ...turn.state, answering });
-    if (this.#follows) this.#jump();
+    turn.show({ ...turn.state, answering }); // Where it has grown, the observer follows it, after the frame's layout.
   }
 
   /** Builds the turns before those that are shown, from the last to the first, in pieces between which the page lives. */
@@ -140,6 +139,6 @@ export class Thread {
 
   #jump() {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
-    $("to-end").hidden = true;
+    if (!$("to-end").hidden) $("to-end").hidden = true;
   }
 }

@@ -53,11 +53,13 @@ function colour(code, language) {
 }
 
 function started() {
-  const made = new Worker("/assets/markdown/highlight_worker.js", { type: "module" });
+  const made = new Worker(new URL("highlight_worker.js", import.meta.url), { type: "module" });
   made.onmessage = ({ data: { id, parts } }) => {
     const { code, text } = waiting.get(id);
     waiting.delete(id);
-    if (parts && code.textContent === text) code.replaceChildren(...parts.map(nodeOf));
+    if (!parts) return;
+    // With what else the frame changes: the next reader of a position would have the whole page laid out for this alone.
+    requestAnimationFrame(() => code.textContent === text && code.replaceChildren(...parts.map(nodeOf)));
   };
   return made;
 }

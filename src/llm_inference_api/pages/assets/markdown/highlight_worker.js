@@ -1,6 +1,6 @@
 // Finds the syntax of code, beside the page's thread: {id, language, text} → {id, parts}, null where it does not know.
 
-import highlight from "/assets/vendor/highlight/highlight.min.js";
+import highlight from "../vendor/highlight/highlight.min.js";
 
 onmessage = ({ data: { id, language, text } }) => {
   const isKnown = highlight.getLanguage(language) !== undefined;

@@ -7,7 +7,10 @@ let loading = null;
 /** Returns an element that shows the formula: as it is written until Temml is there, and where it has an error. */
 export function maths(formula, isBlock, written) {
   const element = make(isBlock ? "div" : "span", { class: "math" }, written);
-  loading ??= load();
+  loading ??= load().catch((error) => {
+    loading = null; // The next formula tries again.
+    throw error;
+  });
   loading.then((temml) => render(temml, element, formula, isBlock)).catch(() => {});
   return element;
 }
@@ -23,7 +26,7 @@ function render(temml, element, formula, isBlock) {
 }
 
 function load() {
-  const script = make("script", { src: "/assets/vendor/temml/temml.min.js" });
+  const script = make("script", { src: new URL("../vendor/temml/temml.min.js", import.meta.url) });
   document.head.append(script);
   return new Promise((resolve, reject) => {
     script.onload = () => resolve(globalThis.temml);

@@ -1,6 +1,6 @@
 // Markdown to a tree of blocks, by markdown-it: CommonMark with GFM's tables, strikes and links, and maths.
 
-import MarkdownIt from "/assets/vendor/markdown_it/markdown-it.esm.min.mjs";
+import MarkdownIt from "../vendor/markdown_it/markdown-it.esm.min.mjs";
 import { addMaths } from "./maths_rules.js";
 import { keepWhatIsWritten } from "./verbatim_rules.js";
 

@@ -13,6 +13,7 @@ export class Chart {
   constructor(parent, name, say) {
     Object.assign(this, { name, say, element: $("chart").content.firstElementChild.cloneNode(true) });
     this.element.querySelector("span").textContent = name;
+    this.element.querySelector("svg").ariaLabel = name;
     parent.append(this.element);
   }
 

@@ -1,8 +1,9 @@
 // Starts Swagger UI with this service's OpenAPI document: streams as they come, samples of code, locks where there are keys.
 
-import { $ } from "../common/dom.js";
+import { $, make } from "../common/dom.js";
 import { key } from "../common/key.js";
 import { call, explain } from "../common/service.js";
+import { accessible, mend } from "./accessible.js";
 import { liveStreams } from "./live_streams.js";
 import { samples } from "./samples.js";
 
@@ -11,7 +12,10 @@ const followSystem = () => document.documentElement.classList.toggle("dark-mode"
 dark.addEventListener("change", followSystem);
 followSystem();
 
-start().catch((failure) => ($("problem").textContent = explain(failure)));
+start().catch((failure) => {
+  $("swagger-ui").replaceWith(make("main", {}, $("problem")));
+  $("problem").textContent = explain(failure);
+});
 
 async function start() {
   const spec = await (await call("/openapi.json")).json();
@@ -19,6 +23,7 @@ async function start() {
   if (!hasKeys) withoutLocks(spec);
   const { plugin: streams, fetch: userFetch } = liveStreams();
   const { plugin: snippets, generators } = samples(spec);
+  mend($("swagger-ui"));
   const ui = globalThis.SwaggerUIBundle({
     spec,
     dom_id: "#swagger-ui",
@@ -27,10 +32,11 @@ async function start() {
     tryItOutEnabled: true,
     validatorUrl: null, // The validator is an external service.
     defaultModelsExpandDepth: 0,
+    syntaxHighlight: { theme: "tomorrow-night" }, // The usual one's numbers are too dark to read.
     requestSnippetsEnabled: true,
     requestSnippets: { generators, defaultExpanded: true, languages: Object.keys(generators) },
     requestInterceptor: (request) => Object.assign(request, { userFetch }),
-    plugins: [streams, snippets],
+    plugins: [streams, snippets, accessible],
     onComplete: () => hasKeys && key() && ui.preauthorizeApiKey("apiKey", key()),
   });
 }
