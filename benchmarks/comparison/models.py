@@ -39,7 +39,7 @@ def find(name: str, cache: Path) -> ModelFile:
         FileNotFoundError: The package that contains the model is not installed.
     """
     if name == RANDOM:
-        path = cache / "models" / "random-1.1b-q4_k_m.gguf"
+        path = cache / "bench" / "random-1.1b-q4_k_m.gguf"
         if not path.exists():
             print(f"writing {path} (about 650 MB, once)", flush=True)
             random_gguf.write(path)

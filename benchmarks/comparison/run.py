@@ -91,7 +91,8 @@ class Run:
         try:
             server = await start(name, self._setup, model)
         except (StartError, OSError) as error:
-            reason = f"{name}: {error}"
+            # What it said without the directory, which is nobody else's.
+            reason = f"{name}: {error}".replace(str(model.path), model.path.name)
         else:
             try:
                 if workload.name != "start":

@@ -53,9 +53,9 @@ def _lines(results: Results, workload: Workload, notes: list[str]) -> Iterator[d
                     line[LIMIT] = number(limit, row.digits)
                 elif reason := results.reason(key, LIMIT):
                     line[LIMIT] = _note(reason, notes)
-            ratio = results.ratio(key, row.figure, (GRPC, LLAMA_SERVER))
-            if ratio:
-                line[RATIO] = number(1 / ratio if row.is_less_better else ratio, 2)
+            pair = (LLAMA_SERVER, GRPC) if row.is_less_better else (GRPC, LLAMA_SERVER)
+            if ratio := results.ratio(key, row.figure, pair):
+                line[RATIO] = number(ratio, 2)
             if len(line) > 1:
                 yield line
         yield from _wires(results, key, case)
