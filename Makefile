@@ -29,7 +29,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 help:
 	@echo "make run       serve the bundled models, or LLM_ALLOWED_MODELS: REST on 8091, gRPC on 50051; MODEL=demo serves the demo alone"
 	@echo "make test      lint, type check and test"
-	@echo "make bench     the service beside llama-server and others, which it compiles first (once, some ten minutes); ten minutes; FORM=trial or long; ARGS"
+	@echo "make bench     the service beside llama-server and others, which it compiles once; FORM=trial, short or long; ARGS for other options"
 	@echo "make clients   other projects' clients of OpenAI's and Ollama's APIs; those of npm where it is installed"
 	@echo "make cluster   models on a Ray cluster of this machine; installs the extra of this name"
 	@echo "make faults    faults under load, and rolling restarts under 1,000 calls, TIMES times (10)"
@@ -113,7 +113,7 @@ $(WHEELS)/.built:
 	@touch $@
 
 $(PEERS)/.built:
-	@echo "compiling llama-server once for this machine; this takes some ten minutes"
+	@echo "compiling llama-server once for this machine; this takes longer than the service's own llama.cpp"
 	PYTHON=$(PYTHON) tools/llama_build/build_tools.sh $(PEERS) llama-server llama-batched-bench
 	@touch $@
 

@@ -25,6 +25,10 @@ from tests.fakes.ports import free_port
 MODEL = "bench"
 """The model's name at each server."""
 _SERVE = "from llm_inference_api.cli.main import main; main()"
+_SETTINGS = ("LLM_", "INFRS_", "LLAMA_ARG_")
+"""Variables that begin so would make a server another one than that of the table."""
+_KEPT = ("LLM_LLAMA_LIBRARY",)
+"""Where the service finds llama.cpp."""
 _LIBRARY = Path(__file__).with_name("library.py")
 
 
@@ -73,6 +77,8 @@ class Column:
     server: str
     """Key of LAUNCHES."""
     wire: str = "v1"
+    own_prompts: str = ""
+    """Tells its prompts from those of the server's other wires, which share its cache; the first one has none."""
     is_parallel: bool = True
     """Whether it computes several answers at once."""
     is_server: bool = True
@@ -84,8 +90,8 @@ COLUMNS = {
     column.name: column
     for column in (
         Column(GRPC, "gRPC", "service", "grpc"),
-        Column(REST, "REST", "service", "rest"),
-        Column(V1, "`/v1`", "service"),
+        Column(REST, "REST", "service", "rest", REST),
+        Column(V1, "`/v1`", "service", own_prompts=V1),
         Column(LLAMA_SERVER, "llama-server, tuned", "llama-server"),
         Column("llama-server-default", "llama-server, default", "llama-server-default"),
         Column("llama_cpp.server", "llama_cpp.server", "llama_cpp.server", is_parallel=False),
@@ -118,7 +124,7 @@ async def start(name: str, setup: Setup, model: ModelFile) -> Server:
     if setup.address:
         return Server(None, {"grpc": GrpcClient(setup.address, model.name)})
     launch = LAUNCHES[name](setup, model)
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("LLM_", "LLAMA_", "INFRS_"))}
+    inherited = {name: value for name, value in os.environ.items() if name in _KEPT or not name.startswith(_SETTINGS)}
     log = setup.logs / f"{name}-{model.name}.log"
     process = await ServerProcess.start(
         launch.command, inherited | dict(launch.environment), log, talks=not launch.port

@@ -64,6 +64,10 @@ class ServerProcess:
         """Returns the bytes of all its processes; of a page that several have, each has its share (PSS)."""
         return sum(map(_proportional_bytes, (self.process.pid, *descendants(self.process.pid))))
 
+    def processor_ticks(self) -> int:
+        """Returns the processor time of all its processes so far, in the kernel's ticks."""
+        return sum(map(_ticks, (self.process.pid, *descendants(self.process.pid))))
+
     async def stop(self) -> None:
         """Ends the process as its operator would, and kills what is left of it after a time."""
         family = [self.process.pid, *descendants(self.process.pid)]
@@ -103,4 +107,12 @@ def _proportional_bytes(pid: int) -> int:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
+    return 0
+
+
+def _ticks(pid: int) -> int:
+    with suppress(OSError):
+        # The name, in parentheses, may have spaces; utime and stime are the 14th and 15th field (proc_pid_stat(5)).
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
     return 0

@@ -8,7 +8,7 @@ import asyncio
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.comparison.answers import Prompts, RefusedError, UnusableError
@@ -21,6 +21,11 @@ from benchmarks.comparison.workloads import Case, Sizes, Target, Workload, strea
 
 _LONGEST = 900.0
 """Seconds of one measurement."""
+_LOOK = 0.1
+"""Seconds between two looks at the servers' processor time."""
+_IDLE_TICKS = 2
+"""Hundredths of a second of processor time that idle servers stay below between two looks."""
+_LONGEST_UNREST = 10.0
 ONE_AT_A_TIME = "It computes one answer at a time."
 
 
@@ -60,6 +65,7 @@ class Run:
                 able = [column for column in self._able(workload, case, columns) if column.server in servers]
                 for repeat in range(workload.repeats(self._sizes)):
                     for column in rotated(able, repeat):
+                        await until_idle(servers.values())
                         await self._one(Question(workload, case, model), column, servers[column.server], repeat)
         finally:
             for server in servers.values():
@@ -112,7 +118,7 @@ class Run:
     async def _one(self, question: Question, column: Column, server: Server, repeat: int) -> None:
         workload, case, model = question.workload, question.case, question.model
         # Wires of one server share its cache, so each has prompts of its own; different servers have the same ones.
-        prompts = Prompts(self._seed, workload.name, model.name, case.name, repeat, column.wire)
+        prompts = Prompts(self._seed, workload.name, model.name, case.name, repeat, column.own_prompts)
         target = Target(server, server.clients[column.wire], model, prompts, self._sizes)
         label = f"{model.name}  {case.name}  {column.name}  {repeat + 1}"
         began = time.perf_counter()
@@ -154,6 +160,19 @@ class Run:
         for width, rate in found.items():
             self._results.limits.append((keys[width], rate))
             report(f"{model.name}  {width} streams  limit: rate {rate:.4g}")
+
+
+async def until_idle(servers: Iterable[Server]) -> None:
+    """Returns when no server computes: some put their caches in order after an answer, at the next one's cost."""
+    processes = [server.process for server in servers if server.process]
+    ends = time.perf_counter() + _LONGEST_UNREST
+    before = -_IDLE_TICKS
+    while (now := sum(process.processor_ticks() for process in processes)) - before >= _IDLE_TICKS:
+        if time.perf_counter() > ends:
+            report(f"a server still computes {_LONGEST_UNREST:.0f} s after its last answer")
+            return
+        before = now
+        await asyncio.sleep(_LOOK)
 
 
 def rotated(columns: Sequence[Column], turn: int) -> list[Column]:
