@@ -8,6 +8,7 @@ import asyncio
 import os
 import tempfile
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from benchmarks.comparison.workloads import FORMS, Workload
 from benchmarks.comparison.workloads import table as all_workloads
 
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llm-inference-api"
+_RUNNING = "running"
+"""What stands for the model of a service that runs already."""
 _TOOLS = _CACHE / "bench" / version("llama-cpp-python")
 
 
@@ -48,7 +51,8 @@ def _chosen(options: argparse.Namespace) -> list[Workload]:
     found = all_workloads(FORMS[options.form], is_long=options.form == "long")
     if options.running:
         # One model is served, whichever it is: each kind of work once, but for those that need servers of their own.
-        found = tuple({work.name: work for work in reversed(found) if not work.needs_fresh_servers}.values())[::-1]
+        once = {work.name: work for work in reversed(found) if not work.needs_fresh_servers}
+        found = tuple(replace(work, model=_RUNNING) for work in reversed(once.values()))
     chosen = [
         work
         for work in found

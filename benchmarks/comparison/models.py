@@ -1,5 +1,6 @@
 """The model files that are measured."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def find(name: str, cache: Path) -> ModelFile:
     if name == RANDOM:
         path = cache / "bench" / "random-1.1b-q4_k_m.gguf"
         if not path.exists():
-            print(f"writing {path} (about 650 MB, once)", flush=True)
+            print(f"writing {path} (once)", file=sys.stderr, flush=True)
             random_gguf.write(path)
         return ModelFile(name, "1.1B (random weights, Q4_K_M)", path, slots=16, cells=16384, context=4096)
     found = BUNDLED[name].path()
