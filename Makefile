@@ -20,16 +20,20 @@ LLAMA_RPC := $(CURDIR)/dist/llama.cpp-$(LLAMA_VERSION)-rpc-$(shell uname -m)
 CLIENTS := .venv-clients
 LITELLM_PROXY := litellm[proxy]==1.108.7
 CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
+# What the service is compared with: llama.cpp's own programs, and a Python with other servers of it.
+PEERS := $(CACHE)/bench/$(LLAMA_VERSION)
+PEER_LIBRARIES := ctransformers==0.2.27 mistralrs==0.9.5
 
 # The contract of the last release; see buf.yaml.
 RELEASED_CONTRACT = $(wildcard proto/released/*.binpb)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: run test clients cluster faults fuzz oracle families soak lint generate released-contract cpu-variants llama-library llama-rpc clean help
+.PHONY: run test bench clients cluster faults fuzz oracle families soak lint generate released-contract cpu-variants llama-library llama-rpc clean help
 
 help:
 	@echo "make run       serve the bundled models, or LLM_ALLOWED_MODELS: REST on 8091, gRPC on 50051; MODEL=demo serves the demo alone"
 	@echo "make test      lint, type check and test"
+	@echo "make bench     the service beside llama-server and others, which it compiles once; FORM=trial, short or long; ARGS for other options"
 	@echo "make clients   other projects' clients of OpenAI's, Anthropic's and Ollama's APIs; those of npm where it is installed"
 	@echo "make cluster   models on a Ray cluster of this machine; installs the extra of this name"
 	@echo "make faults    faults under load, and rolling restarts under 1,000 calls, TIMES times (10)"
@@ -50,6 +54,9 @@ run: $(VENV)/.installed $(if $(filter demo,$(MODEL)),,$(VENV)/.smollm2)
 # Two processes: most tests wait for a service of their own. A file's tests run in one of them, since they share it.
 test: lint
 	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
+
+bench: $(VENV)/.installed-dev $(PEERS)/.built $(PEERS)/peers/.installed
+	@$(BIN)/python -m benchmarks.comparison --cache $(CACHE) --tools $(PEERS) --form $(or $(FORM),short) $(ARGS)
 
 clients: $(VENV)/.installed-dev $(CLIENTS)/litellm/.installed
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e '.[clients]'
@@ -120,6 +127,20 @@ clean:
 $(WHEELS)/.built:
 	@echo "$(if $(LLM_LLAMA_LIBRARY),preparing the bindings of llama.cpp,compiling llama.cpp once for this machine; this takes two to five minutes)"
 	@PYTHON=$(PYTHON) tools/llama_build/build_wheel.sh $(WHEELS)
+	@touch $@
+
+$(PEERS)/.built:
+	@echo "compiling llama-server once for this machine; this takes longer than the service's own llama.cpp"
+	PYTHON=$(PYTHON) tools/llama_build/build_tools.sh $(PEERS) llama-server llama-batched-bench
+	@touch $@
+
+# llama_cpp.server with the llama.cpp that is compiled already. The other two only where they have a wheel for this machine:
+# the table says which are missing.
+$(PEERS)/peers/.installed: $(WHEELS)/.built
+	$(PYTHON) -m venv $(PEERS)/peers
+	$(PEERS)/peers/bin/pip install -q --find-links $(WHEELS) 'llama-cpp-python[server]==$(LLAMA_VERSION)'
+	for library in $(PEER_LIBRARIES); do $(PEERS)/peers/bin/pip install -q --only-binary $${library%%=*} $$library \
+		|| echo "$$library could not be installed"; done
 	@touch $@
 
 $(CPU_VARIANTS)/.built: tools/cpu_variants/build_wheel.sh

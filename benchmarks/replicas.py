@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc.aio
 
-from benchmarks.serving import words
+from benchmarks.comparison.answers import Prompts
 from llm_inference.v1 import inference_pb2, inference_pb2_grpc
 
 
@@ -42,7 +42,7 @@ class Front:
 
 async def converse(front: Front, options: argparse.Namespace, seed: int) -> None:
     """Holds one conversation: a system prompt that all share, and a first message that depends on the seed."""
-    messages = [_said("system", words(50, 1)), _said("user", words(options.document, seed))]
+    messages = [_said("system", Prompts(1).words(50)), _said("user", Prompts(seed).words(options.document))]
     for turn in range(options.turns):
         request = inference_pb2.ChatRequest(messages=messages, model=options.model, max_tokens=24, ignore_eos=True)
         text, started, first = "", time.perf_counter(), 0.0
@@ -54,7 +54,7 @@ async def converse(front: Front, options: argparse.Namespace, seed: int) -> None
                 front.prompt_tokens += part.usage.prompt_tokens
                 front.cached_tokens += part.usage.cached_tokens
                 front.first_text.append(first or time.perf_counter() - started)
-        messages += [_said("assistant", text), _said("user", words(20, seed + turn))]
+        messages += [_said("assistant", text), _said("user", Prompts(seed + turn).words(20))]
 
 
 async def one_round(front: Front, options: argparse.Namespace, seed: int) -> None:
