@@ -51,9 +51,9 @@ help:
 run: $(VENV)/.installed $(if $(filter demo,$(MODEL)),,$(VENV)/.smollm2)
 	@exec env $(if $(MODEL),LLM_ALLOWED_MODELS=$(MODEL)) $(BIN)/llm-inference-api serve
 
-# Two processes: most tests wait for a service of their own. A file's tests run in one of them, since they share it.
+# Three processes for two cores: most tests wait for a service of their own. A file's tests run in one of them, since they share it.
 test: lint
-	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
+	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=
 
 bench: $(VENV)/.installed-dev $(PEERS)/.built $(PEERS)/peers/.installed
 	@$(BIN)/python -m benchmarks.comparison --cache $(CACHE) --tools $(PEERS) --form $(or $(FORM),short) $(ARGS)
