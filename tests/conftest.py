@@ -24,7 +24,7 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGHUP, lambda *_: None)
     create, systems = default.create_ssl_context, cache(default.create_ssl_context)
 
-    def create_once(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+    def create_once(*, verify: Any, cert: Any, trust_env: Any) -> ssl.SSLContext:
         return systems() if verify is True and cert is None else create(verify, cert, trust_env)
 
     default.create_ssl_context = create_once
