@@ -36,8 +36,7 @@ LONGEST = {
 }
 """Files that take longest, few tests each; a file runs in one process."""
 UNMEASURED = {
-    *("test_rpcs.py", "test_fetch.py", "test_faults.py", "test_stop.py", "test_replicas.py", "test_under_load.py"),
-    *("test_registry.py", "test_crashes.py", "test_hangs.py", "test_fairness.py", "test_load.py", "test_openapi.py"),
+    *("test_rpcs.py", "test_fetch.py", "test_replicas.py", "test_under_load.py", "test_fairness.py", "test_openapi.py"),
     *("test_answer_reader.py", "test_round_trips.py", "test_constraint_corpus.py", "test_constraint_bombs.py"),
     *("test_tool_grammar.py", "test_mutations.py"),
 }

@@ -133,7 +133,9 @@ def test_what_envoy_refuses_is_logged_and_counted(service: RunningService, http:
     assert http.get("/no/such/path-of-ollama?secret=1").status_code == 404
     wait_until(lambda: "/no/such/path-of-ollama" in service.log())  # Envoy writes lines in their order.
     refused = [json.loads(line) for line in service.log().splitlines() if "refused by Envoy" in line]
-    assert {("DELETE", "/api/chat"), ("GET", "/no/such/path-of-ollama")} <= {(x["method"], x["path"]) for x in refused}
+    assert {("DELETE", "/api/chat"), ("GET", "/no/such/path-of-ollama")} <= {
+        (x.get("method"), x.get("path")) for x in refused
+    }
     assert "secret" not in str(refused)
     for status in (404, 405):
         counted = service.metric("envoy_refusals_total", status=str(status))

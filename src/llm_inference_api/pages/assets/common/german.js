@@ -102,6 +102,9 @@ export const GERMAN = {
   "The connection to the service was lost.": "Die Verbindung zum Dienst ging verloren.",
   "The connection was lost while the answer came.": "Die Verbindung brach ab, während die Antwort kam.",
   "The conversation is too long for this model: it has {has} tokens, and {most} fit, the answer included. Begin a new chat, or remove something.": "Das Gespräch ist zu lang für dieses Modell: es hat {has} Token, und {most} passen hinein, mit der Antwort. Beginnen Sie einen neuen Chat, oder nehmen Sie etwas heraus.",
+  "A machine that holds a part of the model is gone.": "Ein Rechner, der einen Teil des Modells hat, ist weg.",
+  "A machine that is to hold a part of the model does not answer.":
+    "Ein Rechner, der einen Teil des Modells haben soll, antwortet nicht.",
   "The machine that computed the answer is gone.": "Der Rechner, der die Antwort berechnet hat, ist weg.",
   "The model calls tools and waits for their results.": "Das Modell ruft Werkzeuge auf und wartet auf ihre Ergebnisse.",
   "The model computed something that is no answer.": "Das Modell hat etwas berechnet, das keine Antwort ist.",
