@@ -179,15 +179,26 @@ async def test_full_queue_refuses_at_once(config: EngineConfig) -> None:
 
 
 async def test_background_takes_no_place_in_the_queue(config: EngineConfig) -> None:
-    """Others are admitted beside as many as there are, and what is in the background is not refused for its wait."""
+    """Others are admitted beside as many as there are."""
     async with running(replace(config, slots=1, queue_timeout=1.0), queue_length=0) as worker:
         background = replace(request("b", max_tokens=300), is_background=True)
         answer = asyncio.ensure_future(worker.complete(background))
         await worker.until(lambda stats: stats.running == 1)
-        await worker.complete(request("a", max_tokens=1500))
+        await worker.complete(request("a", max_tokens=200))
         assert await answer
         with pytest.raises(OverloadedError):
             await worker.complete(replace(request("c"), is_background=True, n=2))
+
+
+async def test_background_is_not_refused_for_its_wait(config: EngineConfig) -> None:
+    """A request of another kind, which comes after it, is."""
+    async with running(replace(config, slots=1, queue_timeout=0.3), queue_length=0) as worker:
+        with worker.stopped():
+            background = asyncio.ensure_future(worker.complete(replace(request("b"), is_background=True)))
+            await asyncio.sleep(0)  # It is submitted.
+            with pytest.raises(OverloadedError, match="no slot was free"):
+                await worker.complete(request("a"))
+        assert await background
 
 
 async def test_answers_that_nobody_reads_take_no_place(config: EngineConfig) -> None:
