@@ -1,17 +1,34 @@
-"""A proxy that makes the decisions of agents' models, since random weights make none."""
+"""A service for agents, and a proxy that makes the decisions of its model, since random weights make none."""
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import httpx
 
-from tests.e2e.service import RunningService
+import llm_inference_api.demo
+from tests.e2e.service import RunningService, run_service
+from tests.fakes.gguf import write_tiny_model
 
 Body = dict[str, Any]
+DEMO = Path(llm_inference_api.demo.__file__).with_name("demo.gguf")
+
+
+@contextmanager
+def agent_service(directory: Path, context: int) -> Iterator[RunningService]:
+    """Yields a service with room for what an agent says of itself and its tools, in tokens of several bytes."""
+    write_tiny_model(directory / "tiny.gguf", context_length=context, vocabulary_of=DEMO)
+    variables = {
+        "LLM_ALLOWED_MODELS": "tiny=tiny.gguf",
+        "LLM_PRELOAD_MODELS": "tiny",
+        "LLM_KV_CACHE_TOKENS": str(context),
+    }
+    with run_service(directory, directory, **variables) as running:
+        yield running
 
 
 @contextmanager

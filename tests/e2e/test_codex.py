@@ -8,17 +8,14 @@ from typing import Any
 
 import pytest
 
-import llm_inference_api.demo
 from tests.e2e import npm
-from tests.e2e.deciding import deciding
-from tests.e2e.service import RunningService, run_service
-from tests.fakes.gguf import write_tiny_model
+from tests.e2e.deciding import agent_service, deciding
+from tests.e2e.service import RunningService
 
 PACKAGE = Path(__file__).with_name("codex")
 CODEX = PACKAGE / "node_modules" / ".bin" / "codex"
 TOOL = "mcp__sky.weather"
 CONTEXT = 16384
-DEMO = Path(llm_inference_api.demo.__file__).with_name("demo.gguf")
 CONFIG = """
 model = "tiny"
 model_provider = "local"
@@ -48,13 +45,7 @@ pytestmark = npm.needs(PACKAGE)
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[RunningService]:
     """A service with room for what Codex says of itself, in tokens of several bytes."""
-    write_tiny_model(tmp_path / "tiny.gguf", context_length=CONTEXT, vocabulary_of=DEMO)
-    variables = {
-        "LLM_ALLOWED_MODELS": "tiny=tiny.gguf",
-        "LLM_PRELOAD_MODELS": "tiny",
-        "LLM_KV_CACHE_TOKENS": str(CONTEXT),
-    }
-    with run_service(tmp_path, tmp_path, **variables) as running:
+    with agent_service(tmp_path, CONTEXT) as running:
         yield running
 
 

@@ -14,10 +14,9 @@ import pytest
 
 from tests.e2e import programs
 from tests.e2e.service import RunningService, run_service
-from tests.e2e.test_thinking import ANSWER, SPECIAL, TEMPLATE, THOUGHTS
+from tests.e2e.test_thinking import ANSWER, THOUGHTS, write_thinker
 from tests.fakes.gguf import write_tiny_encoder
 from tests.fakes.ports import free_port
-from tests.fakes.scripted_model import write_scripted_model
 
 anthropic: Any = pytest.importorskip("anthropic", reason="the extra `clients` is not installed")
 
@@ -52,17 +51,7 @@ EACH_WIRE = pytest.mark.parametrize("wire", WIRES)
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service with a model that calls tools, one that thinks, and one that ranks."""
     directory = tmp_path_factory.mktemp("litellm")
-    script = ("<think>", *THOUGHTS, "</think>", *ANSWER)
-    write_scripted_model(
-        directory / "thinker.gguf",
-        template=TEMPLATE,
-        start="<|assistant|>",
-        end="<|end|>",
-        otherwise=" it",
-        special=SPECIAL,
-        scripts=(script, script),
-        sign="<|high|>",
-    )
+    write_thinker(directory / "thinker.gguf")
     write_tiny_encoder(directory / "ranker.gguf", pooling=None, head=True)
     variables = {
         "LLM_ALLOWED_MODELS": "demo,thinker=thinker.gguf,ranker=ranker.gguf",

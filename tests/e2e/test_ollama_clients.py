@@ -12,9 +12,8 @@ from pydantic import BaseModel
 
 from llm_inference_api.requests.bundled import BUNDLED
 from tests.e2e.service import RunningService, run_service
-from tests.e2e.test_thinking import ANSWER, SPECIAL, TEMPLATE, THOUGHTS
+from tests.e2e.test_thinking import ANSWER, THOUGHTS, write_thinker
 from tests.fakes.ports import free_port
-from tests.fakes.scripted_model import write_scripted_model
 
 ollama: Any = pytest.importorskip("ollama", reason="the extra `clients` is not installed")
 langchain_ollama: Any = pytest.importorskip("langchain_ollama", reason="the extra `clients` is not installed")
@@ -59,17 +58,7 @@ def get_weather(city: str) -> str:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service with real models, and with one that thinks by a script."""
     directory = tmp_path_factory.mktemp("ollama")
-    script = ("<think>", *THOUGHTS, "</think>", *ANSWER)
-    write_scripted_model(
-        directory / "thinker.gguf",
-        template=TEMPLATE,
-        start="<|assistant|>",
-        end="<|end|>",
-        otherwise=" it",
-        special=SPECIAL,
-        scripts=(script, script),
-        sign="<|high|>",
-    )
+    write_thinker(directory / "thinker.gguf")
     variables = {
         "LLM_ALLOWED_MODELS": f"smollm2,demo,{BERT},thinker=thinker.gguf",
         "LLM_PRELOAD_MODELS": "smollm2",

@@ -1,7 +1,8 @@
 """Thinking is switched, graded, limited and counted, over all wires, by a model that writes a script."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -33,21 +34,26 @@ Fields = dict[str, Any]
 Ask = Callable[[Fields], Fields]
 
 
+def write_thinker(path: Path, template: str = TEMPLATE, hard: Sequence[str] = THOUGHTS) -> None:
+    """Writes a model that thinks before its answer; `hard` are its thoughts where much effort is asked for."""
+    write_scripted_model(
+        path,
+        template=template,
+        start="<|assistant|>",
+        end="<|end|>",
+        otherwise=" it",
+        special=SPECIAL,
+        scripts=tuple(("<think>", *thoughts, "</think>", *ANSWER) for thoughts in (THOUGHTS, hard)),
+        sign="<|high|>",
+    )
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service with a model that thinks as it is told, and one that cannot be told."""
     directory = tmp_path_factory.mktemp("thinking")
     for name, template in (("told", TEMPLATE), ("free", TEMPLATE.partition("{%- if style")[0] + FREE_END)):
-        write_scripted_model(
-            directory / f"{name}.gguf",
-            template=template,
-            start="<|assistant|>",
-            end="<|end|>",
-            otherwise=" it",
-            special=SPECIAL,
-            scripts=(("<think>", *THOUGHTS, "</think>", *ANSWER), ("<think>", *HARD, "</think>", *ANSWER)),
-            sign="<|high|>",
-        )
+        write_thinker(directory / f"{name}.gguf", template, HARD)
     allowed = {"LLM_ALLOWED_MODELS": "told=told.gguf,free=free.gguf", "LLM_PRELOAD_MODELS": "told,free"}
     with run_service(directory, directory, **allowed) as running:
         yield running
