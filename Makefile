@@ -53,7 +53,10 @@ run: $(VENV)/.installed $(if $(filter demo,$(MODEL)),,$(VENV)/.smollm2)
 
 # Three processes for two cores: most tests wait for a service of their own. A file's tests run in one of them, since they share it.
 test: lint
-	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/coverage combine -q
+	@printf 'coverage of lines and branches, in percent: '; $(BIN)/coverage report --format=total
 
 bench: $(VENV)/.installed-dev $(PEERS)/.built $(PEERS)/peers/.installed
 	@$(BIN)/python -m benchmarks.comparison --cache $(CACHE) --tools $(PEERS) --form $(or $(FORM),short) $(ARGS)

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import os
 import signal
 import ssl
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from coverage import Coverage
 from httpx._transports import default
 
 from tests.e2e.service import RunningService, run_service
@@ -36,32 +38,53 @@ LONGEST = {
 }
 """Files that take longest, few tests each; a file runs in one process."""
 UNMEASURED = {
-    *("test_rpcs.py", "test_fetch.py", "test_replicas.py", "test_under_load.py", "test_answer_reader.py"),
-    *("test_round_trips.py", "test_constraint_corpus.py", "test_constraint_bombs.py", "test_mutations.py"),
+    *("test_fetch.py", "test_answer_reader.py", "test_round_trips.py", "test_mutations.py"),
+    *("test_constraint_corpus.py", "test_constraint_bombs.py", "test_tool_grammar.py"),
 }
-"""Files that run what shorter ones have run: measuring its coverage makes Python up to four times slower.
-
-None of them is the first to use a service that others share, which would not be measured then.
-"""
+"""Files that run over and over what shorter ones have run: measured, Python is up to four times slower."""
+END_TO_END = {"deploy", "docs", "e2e", "examples", "faults", "fuzz", "minilm", "smollm2"}
+"""Rooms whose tests start programs: of these, the service that they share alone is measured."""
+MEASURED_WHOLE = {"test_models.py"}
+"""Their files of which all programs are measured: they run what no other measured test does."""
 COVERAGE = "COVERAGE_PROCESS_CONFIG"
 """The variable by which processes that a test starts measure their coverage too."""
+
+
+def is_measured(path: Path) -> bool:
+    """Whether the coverage of the tests in this file is measured."""
+    room = path.relative_to(Path(__file__).parent).parts[0]
+    return path.name not in UNMEASURED and (room not in END_TO_END or path.name in MEASURED_WHOLE)
+
+
+def pytest_unconfigure() -> None:
+    """Keeps what was measured: a process of pytest-xdist is ended, and does not end by itself."""
+    if running := Coverage.current():
+        running.save()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with the longest files, so that all processes end at about the same time."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
-    for item in items:
-        if item.path.name in UNMEASURED:
-            item.add_marker(pytest.mark.no_cover)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def measures_coverage() -> dict[str, str]:
+    """The variables that have a process measure its coverage, if this run measures any."""
+    return {COVERAGE: os.environ[COVERAGE]} if COVERAGE in os.environ else {}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def processes_are_measured(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Lets the processes of other tests alone measure their coverage."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.path.name in UNMEASURED:
-            patch.delenv(COVERAGE, raising=False)
+def coverage_rests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Lets files be unmeasured, and the processes that they start."""
+    running = Coverage.current()
+    if is_measured(request.path) or running is None:
         yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(COVERAGE, raising=False)
+        running.stop()
+        yield
+        running.start()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -100,7 +123,9 @@ def tiny_model(model_directory: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory, model_directory: Path) -> Iterator[RunningService]:
+def service(
+    tmp_path_factory: pytest.TempPathFactory, model_directory: Path, measures_coverage: dict[str, str]
+) -> Iterator[RunningService]:
     """One service for all tests that leave it as it was: tiny models, and some that are broken."""
     allowed = "tiny=tiny.gguf,plain.gguf,missing.gguf,empty.gguf,truncated.gguf,garbage.gguf,nan.gguf,steady.gguf"
     variables = {
@@ -110,6 +135,8 @@ def service(tmp_path_factory: pytest.TempPathFactory, model_directory: Path) -> 
         "LLM_MAX_CONCURRENT_REQUESTS": "8",
         "LLM_KV_CACHE_TOKENS": "20000",
         "LLM_OLLAMA_PORT": str(free_port()),
+        **measures_coverage,
     }
     with run_service(tmp_path_factory.mktemp("service"), model_directory, **variables) as running:
         yield running
+        running.stop()  # A process that is killed keeps nothing of what it measured.

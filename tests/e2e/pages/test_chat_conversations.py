@@ -72,6 +72,7 @@ def test_deleted_conversation_can_be_had_back(two: Any) -> None:
     two.get_by_role("button", name="Undo").click()
     expect(titles(two)).to_have_count(2)
     act(two, "About food?", "Delete")
+    expect(titles(two)).to_have_text(["About the sea?"])
     two.reload()
     expect(titles(two)).to_have_text(["About the sea?"])
 

@@ -59,6 +59,13 @@ class Database {
     return this.#change(name, (store) => values.forEach((value) => store.put(value)));
   }
 
+  /** Changes these fields of what is kept; one transaction, so that no other tab's change is lost in between. */
+  update(name, id, fields) {
+    return this.#change(name, (store) => {
+      store.get(id).onsuccess = ({ target: { result } }) => result && store.put({ ...result, ...fields });
+    });
+  }
+
   remove(name, ...ids) {
     return this.#change(name, (store) => ids.forEach((id) => store.delete(id)));
   }
@@ -81,5 +88,9 @@ class Memory {
   get = async (name, id) => this.#stores[name].get(id);
   where = async (name, value) => [...this.#stores[name].values()].filter((kept) => kept[STORES[name]] === value);
   put = async (name, ...values) => values.forEach((value) => this.#stores[name].set(value.id, structuredClone(value)));
+  update = async (name, id, fields) => {
+    const kept = this.#stores[name].get(id);
+    if (kept) this.#stores[name].set(id, { ...kept, ...fields });
+  };
   remove = async (name, ...ids) => ids.forEach((id) => this.#stores[name].delete(id));
 }

@@ -51,9 +51,7 @@ export class Store extends EventTarget {
 
   /** Keeps a change of the record alone, which other fields of it survive. */
   async change(id, fields) {
-    const record = await this.#database.get("conversations", id);
-    if (!record) return;
-    await this.#database.put("conversations", { ...record, ...fields });
+    await this.#database.update("conversations", id, fields);
     this.#tell(id);
   }
 
