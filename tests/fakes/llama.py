@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from llama_cpp import Llama
+from llama_cpp.llama import Llama
 
 from llm_inference_api.backends.llama.devices import load_backends
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from llama_cpp import Llama  # noqa: TID251 - the exported file is checked by llama.cpp itself
+from llama_cpp.llama import Llama  # noqa: TID251 - the exported file is checked by llama.cpp itself
 from tokenizers import Tokenizer
 
 from .conversation import Case

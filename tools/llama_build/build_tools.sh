@@ -20,8 +20,10 @@ if [ ! -x venv/bin/cmake ]; then
     "${PYTHON:-python3}" -m venv venv
     venv/bin/pip install -q cmake ninja
 fi
-export PATH="$directory/venv/bin:$PATH" CXXFLAGS="${CXXFLAGS:-} -include $here/amx_config.h"
+cp "$here/amx_config.h" .  # The build outlives this checkout.
+export PATH="$directory/venv/bin:$PATH"
 cmake -S "llama_cpp_python-$version/vendor/llama.cpp" -B build -G Ninja -DCMAKE_BUILD_TYPE=Release \
+    -DCMAKE_CXX_FLAGS="${CXXFLAGS:-} -include $directory/amx_config.h" \
     -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_UI=OFF > cmake.log
 for target in "$@"; do
     cmake --build build --target "$target"

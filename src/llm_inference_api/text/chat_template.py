@@ -17,7 +17,6 @@ from llm_inference_api.processes.limited_child import LimitedChild
 from llm_inference_api.requests.chat import Ending, Message, ending
 from llm_inference_api.requests.thinking import DEFAULT, Thinking
 from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall
-from llm_inference_api.text import template_process
 from llm_inference_api.text.escaping import ControlTexts, Escaping
 from llm_inference_api.text.families.form import GENERIC
 from llm_inference_api.text.families.probing.probes import CostlyError, RefusedError
@@ -32,6 +31,8 @@ from llm_inference_api.text.template_input import ABSENT, Wants, template_input
 
 TOOL_USE = "tool_use"
 """Name of a model's template for chats with tools, if it has one beside its default."""
+_PROCESS = "llm_inference_api.text.template_process"
+"""The module that compiles and renders a template. Only its process imports it: what a template needs is large."""
 _MOST_REWRITINGS = 256
 """Number of skeletons whose rewriting is remembered."""
 _PROBES = {
@@ -323,7 +324,7 @@ def _without_blank_end(messages: Sequence[Message], end: Ending) -> tuple[Sequen
 
 def _compiled(source: str) -> LimitedChild:
     """Returns the process that renders a template. Raises ModelFailedError if the source is not a valid template."""
-    child = LimitedChild(template_process.__name__, source)
+    child = LimitedChild(_PROCESS, source)
     problem = child.started()
     if problem is None:
         raise ModelFailedError("the model's chat template takes too long, or too much memory, to compile")

@@ -6,9 +6,9 @@ and ends with 1.
 
 import json
 import sys
+from importlib.metadata import version
 from typing import TypedDict
 
-import llama_cpp
 import llama_cpp.llama_cpp as C
 
 from llm_inference_api.backends.llama.devices import gpu_names, has_working_amx, load_backends
@@ -40,7 +40,7 @@ def about() -> About:
     """Loads the backends and returns what they are. Raises ModelFailedError if they cannot serve a model."""
     load_backends()
     return About(
-        bindings=llama_cpp.__version__,
+        bindings=version("llama-cpp-python"),
         llama=LLAMA_VERSION,
         library=str(C._lib._name),  # noqa: SLF001
         system=C.llama_print_system_info().decode(errors="replace").strip(" |\n"),

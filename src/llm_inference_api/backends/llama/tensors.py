@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from gguf import GGMLQuantizationType
-from gguf.quants import dequantize
 
 from llm_inference_api.backends.llama.library import function
 from llm_inference_api.errors import ModelFailedError
@@ -47,6 +45,10 @@ class Tensors:
 
     def rows(self, name: str, rows: Sequence[int], width: int) -> npt.NDArray[np.float32]:
         """Returns rows of a matrix with so many columns, shape [rows, width]. The tensor must be in the file."""
+        # Only models that rank need it, and its import takes a worker 40 ms.
+        from gguf import GGMLQuantizationType  # noqa: PLC0415
+        from gguf.quants import dequantize  # noqa: PLC0415
+
         tensor = _find(self._file, name.encode())
         kind = _type(self._file, tensor)
         size = int(_row_size(kind, width))
