@@ -12,8 +12,8 @@ from tests.e2e.replicas import ClientLoad, Front, Load, Replica, run_front, run_
 
 pytestmark = pytest.mark.timeout(600)  # Each waits for a load, which a busy machine may slow down several times.
 
-CALLERS = 12
-SOME = 24
+CALLERS = 6
+SOME = 12
 """Requests that must succeed in each phase of a fault, or the test says nothing of it: two of each caller."""
 
 
@@ -59,7 +59,7 @@ def test_rolling_restart_fails_nothing(front: Front, replicas: list[Replica]) ->
     """
     directly = "ipv4:" + ",".join(f"127.0.0.1:{replica.port}" for replica in replicas)
     with ExitStack() as stack:
-        loads = [Load(front, 6), ClientLoad(front.address, 4), ClientLoad(directly, 4)]
+        loads = [Load(front, 3), ClientLoad(front.address, 2), ClientLoad(directly, 2)]
         for load in loads:
             stack.enter_context(load).succeed(SOME // 2)
         for replica in replicas:
