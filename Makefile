@@ -62,7 +62,7 @@ bench: $(VENV)/.installed-dev $(PEERS)/.built $(PEERS)/peers/.installed
 	@$(BIN)/python -m benchmarks.comparison --cache $(CACHE) --tools $(PEERS) --form $(or $(FORM),short) $(ARGS)
 
 clients: $(VENV)/.installed-dev $(CLIENTS)/litellm/.installed
-	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e '.[clients]'
+	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e client -e '.[clients]'
 	$(BIN)/pip install -q -c constraints.txt --no-deps instructor
 	if command -v npm; then for package in ai_sdk claude_code codex ollama_js; do \
 		npm install --no-audit --no-fund --no-package-lock --prefix tests/e2e/$$package || exit; done; fi

@@ -167,12 +167,17 @@ def _native_chat(body: Json) -> Json:
         content = message["content"]
         if isinstance(content, list):
             raise Untranslatable("/api/chat/render: parts of a message")
-        messages.append({**message, "content": content})
+        calls = [_native_call(call) for call in message.get("tool_calls", ())]
+        messages.append({**message, "content": content, **({"tool_calls": calls} if calls else {})})
     chat: Json = {"messages": messages}
     chat |= {name: body[name] for name in ("add_generation_prompt", "continue_final_message") if name in body}
     if tools := body.get("tools"):
         chat["tools"] = [_native_tool(tool["function"]) for tool in tools]
     return chat
+
+
+def _native_call(call: Json) -> Json:
+    return {"id": call["id"], **call["function"]}
 
 
 def _native_tool(function: Json) -> Json:
@@ -248,6 +253,7 @@ _PATHS: dict[str, Callable[[Any], Call]] = {
     "/chat/completions": _chat_call,
     "/apply-template": _render_call,
     "/chat/completions/input_tokens": _count_call,
+    "/responses": lambda body: Call("/v1/responses", body),
     "/tokenize": _tokenize_call,
     "/detokenize": _detokenize_call,
     "/infill": _infill_call,
