@@ -69,7 +69,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def measures_coverage() -> dict[str, str]:
-    """The variables that have a process measure its coverage, if this run measures any."""
+    """The variables that have a process measure its coverage, if this run measures any.
+
+    Read before any file that goes unmeasured has them taken away.
+    """
     return {COVERAGE: os.environ[COVERAGE]} if COVERAGE in os.environ else {}
 
 

@@ -1,6 +1,7 @@
 """The server's process computes nothing: what does is not even loaded there, whatever has been served."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -74,3 +75,15 @@ def test_server_process_loads_nothing_that_computes(tmp_path: Path, monkeypatch:
     loaded = (tmp_path / "modules").read_text().splitlines()
     assert "llm_inference_api.server" in loaded
     assert COMPUTE & {name.partition(".")[0] for name in loaded} == set()
+
+
+WORKER = "import sys, llm_inference_api.worker.process; print(*sys.modules)"
+UNUSED = {"gguf", "jinja2", "llama_cpp.llama", "llama_cpp.llama_chat_format", "pydantic"}
+"""What takes long to load, and a worker needs for some models at most."""
+
+
+def test_worker_starts_without_what_it_does_not_use() -> None:
+    """Each costs every load of a model time and memory."""
+    loaded = subprocess.run((sys.executable, "-c", WORKER), capture_output=True, text=True, check=True, timeout=60)
+    assert "llama_cpp.llama_cpp" in loaded.stdout.split()
+    assert UNUSED.isdisjoint(loaded.stdout.split())

@@ -164,11 +164,10 @@ def _native_chat(body: Json) -> Json:
     """Returns the messages and tools of a chat in the typed API's form."""
     messages = []
     for message in body["messages"]:
-        content = message["content"]
-        if isinstance(content, list):
+        if isinstance(message["content"], list):
             raise Untranslatable("/api/chat/render: parts of a message")
         calls = [_native_call(call) for call in message.get("tool_calls", ())]
-        messages.append({**message, "content": content, **({"tool_calls": calls} if calls else {})})
+        messages.append({**message, "tool_calls": calls})
     chat: Json = {"messages": messages}
     chat |= {name: body[name] for name in ("add_generation_prompt", "continue_final_message") if name in body}
     if tools := body.get("tools"):

@@ -1,7 +1,8 @@
 """Backend for GGUF models: llama.cpp. Only this package imports llama_cpp.
 
 Of llama-cpp-python only the bindings, `llama_cpp.llama_cpp`: what its package imports beside them, an interface of its
-own with handlers of chats, takes 0.1 s and 11 MiB of each process.
+own with handlers of chats, takes 0.1 s and 11 MiB of each process. llguidance finds their names in the package, where
+they are by its own import too.
 """
 
 import importlib
