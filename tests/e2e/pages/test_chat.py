@@ -286,6 +286,7 @@ def test_file_dropped_into_the_page_stands_in_the_field(page: Any, answers: Answ
         for (const [name, bytes] of files) data.items.add(new File([new Uint8Array(bytes)], name));
         dispatchEvent(new DragEvent("drop", {dataTransfer: data, cancelable: true}));
     }"""
+    page.locator("body[data-ready]").wait_for()
     page.evaluate(drop, [["notes.py", list(b"print(1)\n")], ["photo.png", [0x89, 0x50, 0, 1, 0xFF]]])
     expect(page.get_by_label("Message")).to_have_value("notes.py:\n```py\nprint(1)\n```\n")
     expect(page.locator(".notice")).to_contain_text("photo.png is no text")

@@ -17,7 +17,6 @@ import { notice } from "../common/notices.js";
 import { t, translate } from "../common/words.js";
 
 translate();
-document.body.dataset.ready = "";
 
 const store = await Store.open();
 const health = new Health();
@@ -185,3 +184,4 @@ if (!store.isLasting) notice(t("This browser keeps nothing for this page: conver
 health.start();
 await open(location.hash.slice(1) || null, { isNew: false });
 models.refresh(false);
+document.body.dataset.ready = ""; // All is shown, and what is dropped or pressed is taken.
