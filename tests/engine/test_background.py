@@ -16,6 +16,7 @@ from tests.engine.test_engine import Bench, deltas, text
 from tests.engine.test_queue import asked_by, order, queue
 from tests.engine.test_scheduler import decode, prompt, rows, scheduler, sequence
 from tests.fakes.backend import FakeBackend
+from tests.fakes.budget import fixed
 
 
 def behind(item: Sequence) -> Sequence:
@@ -53,9 +54,9 @@ def test_waiting_request_takes_the_seat_of_the_newest_in_the_background() -> Non
     policy = scheduler(slots=2)
     policy.add(behind(sequence("old", prompt(0, 5))))
     policy.add(behind(sequence("new", prompt(100, 5))))
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.add(sequence("urgent", prompt(200, 5)))
-    plan = policy.schedule(100)
+    plan = policy.schedule(fixed(100))
     assert [item.request_id for item in plan.preempted] == ["new"]
     assert running(policy) == ["old", "urgent"]
     assert order(policy.waiting) == ["new"]
@@ -66,9 +67,9 @@ def test_background_takes_no_seat_of_others() -> None:
     policy = scheduler(slots=2)
     policy.add(sequence("a", prompt(0, 5)))
     policy.add(behind(sequence("b", prompt(100, 5))))
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.add(behind(sequence("c", prompt(200, 5))))
-    assert not policy.schedule(100).preempted
+    assert not policy.schedule(fixed(100)).preempted
     assert running(policy) == ["a", "b"]
 
 
@@ -76,9 +77,9 @@ def test_cells_are_taken_from_the_background() -> None:
     """Where seats are free but the cache is not."""
     policy = scheduler(slots=4, cells=100)
     policy.add(behind(sequence("b", prompt(0, 60), max_tokens=20)))
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.add(sequence("a", prompt(200, 60), max_tokens=20))
-    assert [item.request_id for item in policy.schedule(100).preempted] == ["b"]
+    assert [item.request_id for item in policy.schedule(fixed(100)).preempted] == ["b"]
     assert running(policy) == ["a"]
 
 
@@ -87,15 +88,15 @@ def test_it_goes_on_with_what_it_had_computed() -> None:
     policy = scheduler(slots=1)
     item = behind(sequence("b", prompt(0, 40)))
     policy.add(item)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     decode(item, 7)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     decode(item, 8)
     urgent = sequence("a", prompt(200, 5))
     policy.add(urgent)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.remove(urgent)
-    assert rows(policy.schedule(100)) == {"b": 1}
+    assert rows(policy.schedule(fixed(100))) == {"b": 1}
     assert (item.computed, item.cached) == (42, 0)
 
 
@@ -103,18 +104,18 @@ def test_prompts_of_others_come_first_in_a_step() -> None:
     """The rest of the budget is the background's."""
     policy = scheduler()
     policy.add(behind(sequence("b", prompt(0, 30))))
-    policy.schedule(10)
+    policy.schedule(fixed(10))
     policy.add(sequence("a", prompt(100, 8)))
-    assert rows(policy.schedule(10)) == {"a": 8, "b": 2}
+    assert rows(policy.schedule(fixed(10))) == {"a": 8, "b": 2}
 
 
 def test_prefix_that_is_computed_in_the_background_is_not_waited_for() -> None:
     """It may itself have to wait."""
     policy = scheduler()
     policy.add(behind(sequence("b", prompt(0, 100))))
-    policy.schedule(10)
+    policy.schedule(fixed(10))
     policy.add(sequence("a", prompt(0, 100)))
-    assert "a" in rows(policy.schedule(10))
+    assert "a" in rows(policy.schedule(fixed(10)))
 
 
 def test_answer_is_the_same_with_and_without_the_loss_of_its_seat() -> None:
@@ -194,10 +195,10 @@ def test_cache_is_free_when_all_have_ended() -> None:
     policy = Scheduler(cache, 1)
     item, urgent = behind(sequence("b", prompt(0, 40))), sequence("a", prompt(200, 5))
     policy.add(item)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.add(urgent)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.remove(urgent)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.remove(item)
     assert (cache.used_by_busy, cache.free + cache.idle) == (0, 1000)

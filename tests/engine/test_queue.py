@@ -5,6 +5,7 @@ from llm_inference_api.engine.queue import WaitingQueue
 from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.sequence import Sequence
 from tests.engine.test_scheduler import prompt, rows, scheduler, sequence
+from tests.fakes.budget import fixed
 
 
 def asked_by(caller: str, name: str, tokens: list[int] | None = None) -> Sequence:
@@ -76,14 +77,14 @@ def test_free_slots_go_to_callers_in_turn() -> None:
     policy = scheduler(slots=1)
     running = asked_by("ann", "a0", prompt(0, 3))
     policy.add(running)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     for index in range(1, 31):
         policy.add(asked_by("ann", f"a{index}", prompt(100 * index, 3)))
     policy.add(asked_by("bob", "b", prompt(5000, 3)))
     served = []
     for _ in range(3):
         policy.remove(running)
-        (running,) = policy.schedule(100).admitted
+        (running,) = policy.schedule(fixed(100)).admitted
         served.append(running.request_id)
     assert served == ["a1", "b", "a2"]
 
@@ -92,10 +93,10 @@ def test_large_request_keeps_its_turn_until_there_is_room() -> None:
     """Other callers' small requests do not overtake a large one whose turn it is."""
     policy = scheduler(cells=40)
     policy.add(asked_by("ann", "running", prompt(0, 10)))
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.add(asked_by("bob", "large", prompt(100, 25)))
     policy.add(asked_by("cat", "small", prompt(200, 2)))
-    assert rows(policy.schedule(100)) == {}
+    assert rows(policy.schedule(fixed(100))) == {}
 
 
 def test_prefixes_of_callers_are_kept_apart_where_asked_for() -> None:
@@ -103,13 +104,13 @@ def test_prefixes_of_callers_are_kept_apart_where_asked_for() -> None:
     policy = Scheduler(PrefixCache(8, 1000), 4, scoped_prefixes=True)
     anns, bobs = asked_by("ann", "a1", prompt(0, 100)), asked_by("bob", "b1", prompt(0, 100))
     policy.add(anns)
-    assert rows(policy.schedule(60)) == {"a1": 60}
+    assert rows(policy.schedule(fixed(60))) == {"a1": 60}
     policy.add(bobs)
-    assert rows(policy.schedule(200)) == {"a1": 40, "b1": 100}
+    assert rows(policy.schedule(fixed(200))) == {"a1": 40, "b1": 100}
     policy.remove(anns)
     policy.remove(bobs)
     again, stranger = asked_by("ann", "a2", prompt(0, 100)), asked_by("cat", "c1", prompt(0, 100))
     for item in (again, stranger):
         policy.add(item)
-    assert rows(policy.schedule(200)) == {"a2": 1, "c1": 100}
+    assert rows(policy.schedule(fixed(200))) == {"a2": 1, "c1": 100}
     assert (again.cached, stranger.cached) == (99, 0)

@@ -13,6 +13,7 @@ from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.requests.adapters import Adapter, Adapters
 from llm_inference_api.requests.request import GenerationRequest, Sampling
 from tests.fakes.backend import FakeBackend, FakeSampler, FakeState
+from tests.fakes.budget import fixed
 
 
 def sequence(name: str, tokens: list[int], max_tokens: int = 10, adapters: Adapters = ()) -> Sequence:
@@ -40,7 +41,7 @@ def test_prompt_is_computed_in_chunks_of_the_budget() -> None:
     """A prompt longer than the budget takes several steps."""
     policy = scheduler()
     policy.add(sequence("a", prompt(0, 25)))
-    assert [rows(policy.schedule(10)) for _ in range(3)] == [{"a": 10}, {"a": 10}, {"a": 5}]
+    assert [rows(policy.schedule(fixed(10))) for _ in range(3)] == [{"a": 10}, {"a": 10}, {"a": 5}]
 
 
 def test_decoding_comes_before_prompts() -> None:
@@ -48,11 +49,11 @@ def test_decoding_comes_before_prompts() -> None:
     policy = scheduler()
     running = sequence("running", prompt(0, 5))
     policy.add(running)
-    policy.schedule(10)
+    policy.schedule(fixed(10))
     decode(running)
     policy.add(sequence("first", prompt(100, 6)))
     policy.add(sequence("second", prompt(200, 6)))
-    assert rows(policy.schedule(10)) == {"running": 1, "first": 6, "second": 3}
+    assert rows(policy.schedule(fixed(10))) == {"running": 1, "first": 6, "second": 3}
 
 
 def test_decoding_is_never_cut_by_the_budget() -> None:
@@ -61,10 +62,10 @@ def test_decoding_is_never_cut_by_the_budget() -> None:
     items = [sequence(name, prompt(start, 3)) for name, start in (("a", 0), ("b", 50), ("c", 100))]
     for item in items:
         policy.add(item)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     for item in items:
         decode(item)
-    assert rows(policy.schedule(1)) == {"a": 1, "b": 1, "c": 1}
+    assert rows(policy.schedule(fixed(1))) == {"a": 1, "b": 1, "c": 1}
 
 
 def test_sequences_of_the_same_adapters_take_turns() -> None:
@@ -73,12 +74,12 @@ def test_sequences_of_the_same_adapters_take_turns() -> None:
     items = [sequence(name, prompt(0, 3), adapters=(Adapter(name[0]),)) for name in ("a1", "b1", "a2")]
     for item in (*items, sequence("plain", prompt(0, 3))):
         policy.add(item)
-    plans = [policy.schedule(100) for _ in range(3)]
+    plans = [policy.schedule(fixed(100)) for _ in range(3)]
     assert [rows(plan) for plan in plans] == [{"a1": 3, "a2": 3}, {"b1": 3}, {"plain": 3}]
     assert [plan.adapters for plan in plans] == [(Adapter("a"),), (Adapter("b"),), ()]
     decode(items[1])
     decode(items[2])
-    assert [rows(policy.schedule(100)) for _ in range(3)] == [{"a2": 1}, {"b1": 1}, {}]
+    assert [rows(policy.schedule(fixed(100))) for _ in range(3)] == [{"a2": 1}, {"b1": 1}, {}]
 
 
 def test_prefix_of_other_adapters_is_not_reused() -> None:
@@ -86,12 +87,12 @@ def test_prefix_of_other_adapters_is_not_reused() -> None:
     policy = scheduler()
     first = sequence("first", prompt(0, 40), adapters=(Adapter("a"),))
     policy.add(first)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.remove(first)
     for name, adapters in (("plain", ()), ("less", (Adapter("a", 0.5),)), ("same", (Adapter("a"),))):
         item = sequence(name, prompt(0, 40), adapters=adapters)
         policy.add(item)
-        policy.schedule(100)
+        policy.schedule(fixed(100))
         assert item.cached == (39 if name == "same" else 0)
 
 
@@ -101,9 +102,9 @@ def test_slots_bound_the_running_sequences() -> None:
     items = [sequence(name, prompt(start, 3)) for name, start in (("a", 0), ("b", 50), ("c", 100))]
     for item in items:
         policy.add(item)
-    assert rows(policy.schedule(100)) == {"a": 3, "b": 3}
+    assert rows(policy.schedule(fixed(100))) == {"a": 3, "b": 3}
     policy.remove(items[0])
-    assert rows(policy.schedule(100)) == {"c": 3}
+    assert rows(policy.schedule(fixed(100))) == {"c": 3}
 
 
 def test_admission_reserves_prompt_and_answer() -> None:
@@ -112,19 +113,19 @@ def test_admission_reserves_prompt_and_answer() -> None:
     first = sequence("first", prompt(0, 10), max_tokens=10)
     policy.add(first)
     policy.add(sequence("second", prompt(50, 5), max_tokens=10))
-    assert rows(policy.schedule(100)) == {"first": 10}
+    assert rows(policy.schedule(fixed(100))) == {"first": 10}
     policy.remove(first)
-    assert rows(policy.schedule(100)) == {"second": 5}
+    assert rows(policy.schedule(fixed(100))) == {"second": 5}
 
 
 def test_queue_keeps_its_order_when_the_first_does_not_fit() -> None:
     """A small request does not overtake a large one that waits for room."""
     policy = scheduler(cells=30)
     policy.add(sequence("running", prompt(0, 10), max_tokens=10))
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.add(sequence("large", prompt(50, 10), max_tokens=10))
     policy.add(sequence("small", prompt(90, 2), max_tokens=2))
-    assert policy.schedule(100).admitted == []
+    assert policy.schedule(fixed(100)).admitted == []
 
 
 def test_prefix_of_an_ended_sequence_is_reused() -> None:
@@ -132,11 +133,11 @@ def test_prefix_of_an_ended_sequence_is_reused() -> None:
     policy = scheduler()
     first = sequence("first", prompt(0, 50))
     policy.add(first)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.remove(first)
     second = sequence("second", [*prompt(0, 40), *prompt(500, 10)])
     policy.add(second)
-    plan = policy.schedule(100)
+    plan = policy.schedule(fixed(100))
     assert rows(plan) == {"second": 10}
     assert second.cached == 40
     assert plan.memory == [CopyPrefix(source=0, target=1, length=40)]
@@ -147,10 +148,10 @@ def test_prefix_of_a_running_sequence_is_reused() -> None:
     policy = scheduler()
     first = sequence("first", prompt(0, 50))
     policy.add(first)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     decode(first)
     policy.add(sequence("second", [*prompt(0, 45), 7, 8]))
-    assert rows(policy.schedule(100)) == {"first": 1, "second": 2}
+    assert rows(policy.schedule(fixed(100))) == {"first": 1, "second": 2}
 
 
 def test_same_prompt_at_the_same_time_is_computed_once() -> None:
@@ -159,7 +160,7 @@ def test_same_prompt_at_the_same_time_is_computed_once() -> None:
     items = [sequence(f"r{index}", [*prompt(0, 500), 1000 + index]) for index in range(4)]
     for item in items:
         policy.add(item)
-    computed = sum(sum(rows(policy.schedule(100)).values()) for _ in range(12))
+    computed = sum(sum(rows(policy.schedule(fixed(100))).values()) for _ in range(12))
     assert computed == 501 + 3
     assert [item.cached for item in items] == [0, 500, 500, 500]
 
@@ -168,10 +169,10 @@ def test_waiting_for_a_prefix_holds_nobody_else() -> None:
     """A sequence that waits for a prefix lets later ones with other prompts start."""
     policy = scheduler()
     policy.add(sequence("first", prompt(0, 100)))
-    policy.schedule(10)
+    policy.schedule(fixed(10))
     policy.add(sequence("same", prompt(0, 100)))
     policy.add(sequence("other", prompt(500, 5)))
-    assert rows(policy.schedule(20)) == {"first": 20}
+    assert rows(policy.schedule(fixed(20))) == {"first": 20}
     assert [item.request_id for item in policy.waiting] == ["same"]
 
 
@@ -180,11 +181,11 @@ def test_waiting_for_a_prefix_ends_when_its_computation_is_cancelled() -> None:
     policy = scheduler()
     first = sequence("first", prompt(0, 100))
     policy.add(first)
-    policy.schedule(10)
+    policy.schedule(fixed(10))
     policy.add(sequence("same", prompt(0, 100)))
-    policy.schedule(10)
+    policy.schedule(fixed(10))
     policy.remove(first)
-    assert rows(policy.schedule(100)) == {"same": 80}
+    assert rows(policy.schedule(fixed(100))) == {"same": 80}
 
 
 def test_longest_unused_prefix_is_dropped_for_room() -> None:
@@ -193,10 +194,10 @@ def test_longest_unused_prefix_is_dropped_for_room() -> None:
     for name, start in (("old", 0), ("new", 1000)):
         item = sequence(name, prompt(start, 40), max_tokens=1)
         policy.add(item)
-        policy.schedule(100)
+        policy.schedule(fixed(100))
         policy.remove(item)
     policy.add(sequence("next", prompt(2000, 30), max_tokens=1))
-    assert policy.schedule(100).memory == [Truncate(seat=0, length=0)]
+    assert policy.schedule(fixed(100)).memory == [Truncate(seat=0, length=0)]
 
 
 def test_prefix_in_use_is_not_dropped_for_room() -> None:
@@ -205,10 +206,10 @@ def test_prefix_in_use_is_not_dropped_for_room() -> None:
     for name, start in (("source", 0), ("other", 1000)):
         item = sequence(name, prompt(start, 40), max_tokens=1)
         policy.add(item)
-        policy.schedule(100)
+        policy.schedule(fixed(100))
         policy.remove(item)
     policy.add(sequence("next", [*prompt(0, 40), *prompt(2000, 30)], max_tokens=5))
-    plan = policy.schedule(100)
+    plan = policy.schedule(fixed(100))
     assert plan.memory == [Truncate(seat=1, length=0), CopyPrefix(source=0, target=2, length=40)]
 
 
@@ -217,25 +218,25 @@ def test_nothing_is_dropped_for_a_sequence_that_cannot_fit_yet() -> None:
     policy = scheduler(cells=100)
     cached = sequence("cached", prompt(0, 20), max_tokens=1)
     policy.add(cached)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.remove(cached)
     policy.add(sequence("running", prompt(500, 40), max_tokens=30))
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.add(sequence("large", prompt(900, 40), max_tokens=30))
-    assert policy.schedule(100).memory == []
+    assert policy.schedule(fixed(100)).memory == []
 
 
 def test_source_is_taken_over_when_all_other_seats_are_busy() -> None:
     """With one idle seat left, its prefix is cut to what is common instead of copied."""
     policy = scheduler(slots=2, seats=2)
     policy.add(sequence("running", prompt(500, 5)))
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     ended = sequence("ended", prompt(0, 50))
     policy.add(ended)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.remove(ended)
     policy.add(sequence("next", [*prompt(0, 40), 7]))
-    plan = policy.schedule(100)
+    plan = policy.schedule(fixed(100))
     assert plan.memory == [Truncate(seat=1, length=40)]
     assert rows(plan)["next"] == 1
 
@@ -246,7 +247,7 @@ def test_waiting_sequence_can_be_removed() -> None:
     policy.add(sequence("a", prompt(0, 3)))
     waiting = sequence("b", prompt(50, 3))
     policy.add(waiting)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.remove(waiting)
     assert not policy.waiting
 
@@ -257,7 +258,7 @@ def with_a_hole(*, keeps_order: bool) -> tuple[Scheduler, Sequence]:
     first, second = sequence("first", prompt(0, 20)), sequence("second", prompt(100, 20))
     for item in (first, second):
         policy.add(item)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.remove(first)
     return policy, second
 
@@ -267,7 +268,7 @@ def test_sequence_is_moved_before_its_cells_get_out_of_order() -> None:
     policy, second = with_a_hole(keeps_order=True)
     decode(second)
     policy.add(sequence("third", prompt(300, 30)))
-    plan = policy.schedule(100)
+    plan = policy.schedule(fixed(100))
     assert plan.memory == [Truncate(seat=0, length=0), Rehome(seat=1)]
     assert second.seat == 1
     assert policy.cache.seats[1].cells == list(range(21))
@@ -278,7 +279,7 @@ def test_sequence_stays_where_order_does_not_matter() -> None:
     """Nothing is moved for a backend whose sums depend on more than the order of cells."""
     policy, _ = with_a_hole(keeps_order=False)
     policy.add(sequence("third", prompt(300, 30)))
-    assert policy.schedule(100).memory == [Truncate(seat=0, length=0)]
+    assert policy.schedule(fixed(100)).memory == [Truncate(seat=0, length=0)]
 
 
 def test_request_alone_reuses_only_what_was_computed_in_order() -> None:
@@ -286,15 +287,15 @@ def test_request_alone_reuses_only_what_was_computed_in_order() -> None:
     policy, second = with_a_hole(keeps_order=True)
     policy.cache.truncate(policy.cache.seats[0], 0)  # As an eviction that left no room for moving.
     decode(second)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     decode(second)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.remove(second)
     alone, beside = (sequence(name, [*prompt(100, 20), 1, 1, 5]) for name in ("alone", "beside"))
     policy.add(alone)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     policy.add(beside)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     assert (alone.cached, beside.cached) == (20, 22)
 
 
@@ -307,7 +308,7 @@ def test_prompt_alone_is_computed_in_fixed_chunks() -> None:
     """Whatever the budget, each step ends at a multiple of the chunk."""
     policy = in_chunks()
     policy.add(sequence("a", prompt(0, 20)))
-    assert [rows(policy.schedule(budget)) for budget in (100, 3, 5)] == [{"a": 8}, {"a": 8}, {"a": 4}]
+    assert [rows(policy.schedule(fixed(budget))) for budget in (100, 3, 5)] == [{"a": 8}, {"a": 8}, {"a": 4}]
 
 
 def test_only_whole_chunks_are_reused_alone() -> None:
@@ -316,15 +317,15 @@ def test_only_whole_chunks_are_reused_alone() -> None:
     first = sequence("first", prompt(0, 20))
     policy.add(first)
     for _ in range(3):
-        policy.schedule(100)
+        policy.schedule(fixed(100))
     for token in (7, 8, 9, 10, 11):
         decode(first, token)
-        policy.schedule(100)
+        policy.schedule(fixed(100))
     policy.remove(first)
     again, second = sequence("again", prompt(0, 20)), sequence("second", [*prompt(0, 20), 7, 8, 9, 10, 11, 12])
     for item in (again, second):
         policy.add(item)
-        policy.schedule(100)
+        policy.schedule(fixed(100))
         policy.remove(item)
     assert (again.cached, second.cached) == (16, 16)
 
@@ -339,7 +340,7 @@ def steps_alone(policy: Scheduler, item: Sequence) -> list[int]:
     policy.add(item)
     counts = []
     while item.seat is None or item.uncomputed:
-        counts += rows(policy.schedule(100)).values()
+        counts += rows(policy.schedule(fixed(100))).values()
     policy.remove(item)
     return counts
 
@@ -380,15 +381,15 @@ def test_chunk_beside_another_request_is_not_reused_alone() -> None:
     policy = in_chunks()
     other, first = sequence("other", prompt(100, 4)), sequence("first", prompt(0, 20))
     policy.add(other)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     decode(other)
     policy.add(first)
-    policy.schedule(9)
+    policy.schedule(fixed(9))
     policy.remove(other)
     policy.remove(first)
     again = sequence("again", prompt(0, 20))
     policy.add(again)
-    policy.schedule(100)
+    policy.schedule(fixed(100))
     assert again.cached == 0
 
 
@@ -407,7 +408,7 @@ def finish(policy: Scheduler, item: Sequence) -> None:
     """Computes a prompt and ends its sequence; the store is offered its blocks."""
     policy.add(item)
     while item.uncomputed:
-        policy.schedule(1000)
+        policy.schedule(fixed(1000))
     policy.remove(item)
     while save := policy.next_save():
         keep(policy, save)
@@ -420,7 +421,7 @@ def test_prefixes_leave_the_cache_beside_running_sequences() -> None:
     finish(policy, sequence("b", prompt(1000, 400)))
     assert policy.cache.idle == 800
     policy.add(sequence("c", prompt(3000, 100)))
-    plan = policy.schedule(1000)
+    plan = policy.schedule(fixed(1000))
     assert plan.memory == [Truncate(seat=0, length=0)]
     assert policy.cache.idle == 400
 
@@ -441,15 +442,15 @@ def test_prefix_that_is_not_in_the_store_stays() -> None:
     policy = storing()
     first = sequence("a", prompt(0, 600))
     policy.add(first)
-    policy.schedule(1000)
+    policy.schedule(fixed(1000))
     policy.remove(first)
     policy.add(sequence("b", prompt(1000, 10)))
-    assert policy.schedule(1000).memory == []
+    assert policy.schedule(fixed(1000)).memory == []
     saves = []
     while save := policy.next_save():
         saves.append(save)
         keep(policy, save)
-        assert policy.schedule(0).memory == ([] if len(save.tokens) < 600 else [Truncate(seat=0, length=0)])
+        assert policy.schedule(fixed(0)).memory == ([] if len(save.tokens) < 600 else [Truncate(seat=0, length=0)])
     assert [(save.start, len(save.tokens)) for save in saves] == [(at, min(at + 64, 600)) for at in range(0, 600, 64)]
     assert policy.stored_tokens == policy.stored_bytes == 600
 
@@ -462,12 +463,12 @@ def test_prefix_comes_back_from_the_store() -> None:
     finish(policy, sequence("b", prompt(1000, 600)))
     running = sequence("c", [*common, 7])
     policy.add(running)
-    policy.schedule(1000)
+    policy.schedule(fixed(1000))
     assert not policy.cache.seats[0].tokens
     assert running.cached == 100
     again = sequence("d", [*common, *prompt(5000, 300), *prompt(8000, 5)])
     policy.add(again)
-    plan = policy.schedule(1000)
+    plan = policy.schedule(fixed(1000))
     (share, *restores) = [change for change in plan.memory if not isinstance(change, Truncate)]
     assert share == CopyPrefix(source=running.seat or 0, target=again.seat or 0, length=64)
     assert [(change.start, change.length) for change in restores if isinstance(change, Restore)] == [
@@ -485,14 +486,14 @@ def test_prefix_that_comes_back_is_the_last_to_leave_the_store() -> None:
     finish(policy, sequence("new", new))
     again = sequence("again", [*old, 7])
     policy.add(again)
-    policy.schedule(1000)
+    policy.schedule(fixed(1000))
     policy.remove(again)
     finish(policy, sequence("other", prompt(2000, 100)))
     found = []
     for name, tokens in (("a", old), ("b", new)):
         item = sequence(name, [*tokens, 8])
         policy.add(item)
-        policy.schedule(1000)
+        policy.schedule(fixed(1000))
         found.append(item.cached)
         policy.remove(item)
     assert (again.cached, *found) == (100, 100, 0)
@@ -503,10 +504,10 @@ def test_prefix_that_is_evicted_goes_into_the_store_first() -> None:
     policy = storing(cells=200)
     first = sequence("a", prompt(0, 150))
     policy.add(first)
-    policy.schedule(1000)
+    policy.schedule(fixed(1000))
     policy.remove(first)
     policy.add(sequence("b", prompt(1000, 100)))
-    *saves, truncate = policy.schedule(1000).memory
+    *saves, truncate = policy.schedule(fixed(1000)).memory
     assert [len(save.tokens) for save in saves if isinstance(save, Save)] == [64, 128, 150]
     assert truncate == Truncate(seat=0, length=0)
 
@@ -518,12 +519,12 @@ def test_restored_block_needs_room_for_a_moment() -> None:
     finish(policy, sequence("b", prompt(1000, 60), max_tokens=1))
     tight = sequence("c", [*prompt(0, 40), *prompt(2000, 50)], max_tokens=10)
     policy.add(tight)
-    policy.schedule(1000)
+    policy.schedule(fixed(1000))
     assert (tight.seat, tight.cached) == (0, 0)
     policy.remove(tight)
     fitting = sequence("d", [*prompt(0, 40), *prompt(4000, 30)], max_tokens=6)
     policy.add(fitting)
-    policy.schedule(1000)
+    policy.schedule(fixed(1000))
     assert fitting.cached == 40
 
 
@@ -532,7 +533,7 @@ def test_cells_out_of_order_are_not_saved() -> None:
     policy = storing(keeps_order=True)
     item = sequence("a", prompt(0, 130))
     policy.add(item)
-    policy.schedule(1000)
+    policy.schedule(fixed(1000))
     policy.cache.seats[0].ascending = 100
     policy.remove(item)
     save = policy.next_save()

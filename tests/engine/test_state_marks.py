@@ -18,6 +18,7 @@ from llm_inference_api.engine.state_store import StateStore
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.requests.request import GenerationRequest, Sampling, Stopping
 from tests.fakes.backend import FakeBackend, FakeSampler, FakeState
+from tests.fakes.budget import fixed
 
 LAYERS = 200
 """Bytes of a state; a token takes one."""
@@ -196,7 +197,7 @@ def test_prompt_is_cut_where_what_follows_it_parts() -> None:
     bench, common = Bench(), prompt(1, 100)
     item = bench.submit([*common, *prompt(2, 50)])
     item.followers = [Bench().submit([*common, *prompt(3, 5)])]
-    bench.scheduler.schedule(10)
+    bench.scheduler.schedule(fixed(10))
     assert item.marks == [100, 149]
 
 

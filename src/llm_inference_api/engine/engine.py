@@ -78,7 +78,7 @@ class Engine:
         Does not block, except for a mask while no sequence has anything else to compute.
         """
         started = self._clock()
-        plan = self._schedule()
+        plan = self._scheduler.schedule(self._budget.rows)
         for sequence in plan.preempted:
             self._enter(sequence, Stage.QUEUED, started)
         self._late = [sequence for sequence in self._late if sequence not in plan.preempted]
@@ -88,12 +88,6 @@ class Engine:
         self._announce(plan)
         deltas = self._compute(plan)
         return self._emit(plan, deltas, started)
-
-    def _schedule(self) -> Plan:
-        running = self._scheduler.running
-        decoding = sum(sequence.stage is Stage.DECODE and sequence.uncomputed <= 1 for sequence in running)
-        has_prompts = decoding < len(running) or bool(self._scheduler.waiting)
-        return self._scheduler.schedule(self._budget.rows(decoding) if has_prompts else decoding)
 
     def save_some(self, seconds: float = 0.0) -> bool:
         """Copies prefixes of ended requests into the store, a block or as many as take about so long.
@@ -145,7 +139,7 @@ class Engine:
             self._adapters = adapters
         started = self._clock()
         self._backend.forward(rows)
-        self._budget.observe(len(rows), self._clock() - started)
+        self._budget.observe(len(rows), sum(row.position for row in rows), self._clock() - started)
 
     def _read_given(self, works: Rows[Work]) -> list[Delta]:
         """Reads the log probabilities of given tokens; returns the deltas of sequences that end with theirs."""

@@ -12,6 +12,7 @@ A seat of a recurrent or hybrid model has a state of all its tokens: it is reuse
 `state_marks`.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -23,6 +24,9 @@ from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.state_marks import MIN_SHARED_TOKENS, add_mark, rows_to_mark, will_keep
 from llm_inference_api.engine.state_store import StateStore
 from llm_inference_api.requests.adapters import NO_ADAPTERS, Adapters
+
+Budget = Callable[[Items[int], Items[range]], int]
+"""Says how many rows a step may have, from the positions of the answers' rows and those that prompts lack."""
 
 _FEW_IDLE_CELLS = 512
 """Cells of ended requests that may stay in the cache beside running ones: walking them takes a percent of a step."""
@@ -197,8 +201,8 @@ class Scheduler:
         """Queues a sequence."""
         self.waiting.add(sequence)
 
-    def schedule(self, budget: int) -> Plan:
-        """Returns the next step's plan, with at most `budget` rows, and marks them as computed.
+    def schedule(self, budget: Budget) -> Plan:
+        """Returns the next step's plan, with at most as many rows as the budget says, and marks them as computed.
 
         The budget is exceeded if there are more decoding sequences: each of them always gets its row.
         """
@@ -207,16 +211,22 @@ class Scheduler:
             self._keep_marked(plan, sequence)
         self._admit(plan)
         self._allot_apart(plan)
-        budget -= min(budget // 2, sum(work.count for work in plan.apart))
         shared = [seq for seq in self.running if not self._is_apart(seq)]
         plan.adapters = self._adapters = self._next_adapters(shared)
         group = [seq for seq in shared if seq.request.adapters == plan.adapters]
         group.sort(key=lambda seq: seq.request.is_background)
-        budget -= self._allot_rows(plan, [seq for seq in group if seq.is_decoding], budget=len(group))
-        self._allot_rows(plan, [seq for seq in group if not seq.is_decoding], budget=budget)
+        prompts = [seq for seq in group if not seq.is_decoding]
+        rows = budget(self._answering(), [range(seq.computed, len(seq.tokens)) for seq in prompts])
+        rows -= min(rows // 2, sum(work.count for work in plan.apart))
+        rows -= self._allot_rows(plan, [seq for seq in group if seq.is_decoding], rows=len(group))
+        self._allot_rows(plan, prompts, rows=rows)
         for work in plan.work:
             self._advance(work, exact=self._exact_rows(plan, work))
         return plan
+
+    def _answering(self) -> list[int]:
+        """Returns the positions of the newest tokens of answers, for whose next ones somebody waits."""
+        return [seq.computed for seq in self.running if seq.computed >= seq.prompt_length and seq.uncomputed <= 1]
 
     def _is_apart(self, sequence: Sequence) -> bool:
         """Whether a sequence is computed in forwards of its own, so that its scores depend on nothing else."""
@@ -290,10 +300,10 @@ class Scheduler:
         else:
             self._store.put(save.tokens, save.start, state, save.scope, exact=save.exact)
 
-    def _allot_rows(self, plan: Plan, sequences: list[Sequence], budget: int) -> int:
+    def _allot_rows(self, plan: Plan, sequences: list[Sequence], rows: int) -> int:
         given = scored = 0
         for sequence in sequences:
-            count = min(sequence.uncomputed, self._chunk_rest(sequence) or budget - given, rows_to_mark(sequence))
+            count = min(sequence.uncomputed, self._chunk_rest(sequence) or rows - given, rows_to_mark(sequence))
             if sequence.given is not None:
                 count = sequence.given.fitting(sequence.computed, count, _MOST_SCORED - scored)
                 scored += sequence.given.count(sequence.computed, count)

@@ -1,8 +1,13 @@
 """Rows of a step, chosen by what steps have cost on this machine.
 
-A step has a fixed cost, since each reads all weights, and one for its rows, of which the kernels compute `MULTIPLE` at
-a time. Running answers wait for their next token while a step computes a part of somebody's prompt.
+A step has a fixed cost, since each reads all weights, one for its rows, of which the kernels compute `MULTIPLE` at a
+time, and one for the keys that they attend to: where a model is small or a prompt long, that is most of it. Running
+answers wait for their next token while a step computes a part of somebody's prompt.
 """
+
+from collections.abc import Sequence as Items
+from dataclasses import dataclass
+from itertools import accumulate, chain, islice
 
 MULTIPLE = 16
 """Rows that ggml's kernels compute at a time: a step of 17 takes about as long as one of 32."""
@@ -15,11 +20,39 @@ _UNNOTICED = 0.05
 _SHORTEST = 1e-6
 """Lower bound of a measured step in seconds, against clocks of low resolution."""
 _WEIGHT = 0.3
-"""Weight of the newest step in the moving average."""
+"""Weight of the newest step in the moving averages: the load of a machine changes."""
+_SLOPE_WEIGHT = 0.02
+"""The least weight of the newest step in what shows the cost of a key: a property of the model, drowned in noise."""
+
+
+@dataclass(slots=True)
+class _Steps:
+    """Moving averages of the steps of one size."""
+
+    keys: float
+    seconds: float
+    count: int = 0
+    slow_keys: float = 0.0
+    slow_seconds: float = 0.0
+    variance: float = 0.0
+    """Of the keys, around their slow average."""
+    covariance: float = 0.0
+    """Of keys and seconds."""
+
+    def add(self, keys: int, seconds: float) -> None:
+        self.keys += _WEIGHT * (keys - self.keys)
+        self.seconds += _WEIGHT * (seconds - self.seconds)
+        self.count += 1
+        weight = max(1 / self.count, _SLOPE_WEIGHT)
+        more_keys, more_seconds = keys - self.slow_keys, seconds - self.slow_seconds
+        self.slow_keys += weight * more_keys
+        self.slow_seconds += weight * more_seconds
+        self.variance = (1 - weight) * (self.variance + weight * more_keys**2)
+        self.covariance = (1 - weight) * (self.covariance + weight * more_keys * more_seconds)
 
 
 class StepBudget:
-    """Keeps the measured seconds of steps by their rows, as moving averages."""
+    """Keeps the measured seconds of steps by their rows and the keys that these attend to."""
 
     def __init__(self, batch_tokens: int, max_gap: float) -> None:
         """Knows no step.
@@ -30,30 +63,58 @@ class StepBudget:
         """
         self._batch_tokens = batch_tokens
         self._max_gap = max_gap
-        self._known: dict[int, float] = {}
+        self._known: dict[int, _Steps] = {}
+        self._per_key = 0.0
+        """Seconds per key that a row attends to."""
 
-    def rows(self, decoding: int) -> int:
-        """Returns the rows of the next step, those of the `decoding` sequences included.
+    def rows(self, decoding: Items[int], prompts: Items[range]) -> int:
+        """Returns the rows of the next step, those of the decoding sequences included.
 
-        At least some are left for prompts, unless the batch has room for no more than the decoding ones.
+        At least one is left for prompts, unless the batch has room for no more than the decoding ones; so many as the
+        kernels compute at a time, as far as their keys allow.
+
+        Args:
+            decoding: Positions of the rows of decoding sequences.
+            prompts: Positions of rows of prompts, in the order in which they are computed.
         """
+        room = max(self._batch_tokens - len(decoding), 0)
+        rows = list(islice(chain.from_iterable(prompts), room))
+        if not rows:
+            return len(decoding)
         if not self._known:
             return min(_FIRST_GUESS, self._batch_tokens)
-        limit = max(self._max_gap * self.seconds(decoding), _UNNOTICED) if decoding else _ALONE
-        least = min((decoding // MULTIPLE + 1) * MULTIPLE, self._batch_tokens)
-        sizes = [*range(least, self._batch_tokens, MULTIPLE), self._batch_tokens]
-        return max((size for size in sizes if self.seconds(size) <= limit), default=least)
+        keys = list(accumulate(rows, initial=sum(decoding)))
+        limit = max(self._max_gap * self.seconds(len(decoding), keys[0]), _UNNOTICED) if decoding else _ALONE
+        least = min((len(decoding) // MULTIPLE + 1) * MULTIPLE, self._batch_tokens)
+        limit = max(limit, self.seconds(least, 0))
+        sizes = [*range(len(decoding) + 1, least), *range(least, self._batch_tokens, MULTIPLE), self._batch_tokens]
+        walked = (keys[min(size - len(decoding), len(rows))] for size in sizes)
+        fitting = (size for size, count in zip(sizes, walked, strict=True) if self.seconds(size, count) <= limit)
+        return max(fitting, default=len(decoding) + 1)
 
-    def seconds(self, rows: int) -> float:
+    def seconds(self, rows: int, keys: int) -> float:
         """Returns the estimated seconds of a step with these rows, of which at least one step must be known.
 
-        The least of the bounds that the known steps set: one with fewer rows is repeated, one with more is not shorter.
-        So a number of rows of which a step once took long is tried again.
+        But for the keys, it is the least of the bounds that the known steps set: one with fewer rows is repeated, one
+        with more is not shorter. So a number of rows of which a step once took long is tried again.
         """
-        return min(seconds * max(1.0, rows / size) for size, seconds in self._known.items())
+        bounds = (max(1.0, rows / size) * self._without_keys(steps) for size, steps in self._known.items())
+        return min(bounds) + self._per_key * keys
 
-    def observe(self, rows: int, seconds: float) -> None:
-        """Records the duration of a step."""
+    def _without_keys(self, steps: _Steps) -> float:
+        return max(steps.seconds - self._per_key * steps.keys, _SHORTEST)
+
+    def observe(self, rows: int, keys: int, seconds: float) -> None:
+        """Records the duration of a step, and how many keys its rows attended to."""
         size = rows if rows <= MULTIPLE else -(-rows // MULTIPLE) * MULTIPLE
         newest = max(seconds, _SHORTEST)
-        self._known[size] = (1 - _WEIGHT) * self._known.get(size, newest) + _WEIGHT * newest
+        self._known.setdefault(size, _Steps(keys, newest)).add(keys, newest)
+        self._per_key = self._slope()
+
+    def _slope(self) -> float:
+        """Returns the slope of the line through the steps of each size, the same for all sizes (least squares)."""
+        steps = self._known.values()
+        variance = sum(one.variance for one in steps)
+        slope = sum(one.covariance for one in steps) / variance if variance else 0.0
+        most = (one.seconds / one.keys for one in steps if one.keys)  # Nothing else would have taken time.
+        return max(min(slope, *most), 0.0) if slope else 0.0
