@@ -88,8 +88,7 @@ class StepBudget:
         least = min((len(decoding) // MULTIPLE + 1) * MULTIPLE, self._batch_tokens)
         limit = max(limit, self.seconds(least, 0))
         sizes = [*range(len(decoding) + 1, least), *range(least, self._batch_tokens, MULTIPLE), self._batch_tokens]
-        walked = (keys[min(size - len(decoding), len(rows))] for size in sizes)
-        fitting = (size for size, count in zip(sizes, walked, strict=True) if self.seconds(size, count) <= limit)
+        fitting = (size for size in sizes if self.seconds(size, keys[min(size - len(decoding), len(rows))]) <= limit)
         return max(fitting, default=len(decoding) + 1)
 
     def seconds(self, rows: int, keys: int) -> float:
@@ -117,4 +116,4 @@ class StepBudget:
         variance = sum(one.variance for one in steps)
         slope = sum(one.covariance for one in steps) / variance if variance else 0.0
         most = (one.seconds / one.keys for one in steps if one.keys)  # Nothing else would have taken time.
-        return max(min(slope, *most), 0.0) if slope else 0.0
+        return max(min([slope, *most]), 0.0)
