@@ -1,4 +1,5 @@
 import random
+from collections.abc import Sequence as Items
 from typing import Any
 
 import pytest
@@ -54,6 +55,26 @@ def test_decoding_comes_before_prompts() -> None:
     policy.add(sequence("first", prompt(100, 6)))
     policy.add(sequence("second", prompt(200, 6)))
     assert rows(policy.schedule(fixed(10))) == {"running": 1, "first": 6, "second": 3}
+
+
+def test_budget_is_told_where_the_rows_are() -> None:
+    """An answer's newest token is, and what is left of the prompts, in the order in which they are computed."""
+    policy, told = scheduler(), []
+
+    def budget(decoding: Items[int], prompts: Items[range]) -> int:
+        told.append((decoding, prompts))
+        return 5
+
+    running = sequence("running", prompt(0, 5))
+    policy.add(running)
+    policy.schedule(budget)
+    decode(running)
+    policy.add(sequence("first", prompt(100, 6)))
+    policy.add(sequence("second", prompt(200, 7)))
+    policy.schedule(budget)
+    decode(running)
+    policy.schedule(budget)
+    assert told == [([], [range(5)]), ([5], [range(6), range(7)]), ([6], [range(4, 6), range(7)])]
 
 
 def test_decoding_is_never_cut_by_the_budget() -> None:

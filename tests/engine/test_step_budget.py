@@ -85,8 +85,8 @@ KEY = 6e-6
 class Machine:
     """Computes prompts in the steps that a budget allows, beside one answer."""
 
-    def __init__(self, max_gap: float = 4) -> None:
-        self.budget = StepBudget(512, max_gap)
+    def __init__(self) -> None:
+        self.budget = StepBudget(512, 4)
         self.chance = random.Random(1)
 
     def step(self, size: int, keys: int) -> float:
@@ -148,3 +148,24 @@ def test_paused_machine_says_nothing_of_keys() -> None:
     machine.compute(range(2000, 2100))
     assert machine.budget.rows([100], [range(1000)]) >= 16
     assert max(machine.compute(range(2000, 2100))) < 0.08
+
+
+def test_pause_at_the_first_deep_row_starves_no_prompt() -> None:
+    """Keys cannot have cost more than any step with keys took."""
+    machine = Machine()
+    machine.compute(range(100))
+    machine.step(5, 400)
+    machine.budget.observe(5, 8000, 30.0)
+    assert machine.budget.rows([100], [range(300, 1000)]) > 4
+
+
+def test_cost_of_a_key_is_learnt_from_many_steps() -> None:
+    """The last ones, of about as many keys each, differ by chance more than by their keys."""
+    machine = Machine()
+    for keys in range(400, 16_000, 100):
+        machine.step(4, keys)
+    learnt = []
+    for at in range(20):
+        machine.step(4, 16_000 + 10 * at)
+        learnt.append(machine.budget.seconds(4, 16_000) - machine.budget.seconds(4, 0))
+    assert all(0.8 * KEY * 16_000 < seconds < 1.2 * KEY * 16_000 for seconds in learnt)
