@@ -59,7 +59,8 @@ def test_decoding_comes_before_prompts() -> None:
 
 def test_budget_is_told_where_the_rows_are() -> None:
     """An answer's newest token is, and what is left of the prompts, in the order in which they are computed."""
-    policy, told = scheduler(), []
+    policy = scheduler()
+    told: list[tuple[Items[int], Items[range]]] = []
 
     def budget(decoding: Items[int], prompts: Items[range]) -> int:
         told.append((decoding, prompts))
