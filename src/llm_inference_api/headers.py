@@ -19,8 +19,9 @@ MESSAGE_CODEC = "x-message-codec"
 SESSION_ID = "x-session-id"
 """Request: the caller's id of a conversation; requests with the same id are routed to the same replica."""
 UNKNOWN_FIELD = "x-unknown-field"
-"""Request, Envoy to service: place of a JSON field that the request's message does not have, percent-encoded; `!` for
-a body that is no JSON. See `envoy/fields.lua`. Envoy drops a value from the caller."""
+"""Request, Envoy to service: place of a JSON field that the request's message does not have, percent-encoded; `!`
+for a body that is no JSON, `+` for one of too many values; `?` or `&` and the name of a query parameter that the method
+does not take, or that is given twice. See `envoy/fields.lua`. Envoy drops a value from the caller."""
 AFFINITY_KEY = "x-llm-affinity"
 """Request, within Envoy: hash key that `envoy/affinity.lua` sets for the routes. Envoy drops a caller's value."""
 

@@ -162,6 +162,9 @@ def test_files_are_listed_by_page_and_deleted(client: openai.OpenAI) -> None:
     ids = [uploaded(client, jsonl(line(number))) for number in range(3)]
     assert [file.id for file in client.files.list(limit=2, order="asc", purpose="batch")] == ids
     assert [file.id for file in client.files.list(limit=2)] == ids[::-1]
+    for order in ("", "up"):
+        with pytest.raises(openai.BadRequestError, match="order: must be 'asc' or 'desc'"):
+            client.files.list(extra_query={"order": order})
     assert client.files.retrieve(ids[0]).filename == "in.jsonl"
     assert client.files.delete(ids[0]).deleted
     with pytest.raises(openai.NotFoundError, match="you have no file"):

@@ -1,4 +1,4 @@
-"""JSON fields that the contract does not have are refused by name on every path, as below `/v1`."""
+"""JSON fields and query parameters that the contract does not have are refused by name on every path."""
 
 import json
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def http(demo: RunningService) -> Iterator[httpx.Client]:
         ("/api/embed", {"texts": ["Hello", 'a "quoted" one\\'], "x": 1}, "x"),
         ("/api/llms/demo:load", {"x": 1}, "x"),
         ("/api/llms/no/such:unload", {"x": 1}, "x"),
-        ("/api/chat?n=1", {"messages": [*MESSAGES, {"role": "user", "nme": "A"}]}, "messages[1].nme"),
+        ("/api/chat?", {"messages": [*MESSAGES, {"role": "user", "nme": "A"}]}, "messages[1].nme"),
         ("/api/chat", {"messages": [{"tool_calls": [{"function": {}}]}]}, "messages[0].tool_calls[0].function"),
         ("/api/chat", {"messages": MESSAGES, "é ü.[0]": 1}, "é ü.[0]"),
         ("/api/ch%61t", {"messages": MESSAGES, "x": 1}, "x"),
@@ -85,6 +85,49 @@ def test_field_of_ollama_is_answered_with_what_this_is_not(http: httpx.Client, f
 def test_known_field_is_taken_in_every_form_of_json(http: httpx.Client, body: bytes) -> None:
     """Both names that protobuf gives a field, with escapes and white space."""
     assert http.post("/api/tokenize", content=body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("GET", "/api/llms/demo?model=other", "model"),
+        ("GET", "/api/llms/no/such?model=demo", "model"),
+        ("GET", "/api/llms?a=", "a"),
+        ("POST", "/api/llms/demo:load?model=other", "model"),
+        ("POST", "/api/tokenize?text=b", "text"),
+        ("POST", "/api/tokenize?%74ext", "text"),
+        ("POST", "/api/tokenize?&tex+t=", "tex t"),
+    ],
+)
+def test_parameter_that_the_path_does_not_take_is_refused(
+    http: httpx.Client, method: str, path: str, name: str
+) -> None:
+    """Also one whose field stands in the path or the body, which it would override."""
+    answer = http.request(method, path, json={"text": "a"} if "tokenize" in path else None)
+    assert refused_field(answer) == name
+    assert "is not a query parameter" in answer.json()["message"]
+
+
+def test_parameter_of_an_upload_is_refused(http: httpx.Client) -> None:
+    """Its fields stand in the form."""
+    answer = http.post("/v1/files?purpose=x", files={"file": b"{}"}, data={"purpose": "batch"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "purpose")
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("limit=1&limit=2", "limit"),
+        ("order=asc&order=asc", "order"),
+        ("order=desc&%6Frder=", "order"),
+        ("&after&limit=1&after", "after"),
+    ],
+)
+def test_parameter_given_twice_is_refused(http: httpx.Client, query: str, name: str) -> None:
+    """The transcoder would take the last value."""
+    answer = http.get(f"/v1/files?{query}")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
+    assert "is given twice" in answer.json()["error"]["message"]
 
 
 def test_keys_of_a_map_are_no_fields(http: httpx.Client) -> None:

@@ -13,7 +13,7 @@ TEXT, MESSAGE = FieldDescriptorProto.TYPE_STRING, FieldDescriptorProto.TYPE_MESS
 def tables(path: Path) -> dict[str, str]:
     """Returns what the script begins with, by the tables' names."""
     config = fields_filter(path, ["a.S"])["typed_config"]
-    lines = config["default_source_code"]["inline_string"].splitlines()[:3]
+    lines = config["default_source_code"]["inline_string"].splitlines()[:4]
     return dict(line.removeprefix("local ").split(" = ", 1) for line in lines)
 
 
@@ -46,6 +46,8 @@ def contract(tmp_path: Path) -> Path:
     add_method(files, "put", "/part", "inner")
     add_method(files, "post", "/free", "free")
     add_method(files, "post", "/x-y/{name=**}:do", "")
+    add_method(files, "get", "/get/{a_text}", "")
+    add_method(files, "get", "/get/{a_text=sub/*}/more", "")
     path = tmp_path / "descriptor.pb"
     path.write_bytes(files.SerializeToString())
     return path
@@ -56,6 +58,18 @@ def test_body_of_each_rule_is_known(tmp_path: Path) -> None:
     found = tables(contract(tmp_path))
     assert found["BODIES"] == '{["POST /whole"] = ".a.Request", ["PUT /part"] = ".a.Request.Inner"}'
     assert found["PATTERNS"] == '{["^POST /x%-y/.+:do$"] = "nothing"}'
+
+
+def test_parameters_of_a_query_are_the_fields_that_stand_nowhere_else(tmp_path: Path) -> None:
+    """Neither in the path nor in the body; the pattern that says most of a path comes first."""
+    queries = tables(contract(tmp_path))["QUERIES"]
+    fields = "again/inner/by_name/byName/free/"
+    assert f'{{"^GET /get$", "/a_text/aText/{fields}"}}' in queries
+    assert f'{{"^GET /get/[^/]+$", "/{fields}"}}' in queries
+    assert f'{{"^GET /get/sub/[^/]+/more$", "/{fields}"}}' in queries
+    assert '{"^POST /whole$", "//"}' in queries
+    assert '{"^PUT /part$", "/a_text/aText/again/by_name/byName/free/"}' in queries
+    assert queries.index("/more") < queries.index("/get/[^/]+$")
 
 
 def test_fields_have_both_names_and_their_messages(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ def test_request_without_a_report_passes() -> None:
         ("messages[0].format", "messages[0].format", "leave it out"),
         ("!", "body", "no valid JSON"),
         ("+", "body", "has more than 131072 values"),
+        ("?a%20b", "a b", "not a query parameter"),
+        ("&order", "order", "given twice"),
     ],
 )
 def test_report_becomes_a_refusal(place: str, field: str, problem: str) -> None:

@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#llm_inference/v1/openai_files.proto\x12\x10llm_inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"<\n\x11\x43reateFileRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"=\n\x12\x43reateFileResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"_\n\x10ListFilesRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\x12\n\x05limit\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05order\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\tB\x08\n\x06_limit\"<\n\x11ListFilesResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"!\n\x0eGetFileRequest\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\":\n\x0fGetFileResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"(\n\x15GetFileContentRequest\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\"A\n\x16GetFileContentResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"$\n\x11\x44\x65leteFileRequest\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\"=\n\x12\x44\x65leteFileResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\x9d\x05\n\x11OpenAIFileService\x12\x82\x01\n\nCreateFile\x12#.llm_inference.v1.CreateFileRequest\x1a$.llm_inference.v1.CreateFileResponse\"\'\x82\xd3\xe4\x93\x02!\"\t/v1/files:\thttp_bodyb\thttp_body(\x01\x12r\n\tListFiles\x12\".llm_inference.v1.ListFilesRequest\x1a#.llm_inference.v1.ListFilesResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\t/v1/filesb\thttp_body\x12v\n\x07GetFile\x12 .llm_inference.v1.GetFileRequest\x1a!.llm_inference.v1.GetFileResponse\"&\x82\xd3\xe4\x93\x02 \x12\x13/v1/files/{file_id}b\thttp_body\x12\x95\x01\n\x0eGetFileContent\x12\'.llm_inference.v1.GetFileContentRequest\x1a(.llm_inference.v1.GetFileContentResponse\".\x82\xd3\xe4\x93\x02(\x12\x1b/v1/files/{file_id}/contentb\thttp_body0\x01\x12\x7f\n\nDeleteFile\x12#.llm_inference.v1.DeleteFileRequest\x1a$.llm_inference.v1.DeleteFileResponse\"&\x82\xd3\xe4\x93\x02 *\x13/v1/files/{file_id}b\thttp_bodyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#llm_inference/v1/openai_files.proto\x12\x10llm_inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"<\n\x11\x43reateFileRequest\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"=\n\x12\x43reateFileResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"n\n\x10ListFilesRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\x12\n\x05limit\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\x05order\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07purpose\x18\x04 \x01(\tB\x08\n\x06_limitB\x08\n\x06_order\"<\n\x11ListFilesResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"!\n\x0eGetFileRequest\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\":\n\x0fGetFileResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"(\n\x15GetFileContentRequest\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\"A\n\x16GetFileContentResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"$\n\x11\x44\x65leteFileRequest\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\"=\n\x12\x44\x65leteFileResponse\x12\'\n\thttp_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\x9d\x05\n\x11OpenAIFileService\x12\x82\x01\n\nCreateFile\x12#.llm_inference.v1.CreateFileRequest\x1a$.llm_inference.v1.CreateFileResponse\"\'\x82\xd3\xe4\x93\x02!\"\t/v1/files:\thttp_bodyb\thttp_body(\x01\x12r\n\tListFiles\x12\".llm_inference.v1.ListFilesRequest\x1a#.llm_inference.v1.ListFilesResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\t/v1/filesb\thttp_body\x12v\n\x07GetFile\x12 .llm_inference.v1.GetFileRequest\x1a!.llm_inference.v1.GetFileResponse\"&\x82\xd3\xe4\x93\x02 \x12\x13/v1/files/{file_id}b\thttp_body\x12\x95\x01\n\x0eGetFileContent\x12\'.llm_inference.v1.GetFileContentRequest\x1a(.llm_inference.v1.GetFileContentResponse\".\x82\xd3\xe4\x93\x02(\x12\x1b/v1/files/{file_id}/contentb\thttp_body0\x01\x12\x7f\n\nDeleteFile\x12#.llm_inference.v1.DeleteFileRequest\x1a$.llm_inference.v1.DeleteFileResponse\"&\x82\xd3\xe4\x93\x02 *\x13/v1/files/{file_id}b\thttp_bodyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,21 +48,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEFILERESPONSE']._serialized_start=176
   _globals['_CREATEFILERESPONSE']._serialized_end=237
   _globals['_LISTFILESREQUEST']._serialized_start=239
-  _globals['_LISTFILESREQUEST']._serialized_end=334
-  _globals['_LISTFILESRESPONSE']._serialized_start=336
-  _globals['_LISTFILESRESPONSE']._serialized_end=396
-  _globals['_GETFILEREQUEST']._serialized_start=398
-  _globals['_GETFILEREQUEST']._serialized_end=431
-  _globals['_GETFILERESPONSE']._serialized_start=433
-  _globals['_GETFILERESPONSE']._serialized_end=491
-  _globals['_GETFILECONTENTREQUEST']._serialized_start=493
-  _globals['_GETFILECONTENTREQUEST']._serialized_end=533
-  _globals['_GETFILECONTENTRESPONSE']._serialized_start=535
-  _globals['_GETFILECONTENTRESPONSE']._serialized_end=600
-  _globals['_DELETEFILEREQUEST']._serialized_start=602
-  _globals['_DELETEFILEREQUEST']._serialized_end=638
-  _globals['_DELETEFILERESPONSE']._serialized_start=640
-  _globals['_DELETEFILERESPONSE']._serialized_end=701
-  _globals['_OPENAIFILESERVICE']._serialized_start=704
-  _globals['_OPENAIFILESERVICE']._serialized_end=1373
+  _globals['_LISTFILESREQUEST']._serialized_end=349
+  _globals['_LISTFILESRESPONSE']._serialized_start=351
+  _globals['_LISTFILESRESPONSE']._serialized_end=411
+  _globals['_GETFILEREQUEST']._serialized_start=413
+  _globals['_GETFILEREQUEST']._serialized_end=446
+  _globals['_GETFILERESPONSE']._serialized_start=448
+  _globals['_GETFILERESPONSE']._serialized_end=506
+  _globals['_GETFILECONTENTREQUEST']._serialized_start=508
+  _globals['_GETFILECONTENTREQUEST']._serialized_end=548
+  _globals['_GETFILECONTENTRESPONSE']._serialized_start=550
+  _globals['_GETFILECONTENTRESPONSE']._serialized_end=615
+  _globals['_DELETEFILEREQUEST']._serialized_start=617
+  _globals['_DELETEFILEREQUEST']._serialized_end=653
+  _globals['_DELETEFILERESPONSE']._serialized_start=655
+  _globals['_DELETEFILERESPONSE']._serialized_end=716
+  _globals['_OPENAIFILESERVICE']._serialized_start=719
+  _globals['_OPENAIFILESERVICE']._serialized_end=1388
 # @@protoc_insertion_point(module_scope)

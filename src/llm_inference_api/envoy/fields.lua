@@ -1,16 +1,21 @@
 -- Names the first field of a JSON body that its message does not have. The transcoder passes over such fields, so the
 -- service could not tell a misspelt one from none. It refuses what this header names, like everything else by field.
 --
+-- Likewise the first parameter of a query that the method does not take there, or that is given twice: the transcoder would
+-- let it override the path or the body, or take its last value.
+--
 -- Bodies of very many values are emptied, and refused likewise: the transcoder takes up to half a second for 4 MB of them,
 -- in which nobody else of its thread is served.
 --
--- MOST_VALUES, BODIES and MESSAGES are defined by the renderer (envoy/fields.py): BODIES has the message of a method and path, PATTERNS
--- the same by a pattern of both, and a message has its field names: true for a value that is not looked at, or the message
--- of the value or of its items. The field "*" stands for any name.
+-- MOST_VALUES and the tables are defined by the renderer (envoy/fields.py). BODIES has the message of a method and path,
+-- PATTERNS the same by a pattern of both, and a message has its field names: true for a value that is not looked at, or the
+-- message of the value or of its items. The field "*" stands for any name. QUERIES has patterns with the names of the
+-- parameters, as "/name/name/"; the first one that fits counts.
 
 local HEADER = "x-unknown-field"
 local NO_JSON = "!" -- The transcoder's parser takes more than JSON: names without quotes, texts in single ones.
-local TOO_MANY = "+" -- Like NO_JSON, in place of a name: `shown` writes neither.
+local TOO_MANY = "+" -- In place of a name, like NO_JSON.
+local NO_PARAMETER, TWICE = "?", "&" -- Before the name of a parameter: `shown` writes none of these.
 local DEEPEST = 100 -- Levels; as protobuf's parser.
 local LONGEST = 64 -- Bytes of a name that are shown.
 local PIECE = 65536 -- Bytes whose values are counted at once; a smaller body's are not counted.
@@ -91,6 +96,30 @@ local function shown(name)
   end))
 end
 
+local function decoded(text)
+  return (text:gsub("%+", " "):gsub("%%(%x%x)", function(digits)
+    return string.char(tonumber(digits, 16))
+  end))
+end
+
+-- Returns the report on the first wrong parameter of a query; nil if there is none.
+local function wrong_parameter(called, query)
+  local names
+  for _, known in ipairs(QUERIES) do
+    names = names or (called:find(known[1]) and known[2])
+  end
+  local seen = {}
+  for encoded in query:gmatch("[^&]+") do
+    local name = decoded(encoded:match("^[^=]*"))
+    if names and not names:find("/" .. name .. "/", 1, true) then
+      return NO_PARAMETER .. shown(name)
+    elseif names and seen[name] then
+      return TWICE .. shown(name)
+    end
+    seen[name] = true
+  end
+end
+
 local function joined(outer, inner)
   return inner and outer .. (inner:find("^%[") and "" or ".") .. inner
 end
@@ -166,8 +195,7 @@ function value(json, at, kind, depth)
   return after(json, at)
 end
 
-local function message_of(headers)
-  local called = headers:get(":method") .. " " .. headers:get(":path"):match("^[^?]*")
+local function message_of(called)
   local name = BODIES[called]
   for pattern, message in pairs(PATTERNS) do
     name = name or (called:find(pattern) and message)
@@ -181,7 +209,15 @@ function envoy_on_request(handle)
   if (headers:get("content-type") or ""):find("^application/grpc") then
     return
   end
-  local message = message_of(headers)
+  local path, query = headers:get(":path"):match("^([^?]*)%??(.*)$")
+  local called = headers:get(":method") .. " " .. path
+  local report = query ~= "" and wrong_parameter(called, query)
+  if report then
+    headers:replace(":path", path) -- Else the transcoder might refuse it first, without its name.
+    headers:replace(HEADER, report)
+    return
+  end
+  local message = message_of(called)
   local body = message and handle:body()
   local json = body and body:getBytes(0, body:length())
   if json and #json > PIECE and has_too_many(json) then

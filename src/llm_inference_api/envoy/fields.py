@@ -19,9 +19,11 @@ Table = dict[str, str]
 _NOTHING = "nothing"
 """Name of the message without fields: the body of a method that takes none."""
 _ANY_NAME = "*"
-_VARIABLE = re.compile(r"\{[^}]*\}")
-_MAGIC = re.compile(r"([-^$().%\[\]*+?])")
-"""Characters with a meaning in Lua's patterns."""
+_VARIABLE = re.compile(r"\{(\w+)(?:=([^}]*))?\}")
+"""Name and template of a path's variable; `*`, the default, stands for one segment, and `**` for all that follow."""
+_MAGIC = re.compile(r"\*\*?|[-^$().%\[\]+?]")
+"""Wildcards of a template, and characters with a meaning in Lua's patterns."""
+_WILDCARDS = {"*": "[^/]+", "**": ".+"}
 _LINK = """
 for _, fields in pairs(MESSAGES) do
   for name, message in pairs(fields) do
@@ -56,6 +58,7 @@ def fields_filter(descriptor_set: Path, services: Sequence[str]) -> dict[str, An
     bodies = dict(body for method in _methods(contract, services) for body in _bodies(method, messages))
     exact = {call: name for call, name in bodies.items() if not _VARIABLE.search(call)}
     patterns = {_pattern(call): name for call, name in bodies.items() if call not in exact}
+    queries = dict(query for method in _methods(contract, services) for query in _queries(method, messages))
     tables = dict[str, Table]({_NOTHING: {}}) | dict(_tables(bodies.values(), messages))
     script = files("llm_inference_api.envoy").joinpath("fields.lua").read_text()
     listed = ", ".join(f"[{json.dumps(name)}] = {_lua(table)}" for name, table in sorted(tables.items()))
@@ -63,6 +66,7 @@ def fields_filter(descriptor_set: Path, services: Sequence[str]) -> dict[str, An
         f"BODIES = {_lua(exact)}",
         f"PATTERNS = {_lua(patterns)}",
         f"MESSAGES = {{{listed}}}",
+        f"QUERIES = {_lua_pairs(queries)}",
         f"MOST_VALUES = {MAX_VALUES}",
     )
     source = "\n".join((*(f"local {line}" for line in defined), _LINK, script))
@@ -108,6 +112,22 @@ def _bodies(method: MethodDescriptorProto, messages: Messages) -> Iterator[tuple
             yield f"{verb.upper()} {getattr(rule, verb)}", name
 
 
+def _queries(method: MethodDescriptorProto, messages: Messages) -> Iterator[tuple[str, str]]:
+    """Yields, for each HTTP rule of the method, `METHOD path` and the names of its parameters: `/name/name/`.
+
+    They are those fields that are neither in the path nor the body. A list would be given several times; there is none.
+    """
+    for rule in _rules(method):
+        verb = rule.WhichOneof("pattern")
+        if verb is None or method.input_type not in messages:
+            continue
+        path = getattr(rule, verb)
+        elsewhere = {name for name, _ in _VARIABLE.findall(path)} | {rule.body}
+        fields = () if rule.body == "*" else messages[method.input_type].field
+        names = [name for field in fields if field.name not in elsewhere for name in (field.name, field.json_name)]
+        yield f"{verb.upper()} {path}", f"/{'/'.join(dict.fromkeys(names))}/"
+
+
 def _tables(bodies: Iterable[str], messages: Messages) -> Iterator[tuple[str, Table]]:
     """Yields the bodies' messages and those inside them, by name: the message of each field, "" for other values."""
     waiting, seen = set(bodies) - {_NOTHING}, set[str]()
@@ -128,8 +148,14 @@ def _table(message: DescriptorProto) -> Table:
 
 def _pattern(call: str) -> str:
     """Returns the Lua pattern of a method and path with variables."""
-    parts = (_MAGIC.sub(r"%\1", part) for part in _VARIABLE.split(call))
-    return f"^{'.+'.join(parts)}$"
+    path = _VARIABLE.sub(lambda variable: variable[2] or "*", call)
+    return f"^{_MAGIC.sub(lambda part: _WILDCARDS.get(part[0], f'%{part[0]}'), path)}$"
+
+
+def _lua_pairs(queries: Mapping[str, str]) -> str:
+    """Returns a Lua list of patterns and names, such that the one that says most of a path stands first."""
+    ordered = sorted(queries, key=lambda call: (bool(_VARIABLE.search(call)), -len(call), call))
+    return f"{{{', '.join(f'{{{json.dumps(_pattern(call))}, {json.dumps(queries[call])}}}' for call in ordered)}}}"
 
 
 def _lua(table: Table) -> str:

@@ -131,7 +131,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _around_upload(self, method: str, behaviour: Unary) -> Callable[[Any, Context], Awaitable[Any]]:
         async def serve(requests: AsyncIterator[Any], call: Call) -> Any:
-            async with aclosing(decoded_each(requests)) as messages:
+            async with aclosing(decoded_each(known(requests, call))) as messages:
                 return await behaviour(messages, call)
 
         return self._around(method, serve)

@@ -1,4 +1,4 @@
-"""Refuses JSON fields that a request's message does not have. Envoy, which parses the JSON, names them in a header."""
+"""Refuses JSON fields and query parameters that a method does not take. Envoy names them in a header."""
 
 import re
 from difflib import get_close_matches
@@ -14,6 +14,11 @@ from llm_inference_api.rpc.call import Call
 
 _NO_JSON, _TOO_MANY = "!", "+"
 """What Envoy says instead of a field's place."""
+_PARAMETERS = {
+    "?": "is not a query parameter of this path",
+    "&": "is given twice in the query; it may be given once",
+}
+"""What is said of a query parameter, by the mark before its name."""
 _INDEX = re.compile(r"\[\d+\]")
 _OLLAMA = (
     "is a field of Ollama's API, which this is not, though the path is the same: that has a port of its own here, if "
@@ -29,7 +34,7 @@ Request = TypeVar("Request")
 
 
 def known(request: Request, call: Call) -> Request:
-    """Returns the request. Raises InvalidFieldError if Envoy has found an unknown field in its JSON."""
+    """Returns the request. Raises InvalidFieldError if Envoy has found an unknown field or wrong parameter in it."""
     place = dict(call.invocation_metadata()).get(headers.UNKNOWN_FIELD)
     if place is None:
         return request
@@ -37,6 +42,8 @@ def known(request: Request, call: Call) -> Request:
         raise InvalidFieldError("body", "is no valid JSON")
     if place == _TOO_MANY:
         raise InvalidFieldError("body", f"has more than {MAX_VALUES} values")
+    if str(place)[:1] in _PARAMETERS:
+        raise InvalidFieldError(unquote(str(place)[1:]), _PARAMETERS[str(place)[0]])
     descriptor: Descriptor | None = getattr(request, "DESCRIPTOR", None)
     raise InvalidFieldError(unquote(str(place)), _problem(str(place), descriptor))
 

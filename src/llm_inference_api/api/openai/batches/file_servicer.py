@@ -76,9 +76,10 @@ class OpenAIFileServicer(openai_files_pb2_grpc.OpenAIFileServiceServicer):
     ) -> openai_files_pb2.ListFilesResponse:
         """Returns the HTTP body of `GET /v1/files`."""
         limit = checked_limit(request.limit if request.HasField("limit") else None, LARGEST_PAGE, LARGEST_PAGE)
-        if request.order not in ("", "asc", "desc"):
+        order = request.order if request.HasField("order") else "desc"
+        if order not in ("asc", "desc"):
             raise InvalidFieldError("order", "must be 'asc' or 'desc'")
-        page = ListPage(limit, request.after, newest_first=request.order != "asc")
+        page = ListPage(limit, request.after, newest_first=order == "desc")
         found, has_more = await self._store.do(self._store.files.page, call.caller, page, request.purpose)
         body = json_body(page_object([file_object(file) for file in found], has_more=has_more))
         return openai_files_pb2.ListFilesResponse(http_body=body)

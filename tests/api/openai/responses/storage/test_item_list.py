@@ -46,7 +46,13 @@ def test_empty_page_has_no_ids() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "field"),
-    [({"limit": 0}, "limit"), ({"limit": 101}, "limit"), ({"order": "up"}, "order"), ({"after": "x"}, "after")],
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": 101}, "limit"),
+        ({"order": "up"}, "order"),
+        ({"order": ""}, "order"),
+        ({"after": "x"}, "after"),
+    ],
 )
 def test_invalid_pages_are_refused(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidFieldError) as found:

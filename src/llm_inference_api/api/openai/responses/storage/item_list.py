@@ -18,7 +18,7 @@ def item_list(items: Sequence[bytes], request: responses_pb2.ListInputItemsReque
     """Returns the page of the items that a request asks for, all as JSON. Raises InvalidFieldError."""
     limit = request.limit if request.HasField("limit") else DEFAULT_LIMIT
     LIMIT.check("limit", limit)
-    order = request.order or ORDERS[1]
+    order = request.order if request.HasField("order") else ORDERS[1]
     if order not in ORDERS:
         raise InvalidFieldError("order", f"must be {' or '.join(ORDERS)}, not {order[:50]!r}")
     ordered = [json.loads(item) for item in (items if order == ORDERS[0] else reversed(items))]
