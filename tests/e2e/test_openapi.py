@@ -139,8 +139,11 @@ def hurried(tmp_path: Path) -> Iterator[RunningService]:
 
 
 def test_service_follows_its_document(hurried: RunningService, tmp_path: Path) -> None:
-    """Examples and some random requests get answers that the document foresees, and no 500."""
-    assert fuzz(hurried, tmp_path, "--phases", "examples,fuzzing", "--max-examples", "3") > 50
+    """Examples and some generated requests get answers that the document foresees, and no 500.
+
+    They are the same in every run; those of `make fuzz` differ.
+    """
+    assert fuzz(hurried, tmp_path, "--phases", "examples,fuzzing", "--max-examples", "3", "--seed", "1") > 50
     assert "internal error" not in hurried.log()
 
 
