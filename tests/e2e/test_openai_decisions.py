@@ -80,6 +80,7 @@ def test_input_may_have_calls_of_tools(http: httpx.Client) -> None:
         ({"questions": [{**CHOICE, "choices": [{"value": "a"}]}]}, "questions[0].choices"),
         ({"questions": [{**CHOICE, "choices": [{"value": True}, {"value": "true"}]}]}, "questions[0].choices[1]"),
         ({"questions": [{**SCORE, "choices": CHOICE["choices"]}]}, "questions[0].choices"),
+        ({"questions": [{**SCORE, "instructions": [{"type": {}}]}]}, "questions[0].instructions"),
         ({"questions": [{"type": "rank", "instructions": "x"}]}, "questions[0].type"),
         ({"temperature": 1}, "temperature"),
     ],

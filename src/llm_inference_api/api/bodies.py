@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
 from reprlib import Repr
-from typing import Any, Protocol, Self, TypeVar
+from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
 
 from google.api.httpbody_pb2 import HttpBody
 from pydantic import (
@@ -77,6 +77,17 @@ class _FailFast(FailFast):
 
 FIRST_ERROR = _FailFast()
 """Of a list: items behind an invalid one are not validated."""
+
+
+def _no(value: object) -> object:
+    """Returns False. Raises ValueError for any other value, also for 0, which equals False in Python."""
+    if value is not False:
+        raise ValueError("must be false, or left out")
+    return value
+
+
+No = Annotated[Literal[False], BeforeValidator(_no)]
+"""False alone."""
 
 
 def at_most(most: int, what: str) -> BeforeValidator:

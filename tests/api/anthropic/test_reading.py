@@ -179,6 +179,7 @@ RESULT = {"type": "tool_result", "tool_use_id": "t", "content": "x"}
         ({"temperature": 3}, "temperature", ""),
         ({"stop_sequences": [""]}, "stop_sequences[0]", ""),
         ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools[0].type", "custom"),
+        ({"tools": [{**TOOL, "defer_loading": 0}]}, "tools[0].defer_loading", "must be false"),
         ({"tools": [{**TOOL, "input_schema": "x"}]}, "tools[0].input_schema", ""),
         ({"tools": [{**TOOL, "name": "a b"}]}, "tools[0].name", ""),
         ({"tool_choice": {"type": "any"}}, "tool_choice", "needs tools"),

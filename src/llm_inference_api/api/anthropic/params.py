@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field
 
 from llm_inference_api.api import bodies
-from llm_inference_api.api.bodies import FIRST_ERROR, Strict, at_most
+from llm_inference_api.api.bodies import FIRST_ERROR, No, Strict, at_most
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.limits import MAX_STOP
@@ -96,7 +96,7 @@ class ToolParam(Strict):
     eager_input_streaming: Any = None
     """Ignored: arguments are always streamed as they come."""
     allowed_callers: list[Literal["direct"]] | None = None
-    defer_loading: Literal[False] | None = None
+    defer_loading: No | None = None
     input_examples: None = None
 
 

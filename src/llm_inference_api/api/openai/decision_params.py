@@ -27,7 +27,7 @@ def _text_of_part(index: int, part: object) -> str:
     kind = part.get("type") if isinstance(part, dict) else None
     if isinstance(part, dict) and kind == "input_json" and isinstance(part.get("data"), dict | list):
         return json.dumps(part["data"], ensure_ascii=False)
-    text = part.get(_TEXTS[str(kind)]) if isinstance(part, dict) and kind in _TEXTS else None
+    text = part.get(_TEXTS[kind]) if isinstance(part, dict) and isinstance(kind, str) and kind in _TEXTS else None
     if not isinstance(text, str):
         raise ValueError(f"part {index} is of type {kind!r} or has no text; only text and JSON are supported")  # noqa: TRY004 - pydantic reports ValueErrors
     return text

@@ -12,7 +12,7 @@ from pydantic import (
 )
 
 from llm_inference_api.api import bodies
-from llm_inference_api.api.bodies import FIRST_ERROR, Strict, at_most, joined_texts
+from llm_inference_api.api.bodies import FIRST_ERROR, No, Strict, at_most, joined_texts
 from llm_inference_api.requests.chat import MAX_MESSAGES
 from llm_inference_api.requests.inquiry import MAX_INPUTS, Input
 from llm_inference_api.requests.limits import MAX_LOGIT_BIAS, MAX_STOP
@@ -64,13 +64,6 @@ def _content(item: str | list[int]) -> str | tuple[int, ...]:
     return item if isinstance(item, str) else tuple(item)
 
 
-def _no(value: object) -> object:
-    """Returns False. Raises ValueError for any other value, also for 0, which equals False in Python."""
-    if value is not False:
-        raise ValueError("must be false, or left out")
-    return value
-
-
 def _yes(value: object) -> object:
     """Returns True. Raises ValueError for any other value, also for 1, which equals True in Python."""
     if value is not True:
@@ -98,7 +91,6 @@ def _as_list(value: object) -> object:
 
 # json_schema_input_type: the alternative input forms, for the OpenAPI document.
 Text = Annotated[str, BeforeValidator(joined_texts(_text_of_part), json_schema_input_type=str | list[TextPart])]
-No = Annotated[Literal[False], BeforeValidator(_no)]
 Stop = Annotated[
     list[str],
     FIRST_ERROR,

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field
 
 from llm_inference_api.api import bodies
-from llm_inference_api.api.bodies import FIRST_ERROR, Json, Strict, at_most
-from llm_inference_api.api.openai.params import No
+from llm_inference_api.api.bodies import FIRST_ERROR, Json, No, Strict, at_most
 from llm_inference_api.api.openai.responses.items import MAX_ITEMS, GivenItem, as_items
 from llm_inference_api.api.openai.responses.tools import AnyTool
 from llm_inference_api.requests.tools import MAX_TOOLS

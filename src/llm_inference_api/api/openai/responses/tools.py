@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from llm_inference_api.api.bodies import FIRST_ERROR, Json, Strict, at_most, validated
-from llm_inference_api.api.openai.params import No
+from llm_inference_api.api.bodies import FIRST_ERROR, Json, No, Strict, at_most, validated
 from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.requests.tools import MAX_TOOLS, NO_ARGUMENTS, Tool
 

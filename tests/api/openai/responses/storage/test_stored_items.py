@@ -62,6 +62,12 @@ def test_what_is_ignored_is_not_kept(value: dict[str, Any], kept: dict[str, Any]
     assert stored(found) == found
 
 
+def test_ignored_field_may_have_any_value() -> None:
+    """The fields of a call are ignored in its output."""
+    found = stored({"type": "function_call_output", "call_id": "c", "output": "o", "name": {}, "namespace": [None]})
+    assert found.keys() == {"type", "id", "status", "call_id", "output"}
+
+
 def test_output_is_kept_without_its_log_probabilities() -> None:
     part = {"type": "output_text", "text": "a", "annotations": []}
     item = {"type": "message", "id": "msg_1", "content": [{**part, "logprobs": [{"token": "a"}]}]}

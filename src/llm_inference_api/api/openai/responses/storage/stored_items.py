@@ -1,5 +1,7 @@
 """Items as they are stored and listed: with their type, an id and a status, and without what is ignored."""
 
+from typing import Any
+
 from llm_inference_api.api.bodies import Json
 from llm_inference_api.api.openai.responses.document import COMPLETED
 from llm_inference_api.api.openai.responses.ids import item_id
@@ -20,7 +22,7 @@ def stored_input(value: Json, item: Item) -> Json:
         "id": item.id or item_id(item.type),
         "type": item.type,
         "status": COMPLETED,
-        **{name: _without_ignored(value[name]) for name in _KEPT if value.get(name) is not None},
+        **{name: _without_ignored(value[name]) for name in _read(item) if value.get(name) is not None},
     }
     if isinstance(item, MessageItem) and isinstance(value["content"], str):
         found["content"] = [{"type": "output_text" if item.role == "assistant" else "input_text", "text": item.content}]
@@ -34,6 +36,12 @@ def stored_input(value: Json, item: Item) -> Json:
 def stored_output(item: Json) -> Json:
     """Returns an item of a response's output, without the log probabilities, which the response itself has."""
     return {**item, **({"content": [*map(_without_logprobs, item["content"])]} if "content" in item else {})}
+
+
+def _read(item: Item) -> list[str]:
+    """Returns the names of an item's fields that mean something; those that are ignored may have any value."""
+    fields = type(item).model_fields
+    return [name for name in _KEPT if name in fields and fields[name].annotation is not Any]
 
 
 def _without_ignored(value: object) -> object:
