@@ -88,11 +88,14 @@ class Machine:
     def __init__(self) -> None:
         self.budget = StepBudget(512, 4)
         self.chance = random.Random(1)
+        self.unknown = 0.0
+        """Part of the seconds by which a step with a part of a prompt takes longer, for reasons of its own."""
 
     def step(self, size: int, keys: int) -> float:
         """Returns the seconds of a step, which differ by some percent from one to the next."""
         without_keys = min(seconds * max(1, size / known) for known, seconds in SMALL.items())
-        seconds = (without_keys + KEY * keys) * self.chance.uniform(0.9, 1.1)
+        longer = 1 + self.unknown * (size > 1)
+        seconds = (without_keys + KEY * keys) * longer * self.chance.uniform(0.9, 1.1)
         self.budget.observe(size, keys, seconds)
         return seconds
 
@@ -114,6 +117,15 @@ def test_rows_deep_in_a_long_prompt_are_fewer() -> None:
     gaps = machine.compute(range(4000))
     assert sorted(gaps)[len(gaps) * 95 // 100] < 0.06
     assert machine.budget.rows([100], [range(10, 3000)]) >= 16
+
+
+def test_what_the_estimates_leave_out_is_allowed_for() -> None:
+    """Rows may walk the cells of others, or have scores that are read: 19 of 20 steps keep the bound all the same."""
+    machine = Machine()
+    machine.compute(range(2000))
+    machine.unknown = 0.3
+    gaps = sorted(machine.compute(range(2000, 2300))[50:])
+    assert gaps[len(gaps) * 95 // 100] < 0.05
 
 
 def test_cost_of_keys_is_known_for_the_next_long_prompt() -> None:

@@ -3,6 +3,9 @@
 A step has a fixed cost, since each reads all weights, one for its rows, of which the kernels compute `MULTIPLE` at a
 time, and one for the keys that they attend to: where a model is small or a prompt long, that is most of it. Running
 answers wait for their next token while a step computes a part of somebody's prompt.
+
+Counting the cells of other sequences, which a row walks over, as parts of a key (0.15 in smollm2) was tried: the costs
+of both change together, and what was learnt of them was worse. How far off the estimates are is learnt instead.
 """
 
 from collections.abc import Sequence as Items
@@ -23,6 +26,11 @@ _WEIGHT = 0.3
 """Weight of the newest step in the moving averages: the load of a machine changes."""
 _SLOPE_WEIGHT = 0.02
 """The least weight of the newest step in what shows the cost of a key: a property of the model, drowned in noise."""
+
+_OFF_WEIGHT = 0.05
+"""Weight of the newest step in how far off the estimates are."""
+_MOST_OFF = 2.0
+"""A step that took so many times as long as estimated, or longer, was held up, and says nothing of the estimates."""
 
 
 @dataclass(slots=True)
@@ -66,6 +74,10 @@ class StepBudget:
         self._known: dict[int, _Steps] = {}
         self._per_key = 0.0
         """Seconds per key that a row attends to."""
+        self._off = 1.0
+        """Moving average of a step's seconds in parts of what was estimated."""
+        self._spread = 0.0
+        """Moving average of their distance from it."""
 
     def rows(self, decoding: Items[int], prompts: Items[range]) -> int:
         """Returns the rows of the next step, those of the decoding sequences included.
@@ -86,7 +98,7 @@ class StepBudget:
         keys = list(accumulate(rows, initial=sum(decoding)))
         limit = max(self._max_gap * self.seconds(len(decoding), keys[0]), _UNNOTICED) if decoding else _ALONE
         least = min((len(decoding) // MULTIPLE + 1) * MULTIPLE, self._batch_tokens)
-        limit = max(limit, self.seconds(least, 0))
+        limit = max(limit / self._margin, self.seconds(least, 0))
         sizes = [*range(len(decoding) + 1, least), *range(least, self._batch_tokens, MULTIPLE), self._batch_tokens]
         fitting = (size for size in sizes if self.seconds(size, keys[min(size - len(decoding), len(rows))]) <= limit)
         return max(fitting, default=len(decoding) + 1)
@@ -107,8 +119,24 @@ class StepBudget:
         """Records the duration of a step, and how many keys its rows attended to."""
         size = rows if rows <= MULTIPLE else -(-rows // MULTIPLE) * MULTIPLE
         newest = max(seconds, _SHORTEST)
+        if size in self._known:
+            self._compare(newest / self.seconds(rows, keys))
         self._known.setdefault(size, _Steps(keys, newest)).add(keys, newest)
         self._per_key = self._slope()
+
+    @property
+    def _margin(self) -> float:
+        """How many times as long as estimated a step may take: what the estimates leave out, and two mean deviations.
+
+        As TCP allows for an answer (RFC 6298).
+        """
+        return max(self._off + 2 * self._spread, 1.0)
+
+    def _compare(self, off: float) -> None:
+        if not 1 / _MOST_OFF < off < _MOST_OFF:
+            return
+        self._spread += _OFF_WEIGHT * (abs(off - self._off) - self._spread)
+        self._off += _OFF_WEIGHT * (off - self._off)
 
     def _slope(self) -> float:
         """Returns the slope of the line through the steps of each size, the same for all sizes (least squares)."""
