@@ -1,6 +1,6 @@
 """Random requests to every RPC and REST path: each is answered or refused by a reason, and nothing breaks.
 
-FUZZ_COUNT is the number of requests for each RPC (500), FUZZ_SEED the first random seed (0): a failure names its seed.
+FUZZ_COUNT is the number of requests for each RPC (100), FUZZ_SEED the first random seed (0): a failure names its seed.
 """
 
 import json
@@ -45,7 +45,7 @@ from tests.fakes.gguf import write_tiny_encoder
 from tests.fakes.ports import free_port
 from tests.fuzz.messages import TEXTS, fill, mutate
 
-COUNT = int(os.environ.get("FUZZ_COUNT", "500"))
+COUNT = int(os.environ.get("FUZZ_COUNT", "100"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
 CALLERS = 8
 DEADLINE = 0.5
