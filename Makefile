@@ -19,6 +19,7 @@ LLAMA_RPC := $(CURDIR)/dist/llama.cpp-$(LLAMA_VERSION)-rpc-$(shell uname -m)
 # Servers of other projects, each in a virtual environment of its own; tests/e2e/programs.py looks for them there.
 CLIENTS := .venv-clients
 LITELLM_PROXY := litellm[proxy]==1.108.7
+LM_EVAL := 'lm-eval[api]==0.4.13' transformers
 CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 # What the service is compared with: llama.cpp's own programs, and a Python with other servers of it.
 PEERS := $(CACHE)/bench/$(LLAMA_VERSION)
@@ -61,7 +62,7 @@ test: lint
 bench: $(VENV)/.installed-dev $(PEERS)/.built $(PEERS)/peers/.installed
 	@$(BIN)/python -m benchmarks.comparison --cache $(CACHE) --tools $(PEERS) --form $(or $(FORM),short) $(ARGS)
 
-clients: $(VENV)/.installed-dev $(CLIENTS)/litellm/.installed
+clients: $(VENV)/.installed-dev $(CLIENTS)/litellm/.installed $(CLIENTS)/lm-eval/.installed
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e client -e '.[clients]'
 	$(BIN)/pip install -q -c constraints.txt --no-deps instructor
 	if command -v npm; then for package in ai_sdk claude_code codex ollama_js; do \
@@ -73,6 +74,11 @@ clients: $(VENV)/.installed-dev $(CLIENTS)/litellm/.installed
 $(CLIENTS)/litellm/.installed:
 	$(PYTHON) -m venv $(CLIENTS)/litellm
 	$(CLIENTS)/litellm/bin/pip install -q '$(LITELLM_PROXY)'
+	@touch $@
+
+$(CLIENTS)/lm-eval/.installed:
+	$(PYTHON) -m venv $(CLIENTS)/lm-eval
+	$(CLIENTS)/lm-eval/bin/pip install -q $(LM_EVAL)
 	@touch $@
 
 cluster: $(VENV)/.installed-dev
