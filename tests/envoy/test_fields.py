@@ -63,12 +63,13 @@ def test_body_of_each_rule_is_known(tmp_path: Path) -> None:
 def test_parameters_of_a_query_are_the_fields_that_stand_nowhere_else(tmp_path: Path) -> None:
     """Neither in the path nor in the body; the pattern that says most of a path comes first."""
     queries = tables(contract(tmp_path))["QUERIES"]
-    fields = "again/inner/by_name/byName/free/"
-    assert f'{{"^GET /get$", "/a_text/aText/{fields}"}}' in queries
-    assert f'{{"^GET /get/[^/]+$", "/{fields}"}}' in queries
-    assert f'{{"^GET /get/sub/[^/]+/more$", "/{fields}"}}' in queries
-    assert '{"^POST /whole$", "//"}' in queries
-    assert '{"^PUT /part$", "/a_text/aText/again/by_name/byName/free/"}' in queries
+    fields = '["again"] = true, ["byName"] = true, ["by_name"] = true, ["free"] = true'
+    text, inner = '["aText"] = true, ["a_text"] = true', '["inner"] = true'
+    assert f'{{"^GET /get$", {{{text}, {fields}, {inner}}}}}' in queries
+    assert f'{{"^GET /get/[^/]+$", {{{fields}, {inner}}}}}' in queries
+    assert f'{{"^GET /get/sub/[^/]+/more$", {{{fields}, {inner}}}}}' in queries
+    assert '{"^POST /whole$", {}}' in queries
+    assert f'{{"^PUT /part$", {{{text}, {fields}}}}}' in queries
     assert queries.index("/more") < queries.index("/get/[^/]+$")
 
 

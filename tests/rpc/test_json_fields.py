@@ -36,6 +36,7 @@ def test_request_without_a_report_passes() -> None:
         ("+", "body", "has more than 131072 values"),
         ("?a%20b", "a b", "not a query parameter"),
         ("&order", "order", "given twice"),
+        ("?", "query", "not a query parameter"),
     ],
 )
 def test_report_becomes_a_refusal(place: str, field: str, problem: str) -> None:

@@ -9,8 +9,8 @@
 --
 -- MOST_VALUES and the tables are defined by the renderer (envoy/fields.py). BODIES has the message of a method and path,
 -- PATTERNS the same by a pattern of both, and a message has its field names: true for a value that is not looked at, or the
--- message of the value or of its items. The field "*" stands for any name. QUERIES has patterns with the names of the
--- parameters, as "/name/name/"; the first one that fits counts.
+-- message of the value or of its items. The field "*" stands for any name. QUERIES has pairs of such a pattern and a
+-- table with the names of the parameters; the first one that fits counts.
 
 local HEADER = "x-unknown-field"
 local NO_JSON = "!" -- The transcoder's parser takes more than JSON: names without quotes, texts in single ones.
@@ -102,19 +102,24 @@ local function decoded(text)
   end))
 end
 
+local function parameters_of(called)
+  for _, pair in ipairs(QUERIES) do
+    if called:find(pair[1]) then
+      return pair[2]
+    end
+  end
+end
+
 -- Returns the report on the first wrong parameter of a query; nil if there is none.
 local function wrong_parameter(called, query)
-  local names
-  for _, known in ipairs(QUERIES) do
-    names = names or (called:find(known[1]) and known[2])
+  local names, seen = parameters_of(called), {}
+  if not names then
+    return nil -- The transcoder refuses the path.
   end
-  local seen = {}
-  for encoded in query:gmatch("[^&]+") do
-    local name = decoded(encoded:match("^[^=]*"))
-    if names and not names:find("/" .. name .. "/", 1, true) then
-      return NO_PARAMETER .. shown(name)
-    elseif names and seen[name] then
-      return TWICE .. shown(name)
+  for parameter in query:gmatch("[^&]+") do
+    local name = decoded(parameter:match("^[^=]*"))
+    if not names[name] or seen[name] then
+      return (seen[name] and TWICE or NO_PARAMETER) .. shown(name)
     end
     seen[name] = true
   end

@@ -66,7 +66,7 @@ def fields_filter(descriptor_set: Path, services: Sequence[str]) -> dict[str, An
         f"BODIES = {_lua(exact)}",
         f"PATTERNS = {_lua(patterns)}",
         f"MESSAGES = {{{listed}}}",
-        f"QUERIES = {_lua_pairs(queries)}",
+        f"QUERIES = {_lua_queries(queries)}",
         f"MOST_VALUES = {MAX_VALUES}",
     )
     source = "\n".join((*(f"local {line}" for line in defined), _LINK, script))
@@ -112,8 +112,8 @@ def _bodies(method: MethodDescriptorProto, messages: Messages) -> Iterator[tuple
             yield f"{verb.upper()} {getattr(rule, verb)}", name
 
 
-def _queries(method: MethodDescriptorProto, messages: Messages) -> Iterator[tuple[str, str]]:
-    """Yields, for each HTTP rule of the method, `METHOD path` and the names of its parameters: `/name/name/`.
+def _queries(method: MethodDescriptorProto, messages: Messages) -> Iterator[tuple[str, list[str]]]:
+    """Yields, for each HTTP rule of the method, `METHOD path` and the names of its parameters.
 
     They are those fields that are neither in the path nor the body. A list would be given several times; there is none.
     """
@@ -124,8 +124,8 @@ def _queries(method: MethodDescriptorProto, messages: Messages) -> Iterator[tupl
         path = getattr(rule, verb)
         elsewhere = {name for name, _ in _VARIABLE.findall(path)} | {rule.body}
         fields = () if rule.body == "*" else messages[method.input_type].field
-        names = [name for field in fields if field.name not in elsewhere for name in (field.name, field.json_name)]
-        yield f"{verb.upper()} {path}", f"/{'/'.join(dict.fromkeys(names))}/"
+        names = {name for field in fields if field.name not in elsewhere for name in (field.name, field.json_name)}
+        yield f"{verb.upper()} {path}", sorted(names)
 
 
 def _tables(bodies: Iterable[str], messages: Messages) -> Iterator[tuple[str, Table]]:
@@ -152,10 +152,11 @@ def _pattern(call: str) -> str:
     return f"^{_MAGIC.sub(lambda part: _WILDCARDS.get(part[0], f'%{part[0]}'), path)}$"
 
 
-def _lua_pairs(queries: Mapping[str, str]) -> str:
-    """Returns a Lua list of patterns and names, such that the one that says most of a path stands first."""
+def _lua_queries(queries: Mapping[str, Sequence[str]]) -> str:
+    """Returns a Lua list of patterns and sets of names, such that the one that says most of a path stands first."""
     ordered = sorted(queries, key=lambda call: (bool(_VARIABLE.search(call)), -len(call), call))
-    return f"{{{', '.join(f'{{{json.dumps(_pattern(call))}, {json.dumps(queries[call])}}}' for call in ordered)}}}"
+    sets = {call: ", ".join(f"[{json.dumps(name)}] = true" for name in queries[call]) for call in ordered}
+    return f"{{{', '.join(f'{{{json.dumps(_pattern(call))}, {{{names}}}}}' for call, names in sets.items())}}}"
 
 
 def _lua(table: Table) -> str:

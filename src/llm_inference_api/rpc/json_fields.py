@@ -35,17 +35,18 @@ Request = TypeVar("Request")
 
 def known(request: Request, call: Call) -> Request:
     """Returns the request. Raises InvalidFieldError if Envoy has found an unknown field or wrong parameter in it."""
-    place = dict(call.invocation_metadata()).get(headers.UNKNOWN_FIELD)
-    if place is None:
+    report = dict(call.invocation_metadata()).get(headers.UNKNOWN_FIELD)
+    if report is None:
         return request
+    place = str(report)
     if place == _NO_JSON:
         raise InvalidFieldError("body", "is no valid JSON")
     if place == _TOO_MANY:
         raise InvalidFieldError("body", f"has more than {MAX_VALUES} values")
-    if str(place)[:1] in _PARAMETERS:
-        raise InvalidFieldError(unquote(str(place)[1:]), _PARAMETERS[str(place)[0]])
+    if place[:1] in _PARAMETERS:
+        raise InvalidFieldError(unquote(place[1:]) or "query", _PARAMETERS[place[0]])
     descriptor: Descriptor | None = getattr(request, "DESCRIPTOR", None)
-    raise InvalidFieldError(unquote(str(place)), _problem(str(place), descriptor))
+    raise InvalidFieldError(unquote(place), _problem(place, descriptor))
 
 
 def _problem(place: str, message: Descriptor | None) -> str:

@@ -9,6 +9,7 @@ from llm_inference_api.api.bodies import json_body
 from llm_inference_api.api.openai.batches.form import FileForm, Upload
 from llm_inference_api.api.openai.batches.objects import deleted_object, file_object, page_object
 from llm_inference_api.api.openai.batches.params import checked_lifetime, checked_limit
+from llm_inference_api.api.openai.list_order import is_newest_first
 from llm_inference_api.batches.files import ListPage
 from llm_inference_api.batches.records import Line, StoredFile
 from llm_inference_api.batches.store import Store
@@ -76,10 +77,8 @@ class OpenAIFileServicer(openai_files_pb2_grpc.OpenAIFileServiceServicer):
     ) -> openai_files_pb2.ListFilesResponse:
         """Returns the HTTP body of `GET /v1/files`."""
         limit = checked_limit(request.limit if request.HasField("limit") else None, LARGEST_PAGE, LARGEST_PAGE)
-        order = request.order if request.HasField("order") else "desc"
-        if order not in ("asc", "desc"):
-            raise InvalidFieldError("order", "must be 'asc' or 'desc'")
-        page = ListPage(limit, request.after, newest_first=order == "desc")
+        newest_first = is_newest_first(request.order if request.HasField("order") else None)
+        page = ListPage(limit, request.after, newest_first=newest_first)
         found, has_more = await self._store.do(self._store.files.page, call.caller, page, request.purpose)
         body = json_body(page_object([file_object(file) for file in found], has_more=has_more))
         return openai_files_pb2.ListFilesResponse(http_body=body)
