@@ -19,6 +19,8 @@ LLAMA_RPC := $(CURDIR)/dist/llama.cpp-$(LLAMA_VERSION)-rpc-$(shell uname -m)
 # Servers of other projects, each in a virtual environment of its own; tests/e2e/programs.py looks for them there.
 CLIENTS := .venv-clients
 LITELLM_PROXY := litellm[proxy]==1.108.7
+# 5.24 computes Bamba otherwise, and does not make Gemma 4 of what is configured here.
+TRANSFORMERS := transformers==5.14.1 torch peft
 LM_EVAL := 'lm-eval[api]==0.4.13' transformers
 CPU_VARIANTS := $(CACHE)/cpu-variants/$(LLAMA_VERSION)
 # What the service is compared with: llama.cpp's own programs, and a Python with other servers of it.
@@ -29,7 +31,7 @@ PEER_LIBRARIES := ctransformers==0.2.27 mistralrs==0.9.5
 RELEASED_CONTRACT = $(wildcard proto/released/*.binpb)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: run test bench clients cluster faults fuzz oracle families soak lint generate released-contract cpu-variants llama-library llama-rpc clean help
+.PHONY: run test bench clients cluster faults fuzz oracle families checkpoints soak lint generate released-contract cpu-variants llama-library llama-rpc clean help
 
 help:
 	@echo "make run       serve the bundled models, or LLM_ALLOWED_MODELS: REST on 8091, gRPC on 50051; MODEL=demo serves the demo alone"
@@ -41,6 +43,7 @@ help:
 	@echo "make fuzz      COUNT (10000) random requests to each RPC, and thousands generated from the OpenAPI document"
 	@echo "make oracle    llama-server's own tests against the service; CASES chooses some, as pytest's -k"
 	@echo "make families  every chat template of llama.cpp's against its cases and transformers' renderings; writes the table of docs/models.md"
+	@echo "make checkpoints  tiny checkpoints of models of all kinds, and adapters, against transformers and peft; installs torch"
 	@echo "make soak      mixed load for SECONDS (3600), with clients that crash, stall and reset; 100,000 requests, 1,000 loads, 10,000 connections"
 	@echo "make generate  regenerate stubs, OpenAPI document, Envoy bootstraps and docs/settings.md"
 	@echo "make released-contract  at a release: store its contract, which buf breaking compares later ones with"
@@ -81,6 +84,11 @@ $(CLIENTS)/lm-eval/.installed:
 	$(CLIENTS)/lm-eval/bin/pip install -q $(LM_EVAL)
 	@touch $@
 
+$(CLIENTS)/transformers/.installed:
+	$(PYTHON) -m venv $(CLIENTS)/transformers
+	$(CLIENTS)/transformers/bin/pip install -q $(TRANSFORMERS)
+	@touch $@
+
 cluster: $(VENV)/.installed-dev
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e client -e '.[cluster]'
 	$(BIN)/pytest -q -m '' tests/cluster
@@ -96,6 +104,9 @@ families: $(VENV)/.installed-dev
 	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e client -e '.[oracle]'
 	$(BIN)/python -m tests.oracle.families
 	$(BIN)/pytest -q -m oracle tests/oracle/families
+
+checkpoints: $(VENV)/.installed-dev $(CLIENTS)/transformers/.installed
+	TRANSFORMERS_PYTHON=$(CURDIR)/$(CLIENTS)/transformers/bin/python $(BIN)/pytest -q -m oracle tests/oracle/checkpoints
 
 faults: $(VENV)/.installed-dev
 	for run in $$(seq $(or $(TIMES),10)); do $(BIN)/pytest -q -m '' tests/faults || exit 1; done

@@ -1,19 +1,18 @@
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from gguf import GGUFWriter
 
-from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model, route_log
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.models.footprint import Footprint, Room, estimate
 from llm_inference_api.models.gguf_header import read_tensor_sizes
 from llm_inference_api.models.offload import Offload
-from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, ContextChoice, GpuChoice
+from llm_inference_api.requests.engine_config import DEFAULT_CONTEXT_LENGTH, ContextChoice
 from tests.fakes.adapter import write_tiny_adapter
 from tests.fakes.gguf import write_tiny_encoder, write_tiny_model
 from tests.fakes.recurrent import ARCHITECTURES, write_recurrent_model
+from tests.models.allocated import allocated
 
 
 def test_cache_is_counted_by_its_cells(tiny_model: Path) -> None:
@@ -181,13 +180,9 @@ def test_file_that_is_no_model_says_what_it_is(tmp_path: Path, kind: str, what: 
 def test_states_and_cells_are_those_that_llama_allocates(architecture: str, tmp_path: Path) -> None:
     """By its own log lines, of 100 seats and the one that copies go through."""
     path = write_recurrent_model(tmp_path / "model.gguf", architecture)
-    lines: list[str] = []
-    route_log(lambda _, line: lines.append(line), verbose=False)
-    LlamaBackend(Model(path, GpuChoice(layers=0), lambda _: None), ContextSizes(8192, 100, 64, 1)).close()
     estimated = estimate([path], ContextChoice(2048, 8192), slots=100)
-    for kind, counted in (("KV", estimated.cache), ("RS", estimated.states)):
-        allocated = re.findall(rf"{kind} buffer size = +([0-9.]+) MiB", "\n".join(lines))
-        assert counted / 2**20 == pytest.approx(sum(map(float, allocated)), rel=0.05, abs=0.005)
+    counted = (estimated.cache / 2**20, estimated.states / 2**20)
+    assert counted == pytest.approx(allocated(path, 8192, 100), rel=0.05, abs=0.005)
 
 
 def test_store_holds_states_of_a_model_with_recurrent_layers(tmp_path: Path) -> None:

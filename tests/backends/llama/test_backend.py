@@ -43,6 +43,13 @@ def backend(model: Model) -> Iterator[LlamaBackend]:
     backend.close()
 
 
+def test_steps_may_have_fewer_rows_than_there_are_sequences(model: Model) -> None:
+    """LLM_BATCH_TOKENS is one setting, and the slots are another."""
+    backend = LlamaBackend(model, ContextSizes(cells=512, seats=100, batch_tokens=64, threads=1))
+    feed(backend, 99, list(b"abc"))
+    backend.close()
+
+
 def feed(backend: LlamaBackend, seat: int, tokens: list[int], start: int = 0) -> int:
     """Computes the tokens and returns the row of the last one."""
     last = len(tokens) - 1

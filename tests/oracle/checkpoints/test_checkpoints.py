@@ -1,9 +1,5 @@
 """Checkpoints made by transformers and converted by llama.cpp's own converter compute what transformers computes."""
 
-import importlib.util
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,30 +9,20 @@ import pytest
 
 from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model
 from llm_inference_api.engine.backend import Row
-from llm_inference_api.requests.engine_config import GpuChoice
+from llm_inference_api.models.footprint import estimate
+from llm_inference_api.requests.engine_config import ContextChoice, GpuChoice
+from tests.models.allocated import allocated
 from tests.oracle.checkpoints.cases import CASES, GREEDY, PROMPTS, VOCABULARY
-from tests.oracle.families.renderings import PYTHON
-from tests.oracle.material import cached_material
+from tests.oracle.checkpoints.comparing import COSINE, cosines
+from tests.oracle.checkpoints.making import make
 
 pytestmark = [pytest.mark.oracle, pytest.mark.timeout(900)]
 
-PROGRAM = Path(__file__).with_name("program.py")
-COSINE = 0.9999
 CHUNK = 7
 """Tokens of a prompt that are computed in one step; no multiple of what kernels and models take at once."""
 
 Scores = npt.NDArray[np.float32]
 Tokens = npt.NDArray[np.int64]
-
-
-def make(case: str, directory: Path) -> None:
-    """Has transformers make the case's checkpoint and answers, and upstream's converter the GGUF file."""
-    if PYTHON not in os.environ and not all(map(importlib.util.find_spec, ("torch", "transformers"))):
-        pytest.skip(f"torch and transformers are not installed; {PYTHON} can name a Python that has them")
-    converter = cached_material("llama-convert")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
-    command = [os.environ.get(PYTHON, sys.executable), str(PROGRAM), case, str(directory), str(converter)]
-    subprocess.run(command, env=environment, check=True)
 
 
 class Sequences:
@@ -78,22 +64,30 @@ def computed(path: Path, prompts: Sequence[Tokens]) -> tuple[list[Scores], list[
     return whole, answers
 
 
-def cosines(ours: Scores, theirs: Scores) -> npt.NDArray[np.float64]:
-    """Returns the cosine of the angle between the scores at each token."""
-    one, other = ours.astype(np.float64), theirs.astype(np.float64)
-    return (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)  # type: ignore[no-any-return]
+@pytest.fixture(scope="module", params=CASES)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a case's model.gguf and answers.npz."""
+    directory = tmp_path_factory.mktemp(request.param)
+    make("program", request.param, directory)
+    return directory
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_scores_and_answers_are_transformers(case: str, tmp_path: Path) -> None:
+def test_scores_and_answers_are_transformers(made: Path) -> None:
     """At each token of two prompts side by side, and of the greedy answers to them."""
-    make(case, tmp_path)
-    said = np.load(tmp_path / "answers.npz")
+    said = np.load(made / "answers.npz")
     numbers = range(len(PROMPTS))
-    scores, answers = computed(tmp_path / "model.gguf", [said[f"prompt{number}"] for number in numbers])
+    scores, answers = computed(made / "model.gguf", [said[f"prompt{number}"] for number in numbers])
     for number in numbers:
         theirs = said[f"logits{number}"]
         assert theirs.shape[1] == VOCABULARY
         assert theirs.std() > 0.1
         assert cosines(scores[number][:, :VOCABULARY], theirs).min() > COSINE
         assert answers[number] == said[f"greedy{number}"].tolist()
+
+
+def test_memory_is_estimated_as_llama_allocates_it(made: Path) -> None:
+    """To 5 %: keys and values, and states."""
+    path = made / "model.gguf"
+    estimated = estimate([path], ContextChoice(512, 8192), slots=100)
+    counted = (estimated.cache / 2**20, estimated.states / 2**20)
+    assert counted == pytest.approx(allocated(path, 8192, 100), rel=0.05, abs=0.005)

@@ -307,8 +307,8 @@ class LlamaBackend:
         self._spare_seat = sizes.seats
         """Holds a part of another seat while that is copied."""
         params.n_seq_max = sizes.seats + 1
-        # With fewer rows than sequences that have a state, llama.cpp aborts where it plans its graphs.
-        params.n_batch = params.n_ubatch = max(sizes.batch_tokens, params.n_seq_max if model.has_states else 0)
+        # With fewer rows than sequences, llama.cpp aborts where it plans its graphs.
+        params.n_batch = params.n_ubatch = max(sizes.batch_tokens, params.n_seq_max)
         params.n_threads = params.n_threads_batch = sizes.threads
         params.kv_unified = True
         params.no_perf = True
