@@ -42,7 +42,7 @@ class Sizes:
     """Tokens of each stream."""
     demo_answer: int
     long_prompt: int = 1500
-    beside_answer: int = 160
+    beside_answer: int = 240
     """Tokens of the answers that run beside the long prompt."""
     prefix: int = 500
     turns: int = 5

@@ -57,13 +57,13 @@ def test_decoding_comes_before_prompts() -> None:
     assert rows(policy.schedule(fixed(10))) == {"running": 1, "first": 6, "second": 3}
 
 
-def test_budget_is_told_where_the_rows_are() -> None:
+def test_budget_is_told_where_the_rows_are_and_of_how_many_requests() -> None:
     """An answer's newest token is, and what is left of the prompts, in the order in which they are computed."""
     policy = scheduler()
-    told: list[tuple[Items[int], Items[range]]] = []
+    told: list[tuple[Items[int], Items[range], int]] = []
 
-    def budget(decoding: Items[int], prompts: Items[range]) -> int:
-        told.append((decoding, prompts))
+    def budget(decoding: Items[int], prompts: Items[range], newcomers: int) -> int:
+        told.append((decoding, prompts, newcomers))
         return 5
 
     running = sequence("running", prompt(0, 5))
@@ -75,7 +75,7 @@ def test_budget_is_told_where_the_rows_are() -> None:
     policy.schedule(budget)
     decode(running)
     policy.schedule(budget)
-    assert told == [([], [range(5)]), ([5], [range(6), range(7)]), ([6], [range(4, 6), range(7)])]
+    assert told == [([], [range(5)], 1), ([5], [range(6), range(7)], 2), ([6], [range(4, 6), range(7)], 2)]
 
 
 def test_decoding_is_never_cut_by_the_budget() -> None:

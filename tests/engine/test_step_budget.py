@@ -17,15 +17,23 @@ def budget(costs: dict[int, float], *, batch_tokens: int = 512, max_gap: float =
     return made
 
 
-def rows(made: StepBudget, decoding: int) -> int:
-    """Returns the rows of a step with answers and a long prompt, all of it at the start of their contexts."""
-    return made.rows([0] * decoding, [range(1)] * 1000)
+def rows(made: StepBudget, decoding: int, newcomers: int = 1) -> int:
+    """Returns the rows of a step with answers and long prompts, all of it at the start of their contexts."""
+    return made.rows([0] * decoding, [range(1)] * 1000, newcomers)
 
 
 @pytest.mark.parametrize(("decoding", "most"), [(1, 16), (4, 32), (8, 48), (12, 64), (16, 64)])
 def test_step_beside_answers_is_bounded_by_their_own(decoding: int, most: int) -> None:
     """To four times as long as it would be without prompts, in multiples of what the kernels compute at a time."""
     assert rows(budget({size: size / rate for size, rate in MEASURED.items()}), decoding) == most
+
+
+@pytest.mark.parametrize(
+    ("decoding", "newcomers", "most"), [(1, 2, 16), (1, 15, 128), (4, 4, 32), (4, 12, 128), (8, 8, 48)]
+)
+def test_burst_is_computed_in_larger_steps(decoding: int, newcomers: int, most: int) -> None:
+    """More requests gain by them than answers wait longer, a second at most."""
+    assert rows(budget({size: size / rate for size, rate in MEASURED.items()}), decoding, newcomers) == most
 
 
 @pytest.mark.parametrize(("max_gap", "most"), [(1, 16), (2, 16), (8, 80), (1000, 512)])
@@ -143,6 +151,16 @@ def test_keys_of_large_models_cost_nothing_that_counts() -> None:
         for size, rate in MEASURED.items():
             made.observe(size, size * depth, size / rate)
     assert made.rows([2000], [range(2000, 3000)]) == made.rows([0], [range(1000)]) == 16
+
+
+def test_fewest_rows_that_kernels_compute_are_taken_where_keys_cost_little() -> None:
+    """Fewer would take as long; not where their keys are what takes the time."""
+    made = StepBudget(512, 4)
+    for depth in range(0, 3000, 16):
+        for size, rate in MEASURED.items():
+            made.observe(size, size * depth, size / rate + KEY * size * depth)
+    assert made.rows([100], [range(100, 1000)]) == 16
+    assert made.rows([100], [range(2000, 3000)]) < 16
 
 
 def test_one_row_is_left_for_a_prompt_however_deep() -> None:

@@ -248,7 +248,9 @@ class Settings(SecuritySettings, TelemetrySettings, BatchSettings):
         "LLM_MAX_GAP",
         4.0,
         "How much longer a running answer may wait for its next token while prompts are computed, in multiples of its "
-        "normal time; 50 ms are always allowed. More of it computes prompts sooner, less lets answers flow.",
+        "normal time; 50 ms and a step of 16 tokens are always allowed, and as many times more as there are more "
+        "requests that wait than answers that run, up to a second. More of it computes prompts sooner, less lets "
+        "answers flow.",
         ge=1,
         le=1000,
     )

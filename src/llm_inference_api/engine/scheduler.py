@@ -25,8 +25,9 @@ from llm_inference_api.engine.state_marks import MIN_SHARED_TOKENS, add_mark, ro
 from llm_inference_api.engine.state_store import StateStore
 from llm_inference_api.requests.adapters import NO_ADAPTERS, Adapters
 
-Budget = Callable[[Items[int], Items[range]], int]
-"""Says how many rows a step may have, from the positions of the answers' rows and those that prompts lack."""
+Budget = Callable[[Items[int], Items[range], int], int]
+"""Says how many rows a step may have, from the positions of the answers' rows and those that prompts lack, and the
+number of requests that the prompts are of."""
 
 _FEW_IDLE_CELLS = 512
 """Cells of ended requests that may stay in the cache beside running ones: walking them takes a percent of a step."""
@@ -216,7 +217,9 @@ class Scheduler:
         group = [seq for seq in shared if seq.request.adapters == plan.adapters]
         group.sort(key=lambda seq: seq.request.is_background)
         prompts = [seq for seq in group if not seq.is_decoding]
-        rows = budget(self._answering(), [range(seq.computed, len(seq.tokens)) for seq in prompts])
+        newcomers = {seq.request_id for seq in prompts if not seq.request.is_background}
+        lacking = [range(seq.computed, len(seq.tokens)) for seq in prompts]
+        rows = budget(self._answering(), lacking, len(newcomers))
         rows -= min(rows // 2, sum(work.count for work in plan.apart))
         rows -= self._allot_rows(plan, [seq for seq in group if seq.is_decoding], rows=len(group))
         self._allot_rows(plan, prompts, rows=rows)

@@ -22,6 +22,8 @@ _UNNOTICED = 0.05
 """Seconds between two tokens that nobody takes for a gap."""
 _SHORTEST = 1e-6
 """Lower bound of a measured step in seconds, against clocks of low resolution."""
+_LEAST_BY_KEYS = 1.25
+"""How many times as long its keys may make a step of the fewest rows that the kernels compute at a time."""
 _WEIGHT = 0.3
 """Weight of the newest step in the moving averages: the load of a machine changes."""
 _SLOPE_WEIGHT = 0.02
@@ -79,7 +81,7 @@ class StepBudget:
         self._spread = 0.0
         """Moving average of their distance from it."""
 
-    def rows(self, decoding: Items[int], prompts: Items[range]) -> int:
+    def rows(self, decoding: Items[int], prompts: Items[range], newcomers: int = 1) -> int:
         """Returns the rows of the next step, those of the decoding sequences included.
 
         At least one is left for prompts, unless the batch has room for no more than the decoding ones; so many as the
@@ -88,6 +90,8 @@ class StepBudget:
         Args:
             decoding: Positions of the rows of decoding sequences.
             prompts: Positions of rows of prompts, in the order in which they are computed.
+            newcomers: Requests that wait for these prompts. Where they are more than the decoding sequences, these wait
+                longer: larger steps compute more rows a second.
         """
         room = max(self._batch_tokens - len(decoding), 0)
         rows = list(islice(chain.from_iterable(prompts), room))
@@ -96,12 +100,17 @@ class StepBudget:
         if not self._known:
             return min(_FIRST_GUESS, self._batch_tokens)
         keys = list(accumulate(rows, initial=sum(decoding)))
-        limit = max(self._max_gap * self.seconds(len(decoding), keys[0]), _UNNOTICED) if decoding else _ALONE
+        limit = self._limit(len(decoding), keys[0], newcomers) if decoding else _ALONE
         least = min((len(decoding) // MULTIPLE + 1) * MULTIPLE, self._batch_tokens)
-        limit = max(limit / self._margin, self.seconds(least, 0))
+        least_keys = keys[min(least - len(decoding), len(rows))]
+        limit = max(limit / self._margin, min(self.seconds(least, least_keys), _LEAST_BY_KEYS * self.seconds(least, 0)))
         sizes = [*range(len(decoding) + 1, least), *range(least, self._batch_tokens, MULTIPLE), self._batch_tokens]
         fitting = (size for size in sizes if self.seconds(size, keys[min(size - len(decoding), len(rows))]) <= limit)
         return max(fitting, default=len(decoding) + 1)
+
+    def _limit(self, decoding: int, keys: int, newcomers: int) -> float:
+        usual = max(self._max_gap * self.seconds(decoding, keys), _UNNOTICED)
+        return max(usual, min(usual * newcomers / decoding, _ALONE))
 
     def seconds(self, rows: int, keys: int) -> float:
         """Returns the estimated seconds of a step with these rows, of which at least one step must be known.
