@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import llama_cpp  # noqa: TID251 - the oracle.
+import llama_cpp.llama_cpp as C  # noqa: N812, TID251 - makes the oracle's file.
 import pytest
 from gguf import GGUFReader
 
 from llm_inference_api.requests.bundled import BUNDLED
 from tests.e2e import programs
 from tests.e2e.service import RunningService, clean_environment, run_service
+from tests.fakes.llama import load_oracle
 
 LM_EVAL = programs.program("lm-eval", "lm_eval")
 MODEL = "smollm2"
@@ -66,9 +67,9 @@ pytestmark = [
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real model with its weights in F32: quantized ones differ by 0.2 from one of llama.cpp's kernels to another."""
     path = tmp_path_factory.mktemp("model") / "model.gguf"
-    parameters = llama_cpp.llama_model_quantize_default_params()
-    parameters.ftype, parameters.allow_requantize = llama_cpp.LLAMA_FTYPE_ALL_F32, True
-    assert llama_cpp.llama_model_quantize(bytes(BUNDLED[MODEL].path()), bytes(path), parameters) == 0
+    parameters = C.llama_model_quantize_default_params()
+    parameters.ftype, parameters.allow_requantize = C.LLAMA_FTYPE_ALL_F32, True
+    assert C.llama_model_quantize(bytes(BUNDLED[MODEL].path()), bytes(path), parameters) == 0
     return path
 
 
@@ -136,7 +137,7 @@ def samples(service: RunningService, model: Path, directory: Path) -> Iterator[t
 
 def test_scores_are_those_of_llama_cpp(service: RunningService, model: Path, tmp_path: Path) -> None:
     """Of every continuation, where its cache has the same types."""
-    oracle = llama_cpp.Llama(str(model), n_ctx=512, logits_all=True, flash_attn=True, type_v=BF16, verbose=False)
+    oracle = load_oracle(model, n_ctx=512, logits_all=True, flash_attn=True, type_v=BF16)
     found = [*samples(service, model, tmp_path)]
     assert len(found) == sum(len(row.get("choices", " ")) for rows in DATA.values() for row in rows)
     for context, continuation, score, greedy in found:
