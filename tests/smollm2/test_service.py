@@ -1,6 +1,8 @@
 """The service with a real model, SmolLM2-135M-Instruct, where its package is installed."""
 
 import json
+import random
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -233,3 +235,32 @@ def test_reader_that_leaves_frees_the_model(service: RunningService) -> None:
         lines = stream.iter_lines()
         next(lines)
     service.wait_until_idle()
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(1800)
+def test_a_thousand_permuted_requests_have_one_answer(http: httpx.Client) -> None:
+    """To the last printed digit: half of them alone, half beside answers and prompts of others."""
+    options = ["anger", "joy", "a complaint about the price", "fear", "surprise"]
+    shuffled, beside = random.Random(1), threading.Event()
+
+    def probabilities(_: int) -> dict[str, float]:
+        permuted = [{"value": option} for option in shuffled.sample(options, len(options))]
+        questions = [{"name": "mood", "instructions": "What does it say?", "choice": {"options": permuted}}]
+        answer = http.post("/api/decide", json={"text": "I paid twice, and nobody answers.", "questions": questions})
+        (decision,) = answer.json()["decisions"]
+        return {one["value"]: one["probability"] for one in decision["choice"]["probabilities"]}
+
+    def talk(number: int) -> None:
+        while not beside.is_set():
+            content(http, said(f"Tell me about the number {number}. " * 20), max_tokens=40)
+
+    expected = probabilities(0)
+    assert all(probabilities(at) == expected for at in range(500))
+    with ThreadPoolExecutor(6) as pool:
+        talking = [pool.submit(talk, number) for number in range(3)]
+        try:
+            assert all(found == expected for found in pool.map(probabilities, range(500)))
+        finally:
+            beside.set()
+        assert all(done.result() is None for done in talking)
