@@ -16,7 +16,7 @@ from llm_inference_api.backends.llama.backend import route_log
 from llm_inference_api.config.settings import available_processors
 from llm_inference_api.decisions.deciding import Decisions
 from llm_inference_api.decisions.question import Kind, Option, Question, yes_or_no
-from llm_inference_api.engine.step_budget import MULTIPLE
+from llm_inference_api.engine.step_budget import LEAST_BY_KEYS, MULTIPLE, UNNOTICED
 from llm_inference_api.requests.bundled import BUNDLED
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig
@@ -29,14 +29,10 @@ _NOTE = "At {} o'clock the keeper saw {} ships pass the tower, and wrote that th
 _WINDS = ("north", "east", "south", "west")
 _NOTE_TOKENS = 30
 """Fewer than a note has."""
-_UNNOTICED = 0.05
-"""Seconds of a gap that needs no bound, as in engine/step_budget.py."""
-_BY_KEYS = 1.25
-"""As there."""
 _ANSWER = GenerationRequest("answer", "The keeper wrote:", GREEDY, Stopping(2000, ignore_eos=True))
 """Longer than the questions take."""
 _SMOOTHED = 15
-"""Steps of which the median is the step at a length."""
+"""Steps on either side of a length, of which the median is the step there."""
 _ONE_TEXT = Scoring((Branch("continuations", (" y",)),))
 
 
@@ -161,7 +157,7 @@ def main() -> None:
     gaps, seconds = Engine(config).gaps(Decisions.checked(said, asked, 1, "", "text").request)
     fewest = Engine(config).fewest()
     bounds = [config.max_gap * step for step in smooth(steps)]
-    parts = in_parts_of_their_bound(gaps, bounds, max(_UNNOTICED, _BY_KEYS * fewest))
+    parts = in_parts_of_their_bound(gaps, bounds, max(UNNOTICED, LEAST_BY_KEYS * fewest))
     at = statistics.quantiles(parts, n=100)
     print(f"beside an answer: {seconds:.1f} s, {len(parts)} of its tokens; {options.threads} threads")
     print(f"its step alone: {1000 * bounds[0] / config.max_gap:.1f} ms; one of {MULTIPLE} rows: {1000 * fewest:.1f} ms")

@@ -1,5 +1,6 @@
 """Sequences in the background leave their seats to others, and go on where they stood."""
 
+from collections.abc import Sequence as Items
 from dataclasses import replace
 from pathlib import Path
 
@@ -202,3 +203,18 @@ def test_cache_is_free_when_all_have_ended() -> None:
     policy.schedule(fixed(100))
     policy.remove(item)
     assert (cache.used_by_busy, cache.free + cache.idle) == (0, 1000)
+
+
+def test_requests_in_the_background_are_no_newcomers() -> None:
+    """Answers do not wait longer for their prompts; several answers to one request are one newcomer."""
+    policy, told = scheduler(slots=4), list[int]()
+
+    def budget(_decoding: Items[int], _prompts: Items[range], newcomers: int) -> int:
+        told.append(newcomers)
+        return 1
+
+    policy.add(behind(sequence("behind", prompt(0, 5))))
+    policy.add(sequence("one", prompt(100, 5)))
+    policy.add(sequence("one", prompt(200, 5)))
+    policy.schedule(budget)
+    assert told == [1]

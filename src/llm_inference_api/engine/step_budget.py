@@ -18,11 +18,11 @@ _FIRST_GUESS = 64
 """Rows of a step before any was measured."""
 _ALONE = 1.0
 """Seconds of a step while no answer is running: it delays cancels and the admission of others by this much."""
-_UNNOTICED = 0.05
+UNNOTICED = 0.05
 """Seconds between two tokens that nobody takes for a gap."""
 _SHORTEST = 1e-6
 """Lower bound of a measured step in seconds, against clocks of low resolution."""
-_LEAST_BY_KEYS = 1.25
+LEAST_BY_KEYS = 1.25
 """How many times as long its keys may make a step of the fewest rows that the kernels compute at a time."""
 _WEIGHT = 0.3
 """Weight of the newest step in the moving averages: the load of a machine changes."""
@@ -103,13 +103,13 @@ class StepBudget:
         limit = self._limit(len(decoding), keys[0], newcomers) if decoding else _ALONE
         least = min((len(decoding) // MULTIPLE + 1) * MULTIPLE, self._batch_tokens)
         least_keys = keys[min(least - len(decoding), len(rows))]
-        limit = max(limit / self._margin, min(self.seconds(least, least_keys), _LEAST_BY_KEYS * self.seconds(least, 0)))
+        limit = max(limit / self._margin, min(self.seconds(least, least_keys), LEAST_BY_KEYS * self.seconds(least, 0)))
         sizes = [*range(len(decoding) + 1, least), *range(least, self._batch_tokens, MULTIPLE), self._batch_tokens]
         fitting = (size for size in sizes if self.seconds(size, keys[min(size - len(decoding), len(rows))]) <= limit)
         return max(fitting, default=len(decoding) + 1)
 
     def _limit(self, decoding: int, keys: int, newcomers: int) -> float:
-        usual = max(self._max_gap * self.seconds(decoding, keys), _UNNOTICED)
+        usual = max(self._max_gap * self.seconds(decoding, keys), UNNOTICED)
         return max(usual, min(usual * newcomers / decoding, _ALONE))
 
     def seconds(self, rows: int, keys: int) -> float:

@@ -13,7 +13,7 @@ PROMPTS = ((40, 0), (27, 1))
 GREEDY = 16
 """Tokens that follow each prompt."""
 
-_COMMON: dict[str, Any] = {
+COMMON: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 64,
     "intermediate_size": 96,
@@ -24,7 +24,7 @@ _COMMON: dict[str, Any] = {
     "pad_token_id": 2,
     "tie_word_embeddings": False,
 }
-_ATTENTION: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+ATTENTION: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
 _EXPERTS: dict[str, Any] = {"num_experts": 4, "num_experts_per_tok": 2}
 _MAMBA: dict[str, Any] = {"state_size": 16, "conv_kernel": 4, "expand": 2, "intermediate_size": 128}
 _MAMBA_2: dict[str, Any] = {
@@ -67,12 +67,12 @@ _SECTIONS: dict[str, Any] = {
 _WINDOWS = ["sliding_attention", "sliding_attention", "sliding_attention", "full_attention"]
 
 CASES: dict[str, dict[str, Any]] = {
-    "mamba": {"model_type": "mamba", **_COMMON, **_MAMBA, "time_step_rank": 4},
-    "falcon_mamba": {"model_type": "falcon_mamba", **_COMMON, **_MAMBA, "time_step_rank": 4},
+    "mamba": {"model_type": "mamba", **COMMON, **_MAMBA, "time_step_rank": 4},
+    "falcon_mamba": {"model_type": "falcon_mamba", **COMMON, **_MAMBA, "time_step_rank": 4},
     # One group: transformers normalizes all groups of a layer at once, Mamba's own code and llama.cpp each by itself.
     "mamba2": {
         "model_type": "mamba2",
-        **_COMMON,
+        **COMMON,
         **_MAMBA,
         "num_heads": 8,
         "head_dim": 16,
@@ -81,8 +81,8 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "jamba": {
         "model_type": "jamba",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         **_EXPERTS,
         "mamba_d_state": 16,
         "mamba_d_conv": 4,
@@ -94,11 +94,11 @@ CASES: dict[str, dict[str, Any]] = {
         "expert_layer_offset": 1,
         "use_mamba_kernels": False,
     },
-    "bamba": {"model_type": "bamba", **_COMMON, **_ATTENTION, **_MAMBA_2, "attn_layer_indices": [1, 3]},
+    "bamba": {"model_type": "bamba", **COMMON, **ATTENTION, **_MAMBA_2, "attn_layer_indices": [1, 3]},
     "granitemoehybrid": {
         "model_type": "granitemoehybrid",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         **_MAMBA_2,
         "num_local_experts": 4,
         "num_experts_per_tok": 2,
@@ -111,8 +111,8 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "falcon_h1": {
         "model_type": "falcon_h1",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         **_MAMBA_2,
         "mamba_d_ssm": 128,
         "mamba_rms_norm": True,
@@ -127,15 +127,15 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "nemotron_h": {
         "model_type": "nemotron_h",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         **_NEMOTRON,
         "hybrid_override_pattern": "M*-M",
     },
     "nemotron_h_moe": {
         "model_type": "nemotron_h",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         **_NEMOTRON,
         "hybrid_override_pattern": "M*EM",
         "n_routed_experts": 4,
@@ -146,8 +146,8 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "lfm2": {
         "model_type": "lfm2",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         "conv_L_cache": 3,
         "layer_types": ["conv", "full_attention", "conv", "full_attention"],
         "block_auto_adjust_ff_dim": False,
@@ -155,8 +155,8 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "lfm2_moe": {
         "model_type": "lfm2_moe",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         **_EXPERTS,
         "moe_intermediate_size": 48,
         "num_dense_layers": 1,
@@ -166,19 +166,19 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "qwen3_next": {
         "model_type": "qwen3_next",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         **_EXPERTS,
         **_DELTA,
         "moe_intermediate_size": 48,
         "shared_expert_intermediate_size": 48,
         "decoder_sparse_step": 1,
     },
-    "qwen3_5": {"model_type": "qwen3_5_text", **_COMMON, **_ATTENTION, **_DELTA, "rope_parameters": _SECTIONS},
+    "qwen3_5": {"model_type": "qwen3_5_text", **COMMON, **ATTENTION, **_DELTA, "rope_parameters": _SECTIONS},
     "qwen3_5_moe": {
         "model_type": "qwen3_5_moe_text",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         **_EXPERTS,
         **_DELTA,
         "moe_intermediate_size": 48,
@@ -187,8 +187,8 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "gemma2": {
         "model_type": "gemma2",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         "sliding_window": WINDOW,
         "query_pre_attn_scalar": 16,
         "tie_word_embeddings": True,
@@ -196,8 +196,8 @@ CASES: dict[str, dict[str, Any]] = {
     # Six layers, of which llama.cpp takes the last one for that without a window, whatever the configuration says.
     "gemma3": {
         "model_type": "gemma3_text",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         "sliding_window": WINDOW,
         "query_pre_attn_scalar": 16,
         "tie_word_embeddings": True,
@@ -206,8 +206,8 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "gemma4": {
         "model_type": "gemma4_text",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         "sliding_window": WINDOW,
         "layer_types": _WINDOWS,
         "tie_word_embeddings": True,
@@ -220,8 +220,8 @@ CASES: dict[str, dict[str, Any]] = {
     # and ends ("truncate": false), and llama.cpp does. With plain RoPE it is 0.999999.
     "gpt_oss": {
         "model_type": "gpt_oss",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         "num_local_experts": 4,
         "num_experts_per_tok": 2,
         "sliding_window": WINDOW,
@@ -230,8 +230,8 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "cohere2": {
         "model_type": "cohere2",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         "sliding_window": WINDOW,
         "layer_types": _WINDOWS,
         "logit_scale": 0.25,
@@ -239,8 +239,8 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "olmo3": {
         "model_type": "olmo3",
-        **_COMMON,
-        **_ATTENTION,
+        **COMMON,
+        **ATTENTION,
         "sliding_window": WINDOW,
         "layer_types": _WINDOWS,
     },

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tests.oracle.checkpoints.cases import VOCABULARY
+from tests.oracle.checkpoints.cases import ATTENTION, COMMON
 
 LENGTHS = (5, 17, 60, 152)
 """Tokens of each text."""
@@ -29,17 +29,7 @@ class Case(NamedTuple):
     """Widths of the modules behind the pooling."""
 
 
-_COMMON: dict[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 512,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-    "pad_token_id": 2,
-}
+_COMMON: dict[str, Any] = {**COMMON, "num_attention_heads": 4}
 _XLM_ROBERTA: dict[str, Any] = {"model_type": "xlm-roberta", **_COMMON, "type_vocab_size": 1}
 _MODERN_BERT: dict[str, Any] = {
     "model_type": "modernbert",
@@ -72,7 +62,7 @@ _NOMIC_PUBLISHED: dict[str, Any] = {
     "rotary_emb_scale_base": None,
     "layer_norm_epsilon": 1e-12,
 }
-_QWEN3: dict[str, Any] = {"model_type": "qwen3", **_COMMON, "num_key_value_heads": 2, "head_dim": 16}
+_QWEN3: dict[str, Any] = {"model_type": "qwen3", **COMMON, **ATTENTION}
 
 CASES: dict[str, Case] = {
     "bert": Case("BertModel", {"model_type": "bert", **_COMMON}, "mean"),
@@ -83,9 +73,8 @@ CASES: dict[str, Case] = {
         "Gemma3TextModel",
         {
             "model_type": "gemma3_text",
-            **_COMMON,
-            "num_key_value_heads": 2,
-            "head_dim": 16,
+            **COMMON,
+            **ATTENTION,
             "num_hidden_layers": 6,
             "layer_types": ["sliding_attention"] * 5 + ["full_attention"],
             "query_pre_attn_scalar": 16,

@@ -23,8 +23,8 @@ def main(case: str, target: str, converter: str) -> None:
     """Makes the files of a case."""
     chosen = CASES[case]
     directory = Path(target)
-    # Upstream's converter knows a generative ranker by this name.
-    checkpoint = directory / ("checkpoint" if chosen.kind != "Qwen3ForCausalLM" else "qwen3-reranker")
+    # Upstream's converter knows a generative ranker by the name of its directory.
+    checkpoint = directory / case.replace("_", "-")
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(**chosen.config)
     config._attn_implementation = "eager"
