@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pytest
 
 from llm_inference_api.cluster.replica import Part, Replica, ReplicaJob, without_token
 from llm_inference_api.cluster.report import Report
-from llm_inference_api.errors import ModelFailedError
+from llm_inference_api.errors import ModelFailedError, UnavailableError
 from llm_inference_api.models.hub.fetch import HubOptions
 from llm_inference_api.models.source import Sources
 from llm_inference_api.requests.engine_config import EngineConfig
@@ -19,6 +19,7 @@ from llm_inference_api.requests.inquiry import Tokenize
 from llm_inference_api.requests.model_status import State
 from llm_inference_api.requests.reference import Reference
 from llm_inference_api.requests.step import StageEntry
+from tests.cluster.received import Received, opened_inbox
 from tests.models.test_registry import request
 
 
@@ -48,8 +49,12 @@ async def replica(of: ReplicaJob) -> AsyncIterator[tuple[Replica, list[Report]]]
 
 
 async def parts(of: Replica, max_tokens: int = 5) -> list[Part]:
-    async with aclosing(of.generate(request(max_tokens=max_tokens), {})) as stream:
-        return [part async for part in stream]
+    """Returns what a server receives of a request, all of it."""
+    received = Received()
+    async with opened_inbox() as inbox:
+        outcome = await of.generate(request(max_tokens=max_tokens), {}, inbox.open(received.take))
+        assert outcome.error is None
+        return await received.until(outcome.result)
 
 
 async def test_replica_is_there_when_it_has_the_model(model_directory: Path) -> None:
@@ -114,15 +119,30 @@ async def test_cancelled_call_cancels_its_answer(model_directory: Path, monkeypa
     assert stream.is_closed
 
 
-async def test_closed_stream_cancels_its_answer(model_directory: Path) -> None:
+async def test_cancelled_answer_is_not_computed_further(model_directory: Path) -> None:
     """The worker has nothing more to do, long before the answer's end."""
-    async with replica(job(model_directory)) as (made, _):
-        async with aclosing(made.generate(request(max_tokens=1000), {})) as stream:
-            await anext(stream)
-            await anext(stream)
+    begun = asyncio.Event()
+    async with replica(job(model_directory)) as (made, _), opened_inbox() as inbox:
+        address = inbox.open(lambda part: begun.set() if part.arrived else None)
+        call = asyncio.ensure_future(made.generate(request(max_tokens=1000), {}, address))
+        await begun.wait()
+        call.cancel()
         async with asyncio.timeout(20):
             assert made._model._client is not None
             await made._model._client.drain()
+
+
+async def test_server_that_cannot_be_reached_is_named(model_directory: Path) -> None:
+    """And nothing is computed for it further."""
+    async with opened_inbox() as inbox:
+        address = inbox.open(lambda _: None)
+    async with replica(job(model_directory)) as (made, _):
+        outcome = await made.generate(request(max_tokens=1000), {}, address)
+        async with asyncio.timeout(20):
+            assert made._model._client is not None
+            await made._model._client.drain()
+    assert isinstance(outcome.error, UnavailableError)
+    assert f"127.0.0.1:{address.port}" in str(outcome.error)
 
 
 async def test_last_report_says_that_the_replica_is_gone(model_directory: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from llm_inference_api.cluster.affinity import affinity_key
+from llm_inference_api.cluster.channel import Inbox
 from llm_inference_api.cluster.replica import Outcome, Part
 from llm_inference_api.errors import REPLICA_DIED, OverloadedError, ServiceError, UnavailableError
 from llm_inference_api.processes.running_time import running_time
@@ -29,15 +30,17 @@ logger = logging.getLogger(__name__)
 class ReplicaClient:
     """Client of all replicas of one model. Not thread-safe: call all methods on the event loop's thread."""
 
-    def __init__(self, handle: DeploymentHandle[Any], queue_timeout: float, silence: float) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], inbox: Inbox, queue_timeout: float, silence: float) -> None:
         """Creates the client.
 
         Args:
             handle: Handle on the replicas.
+            inbox: Receives what they say.
             queue_timeout: Seconds in which a replica must take a request.
             silence: Seconds without any sign of life after which a replica that has a request is gone.
         """
         self._handle = handle
+        self._inbox = inbox
         self._queue_timeout = queue_timeout
         self._silence = silence
         self._pumps: dict[Mailbox, asyncio.Task[None]] = {}
@@ -86,11 +89,15 @@ class ReplicaClient:
                 self.close_request(mailbox)
 
     async def _pump(self, mailbox: Mailbox) -> None:
-        request = mailbox.request
-        options = self._handle.options(method_name="generate", stream=True, session_id=affinity_key(request))
-        parts = options.remote(request, mailbox.identity)
+        request, inflow = mailbox.request, _Inflow(mailbox)
+        address = self._inbox.open(inflow.receive)
+        options = self._handle.options(method_name="generate", session_id=affinity_key(request))
+        call = options.remote(request, mailbox.identity, address)
         try:
-            await self._fill(mailbox, aiter(parts))
+            outcome = await inflow.watch(_awaited(call), self._silence)
+            await inflow.until(outcome.result, self._silence)
+            if outcome.error is not None:
+                mailbox.fail(outcome.error)
         except (RayError, RayServeException) as error:
             mailbox.fail(self._described(error))
         except TimeoutError:
@@ -100,25 +107,9 @@ class ReplicaClient:
             logger.exception("a request to a replica failed", extra={"fields": mailbox.identity})
             mailbox.fail(UnavailableError("CLUSTER_FAILED", "the cluster failed the request; see the service's log"))
         finally:
+            self._inbox.close(address)
             if not mailbox.is_whole:
-                parts.cancel()
-
-    async def _fill(self, mailbox: Mailbox, parts: AsyncIterator[Part]) -> None:
-        first = await anext(parts)
-        mailbox.end_queue()
-        offset = time.monotonic() - first.now
-        while not mailbox.ended:
-            async with asyncio.timeout(self._silence):
-                part = await anext(parts)
-            for entry in part.entries:
-                mailbox.enter(entry._replace(at=entry.at + offset))
-            if isinstance(part.arrived, Progress):
-                mailbox.report(part.arrived)
-            else:
-                for delta in part.arrived or ():
-                    mailbox.put(_shifted(delta, offset))
-            if part.error is not None:
-                mailbox.fail(part.error)
+                call.cancel()
 
     def _end(self, mailbox: Mailbox, _pump: asyncio.Task[None]) -> None:
         mailbox.end_queue()
@@ -136,6 +127,62 @@ class ReplicaClient:
             return OverloadedError(problem, _RETRY_AFTER)
         problem = "the replica that had the request is gone, with its process or its machine"
         return UnavailableError(REPLICA_DIED, problem)
+
+
+class _Inflow:
+    """Fills a request's mailbox with the parts that a replica sends."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        self._count = 0
+        self._offset = 0.0
+        """What has to be added to times of the replica's machine."""
+        self._last: float | None = None
+        """When the last part came."""
+        self._changed = asyncio.Event()
+
+    def receive(self, part: Part) -> None:
+        """Takes the next part; the first one says that a replica has the request."""
+        mailbox = self._mailbox
+        if not self._count:
+            mailbox.end_queue()
+            self._offset = time.monotonic() - part.now
+        self._count += 1
+        self._last = running_time().time()
+        self._changed.set()
+        for entry in part.entries:
+            mailbox.enter(entry._replace(at=entry.at + self._offset))
+        if isinstance(part.arrived, Progress):
+            mailbox.report(part.arrived)
+        else:
+            for delta in part.arrived or ():
+                mailbox.put(_shifted(delta, self._offset))
+        if part.error is not None:
+            mailbox.fail(part.error)
+
+    async def watch(self, call: Coroutine[Any, Any, Outcome], silence: float) -> Outcome:
+        """Returns the outcome of the call; TimeoutError where nothing comes for some seconds after the first part."""
+        task = asyncio.ensure_future(call)
+        try:
+            while not task.done():
+                left = silence if self._last is None else self._last + silence - running_time().time()
+                if left <= 0:
+                    raise TimeoutError
+                await asyncio.wait({task}, timeout=left)
+            return task.result()
+        finally:
+            task.cancel()
+
+    async def until(self, count: int, silence: float) -> None:
+        """Returns once so many parts are there; TimeoutError where none comes for some seconds."""
+        while self._count < count:
+            self._changed.clear()
+            async with asyncio.timeout(silence):
+                await self._changed.wait()
+
+
+async def _awaited(call: Awaitable[Outcome]) -> Outcome:
+    return await call
 
 
 def _shifted(delta: Delta, offset: float) -> Delta:

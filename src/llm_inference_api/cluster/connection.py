@@ -16,6 +16,7 @@ from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
 from llm_inference_api.cluster.board import Board
+from llm_inference_api.cluster.channel import Inbox
 from llm_inference_api.cluster.deployment import Scale, application, application_name
 from llm_inference_api.cluster.replica import ReplicaJob
 from llm_inference_api.cluster.report import Report
@@ -61,6 +62,7 @@ class Cluster:
         self._listeners: dict[str, Listener] = {}
         self._on_lost: list[Callable[[], None]] = []
         self._board: Any = None
+        self._inbox: Inbox | None = None
         self._turn = threading.Lock()
         self._polling: asyncio.Task[None] | None = None
 
@@ -72,6 +74,11 @@ class Cluster:
         except TimeoutError:
             raise self._unusable(f"no answer within {_ARRIVAL:g} s") from None
         _restore_signal_handlers()
+        try:
+            self._inbox = Inbox(ray.util.get_node_ip_address())
+            await self._inbox.start()
+        except OSError as error:
+            raise self._unusable(f"no port can be opened for what replicas say: {error}") from error
         count, reports = await self._board.since.remote(None)
         self._pass_on(reports)
         self._polling = asyncio.create_task(self._poll(count))
@@ -81,11 +88,19 @@ class Cluster:
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.wait({self._polling})
+        if self._inbox is not None:
+            await self._inbox.stop()
         try:
             async with asyncio.timeout(_FAREWELL):
                 await in_daemon_thread(ray.shutdown, "cluster")
         except TimeoutError:
             logger.warning("the cluster does not answer; this server leaves without its answer")
+
+    @property
+    def inbox(self) -> Inbox:
+        """What receives the replicas' answers."""
+        assert self._inbox is not None
+        return self._inbox
 
     def listen(self, model: str, listener: Listener, on_lost: Callable[[], None]) -> None:
         """Calls `listener` with each report on the model, and `on_lost` when the cluster does not answer."""

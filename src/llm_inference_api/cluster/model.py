@@ -190,7 +190,7 @@ class ClusterModel:
         await self._cluster.deploy(self._job, self._scale, memory, replaces=replaces)
         handle = await self._cluster.handle(self._job.reference.id)
         engine = self._job.engine
-        self._client = ReplicaClient(handle, engine.queue_timeout, engine.step_timeout)
+        self._client = ReplicaClient(handle, self._cluster.inbox, engine.queue_timeout, engine.step_timeout)
 
     def _end_deploying(self, task: asyncio.Task[None]) -> None:
         self._deploying = None

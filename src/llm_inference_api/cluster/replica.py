@@ -6,13 +6,14 @@ import os
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from llm_inference_api import __version__
+from llm_inference_api.cluster.channel import Address, Outlets
 from llm_inference_api.cluster.report import Report
-from llm_inference_api.errors import ServiceError
+from llm_inference_api.errors import ServiceError, UnavailableError
 from llm_inference_api.models.memory_budget import MemoryBudget, available_memory
 from llm_inference_api.models.served_model import Policy, ServedModel
 from llm_inference_api.models.source import Sources
@@ -78,7 +79,7 @@ def without_token(sources: Sources) -> Sources:
 
 
 class Part(NamedTuple):
-    """A part of what a request's stream has, in order. Errors are values: Ray would wrap a raised one."""
+    """A part of what a request's stream has, in order."""
 
     arrived: tuple[Delta, ...] | Progress | None = None
     """None in the first part, which says that a replica has the request."""
@@ -97,7 +98,7 @@ class Outcome(NamedTuple):
 
 
 class Replica:
-    """Serves one model. All methods return errors as values."""
+    """Serves one model. All methods return errors as values: Ray would wrap a raised one."""
 
     def __init__(self, job: ReplicaJob, report: Post) -> None:
         """Creates the replica, which `start` loads.
@@ -110,14 +111,27 @@ class Replica:
         self._reporter = Reporter(job, report)
         self._model = ServedModel(job.reference, job.policy(), self._reporter)
         self._reporting = asyncio.create_task(self._reporter.run())
+        self._outlets = Outlets()
 
     async def start(self) -> None:
         """Returns once the model is loaded, or its load has failed, which requests are told."""
         with suppress(ServiceError):
             await self._model.load()
 
-    async def generate(self, request: GenerationRequest, identity: Mapping[str, object]) -> AsyncGenerator[Part]:
-        """Yields the parts of a request's stream. Closing it cancels unfinished answers."""
+    async def generate(self, request: GenerationRequest, identity: Mapping[str, object], to: Address) -> Outcome:
+        """Sends the parts of a request's stream; returns their number. Cancelling it cancels unfinished answers."""
+        sent = 0
+        try:
+            async with aclosing(self._parts(request, identity)) as parts:
+                async for part in parts:
+                    await self._outlets.send(to, part)
+                    sent += 1
+        except OSError as error:
+            problem = f"the replica cannot send to the server that asked, at {to.host}:{to.port} ({error})"
+            return Outcome(sent, UnavailableError("CLUSTER_FAILED", problem))
+        return Outcome(sent)
+
+    async def _parts(self, request: GenerationRequest, identity: Mapping[str, object]) -> AsyncGenerator[Part]:
         yield Part(now=time.monotonic())
         try:
             stream = self._model.open(request, identity)
@@ -160,6 +174,7 @@ class Replica:
         """Ends the worker, and what this replica reports."""
         self._reporting.cancel()
         await self._model.close()
+        await self._outlets.close()
         await self._reporter.end()
 
 
