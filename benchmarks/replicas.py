@@ -1,8 +1,8 @@
-"""Compares load balancers in front of the same replicas by the share of prompt tokens that come from a cache.
+"""Compares ways to several replicas: the share of prompt tokens that come from a cache, and how soon tokens come.
 
-Run as `python -m benchmarks.replicas on=localhost:8091 off=localhost:8092 [--model ID]`. Callers hold conversations
-over gRPC; each turn repeats all earlier ones. The balancers are measured in alternating rounds, so that other load on
-the machine affects all of them; each prints one line.
+Run as `python -m benchmarks.replicas on=localhost:8091 off=localhost:8092 [--model ID]`, with load balancers, or
+servers with and without a cluster. Callers hold conversations over gRPC; each turn repeats all earlier ones. The ways
+are measured in alternating rounds, so that other load on the machine affects all of them; each prints one line.
 """
 
 import argparse
@@ -17,10 +17,13 @@ import grpc.aio
 from benchmarks.comparison.answers import Prompts
 from llm_inference.v1 import inference_pb2, inference_pb2_grpc
 
+_TOKENS = 24
+"""Of each answer."""
+
 
 @dataclass
 class Front:
-    """One load balancer, with what was measured through it."""
+    """One way to the replicas, with what was measured on it."""
 
     name: str
     stub: Any
@@ -28,6 +31,8 @@ class Front:
     cached_tokens: int = 0
     first_text: list[float] = field(default_factory=list)
     """Seconds to the first text of each turn after a conversation's first."""
+    tokens: list[float] = field(default_factory=list)
+    """Seconds of each turn from its first text to its end, by its tokens."""
     wall: float = 0.0
 
     def __str__(self) -> str:
@@ -36,6 +41,7 @@ class Front:
         return (
             f"{self.name:8} {self.cached_tokens:8} of {self.prompt_tokens} prompt tokens from a cache ({share:.1f} %)  "
             f"first text p50 {1000 * statistics.median(self.first_text):6.1f} ms  p95 {1000 * cuts[-1]:6.1f} ms  "
+            f"a token {1000 * statistics.median(self.tokens):6.2f} ms  "
             f"{len(self.first_text) / self.wall:6.1f} turns/s"
         )
 
@@ -44,7 +50,7 @@ async def converse(front: Front, options: argparse.Namespace, seed: int) -> None
     """Holds one conversation: a system prompt that all share, and a first message that depends on the seed."""
     messages = [_said("system", Prompts(1).words(50)), _said("user", Prompts(seed).words(options.document))]
     for turn in range(options.turns):
-        request = inference_pb2.ChatRequest(messages=messages, model=options.model, max_tokens=24, ignore_eos=True)
+        request = inference_pb2.ChatRequest(messages=messages, model=options.model, max_tokens=_TOKENS, ignore_eos=True)
         text, started, first = "", time.perf_counter(), 0.0
         async for part in front.stub.ChatStream(request):
             if part.delta.content and not first:
@@ -54,6 +60,7 @@ async def converse(front: Front, options: argparse.Namespace, seed: int) -> None
                 front.prompt_tokens += part.usage.prompt_tokens
                 front.cached_tokens += part.usage.cached_tokens
                 front.first_text.append(first or time.perf_counter() - started)
+                front.tokens.append((time.perf_counter() - started - front.first_text[-1]) / (_TOKENS - 1))
         messages += [_said("assistant", text), _said("user", Prompts(seed + turn).words(20))]
 
 
@@ -65,7 +72,7 @@ async def one_round(front: Front, options: argparse.Namespace, seed: int) -> Non
 
 
 async def main() -> None:
-    """Measures all load balancers and prints a line for each."""
+    """Measures all ways and prints a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("fronts", nargs="+", help="NAME=HOST:PORT")
     parser.add_argument("--model", default="")

@@ -1,4 +1,4 @@
-"""A Ray cluster on this machine: a head without processors, and nodes of one each."""
+"""A Ray cluster on this machine: a head without processors, and nodes with as many as is said, whatever there are."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,10 +14,11 @@ _STORE = 80 << 20
 class LocalCluster:
     """Nodes that can be added and killed."""
 
-    def __init__(self, nodes: int) -> None:
+    def __init__(self, nodes: int, processors: int = 1) -> None:
         from ray.cluster_utils import Cluster  # noqa: PLC0415 - an extra
 
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _STORE}
+        self._processors = processors
         self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = [self.add_node() for _ in range(nodes)]
 
@@ -26,9 +27,9 @@ class LocalCluster:
         """What LLM_CLUSTER is to be."""
         return str(self._cluster.address)
 
-    def add_node(self) -> Any:
-        """Adds a node of one processor."""
-        return self._cluster.add_node(num_cpus=1, object_store_memory=_STORE)
+    def add_node(self, **resources: int) -> Any:
+        """Adds a node, which may have less memory than the machine."""
+        return self._cluster.add_node(num_cpus=self._processors, object_store_memory=_STORE, **resources)
 
     def kill(self, node: Any) -> None:
         """Ends a node and all its processes at once."""
@@ -40,9 +41,9 @@ class LocalCluster:
 
 
 @contextmanager
-def local_cluster(nodes: int = 2) -> Iterator[LocalCluster]:
+def local_cluster(nodes: int = 2, processors: int = 1) -> Iterator[LocalCluster]:
     """Yields a cluster."""
-    cluster = LocalCluster(nodes)
+    cluster = LocalCluster(nodes, processors)
     try:
         yield cluster
     finally:

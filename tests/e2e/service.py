@@ -20,6 +20,7 @@ from llm_inference.v1 import inference_pb2_grpc, models_pb2_grpc
 from tests.fakes.ports import free_port
 
 COMMAND = (sys.executable, "-c", "from llm_inference_api.cli.main import main; main()")
+_PORTS = ("LLM_INFERENCE_PORT", "LLM_GRPC_PORT", "LLM_METRICS_PORT")
 
 
 @dataclass(frozen=True)
@@ -174,26 +175,47 @@ def run_service(
     may give. One thread computes: those of llama.cpp wait for each other in loops, so that two take many times as long
     as one where something else has a processor.
     """
-    names = ("LLM_INFERENCE_PORT", "LLM_GRPC_PORT", "LLM_METRICS_PORT")
-    ports = {name: str(free_port()) for name in names}
+    ports = {name: str(free_port()) for name in _PORTS}
     fixed = {
         "LLM_MODEL_PATH": str(model_path),
         "LLM_LAME_DUCK": "0",
         "LLM_INFERENCE_HOSTNAME": "127.0.0.1",
         "LLM_THREADS": "1",
     }
-    environment = {**clean_environment(), **ports, **fixed, **variables}
     log_path = directory / f"service-{ports['LLM_INFERENCE_PORT']}.log"
-    with log_path.open("wb") as log:
-        given = {name: value for name, value in environment.items() if name not in unset}
-        process = subprocess.Popen([*COMMAND, "serve", *options], env=given, cwd=directory, stdout=log, stderr=log)
+    with _cluster() as cluster:
+        environment = {**clean_environment(), **ports, **fixed, **cluster, **variables}
+        with log_path.open("wb") as log:
+            given = {name: value for name, value in environment.items() if name not in unset}
+            process = subprocess.Popen([*COMMAND, "serve", *options], env=given, cwd=directory, stdout=log, stderr=log)
+        with _running(process, environment, log_path) as service:
+            if wait:
+                wait_until_active(service)
+            yield service
+
+
+@contextmanager
+def _cluster() -> Iterator[dict[str, str]]:
+    """Yields the variables of a service on a Ray cluster of its own, with E2E_CLUSTER; else none."""
+    if not os.environ.get("E2E_CLUSTER"):
+        yield {}
+        return
+    from tests.cluster.local_cluster import local_cluster  # noqa: PLC0415 - an extra
+
+    with local_cluster(nodes=1, processors=64) as cluster:
+        yield {"LLM_CLUSTER": cluster.address}
+
+
+@contextmanager
+def _running(
+    process: subprocess.Popen[bytes], environment: Mapping[str, str], log_path: Path
+) -> Iterator[RunningService]:
+    """Yields the service of a process; kills that and its children at the end."""
     health_port = int(environment["LLM_HEALTH_PORT"]) if "LLM_HEALTH_PORT" in environment else None
     ollama_port = int(environment["LLM_OLLAMA_PORT"]) if "LLM_OLLAMA_PORT" in environment else None
-    rest_port, grpc_port, metrics_port = (int(environment[name]) for name in names)
+    rest_port, grpc_port, metrics_port = (int(environment[name]) for name in _PORTS)
     service = RunningService(process, rest_port, grpc_port, log_path, metrics_port, health_port, ollama_port)
     try:
-        if wait:
-            wait_until_active(service)
         yield service
     finally:
         left = service.children()
