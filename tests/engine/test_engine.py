@@ -375,7 +375,7 @@ class SlowBackend(FakeBackend):
         super().forward(rows)
         self._take(SECONDS_OF_A_ROW * len(rows))
 
-    def save(self, seat: int, start: int, end: int) -> FakeState:
+    def save(self, seat: int, start: int, end: int, cuts: Rows[int] = ()) -> FakeState:
         self._take(SECONDS_OF_A_SAVE)
         return super().save(seat, start, end)
 

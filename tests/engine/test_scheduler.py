@@ -274,9 +274,11 @@ def test_waiting_sequence_can_be_removed() -> None:
     assert not policy.waiting
 
 
-def with_a_hole(*, keeps_order: bool) -> tuple[Scheduler, Sequence]:
+def with_a_hole(
+    *, keeps_order: bool, chunk: Chunk | None = None, store: PrefixStore | None = None
+) -> tuple[Scheduler, Sequence]:
     """Returns a scheduler of two seats whose second one is running, and whose first one is idle."""
-    policy = Scheduler(PrefixCache(2, 100), 2, keeps_order=keeps_order)
+    policy = Scheduler(PrefixCache(2, 100), 2, keeps_order=keeps_order, chunk=chunk, store=store)
     first, second = sequence("first", prompt(0, 20)), sequence("second", prompt(100, 20))
     for item in (first, second):
         policy.add(item)
@@ -302,6 +304,28 @@ def test_sequence_stays_where_order_does_not_matter() -> None:
     policy, _ = with_a_hole(keeps_order=False)
     policy.add(sequence("third", prompt(300, 30)))
     assert policy.schedule(fixed(100)).memory == [Truncate(seat=0, length=0)]
+
+
+def test_sequence_stays_where_those_beside_it_change_its_results() -> None:
+    """Nothing is copied for an order that keeps nothing the same."""
+    policy, second = with_a_hole(keeps_order=True, chunk=Chunk(8, block=8))
+    decode(second)
+    policy.add(sequence("third", prompt(300, 30)))
+    assert policy.schedule(fixed(100)).memory == [Truncate(seat=0, length=0)]
+
+
+def test_cells_out_of_order_are_copied_in_parts() -> None:
+    """A copy has the order of the cells, and a prefix from the store is to have its own."""
+    policy, second = with_a_hole(keeps_order=True, chunk=Chunk(8, block=8), store=PrefixStore(STORE))
+    policy.cache.truncate(policy.cache.seats[0], 0)
+    for _ in range(3):
+        decode(second)
+        policy.schedule(fixed(100))
+    policy.remove(second)
+    assert policy.cache.seats[1].cells == [*range(20, 40), 0, 1, 2]
+    save = policy.next_save()
+    assert save is not None
+    assert (save.start, len(save.tokens), save.cuts) == (0, 23, [20])
 
 
 def test_request_alone_reuses_only_what_was_computed_in_order() -> None:
@@ -548,22 +572,6 @@ def test_restored_block_needs_room_for_a_moment() -> None:
     policy.add(fitting)
     policy.schedule(fixed(1000))
     assert fitting.cached == 40
-
-
-def test_cells_out_of_order_are_not_saved() -> None:
-    """A copy has the order of the cells, and a prefix from the store is to be in its own."""
-    policy = storing(keeps_order=True)
-    item = sequence("a", prompt(0, 130))
-    policy.add(item)
-    policy.schedule(fixed(1000))
-    policy.cache.seats[0].ascending = 100
-    policy.remove(item)
-    save = policy.next_save()
-    assert save is not None
-    assert (save.start, len(save.tokens)) == (0, 64)
-    keep(policy, save)
-    assert policy.next_save() is None
-    assert policy.cache.seats[0].saved == 130
 
 
 def test_conversations_are_computed_once() -> None:

@@ -62,7 +62,7 @@ class StatesBackend(FakeBackend):
         super().truncate(seat, length)
         self.states[seat] = []
 
-    def save(self, seat: int, start: int, end: int) -> WholeState:  # type: ignore[override]
+    def save(self, seat: int, start: int, end: int, cuts: Rows[int] = ()) -> WholeState:  # type: ignore[override]
         assert len(self.states[seat]) == end
         return WholeState(super().save(seat, start, end), list(self.states[seat]))
 

@@ -74,7 +74,7 @@ class FakeBackend:
         """Notes the adapters."""
         self.adapters = adapters
 
-    def save(self, seat: int, start: int, end: int) -> "FakeState":
+    def save(self, seat: int, start: int, end: int, cuts: Rows[int] = ()) -> "FakeState":
         """Returns the seat's tokens at these positions."""
         tokens = self.seats[seat][start:end]
         assert len(tokens) == end - start

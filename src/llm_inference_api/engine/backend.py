@@ -108,10 +108,11 @@ class Backend(Protocol):
         Called only for backends that give new rows the lowest free cells.
         """
 
-    def save(self, seat: int, start: int, end: int) -> State:
+    def save(self, seat: int, start: int, end: int, cuts: Rows[int] = ()) -> State:
         """Returns a copy of the seat's keys and values from the position `start` to `end`.
 
-        Called, as `restore`, only for backends that give new rows the lowest free cells.
+        Called, as `restore`, only for backends that give new rows the lowest free cells. A copy has the order of the
+        cells; `cuts` are the positions between these whose cell is below that of the position before.
         """
 
     def restore(self, seat: int, state: State, start: int, length: int) -> None:

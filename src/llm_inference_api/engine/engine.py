@@ -106,7 +106,7 @@ class Engine:
         return False
 
     def _save(self, save: Save) -> None:
-        self._scheduler.keep(save, self._backend.save(save.seat, save.start, len(save.tokens)))
+        self._scheduler.keep(save, self._backend.save(save.seat, save.start, len(save.tokens), save.cuts))
 
     def _announce(self, plan: Plan) -> None:
         sequences = (*(work.sequence for work in plan.all_work), *self._late)

@@ -42,6 +42,10 @@ class Seat:
     last_used: int = 0
     """Logical time of the last use; orders idle seats for eviction."""
 
+    def cuts(self, start: int, end: int) -> list[int]:
+        """Returns the positions between these whose cell is below that of the position before."""
+        return [at for at in range(max(start + 1, self.ascending), end) if self.cells[at] < self.cells[at - 1]]
+
 
 class PrefixCache:
     """All seats and cells. Idle seats keep their tokens until they are evicted."""

@@ -69,6 +69,8 @@ class Save(NamedTuple):
     scope: Scope
     exact: int
     """Number of leading tokens that are exact."""
+    cuts: Items[int] = ()
+    """Positions of the block whose cell is below that of the position before."""
 
 
 class Restore(NamedTuple):
@@ -450,13 +452,14 @@ class Scheduler:
         """Moves the running sequences whose next cells would come before those they have, lowest first.
 
         What a sequence shares takes cells of its own then. If it runs alone or is computed apart, idle seats are
-        evicted for them; otherwise it is left where it is if there are too few.
+        evicted for them; otherwise it is left where it is if there are too few, and where a row's result depends on
+        its batch, so that those beside it change it anyway.
         """
         reserved = sum(sequence.outstanding for sequence in self.running)
         seats = [(self.cache.seats[seq.seat], self._is_exact(seq)) for seq in self.running if seq.seat is not None]
         held = [(seat, exact) for seat, exact in seats if seat.cells]
         for seat, exact in sorted(held, key=lambda one: one[0].cells[-1]):
-            if not self.cache.would_part(seat):
+            if not self.cache.would_part(seat) or not (exact or self._chunk is None):
                 continue
             for idle in self.cache.idle_seats() if exact else ():
                 if self.cache.free >= reserved + self.cache.shared_cells(seat):
@@ -581,12 +584,10 @@ class Scheduler:
             return Save(seat.index, list(seat.tokens), start, seat.scope, 0) if start < seat.saved else None
         start, end = seat.saved, min(seat.saved + BLOCK, len(seat.tokens))
         tokens, exact = seat.tokens[:end], min(seat.exact, end)
-        if self._keeps_order and end > seat.ascending:  # A copy has the order of the cells.
-            seat.saved = len(seat.tokens)
-            return None
         seat.saved = end
         wanted = follows or self._store.wants(tokens, start, seat.scope, exact=exact)
-        return Save(seat.index, tokens, start, seat.scope, exact) if wanted else None
+        cuts = seat.cuts(start, end) if self._keeps_order else ()
+        return Save(seat.index, tokens, start, seat.scope, exact, cuts) if wanted else None
 
     def _truncate(self, plan: Plan, seat: Seat, length: int) -> None:
         if len(seat.tokens) > length:

@@ -260,6 +260,22 @@ def test_moved_sequence_goes_on_as_it_would(demo_backend: LlamaBackend) -> None:
     assert scores_of(demo_backend, feed(demo_backend, 0, tokens[60:], 60)) == expected
 
 
+def test_cells_out_of_order_come_back_in_order(demo_backend: LlamaBackend) -> None:
+    """Copied in parts, of which each ascends; a part of the last one is left."""
+    tokens = [100 + at * 7 % 900 for at in range(100)]
+    expected = scores_of(demo_backend, feed(demo_backend, 0, tokens))
+    first, second = demo_backend.save(0, 0, 60), demo_backend.save(0, 60, 100)
+    demo_backend.clear()
+    feed(demo_backend, 1, [50] * 150)
+    demo_backend.restore(0, first, 0, 60)
+    demo_backend.truncate(1, 0)
+    demo_backend.restore(0, second, 60, 40)
+    state = demo_backend.save(0, 0, 100, [60])
+    demo_backend.truncate(0, 0)
+    demo_backend.restore(0, state, 0, 99)
+    assert scores_of(demo_backend, feed(demo_backend, 0, tokens[99:], 99)) == expected
+
+
 def test_seed_reproduces_the_choice(backend: LlamaBackend) -> None:
     """The same seed chooses the same tokens, another one others."""
     row = feed(backend, 0, list(b"dice"))

@@ -144,7 +144,7 @@ class GgmlBackend:
         """See `Backend.rehome`; never called, since there is only one seat."""
         raise NotImplementedError
 
-    def save(self, seat: int, start: int, end: int) -> NoReturn:
+    def save(self, seat: int, start: int, end: int, cuts: object = ()) -> NoReturn:
         """See `Backend.save`; never called, since ctransformers cannot copy its cache."""
         raise NotImplementedError
 

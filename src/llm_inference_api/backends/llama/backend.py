@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Rows
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -422,9 +423,13 @@ class LlamaBackend:
         C.llama_memory_seq_rm(self._memory, seat, -1, -1)
         sequence_state.write(self._context, seat, state)
 
-    def save(self, seat: int, start: int, end: int) -> State:
+    def save(self, seat: int, start: int, end: int, cuts: Rows[int] = ()) -> State:
         """See `Backend.save`."""
         self._check_end(seat, end)
+        parts = [self._saved(seat, *span) for span in pairwise((start, *cuts, end))]
+        return sequence_state.Parts(tuple(parts), (start, *cuts)) if cuts else parts[0]
+
+    def _saved(self, seat: int, start: int, end: int) -> State:
         # llama.cpp copies whole sequences: these positions become one for a moment, in the same cells.
         C.llama_memory_seq_cp(self._memory, seat, self._spare_seat, start, end)
         state = self._copy(self._spare_seat)
@@ -446,9 +451,12 @@ class LlamaBackend:
 
     def restore(self, seat: int, state: Any, start: int, length: int) -> None:
         """See `Backend.restore`."""
-        sequence_state.write(self._context, self._spare_seat, state)
-        C.llama_memory_seq_cp(self._memory, self._spare_seat, seat, start, start + length)
-        self.truncate(self._spare_seat, 0)
+        parts = state.spans if isinstance(state, sequence_state.Parts) else ((state, start),)
+        for part, first in parts:
+            if first < start + length:
+                sequence_state.write(self._context, self._spare_seat, part)
+                C.llama_memory_seq_cp(self._memory, self._spare_seat, seat, first, start + length)
+                self.truncate(self._spare_seat, 0)
 
     def logprobs(self, row: int, tokens: Rows[int], top: int) -> list[TokenLogprob]:
         """See `Backend.logprobs`."""

@@ -36,6 +36,25 @@ class SequenceState:
         return self.cells.nbytes + (self.layers.nbytes if self.layers is not None else 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Copies of positions that follow each other, of which each has its cells in the order of its positions."""
+
+    states: tuple[Any, ...]
+    starts: tuple[int, ...]
+    """First position of each."""
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in bytes."""
+        return sum(state.nbytes for state in self.states)
+
+    @property
+    def spans(self) -> tuple[tuple[Any, int], ...]:
+        """Each copy with its first position."""
+        return tuple(zip(self.states, self.starts, strict=True))
+
+
 def read(context: Any, seat: int, flags: int = 0) -> Bytes:
     """Returns a copy of a seat. Raises BackendError if llama.cpp cannot make it."""
     state = np.empty(int(C.llama_state_seq_get_size_ext(context, seat, flags)), np.uint8)
