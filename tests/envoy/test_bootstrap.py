@@ -1,5 +1,6 @@
 import json
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,22 @@ def manager(sidecar: Sidecar) -> dict[str, Any]:
     listener = json.loads(bootstrap(sidecar))["static_resources"]["listeners"][0]
     found: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
     return found
+
+
+def routes(config: object) -> Iterator[dict[str, Any]]:
+    """Yields the actions of all routes that lead to a cluster."""
+    if isinstance(config, dict):
+        if isinstance(action := config.get("route"), dict) and "match" in config:
+            yield action
+        for value in config.values():
+            yield from routes(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from routes(value)
+
+
+def test_no_route_has_a_time_limit_of_envoys() -> None:
+    """Its default of 15 s would cut answers that take longer; the service keeps deadlines itself."""
+    found = [*routes(json.loads(bootstrap(LOCAL)))]
+    assert len(found) > 10
+    assert {action["timeout"] for action in found} == {"0s"}
