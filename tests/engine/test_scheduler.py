@@ -274,11 +274,9 @@ def test_waiting_sequence_can_be_removed() -> None:
     assert not policy.waiting
 
 
-def with_a_hole(
-    *, keeps_order: bool, chunk: Chunk | None = None, store: PrefixStore | None = None
-) -> tuple[Scheduler, Sequence]:
+def with_a_hole(*, keeps_order: bool, store: PrefixStore | None = None) -> tuple[Scheduler, Sequence]:
     """Returns a scheduler of two seats whose second one is running, and whose first one is idle."""
-    policy = Scheduler(PrefixCache(2, 100), 2, keeps_order=keeps_order, chunk=chunk, store=store)
+    policy = Scheduler(PrefixCache(2, 100), 2, keeps_order=keeps_order, store=store)
     first, second = sequence("first", prompt(0, 20)), sequence("second", prompt(100, 20))
     for item in (first, second):
         policy.add(item)
@@ -306,18 +304,10 @@ def test_sequence_stays_where_order_does_not_matter() -> None:
     assert policy.schedule(fixed(100)).memory == [Truncate(seat=0, length=0)]
 
 
-def test_sequence_stays_where_those_beside_it_change_its_results() -> None:
-    """Nothing is copied for an order that keeps nothing the same."""
-    policy, second = with_a_hole(keeps_order=True, chunk=Chunk(8, block=8))
-    decode(second)
-    policy.add(sequence("third", prompt(300, 30)))
-    assert policy.schedule(fixed(100)).memory == [Truncate(seat=0, length=0)]
-
-
 def test_cells_out_of_order_are_copied_in_parts() -> None:
     """A copy has the order of the cells, and a prefix from the store is to have its own."""
-    policy, second = with_a_hole(keeps_order=True, chunk=Chunk(8, block=8), store=PrefixStore(STORE))
-    policy.cache.truncate(policy.cache.seats[0], 0)
+    policy, second = with_a_hole(keeps_order=True, store=PrefixStore(STORE))
+    policy.cache.truncate(policy.cache.seats[0], 0)  # As an eviction that left no room for moving.
     for _ in range(3):
         decode(second)
         policy.schedule(fixed(100))

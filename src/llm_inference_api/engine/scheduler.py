@@ -452,14 +452,14 @@ class Scheduler:
         """Moves the running sequences whose next cells would come before those they have, lowest first.
 
         What a sequence shares takes cells of its own then. If it runs alone or is computed apart, idle seats are
-        evicted for them; otherwise it is left where it is if there are too few, and where a row's result depends on
-        its batch, so that those beside it change it anyway.
+        evicted for them; otherwise it is left where it is if there are too few. The cells in use get fewer by it, which
+        makes steps faster.
         """
         reserved = sum(sequence.outstanding for sequence in self.running)
         seats = [(self.cache.seats[seq.seat], self._is_exact(seq)) for seq in self.running if seq.seat is not None]
         held = [(seat, exact) for seat, exact in seats if seat.cells]
         for seat, exact in sorted(held, key=lambda one: one[0].cells[-1]):
-            if not self.cache.would_part(seat) or not (exact or self._chunk is None):
+            if not self.cache.would_part(seat):
                 continue
             for idle in self.cache.idle_seats() if exact else ():
                 if self.cache.free >= reserved + self.cache.shared_cells(seat):
