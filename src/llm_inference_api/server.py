@@ -104,6 +104,7 @@ from llm_inference_api.rpc.health import Health
 from llm_inference_api.rpc.interceptor import MAX_RESPONSE_BYTES, CallInterceptor
 from llm_inference_api.rpc.ports import Ports
 from llm_inference_api.shutdown import Shutdown, in_daemon_thread
+from llm_inference_api.worker.start import dismiss_next_worker
 
 if TYPE_CHECKING:
     from llm_inference_api.cluster.connection import Cluster
@@ -341,6 +342,7 @@ class Service:
     async def _follow(self, preloading: Awaitable[list[float | None]]) -> None:
         """Says in the log's last lines where to go, once the models are loaded; tries those again that failed."""
         retries = await preloading
+        dismiss_next_worker()  # Where none of these came to need one.
         if self.admission.is_closed:
             return  # The service stops.
         for line in self._directions():

@@ -163,6 +163,7 @@ class _Inflow:
     async def watch(self, call: Coroutine[Any, Any, Outcome], silence: float) -> Outcome:
         """Returns the outcome of the call; TimeoutError where nothing comes for some seconds after the first part."""
         task = asyncio.ensure_future(call)
+        task.add_done_callback(_look_at)
         try:
             while not task.done():
                 left = silence if self._last is None else self._last + silence - running_time().time()
@@ -179,6 +180,12 @@ class _Inflow:
             self._changed.clear()
             async with asyncio.timeout(silence):
                 await self._changed.wait()
+
+
+def _look_at(task: asyncio.Task[Outcome]) -> None:
+    """Takes the error of a call that was cancelled, which asyncio would log."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _awaited(call: Awaitable[Outcome]) -> Outcome:
