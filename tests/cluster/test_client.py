@@ -51,8 +51,9 @@ class Handle:
     def options(self, **_: object) -> Self:
         return self
 
-    def remote(self, _request: object, _identity: object, to: Address) -> Call:
+    def remote(self, _request: object, _identity: object, to: Address | None = None) -> Call:
         async def send(part: Part) -> None:
+            assert to is not None
             await self._outlets.send(to, part)
 
         self.calls.append(Call(self._script(send)))
@@ -225,3 +226,21 @@ async def test_closed_request_is_cancelled_in_the_replica() -> None:
     await asyncio.wait({handle.calls[0]._task})
     assert handle.calls[0].is_cancelled
     assert not inbox._receivers
+
+
+async def test_inquiry_that_is_given_up_is_cancelled_in_the_replica() -> None:
+    begun = asyncio.Event()
+
+    async def script(_: Send) -> Outcome:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with opened_inbox() as inbox:
+        handle = Handle(script)
+        client = ReplicaClient(handle, inbox, 20.0, SILENCE)  # type: ignore[arg-type]
+        asking = asyncio.ensure_future(client.ask("embed", None, None))
+        await begun.wait()
+        asking.cancel()
+        await asyncio.wait({asking})
+    assert handle.calls[0].is_cancelled

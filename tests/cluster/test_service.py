@@ -1,4 +1,4 @@
-"""The real service, its models on a real Ray cluster of this machine."""
+"""The real service, its models on a real Ray cluster of this machine; `make cluster` runs all of it."""
 
 import threading
 from collections.abc import Iterator
@@ -57,6 +57,7 @@ def test_cancelled_streams_free_their_seats(service: RunningService) -> None:
     service.wait_until_idle(20)
 
 
+@pytest.mark.cluster
 def test_second_server_adopts_the_replicas(
     service: RunningService, cluster: LocalCluster, tmp_path: Path, model_directory: Path
 ) -> None:
@@ -97,12 +98,14 @@ def test_killed_node_costs_those_nothing_who_were_sent_nothing(service: RunningS
     assert set(codes) == {200}
 
 
+@pytest.mark.cluster
 def test_unloaded_model_leaves_the_cluster_and_comes_back(service: RunningService) -> None:
     with service.http() as http:
         assert http.post("/api/llms/tiny:unload").json()["model"]["state"] == "UNLOADED"
         assert http.post("/v1/chat/completions", json=CHAT).status_code == 200
 
 
+@pytest.mark.cluster
 def test_model_that_is_unloaded_on_its_way_in_is_deployed_anew(service: RunningService) -> None:
     """Ray Serve's status says only later that an application is being deleted."""
     with service.http() as http, service.http() as first:
@@ -114,6 +117,7 @@ def test_model_that_is_unloaded_on_its_way_in_is_deployed_anew(service: RunningS
         caller.join()
 
 
+@pytest.mark.cluster
 def test_model_that_cannot_be_loaded_says_why(service: RunningService) -> None:
     """The reason is the replica's; there has to be room for one."""
     with service.http() as http:
@@ -124,6 +128,7 @@ def test_model_that_cannot_be_loaded_says_why(service: RunningService) -> None:
     assert "garbage.gguf" in answer.json()["error"]["message"]
 
 
+@pytest.mark.cluster
 def test_service_says_where_no_cluster_is(tmp_path: Path, model_directory: Path) -> None:
     from tests.e2e.service import run_service  # noqa: PLC0415
 

@@ -194,6 +194,7 @@ def test_draining_service_refuses_new_requests(tmp_path: Path, model_directory: 
                 except grpc.RpcError as error:
                     code = error.code()  # type: ignore[attr-defined]
             assert code is grpc.StatusCode.UNAVAILABLE
+            assert service.metric("requests_running") == 1  # It was not the end of the drain.
             call.cancel()
         assert service.process.wait(20) == 0
 

@@ -62,15 +62,19 @@ class ReplicaClient:
             pump.cancel()
 
     async def ask(self, method: str, *arguments: object) -> Any:
-        """Returns what a method of a replica returns.
+        """Returns what a method of a replica returns; cancels the call there if this one is cancelled.
 
         Raises:
             ServiceError: The method's error; or no replica could answer.
         """
+        call = self._handle.options(method_name=method).remote(*arguments)
         try:
-            outcome: Outcome = await self._handle.options(method_name=method).remote(*arguments)
+            outcome: Outcome = await call
         except (RayError, RayServeException) as error:
             raise self._described(error) from error
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
         if outcome.error is not None:
             raise outcome.error
         return outcome.result

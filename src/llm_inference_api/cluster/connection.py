@@ -133,6 +133,7 @@ class Cluster:
         await self._blocking(partial(_delete, application_name(model)))
 
     def _connect(self) -> None:
+        _take_over_logs()
         try:
             ray.init(
                 address=self._address,
@@ -209,6 +210,16 @@ def _delete(name: str) -> None:
     serve.delete(name, _blocking=False)
     while _is_started(name):
         time.sleep(_TICK)
+
+
+def _take_over_logs() -> None:
+    """Has Ray's lines written as all others are; what it tells beside warnings is of no use to an operator."""
+    for name in ("ray", "ray.serve"):
+        ours = logging.getLogger(name)
+        ours.handlers.clear()
+        ours.propagate = True
+        ours.setLevel(logging.WARNING)
+    logging.getLogger("ray._private.worker").setLevel(logging.ERROR)  # It warns of being started in a thread.
 
 
 def _restore_signal_handlers() -> None:

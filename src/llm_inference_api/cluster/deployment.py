@@ -65,7 +65,8 @@ def application(job: ReplicaJob, scale: Scale, memory: int, board: ActorHandle) 
         ray_actor_options={name: amount for name, amount in resources.items() if amount},
         # As many more wait in the replica, so that a seat is taken again at once; others wait for whichever is free.
         max_ongoing_requests=seats + min(seats, job.queue_length),
-        max_queued_requests=max(1, job.queue_length * scale.most),
+        # Ray counts those that are on their way to a free seat, too.
+        max_queued_requests=(seats + job.queue_length) * scale.most,
         autoscaling_config=AutoscalingConfig(
             min_replicas=scale.fewest,
             initial_replicas=scale.fewest,
