@@ -295,11 +295,12 @@ class Service:
         if self.batches is not None:
             shutdown.add("batches", self.batches.close)
             await self.batches.start()
-        # Processes of models start beside Envoy's; readiness is told once Envoy listens.
-        preloading = asyncio.gather(*map(self._load, self.settings.preload))
+        await self.health.start()  # Envoy asks for it first, and again only a second later.
+        preloading = asyncio.gather(
+            *map(self._load, self.settings.preload)
+        )  # Processes of models start beside Envoy's.
         if self.envoy is not None:
             await self.envoy.start(self.ports.certificates)
-        await self.health.start()
         if not self.settings.allowed_models:
             served = ", ".join(model.id for model in self.settings.models)
             logger.info("LLM_ALLOWED_MODELS is unset: the bundled models are served (%s)", served)
