@@ -1,7 +1,7 @@
 """What a cluster's changes cost callers: a node that is killed, other settings, more replicas, little memory."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -30,36 +30,24 @@ def load(service: RunningService) -> Load:
     return Load(Front(service.rest_port, 0), CALLERS)
 
 
-def until(condition: Callable[[], bool], seconds: float) -> float:
-    """Returns after how many seconds it was so."""
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < seconds, f"not so after {seconds} s"
-        time.sleep(0.05)
-    return time.monotonic() - begun
-
-
 def opened(service: RunningService) -> grpc.Channel:
     return grpc.insecure_channel(service.address)
-
-
-def memory(service: RunningService) -> float:
-    """Returns what the replicas have claimed together, in bytes."""
-    return service.metric("model_memory_bytes")
 
 
 def test_killed_node_costs_what_had_begun_there(cluster: LocalCluster, tmp_path: Path, model_directory: Path) -> None:
     """Six callers over REST, SSE and gRPC; the lost replica is soon back where there is a machine for it."""
     with run_on(cluster, tmp_path, model_directory, LLM_PRELOAD_MODELS="tiny") as service:
-        until(lambda: service.metric("load_seconds_count") == 2, 60)
-        both = memory(service)
+        service.wait_for_metric("load_seconds_count", 2)
+        both = service.metric("model_memory_bytes")
         with load(service) as callers:
             callers.succeed(30)
             cluster.kill(cluster.nodes.pop())
-            until(lambda: memory(service) == both / 2, 60)
+            service.wait_for_metric("model_memory_bytes", both / 2)
             callers.succeed(30)
             cluster.nodes.append(cluster.add_node())
-            back = until(lambda: memory(service) == both, 2 * BACK)
+            added = time.monotonic()
+            service.wait_for_metric("model_memory_bytes", both, 2 * BACK)
+            back = time.monotonic() - added
             callers.succeed(30)
         lost = callers.failures()
     print(f"a killed node: {len(lost)} of {len(callers.outcomes)} lost, back after {back:.1f} s")
@@ -77,7 +65,7 @@ def test_other_settings_replace_replicas_without_a_loss(
         loads = service.metric("load_seconds_count")
         other = {"LLM_PRELOAD_MODELS": "tiny", "LLM_DEFAULT_MAX_TOKENS": "99"}
         with run_on(cluster, tmp_path, model_directory, **other):
-            until(lambda: service.metric("load_seconds_count") >= loads + 2, 120)
+            service.wait_for_metric("load_seconds_count", loads + 2, 120)
             callers.succeed(30)
         callers.succeed(30)
         assert callers.failures() == []
@@ -91,7 +79,7 @@ def test_replicas_are_added_under_load_without_a_loss(
     with run_on(cluster, tmp_path, model_directory, **variables) as service, load(service) as callers:
         callers.succeed(10)
         assert service.metric("load_seconds_count") == 1
-        until(lambda: service.metric("load_seconds_count") == 2, 200)
+        service.wait_for_metric("load_seconds_count", 2, 200)
         callers.succeed(60)
         assert callers.failures() == []
 
@@ -121,7 +109,7 @@ def test_conversations_find_their_turns_in_the_cache(tmp_path: Path, model_direc
     with local_cluster(nodes=3) as cluster:
         variables = {"LLM_PRELOAD_MODELS": "tiny", "LLM_CLUSTER_REPLICAS": "3"}
         with run_on(cluster, tmp_path, model_directory, **variables) as service, opened(service) as channel:
-            until(lambda: service.metric("load_seconds_count") == 3, 90)
+            service.wait_for_metric("load_seconds_count", 3, 90)
             for number in range(9):
                 messages = [inference_pb2.ChatMessage(role="user", content=f"{number} " + "words " * 60)]
                 for turn in range(4):

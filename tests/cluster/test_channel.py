@@ -112,7 +112,7 @@ async def _refuses_plain_text(address: Address) -> None:
     writer.write(address.secret)
     try:
         async with asyncio.timeout(20):
-            assert not (await reader.read()).startswith(address.secret)
+            await reader.read()  # To its end.
     except (ConnectionError, ssl.SSLError):
         pass
     writer.close()

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any
 
@@ -98,10 +98,11 @@ class ReplicaClient:
         options = self._handle.options(method_name="generate", session_id=affinity_key(request))
         call = options.remote(request, mailbox.identity, address)
         try:
-            outcome = await inflow.watch(_awaited(call), self._silence)
-            await inflow.until(outcome.result, self._silence)
+            outcome = await inflow.watch(call, self._silence)
             if outcome.error is not None:
                 mailbox.fail(outcome.error)
+            else:
+                await inflow.until(outcome.result, self._silence)
         except (RayError, RayServeException) as error:
             mailbox.fail(self._described(error))
         except TimeoutError:
@@ -164,7 +165,7 @@ class _Inflow:
         if part.error is not None:
             mailbox.fail(part.error)
 
-    async def watch(self, call: Coroutine[Any, Any, Outcome], silence: float) -> Outcome:
+    async def watch(self, call: Awaitable[Outcome], silence: float) -> Outcome:
         """Returns the outcome of the call; TimeoutError where nothing comes for some seconds after the first part."""
         task = asyncio.ensure_future(call)
         task.add_done_callback(_look_at)
@@ -186,14 +187,10 @@ class _Inflow:
                 await self._changed.wait()
 
 
-def _look_at(task: asyncio.Task[Outcome]) -> None:
+def _look_at(task: asyncio.Future[Outcome]) -> None:
     """Takes the error of a call that was cancelled, which asyncio would log."""
     if not task.cancelled():
         task.exception()
-
-
-async def _awaited(call: Awaitable[Outcome]) -> Outcome:
-    return await call
 
 
 def _shifted(delta: Delta, offset: float) -> Delta:

@@ -426,8 +426,10 @@ class LlamaBackend:
     def save(self, seat: int, start: int, end: int, cuts: Rows[int] = ()) -> State:
         """See `Backend.save`."""
         self._check_end(seat, end)
-        parts = [self._saved(seat, *span) for span in pairwise((start, *cuts, end))]
-        return sequence_state.Parts(tuple(parts), (start, *cuts)) if cuts else parts[0]
+        if not cuts:
+            return self._saved(seat, start, end)
+        spans = pairwise((start, *cuts, end))
+        return sequence_state.Parts(tuple((self._saved(seat, first, last), first) for first, last in spans))
 
     def _saved(self, seat: int, start: int, end: int) -> State:
         # llama.cpp copies whole sequences: these positions become one for a moment, in the same cells.

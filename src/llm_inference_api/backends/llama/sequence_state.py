@@ -40,19 +40,13 @@ class SequenceState:
 class Parts:
     """Copies of positions that follow each other, of which each has its cells in the order of its positions."""
 
-    states: tuple[Any, ...]
-    starts: tuple[int, ...]
-    """First position of each."""
+    spans: tuple[tuple[Any, int], ...]
+    """Each copy with its first position."""
 
     @property
     def nbytes(self) -> int:
         """Its size in bytes."""
-        return sum(state.nbytes for state in self.states)
-
-    @property
-    def spans(self) -> tuple[tuple[Any, int], ...]:
-        """Each copy with its first position."""
-        return tuple(zip(self.states, self.starts, strict=True))
+        return sum(state.nbytes for state, _ in self.spans)
 
 
 def read(context: Any, seat: int, flags: int = 0) -> Bytes:
