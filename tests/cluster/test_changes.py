@@ -1,4 +1,4 @@
-"""What a cluster's changes cost callers: a node that is killed, other settings, more replicas, little memory."""
+"""What a cluster's changes cost callers: a killed node or head, other settings, more replicas, little memory."""
 
 import time
 from collections.abc import Iterator
@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 CALLERS = 6
 BACK = 15.0
 """Seconds in which a lost replica is back, once there is a machine for it."""
+TOLD = 10.0
+"""Seconds in which callers are told that the head is lost."""
 
 
 @pytest.fixture
@@ -54,6 +56,22 @@ def test_killed_node_costs_what_had_begun_there(cluster: LocalCluster, tmp_path:
     assert all(outcome.began for outcome in lost), lost
     assert len(lost) <= CALLERS
     assert back <= BACK
+
+
+def test_lost_head_is_told_with_advice_in_time(cluster: LocalCluster, tmp_path: Path, model_directory: Path) -> None:
+    with run_on(cluster, tmp_path, model_directory, LLM_PRELOAD_MODELS="tiny") as service, service.http() as http:
+        cluster.kill(cluster.head)
+        killed = time.monotonic()
+        body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
+        while (answer := http.post("/v1/chat/completions", json=body)).status_code == 200:
+            assert time.monotonic() - killed < TOLD
+            time.sleep(0.1)
+        told = time.monotonic() - killed
+    print(f"a lost head: told after {told:.1f} s")
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "cluster_lost"
+    assert answer.headers["retry-after"] == "10"
+    assert told <= TOLD
 
 
 def test_other_settings_replace_replicas_without_a_loss(

@@ -119,7 +119,7 @@ def test_page_can_read_when_to_come_back(page: httpx.Client) -> None:
 def test_page_speaks_grpc_web(page: httpx.Client) -> None:
     """gRPC-Web works from another origin, with the errors' details in the trailers."""
     path, headers = "/llm_inference.v1.InferenceService/Generate", {"content-type": CONTENT_TYPE, "x-grpc-web": "1"}
-    asked = inference_pb2.GenerateRequest(prompt="x", max_tokens=3)
+    asked = inference_pb2.GenerateRequest(prompt="x", max_tokens=3, ignore_eos=True)
     answer = page.post(path, content=frame(asked), headers=headers)
     assert answer.headers["access-control-allow-origin"] == ALLOWED
     (message,), trailers = frames(answer.content)

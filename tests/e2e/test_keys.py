@@ -21,7 +21,7 @@ from tests.e2e.secured import is_serving, run_secured, wait_until
 from tests.e2e.service import RunningService, inference
 
 KEY, OTHER_KEY, FILE_KEY = "key-of-ann-0123456789", "key-of-bob-0123456789", "key-of-cat-0123456789"
-ASK = {"prompt": "Hello", "max_tokens": 4}
+ASK = {"prompt": "Hello", "max_tokens": 4, "ignore_eos": True}
 MARK = "zanzibar-prompt-mark"
 PORTS = ("rest_port", "grpc_port")
 PATHS = [

@@ -24,14 +24,19 @@ from llm_inference_api.errors import StartError, UnavailableError
 from llm_inference_api.shutdown import in_daemon_thread
 
 _NAMESPACE = "llm-inference-api"
-_SILENCE = 8.0
-"""Seconds without an answer of the board after which the cluster is lost; the board answers each second."""
+_SILENCE = 4.0
+"""Seconds without an answer of the board after which the head is asked; the board answers each second."""
+_HEAD_ANSWER = 2.0
+"""Seconds in which the head must say then that it is there; else the cluster is lost."""
+_ON_HEAD = {"node:__internal_head__": 0.001}
+"""Share of a resource that Ray gives its head alone, as Ray Serve's controller has one: no other machine's end is
+the board's."""
 _RETRY = 0.5
 """Seconds between tries to reach the board."""
 _TICK = 0.05
 """Seconds between looks at an application that is about to be deleted; Ray Serve's controller acts each 0.1 s."""
-_ARRIVAL = 20.0
-"""Seconds in which a cluster must take this server in."""
+_ARRIVAL = 60.0
+"""Seconds in which a cluster must take this server in, for which it may start processes on busy machines."""
 _FAREWELL = 3.0
 """Seconds that disconnecting may take, which waits for a cluster that is lost."""
 _LOST_RETRY = 10.0
@@ -71,6 +76,7 @@ class Cluster:
         try:
             async with asyncio.timeout(_ARRIVAL):
                 await self._blocking(self._connect)
+                count, reports = await self._board.since.remote(None)
         except TimeoutError:
             raise self._unusable(f"no answer within {_ARRIVAL:g} s") from None
         _restore_signal_handlers()
@@ -79,7 +85,6 @@ class Cluster:
             await self._inbox.start()
         except OSError as error:
             raise self._unusable(f"no port can be opened for what replicas say: {error}") from error
-        count, reports = await self._board.since.remote(None)
         self._pass_on(reports)
         self._polling = asyncio.create_task(self._poll(count))
 
@@ -145,7 +150,14 @@ class Cluster:
             serve.start(proxy_location="Disabled")
             self._board = (
                 ray.remote(Board)
-                .options(name="board", lifetime="detached", get_if_exists=True, num_cpus=0, max_restarts=-1)
+                .options(
+                    name="board",
+                    lifetime="detached",
+                    get_if_exists=True,
+                    num_cpus=0,
+                    resources=_ON_HEAD,
+                    max_restarts=-1,
+                )
                 .remote()
             )
         except (ConnectionError, RuntimeError, ValueError, RayError) as error:
@@ -171,8 +183,7 @@ class Cluster:
                     count, reports = await self._board.since.remote(count)
             except (TimeoutError, RayError) as error:
                 if not self.is_lost and asyncio.get_running_loop().time() - answered > _SILENCE:
-                    logger.error("the cluster does not answer: %s", type(error).__name__)  # noqa: TRY400
-                    self._lose()
+                    await self._ask_head(type(error).__name__)
                 await asyncio.sleep(_RETRY)
                 continue
             answered = asyncio.get_running_loop().time()
@@ -181,6 +192,15 @@ class Cluster:
                 logger.info("the cluster answers again")
                 continue
             self._pass_on(reports)
+
+    async def _ask_head(self, reason: str) -> None:
+        """Takes the cluster for lost unless its head answers: a board that is started anew keeps nobody waiting."""
+        try:
+            async with asyncio.timeout(_HEAD_ANSWER):
+                await in_daemon_thread(ray.cluster_resources, "cluster")
+        except (TimeoutError, RayError, RuntimeError):
+            logger.error("the cluster does not answer: %s", reason)  # noqa: TRY400
+            self._lose()
 
     def _pass_on(self, reports: Sequence[Report]) -> None:
         for report in reports:
