@@ -1,6 +1,5 @@
 """A Ray cluster on this machine: a head without processors, and nodes with as many as is said, whatever there are."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +17,6 @@ class LocalCluster:
     def __init__(self, nodes: int, processors: int = 1) -> None:
         from ray.cluster_utils import Cluster  # noqa: PLC0415 - an extra
 
-        # Without it a busy machine starves a node's processes, which Ray runs with the niceness 15.
-        os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - the name is Ray's
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _STORE}
         self._processors = processors
         self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)

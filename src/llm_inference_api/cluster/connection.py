@@ -164,8 +164,9 @@ class Cluster:
             raise self._unusable(str(error)) from error
 
     def _unusable(self, reason: str) -> StartError:
-        problem = f"no Ray cluster can be used at {self._address!r} ({reason}); start one with `ray start --head`"
-        return StartError(f"LLM_CLUSTER: {problem}")
+        problem = f"no Ray cluster can be used at {self._address!r} ({reason})"
+        advice = "start one with `ray start --head`; RAY_AUTH_MODE and RAY_AUTH_TOKEN have to be the same"
+        return StartError(f"LLM_CLUSTER: {problem}; {advice}")
 
     def _deploy(self, job: ReplicaJob, scale: Scale, memory: int, replaces: bool) -> None:  # noqa: FBT001
         name = application_name(job.reference.id)
