@@ -38,7 +38,7 @@ help:
 	@echo "make test      lint, type check and test"
 	@echo "make bench     the service beside llama-server and others, which it compiles once; FORM=trial, short or long; ARGS for other options"
 	@echo "make clients   other projects' clients of OpenAI's, Anthropic's and Ollama's APIs; those of npm where it is installed"
-	@echo "make cluster   models on a Ray cluster of this machine: killed nodes, other settings, more replicas"
+	@echo "make cluster   models on a Ray cluster of this machine: killed nodes, other settings, the end-to-end tests"
 	@echo "make faults    faults under load, and rolling restarts under 1,000 calls, TIMES times (10)"
 	@echo "make fuzz      COUNT (10000) random requests to each RPC, and thousands generated from the OpenAPI document"
 	@echo "make oracle    llama-server's own tests against the service; CASES chooses some, as pytest's -k"
@@ -89,8 +89,10 @@ $(CLIENTS)/transformers/.installed:
 	$(CLIENTS)/transformers/bin/pip install -q $(TRANSFORMERS)
 	@touch $@
 
+ON_CLUSTER := grpc rest openai embeddings tokens tools constraints limits metrics models
 cluster: $(VENV)/.installed-dev
 	$(BIN)/pytest -q -s -m '' tests/cluster
+	E2E_CLUSTER=1 $(BIN)/pytest -q -n 2 --dist loadfile $(ON_CLUSTER:%=tests/e2e/test_%.py)
 
 fuzz: $(VENV)/.installed-dev
 	FUZZ_COUNT=$(or $(COUNT),10000) $(BIN)/pytest -q -s tests/fuzz --timeout 0

@@ -27,6 +27,11 @@ class LocalCluster:
         """What LLM_CLUSTER is to be."""
         return str(self._cluster.address)
 
+    @property
+    def machines(self) -> list[int]:
+        """Process ids of the nodes, whose descendants have the models."""
+        return [info.process.pid for node in self.nodes for info in node.all_processes["raylet"]]
+
     def add_node(self, **resources: int) -> Any:
         """Adds a node, which may have less memory than the machine."""
         return self._cluster.add_node(num_cpus=self._processors, object_store_memory=_STORE, **resources)

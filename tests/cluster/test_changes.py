@@ -122,13 +122,16 @@ def test_models_that_fit_on_different_nodes_alone_both_answer(tmp_path: Path, mo
 
 
 def test_conversations_find_their_turns_in_the_cache(tmp_path: Path, model_directory: Path) -> None:
-    """Nine of them, over three replicas that have computed nothing yet: 85 % of later turns' prompts and more."""
+    """Twenty, over three replicas that have computed nothing yet: 85 % of later turns' prompts and more.
+
+    Ray tells a server of each new replica for itself, and each moves conversations: the first one loses a turn or two.
+    """
     prompt_tokens = cached_tokens = 0
     with local_cluster(nodes=3) as cluster:
         variables = {"LLM_PRELOAD_MODELS": "tiny", "LLM_CLUSTER_REPLICAS": "3"}
         with run_on(cluster, tmp_path, model_directory, **variables) as service, opened(service) as channel:
             service.wait_for_metric("load_seconds_count", 3, 90)
-            for number in range(9):
+            for number in range(20):
                 messages = [inference_pb2.ChatMessage(role="user", content=f"{number} " + "words " * 60)]
                 for turn in range(4):
                     request = inference_pb2.ChatRequest(messages=messages, max_tokens=16, ignore_eos=True)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Self
 
 import pytest
@@ -65,7 +66,7 @@ async def asked(script: Script, queue_timeout: float = 20.0) -> AsyncIterator[tu
     """Yields the mailbox of a request that a scripted replica answers."""
     async with opened_inbox() as inbox:
         handle = Handle(script)
-        client = ReplicaClient(handle, inbox, queue_timeout, SILENCE)  # type: ignore[arg-type]
+        client = ReplicaClient(handle, inbox, 2, queue_timeout, SILENCE)  # type: ignore[arg-type]
         mailbox = client.submit(request(), {})
         try:
             yield mailbox, handle, inbox
@@ -238,9 +239,41 @@ async def test_inquiry_that_is_given_up_is_cancelled_in_the_replica() -> None:
 
     async with opened_inbox() as inbox:
         handle = Handle(script)
-        client = ReplicaClient(handle, inbox, 20.0, SILENCE)  # type: ignore[arg-type]
+        client = ReplicaClient(handle, inbox, 2, 20.0, SILENCE)  # type: ignore[arg-type]
         asking = asyncio.ensure_future(client.ask("embed", None, None))
         await begun.wait()
         asking.cancel()
         await asyncio.wait({asking})
     assert handle.calls[0].is_cancelled
+
+
+async def test_requests_beyond_the_capacity_are_refused_until_one_ends() -> None:
+    """Background requests have places of their own."""
+    ended = asyncio.Event()
+
+    async def script(_: Send) -> Outcome:
+        await ended.wait()
+        return Outcome(error=ModelFailedError("it is over"))
+
+    async with opened_inbox() as inbox:
+        client = ReplicaClient(Handle(script), inbox, 2, 20.0, SILENCE)  # type: ignore[arg-type]
+        mailboxes = [client.submit(request(name), {}) for name in "ab"]
+        with pytest.raises(OverloadedError, match="2 of 2 requests are running"):
+            client.check_place(request("c"))
+        client.check_place(replace(request("d"), is_background=True))
+        ended.set()
+        for mailbox in mailboxes:
+            with pytest.raises(ModelFailedError):
+                await read(mailbox)
+        client.check_place(request("c"))
+        with pytest.raises(OverloadedError, match="n is too many"):
+            client.check_place(replace(request("c"), n=3))
+
+
+async def test_errands_beyond_the_capacity_are_refused_until_one_ends() -> None:
+    async with opened_inbox() as inbox:
+        client = ReplicaClient(Handle(None), inbox, 1, 20.0, SILENCE)  # type: ignore[arg-type]
+        with client.errand(), pytest.raises(OverloadedError), client.errand():
+            pass
+        with client.errand():
+            pass

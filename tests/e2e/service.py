@@ -11,16 +11,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import httpx
+import pytest
 from google.protobuf.json_format import MessageToDict
 
 from llm_inference.v1 import inference_pb2_grpc, models_pb2_grpc
 from tests.fakes.ports import free_port
 
+if TYPE_CHECKING:
+    from tests.cluster.local_cluster import LocalCluster
+
 COMMAND = (sys.executable, "-c", "from llm_inference_api.cli.main import main; main()")
 _PORTS = ("LLM_INFERENCE_PORT", "LLM_GRPC_PORT", "LLM_METRICS_PORT")
+OF_ONE_MACHINE = pytest.mark.skipif(
+    "E2E_CLUSTER" in os.environ, reason="about the server's files and memory, which a cluster ignores"
+)
+_REPORTED = 1.0
+"""Seconds after which a cluster's replicas have reported what they computed, which they do each 0.2 s."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,8 @@ class RunningService:
     """It answers without a key, without TLS and without an RPC, which the metrics would count."""
     health_port: int | None = None
     ollama_port: int | None = None
+    machines: Sequence[int] = ()
+    """Process ids of the nodes of its cluster, where it has one."""
 
     @property
     def url(self) -> str:
@@ -96,12 +108,15 @@ class RunningService:
     def wait_until_idle(self, seconds: float = 60.0) -> None:
         """Returns when no RPC is open and no model computes or queues a request; fails when that takes too long.
 
-        A caller that cancels or hangs up does not wait for the service, which may learn of it later.
+        A caller that cancels or hangs up does not wait for the service, which may learn of it later. The metrics have
+        all that was computed then.
         """
         deadline = time.monotonic() + seconds
         while busy := self._metrics().nonzero("rpcs_in_flight", "requests_running", "requests_waiting"):
             assert time.monotonic() < deadline, f"not idle after {seconds} s: {busy}"
             time.sleep(0.02)
+        if self.machines:
+            time.sleep(_REPORTED)
 
     def _metrics(self) -> MetricsText:
         # Not httpx: each new client of it reads the system's certificates, which takes longer than the answer.
@@ -126,7 +141,8 @@ class RunningService:
 
     def worker_pid(self) -> int:
         """Returns the process id of the only model's worker."""
-        (pid,) = (pid for pid in self.children() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        pids = [*self.children(), *(pid for machine in self.machines for pid in descendants(machine))]
+        (pid,) = (pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes())
         return pid
 
     @contextmanager
@@ -184,26 +200,29 @@ def run_service(
     }
     log_path = directory / f"service-{ports['LLM_INFERENCE_PORT']}.log"
     with _cluster() as cluster:
-        environment = {**clean_environment(), **ports, **fixed, **cluster, **variables}
+        environment = {**clean_environment(), **ports, **fixed, **variables}
+        if cluster is not None:
+            environment["LLM_CLUSTER"] = cluster.address
         with log_path.open("wb") as log:
             given = {name: value for name, value in environment.items() if name not in unset}
             process = subprocess.Popen([*COMMAND, "serve", *options], env=given, cwd=directory, stdout=log, stderr=log)
         with _running(process, environment, log_path) as service:
+            service.machines = cluster.machines if cluster is not None else ()
             if wait:
                 wait_until_active(service)
             yield service
 
 
 @contextmanager
-def _cluster() -> Iterator[dict[str, str]]:
-    """Yields the variables of a service on a Ray cluster of its own, with E2E_CLUSTER; else none."""
+def _cluster() -> Iterator["LocalCluster | None"]:
+    """Yields a Ray cluster, with E2E_CLUSTER; else None."""
     if not os.environ.get("E2E_CLUSTER"):
-        yield {}
+        yield None
         return
     from tests.cluster.local_cluster import local_cluster  # noqa: PLC0415 - an extra
 
     with local_cluster(nodes=1, processors=64) as cluster:
-        yield {"LLM_CLUSTER": cluster.address}
+        yield cluster
 
 
 @contextmanager

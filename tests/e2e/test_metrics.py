@@ -142,6 +142,7 @@ def test_figures_equal_what_callers_counted(service: RunningService, http: httpx
     before, log_before = rpcs(service, each_once), len(logged_calls(service))
     tokens = {name: service.metric(name, **MODEL) for name in _SUMS}
     counted = run([kinds[index % len(kinds)] for index in range(450)])
+    service.wait_until_idle()
     after = {name: service.metric(name, **MODEL) - value for name, value in tokens.items()}
     assert after == {
         "prompt_tokens_total": counted.prompt_tokens,

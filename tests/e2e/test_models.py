@@ -13,7 +13,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
-from tests.e2e.service import COMMAND, RunningService, clean_environment, run_service
+from tests.e2e.service import COMMAND, OF_ONE_MACHINE, RunningService, clean_environment, run_service
 from tests.e2e.sse import stream
 from tests.fakes.gguf import SPECIAL, write_tiny_model
 from tests.fakes.hub import Repository, running_hub
@@ -73,6 +73,7 @@ def test_models_of_the_hub_answer_by_name(tmp_path: Path, model_directory: Path,
         assert answer(service, "chat").status_code == 200
 
 
+@OF_ONE_MACHINE
 def test_files_come_and_go_over_the_api(tmp_path: Path, model_directory: Path) -> None:
     """They are downloaded without a load, used by one, and deleted only while nobody uses them."""
     content = (model_directory / "tiny.gguf").read_bytes()
@@ -155,6 +156,7 @@ def test_tokenizer_of_another_repository_takes_the_place_of_the_files_own(tmp_pa
     assert usage["prompt_tokens"] == 2 * len("word") + 1
 
 
+@OF_ONE_MACHINE
 def test_models_that_do_not_fit_together_take_turns(tmp_path: Path, model_directory: Path) -> None:
     """With memory for one, requests alternate between two models; each turn is a load, and a busy model stays."""
     variables = {

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from ray.exceptions import RayError
-from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from llm_inference_api.cluster.affinity import affinity_key
@@ -30,21 +31,46 @@ logger = logging.getLogger(__name__)
 class ReplicaClient:
     """Client of all replicas of one model. Not thread-safe: call all methods on the event loop's thread."""
 
-    def __init__(self, handle: DeploymentHandle[Any], inbox: Inbox, queue_timeout: float, silence: float) -> None:
+    def __init__(
+        self, handle: DeploymentHandle[Any], inbox: Inbox, capacity: int, queue_timeout: float, silence: float
+    ) -> None:
         """Creates the client.
 
         Args:
             handle: Handle on the replicas.
             inbox: Receives what they say.
+            capacity: Answers of this client's that may run or wait.
             queue_timeout: Seconds in which a replica must take a request.
             silence: Seconds without any sign of life after which a replica that has a request is gone.
         """
         self._handle = handle
         self._inbox = inbox
+        self._capacity = capacity
         self._queue_timeout = queue_timeout
         self._silence = silence
+        self._errands = 0
+        """Open calls that take a place."""
         self._pumps: dict[Mailbox, asyncio.Task[None]] = {}
         """Tasks that fill the mailboxes of open requests."""
+
+    def check_place(self, request: GenerationRequest) -> None:
+        """Raises OverloadedError if the request's answers would exceed the capacity; background ones have their own."""
+        others = (box for box in self._pumps if box.request.is_background is request.is_background)
+        if (count := sum(box.running for box in others)) + request.n > self._capacity:
+            problem = f"{count} of {self._capacity} requests are running or waiting for this model's replicas"
+            raise OverloadedError(problem if request.n == 1 else f"{problem}; n is too many", _RETRY_AFTER)
+
+    @contextmanager
+    def errand(self) -> Iterator[None]:
+        """Takes a place for a call in the block. Raises OverloadedError if there is none."""
+        if self._errands >= self._capacity:
+            problem = f"{self._errands} requests of this kind are open for this model's replicas, which is their limit"
+            raise OverloadedError(problem, _RETRY_AFTER)
+        self._errands += 1
+        try:
+            yield
+        finally:
+            self._errands -= 1
 
     def submit(self, request: GenerationRequest, identity: Mapping[str, object]) -> Mailbox:
         """Sends a request to a replica and returns the mailbox that receives its deltas."""
@@ -71,7 +97,7 @@ class ReplicaClient:
         try:
             outcome: Outcome = await call
         except (RayError, RayServeException) as error:
-            raise self._described(error) from error
+            raise _gone() from error
         except asyncio.CancelledError:
             call.cancel()
             raise
@@ -103,8 +129,8 @@ class ReplicaClient:
                 mailbox.fail(outcome.error)
             else:
                 await inflow.until(outcome.result, self._silence)
-        except (RayError, RayServeException) as error:
-            mailbox.fail(self._described(error))
+        except (RayError, RayServeException):
+            mailbox.fail(_gone())
         except TimeoutError:
             problem = f"the replica that had the request was silent for {self._silence:g} s"
             mailbox.fail(UnavailableError(REPLICA_DIED, problem))
@@ -126,12 +152,9 @@ class ReplicaClient:
         mailbox.fail(OverloadedError(f"no replica had a free slot within {seconds:g} s", seconds))
         self.close_request(mailbox)
 
-    def _described(self, error: Exception) -> ServiceError:
-        if isinstance(error, BackPressureError):
-            problem = "as many requests wait for the replicas of this model as may (LLM_MAX_QUEUED_REQUESTS)"
-            return OverloadedError(problem, _RETRY_AFTER)
-        problem = "the replica that had the request is gone, with its process or its machine"
-        return UnavailableError(REPLICA_DIED, problem)
+
+def _gone() -> UnavailableError:
+    return UnavailableError(REPLICA_DIED, "the replica that had the request is gone, with its process or its machine")
 
 
 class _Inflow:

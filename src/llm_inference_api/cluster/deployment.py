@@ -65,8 +65,8 @@ def application(job: ReplicaJob, scale: Scale, memory: int, board: ActorHandle) 
         ray_actor_options={name: amount for name, amount in resources.items() if amount},
         # As many more wait in the replica, so that a seat is taken again at once; others wait for whichever is free.
         max_ongoing_requests=seats + min(seats, job.queue_length),
-        # Ray counts those that are on their way to a free seat, too.
-        max_queued_requests=(seats + job.queue_length) * scale.most,
+        # The servers count theirs: Ray would refuse those too that are on their way to a free seat.
+        max_queued_requests=-1,
         autoscaling_config=AutoscalingConfig(
             min_replicas=scale.fewest,
             initial_replicas=scale.fewest,

@@ -84,12 +84,20 @@ class ClusterModel:
     @asynccontextmanager
     async def admitted(
         self,
-        work: GenerationRequest,  # noqa: ARG002 - a cluster treats all requests alike
+        work: GenerationRequest,
         *,
         is_new: bool = True,
     ) -> AsyncIterator[ReplicaClient]:
-        """Yields the client of the replicas, once there are some that answer. Raises as `_acquire`."""
-        yield await self._acquire(on_request=is_new)
+        """Yields the client of the replicas, once there are some that answer.
+
+        Raises:
+            OverloadedError: The new request's answers would exceed the seats and the queues.
+            ServiceError: As `_acquire`.
+        """
+        client = await self._acquire(on_request=is_new)
+        if is_new:
+            client.check_place(work)
+        yield client
 
     def refuse_what_embeds_only(self) -> None:
         """Does nothing: the replicas refuse it."""
@@ -103,15 +111,23 @@ class ClusterModel:
 
     async def embed(self, embed: Embed) -> Embeddings:
         """Returns the embeddings of the inputs."""
-        return cast("Embeddings", await self._ask("embed", embed))
+        return cast("Embeddings", await self._compute("embed", embed))
 
     async def rank(self, rank: Rank) -> Relevances:
         """Returns how well each document answers the query."""
-        return cast("Relevances", await self._ask("rank", rank))
+        return cast("Relevances", await self._compute("rank", rank))
 
     async def classify(self, classify: Classify) -> Classes:
         """Returns how probable the labels of the model's head are."""
-        return cast("Classes", await self._ask("classify", classify))
+        return cast("Classes", await self._compute("classify", classify))
+
+    async def _compute(self, method: str, work: Embed | Rank | Classify) -> Any:
+        """Returns a replica's answer. Raises OverloadedError if too many such requests are open."""
+        if isinstance(work, Embed) and work.is_background:
+            return await self._ask(method, work)
+        client = await self._acquire(on_request=True)
+        with client.errand():
+            return await self._ask(method, work)
 
     async def _ask(self, method: str, *arguments: object) -> Any:
         """Returns a replica's answer; asks another one if that is gone meanwhile."""
@@ -190,7 +206,8 @@ class ClusterModel:
         await self._cluster.deploy(self._job, self._scale, memory, replaces=replaces)
         handle = await self._cluster.handle(self._job.reference.id)
         engine = self._job.engine
-        self._client = ReplicaClient(handle, self._cluster.inbox, engine.queue_timeout, engine.step_timeout)
+        capacity = (engine.slots + self._job.queue_length) * self._scale.most
+        self._client = ReplicaClient(handle, self._cluster.inbox, capacity, engine.queue_timeout, engine.step_timeout)
 
     def _end_deploying(self, task: asyncio.Task[None]) -> None:
         self._deploying = None
