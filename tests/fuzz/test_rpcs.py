@@ -9,8 +9,9 @@ import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from random import Random
 from statistics import quantiles
@@ -50,6 +51,8 @@ SEED = int(os.environ.get("FUZZ_SEED", "0"))
 CALLERS = 8
 DEADLINE = 0.5
 """Seconds: a request that is valid may ask for a long answer."""
+Request = Callable[[], tuple[str, str]]
+"""Sends a request and returns its end, a code and a text."""
 FILES = (
     inference_pb2,
     anthropic_pb2,
@@ -148,7 +151,7 @@ def test_any_message_gets_an_answer_or_a_reason(service: RunningService, path: s
     with grpc.insecure_channel(service.address) as channel:
         method = METHODS[path]
         call = channel.unary_stream(path, lambda message: message, lambda data: data)
-        ends = _all(lambda seed: _call(call, _request(method, Random(seed))), path)
+        ends = _all(lambda seed: partial(_call, call, _request(method, Random(seed))), path)
     assert {code for code, _ in ends} <= EXPECTED, _unexpected(ends, EXPECTED)
 
 
@@ -157,12 +160,12 @@ def test_bytes_that_are_no_message_are_refused(service: RunningService) -> None:
     with grpc.insecure_channel(service.address) as channel:
         paths = list(METHODS)
 
-        def once(seed: int) -> tuple[str, str]:
+        def prepare(seed: int) -> Request:
             random = Random(seed)
             call = channel.unary_stream(random.choice(paths), lambda data: data, lambda data: data)
-            return _call(call, random.randbytes(random.choice((1, 5, 50, 500))))
+            return partial(_call, call, random.randbytes(random.choice((1, 5, 50, 500))))
 
-        ends = _all(once, "bytes")
+        ends = _all(prepare, "bytes")
     assert {code for code, _ in ends} <= EXPECTED, _unexpected(ends, EXPECTED)
 
 
@@ -170,7 +173,7 @@ def test_bytes_that_are_no_message_are_refused(service: RunningService) -> None:
 def test_any_json_gets_an_answer_or_a_reason(service: RunningService, path: str) -> None:
     """Through Envoy, whole or broken."""
     with httpx.Client(base_url=service.url, timeout=30) as http:
-        ends = _all(lambda seed: _post(http, path, BODIES[path], Random(seed)), path)
+        ends = _all(lambda seed: partial(_post, http, path, _body(BODIES[path], Random(seed))), path)
     assert {code for code, _ in ends} <= EXPECTED_HTTP, _unexpected(ends, EXPECTED_HTTP)
 
 
@@ -178,18 +181,20 @@ def test_any_json_gets_an_answer_or_a_reason(service: RunningService, path: str)
 def test_any_json_of_ollamas_gets_an_answer_or_a_reason(service: RunningService, path: str) -> None:
     """The same on the port of its API."""
     with httpx.Client(base_url=service.ollama_url, timeout=30) as http:
-        ends = _all(lambda seed: _post(http, path, OLLAMA_BODIES[path], Random(seed)), f"Ollama's {path}")
+        bodies = OLLAMA_BODIES[path]
+        ends = _all(lambda seed: partial(_post, http, path, _body(bodies, Random(seed))), f"Ollama's {path}")
     assert {code for code, _ in ends} <= EXPECTED_HTTP, _unexpected(ends, EXPECTED_HTTP)
 
 
-def _all(once: Any, name: str) -> list[tuple[str, str]]:
-    """Returns the code and text of each request's end."""
+def _all(prepare: Callable[[int], Request], name: str) -> list[tuple[str, str]]:
+    """Returns the code and text of each request's end; `prepare` returns what sends the request of a seed."""
     begun = time.monotonic()
     refusals: list[float] = []
 
     def timed(seed: int) -> tuple[str, str]:
+        request = prepare(seed)
         start = time.monotonic()
-        end: tuple[str, str] = once(seed)
+        end = request()
         if end[0] in REFUSED:
             refusals.append(time.monotonic() - start)
         return end
@@ -226,9 +231,9 @@ def _call(call: Any, data: bytes) -> tuple[str, str]:
     return "OK", ""
 
 
-def _post(http: httpx.Client, path: str, body: dict[str, Any], random: Random) -> tuple[str, str]:
+def _post(http: httpx.Client, path: str, body: bytes) -> tuple[str, str]:
     try:
-        answer = http.post(path, content=_body(body, random), headers={"grpc-timeout": "500m"})
+        answer = http.post(path, content=body, headers={"grpc-timeout": "500m"})
     except httpx.HTTPError as error:
         return type(error).__name__, repr(error)
     return str(answer.status_code), answer.text if answer.status_code != 200 else ""
