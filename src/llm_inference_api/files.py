@@ -26,6 +26,12 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
+def read_regular(path: Path) -> bytes:
+    """Returns a file's content. Raises OSError as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
+
+
 def check_open_files() -> None:
     """Raises StartError if this process may open so few files that parts of the service would fail or abort."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -84,6 +84,17 @@ def test_unusable_file_changes_nothing(tmp_path: Path, caplog: pytest.LogCapture
     assert not ring.is_empty
 
 
+def test_file_that_is_none_keeps_the_previous_keys(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A FIFO would hold up every caller until somebody writes to it."""
+    file = tmp_path / "keys"
+    write(file, "ann:first-key")
+    ring = KeyRing(None, file)
+    file.unlink()
+    os.mkfifo(file)
+    assert ring.name_of("first-key") == "ann"
+    assert "it is not a regular file" in caplog.text
+
+
 def test_missing_file_stops_the_start(tmp_path: Path) -> None:
     """A service that should ask for keys does not start without them."""
     with pytest.raises(ValueError, match=r"LLM_API_KEYS_FILE: .* cannot be read"):

@@ -1,4 +1,5 @@
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,15 @@ def test_half_written_files_change_nothing(tmp_path: Path, caplog: pytest.LogCap
     pair.key.write_bytes(new_key)
     certificates.look()
     assert certificates.current.key == new_key
+
+
+def test_key_that_is_no_file_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A FIFO would hold up the service until somebody writes to it."""
+    pair = Authority(tmp_path).server()
+    certificates = Certificates(TlsFiles(pair.certificate, pair.key))
+    before = certificates.current
+    pair.key.unlink()
+    os.mkfifo(pair.key)
+    certificates.look()
+    assert certificates.current == before
+    assert "it is not a regular file" in caplog.text

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from llm_inference_api.files import read_regular
 from llm_inference_api.security.tls import file_state
 
 VARIABLE, FILE_VARIABLE = "LLM_API_KEYS", "LLM_API_KEYS_FILE"
@@ -85,7 +86,7 @@ class KeyRing:
 
 def _read(file: Path) -> tuple[_Key, ...]:
     try:
-        lines = enumerate(file.read_text("utf-8").splitlines(), 1)
+        lines = enumerate(read_regular(file).decode("utf-8").splitlines(), 1)
     except OSError as error:
         raise ValueError(f"{FILE_VARIABLE}: {file} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

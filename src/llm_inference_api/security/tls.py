@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from llm_inference_api.errors import StartError
+from llm_inference_api.files import read_regular
 
 CERTIFICATE, KEY, CLIENT_CA = "TLS_SERVER_CERT_PATH", "TLS_SERVER_KEY_PATH", "TLS_CLIENT_CA_PATH"
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
@@ -65,8 +66,8 @@ class TlsFiles:
         problems = list(self.problems())
         if problems:
             raise TlsError("\n".join(map(str, problems)))
-        client_ca = self.client_ca.read_bytes() if self.client_ca else None
-        return TlsBytes(self.certificate.read_bytes(), self.key.read_bytes(), client_ca)
+        client_ca = read_regular(self.client_ca) if self.client_ca else None
+        return TlsBytes(read_regular(self.certificate), read_regular(self.key), client_ca)
 
     def problems(self) -> Iterator[TlsProblem]:
         """Yields the problems that make the files unusable."""
@@ -85,7 +86,7 @@ class TlsFiles:
         """Yields a warning for each weakness of valid files."""
         if self.key.stat().st_mode & stat.S_IRWXO:
             yield TlsProblem(KEY, self.key, "can be read by every user of this machine; chmod o-rwx it")
-        certificate = x509.load_pem_x509_certificates(self.certificate.read_bytes())[0]
+        certificate = x509.load_pem_x509_certificates(read_regular(self.certificate))[0]
         try:
             certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
         except x509.ExtensionNotFound:
@@ -140,7 +141,7 @@ class _FileCheck:
 
     def _read(self) -> bytes | None:
         try:
-            return self._path.read_bytes()
+            return read_regular(self._path)
         except OSError as error:
             self.add(f"cannot be read ({error.strerror})")
             return None

@@ -167,6 +167,12 @@ def test_value_that_cannot_be_honoured_is_refused_by_field(fields: dict[str, Any
         assert found.value.field == field
 
 
+def test_size_is_looked_at_before_the_schema_is_parsed() -> None:
+    """It is no JSON either, which takes longer to find out."""
+    with pytest.raises(InvalidFieldError, match="has more than 65536 bytes"):
+        read_generate(generate(json_schema="[" * 65_537), LIMITS)
+
+
 @pytest.mark.parametrize("field", ["top_p", "typical_p"])
 def test_probability_mass_of_zero_is_one_token(field: str) -> None:
     """The ends of a range belong to it where they mean something."""
