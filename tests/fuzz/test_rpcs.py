@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -145,10 +146,18 @@ def service(tmp_path_factory: pytest.TempPathFactory, model_directory: Path) -> 
         assert running.process.poll() is None
 
 
+@contextmanager
+def connected(service: RunningService) -> Iterator[grpc.Channel]:
+    """Yields a channel that is connected already, since the requests are timed."""
+    with grpc.insecure_channel(service.address) as channel:
+        grpc.channel_ready_future(channel).result(30)
+        yield channel
+
+
 @pytest.mark.parametrize("path", METHODS)
 def test_any_message_gets_an_answer_or_a_reason(service: RunningService, path: str) -> None:
     """One of the codes that say what is wrong with a request, and no text that shows the code's inside."""
-    with grpc.insecure_channel(service.address) as channel:
+    with connected(service) as channel:
         method = METHODS[path]
         call = channel.unary_stream(path, lambda message: message, lambda data: data)
         ends = _all(lambda seed: partial(_call, call, _request(method, Random(seed))), path)
@@ -157,7 +166,7 @@ def test_any_message_gets_an_answer_or_a_reason(service: RunningService, path: s
 
 def test_bytes_that_are_no_message_are_refused(service: RunningService) -> None:
     """By gRPC's decoding or, where they happen to decode, as any other request."""
-    with grpc.insecure_channel(service.address) as channel:
+    with connected(service) as channel:
         paths = list(METHODS)
 
         def prepare(seed: int) -> Request:
@@ -188,19 +197,19 @@ def test_any_json_of_ollamas_gets_an_answer_or_a_reason(service: RunningService,
 
 def _all(prepare: Callable[[int], Request], name: str) -> list[tuple[str, str]]:
     """Returns the code and text of each request's end; `prepare` returns what sends the request of a seed."""
-    begun = time.monotonic()
     refusals: list[float] = []
 
-    def timed(seed: int) -> tuple[str, str]:
-        request = prepare(seed)
+    def timed(request: Request) -> tuple[str, str]:
         start = time.monotonic()
         end = request()
         if end[0] in REFUSED:
             refusals.append(time.monotonic() - start)
         return end
 
+    requests = [prepare(seed) for seed in range(SEED, SEED + COUNT)]  # Making them takes the processor from the calls.
+    begun = time.monotonic()
     with ThreadPoolExecutor(CALLERS) as pool:
-        ends = list(pool.map(timed, range(SEED, SEED + COUNT)))
+        ends = list(pool.map(timed, requests))
     for seed, (_, text) in enumerate(ends, SEED):
         assert not REVEALING.search(text), (seed, text)
     p99 = f", refusals' p99 {1000 * quantiles(refusals, n=100)[-1]:.0f} ms" if len(refusals) > 1 else ""

@@ -18,6 +18,7 @@ from llm_inference_api.generation.timeouts import Timeouts
 from llm_inference_api.rpc.call import Call
 from llm_inference_api.rpc.off_loop import off_loop
 
+Messages = AsyncIterator[openai_files_pb2.CreateFileRequest]
 _BYTES = "application/octet-stream"
 _PART = 1 << 20
 """Bytes of a file in one message, as clients of gRPC take no message above 4 MiB by default."""
@@ -34,24 +35,24 @@ class OpenAIFileServicer(openai_files_pb2_grpc.OpenAIFileServiceServicer):
         self._store = store
         self._timeouts = timeouts
 
-    async def CreateFile(
-        self, requests: AsyncIterator[openai_files_pb2.CreateFileRequest], call: Call
-    ) -> openai_files_pb2.CreateFileResponse:
+    async def CreateFile(self, requests: Messages, call: Call) -> openai_files_pb2.CreateFileResponse:
         """Returns the HTTP body of `POST /v1/files`, once the form has been read and its file stored."""
         async with self._timeouts.within(call):
             file = await self._received(requests, call.caller)
         return openai_files_pb2.CreateFileResponse(http_body=json_body(file_object(file)))
 
-    async def _received(self, requests: AsyncIterator[openai_files_pb2.CreateFileRequest], caller: str) -> StoredFile:
-        number = await self._store.do(self._store.files.begin, caller)
+    async def _received(self, requests: Messages, caller: str) -> StoredFile:
+        incoming = _Incoming(self._store, caller)
         try:
-            upload = await self._stored(number, requests)
-            return await self._store.do(self._store.files.finish, number, upload.name, upload.lifetime)
+            upload = await self._stored(incoming, requests)
+            return await incoming.finish(upload)
         except BaseException:
-            await self._store.do(self._store.files.discard, number)
+            await incoming.discard()
             raise
 
-    async def _stored(self, number: int, requests: AsyncIterator[openai_files_pb2.CreateFileRequest]) -> Upload:
+    async def _stored(
+        self, incoming: "_Incoming", requests: AsyncIterator[openai_files_pb2.CreateFileRequest]
+    ) -> Upload:
         form: FileForm | None = None
         lines: list[Line] = []
         held = 0
@@ -62,14 +63,14 @@ class OpenAIFileServicer(openai_files_pb2_grpc.OpenAIFileServiceServicer):
             lines += found
             held += sum(len(line.data) for line in found)
             if held >= _KEPT:
-                await self._store.do(self._store.files.append, number, lines)
+                await incoming.append(lines)
                 lines, held = [], 0
         if form is None:
             raise InvalidFieldError("body", "is empty; it must be a form of the type multipart/form-data")
         upload = form.end()
         if upload.lifetime is not None:
             checked_lifetime("expires_after[seconds]", upload.lifetime, self._store.bounds.lifetime)
-        await self._store.do(self._store.files.append, number, lines)
+        await incoming.append(lines)
         return upload
 
     async def ListFiles(
@@ -107,3 +108,25 @@ class OpenAIFileServicer(openai_files_pb2_grpc.OpenAIFileServiceServicer):
         """Returns the HTTP body of `DELETE /v1/files/{id}`."""
         await self._store.do(self._store.files.delete, call.caller, request.file_id)
         return openai_files_pb2.DeleteFileResponse(http_body=json_body(deleted_object(request.file_id)))
+
+
+class _Incoming:
+    """A file that is being stored; nothing of it is written before its first lines are known to be good."""
+
+    def __init__(self, store: Store, caller: str) -> None:
+        self._store = store
+        self._caller = caller
+        self._number: int | None = None
+
+    async def append(self, lines: list[Line]) -> None:
+        if self._number is None:
+            self._number = await self._store.do(self._store.files.begin, self._caller)
+        await self._store.do(self._store.files.append, self._number, lines)
+
+    async def finish(self, upload: Upload) -> StoredFile:
+        assert self._number is not None
+        return await self._store.do(self._store.files.finish, self._number, upload.name, upload.lifetime)
+
+    async def discard(self) -> None:
+        if self._number is not None:
+            await self._store.do(self._store.files.discard, self._number)
