@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.service import RunningService, run_service
+from tests.e2e.service import RunningService, descendants, run_service
 
 _STORE = 80 << 20
 """Bytes of a node's object store, which requests do not use; Ray's minimum is 75 MiB."""
@@ -40,6 +40,11 @@ class LocalCluster:
     def head(self) -> Any:
         """The head node, which has no replicas."""
         return self._cluster.head_node
+
+    def boards(self) -> list[int]:
+        """Returns the process ids of the boards on the head."""
+        pids = [pid for info in self.head.all_processes["raylet"] for pid in descendants(info.process.pid)]
+        return [pid for pid in pids if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::Board")]
 
     def kill(self, node: Any) -> None:
         """Ends a node and all its processes at once."""

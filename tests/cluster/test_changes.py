@@ -1,5 +1,7 @@
 """What a cluster's changes cost callers: a killed node or head, other settings, more replicas, little memory."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +74,22 @@ def test_lost_head_is_told_with_advice_in_time(cluster: LocalCluster, tmp_path: 
     assert answer.json()["error"]["code"] == "cluster_lost"
     assert answer.headers["retry-after"] == "10"
     assert told <= TOLD
+
+
+def test_board_that_says_nothing_costs_nobody_an_answer(
+    cluster: LocalCluster, tmp_path: Path, model_directory: Path
+) -> None:
+    """The head answers: the cluster is not lost."""
+    with run_on(cluster, tmp_path, model_directory, LLM_PRELOAD_MODELS="tiny") as service, load(service) as callers:
+        (board,) = cluster.boards()
+        os.kill(board, signal.SIGSTOP)
+        stopped = time.monotonic()
+        while time.monotonic() < stopped + TOLD:
+            callers.succeed(10)
+        os.kill(board, signal.SIGCONT)
+        callers.succeed(30)
+        assert callers.failures() == []
+        assert "the cluster does not answer" not in service.log()
 
 
 def test_other_settings_replace_replicas_without_a_loss(

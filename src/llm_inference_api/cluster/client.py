@@ -64,7 +64,7 @@ class ReplicaClient:
     def errand(self) -> Iterator[None]:
         """Takes a place for a call in the block. Raises OverloadedError if there is none."""
         if self._errands >= self._capacity:
-            problem = f"{self._errands} requests of this kind are open for this model's replicas, which is their limit"
+            problem = f"{self._errands} requests to embed, rank or classify are open for this model, which is its limit"
             raise OverloadedError(problem, _RETRY_AFTER)
         self._errands += 1
         try:

@@ -50,9 +50,7 @@ class OpenAIFileServicer(openai_files_pb2_grpc.OpenAIFileServiceServicer):
             await incoming.discard()
             raise
 
-    async def _stored(
-        self, incoming: "_Incoming", requests: AsyncIterator[openai_files_pb2.CreateFileRequest]
-    ) -> Upload:
+    async def _stored(self, incoming: "_Incoming", requests: Messages) -> Upload:
         form: FileForm | None = None
         lines: list[Line] = []
         held = 0
