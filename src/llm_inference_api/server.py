@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -104,6 +104,7 @@ from llm_inference_api.rpc.health import Health
 from llm_inference_api.rpc.interceptor import MAX_RESPONSE_BYTES, CallInterceptor
 from llm_inference_api.rpc.ports import Ports
 from llm_inference_api.shutdown import Shutdown, in_daemon_thread
+from llm_inference_api.worker.start import dismiss_next_worker
 
 if TYPE_CHECKING:
     from llm_inference_api.cluster.connection import Cluster
@@ -268,12 +269,13 @@ class Service:
         logger.info("stopped")
 
     async def _start(self, shutdown: Shutdown) -> None:
-        """Opens the ports, then starts loading the preloaded models. Returns before these are loaded.
+        """Opens the ports, and begins to load the preloaded models. Returns before these are loaded.
 
         Each part is registered for shutdown before it starts, so that one whose start fails halfway is stopped too.
         """
         for hostname in self.settings.hostnames:
             await _check_host(hostname)
+        shutdown.add_blocking("next worker", dismiss_next_worker)
         shutdown.add_blocking("spans", self.spans.close)
         shutdown.add_blocking("stored responses", self.store.close)
         await self.store.open()
@@ -294,7 +296,8 @@ class Service:
         if self.batches is not None:
             shutdown.add("batches", self.batches.close)
             await self.batches.start()
-        await self.health.start()
+        await self.health.start()  # Envoy asks for it first, and again only a second later.
+        preloading = asyncio.gather(*map(self._load, self.settings.preload))  # Beside Envoy's start.
         if self.envoy is not None:
             await self.envoy.start(self.ports.certificates)
         if not self.settings.allowed_models:
@@ -302,7 +305,7 @@ class Service:
             logger.info("LLM_ALLOWED_MODELS is unset: the bundled models are served (%s)", served)
         bound = fields(grpc_port=self.grpc_port, rest_port=self.settings.port if self.envoy else None)
         logger.info("serving", extra=bound)
-        self._in_background(self._load_preloaded())
+        self._in_background(self._follow(preloading))
 
     async def drain(self, lame_duck: float, again: str = "another SIGTERM or SIGINT") -> None:
         """Waits for the requests in flight to end, at most `settings.drain_timeout` seconds.
@@ -336,15 +339,15 @@ class Service:
             wait = min(_DRAIN_LINES, left)
         return True
 
-    async def _load_preloaded(self) -> None:
-        """Loads the models that the settings name; the log's last lines then say where to go."""
-        models = self.settings.preload
-        retries = await asyncio.gather(*map(self._load, models))
+    async def _follow(self, preloading: Awaitable[list[float | None]]) -> None:
+        """Says in the log's last lines where to go, once the models are loaded; tries those again that failed."""
+        retries = await preloading
+        dismiss_next_worker()  # Where none of these came to need one.
         if self.admission.is_closed:
             return  # The service stops.
         for line in self._directions():
             logger.info("%s", line)
-        await asyncio.gather(*map(self._load_again, models, retries))
+        await asyncio.gather(*map(self._load_again, self.settings.preload, retries))
 
     def _directions(self) -> Iterator[str]:
         url = self.settings.rest_url

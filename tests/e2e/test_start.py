@@ -94,3 +94,13 @@ def test_model_that_is_not_served_is_answered_with_those_that_are(demo: RunningS
         answer = httpx.post(f"{demo.url}{path}", json={"model": "gpt-9", **body}, timeout=30)
         assert answer.status_code == 404
         assert "'gpt-9' is not served here; served are demo; see GET /v1/models" in answer.text
+
+
+def test_no_process_waits_where_no_model_came_to_need_it(tmp_path: Path) -> None:
+    """The first worker's is started before the model is looked at."""
+    (tmp_path / "bad.gguf").write_bytes(b"no model")
+    with run_service(tmp_path, tmp_path, LLM_ALLOWED_MODELS="bad.gguf") as service:
+        deadline = time.monotonic() + 60
+        while any(b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in service.children()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

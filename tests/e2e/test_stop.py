@@ -123,7 +123,7 @@ def test_second_signal_while_a_model_loads_tells_its_callers_why(tmp_path: Path)
         def call() -> None:
             answers.append(httpx.post(f"{service.url}/api/generate", json={"prompt": "x"}, timeout=60).json())
 
-        wait_until(lambda: "gRPC: port" in service.log() or "model tiny.gguf: loading" in service.log())
+        wait_until(lambda: '"serving"' in service.log())
         caller = threading.Thread(target=call)
         caller.start()
         service.wait_for_metric("rpcs_in_flight", 1)
@@ -192,7 +192,7 @@ def test_disk_that_does_not_answer_does_not_hold_up_the_exit(
     """Neither where the service reads a header nor where a library's thread waits, which Python joins at its exit."""
     monkeypatch.setattr(launcher, "COMMAND", stalled(wait))
     with run_service(tmp_path, model_directory, wait=False, **ONE_MODEL) as service:
-        wait_until(lambda: "reading" in service.log())
+        wait_until(lambda: "reading" in service.log() and '"serving"' in service.log())
         assert service.stop() == 0
         log = service.log()
     assert '"stopped"' in log

@@ -45,6 +45,15 @@ def echo(connection: Connection, job: object) -> None:
         parent.send(parent.receive())
 
 
+def echo_next(connection: Connection, _: None) -> None:
+    """Receives its job, and goes on as `echo`; ends without one."""
+    try:
+        job = connection.recv()
+    except EOFError:
+        return
+    echo(connection, job)
+
+
 def never_read(connection: Connection, job: object) -> None:
     """Says that it is up and does nothing more."""
     connection.send(UP)

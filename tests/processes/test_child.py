@@ -317,3 +317,40 @@ def exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def waiting_child() -> tuple[Any, Any]:
+    subject.stand_by(children.echo, children.echo_next)
+    return subject._standbys[children.echo]
+
+
+async def test_child_that_stands_by_is_the_next_one() -> None:
+    """And the one after it is a new one."""
+    process, _ = waiting_child()
+    async with started(children.echo, "job") as heard, started(children.echo, "other") as other:
+        assert await heard.messages.get() == "job"
+        assert heard.child.pid == process.pid
+        assert await other.messages.get() == "other"
+
+
+async def test_child_that_stands_by_is_left_to_its_target() -> None:
+    _, connection = waiting_child()
+    async with started(children.count, 1) as heard:
+        assert await heard.messages.get() == 0
+    assert subject._standbys[children.echo][1] is connection
+    subject.dismiss_standby(children.echo)
+
+
+async def test_child_that_died_while_it_stood_by_is_replaced() -> None:
+    process, _ = waiting_child()
+    process.kill()
+    process.join(20)
+    async with started(children.echo, "job") as heard:
+        assert await heard.messages.get() == "job"
+
+
+def test_dismissed_child_ends() -> None:
+    process, _ = waiting_child()
+    subject.dismiss_standby(children.echo)
+    assert not process.is_alive()
+    subject.dismiss_standby(children.echo)  # There is none any more.

@@ -27,6 +27,7 @@ from llm_inference_api.errors import StartError, start_error
 from llm_inference_api.files import check_open_files
 from llm_inference_api.network import listed, spare_loopback
 from llm_inference_api.shutdown import exit_within
+from llm_inference_api.worker.start import start_next_worker
 
 _EXIT_LIMIT = 5.0
 """Seconds from the end of the service's parts to the end of the process. The deployments allow 12 s after the drain."""
@@ -65,18 +66,22 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
     runner = asyncio.Runner()
     try:
         check_open_files()
-        from llm_inference_api import server  # Slow to import: other commands do without.
-        from llm_inference_api.cli.load_bars import load_bars
-        from llm_inference_api.models.llama_library import check_rpc, use_library
-        from llm_inference_api.observability.log import set_up_log
-
         settings = settings_or_exit(uses_files=True, **overrides)
         hide_secrets()
+        # Slow to import: other commands do without.
+        from llm_inference_api.models.llama_library import check_rpc, use_library
+
+        if settings.llama_library is not None:
+            use_library(settings.llama_library)
+        if settings.preload and settings.cluster is None:
+            start_next_worker()  # It imports beside this process.
+        from llm_inference_api import server
+        from llm_inference_api.cli.load_bars import load_bars
+        from llm_inference_api.observability.log import set_up_log
+
         terminal = set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
         for warning in start_warnings(os.environ):
             logging.getLogger(__name__).warning("%s", warning)
-        if settings.llama_library is not None:
-            use_library(settings.llama_library)
         if settings.rpc_servers:
             check_rpc()
         runner.get_loop()

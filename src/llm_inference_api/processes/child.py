@@ -191,8 +191,37 @@ async def running(target: Target, job: object, name: str) -> AsyncIterator[Messa
         await child.close()
 
 
+_standbys: dict[Target, tuple[SpawnProcess, Connection]] = {}
+"""Children that wait for their job, by their target."""
+
+
+def stand_by(target: Target, waiting: Callable[[Connection, None], None]) -> None:
+    """Starts a child before its job is known: `waiting` prepares, receives the job and calls the target with it.
+
+    The next child of this target is that one. Raises OSError if it cannot be started.
+    """
+    _standbys[target] = _spawned(waiting, None, "standby")
+
+
+def dismiss_standby(target: Target) -> None:
+    """Ends the child that waits for a job of this target, if there is one."""
+    if (waiting := _standbys.pop(target, None)) is not None:
+        process, connection = waiting
+        process.kill()
+        process.join()
+        connection.close()
+
+
 def spawn(target: Target, job: object, name: str) -> tuple[SpawnProcess, Connection]:
-    """Spawns the child; returns its process and the parent's side of the pipe."""
+    """Spawns the child, unless one stands by; returns its process and the parent's side of the pipe."""
+    if (waiting := _standbys.pop(target, None)) is not None:
+        with suppress(OSError):  # It has ended.
+            waiting[1].send(job)
+            return waiting
+    return _spawned(target, job, name)
+
+
+def _spawned(target: Callable[[Connection, Any], None], job: object, name: str) -> tuple[SpawnProcess, Connection]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     with theirs:
