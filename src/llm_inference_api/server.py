@@ -93,6 +93,7 @@ from llm_inference_api.observability.log import fields
 from llm_inference_api.observability.metrics import Metrics
 from llm_inference_api.observability.metrics_port import MetricsPort
 from llm_inference_api.observability.spans import Spans
+from llm_inference_api.processes.freed_memory import release_freed_memory
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig, GpuChoice
 from llm_inference_api.requests.limits import MAX_ANSWERS, Limits
 from llm_inference_api.requests.model_status import Observer, Observers
@@ -146,6 +147,7 @@ async def serve(settings: Settings, observer: Observer, *, with_envoy: bool) -> 
         Exception: The first failure of a part's stop.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
+    release_freed_memory()
     signals = Signals()
     try:
         service = build(settings, observer, with_envoy=with_envoy)
