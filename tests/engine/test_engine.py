@@ -27,10 +27,11 @@ class Bench:
     now: float = 0.0
     slots: int = 4
     store: PrefixStore | None = None
+    budget: StepBudget = field(default_factory=lambda: StepBudget(512, 4))
 
     def __post_init__(self) -> None:
         scheduler = Scheduler(PrefixCache(seats=8, cells=1000), self.slots, store=self.store)
-        self.engine = Engine(self.backend, scheduler, StepBudget(512, 4), clock=lambda: self.now)
+        self.engine = Engine(self.backend, scheduler, self.budget, clock=lambda: self.now)
 
     def submit(
         self,
@@ -74,6 +75,27 @@ def test_rows_are_computed_with_their_requests_adapters() -> None:
     forwards = zip(bench.backend.forwards, bench.backend.adapted, strict=True)
     with_adapters = {(row.token // 10, adapters) for rows, adapters in forwards for row in rows}
     assert with_adapters == {(1, (Adapter("a"),)), (2, ())}
+
+
+class NotedBudget(StepBudget):
+    """Notes the rows and the keys of the steps that it is told of."""
+
+    def __init__(self) -> None:
+        super().__init__(512, 4)
+        self.noted: list[tuple[int, int]] = []
+
+    def observe(self, rows: int, keys: int, seconds: float) -> None:
+        self.noted.append((rows, keys))
+        super().observe(rows, keys, seconds)
+
+
+def test_steps_are_known_by_their_rows_and_the_keys_that_these_attend_to() -> None:
+    budget = NotedBudget()
+    bench = Bench(budget=budget)
+    bench.submit("a", [10, 11, 12])
+    bench.submit("b", [20, 21])
+    bench.run()
+    assert budget.noted == [(5, 0 + 1 + 2 + 0 + 1), (2, 3 + 2), (2, 4 + 3), (2, 5 + 4)]
 
 
 def deltas(outputs: list[StepOutput], name: str) -> list[Delta]:

@@ -9,9 +9,9 @@ from llm_inference_api.api.openai.batches.params import (
     WINDOW_SECONDS,
     BatchParams,
     checked_lifetime,
-    checked_limit,
     parse,
 )
+from llm_inference_api.api.openai.list_params import page_length
 from llm_inference_api.batches.files import ListPage
 from llm_inference_api.batches.records import BatchRequest
 from llm_inference_api.batches.runner import Runner
@@ -47,7 +47,7 @@ class OpenAIBatchServicer(openai_batches_pb2_grpc.OpenAIBatchServiceServicer):
         self, request: openai_batches_pb2.ListBatchesRequest, call: Call
     ) -> openai_batches_pb2.ListBatchesResponse:
         """Returns the HTTP body of `GET /v1/batches`."""
-        limit = checked_limit(request.limit if request.HasField("limit") else None, PAGE, LARGEST_PAGE)
+        limit = page_length(request.limit if request.HasField("limit") else None, PAGE, LARGEST_PAGE)
         page = ListPage(limit, request.after)
         found, has_more = await self._store.do(self._store.batches.page, call.caller, page)
         body = json_body(page_object([batch_object(batch) for batch in found], has_more=has_more))

@@ -8,8 +8,8 @@ from llm_inference.v1 import openai_files_pb2, openai_files_pb2_grpc
 from llm_inference_api.api.bodies import json_body
 from llm_inference_api.api.openai.batches.form import FileForm, Upload
 from llm_inference_api.api.openai.batches.objects import deleted_object, file_object, page_object
-from llm_inference_api.api.openai.batches.params import checked_lifetime, checked_limit
-from llm_inference_api.api.openai.list_order import is_newest_first
+from llm_inference_api.api.openai.batches.params import checked_lifetime
+from llm_inference_api.api.openai.list_params import is_newest_first, page_length
 from llm_inference_api.batches.files import ListPage
 from llm_inference_api.batches.records import Line, StoredFile
 from llm_inference_api.batches.store import Store
@@ -42,7 +42,7 @@ class OpenAIFileServicer(openai_files_pb2_grpc.OpenAIFileServiceServicer):
         return openai_files_pb2.CreateFileResponse(http_body=json_body(file_object(file)))
 
     async def _received(self, requests: Messages, caller: str) -> StoredFile:
-        incoming = _Incoming(self._store, caller)
+        incoming = _IncomingFile(self._store, caller)
         try:
             upload = await self._stored(incoming, requests)
             return await incoming.finish(upload)
@@ -50,7 +50,7 @@ class OpenAIFileServicer(openai_files_pb2_grpc.OpenAIFileServiceServicer):
             await incoming.discard()
             raise
 
-    async def _stored(self, incoming: "_Incoming", requests: Messages) -> Upload:
+    async def _stored(self, incoming: "_IncomingFile", requests: Messages) -> Upload:
         form: FileForm | None = None
         lines: list[Line] = []
         held = 0
@@ -75,7 +75,7 @@ class OpenAIFileServicer(openai_files_pb2_grpc.OpenAIFileServiceServicer):
         self, request: openai_files_pb2.ListFilesRequest, call: Call
     ) -> openai_files_pb2.ListFilesResponse:
         """Returns the HTTP body of `GET /v1/files`."""
-        limit = checked_limit(request.limit if request.HasField("limit") else None, LARGEST_PAGE, LARGEST_PAGE)
+        limit = page_length(request.limit if request.HasField("limit") else None, LARGEST_PAGE, LARGEST_PAGE)
         newest_first = is_newest_first(request.order if request.HasField("order") else None)
         page = ListPage(limit, request.after, newest_first=newest_first)
         found, has_more = await self._store.do(self._store.files.page, call.caller, page, request.purpose)
@@ -108,7 +108,7 @@ class OpenAIFileServicer(openai_files_pb2_grpc.OpenAIFileServiceServicer):
         return openai_files_pb2.DeleteFileResponse(http_body=json_body(deleted_object(request.file_id)))
 
 
-class _Incoming:
+class _IncomingFile:
     """A file that is being stored; nothing of it is written before its first lines are known to be good."""
 
     def __init__(self, store: Store, caller: str) -> None:

@@ -48,12 +48,3 @@ def checked_lifetime(field: str, seconds: int, longest: int) -> int:
     if not SHORTEST_LIFETIME <= seconds <= longest:
         raise InvalidFieldError(field, f"must be {SHORTEST_LIFETIME} to {longest}, not {seconds}")
     return seconds
-
-
-def checked_limit(limit: int | None, default: int, most: int) -> int:
-    """Returns the length of a page. Raises InvalidFieldError if it is out of range."""
-    if limit is None:
-        return default
-    if not 1 <= limit <= most:
-        raise InvalidFieldError("limit", f"must be 1 to {most}, not {limit}")
-    return limit

@@ -5,19 +5,16 @@ from collections.abc import Sequence
 
 from llm_inference.v1 import responses_pb2
 from llm_inference_api.api.bodies import Json
-from llm_inference_api.api.openai.list_order import is_newest_first
+from llm_inference_api.api.openai.list_params import is_newest_first, page_length
 from llm_inference_api.api.openai.responses.document import write_large
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.requests.limits import Range
 
-DEFAULT_LIMIT = 20
-LIMIT = Range(1, 100)
+PAGE, LARGEST_PAGE = 20, 100
 
 
 def item_list(items: Sequence[bytes], request: responses_pb2.ListInputItemsRequest) -> bytes:
     """Returns the page of the items that a request asks for, all as JSON. Raises InvalidFieldError."""
-    limit = request.limit if request.HasField("limit") else DEFAULT_LIMIT
-    LIMIT.check("limit", limit)
+    limit = page_length(request.limit if request.HasField("limit") else None, PAGE, LARGEST_PAGE)
     newest_first = is_newest_first(request.order if request.HasField("order") else None)
     ordered = [json.loads(item) for item in (reversed(items) if newest_first else items)]
     first = _place(ordered, request.after) + 1 if request.after else 0
