@@ -12,7 +12,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model, route_log
+from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, LlamaModel, route_log
 from llm_inference_api.engine.backend import Row
 from llm_inference_api.requests.bundled import BUNDLED
 from llm_inference_api.requests.engine_config import GpuChoice
@@ -26,7 +26,7 @@ CONTEXT = 512
 def perplexity(path: Path, text: str, context: int = CONTEXT, threads: int = 2) -> float:
     """Returns the perplexity of the text under the model file."""
     route_log(lambda _level, _line: None)
-    model = Model(path, GpuChoice(), lambda _: None)
+    model = LlamaModel(path, GpuChoice(), lambda _: None)
     backend = LlamaBackend(model, ContextSizes(context, 1, context, threads))
     tokens = model.vocabulary.tokenize(text, add_special=True, parse_special=False)
     chunks = len(tokens) // context

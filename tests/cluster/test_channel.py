@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_inference_api.cluster.channel import Address, Inbox, Outlets
+from llm_inference_api.cluster.channel import Inbox, Outlets, ReplicaAddress
 from tests.cluster.received import Received, opened_inbox
 from tests.fakes.certificates import Authority
 
@@ -107,7 +107,7 @@ async def test_connections_use_tls_where_ray_does(tmp_path: Path, monkeypatch: p
         await _refuses_plain_text(address)
 
 
-async def _refuses_plain_text(address: Address) -> None:
+async def _refuses_plain_text(address: ReplicaAddress) -> None:
     reader, writer = await asyncio.open_connection(address.host, address.port)
     writer.write(address.secret)
     try:

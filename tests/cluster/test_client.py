@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import pytest
 
-from llm_inference_api.cluster.channel import Address, Inbox, Outlets
-from llm_inference_api.cluster.replica import Outcome, Part
+from llm_inference_api.cluster.channel import Inbox, Outlets, ReplicaAddress
+from llm_inference_api.cluster.replica import Outcome, StreamPart
 from llm_inference_api.errors import REPLICA_DIED, ModelFailedError, OverloadedError, ServiceError
 from llm_inference_api.requests.events import FinishReason, Progress, Stage
 from llm_inference_api.requests.step import Delta, StageEntry
@@ -22,7 +22,7 @@ pytest.importorskip("ray", reason="needs the extra `cluster`")
 from llm_inference_api.cluster.client import ReplicaClient
 
 SILENCE = 0.2
-Send = Callable[[Part], Awaitable[None]]
+Send = Callable[[StreamPart], Awaitable[None]]
 Script = Callable[[Send], Awaitable[Outcome]]
 END = Delta("r", "b", finish_reason=FinishReason.LENGTH)
 
@@ -52,8 +52,8 @@ class Handle:
     def options(self, **_: object) -> Self:
         return self
 
-    def remote(self, _request: object, _identity: object, to: Address | None = None) -> Call:
-        async def send(part: Part) -> None:
+    def remote(self, _request: object, _identity: object, to: ReplicaAddress | None = None) -> Call:
+        async def send(part: StreamPart) -> None:
             assert to is not None
             await self._outlets.send(to, part)
 
@@ -97,9 +97,9 @@ async def test_deltas_reach_the_mailbox_before_the_call_ends() -> None:
     done = asyncio.Event()
 
     async def script(send: Send) -> Outcome:
-        await send(Part(now=1.0))
-        await send(Part((Delta("r", "a"),)))
-        await send(Part((END,)))
+        await send(StreamPart(now=1.0))
+        await send(StreamPart((Delta("r", "a"),)))
+        await send(StreamPart((END,)))
         await done.wait()
         return Outcome(3)
 
@@ -112,7 +112,7 @@ async def test_deltas_reach_the_mailbox_before_the_call_ends() -> None:
 async def test_what_is_on_its_way_when_the_call_ends_is_waited_for() -> None:
     async def script(send: Send) -> Outcome:
         async def later() -> None:
-            for part in (Part(), Part((Delta("r", "a"), END))):
+            for part in (StreamPart(), StreamPart((Delta("r", "a"), END))):
                 await send(part)
 
         sending.append(asyncio.ensure_future(later()))
@@ -127,8 +127,8 @@ async def test_times_are_moved_to_this_machines_clock() -> None:
     loop = asyncio.get_running_loop()
 
     async def script(send: Send) -> Outcome:
-        await send(Part(now=1000.0))
-        await send(Part((END._replace(ended_at=1003.0),), (StageEntry("r", Stage.PREFILL, 1001.0),)))
+        await send(StreamPart(now=1000.0))
+        await send(StreamPart((END._replace(ended_at=1003.0),), (StageEntry("r", Stage.PREFILL, 1001.0),)))
         return Outcome(2)
 
     before = loop.time()
@@ -144,7 +144,7 @@ async def test_parts_that_never_arrive_are_a_loss() -> None:
     """The call says that there were more: nobody may take the answer for whole."""
 
     async def script(send: Send) -> Outcome:
-        await send(Part())
+        await send(StreamPart())
         return Outcome(2)
 
     async with asked(script) as (mailbox, _, _):
@@ -154,7 +154,7 @@ async def test_parts_that_never_arrive_are_a_loss() -> None:
 
 async def test_replica_that_falls_silent_is_given_up() -> None:
     async def script(send: Send) -> Outcome:
-        await send(Part())
+        await send(StreamPart())
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -170,7 +170,7 @@ async def test_request_waits_for_a_replica_longer_than_one_may_be_silent() -> No
 
     async def script(send: Send) -> Outcome:
         await asyncio.sleep(3 * SILENCE)
-        await send(Part((END,)))
+        await send(StreamPart((END,)))
         return Outcome(1)
 
     async with asked(script) as (mailbox, _, _):
@@ -191,8 +191,8 @@ async def test_request_that_no_replica_takes_is_refused_with_advice() -> None:
 
 async def test_error_of_the_stream_comes_after_its_deltas() -> None:
     async def script(send: Send) -> Outcome:
-        await send(Part((Delta("r", "a"),)))
-        await send(Part(error=ModelFailedError("is wrong")))
+        await send(StreamPart((Delta("r", "a"),)))
+        await send(StreamPart(error=ModelFailedError("is wrong")))
         return Outcome(2)
 
     async with asked(script) as (mailbox, _, _):
@@ -217,7 +217,7 @@ async def test_closed_request_is_cancelled_in_the_replica() -> None:
     begun = asyncio.Event()
 
     async def script(send: Send) -> Outcome:
-        await send(Part())
+        await send(StreamPart())
         begun.set()
         await asyncio.Event().wait()
         raise AssertionError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_inference_api.cluster.replica import Part, Replica, ReplicaJob, without_token
+from llm_inference_api.cluster.replica import Replica, ReplicaJob, StreamPart, without_token
 from llm_inference_api.cluster.report import Report
 from llm_inference_api.errors import ModelFailedError, UnavailableError
 from llm_inference_api.models.hub.fetch import HubOptions
@@ -48,7 +48,7 @@ async def replica(of: ReplicaJob) -> AsyncIterator[tuple[Replica, list[Report]]]
         await made.close()
 
 
-async def parts(of: Replica, max_tokens: int = 5) -> list[Part]:
+async def parts(of: Replica, max_tokens: int = 5) -> list[StreamPart]:
     """Returns what a server receives of a request, all of it."""
     received = Received()
     async with opened_inbox() as inbox:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model
+from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, LlamaModel
 from llm_inference_api.engine.backend import Row
 from llm_inference_api.engine.numpy_sampler import NumpySampler
 from llm_inference_api.errors import ComputationError, InvalidFieldError
@@ -110,7 +110,7 @@ def test_scores_that_are_no_numbers_are_an_error(scores: list[float]) -> None:
 @pytest.fixture
 def theirs(tiny_model: Path) -> Iterator[LlamaBackend]:
     """llama.cpp with scores after its row 0."""
-    model = Model(tiny_model, GpuChoice(), on_progress=lambda fraction: None)
+    model = LlamaModel(tiny_model, GpuChoice(), on_progress=lambda fraction: None)
     backend = LlamaBackend(model, ContextSizes(cells=512, seats=2, batch_tokens=64, threads=1))
     backend.forward([Row(65, 0, 0, wants_scores=True)])
     yield backend

@@ -7,7 +7,7 @@ from llm_inference_api.engine.output import OutputText
 from llm_inference_api.engine.thinking_budget import BudgetedSampler
 from llm_inference_api.requests.events import TokenLogprob
 from llm_inference_api.requests.tools import Tool, ToolUse
-from llm_inference_api.text.families.form import GENERIC, Block, Form
+from llm_inference_api.text.families.form import GENERIC, Form, MarkedBlock
 from llm_inference_api.text.families.reading.answer_reader import answer_reader
 from llm_inference_api.text.families.thoughts import Thoughts
 
@@ -15,8 +15,8 @@ USE = ToolUse((Tool("f", "", "{}"),))
 CHANNELS = Form(
     "channels",
     GENERIC.calls,
-    (Block("<|channel|>analysis<|message|>", "<|end|>"),),
-    (Block("<|channel|>final<|message|>", ""),),
+    (MarkedBlock("<|channel|>analysis<|message|>", "<|end|>"),),
+    (MarkedBlock("<|channel|>final<|message|>", ""),),
     between="<|start|>assistant",
 )
 
@@ -115,7 +115,7 @@ def test_the_budget_closes_the_forms_own_thoughts() -> None:
 
 def test_thoughts_without_a_closing_end_with_the_contents_opening() -> None:
     """A form that only opens blocks goes on with its content."""
-    form = Form("words", GENERIC.calls, (Block("[THOUGHTS]", ""),), (Block("[ANSWER]", ""),))
+    form = Form("words", GENERIC.calls, (MarkedBlock("[THOUGHTS]", ""),), (MarkedBlock("[ANSWER]", ""),))
     assert written("[THOUGHTS]abcYes.", 3, form)[:2] == ("abc", "Yes.")
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from llm_inference_api.text.families.form import Block, Calls, Form, Pairs, Slot, Values
+from llm_inference_api.text.families.form import CallForm, Form, MarkedBlock, Pairs, Slot, Values
 
 NAME, ARGUMENTS, KEY, VALUE, KIND = Slot.NAME, Slot.ARGUMENTS, Slot.KEY, Slot.VALUE, Slot.KIND
-THINK = (Block("<think>", "</think>"),)
+THINK = (MarkedBlock("<think>", "</think>"),)
 _M3 = "]<]minimax[>["
 
 
@@ -13,7 +13,7 @@ _M3 = "]<]minimax[>["
 class Kind:
     """A form, and how its calls look."""
 
-    calls: Calls
+    calls: CallForm
     call: str
     """A call, with `@name`, `@arguments` and perhaps `@index`."""
     good: str
@@ -29,8 +29,8 @@ class Kind:
     """Special tokens of a vocabulary that has some."""
     ends: tuple[str, ...] = ()
     """Those that end the answer."""
-    thoughts: tuple[Block, ...] = THINK
-    contents: tuple[Block, ...] = ()
+    thoughts: tuple[MarkedBlock, ...] = THINK
+    contents: tuple[MarkedBlock, ...] = ()
     separator: str = ""
     """Text between two blocks."""
     ending: str = ""
@@ -52,12 +52,12 @@ class Kind:
         return self.opening + self.between.join(written) + self.closing
 
 
-def _json(calls: Calls, call: str, **more: object) -> Kind:
+def _json(calls: CallForm, call: str, **more: object) -> Kind:
     good, bad = '{"a": "<b>", "n": 3}', '{"a": "<b>", "n": "three"}'
     return Kind(calls, call, good, bad, "{}", **more)  # type: ignore[arg-type]
 
 
-def _tags(calls: Calls, call: str, pair: str, **more: object) -> Kind:
+def _tags(calls: CallForm, call: str, pair: str, **more: object) -> Kind:
     good, bad = (
         "".join(pair.replace("KEY", key).replace("VALUE", value) for key, value in (("a", "<b>"), ("n", number)))
         for number in ("3", "three")
@@ -71,19 +71,19 @@ _K3_KINDS = tuple((kind, kind) for kind in ("string", "number", "boolean", "arra
 _OSS = "<|channel|>commentary to=functions."
 KINDS = {
     "JSON in markers": _json(
-        Calls(('<tool_call>\n{"name": "', NAME, '", "arguments": ', ARGUMENTS, "}\n</tool_call>"), separator="\n"),
+        CallForm(('<tool_call>\n{"name": "', NAME, '", "arguments": ', ARGUMENTS, "}\n</tool_call>"), separator="\n"),
         '<tool_call>\n{"name": "@name", "arguments": @arguments}\n</tool_call>',
         between="\n",
         special=("<think>", "</think>", "<tool_call>", "</tool_call>"),
     ),
     "bare JSON": _json(
-        Calls(('{"name": "', NAME, '", "parameters": ', ARGUMENTS, "}"), separator="; "),
+        CallForm(('{"name": "', NAME, '", "parameters": ', ARGUMENTS, "}"), separator="; "),
         '{"name": "@name", "parameters": @arguments}',
         between="; ",
         thoughts=(),
     ),
     "a list in a section": _json(
-        Calls(('{"name": "', NAME, '", "arguments": ', ARGUMENTS, "}"), "[TOOL_CALLS][", ", ", "]"),
+        CallForm(('{"name": "', NAME, '", "arguments": ', ARGUMENTS, "}"), "[TOOL_CALLS][", ", ", "]"),
         '{"name": "@name", "arguments": @arguments}',
         opening="[TOOL_CALLS][",
         between=", ",
@@ -92,19 +92,19 @@ KINDS = {
         thoughts=(),
     ),
     "name and JSON": _json(
-        Calls(("[TOOL_CALLS]", NAME, "[ARGS]", ARGUMENTS)),
+        CallForm(("[TOOL_CALLS]", NAME, "[ARGS]", ARGUMENTS)),
         "[TOOL_CALLS]@name[ARGS]@arguments",
         special=("[TOOL_CALLS]", "[ARGS]", "[THINK]", "[/THINK]"),
-        thoughts=(Block("[THINK]", "[/THINK]"),),
+        thoughts=(MarkedBlock("[THINK]", "[/THINK]"),),
     ),
     "name, id and JSON": _json(
-        Calls(("[TOOL_CALLS]", NAME, "[CALL_ID]", Slot.ID, "[ARGS]", ARGUMENTS)),
+        CallForm(("[TOOL_CALLS]", NAME, "[CALL_ID]", Slot.ID, "[ARGS]", ARGUMENTS)),
         "[TOOL_CALLS]@name[CALL_ID]00000000@index[ARGS]@arguments",
         special=("[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"),
         thoughts=(),
     ),
     "indexed": _json(
-        Calls(
+        CallForm(
             (
                 *("<|tool_call_begin|>functions.", NAME, ":", Slot.INDEX),
                 *("<|tool_call_argument_begin|>", ARGUMENTS, "<|tool_call_end|>"),
@@ -122,7 +122,7 @@ KINDS = {
         ),
     ),
     "tags": _tags(
-        Calls(
+        CallForm(
             _CODER,
             separator="\n",
             arguments=Pairs(("<parameter=", KEY, ">\n", VALUE, "\n</parameter>\n")),
@@ -134,7 +134,7 @@ KINDS = {
         special=("<tool_call>", "</tool_call>", "<think>", "</think>"),
     ),
     "keys and values": _tags(
-        Calls(
+        CallForm(
             ("<tool_call>", NAME, "\n", ARGUMENTS, "</tool_call>"),
             separator="\n",
             arguments=Pairs(("<arg_key>", KEY, "</arg_key>\n<arg_value>", VALUE, "</arg_value>\n")),
@@ -148,7 +148,7 @@ KINDS = {
         ),
     ),
     "tags with kinds": Kind(
-        Calls(
+        CallForm(
             ('<｜DSML｜invoke name="', NAME, '">\n', ARGUMENTS, "</｜DSML｜invoke>\n"),
             "<｜DSML｜function_calls>\n",
             "",
@@ -168,7 +168,7 @@ KINDS = {
         special=("<think>", "</think>", "｜DSML｜"),
     ),
     "tokens with kinds": Kind(
-        Calls(
+        CallForm(
             (
                 *('<|open|>call tool="', NAME, '" index="', Slot.INDEX, '"<|sep|>'),
                 *(ARGUMENTS, "<|close|>call<|sep|>"),
@@ -192,13 +192,13 @@ KINDS = {
         opening="<|open|>tools<|sep|>",
         closing="<|close|>tools<|sep|>",
         special=("<|open|>", "<|close|>", "<|sep|>"),
-        thoughts=(Block("<|open|>think<|sep|>", "<|close|>think<|sep|>"),),
-        contents=(Block("<|open|>response<|sep|>", "<|close|>response<|sep|>"),),
+        thoughts=(MarkedBlock("<|open|>think<|sep|>", "<|close|>think<|sep|>"),),
+        contents=(MarkedBlock("<|open|>response<|sep|>", "<|close|>response<|sep|>"),),
         ending="<|close|>message<|sep|>",
         text="<|open|>response<|sep|>hello<|close|>response<|sep|><|close|>message<|sep|>",
     ),
     "nested tags": _tags(
-        Calls(
+        CallForm(
             (f'{_M3}<invoke name="', NAME, '">', ARGUMENTS, f"{_M3}</invoke>\n"),
             f"{_M3}<tool_call>\n",
             "",
@@ -210,10 +210,10 @@ KINDS = {
         opening=f"{_M3}<tool_call>\n",
         closing=f"{_M3}</tool_call>",
         special=("<mm:think>", "</mm:think>", _M3),
-        thoughts=(Block("<mm:think>", "</mm:think>"),),
+        thoughts=(MarkedBlock("<mm:think>", "</mm:think>"),),
     ),
     "Python": Kind(
-        Calls(
+        CallForm(
             (NAME, "(", ARGUMENTS, ")"),
             "<|tool_call_start|>[",
             ", ",
@@ -229,7 +229,7 @@ KINDS = {
         special=("<|tool_call_start|>", "<|tool_call_end|>", "<think>", "</think>"),
     ),
     "bare values": Kind(
-        Calls(
+        CallForm(
             ("<|tool_call>call:", NAME, ARGUMENTS, "<tool_call|>"),
             arguments=Pairs((KEY, ":", VALUE), ",", Values.BARE, '<|"|>', opening="{", closing="}"),
         ),
@@ -237,10 +237,10 @@ KINDS = {
         'a:<|"|><b><|"|>,n:3',
         'a:<|"|><b><|"|>,n:<|"|>three<|"|>',
         special=("<|tool_call>", "<tool_call|>", '<|"|>', "<|channel>", "<channel|>"),
-        thoughts=(Block("<|channel>thought\n", "<channel|>"),),
+        thoughts=(MarkedBlock("<|channel>thought\n", "<channel|>"),),
     ),
     "a section after content with markers": _json(
-        Calls(
+        CallForm(
             ('    {"tool_call_id": "', Slot.ID, '", "tool_name": "', NAME, '", "parameters": ', ARGUMENTS, "}"),
             "<|START_ACTION|>[\n",
             ",\n",
@@ -254,12 +254,12 @@ KINDS = {
             *("<|START_ACTION|>", "<|END_ACTION|>", "<|START_RESPONSE|>", "<|END_RESPONSE|>"),
             *("<|START_THINKING|>", "<|END_THINKING|>"),
         ),
-        thoughts=(Block("<|START_THINKING|>", "<|END_THINKING|>"),),
-        contents=(Block("<|START_RESPONSE|>", "<|END_RESPONSE|>"),),
+        thoughts=(MarkedBlock("<|START_THINKING|>", "<|END_THINKING|>"),),
+        contents=(MarkedBlock("<|START_RESPONSE|>", "<|END_RESPONSE|>"),),
         text="<|START_RESPONSE|>hello<|END_RESPONSE|>",
     ),
     "channels": _json(
-        Calls(
+        CallForm(
             (_OSS, NAME, " <|constrain|>json<|message|>", ARGUMENTS, "<|call|>"),
             are_parallel=False,
             others=((_OSS, NAME, "<|message|>", ARGUMENTS, "<|call|>"),),
@@ -267,21 +267,21 @@ KINDS = {
         f"{_OSS}@name <|constrain|>json<|message|>@arguments<|call|>",
         special=("<|channel|>", "<|message|>", "<|constrain|>", "<|call|>", "<|end|>", "<|start|>", "<|return|>"),
         ends=("<|call|>", "<|return|>"),
-        thoughts=(Block("<|channel|>analysis<|message|>", "<|end|>"),),
+        thoughts=(MarkedBlock("<|channel|>analysis<|message|>", "<|end|>"),),
         contents=(
-            Block("<|channel|>final<|message|>", "<|return|>"),
-            Block("<|channel|>commentary<|message|>", "<|end|>"),
+            MarkedBlock("<|channel|>final<|message|>", "<|return|>"),
+            MarkedBlock("<|channel|>commentary<|message|>", "<|end|>"),
         ),
         separator="<|start|>assistant",
         text="<|channel|>final<|message|>hello",
     ),
     "content that ends at the next block": _json(
-        Calls((NAME, "\n", ARGUMENTS)),
+        CallForm((NAME, "\n", ARGUMENTS)),
         "@name\n@arguments",
         between=">>>",
         special=(),
         thoughts=(),
-        contents=(Block("all\n", ""),),
+        contents=(MarkedBlock("all\n", ""),),
         separator=">>>",
         text="all\nhello\nyou",
     ),

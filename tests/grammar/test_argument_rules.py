@@ -8,7 +8,7 @@ from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.grammar.tool_grammar import tool_constraint
 from llm_inference_api.requests.constraint import Constraint
 from llm_inference_api.requests.tools import Tool, ToolMode, ToolUse
-from llm_inference_api.text.families.form import Calls, Form, Pairs, Slot, Values
+from llm_inference_api.text.families.form import CallForm, Form, Pairs, Slot, Values
 from tests.grammar.forms import KINDS
 from tests.grammar.grammars import BYTES
 
@@ -26,7 +26,7 @@ NUMBER = {"type": "integer"}
 
 
 def constraint(pairs: Pairs, schema: dict[str, Any], *, strict: bool = False) -> Constraint:
-    form = Form("x", Calls(("<f>", Slot.NAME, ":", Slot.ARGUMENTS, "</f>"), arguments=pairs))
+    form = Form("x", CallForm(("<f>", Slot.NAME, ":", Slot.ARGUMENTS, "</f>"), arguments=pairs))
     use = ToolUse((Tool("f", "", json.dumps(schema), strict),), ToolMode.REQUIRED)
     return tool_constraint(use, form, BYTES.terminal, BYTES.arguments)
 

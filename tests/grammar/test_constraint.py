@@ -6,7 +6,7 @@ from llm_inference_api.errors import InvalidFieldError
 from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.grammar.tool_grammar import framed
 from llm_inference_api.requests.constraint import Constraint, Language
-from llm_inference_api.text.families.form import Block, Calls, Form, Slot
+from llm_inference_api.text.families.form import CallForm, Form, MarkedBlock, Slot
 from llm_inference_api.text.families.thoughts import Thoughts
 from tests.fakes.bombs import SCHEMAS
 from tests.grammar.grammars import BYTES, bytes_and
@@ -109,7 +109,7 @@ def test_thoughts_may_come_before_a_restricted_text(
 ) -> None:
     """A model that thinks first does so in any words; what it says then matches, also after an opened thought."""
     known = bytes_and(special)
-    form = Form("x", Calls((Slot.NAME, Slot.ARGUMENTS)), (Block("<think>", "</think>"),))
+    form = Form("x", CallForm((Slot.NAME, Slot.ARGUMENTS)), (MarkedBlock("<think>", "</think>"),))
     constraint = framed(Constraint(language, source, "field"), form, Thoughts.OPENED, known.terminal)
     assert constraint is not None
     found = known.mask(constraint)

@@ -25,7 +25,7 @@ def main(model_path: str, output: str, *servers: str) -> None:
         return load(path, params)
 
     llama.C.llama_model_load_from_file = load_plainly
-    model = llama.Model(Path(model_path), GpuChoice(servers=servers), lambda _: None)
+    model = llama.LlamaModel(Path(model_path), GpuChoice(servers=servers), lambda _: None)
     assert len(model.devices) == max(len(servers), 1), model.devices
     backend = llama.LlamaBackend(model, llama.ContextSizes(256, 1, 64, 1))
     tokens, scores = backend.vocabulary.tokenize(_PROMPT, add_special=True, parse_special=False), []

@@ -35,7 +35,7 @@ class Timed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StreamsRow:
     """What one number of streams gave."""
 
     streams: int
@@ -94,18 +94,18 @@ def _prompt(words: int) -> str:
     return " ".join("".join(random.choices(string.ascii_lowercase, k=_LETTERS_OF_A_WORD)) for _ in range(words))  # noqa: S311
 
 
-async def _measure(client: "Client", model: str, width: int, words: int, max_tokens: int) -> Row:
+async def _measure(client: "Client", model: str, width: int, words: int, max_tokens: int) -> StreamsRow:
     began = time.perf_counter()
     answers = await asyncio.gather(*(_answer(client, model, _prompt(words), max_tokens) for _ in range(width)))
     wall = time.perf_counter() - began
     return row(answers, wall)
 
 
-def row(answers: Sequence[Timed], wall: float) -> Row:
+def row(answers: Sequence[Timed], wall: float) -> StreamsRow:
     """Returns the figures of streams that ran at once and took `wall` seconds together."""
     prompt, tokens = sum(each.prompt_tokens for each in answers), sum(each.tokens for each in answers)
     paces = [(each.tokens - 1) / (each.seconds - each.first) for each in answers if each.seconds > each.first]
-    return Row(
+    return StreamsRow(
         streams=len(answers),
         prompt_tokens=prompt,
         tokens=tokens,
@@ -129,7 +129,7 @@ async def _answer(client: "Client", model: str, prompt: str, max_tokens: int) ->
     return Timed(first, time.perf_counter() - began, usage.prompt_tokens, usage.completion_tokens)
 
 
-def _print(rows: Sequence[Row]) -> None:
+def _print(rows: Sequence[StreamsRow]) -> None:
     shown = table("streams", "first token", "prefill", "decode", "each stream")
     for row in rows:
         shown.add_row(

@@ -18,7 +18,7 @@ from llm_inference_api.requests.reference import Reference
 _MASKED = "***"
 
 
-class Shown(NamedTuple):
+class ShownSetting(NamedTuple):
     """A setting as the command shows it."""
 
     variable: str
@@ -54,7 +54,7 @@ def show_settings(*, as_json: bool) -> None:
         console().print(rows)
 
 
-def _print_paragraphs(shown: list[Shown]) -> None:
+def _print_paragraphs(shown: list[ShownSetting]) -> None:
     """Prints each setting's value on a line, and its meaning below: columns would be too narrow to be read."""
     from rich.padding import Padding
     from rich.text import Text
@@ -68,11 +68,11 @@ def _print_paragraphs(shown: list[Shown]) -> None:
         terminal.print(Padding(Text(setting.meaning, "dim"), (0, 0, 0, 4), expand=False))
 
 
-def _shown(settings: Settings) -> Iterator[Shown]:
+def _shown(settings: Settings) -> Iterator[ShownSetting]:
     # Security settings come last.
     fields = sorted(Settings.model_fields.items(), key=lambda item: item[0] in SecuritySettings.model_fields)
     for name, info in fields:
-        yield Shown(variable_of(name), _json(getattr(settings, name)), place_of(name), str(info.description))
+        yield ShownSetting(variable_of(name), _json(getattr(settings, name)), place_of(name), str(info.description))
 
 
 def _json(value: object) -> object:

@@ -15,7 +15,7 @@ from llm_inference_api.errors import StartError
 Interceptors = Sequence[grpc.aio.ClientInterceptor]
 
 
-class _Environment(TelemetrySettings):
+class _TracingEnvironment(TelemetrySettings):
     """Settings for tracing, from the environment only."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
@@ -49,7 +49,7 @@ async def call_tracing() -> AsyncIterator[Interceptors]:
 
 def _settings() -> TelemetrySettings:
     try:
-        settings = _Environment()
+        settings = _TracingEnvironment()
         problems = list(settings.trace_problems())
     except ValidationError as error:
         # Without values, as OTEL_EXPORTER_OTLP_HEADERS may contain a secret.

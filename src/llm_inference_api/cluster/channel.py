@@ -30,7 +30,7 @@ Receive = Callable[[Any], None]
 logger = logging.getLogger(__name__)
 
 
-class Address(NamedTuple):
+class ReplicaAddress(NamedTuple):
     """Where the parts of a request are sent."""
 
     host: str
@@ -60,13 +60,13 @@ class Inbox:
         )
         self._port = self._server.sockets[0].getsockname()[1]
 
-    def open(self, receive: Receive) -> Address:
+    def open(self, receive: Receive) -> ReplicaAddress:
         """Returns the address of a new request, whose parts are handed over in order until `close`."""
         number = next(self._numbers)
         self._receivers[number] = receive
-        return Address(self._host, self._port, self._secret, number)
+        return ReplicaAddress(self._host, self._port, self._secret, number)
 
-    def close(self, address: Address) -> None:
+    def close(self, address: ReplicaAddress) -> None:
         """Drops what still comes for a request."""
         self._receivers.pop(address.request, None)
 
@@ -149,7 +149,7 @@ class Outlets:
     def __init__(self) -> None:
         self._writers: dict[tuple[str, int, bytes], asyncio.Task[asyncio.StreamWriter]] = {}
 
-    async def send(self, address: Address, part: object) -> None:
+    async def send(self, address: ReplicaAddress, part: object) -> None:
         """Sends a part; waits while the server is slow to take others.
 
         Raises:
@@ -169,7 +169,7 @@ class Outlets:
                 opening.cancel()
         self._writers.clear()
 
-    async def _writer(self, address: Address) -> asyncio.StreamWriter:
+    async def _writer(self, address: ReplicaAddress) -> asyncio.StreamWriter:
         server = address[:3]
         opening = self._writers.get(server)
         if opening is None or (opening.done() and not _is_open(opening)):
@@ -181,7 +181,7 @@ def _is_open(opening: asyncio.Task[asyncio.StreamWriter]) -> bool:
     return not opening.cancelled() and opening.exception() is None and not opening.result().is_closing()
 
 
-async def _connected(address: Address) -> asyncio.StreamWriter:
+async def _connected(address: ReplicaAddress) -> asyncio.StreamWriter:
     _, writer = await asyncio.open_connection(address.host, address.port, ssl=_tls(ssl.Purpose.SERVER_AUTH))
     writer.transport.set_write_buffer_limits(high=_UNSENT)
     writer.write(address.secret)

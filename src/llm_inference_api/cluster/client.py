@@ -14,7 +14,7 @@ from ray.serve.handle import DeploymentHandle
 
 from llm_inference_api.cluster.affinity import affinity_key
 from llm_inference_api.cluster.channel import Inbox
-from llm_inference_api.cluster.replica import Outcome, Part
+from llm_inference_api.cluster.replica import Outcome, StreamPart
 from llm_inference_api.errors import REPLICA_DIED, OverloadedError, ServiceError, UnavailableError
 from llm_inference_api.processes.running_time import running_time
 from llm_inference_api.requests.events import Progress
@@ -169,7 +169,7 @@ class _Inflow:
         """When the last part came."""
         self._changed = asyncio.Event()
 
-    def receive(self, part: Part) -> None:
+    def receive(self, part: StreamPart) -> None:
         """Takes the next part; the first one says that a replica has the request."""
         mailbox = self._mailbox
         if not self._count:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from llm_inference_api import __version__
-from llm_inference_api.cluster.channel import Address, Outlets
+from llm_inference_api.cluster.channel import Outlets, ReplicaAddress
 from llm_inference_api.cluster.report import Report
 from llm_inference_api.errors import ServiceError, UnavailableError
 from llm_inference_api.models.memory_budget import MemoryBudget, available_memory
@@ -78,7 +78,7 @@ def without_token(sources: Sources) -> Sources:
     return replace(sources, hub=replace(hub, environment=kept))
 
 
-class Part(NamedTuple):
+class StreamPart(NamedTuple):
     """A part of what a request's stream has, in order."""
 
     arrived: tuple[Delta, ...] | Progress | None = None
@@ -118,7 +118,7 @@ class Replica:
         with suppress(ServiceError):
             await self._model.load()
 
-    async def generate(self, request: GenerationRequest, identity: Mapping[str, object], to: Address) -> Outcome:
+    async def generate(self, request: GenerationRequest, identity: Mapping[str, object], to: ReplicaAddress) -> Outcome:
         """Sends the parts of a request's stream; returns their number. Cancelling it cancels unfinished answers."""
         sent = 0
         try:
@@ -131,12 +131,12 @@ class Replica:
             return Outcome(sent, UnavailableError("CLUSTER_FAILED", problem))
         return Outcome(sent)
 
-    async def _parts(self, request: GenerationRequest, identity: Mapping[str, object]) -> AsyncGenerator[Part]:
-        yield Part(now=time.monotonic())
+    async def _parts(self, request: GenerationRequest, identity: Mapping[str, object]) -> AsyncGenerator[StreamPart]:
+        yield StreamPart(now=time.monotonic())
         try:
             stream = self._model.open(request, identity)
         except ServiceError as error:
-            yield Part(error=error)
+            yield StreamPart(error=error)
             return
         running = request.n
         try:
@@ -144,9 +144,9 @@ class Replica:
                 arrived = await stream.next(self._interval)
                 if not isinstance(arrived, Progress):
                     running -= sum(delta.finish_reason is not None for delta in arrived)
-                yield Part(arrived, tuple(stream.take_entries()), now=time.monotonic())
+                yield StreamPart(arrived, tuple(stream.take_entries()), now=time.monotonic())
         except ServiceError as error:
-            yield Part(entries=tuple(stream.take_entries()), error=error, now=time.monotonic())
+            yield StreamPart(entries=tuple(stream.take_entries()), error=error, now=time.monotonic())
         finally:
             stream.close()
 

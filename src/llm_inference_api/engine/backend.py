@@ -3,7 +3,7 @@
 from collections.abc import Sequence as Rows
 from typing import Any, NamedTuple, Protocol
 
-from llm_inference_api.engine.prefix_store import State
+from llm_inference_api.engine.prefix_store import BlockState
 from llm_inference_api.requests.adapters import Adapters
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.events import TokenLogprob
@@ -108,14 +108,14 @@ class Backend(Protocol):
         Called only for backends that give new rows the lowest free cells.
         """
 
-    def save(self, seat: int, start: int, end: int, cuts: Rows[int] = ()) -> State:
+    def save(self, seat: int, start: int, end: int, cuts: Rows[int] = ()) -> BlockState:
         """Returns a copy of the seat's keys and values from the position `start` to `end`.
 
         Called, as `restore`, only for backends that give new rows the lowest free cells. A copy has the order of the
         cells; `cuts` are the positions between these whose cell is below that of the position before.
         """
 
-    def restore(self, seat: int, state: State, start: int, length: int) -> None:
+    def restore(self, seat: int, state: BlockState, start: int, length: int) -> None:
         """Puts the first `length` positions of a saved copy, which began at `start`, at the end of the seat.
 
         They take the lowest free cells in order; for a moment all positions of the copy take some.

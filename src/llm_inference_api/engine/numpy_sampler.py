@@ -22,7 +22,7 @@ _ONLY_IN_LLAMA_CPP = ("top_n_sigma", "min_keep", "xtc_probability", "dynatemp_ra
 Scores = npt.NDArray[np.float64]
 
 
-class Source(Protocol):
+class ScoreSource(Protocol):
     """The part of a backend that sampling needs."""
 
     def scores(self, row: int) -> Scores:
@@ -39,7 +39,7 @@ class NumpySampler:
     """An `engine.backend.Sampler`; deterministic for a seed."""
 
     def __init__(
-        self, source: Source, vocabulary_size: int, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool
+        self, source: ScoreSource, vocabulary_size: int, sampling: Sampling, prompt: Rows[int], *, ignore_eos: bool
     ) -> None:
         """Raises InvalidFieldError for a parameter that only llama.cpp's samplers have."""
         for field in _ONLY_IN_LLAMA_CPP:

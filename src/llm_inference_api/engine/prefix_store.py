@@ -17,7 +17,7 @@ BLOCK = 64
 within a block, the rest of it is held twice."""
 
 
-class State(Protocol):
+class BlockState(Protocol):
     """The keys and values of a block; only the backend looks into it."""
 
     @property
@@ -33,7 +33,7 @@ class Block:
     start: int
     """Position of the first one."""
     parent: "Block | None"
-    state: State | None
+    state: BlockState | None
     """None for the root, which has no tokens."""
     exact: int = 0
     """Number of leading tokens that are exact if all tokens before are; see `prefix_cache`."""
@@ -108,7 +108,7 @@ class PrefixStore:
         held = next((block for block in _children(parent, wanted) if block.tokens[: len(wanted)] == wanted), None)
         return held is None or min(held.exact, len(wanted)) < exact - start
 
-    def put(self, tokens: Sequence[int], start: int, state: State, scope: Scope, *, exact: int) -> None:
+    def put(self, tokens: Sequence[int], start: int, state: BlockState, scope: Scope, *, exact: int) -> None:
         """Holds a block: `tokens` from `start` to their end, the state of these, and how many of all are exact.
 
         Does nothing if it is larger than the store, or the blocks before it are not held any more.

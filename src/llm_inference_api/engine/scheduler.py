@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from llm_inference_api.engine.prefix_cache import PrefixCache, Scope, Seat, common_prefix
-from llm_inference_api.engine.prefix_store import BLOCK, Piece, PrefixStore, State
+from llm_inference_api.engine.prefix_store import BLOCK, BlockState, Piece, PrefixStore
 from llm_inference_api.engine.queue import WaitingQueue
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.state_marks import MIN_SHARED_TOKENS, add_mark, rows_to_mark, will_keep
@@ -77,7 +77,7 @@ class Restore(NamedTuple):
     """Cache change: put leading positions of a saved block at the end of a seat."""
 
     seat: int
-    state: State
+    state: BlockState
     start: int
     length: int
 
@@ -297,7 +297,7 @@ class Scheduler:
             del self._unsaved[seat]
         return None
 
-    def keep(self, save: Save, state: State) -> None:
+    def keep(self, save: Save, state: BlockState) -> None:
         """Puts a block that was copied into the store."""
         assert self._store is not None
         if isinstance(self._store, StateStore):

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from llm_inference_api.engine.prefix_cache import Scope, common_prefix
-from llm_inference_api.engine.prefix_store import Block, Piece, State
+from llm_inference_api.engine.prefix_store import Block, BlockState, Piece
 
 
 @runtime_checkable
-class SequenceState(State, Protocol):
+class SequenceState(BlockState, Protocol):
     """What a backend saves of such a model; only the backend looks into it."""
 
     @property
-    def cells(self) -> State:
+    def cells(self) -> BlockState:
         """The keys and values alone, from which no sequence can go on."""
 
 
@@ -29,7 +29,7 @@ class _Entry(Block):
     prefix: list[int] = field(default_factory=list)
     """All tokens up to the end."""
     scope: Scope = None
-    cells: State | None = None
+    cells: BlockState | None = None
     """The keys and values alone."""
     others: int = 0
     """Number of entries whose parent it is."""
@@ -81,7 +81,7 @@ class StateStore:
         if block in self._resumable:
             self._resumable.move_to_end(block)
 
-    def put(self, tokens: list[int], start: int, state: State, scope: Scope) -> None:
+    def put(self, tokens: list[int], start: int, state: BlockState, scope: Scope) -> None:
         """Holds a sequence: `tokens`, and the state of those from `start` on.
 
         Does nothing if it is larger than the store, is held, or the one that ends at `start` is not held any more.

@@ -50,7 +50,7 @@ _RETRIABLE = ((_NOT_READY, ("UH", "UF", "NC", "NFCF")), (_BUSY, ("UO", "OM")), (
 """What a 503 says, by Envoy's response flags (%RESPONSE_FLAGS%); the last one with any other flag."""
 
 
-class Shape(Protocol):
+class ErrorShape(Protocol):
     """The body of errors that are of no wire below `/v1`."""
 
     def __call__(self, code: int, details: Sequence[Json] = ()) -> Json:
@@ -62,12 +62,12 @@ def status_body(code: int, details: Sequence[Json] = ()) -> Json:
     return {"code": code, "message": _ENVOYS_TEXT, "details": list(details)}
 
 
-def ollama_body(code: int, details: Sequence[Json] = ()) -> Json:  # noqa: ARG001 - as `Shape`
+def ollama_body(code: int, details: Sequence[Json] = ()) -> Json:  # noqa: ARG001 - as `ErrorShape`
     """Returns Ollama's error, which has a text alone."""
     return {"error": _ENVOYS_TEXT}
 
 
-def local_replies(shape: Shape = status_body) -> Json:
+def local_replies(shape: ErrorShape = status_body) -> Json:
     """Returns the `local_reply_config`; the first matching mapper applies."""
     return {
         "mappers": [
@@ -87,7 +87,7 @@ def local_replies(shape: Shape = status_body) -> Json:
     }
 
 
-def _unread(shape: Shape) -> list[Json]:
+def _unread(shape: ErrorShape) -> list[Json]:
     """Returns the mappers for requests whose path Envoy could not read; the body has the fields of both shapes."""
     no_path = {"header_filter": {"header": {"name": ":path", "present_match": True, "invert_match": True}}}
     kinds = ((400, 499, _INVALID_ARGUMENT), (501, 501, _CODES[501]), (500, 599, _UNAVAILABLE))
@@ -96,7 +96,7 @@ def _unread(shape: Shape) -> list[Json]:
     ]
 
 
-def _with_text(details: str, status: int, text: str, shape: Shape) -> list[Json]:
+def _with_text(details: str, status: int, text: str, shape: ErrorShape) -> list[Json]:
     expression = typed("extensions.access_loggers.filters.cel.v3.ExpressionFilter")
     expression["expression"] = f"response.code_details == '{details}'"
     matches = {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
@@ -109,7 +109,7 @@ def _with_text(details: str, status: int, text: str, shape: Shape) -> list[Json]
     return [mapper | {"body": {"inline_string": text}} for mapper in mappers]
 
 
-def _retriable(error: UnavailableError, flags: tuple[str, ...], shape: Shape) -> list[Json]:
+def _retriable(error: UnavailableError, flags: tuple[str, ...], shape: ErrorShape) -> list[Json]:
     """Returns the mappers of a 503 that says when to retry: `Retry-After`, and `RetryInfo` in the details."""
     failure = describe(error)
     filters = [_status("EQ", 503), *([{"response_flag_filter": {"flags": list(flags)}}] if flags else [])]

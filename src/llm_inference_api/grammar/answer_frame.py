@@ -2,7 +2,7 @@
 
 from llm_inference_api.grammar.lark import Lark, Terminal, choice, row
 from llm_inference_api.requests.constraint import Constraint
-from llm_inference_api.text.families.form import Block, Form
+from llm_inference_api.text.families.form import Form, MarkedBlock
 from llm_inference_api.text.families.thoughts import Thoughts
 
 
@@ -15,12 +15,12 @@ def frame(constraint: Constraint, form: Form, thoughts: Thoughts, terminal: Term
         thoughts: Where the prompt ends.
         terminal: Returns a literal text as Lark.
     """
-    found = _Frame(Lark(terminal), constraint, form)
+    found = _AnswerFrame(Lark(terminal), constraint, form)
     start = found.after_text() if thoughts is Thoughts.AFTER else found.after_thoughts(thoughts)
     return "" if start == "@answer" else found.source(start)
 
 
-class _Frame:
+class _AnswerFrame:
     def __init__(self, lark: Lark, constraint: Constraint, form: Form) -> None:
         self._lark = lark
         self._form = form
@@ -74,14 +74,14 @@ class _Frame:
         closing = self._lark.literal(block.closing)
         return row(self._opening(block), "@answer", closing and f"({closing})?")
 
-    def _opening(self, block: Block) -> str:
+    def _opening(self, block: MarkedBlock) -> str:
         return self._lark.literal(block.opening, is_spaced=True)
 
-    def _may_begin(self, block: Block) -> bool:
+    def _may_begin(self, block: MarkedBlock) -> bool:
         """Returns whether the model may begin with such thoughts. Text that no template shows begins none."""
         return self._form.shows_thoughts or self._lark.begins_with_token(block.opening)
 
-    def _closed(self, block: Block) -> str:
+    def _closed(self, block: MarkedBlock) -> str:
         """Returns thoughts that have begun, and what stands between them and the answer."""
         text, end = self._lark.text, self._lark.split(block.closing).parts
         if self._has_calls and not self._has_words and self._calls_in_thoughts() and end and end[0].token:
@@ -100,7 +100,7 @@ class _Frame:
             may_open: Whether the model may open them again.
         """
         found = []
-        for block in self._form.thoughts or (Block("", ""),):
+        for block in self._form.thoughts or (MarkedBlock("", ""),):
             opening = self._opening(block)
             again = f"({opening})?" if may_open and opening else ""
             found.append(row(again, self._closed(block), answer))

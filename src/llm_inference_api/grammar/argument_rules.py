@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from llm_inference_api.grammar.argument_shapes import Shape, Shapes, Texts, Work
+from llm_inference_api.grammar.argument_shapes import AllowedTexts, ArgumentShape, SchemaWork, Shapes
 from llm_inference_api.grammar.lark import KEY, Lark, choice, hard, loose_pattern, quoted, row
 from llm_inference_api.grammar.schema_keywords import Schema, below
 from llm_inference_api.text.families.form import Pairs, Pattern, Slot, Values
@@ -26,7 +26,7 @@ _ORDER = ("string", "integer", "number", "boolean", "null", "array", "object")
 class ArgumentRules:
     """Writes the arguments of one function."""
 
-    def __init__(self, lark: Lark, pairs: Pairs, schema: Schema, work: Work) -> None:
+    def __init__(self, lark: Lark, pairs: Pairs, schema: Schema, work: SchemaWork) -> None:
         """Takes the grammar to write to, how pairs are written, the schema of the arguments, and what may be done."""
         self._lark = lark
         self._pairs = pairs
@@ -52,7 +52,7 @@ class ArgumentRules:
             self.unfollowed += [below(path, key) for key in shape.unfollowed]
         return choice([self._of_shape(shape, pattern, separator, path) for shape in shapes])
 
-    def _of_shape(self, shape: Shape, pattern: Pattern, separator: str, path: str) -> str:
+    def _of_shape(self, shape: ArgumentShape, pattern: Pattern, separator: str, path: str) -> str:
         listed = [name for name, inner in shape.properties.items() if inner is not False]
         required = [name for name in listed if name in shape.required]
         required += [name for name in sorted(shape.required) if name not in shape.properties]
@@ -161,12 +161,12 @@ class ArgumentRules:
             found.append(row(self._json(self._restricted(schema, set(kinds))), end))
         return choice(found)
 
-    def _texts(self, schema: Any, path: str) -> Texts:
+    def _texts(self, schema: Any, path: str) -> AllowedTexts:
         if not self._shapes.is_followed(schema):
             self.unfollowed.append(below(path, "pattern"))
         return self._shapes.texts(schema)
 
-    def _raw(self, texts: Texts, closing: str, before: str = "", after: str = "") -> Iterator[str]:
+    def _raw(self, texts: AllowedTexts, closing: str, before: str = "", after: str = "") -> Iterator[str]:
         """Yields strings without quotes, up to and including a literal; each may stand between two others."""
         lark = self._lark
         end = lark.literal(closing)

@@ -45,7 +45,7 @@ FORMATS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class AllowedTexts:
     """The strings that a schema allows."""
 
     words: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Texts:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ArgumentShape:
     """The objects that a schema allows."""
 
     properties: dict[str, Any] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Shape:
         return self.properties.get(name, self.others)
 
 
-class Work:
+class SchemaWork:
     """What may be done for the schemas of one request. Combined schemas could take any time."""
 
     def __init__(self, most: int = 300_000) -> None:
@@ -93,7 +93,7 @@ class Work:
 class Shapes:
     """Reads the schemas of one document."""
 
-    def __init__(self, root: Schema, work: Work) -> None:
+    def __init__(self, root: Schema, work: SchemaWork) -> None:
         """Takes the document, and what may be done."""
         self._root = root
         self._work = work
@@ -149,18 +149,18 @@ class Shapes:
             )
         return found
 
-    def texts(self, schema: Any, depth: int = 0) -> Texts:
+    def texts(self, schema: Any, depth: int = 0) -> AllowedTexts:
         """Returns the strings that a schema allows, perhaps with some more."""
         self._work.look()
         if schema is False:
-            return Texts()
+            return AllowedTexts()
         if not isinstance(schema, dict) or depth > _DEEPEST:
-            return Texts((), ((),))
+            return AllowedTexts((), ((),))
         if "string" not in self.types(schema):
-            return Texts()
+            return AllowedTexts()
         for values in _values(schema):
-            return Texts(tuple(dict.fromkeys(value for value in values if isinstance(value, str))))
-        found = [Texts((), (_facets(schema),))]
+            return AllowedTexts(tuple(dict.fromkeys(value for value in values if isinstance(value, str))))
+        found = [AllowedTexts((), (_facets(schema),))]
         for parts in self._all(schema):
             each = parts if isinstance(parts, list) else [parts]
             found.append(_either(self.texts(part, depth + 1) for part in each))
@@ -171,17 +171,17 @@ class Shapes:
         pattern = schema.get("pattern") if isinstance(schema, dict) else None
         return not isinstance(pattern, str) or whole_pattern(pattern) is not None
 
-    def shapes(self, schema: Any, depth: int = 0) -> list[Shape]:
+    def shapes(self, schema: Any, depth: int = 0) -> list[ArgumentShape]:
         """Returns the objects that a schema allows, perhaps with some more; one of these must fit."""
         self._work.look()
         if not isinstance(schema, dict) or depth > _DEEPEST:
-            return [] if schema is False else [Shape()]
+            return [] if schema is False else [ArgumentShape()]
         given, required = schema.get("properties", {}), schema.get("required", [])
         others = schema.get("additionalProperties", True)
         patterns = schema.get("patternProperties", {})
         if patterns and others is False:
             others = {"anyOf": list(patterns.values())}
-        own = Shape(
+        own = ArgumentShape(
             dict(given) if isinstance(given, dict) else {},
             frozenset(name for name in required if isinstance(name, str))
             if isinstance(required, list)
@@ -223,11 +223,11 @@ class Shapes:
                 yield schema[key]
 
 
-def _constants(values: object) -> list[Shape]:
+def _constants(values: object) -> list[ArgumentShape]:
     """Returns the objects among values."""
     objects = [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
     return [
-        Shape({name: {"const": inner} for name, inner in value.items()}, frozenset(value), others=False)
+        ArgumentShape({name: {"const": inner} for name, inner in value.items()}, frozenset(value), others=False)
         for value in objects
     ]
 
@@ -312,14 +312,14 @@ def _alternatives(pattern: str) -> list[str]:
     return [*found, pattern[start:]]
 
 
-def _either(texts: Iterable[Texts]) -> Texts:
+def _either(texts: Iterable[AllowedTexts]) -> AllowedTexts:
     all_texts = list(texts)
     words = dict.fromkeys(word for found in all_texts for word in found.words)
     patterns = dict.fromkeys(pattern for found in all_texts for pattern in found.patterns)
-    return Texts(tuple(words), tuple(patterns))
+    return AllowedTexts(tuple(words), tuple(patterns))
 
 
-def _both(texts: list[Texts]) -> Texts:
+def _both(texts: list[AllowedTexts]) -> AllowedTexts:
     """Returns the strings that all of several schemas allow, perhaps with some more."""
     for found in texts:
         if found.words and not found.patterns:
@@ -331,13 +331,13 @@ def _both(texts: list[Texts]) -> Texts:
             words += found.words
         if len(patterns) * len(found.patterns) <= _MOST_SHAPES:
             patterns = [(*left, *right) for left, right in product(patterns, found.patterns)]
-    return Texts(words, tuple(patterns))
+    return AllowedTexts(words, tuple(patterns))
 
 
-def _merged(left: Shape, right: Shape) -> Shape:
+def _merged(left: ArgumentShape, right: ArgumentShape) -> ArgumentShape:
     names = dict.fromkeys([*left.properties, *right.properties])
     schemas = {name: _conjunction(left.of(name), right.of(name)) for name in names}
-    return Shape(
+    return ArgumentShape(
         {name: schema for name, schema in schemas.items() if schema is not False},
         left.required | right.required,
         _conjunction(left.others, right.others),

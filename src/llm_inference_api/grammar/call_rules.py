@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from llm_inference_api.grammar.argument_rules import are_lines
 from llm_inference_api.grammar.lark import ANY, Lark, choice, escaped, loose_pattern, row
-from llm_inference_api.text.families.form import Calls, Pattern, Slot
+from llm_inference_api.text.families.form import CallForm, Pattern, Slot
 
 _SCAFFOLD = re.compile(r'"[^"]*"|["\s{}\[\](),:=]')
 """What data is written with: quoted keys, brackets, separators. A text of these alone is no marker."""
@@ -18,7 +18,7 @@ class CallRules:
     """Writes the calls of one answer."""
 
     def __init__(
-        self, lark: Lark, calls: Calls, names: Sequence[str], arguments: Sequence[str], *, is_parallel: bool
+        self, lark: Lark, calls: CallForm, names: Sequence[str], arguments: Sequence[str], *, is_parallel: bool
     ) -> None:
         """Takes the grammar to write to.
 

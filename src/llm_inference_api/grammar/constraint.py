@@ -18,7 +18,7 @@ from llm_inference_api.errors import CostlyFieldError, InvalidFieldError
 from llm_inference_api.grammar.json_schema import JsonSchemas
 from llm_inference_api.grammar.reasons import COSTLY, reason
 from llm_inference_api.grammar.repeated_call import RepeatedCall
-from llm_inference_api.grammar.special_tokens import SpecialTokens
+from llm_inference_api.grammar.special_tokens import SpecialTokenSplitter
 from llm_inference_api.grammar.trial import TooCostlyError, Trial
 from llm_inference_api.grammar.trial_process import LIMITS
 from llm_inference_api.grammar.unfollowable import LARGEST_MULTIPLE, MOST_PATTERNS, ends_with_escape, states_of_multiple
@@ -42,7 +42,7 @@ class TokenMask:
     """An `engine.backend.Mask`: the tokens that a constraint allows next in one sequence."""
 
     def __init__(
-        self, matcher: LLMatcher, tokenizer: LLTokenizer, special: SpecialTokens, constraint: Constraint
+        self, matcher: LLMatcher, tokenizer: LLTokenizer, special: SpecialTokenSplitter, constraint: Constraint
     ) -> None:
         """Computes the first mask.
 
@@ -115,7 +115,7 @@ class TokenMask:
 class _Reader:
     """Checks growing prefixes of one text for a match; each character is consumed once."""
 
-    def __init__(self, matcher: LLMatcher, special: SpecialTokens) -> None:
+    def __init__(self, matcher: LLMatcher, special: SpecialTokenSplitter) -> None:
         self._start = matcher.deep_copy()
         self._special = special
         self._begin()
@@ -140,7 +140,7 @@ class Grammars:
 
     def __init__(self, tokenizer: LLTokenizer, trial: Trial) -> None:
         self._tokenizer = tokenizer
-        self._special = SpecialTokens(tokenizer)
+        self._special = SpecialTokenSplitter(tokenizer)
         self._trial = trial
         self._last: tuple[Constraint, str] | None = None
         """The last constraint and its grammar."""

@@ -42,7 +42,7 @@ class TooLargeError(Exception):
     """A grammar would become too large."""
 
 
-class Part(NamedTuple):
+class LarkPart(NamedTuple):
     """A part of a literal text: a token or a string."""
 
     token: str
@@ -56,10 +56,10 @@ class Part(NamedTuple):
         return self.token or loose(self.text)
 
 
-class Literal(NamedTuple):
+class LarkLiteral(NamedTuple):
     """A literal text in parts."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[LarkPart, ...]
     ends: bool
     """Whether a token that ends the answer follows."""
 
@@ -121,16 +121,18 @@ class Lark:
         """A terminal for some line breaks."""
         return self.terminal(f"/\\n{{1,{_MOST_SPACE}}}/")
 
-    def split(self, text: str) -> Literal:
+    def split(self, text: str) -> LarkLiteral:
         """Returns a literal text in parts."""
         if not text:
-            return Literal((), ends=False)
+            return LarkLiteral((), ends=False)
         found = [part[0] for part in _PART.finditer(self._terminal(text))]
         ends = bool(found) and found[-1] == '""'
         parts = [
-            Part(part, "") if part.startswith("<") else Part("", json.loads(part)) for part in found if part != '""'
+            LarkPart(part, "") if part.startswith("<") else LarkPart("", json.loads(part))
+            for part in found
+            if part != '""'
         ]
-        return Literal(tuple(parts), ends)
+        return LarkLiteral(tuple(parts), ends)
 
     def literal(self, text: str, name: str = "", known: Sequence[str] = (), *, is_spaced: bool = False) -> str:
         """Returns a literal text as a part of a rule; empty for no text.
@@ -153,7 +155,7 @@ class Lark:
                 found.append(f"/{space}{loose_pattern(part.text)}/")
         return " ".join(found)
 
-    def _named(self, part: Part, name: str, known: Sequence[str], space: str) -> str:
+    def _named(self, part: LarkPart, name: str, known: Sequence[str], space: str) -> str:
         """Returns a terminal with a name. It is one, since no shorter one may be the beginning of it."""
         before, after = (loose_pattern(text) for text in part.text.split(KEY))
         others = "|".join(map(escaped, known))
@@ -168,7 +170,7 @@ class Lark:
         """Returns whether a literal text has a token that ends the answer."""
         return self.split(text).ends
 
-    def _lark(self, part: Part) -> str:
+    def _lark(self, part: LarkPart) -> str:
         return part.lark if part.token or part.text.strip() else f"{self.space}?"
 
     def lead(self, text: str, body: str = "") -> tuple[str, str]:
@@ -190,7 +192,7 @@ class Lark:
         word, left = (first.text, "") if first.token else _marker(first.text)
         if not left and word != word.rstrip():
             word, left = word.rstrip(), " "
-        others = ([Part("", left)] if left else []) + rest
+        others = ([LarkPart("", left)] if left else []) + rest
         head = first.token or loose(word)
         return self._until(body or self.text, head), " ".join(self._lark(part) for part in others)
 
@@ -225,7 +227,7 @@ class Lark:
         if not parts:
             return body
         first, *rest = parts
-        core = Part(first.token, first.text.rstrip())
+        core = LarkPart(first.token, first.text.rstrip())
         if not core.token and not core.text:
             return " ".join([body, self.tight(closing)])
         end = core.lark if is_any or core.token else self.tight(core.text)
@@ -241,7 +243,7 @@ class Lark:
         """
         core = text.lstrip()
         space = text[: len(text) - len(core)]
-        first, *rest = self.split(core).parts or (Part("", ""),)
+        first, *rest = self.split(core).parts or (LarkPart("", ""),)
         if not space:
             head = first.lark
         elif first.token or not core:
@@ -258,7 +260,7 @@ class Lark:
         return f"{body} {end}" if end.startswith("<[") else self.rule(f"{body} {end}", "[lazy]")
 
 
-def _has_token_behind(parts: Sequence[Part]) -> bool:
+def _has_token_behind(parts: Sequence[LarkPart]) -> bool:
     """Returns whether a literal is known by a token behind its first characters, such as DeepSeek's behind `<`."""
     return len(parts) > 1 and not parts[0].token and not _is_marker(parts[0].text)
 

@@ -9,7 +9,7 @@ from llguidance import LLTokenizer
 _TERMINAL = re.compile(r'<\[(\d+)\]>|("(?:\\.|[^"\\])*")')
 
 
-class SpecialTokens:
+class SpecialTokenSplitter:
     """Splits texts at the special tokens that they spell."""
 
     def __init__(self, tokenizer: LLTokenizer) -> None:

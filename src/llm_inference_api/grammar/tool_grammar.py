@@ -10,14 +10,14 @@ from typing import Protocol
 from llm_inference_api.errors import CostlyFieldError, InvalidFieldError
 from llm_inference_api.grammar.answer_frame import frame
 from llm_inference_api.grammar.argument_rules import ArgumentRules
-from llm_inference_api.grammar.argument_shapes import Work
+from llm_inference_api.grammar.argument_shapes import SchemaWork
 from llm_inference_api.grammar.call_rules import CallRules
 from llm_inference_api.grammar.lark import Lark, Terminal, TooLargeError, choice, row
 from llm_inference_api.grammar.reasons import COSTLY
 from llm_inference_api.grammar.schema_keywords import below
 from llm_inference_api.requests.constraint import ArgumentSchema, ArgumentSchemas, Constraint, FollowedSchema, Language
 from llm_inference_api.requests.tools import Tool, ToolMode, ToolUse
-from llm_inference_api.text.families.form import Block, Form
+from llm_inference_api.text.families.form import Form, MarkedBlock
 from llm_inference_api.text.families.thoughts import Thoughts
 
 
@@ -96,7 +96,7 @@ def _arguments(
     pairs = form.calls.arguments
     if pairs is None:
         return [lark.rule(f"%json {json.dumps(schema.schema)}") for schema in schemas], tuple(ignored)
-    found, work = [], Work()
+    found, work = [], SchemaWork()
     for tool, schema in zip(tools, schemas, strict=True):
         rules = ArgumentRules(lark, pairs, schema.schema, work)
         found.append(rules.arguments())
@@ -158,7 +158,7 @@ class _Answer:
         ]
         return row(f"({choice(before)})*" if before else "", choice([*last, calls.whole()]), self._ending)
 
-    def _inner(self, block: Block) -> str:
+    def _inner(self, block: MarkedBlock) -> str:
         """Returns a block that others follow, with what stands between them; empty if none may."""
         lark, form = self._lark, self._form
         if not block.opening or not (block.closing or form.between) or lark.ends(block.closing):

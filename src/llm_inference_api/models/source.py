@@ -18,11 +18,11 @@ from llm_inference_api.models.convert.process import (
     ConversionJob,
     ConversionRefused,
     ConversionUnwritable,
-    Made,
+    Converted,
     Step,
 )
 from llm_inference_api.models.hub import fetch as hub
-from llm_inference_api.models.hub.messages import Download
+from llm_inference_api.models.hub.messages import Downloaded
 from llm_inference_api.processes.child import Exited, running
 from llm_inference_api.requests.adapters import AdapterFile
 from llm_inference_api.requests.reference import HubOrigin, LocalOrigin, Reference, adapter_problem, inside, parts
@@ -126,7 +126,7 @@ class Sources:
         """
         return await hub.delete(origin, self.hub)
 
-    async def downloads(self) -> tuple[Download, ...]:
+    async def downloads(self) -> tuple[Downloaded, ...]:
         """Returns what the hub's cache has.
 
         Raises:
@@ -187,7 +187,7 @@ class Sources:
                     case Step(quantising, done, total):
                         stage = Preparation.QUANTIZING if quantising else Preparation.CONVERTING
                         on_progress(stage, done, total)
-                    case Made(path):
+                    case Converted(path):
                         return path
                     case ConversionRefused(reason):
                         raise ModelFailedError(reason)

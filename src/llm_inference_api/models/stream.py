@@ -14,7 +14,7 @@ from llm_inference_api.requests.step import Delta, StageEntry
 from llm_inference_api.worker.mailbox import Mailbox
 
 
-class Client(Protocol):
+class ModelClient(Protocol):
     """What computes the requests of a model."""
 
     def submit(self, request: GenerationRequest, identity: Mapping[str, object]) -> Mailbox:
@@ -33,7 +33,7 @@ class Host(Protocol):
     def awaits_room(self) -> bool:
         """Whether the load waits for other models to leave the memory."""
 
-    def admitted(self, work: GenerationRequest, *, is_new: bool = True) -> AbstractAsyncContextManager[Client]:
+    def admitted(self, work: GenerationRequest, *, is_new: bool = True) -> AbstractAsyncContextManager[ModelClient]:
         """Yields the model's client, to which the request must be submitted before the block awaits anything."""
 
     def refuse_what_embeds_only(self) -> None:
@@ -59,7 +59,7 @@ class ModelStream:
         self._model = model
         self._request = request
         self._identity = identity
-        self._client: Client | None = None
+        self._client: ModelClient | None = None
         self._mailbox: Mailbox | None = None
         self._submission = asyncio.ensure_future(self._submit())
 

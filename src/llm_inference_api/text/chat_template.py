@@ -20,7 +20,7 @@ from llm_inference_api.requests.tools import NO_ARGUMENTS, Tool, ToolCall
 from llm_inference_api.text.escaping import ControlTexts, Escaping
 from llm_inference_api.text.families.form import GENERIC
 from llm_inference_api.text.families.probing.probes import CostlyError, RefusedError
-from llm_inference_api.text.families.probing.shown import Shown, form_of
+from llm_inference_api.text.families.probing.shown import ShownForm, form_of
 from llm_inference_api.text.families.switching import BY_DEFAULT, variables_of
 from llm_inference_api.text.families.thoughts import Thoughts, thoughts_at_start, thoughts_continued
 from llm_inference_api.text.families.tool_definitions import simplified
@@ -98,7 +98,7 @@ class ChatTemplate:
         """The model's template for chats with tools, if that is another one."""
         self._rewritings: dict[Skeleton, Rewriting] = {}
         self._template = _compiled(source) if source is not None else None
-        shown = form_of(self._probe, source) if source is not None else Shown(GENERIC, ())
+        shown = form_of(self._probe, source) if source is not None else ShownForm(GENERIC, ())
         self.form = shown.form
         """How the model writes answers."""
         structural = [text for text in added_texts if text.strip() and any(text in part for part in shown.structure)]

@@ -15,7 +15,7 @@ from llm_inference_api.text.families import form
 from llm_inference_api.text.families.tool_messages import with_written_calls, with_written_result
 
 
-class Calls(Enum):
+class CallRewriting(Enum):
     """What becomes of tool calls and their results."""
 
     AS_GIVEN = "as given"
@@ -38,7 +38,7 @@ class System(Enum):
 class Rewriting(NamedTuple):
     """A way to rewrite messages."""
 
-    calls: Calls = Calls.AS_GIVEN
+    calls: CallRewriting = CallRewriting.AS_GIVEN
     merged: bool = False
     """Whether successive messages of the user, and of the assistant, become one, and an empty one of the user stands
     before an assistant's that begins the chat."""
@@ -46,13 +46,13 @@ class Rewriting(NamedTuple):
     reasoned: bool = True
     """Whether the reasoning of earlier answers is kept."""
 
-    def of(self, messages: Sequence[Message], calls: form.Calls) -> list[Message]:
+    def of(self, messages: Sequence[Message], calls: form.CallForm) -> list[Message]:
         """Returns the messages rewritten this way. `calls` is how the model writes calls."""
         found = [*messages] if self.reasoned else [replace(message, reasoning="") for message in messages]
         match self.calls:
-            case Calls.ONE_EACH:
+            case CallRewriting.ONE_EACH:
                 found = _one_call_each(found)
-            case Calls.IN_WORDS:
+            case CallRewriting.IN_WORDS:
                 found = [with_written_result(with_written_calls(message, calls)) for message in found]
         if self.system is not System.AS_GIVEN:
             found = _with_one_system(found, to_user=self.system is System.USER)
@@ -61,7 +61,7 @@ class Rewriting(NamedTuple):
 
 def rewritings() -> Iterator[Rewriting]:
     """Yields all ways, the least rewritten first. A system message stays one where merging other messages helps."""
-    for reasoned, calls, systems, merged in product((True, False), Calls, _SYSTEMS, (False, True)):
+    for reasoned, calls, systems, merged in product((True, False), CallRewriting, _SYSTEMS, (False, True)):
         for system in systems:
             yield Rewriting(calls, merged, system, reasoned)
 

@@ -8,7 +8,7 @@ from llm_inference_api.requests.inquiry import Detokenize, Found, Inquiry, Parse
 from llm_inference_api.worker.preparer import Preparer
 
 
-class Texts(Protocol):
+class TokenTexts(Protocol):
     """The part of a vocabulary that the inspector needs."""
 
     size: int
@@ -20,7 +20,7 @@ class Texts(Protocol):
 class Inspector:
     """Answers inquiries about one model."""
 
-    def __init__(self, preparer: Preparer, vocabulary: Texts) -> None:
+    def __init__(self, preparer: Preparer, vocabulary: TokenTexts) -> None:
         self._preparer = preparer
         self._vocabulary = vocabulary
 

@@ -73,7 +73,7 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
     """
     if ggml_file.is_legacy(config.model_path):
         return _build_legacy(config)
-    model = llama.Model(config.model_path, config.gpu, on_progress, config.adapters)
+    model = llama.LlamaModel(config.model_path, config.gpu, on_progress, config.adapters)
     if model.is_encoder:
         return _build_encoder(config, model)
     vocabulary = model.vocabulary
@@ -121,7 +121,7 @@ def build(config: EngineConfig, on_progress: Callable[[float], None]) -> Parts:
     return Parts(engine, preparer, Inspector(preparer, vocabulary), embedder, info, ranker)
 
 
-def _store(capacity: int | None, model: llama.Model) -> PrefixStore | StateStore | None:
+def _store(capacity: int | None, model: llama.LlamaModel) -> PrefixStore | StateStore | None:
     if not capacity:
         return None
     return PrefixStore(capacity) if model.goes_back else StateStore(capacity)
@@ -166,7 +166,7 @@ def largest_context(context: ContextChoice, trained: int, create: Callable[[int,
         logger.warning("there is no memory for the trained context; trying one of %d tokens", length)
 
 
-def _build_encoder(config: EngineConfig, model: llama.Model) -> Parts:
+def _build_encoder(config: EngineConfig, model: llama.LlamaModel) -> Parts:
     """Same as `build`, for an encoder, which only computes embeddings."""
     vocabulary, metadata = model.vocabulary, model.metadata
     tokenizer = load_tokenizer(config.tokenizer, vocabulary, metadata)
@@ -189,7 +189,7 @@ def _build_encoder(config: EngineConfig, model: llama.Model) -> Parts:
 
 
 def _embedder(
-    config: EngineConfig, model: llama.Model, context_length: int, tokenize: Callable[[str], list[int]]
+    config: EngineConfig, model: llama.LlamaModel, context_length: int, tokenize: Callable[[str], list[int]]
 ) -> Embedder | None:
     if model.pooling is Pooling.RANK:
         return None
@@ -199,7 +199,7 @@ def _embedder(
 
 
 def _ranker(
-    config: EngineConfig, model: llama.Model, context_length: int, preparer: Preparer, tokenizer: PairTokenizer
+    config: EngineConfig, model: llama.LlamaModel, context_length: int, preparer: Preparer, tokenizer: PairTokenizer
 ) -> Ranker | None:
     if model.pooling is not Pooling.RANK and not model.has_head:
         return None
@@ -284,7 +284,7 @@ def _warn_of_legacy(config: EngineConfig) -> None:
 
 
 def _info(
-    model: llama.Model | ggml.GgmlModel, template: ChatTemplate, context_length: int, slots: int, cells: int
+    model: llama.LlamaModel | ggml.GgmlModel, template: ChatTemplate, context_length: int, slots: int, cells: int
 ) -> ModelInfo:
     return ModelInfo(
         description=model.description,

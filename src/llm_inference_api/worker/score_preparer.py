@@ -15,7 +15,7 @@ from llm_inference_api.requests.sizes import check_scores
 from llm_inference_api.worker.preparer import Preparer
 
 
-class _Frame(NamedTuple):
+class _BranchFrame(NamedTuple):
     """The tokens around the text of a branch."""
 
     before: list[int]
@@ -72,14 +72,14 @@ class ScorePreparer:
             sequences[paths.parent(path)].followers.append(sequences[path])
         return sequences[0]
 
-    def _frame(self, request: GenerationRequest, scoring: Scoring) -> _Frame:
+    def _frame(self, request: GenerationRequest, scoring: Scoring) -> _BranchFrame:
         if not request.is_chat:
-            return _Frame(self._preparer.tokens(request), [])
+            return _BranchFrame(self._preparer.tokens(request), [])
         mark = f"\ufdd1{secrets.token_hex(8)}\ufdd1"
         before, after = self._preparer.tokens_around(request, mark, closes_thoughts=scoring.closes_thoughts)
-        return _Frame(before, [*after, *self._preparer.continued(scoring.opening, "messages")])
+        return _BranchFrame(before, [*after, *self._preparer.continued(scoring.opening, "messages")])
 
-    def _texts(self, branch: Branch, frame: _Frame) -> list[ScoredText]:
+    def _texts(self, branch: Branch, frame: _BranchFrame) -> list[ScoredText]:
         between = self._preparer.continued(branch.text, branch.field) if branch.text else []
         found = []
         for words in branch.continuations:

@@ -18,7 +18,7 @@ def test_file_says_what_it_holds(tmp_path: Path) -> None:
     assert ggml_file.is_legacy(path)
     assert file.architecture == "gpt2"
     assert file.pieces == VOCABULARY
-    assert file.shape == ggml_file.Shape(context_length=128, width=32, layers=2, parameters=46528)
+    assert file.shape == ggml_file.FileShape(context_length=128, width=32, layers=2, parameters=46528)
 
 
 @pytest.mark.parametrize(

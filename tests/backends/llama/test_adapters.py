@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model
+from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, LlamaModel
 from llm_inference_api.engine.backend import Row
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.requests.adapters import Adapter, Adapters
@@ -27,7 +27,7 @@ def scores(backend: LlamaBackend, adapters: Adapters = ()) -> np.ndarray:
 
 
 def backend_of(path: Path, **adapters: Path) -> LlamaBackend:
-    model = Model(path, GpuChoice(), lambda fraction: None, adapters)
+    model = LlamaModel(path, GpuChoice(), lambda fraction: None, adapters)
     return LlamaBackend(model, ContextSizes(256, 2, 64, 2))
 
 

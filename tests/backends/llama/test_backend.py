@@ -12,7 +12,7 @@ from llm_inference_api.backends.llama.backend import (
     EXACT_CHUNK,
     ContextSizes,
     LlamaBackend,
-    Model,
+    LlamaModel,
     quantise_model,
 )
 from llm_inference_api.engine.backend import BackendError, Row
@@ -27,23 +27,23 @@ from tests.fakes.gguf import CLEAR_PROMPTS, INFILL, write_tiny_model
 GREEDY = Sampling(seed=0, temperature=0.0)
 
 
-def load(path: Path) -> Model:
-    return Model(path, GpuChoice(), on_progress=lambda fraction: None)
+def load(path: Path) -> LlamaModel:
+    return LlamaModel(path, GpuChoice(), on_progress=lambda fraction: None)
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model: Path) -> Model:
+def model(tiny_model: Path) -> LlamaModel:
     return load(tiny_model)
 
 
 @pytest.fixture
-def backend(model: Model) -> Iterator[LlamaBackend]:
+def backend(model: LlamaModel) -> Iterator[LlamaBackend]:
     backend = LlamaBackend(model, ContextSizes(cells=512, seats=8, batch_tokens=64, threads=1))
     yield backend
     backend.close()
 
 
-def test_steps_may_have_fewer_rows_than_there_are_sequences(model: Model) -> None:
+def test_steps_may_have_fewer_rows_than_there_are_sequences(model: LlamaModel) -> None:
     """LLM_BATCH_TOKENS is one setting, and the slots are another."""
     backend = LlamaBackend(model, ContextSizes(cells=512, seats=100, batch_tokens=64, threads=1))
     feed(backend, 99, list(b"abc"))
@@ -67,21 +67,21 @@ def continue_greedily(backend: LlamaBackend, seat: int, prompt: list[int], count
     return tokens
 
 
-def test_tokens_spell_the_text(model: Model) -> None:
+def test_tokens_spell_the_text(model: LlamaModel) -> None:
     """Pieces of a text's tokens are its bytes."""
     text = "Grüße, 世界! 😀\n\t x"
     tokens = model.vocabulary.tokenize(text, add_special=False, parse_special=True)
     assert b"".join(map(model.vocabulary.piece, tokens)).decode() == text
 
 
-def test_description_has_the_number_of_parameters(model: Model) -> None:
+def test_description_has_the_number_of_parameters(model: LlamaModel) -> None:
     """llama.cpp knows the sizes of well-known models only, and says `?B` of others."""
     architecture, size, kind = model.description.split(" ", 2)
     assert (architecture, size) == ("llama", short_count(model.parameters))
     assert kind
 
 
-def test_infill_tokens_are_those_of_the_vocabulary(model: Model, tmp_path: Path) -> None:
+def test_infill_tokens_are_those_of_the_vocabulary(model: LlamaModel, tmp_path: Path) -> None:
     """Known by what they spell, in any order; a model that lacks one has none."""
     special = load(write_tiny_model(tmp_path / "infill.gguf", special=INFILL)).vocabulary.special
     assert special.infill is not None
@@ -90,12 +90,12 @@ def test_infill_tokens_are_those_of_the_vocabulary(model: Model, tmp_path: Path)
     assert load(write_tiny_model(tmp_path / "part.gguf", special=INFILL[:2])).vocabulary.special.infill is None
 
 
-def test_text_begins_with_the_token_that_the_model_has_for_it(model: Model) -> None:
+def test_text_begins_with_the_token_that_the_model_has_for_it(model: LlamaModel) -> None:
     """The tiny ones have one for both ends."""
     assert model.vocabulary.special.start == (257,)
 
 
-def test_control_tokens_are_parsed_where_asked(model: Model) -> None:
+def test_control_tokens_are_parsed_where_asked(model: LlamaModel) -> None:
     """The text of a control token is that token, or its letters."""
     parsed = model.vocabulary.tokenize("<|end|>", add_special=False, parse_special=True)
     spelled = model.vocabulary.tokenize("<|end|>", add_special=False, parse_special=False)

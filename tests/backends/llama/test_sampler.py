@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from llm_inference_api.backends.llama.backend import Model
+from llm_inference_api.backends.llama.backend import LlamaModel
 from llm_inference_api.backends.llama.sampler import LlamaSampler, MaskedSampler, near_best, nucleus
 from llm_inference_api.backends.llama.vocabulary import Vocabulary
 from llm_inference_api.errors import ComputationError
@@ -309,7 +309,7 @@ def test_token_without_alternative_teaches_mirostat_nothing(mirostat: int) -> No
 def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
     """A vocabulary of bytes."""
     path = write_tiny_model(tmp_path_factory.mktemp("dry") / "tiny.gguf", layers=1)
-    return Model(path, GpuChoice(), lambda fraction: None).vocabulary
+    return LlamaModel(path, GpuChoice(), lambda fraction: None).vocabulary
 
 
 @pytest.mark.parametrize(

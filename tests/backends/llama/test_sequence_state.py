@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model
+from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, LlamaModel
 from llm_inference_api.engine.backend import BackendError, Row
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.requests.engine_config import GpuChoice
@@ -16,8 +16,8 @@ from tests.fakes.recurrent import write_recurrent_model
 TOKENS = [number * 7 % 256 for number in range(60)]
 
 
-def load(path: Path) -> Model:
-    return Model(path, GpuChoice(layers=0), lambda _: None)
+def load(path: Path) -> LlamaModel:
+    return LlamaModel(path, GpuChoice(layers=0), lambda _: None)
 
 
 @pytest.fixture(params=["granitehybrid", "mamba", "lfm2 with a window"])
@@ -77,13 +77,13 @@ def test_more_sequences_than_rows_of_a_step_have_a_context(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("architecture", ["deepseek4", "glm5-next", "qwen4exp"])
-def test_states_that_were_not_tried_are_refused_by_name(architecture: str, model: Model) -> None:
+def test_states_that_were_not_tried_are_refused_by_name(architecture: str, model: LlamaModel) -> None:
     """Their caches have more in them than what is saved here."""
     renamed = type("Renamed", (), {"handle": model.handle, "metadata": {"general.architecture": architecture}})
     with pytest.raises(ModelFailedError, match=architecture):
-        Model._refuse_unsupported(renamed())
+        LlamaModel._refuse_unsupported(renamed())
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Model:
+def model(tmp_path: Path) -> LlamaModel:
     return load(write_recurrent_model(tmp_path / "model.gguf", "mamba"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_inference_api.backends.llama.backend import Model
+from llm_inference_api.backends.llama.backend import LlamaModel
 from llm_inference_api.backends.llama.vocabulary import Vocabulary
 from llm_inference_api.requests.engine_config import GpuChoice
 from tests.fakes.gguf import SPECIAL, write_tiny_model
@@ -15,7 +15,7 @@ TOKENS = (*SPECIAL, "<|call|>", "<|sep|>", "<|other|>")
 @pytest.fixture
 def vocabulary(tmp_path: Path) -> Vocabulary:
     path = write_tiny_model(tmp_path / "tiny.gguf", special=TOKENS)
-    return Model(path, GpuChoice(), on_progress=lambda fraction: None).vocabulary
+    return LlamaModel(path, GpuChoice(), on_progress=lambda fraction: None).vocabulary
 
 
 def text_of(vocabulary: Vocabulary, text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llm_inference.v1 import inference_pb2
-from llm_inference_api.cli.chat.answer import Answer, read_answer
+from llm_inference_api.cli.chat.answer import PartialAnswer, read_answer
 
 Part = inference_pb2.ChatStreamResponse
 
@@ -41,7 +41,7 @@ async def stream(*parts: Part, then: BaseException | None = None) -> AsyncGenera
 
 async def test_waiting_thoughts_and_text_are_told_apart() -> None:
     """Each is shown as it comes."""
-    seen, answer = Seen(), Answer()
+    seen, answer = Seen(), PartialAnswer()
     await read_answer(
         stream(
             Part(progress={"stage": "LOADING"}),
@@ -68,7 +68,7 @@ async def test_waiting_thoughts_and_text_are_told_apart() -> None:
 
 async def test_wait_for_the_model_shows_how_far_its_load_is() -> None:
     """A download takes minutes; the stream itself says no more than that it waits."""
-    seen, answer, has_shown, asked = Seen(), Answer(), asyncio.Event(), []
+    seen, answer, has_shown, asked = Seen(), PartialAnswer(), asyncio.Event(), []
 
     async def parts() -> AsyncGenerator[Any]:
         yield Part(progress={"stage": "LOADING"})
@@ -91,7 +91,7 @@ async def test_wait_for_the_model_shows_how_far_its_load_is() -> None:
 
 async def test_load_that_cannot_be_followed_stops_no_answer() -> None:
     """An older service, or one that lets nobody watch."""
-    seen, answer = Seen(), Answer()
+    seen, answer = Seen(), PartialAnswer()
 
     async def load() -> AsyncGenerator[str]:
         raise OSError
@@ -103,7 +103,7 @@ async def test_load_that_cannot_be_followed_stops_no_answer() -> None:
 
 async def test_what_came_before_a_failure_is_kept() -> None:
     """And the view is closed."""
-    seen, answer = Seen(), Answer()
+    seen, answer = Seen(), PartialAnswer()
     with pytest.raises(OSError, match="gone"):
         await read_answer(stream(Part(delta={"content": "Once"}), then=OSError("gone")), answer, seen)
     assert answer.text == "Once"
@@ -114,14 +114,14 @@ async def test_what_came_before_a_failure_is_kept() -> None:
     ("answer", "figures"),
     [
         (
-            Answer(tokens=1011, first_after=0.25, seconds=10.35),
+            PartialAnswer(tokens=1011, first_after=0.25, seconds=10.35),
             "1,011 tokens in 10.3 s, the first after 0.25 s, 100.0 tokens/s",
         ),
-        (Answer(tokens=1, first_after=0.5, seconds=0.5), "1 token in 0.5 s, the first after 0.50 s"),
-        (Answer(), ""),
+        (PartialAnswer(tokens=1, first_after=0.5, seconds=0.5), "1 token in 0.5 s, the first after 0.50 s"),
+        (PartialAnswer(), ""),
     ],
 )
-def test_figures_are_tokens_times_and_speed(answer: Answer, figures: str) -> None:
+def test_figures_are_tokens_times_and_speed(answer: PartialAnswer, figures: str) -> None:
     """As far as they can be told."""
     assert answer.figures == figures
 
@@ -129,12 +129,12 @@ def test_figures_are_tokens_times_and_speed(answer: Answer, figures: str) -> Non
 @pytest.mark.parametrize(
     ("answer", "speed"),
     [
-        (Answer(tokens=11, first_after=1.0, seconds=3.0), 5.0),
-        (Answer(tokens=1, first_after=1.0, seconds=1.0), None),
-        (Answer(tokens=5, first_after=1.0, seconds=1.0), None),
-        (Answer(), None),
+        (PartialAnswer(tokens=11, first_after=1.0, seconds=3.0), 5.0),
+        (PartialAnswer(tokens=1, first_after=1.0, seconds=1.0), None),
+        (PartialAnswer(tokens=5, first_after=1.0, seconds=1.0), None),
+        (PartialAnswer(), None),
     ],
 )
-def test_speed_counts_from_the_first_token(answer: Answer, speed: float | None) -> None:
+def test_speed_counts_from_the_first_token(answer: PartialAnswer, speed: float | None) -> None:
     """The prompt's time is no part of it."""
     assert answer.tokens_per_second == speed

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from llm_inference_api.cli.chat.answer import Answer
-from llm_inference_api.cli.chat.commands import State, run_command
+from llm_inference_api.cli.chat.answer import PartialAnswer
+from llm_inference_api.cli.chat.commands import ChatState, run_command
 from llm_inference_api.cli.chat.conversation import Conversation
 from llm_inference_api.cli.chat.parameters import ChatError
 from llm_inference_api.cli.connection import connect
 from tests.fakes.chat_service import ChatService
 
 
-class Talk(State):
+class Talk(ChatState):
     """A conversation with what was said to the person."""
 
     def __init__(self, client: object) -> None:
@@ -108,8 +108,8 @@ async def test_figures_are_those_of_the_last_answer(talk: Talk) -> None:
     with pytest.raises(ChatError, match="no figures before the first answer"):
         await talk.run("/stats")
     talk.answers += [
-        Answer(tokens=1),
-        Answer("x", prompt_tokens=1000, cached_tokens=400, tokens=41, first_after=0.5, seconds=2.5),
+        PartialAnswer(tokens=1),
+        PartialAnswer("x", prompt_tokens=1000, cached_tokens=400, tokens=41, first_after=0.5, seconds=2.5),
     ]
     text = await talk.run("/stats")
     for figure in (

@@ -7,7 +7,7 @@ import pytest
 from llm_inference_api.models.hub import cache as hub_cache
 from llm_inference_api.models.hub.cache import RepositoryCache, is_commit
 from llm_inference_api.models.hub.listing import downloads
-from llm_inference_api.models.hub.messages import Download
+from llm_inference_api.models.hub.messages import Downloaded
 
 MAIN, OTHER = "a" * 40, "b" * 40
 
@@ -39,16 +39,16 @@ def test_each_gguf_file_is_a_model_and_the_others_are_one() -> None:
     """By the references that `models pull` takes."""
     keep("own-er/na--me", MAIN, q4__gguf=3, q8__gguf=5, config__json=1, model__safetensors=7)
     assert list(downloads()) == [
-        Download("own-er/na--me:q4.gguf", 3),
-        Download("own-er/na--me:q8.gguf", 5),
-        Download("own-er/na--me", 8),
+        Downloaded("own-er/na--me:q4.gguf", 3),
+        Downloaded("own-er/na--me:q8.gguf", 5),
+        Downloaded("own-er/na--me", 8),
     ]
 
 
 def test_split_file_is_one_model() -> None:
     """Named by its first part, with the bytes of all."""
     keep("owner/name", MAIN, **{"m-00001-of-00002.gguf": 3, "m-00002-of-00002.gguf": 4})
-    assert list(downloads()) == [Download("owner/name:m-00001-of-00002.gguf", 7)]
+    assert list(downloads()) == [Downloaded("owner/name:m-00001-of-00002.gguf", 7)]
 
 
 def test_other_revisions_are_named() -> None:
@@ -56,6 +56,6 @@ def test_other_revisions_are_named() -> None:
     keep("owner/name", MAIN, "feature/x", a__gguf=1)
     keep("owner/name", OTHER, OTHER, a__gguf=2)
     assert set(downloads()) == {
-        Download("owner/name:a.gguf#feature/x", 1),
-        Download(f"owner/name:a.gguf#{OTHER}", 2),
+        Downloaded("owner/name:a.gguf#feature/x", 1),
+        Downloaded(f"owner/name:a.gguf#{OTHER}", 2),
     }

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model
+from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, LlamaModel
 from llm_inference_api.engine.backend import Row
 from llm_inference_api.models.convert.adapter import convert_adapter
 from llm_inference_api.requests.adapters import Adapter
@@ -26,7 +26,7 @@ def test_scores_with_two_adapters_in_one_load_are_pefts(model_type: str, tmp_pat
     files = {name: tmp_path / f"{name}.gguf" for name in "ab"}
     for name, file in files.items():
         convert_adapter(tmp_path / "adapters" / name, path, file, progress=lambda *_: None)
-    backend = LlamaBackend(Model(path, GpuChoice(layers=0), lambda _: None, files), ContextSizes(256, 2, 64, 1))
+    backend = LlamaBackend(LlamaModel(path, GpuChoice(layers=0), lambda _: None, files), ContextSizes(256, 2, 64, 1))
     for name, scales in CHOICES.items():
         backend.adapt(tuple(Adapter(*item) for item in scales.items()))
         backend.truncate(0, 0)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, Model
+from llm_inference_api.backends.llama.backend import ContextSizes, LlamaBackend, LlamaModel
 from llm_inference_api.engine.backend import Row
 from llm_inference_api.models.footprint import estimate
 from llm_inference_api.requests.engine_config import ContextChoice, GpuChoice
@@ -30,7 +30,7 @@ class Sequences:
 
     def __init__(self, path: Path) -> None:
         self._backend = LlamaBackend(
-            Model(path, GpuChoice(layers=0), lambda _: None), ContextSizes(256, len(PROMPTS), 64, 1)
+            LlamaModel(path, GpuChoice(layers=0), lambda _: None), ContextSizes(256, len(PROMPTS), 64, 1)
         )
         self._lengths = [0] * len(PROMPTS)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_inference_api.backends.llama.backend import Model
+from llm_inference_api.backends.llama.backend import LlamaModel
 from llm_inference_api.backends.llama.embedder import LlamaEmbedder
 from llm_inference_api.backends.llama.ranker import LlamaRanker
 from llm_inference_api.requests.engine_config import GpuChoice
@@ -21,11 +21,11 @@ NEAR = 0.002
 """Of a relevance from 0 to 1."""
 
 
-def made(case: str, directory: Path) -> tuple[Model, list[list[int]], np.ndarray]:
+def made(case: str, directory: Path) -> tuple[LlamaModel, list[list[int]], np.ndarray]:
     """Returns the model, the texts' tokens, and what transformers computes of them."""
     make("encoder_program", case, directory)
     said = np.load(directory / "answers.npz")
-    model = Model(directory / "model.gguf", GpuChoice(layers=0), lambda _: None)
+    model = LlamaModel(directory / "model.gguf", GpuChoice(layers=0), lambda _: None)
     return model, [said[f"text{number}"].tolist() for number in range(len(LENGTHS))], said["computed"]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm_inference_api.text.families.form import Block, Slot
+from llm_inference_api.text.families.form import MarkedBlock, Slot
 from tests.text.families.probing.templates import JSON, PAIRS, TEXT, answering, calling, form
 
 NAME, ARGUMENTS = Slot.NAME, Slot.ARGUMENTS
@@ -54,7 +54,7 @@ def test_harmony_has_channels_and_recipients_that_its_template_does_not_write() 
     """https://cookbook.openai.com/articles/openai-harmony: preambles, restricted content, calls from the analysis."""
     shown = form(HARMONY)
     assert (shown.name, shown.between) == ("harmony", "<|start|>assistant")
-    assert shown.thoughts == (Block("<|channel|>analysis<|message|>", "<|end|>"),)
+    assert shown.thoughts == (MarkedBlock("<|channel|>analysis<|message|>", "<|end|>"),)
     assert [block.opening for block in shown.contents] == [
         "<|channel|>final<|message|>",
         "<|channel|>commentary<|message|>",

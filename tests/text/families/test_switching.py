@@ -9,7 +9,7 @@ from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.model_info import ThinkingOptions
 from llm_inference_api.requests.thinking import Thinking, checked_thinking
 from llm_inference_api.text.chat_template import ChatTemplate
-from llm_inference_api.text.families.form import GENERIC, Block, Switch
+from llm_inference_api.text.families.form import GENERIC, MarkedBlock, Switch
 from llm_inference_api.text.families.switching import check_budget, thinking_options, variables_of
 
 ON_OFF = Switch("enable_thinking")
@@ -144,11 +144,11 @@ def test_options_are_those_of_the_switch(switch: Switch | None, options: Thinkin
 
 def test_a_budget_needs_an_end_of_thoughts() -> None:
     """Thoughts that only the answer's end closes have none."""
-    form = replace(GENERIC, thoughts=(Block("Thought:", ""),))
+    form = replace(GENERIC, thoughts=(MarkedBlock("Thought:", ""),))
     with pytest.raises(InvalidFieldError, match="thinking_budget"):
         check_budget(Thinking(budget=1), form)
     check_budget(Thinking(), form)
-    check_budget(Thinking(budget=1), replace(form, contents=(Block("Answer:", ""),)))
+    check_budget(Thinking(budget=1), replace(form, contents=(MarkedBlock("Answer:", ""),)))
     check_budget(Thinking(budget=1), GENERIC)
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from llm_inference_api.requests.tools import ToolCall
-from llm_inference_api.text.families.form import Calls, Form, Pairs, Slot, Values
+from llm_inference_api.text.families.form import CallForm, Form, Pairs, Slot, Values
 from llm_inference_api.text.families.writing import written
 from tests.text.families.reading import answer_forms
 from tests.text.families.reading.answer_forms import FORMS, MINICPM, MINIMAX_M3, read, tools
@@ -70,7 +70,7 @@ def test_texts_with_markers_are_marked_where_the_form_can(text: str) -> None:
 )
 def test_values_are_written_in_the_forms_own_literals(values: Values, expected: str) -> None:
     """Each kind has its own for strings and constants."""
-    calls = Calls(
+    calls = CallForm(
         (Slot.NAME, "(", Slot.ARGUMENTS, ")"), arguments=Pairs((Slot.KEY, "=", Slot.VALUE), ", ", values, "%")
     )
     arguments = '{"s": "\\u00e9", "n": null, "b": true, "l": [1, "x"]}'
@@ -94,4 +94,4 @@ def test_calls_are_numbered_from_the_forms_first_number(form: Form) -> None:
 
 def test_no_calls_have_no_text() -> None:
     """Not even that of a section."""
-    assert written(Calls((Slot.NAME, Slot.ARGUMENTS), opening="[", closing="]"), []) == ""
+    assert written(CallForm((Slot.NAME, Slot.ARGUMENTS), opening="[", closing="]"), []) == ""

@@ -117,7 +117,7 @@ class _Body(Strict):
         return {name: inner for name, inner in value.items() if inner is not None or name not in cls.model_fields}
 
 
-class _Asked(_Body):
+class _ModelBody(_Body):
     """Fields of all requests to a model."""
 
     model: str = ""
@@ -126,7 +126,7 @@ class _Asked(_Body):
     """Whether the model may stay in memory after the request; for how long is decided by `LLM_IDLE_UNLOAD`."""
 
 
-class _Answered(_Asked):
+class _Answered(_ModelBody):
     """Fields of the requests that a model answers with text."""
 
     stream: bool = True
@@ -211,7 +211,7 @@ class GenerateParams(_Answered):
     steps: NoImages = None
 
 
-class EmbedParams(_Asked):
+class EmbedParams(_ModelBody):
     """The body of `POST /api/embed`."""
 
     input: Annotated[list[str], FIRST_ERROR, at_most(MAX_INPUTS, "texts"), BeforeValidator(_as_list)] = Field(
@@ -221,7 +221,7 @@ class EmbedParams(_Asked):
     dimensions: int | None = None
 
 
-class EmbedPromptParams(_Asked):
+class EmbedPromptParams(_ModelBody):
     """The body of `POST /api/embeddings`."""
 
     prompt: str = ""

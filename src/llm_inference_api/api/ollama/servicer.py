@@ -27,7 +27,7 @@ from llm_inference_api.api.ollama.writers import (
     LOADED,
     UNLOADED,
     AnswerWriter,
-    Shape,
+    DocumentShape,
     chat_shape,
     embed_document,
     embed_prompt_document,
@@ -187,7 +187,7 @@ class OllamaServicer(ollama_pb2_grpc.OllamaServiceServicer):
         return read_generate(params, self._limits, self._id(params.model))
 
     async def _answer(
-        self, params: ChatParams | GenerateParams, ask: GenerationRequest | None, shape: Shape, call: Call
+        self, params: ChatParams | GenerateParams, ask: GenerationRequest | None, shape: DocumentShape, call: Call
     ) -> AsyncGenerator[HttpBody]:
         """Yields the bodies of an answer; without a question, of that the model was loaded or is to leave."""
         name = params.model or self._served("").status.id

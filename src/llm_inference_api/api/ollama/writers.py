@@ -43,7 +43,7 @@ def timestamp(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")
 
 
-class Shape(Protocol):
+class DocumentShape(Protocol):
     """Where a document has what the model has said."""
 
     def __call__(self, text: str, thoughts: str, calls: Sequence[Json]) -> Json:
@@ -67,7 +67,7 @@ class AnswerWriter:
 
     model: str
     """The model's name, as the request has it."""
-    shape: Shape
+    shape: DocumentShape
     started_at: float
     """Arrival of the request, in seconds of the monotonic clock."""
     _open: ToolCall | None = None

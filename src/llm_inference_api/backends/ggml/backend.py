@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from llm_inference_api.backends.ggml.file import LegacyFile, Shape
+from llm_inference_api.backends.ggml.file import FileShape, LegacyFile
 from llm_inference_api.backends.ggml.vocabulary import GgmlVocabulary, vocabulary_of
 from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.logprobs import token_logprobs
@@ -195,7 +195,7 @@ class GgmlBackend:
         if not self._llm.ctransformers_llm_batch_eval(array, len(tokens), start, _BATCH, self._threads):
             raise BackendError(f"ctransformers could not compute {len(tokens)} tokens")
 
-    def _make_room(self, shape: Shape) -> None:
+    def _make_room(self, shape: FileShape) -> None:
         """Grows the library's compute buffer to fit `_BATCH` tokens at the end of the context.
 
         The library sizes the buffer as the tokens of an eval times the bytes per token of its very first eval. The

@@ -81,7 +81,7 @@ _BLOCKS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class FileShape:
     """Sizes from a file's header."""
 
     context_length: int
@@ -95,7 +95,7 @@ class LegacyFile:
     """A parsed file without its weights. Files of Falcon and LLaMA are not parsed: their loaders validate them."""
 
     architecture: str
-    shape: Shape | None = None
+    shape: FileShape | None = None
     pieces: tuple[bytes, ...] = ()
     """Bytes of each token, as stored in the file."""
     scores: tuple[float, ...] = ()
@@ -197,7 +197,7 @@ def _read(reader: _FileReader, architecture: str, layout: _Layout) -> LegacyFile
     if architecture == "mpt":
         pieces = tuple(map(_byte_of_each_character, pieces))
     parameters = _check_tensors(reader, numbers["layers"])
-    shape = Shape(numbers["context"], numbers["width"], numbers["layers"], parameters)
+    shape = FileShape(numbers["context"], numbers["width"], numbers["layers"], parameters)
     return LegacyFile(architecture, shape, pieces, scores)
 
 

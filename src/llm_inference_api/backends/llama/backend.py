@@ -29,7 +29,7 @@ from llm_inference_api.backends.llama.vocabulary import Vocabulary
 from llm_inference_api.engine.backend import BackendError, Mask, Row
 from llm_inference_api.engine.logprobs import token_logprobs
 from llm_inference_api.engine.pooling import Pooling, is_encoder, pooling_of
-from llm_inference_api.engine.prefix_store import State
+from llm_inference_api.engine.prefix_store import BlockState
 from llm_inference_api.errors import ModelFailedError
 from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.requests.adapters import NO_ADAPTERS, Adapters
@@ -141,7 +141,7 @@ def quantise_model(source: Path, output: Path, file_type: int, log: Callable[[st
     return bool(status == 0)
 
 
-class Model:
+class LlamaModel:
     """A loaded model file: weights, vocabulary and metadata."""
 
     def __init__(
@@ -299,7 +299,7 @@ class ContextSizes(NamedTuple):
 class LlamaBackend:
     """A llama.cpp context with a unified KV cache for all seats; an `engine.backend.Backend`."""
 
-    def __init__(self, model: Model, sizes: ContextSizes) -> None:
+    def __init__(self, model: LlamaModel, sizes: ContextSizes) -> None:
         """Creates the context. Raises ModelFailedError if llama.cpp cannot, for example out of memory."""
         self._model = model
         self.vocabulary = model.vocabulary
@@ -423,27 +423,27 @@ class LlamaBackend:
         C.llama_memory_seq_rm(self._memory, seat, -1, -1)
         sequence_state.write(self._context, seat, state)
 
-    def save(self, seat: int, start: int, end: int, cuts: Rows[int] = ()) -> State:
+    def save(self, seat: int, start: int, end: int, cuts: Rows[int] = ()) -> BlockState:
         """See `Backend.save`."""
         self._check_end(seat, end)
         if not cuts:
             return self._saved(seat, start, end)
         spans = pairwise((start, *cuts, end))
-        return sequence_state.Parts(tuple((self._saved(seat, first, last), first) for first, last in spans))
+        return sequence_state.SpanStates(tuple((self._saved(seat, first, last), first) for first, last in spans))
 
-    def _saved(self, seat: int, start: int, end: int) -> State:
+    def _saved(self, seat: int, start: int, end: int) -> BlockState:
         # llama.cpp copies whole sequences: these positions become one for a moment, in the same cells.
         C.llama_memory_seq_cp(self._memory, seat, self._spare_seat, start, end)
         state = self._copy(self._spare_seat)
         self.truncate(self._spare_seat, 0)
         return state
 
-    def _copy(self, seat: int) -> State:
+    def _copy(self, seat: int) -> BlockState:
         if self._model.goes_back:
             return sequence_state.read(self._context, seat)
         if not self._model.has_states or C.llama_model_n_swa(self._model.handle):
             # The window of a sequence may begin in any of its parts.
-            return sequence_state.SequenceState(sequence_state.read(self._context, seat), None)
+            return sequence_state.LlamaState(sequence_state.read(self._context, seat), None)
         return sequence_state.read_apart(self._context, seat, self._no_layers)
 
     def _check_end(self, seat: int, end: int) -> None:
@@ -453,7 +453,7 @@ class LlamaBackend:
 
     def restore(self, seat: int, state: Any, start: int, length: int) -> None:
         """See `Backend.restore`."""
-        parts = state.spans if isinstance(state, sequence_state.Parts) else ((state, start),)
+        parts = state.spans if isinstance(state, sequence_state.SpanStates) else ((state, start),)
         for part, first in parts:
             if first < start + length:
                 sequence_state.write(self._context, self._spare_seat, part)

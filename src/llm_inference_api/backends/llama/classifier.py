@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import llama_cpp.llama_cpp as C
 import numpy as np
 
-from llm_inference_api.backends.llama.backend import Model
+from llm_inference_api.backends.llama.backend import LlamaModel
 from llm_inference_api.backends.llama.embedding_context import EmbeddingContext
 from llm_inference_api.engine.pooling import Pooling
 from llm_inference_api.errors import ComputationError
@@ -14,7 +14,7 @@ from llm_inference_api.errors import ComputationError
 class LlamaClassifier:
     """Computes the labels' probabilities; an `engine.classifier.Head`."""
 
-    def __init__(self, model: Model, context_length: int, threads: int) -> None:
+    def __init__(self, model: LlamaModel, context_length: int, threads: int) -> None:
         self._outputs = int(C.llama_model_n_cls_out(model.handle))
         self._context = EmbeddingContext(model, context_length, threads, Pooling.RANK)
 
@@ -34,7 +34,7 @@ class LlamaClassifier:
         return tuple((weights / weights.sum()).tolist())
 
 
-def labels_of(model: Model) -> tuple[str, ...]:
+def labels_of(model: LlamaModel) -> tuple[str, ...]:
     """Returns the labels of an encoder's head, one for each output; none if one is missing, or there is one output."""
     outputs = int(C.llama_model_n_cls_out(model.handle))
     labels = [

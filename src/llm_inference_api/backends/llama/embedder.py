@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from llm_inference_api.backends.llama.backend import Model
+from llm_inference_api.backends.llama.backend import LlamaModel
 from llm_inference_api.backends.llama.embedding_context import EmbeddingContext
 from llm_inference_api.engine.embedder import Vector
 from llm_inference_api.engine.pooling import Pooling
@@ -17,7 +17,7 @@ class LlamaEmbedder:
     encoder has bidirectional attention, so its text is computed in one forward and pooled by llama.cpp.
     """
 
-    def __init__(self, model: Model, context_length: int, threads: int) -> None:
+    def __init__(self, model: LlamaModel, context_length: int, threads: int) -> None:
         self._model = model
         self._pooling = model.pooling
         pooling = model.pooling if model.is_encoder else Pooling.NONE

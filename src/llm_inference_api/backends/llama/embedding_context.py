@@ -9,7 +9,7 @@ import llama_cpp.llama_cpp as C
 import numpy as np
 import numpy.typing as npt
 
-from llm_inference_api.backends.llama.backend import Batch, Model
+from llm_inference_api.backends.llama.backend import Batch, LlamaModel
 from llm_inference_api.backends.llama.error_lines import first_error
 from llm_inference_api.engine.backend import Row
 from llm_inference_api.engine.embedder import AbandonedError, Vector
@@ -26,7 +26,7 @@ _NO_CALLBACK = C.ggml_abort_callback()
 class EmbeddingContext:
     """A text's vectors. The context is created by the first call of `clear`."""
 
-    def __init__(self, model: Model, length: int, threads: int, pooling: int) -> None:
+    def __init__(self, model: LlamaModel, length: int, threads: int, pooling: int) -> None:
         """Takes the context's length in tokens, and a value of `enum llama_pooling_type` (llama.h)."""
         self._model = model
         self._length = length

@@ -7,7 +7,7 @@ import llama_cpp.llama_cpp as C
 import numpy as np
 import numpy.typing as npt
 
-from llm_inference_api.backends.llama.backend import Model
+from llm_inference_api.backends.llama.backend import LlamaModel
 from llm_inference_api.backends.llama.embedding_context import EmbeddingContext
 from llm_inference_api.engine.pooling import Pooling
 from llm_inference_api.errors import ComputationError
@@ -22,7 +22,7 @@ _TOKENS = "token_embd.weight"
 class LlamaRanker:
     """Computes relevance; an `engine.ranker.Scores`."""
 
-    def __init__(self, model: Model, context_length: int, threads: int) -> None:
+    def __init__(self, model: LlamaModel, context_length: int, threads: int) -> None:
         self._model = model
         self._outputs = int(C.llama_model_n_cls_out(model.handle))
         self._context = EmbeddingContext(model, context_length, threads, Pooling.RANK)
@@ -60,7 +60,7 @@ class LlamaRanker:
         return np.ascontiguousarray(vectors)
 
 
-def ranking_problem(model: Model) -> str | None:
+def ranking_problem(model: LlamaModel) -> str | None:
     """Returns why a model cannot rank; None if it can."""
     outputs = int(C.llama_model_n_cls_out(model.handle))
     labels = tuple(C.llama_model_cls_label(model.handle, index) or b"" for index in range(outputs))

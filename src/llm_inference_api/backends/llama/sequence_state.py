@@ -22,7 +22,7 @@ _PARTIAL = C.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
 
 
 @dataclass(frozen=True, slots=True)
-class SequenceState:
+class LlamaState:
     """Some positions of a sequence; an `engine.state_store.SequenceState`."""
 
     cells: Bytes
@@ -37,7 +37,7 @@ class SequenceState:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class SpanStates:
     """Copies of positions that follow each other, of which each has its cells in the order of its positions."""
 
     spans: tuple[tuple[Any, int], ...]
@@ -60,14 +60,14 @@ def read(context: Any, seat: int, flags: int = 0) -> Bytes:
 def write(context: Any, seat: int, state: Any) -> None:
     """Puts a copy in the place of what a seat has. Raises BackendError if llama.cpp cannot, as without free cells."""
     parts = [(state, 0)]
-    if isinstance(state, SequenceState):
+    if isinstance(state, LlamaState):
         parts = [(state.cells, 0), *([(state.layers, _PARTIAL)] if state.layers is not None else ())]
     for part, flags in parts:
         if not C.llama_state_seq_set_data_ext(context, _pointer(part), part.size, seat, flags):
             raise BackendError("llama.cpp could not put a saved prefix into the key-value cache")
 
 
-def read_apart(context: Any, seat: int, empty: Bytes) -> SequenceState:
+def read_apart(context: Any, seat: int, empty: Bytes) -> LlamaState:
     """Returns a copy of a seat, the state of its layers apart.
 
     `empty` is what `read_layers` returns of a seat without tokens.
@@ -75,7 +75,7 @@ def read_apart(context: Any, seat: int, empty: Bytes) -> SequenceState:
     whole = read(context, seat)
     size = int(C.llama_state_seq_get_size_ext(context, seat, _PARTIAL)) - _HEADER
     layers = np.concatenate([whole[:_HEADER], whole[whole.size - size :]])
-    return SequenceState(np.concatenate([whole[: whole.size - size], empty[_HEADER:]]), layers)
+    return LlamaState(np.concatenate([whole[: whole.size - size], empty[_HEADER:]]), layers)
 
 
 def read_layers(context: Any, seat: int) -> Bytes:

@@ -14,7 +14,7 @@ from llm_inference_api.cli.connection import Part, awaits_load, is_cut, text_of,
 
 
 @dataclass
-class Answer:
+class PartialAnswer:
     """An answer as far as it has come."""
 
     text: str = ""
@@ -47,7 +47,7 @@ class Answer:
 
 
 async def read_answer(
-    parts: AsyncGenerator[Part], answer: Answer, view: View, load: Callable[[], AsyncIterator[str]] | None = None
+    parts: AsyncGenerator[Part], answer: PartialAnswer, view: View, load: Callable[[], AsyncIterator[str]] | None = None
 ) -> None:
     """Reads a stream into the answer, which has what came even where this fails or is cancelled, and shows it.
 
@@ -96,7 +96,7 @@ class _LoadShown:
             self._view.wait(words)
 
 
-def _add(answer: Answer, part: Part, seconds: float) -> None:
+def _add(answer: PartialAnswer, part: Part, seconds: float) -> None:
     text = text_of(part)
     answer.text += text
     answer.is_cut = answer.is_cut or is_cut(part)
@@ -123,7 +123,7 @@ async def show_answer(parts: AsyncGenerator[Part], view: View) -> None:
     Raises:
         llm_inference_client.ServiceError: The call failed.
     """
-    answer = Answer()
+    answer = PartialAnswer()
     await read_answer(parts, answer, view)
     if answer.is_cut:
         click.echo("[cut at max_tokens]", err=True)

@@ -75,13 +75,13 @@ async def _answer(
     client: "Client", messages: Iterable[str], system: str, parameters: dict[str, Any], *, shows_figures: bool
 ) -> None:
     """Prints the answer to each message of one conversation: as Markdown on a terminal, else as it is."""
-    from llm_inference_api.cli.chat.answer import Answer, read_answer
+    from llm_inference_api.cli.chat.answer import PartialAnswer, read_answer
     from llm_inference_api.cli.chat.views import view
 
     said = [("system", system)] if system else []
     for message in messages:
         said.append(("user", message))
-        answer = Answer()
+        answer = PartialAnswer()
         await read_answer(client.chat(said, parameters), answer, view())
         if answer.is_cut:
             click.echo("[cut at max_tokens]", err=True)

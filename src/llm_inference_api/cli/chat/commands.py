@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from llm_inference_api.cli.chat.answer import Answer
+from llm_inference_api.cli.chat.answer import PartialAnswer
 from llm_inference_api.cli.chat.conversation import Conversation, load
 from llm_inference_api.cli.chat.parameters import ChatError, parameter_name, parameter_value
 from llm_inference_api.cli.connection import Client, state_of
@@ -24,21 +24,21 @@ _ENDINGS = ("exit", "quit", "/quit", "/bye")
 
 
 @dataclass
-class State:
+class ChatState:
     """What the commands show and change."""
 
     client: Client
     conversation: Conversation
     say: Callable[[str], None]
     """Prints a line."""
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[PartialAnswer] = field(default_factory=list)
     """The answers of this session that came to their end, oldest first."""
     shows_figures: bool = False
     """Whether each answer is followed by how long it took."""
     is_over: bool = False
 
 
-Action = Callable[[State, str], Awaitable[None]]
+Action = Callable[[ChatState, str], Awaitable[None]]
 
 
 class Command(NamedTuple):
@@ -49,7 +49,7 @@ class Command(NamedTuple):
     action: Action
 
 
-async def run_command(state: State, line: str) -> bool:
+async def run_command(state: ChatState, line: str) -> bool:
     """Runs the command that the line is. Returns False if it is none, but a message.
 
     Raises:
@@ -70,7 +70,7 @@ async def run_command(state: State, line: str) -> bool:
     return True
 
 
-async def _help(state: State, _rest: str) -> None:
+async def _help(state: ChatState, _rest: str) -> None:
     width = max(len(command.usage) for command in COMMANDS.values())
     for command in COMMANDS.values():
         state.say(f"{command.usage:<{width}}  {command.meaning}")
@@ -78,7 +78,7 @@ async def _help(state: State, _rest: str) -> None:
     state.say("Enter sends, Alt-Enter begins a new line. Ctrl-C stops an answer or clears the line, Ctrl-D ends.")
 
 
-async def _model(state: State, model: str) -> None:
+async def _model(state: ChatState, model: str) -> None:
     models = await state.client.models()
     if not model:
         for each in models:
@@ -107,19 +107,19 @@ def default_model(models: "list[models_pb2.Model]") -> str:
     raise ChatError("the service has no model that generates text")
 
 
-async def _system(state: State, text: str) -> None:
+async def _system(state: ChatState, text: str) -> None:
     if text:
         state.conversation.system = "" if text in ('""', "''") else text
     now = state.conversation.system
     state.say(f"The system prompt is: {now}" if now else "There is no system prompt.")
 
 
-async def _clear(state: State, _rest: str) -> None:
+async def _clear(state: ChatState, _rest: str) -> None:
     state.conversation.turns.clear()
     state.say("The conversation is forgotten; the system prompt and the parameters stay.")
 
 
-async def _save(state: State, name: str) -> None:
+async def _save(state: ChatState, name: str) -> None:
     path = _path(name) if name else state.conversation.file
     if path is None:
         raise ChatError("/save needs a file: /save talk.json")
@@ -127,7 +127,7 @@ async def _save(state: State, name: str) -> None:
     state.say(f"{len(state.conversation.turns)} messages are in {path}.")
 
 
-async def _load(state: State, name: str) -> None:
+async def _load(state: ChatState, name: str) -> None:
     if not name:
         raise ChatError("/load needs a file: /load talk.json")
     loaded = load(_path(name))
@@ -147,7 +147,7 @@ def _path(name: str) -> Path:
         raise ChatError(f"{name}: {error}") from error
 
 
-async def _set(state: State, rest: str) -> None:
+async def _set(state: ChatState, rest: str) -> None:
     name, _, text = rest.partition(" ")
     parameters = state.conversation.parameters
     if name:
@@ -168,7 +168,7 @@ def _shown(value: object) -> str:
     return ", ".join(map(repr, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-async def _stats(state: State, word: str) -> None:
+async def _stats(state: ChatState, word: str) -> None:
     if word:
         if word not in _SWITCH:
             raise ChatError(f"/stats takes on or off, not {word!r}")
@@ -192,7 +192,7 @@ async def _stats(state: State, word: str) -> None:
     state.say(f"this session     {len(state.answers)} answers, {answered:,} tokens")
 
 
-async def _exit(state: State, _rest: str) -> None:
+async def _exit(state: ChatState, _rest: str) -> None:
     state.is_over = True
 
 

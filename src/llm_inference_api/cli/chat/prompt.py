@@ -24,7 +24,7 @@ _KEYS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|.)?")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 
 
-class Prompt:
+class ChatPrompt:
     """Reads messages: with editing, history and completion of commands; a paste of several lines is one message."""
 
     def __init__(self, commands: list[str], history: Path | None) -> None:

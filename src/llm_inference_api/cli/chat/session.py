@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.text import Text
 
-from llm_inference_api.cli.chat.answer import Answer, read_answer
-from llm_inference_api.cli.chat.commands import COMMANDS, State, run_command
+from llm_inference_api.cli.chat.answer import PartialAnswer, read_answer
+from llm_inference_api.cli.chat.commands import COMMANDS, ChatState, run_command
 from llm_inference_api.cli.chat.conversation import Conversation
 from llm_inference_api.cli.chat.parameters import ChatError
-from llm_inference_api.cli.chat.prompt import Prompt, unechoed
+from llm_inference_api.cli.chat.prompt import ChatPrompt, unechoed
 from llm_inference_api.cli.chat.views import view
 from llm_inference_api.cli.common import sentence_of
 from llm_inference_api.cli.connection import Client
@@ -32,8 +32,8 @@ class Session:
     ) -> None:
         self._address = address
         self._terminal = console()
-        self._state = State(client, conversation, self._say, shows_figures=shows_figures)
-        self._prompt = Prompt(list(COMMANDS), history)
+        self._state = ChatState(client, conversation, self._say, shows_figures=shows_figures)
+        self._prompt = ChatPrompt(list(COMMANDS), history)
         self._running: asyncio.Future[None] | None = None
         """The answer or command that Ctrl-C stops."""
         self._typed = ""
@@ -79,7 +79,7 @@ class Session:
         A question of which no answer came is no part of the conversation: the next one would be taken for its second
         half, and templates of alternating roles would refuse the two.
         """
-        conversation, answer = self._state.conversation, Answer()
+        conversation, answer = self._state.conversation, PartialAnswer()
         asked = [*conversation.messages, ("user", message)]
         parts = self._state.client.chat(asked, conversation.request)
         try:

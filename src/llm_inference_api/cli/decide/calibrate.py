@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class AnsweredQuestion:
     """A question to a model, and its answers of which is known what is right."""
 
     model: str
@@ -52,7 +52,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CalibrationRow:
     """What became of a question."""
 
     model: str
@@ -118,9 +118,9 @@ def _write(output: Path, records: Iterable[CalibrationRecord]) -> None:
         raise click.ClickException(f"{output} cannot be written ({error.strerror})") from error
 
 
-async def _answers(client: "Client", model: str, examples: "Sequence[Example]") -> list[Answered]:
+async def _answers(client: "Client", model: str, examples: "Sequence[Example]") -> list[AnsweredQuestion]:
     """Returns what the service answers to each question that has right answers."""
-    found: dict[Asked, Answered] = {}
+    found: dict[Asked, AnsweredQuestion] = {}
     for example in examples:
         if model:
             example.request.model = model
@@ -130,7 +130,7 @@ async def _answers(client: "Client", model: str, examples: "Sequence[Example]") 
                 continue
             orders = len(question.orders(example.rotations))
             asked = asked_of(response.model, question, orders)
-            answered = found.setdefault(asked, Answered(response.model, question, orders, []))
+            answered = found.setdefault(asked, AnsweredQuestion(response.model, question, orders, []))
             # The same question may have its options in another order here.
             values = [option.value.strip() for option in answered.question.options]
             at = values.index(question.options[right].value.strip())
@@ -147,17 +147,17 @@ def _of_the_model(decision: "decisions_pb2.Decision", values: Sequence[str]) -> 
     return tempered(given, 1.0 / decision.temperature) if decision.HasField("temperature") else given
 
 
-def _row(answered: Answered, record: CalibrationRecord) -> Row:
+def _row(answered: AnsweredQuestion, record: CalibrationRecord) -> CalibrationRow:
     labelled = answered.labelled
     before, after = measures(labelled), measures(cross_fitted(labelled))
-    return Row(record.model, record.instructions, len(labelled), record.temperature, before, after)
+    return CalibrationRow(record.model, record.instructions, len(labelled), record.temperature, before, after)
 
 
-def _json(row: Row) -> dict[str, object]:
+def _json(row: CalibrationRow) -> dict[str, object]:
     return {**asdict(row), "before": row.before._asdict(), "after": row.after._asdict()}
 
 
-def _print(rows: Sequence[Row]) -> None:
+def _print(rows: Sequence[CalibrationRow]) -> None:
     shown = table("question", "answers", "temperature", "accuracy", "Brier score", "calibration error")
     for row in rows:
         pairs = zip(row.before, row.after, strict=True)

@@ -46,7 +46,7 @@ class Step(NamedTuple):
     total: int
 
 
-class Made(NamedTuple):
+class Converted(NamedTuple):
     """To the service, as the last message: the file is complete."""
 
     path: Path
@@ -86,7 +86,7 @@ def run(connection: Connection, job: ConversionJob) -> None:
     from llm_inference_api.models.convert.errors import ConversionError  # noqa: PLC0415
 
     try:
-        parent.send(Made(_make(job, Steps(parent))))
+        parent.send(Converted(_make(job, Steps(parent))))
     except ConversionError as error:
         parent.send(ConversionRefused(str(error)))
     except OSError as error:

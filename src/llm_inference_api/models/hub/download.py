@@ -40,7 +40,7 @@ _SHOWN_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 Result = TypeVar("Result")
 
 
-class Report(Protocol):
+class DownloadReport(Protocol):
     """Whom a download tells how it gets on."""
 
     def arrived(self, done: int, total: int) -> None:
@@ -67,7 +67,7 @@ class Wanted:
         return self.cache.snapshot(self.commit) / file.name
 
 
-def fetch(origin: HubOrigin, report: Report) -> LocalFiles:
+def fetch(origin: HubOrigin, report: DownloadReport) -> LocalFiles:
     """Returns the model's files, after downloading what the cache lacks of them.
 
     Where that fails, for whatever reason, the files that the cache has of the revision's last commit stand in.
@@ -99,7 +99,7 @@ def fetch(origin: HubOrigin, report: Report) -> LocalFiles:
         raise
 
 
-def _instead(origin: HubOrigin, report: Report, problem: str) -> LocalFiles | None:
+def _instead(origin: HubOrigin, report: DownloadReport, problem: str) -> LocalFiles | None:
     """Returns the model's files from the cache, after a warning; None if they are not all there."""
     if files := _cached(origin, report):
         report.warned(f"{problem}; the model is served from the cache")
@@ -120,7 +120,7 @@ def _begun(work: "Callable[[], Result]") -> "Future[Result]":
     return future
 
 
-def _cached(origin: HubOrigin, report: Report) -> LocalFiles | None:
+def _cached(origin: HubOrigin, report: DownloadReport) -> LocalFiles | None:
     try:
         return hub_cache.find(origin, report.working)
     except (HubError, OSError):
@@ -138,7 +138,7 @@ def _publish(origin: HubOrigin, wanted: tuple[Wanted, ...]) -> LocalFiles:
     return files
 
 
-def _look_up(origin: HubOrigin, report: Report) -> tuple[Wanted, ...]:
+def _look_up(origin: HubOrigin, report: DownloadReport) -> tuple[Wanted, ...]:
     """Asks the hub which files are wanted, and what it knows of them."""
     if origin.file is None:
         model = _select(origin.repo, origin.revision, hub_cache.selection(origin), report)
@@ -149,14 +149,14 @@ def _look_up(origin: HubOrigin, report: Report) -> tuple[Wanted, ...]:
     return model, _select(origin.tokenizer_repo, None, select_tokenizer, report)
 
 
-def _select(repo: str, revision: str | None, select: Select, report: Report) -> Wanted:
+def _select(repo: str, revision: str | None, select: Select, report: DownloadReport) -> Wanted:
     listing = hub_client.listing(repo, revision)
     names = select(repo, listing.names)
     files = tuple(_head(repo, name, listing.commit, report) for name in names)
     return Wanted(RepositoryCache(repo), revision, listing.commit, files)
 
 
-def _named(repo: str, file: str, revision: str | None, report: Report) -> Wanted:
+def _named(repo: str, file: str, revision: str | None, report: DownloadReport) -> Wanted:
     """As `_select`, but without a listing: the names are known, and some mirrors have none."""
     try:
         names = parts(file)
@@ -179,7 +179,7 @@ def _explained(repo: str, file: str, revision: str | None, error: HubError) -> H
     return error
 
 
-def _head(repo: str, name: str, revision: str | None, report: Report) -> RemoteFile:
+def _head(repo: str, name: str, revision: str | None, report: DownloadReport) -> RemoteFile:
     file = hub_client.head(repo, name, revision)
     report.working()
     return file
@@ -188,7 +188,7 @@ def _head(repo: str, name: str, revision: str | None, report: Report) -> RemoteF
 class Download:
     """Brings files into the cache, one after the other."""
 
-    def __init__(self, wanted: tuple[Wanted, ...], report: Report) -> None:
+    def __init__(self, wanted: tuple[Wanted, ...], report: DownloadReport) -> None:
         self._wanted = wanted
         self._report = report
         self._total = sum(file.size for each in wanted for file in each.files)

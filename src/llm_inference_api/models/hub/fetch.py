@@ -11,8 +11,8 @@ from llm_inference_api.models.hub.messages import (
     Arrived,
     Deleted,
     DeletionJob,
-    Download,
     DownloadCrashed,
+    Downloaded,
     DownloadJob,
     Failed,
     Fetched,
@@ -97,7 +97,7 @@ async def delete(origin: HubOrigin, options: HubOptions) -> int:
                     raise _stopped("DELETION_DIED", f"the process that deleted {name} was ended from outside ({how})")
 
 
-async def downloads(options: HubOptions) -> tuple[Download, ...]:
+async def downloads(options: HubOptions) -> tuple[Downloaded, ...]:
     """Returns what the hub's cache has.
 
     Raises:

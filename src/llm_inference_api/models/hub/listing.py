@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from llm_inference_api.models.hub.cache import DEFAULT_REVISION, RepositoryCache, repositories
-from llm_inference_api.models.hub.messages import Download
+from llm_inference_api.models.hub.messages import Downloaded
 from llm_inference_api.requests.reference import parts
 
 
-def downloads() -> Iterator[Download]:
+def downloads() -> Iterator[Downloaded]:
     """Yields each GGUF file, a split one once, and of each repository the other files together: its checkpoint."""
     for cache in repositories():
         for revision, commit in cache.revisions().items():
@@ -15,14 +15,14 @@ def downloads() -> Iterator[Download]:
             yield from _models(cache, commit, mark)
 
 
-def _models(cache: RepositoryCache, commit: str, mark: str) -> Iterator[Download]:
+def _models(cache: RepositoryCache, commit: str, mark: str) -> Iterator[Downloaded]:
     names = cache.names(commit)
     ggufs = {name for name in names if name.lower().endswith(".gguf")}
     for name in sorted(ggufs):
         if parts(name)[0] == name:
-            yield Download(f"{cache.repo}:{name}{mark}", _size(cache, commit, ggufs & set(parts(name))))
+            yield Downloaded(f"{cache.repo}:{name}{mark}", _size(cache, commit, ggufs & set(parts(name))))
     if others := names - ggufs:
-        yield Download(f"{cache.repo}{mark}", _size(cache, commit, others))
+        yield Downloaded(f"{cache.repo}{mark}", _size(cache, commit, others))
 
 
 def _size(cache: RepositoryCache, commit: str, names: set[str]) -> int:

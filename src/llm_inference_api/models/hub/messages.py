@@ -47,7 +47,7 @@ class ListingJob:
     """See `DownloadJob`."""
 
 
-class Download(NamedTuple):
+class Downloaded(NamedTuple):
     """A model in the cache."""
 
     reference: str
@@ -59,7 +59,7 @@ class Download(NamedTuple):
 class Listed(NamedTuple):
     """To the server, as the last message: what is in the cache."""
 
-    downloads: tuple[Download, ...]
+    downloads: tuple[Downloaded, ...]
 
 
 class Arrived(NamedTuple):

@@ -78,7 +78,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
+class CallForm:
     """How calls of tools are written."""
 
     call: Pattern
@@ -103,7 +103,7 @@ class Calls:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class MarkedBlock:
     """Thoughts or content between markers."""
 
     opening: str
@@ -151,10 +151,10 @@ class Form:
 
     name: str
     """Name of the kind of call, for people: json, tags, python, harmony and others; generic where there is none."""
-    calls: Calls
-    thoughts: tuple[Block, ...] = ()
+    calls: CallForm
+    thoughts: tuple[MarkedBlock, ...] = ()
     """Thoughts: the first is what is expected, others are read too. Empty: the model has none."""
-    contents: tuple[Block, ...] = ()
+    contents: tuple[MarkedBlock, ...] = ()
     """Content with markers; empty: content has none."""
     asides: Asides | None = None
     """Messages to others; None: the model writes none."""
@@ -189,11 +189,11 @@ class Form:
 
 GENERIC = Form(
     "generic",
-    Calls(
+    CallForm(
         ('<tool_call>\n{"name": "', Slot.NAME, '", "arguments": ', Slot.ARGUMENTS, "}\n</tool_call>"),
         separator="\n",
     ),
-    (Block("<think>", "</think>"),),
+    (MarkedBlock("<think>", "</think>"),),
     is_generic=True,
     shows_tools=False,
     shows_thoughts=False,

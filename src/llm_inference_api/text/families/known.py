@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from llm_inference_api.text.families.form import Asides, Block, Calls, Form, Pairs, Slot, Values
+from llm_inference_api.text.families.form import Asides, CallForm, Form, MarkedBlock, Pairs, Slot, Values
 
 _JSON = ('{"name": "', Slot.NAME, '", "arguments": ', Slot.ARGUMENTS, "}")
-_LFM = Calls(
+_LFM = CallForm(
     (Slot.NAME, "(", Slot.ARGUMENTS, ")"),
     opening="<|tool_call_start|>[",
     separator=", ",
@@ -15,13 +15,13 @@ _LFM = Calls(
 _UNSHOWN = {
     "<|tool_list_start|>": _LFM,
     "List of tools: [": _LFM,
-    "<|tool_call|>": Calls(_JSON, opening="<|tool_call|>[", separator=", ", closing="]"),
-    "<tool_call>": Calls(("<tool_call>\n", *_JSON, "\n</tool_call>"), separator="\n"),
+    "<|tool_call|>": CallForm(_JSON, opening="<|tool_call|>[", separator=", ", closing="]"),
+    "<tool_call>": CallForm(("<tool_call>\n", *_JSON, "\n</tool_call>"), separator="\n"),
 }
 """Calls of templates that describe tools, but write no calls, by what they write beside the tools."""
 
 
-def known_calls(shown: str) -> Calls | None:
+def known_calls(shown: str) -> CallForm | None:
     """Returns the calls that a prompt with tools asks for, or None."""
     return next((calls for marker, calls in _UNSHOWN.items() if marker in shown), None)
 
@@ -39,9 +39,9 @@ def with_known(form: Form, source: str) -> Form:
             for before, behind in places
             for kind in types
         ]
-        preamble = Block("<|channel|>commentary<|message|>", "<|end|>")
-        final = Block("<|channel|>final<|message|>", "<|end|>")
-        restricted = Block("<|channel|>final <|constrain|>json<|message|>", "<|end|>")
+        preamble = MarkedBlock("<|channel|>commentary<|message|>", "<|end|>")
+        final = MarkedBlock("<|channel|>final<|message|>", "<|end|>")
+        restricted = MarkedBlock("<|channel|>final <|constrain|>json<|message|>", "<|end|>")
         calls = replace(calls, call=others[0], others=tuple(others[1:]))
         # The model was trained with tools of its own, such as `python`, and calls them unasked.
         asides = Asides(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from enum import Enum
 
-from llm_inference_api.text.families.form import Block
+from llm_inference_api.text.families.form import MarkedBlock
 
 
 class Thoughts(Enum):
@@ -26,7 +26,7 @@ class Thoughts(Enum):
         return self in (Thoughts.OPENED, Thoughts.INSIDE)
 
 
-def thoughts_at_start(prompt: str, last: str, blocks: Sequence[Block]) -> Thoughts:
+def thoughts_at_start(prompt: str, last: str, blocks: Sequence[MarkedBlock]) -> Thoughts:
     """Returns where a prompt ends whose answer begins behind it.
 
     Args:
@@ -44,7 +44,7 @@ def thoughts_at_start(prompt: str, last: str, blocks: Sequence[Block]) -> Though
     return Thoughts.BEFORE
 
 
-def thoughts_continued(prompt: str, content: str, blocks: Sequence[Block]) -> Thoughts:
+def thoughts_continued(prompt: str, content: str, blocks: Sequence[MarkedBlock]) -> Thoughts:
     """Returns where a prompt ends that is continued in the content of the assistant's message.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.tools import Tool, ToolCall
-from llm_inference_api.text.families.form import Calls, Form
+from llm_inference_api.text.families.form import CallForm, Form
 from llm_inference_api.text.families.tool_definitions import as_json
 from llm_inference_api.text.families.writing import written
 
@@ -30,7 +30,7 @@ def completed(messages: Sequence[Message], tools: Sequence[Tool], form: Form) ->
     return [Message("system", text), *said]
 
 
-def with_written_calls(message: Message, calls: Calls) -> Message:
+def with_written_calls(message: Message, calls: CallForm) -> Message:
     """Returns the message with its tool calls as text."""
     if not message.tool_calls:
         return message
@@ -45,7 +45,7 @@ def with_written_result(message: Message) -> Message:
     return Message("user", f"<tool_response>\n{message.content}\n</tool_response>")
 
 
-def instruction(tools: Sequence[Tool], calls: Calls) -> str:
+def instruction(tools: Sequence[Tool], calls: CallForm) -> str:
     """Returns the instruction that describes the tools, for a model whose template has none."""
     known = "\n".join(json.dumps(as_json(tool), ensure_ascii=False) for tool in tools)
     return (

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from llm_inference_api.requests.tools import ToolCall
-from llm_inference_api.text.families.form import Calls, Pairs, Slot, Values
+from llm_inference_api.text.families.form import CallForm, Pairs, Slot, Values
 
 _KINDS: Mapping[type, str] = {
     str: "string",
@@ -17,13 +17,13 @@ _KINDS: Mapping[type, str] = {
 }
 
 
-def written(calls: Calls, made: Sequence[ToolCall]) -> str:
+def written(calls: CallForm, made: Sequence[ToolCall]) -> str:
     """Returns the text of one answer's calls."""
     each = [_call(calls, call, index) for index, call in enumerate(made)]
     return f"{calls.opening}{calls.separator.join(each)}{calls.closing}" if each else ""
 
 
-def _call(calls: Calls, call: ToolCall, index: int) -> str:
+def _call(calls: CallForm, call: ToolCall, index: int) -> str:
     arguments = json.loads(call.arguments)
     words = {
         Slot.NAME: call.name,

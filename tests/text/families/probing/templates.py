@@ -6,7 +6,7 @@ from llm_inference_api.requests.chat import Message
 from llm_inference_api.requests.tools import Tool
 from llm_inference_api.text.families.form import Form
 from llm_inference_api.text.families.probing.probes import RefusedError
-from llm_inference_api.text.families.probing.shown import Shown, form_of
+from llm_inference_api.text.families.probing.shown import ShownForm, form_of
 from llm_inference_api.text.template_environment import environment
 from llm_inference_api.text.template_input import Wants, template_input
 
@@ -37,7 +37,7 @@ def calling(call: str, *, opening: str = "", separator: str = "", closing: str =
     return answering("{{ m.content }}" + section, tools=tools)
 
 
-def found(source: str, wants: Wants = Wants()) -> Shown:  # noqa: B008 - immutable
+def found(source: str, wants: Wants = Wants()) -> ShownForm:  # noqa: B008 - immutable
     """Returns what the template shows."""
     template = environment().from_string(source)
 

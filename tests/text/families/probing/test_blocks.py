@@ -2,10 +2,10 @@
 
 import pytest
 
-from llm_inference_api.text.families.form import Block
+from llm_inference_api.text.families.form import MarkedBlock
 from tests.text.families.probing.templates import JSON, SAID, answering, form
 
-THINK = Block("<think>", "</think>")
+THINK = MarkedBlock("<think>", "</think>")
 THOUGHTS = "<t>{{ m.reasoning_content }}</t>"
 CALLS = f"{{% for c in m.tool_calls %}}<c>{JSON}}}</c>{{% endfor %}}"
 
@@ -13,20 +13,23 @@ CALLS = f"{{% for c in m.tool_calls %}}<c>{JSON}}}</c>{{% endfor %}}"
 @pytest.mark.parametrize(
     ("source", "block"),
     [
-        (answering(SAID), Block("<think>", "</think>")),
+        (answering(SAID), MarkedBlock("<think>", "</think>")),
         (
             answering(SAID.replace("m.reasoning_content", "m.thinking").replace("think>\n", "t>\n")),
-            Block("<t>", "</t>"),
+            MarkedBlock("<t>", "</t>"),
         ),
-        (answering("<think>\n\n</think>\n\n{{ m.content }}", begin="<think>\n"), Block("<think>", "</think>")),
+        (answering("<think>\n\n</think>\n\n{{ m.content }}", begin="<think>\n"), MarkedBlock("<think>", "</think>")),
         (
             answering("{% if m.thinking %}{{ m.thinking }}[BEGIN ANSWER]{% endif %}{{ m.content }}"),
-            Block("", "[BEGIN ANSWER]"),
+            MarkedBlock("", "[BEGIN ANSWER]"),
         ),
-        (answering(SAID.replace("<think>", "[THINK]").replace("</think>", "[/THINK]")), Block("[THINK]", "[/THINK]")),
+        (
+            answering(SAID.replace("<think>", "[THINK]").replace("</think>", "[/THINK]")),
+            MarkedBlock("[THINK]", "[/THINK]"),
+        ),
     ],
 )  # fmt: skip
-def test_markers_of_thoughts(source: str, block: Block) -> None:
+def test_markers_of_thoughts(source: str, block: MarkedBlock) -> None:
     """From what the assistant has said, or from how an answer begins."""
     shown = form(source)
     assert (shown.thoughts, shown.shows_thoughts) == ((block,), True)
@@ -35,7 +38,7 @@ def test_markers_of_thoughts(source: str, block: Block) -> None:
 def test_template_without_thoughts_leaves_them_to_the_model() -> None:
     """Many models think without their template's knowing."""
     shown = form(answering("{{ m.content }}"))
-    assert (shown.thoughts, shown.shows_thoughts) == ((Block("<think>", "</think>"),), False)
+    assert (shown.thoughts, shown.shows_thoughts) == ((MarkedBlock("<think>", "</think>"),), False)
 
 
 def test_channels_have_markers_for_content_and_between() -> None:
@@ -44,7 +47,7 @@ def test_channels_have_markers_for_content_and_between() -> None:
         "{% if m.reasoning %}<|c|>think<|m|>{{ m.reasoning }}<|x|><|assistant|>{% endif %}<|c|>say<|m|>{{ m.content }}"
     )
     shown = form(answering(said))
-    assert shown.thoughts == (Block("<|c|>think<|m|>", "<|x|>"),)
+    assert shown.thoughts == (MarkedBlock("<|c|>think<|m|>", "<|x|>"),)
     assert shown.contents[0].opening == "<|c|>say<|m|>"
     assert shown.between == "<|assistant|>"
 
@@ -53,7 +56,7 @@ def test_channels_have_markers_for_content_and_between() -> None:
 def test_thoughts_have_three_names(name: str) -> None:
     """Templates read them under one of these."""
     shown = form(answering(f"{{% if m.{name} %}}<t>{{{{ m.{name} }}}}</t>{{% endif %}}{{{{ m.content }}}}"))
-    assert (shown.thoughts, shown.shows_thoughts) == ((Block("<t>", "</t>"),), True)
+    assert (shown.thoughts, shown.shows_thoughts) == ((MarkedBlock("<t>", "</t>"),), True)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ def test_thoughts_are_found_where_a_template_keeps_them(condition: str) -> None:
     shown = form(
         answering(f"{{% if m.reasoning_content and {condition} %}}{THOUGHTS}{{% endif %}}{{{{ m.content }}}}{CALLS}")
     )
-    assert (shown.thoughts, shown.shows_thoughts) == ((Block("<t>", "</t>"),), True)
+    assert (shown.thoughts, shown.shows_thoughts) == ((MarkedBlock("<t>", "</t>"),), True)
 
 
 @pytest.mark.parametrize(
@@ -96,13 +99,13 @@ def test_thoughts_are_found_by_how_answers_begin(said: str, begin: str) -> None:
 @pytest.mark.parametrize(
     ("marker", "block"),
     [
-        ("</ns:think>", Block("<ns:think>", "</ns:think>")),
-        ("[/THINK]", Block("[THINK]", "[/THINK]")),
-        ("<|inner_suffix|>", Block("<|inner_prefix|>", "<|inner_suffix|>")),
-        ("<|END_THINKING|>", Block("<|START_THINKING|>", "<|END_THINKING|>")),
+        ("</ns:think>", MarkedBlock("<ns:think>", "</ns:think>")),
+        ("[/THINK]", MarkedBlock("[THINK]", "[/THINK]")),
+        ("<|inner_suffix|>", MarkedBlock("<|inner_prefix|>", "<|inner_suffix|>")),
+        ("<|END_THINKING|>", MarkedBlock("<|START_THINKING|>", "<|END_THINKING|>")),
     ],
 )
-def test_thoughts_that_a_template_cuts_off_are_known_by_their_marker(marker: str, block: Block) -> None:
+def test_thoughts_that_a_template_cuts_off_are_known_by_their_marker(marker: str, block: MarkedBlock) -> None:
     """It stands in the source alone."""
     shown = form(answering(f"{{{{ m.content.split('{marker}')[-1] }}}}"))
     assert (shown.thoughts, shown.shows_thoughts) == ((block,), True)
@@ -119,29 +122,29 @@ def test_opening_may_be_the_prompts_own(opening: str, closing: str, off: str, sh
     said = f"{shown}{{{{ m.thinking or '' }}}}CLOSING{{{{ m.content }}}}{CALLS}"
     source = answering(said, begin=f"OPENING{off}").replace("OPENING", opening).replace("CLOSING", closing)
     found = form(source)
-    assert (found.thoughts, found.contents, found.shows_thoughts) == ((Block(opening, closing),), (), True)
+    assert (found.thoughts, found.contents, found.shows_thoughts) == ((MarkedBlock(opening, closing),), (), True)
 
 
 def test_words_that_open_thoughts_may_stand_in_the_prompt() -> None:
     """As Apriel's do; the answer has their end alone."""
     said = "{% if m.thinking %}{{ m.thinking }}[BEGIN FINAL RESPONSE]{% endif %}{{ m.content }}"
     shown = form(answering(f"Reasoning:\n{said}", begin="Reasoning:\n"))
-    assert (shown.thoughts, shown.contents) == ((Block("", "[BEGIN FINAL RESPONSE]"),), ())
+    assert (shown.thoughts, shown.contents) == ((MarkedBlock("", "[BEGIN FINAL RESPONSE]"),), ())
 
 
 def test_content_has_markers_where_the_template_writes_them() -> None:
     """Beside those of thoughts, and without what ends the answer."""
     shown = form(answering(f"{{% if m.reasoning_content %}}{THOUGHTS}{{% endif %}}<R>{{{{ m.content }}}}</R>{CALLS}"))
-    assert shown.thoughts == (Block("<t>", "</t>"),)
-    assert (shown.contents, shown.ending, shown.between) == ((Block("<R>", "</R>"),), "", "")
+    assert shown.thoughts == (MarkedBlock("<t>", "</t>"),)
+    assert (shown.contents, shown.ending, shown.between) == ((MarkedBlock("<R>", "</R>"),), "", "")
 
 
 def test_markers_behind_the_last_block_end_the_answer() -> None:
     """All but the last, which is a token that ends it."""
     thoughts = "{% if m.thinking %}<|o|>think<|s|>{{ m.thinking }}<|c|>think<|s|>{% endif %}"
     shown = form(answering(thoughts + "<|o|>say<|s|>{{ m.content }}<|c|>say<|s|><|c|>message<|s|>"))
-    assert shown.thoughts == (Block("<|o|>think<|s|>", "<|c|>think<|s|>"),)
-    assert shown.contents == (Block("<|o|>say<|s|>", "<|c|>say<|s|>"),)
+    assert shown.thoughts == (MarkedBlock("<|o|>think<|s|>", "<|c|>think<|s|>"),)
+    assert shown.contents == (MarkedBlock("<|o|>say<|s|>", "<|c|>say<|s|>"),)
     assert shown.ending == "<|c|>message<|s|>"
 
 

@@ -4,18 +4,18 @@ from dataclasses import replace
 
 from llm_inference_api.requests.events import CallPart, Piece, Text, Thought
 from llm_inference_api.requests.tools import Tool, ToolCall, ToolUse
-from llm_inference_api.text.families.form import GENERIC, Asides, Block, Calls, Form, Pairs, Slot, Values
+from llm_inference_api.text.families.form import GENERIC, Asides, CallForm, Form, MarkedBlock, Pairs, Slot, Values
 from llm_inference_api.text.families.reading.answer_reader import answer_reader
 from llm_inference_api.text.families.thoughts import Thoughts
 
 NAME, ID, INDEX, ARGUMENTS = Slot.NAME, Slot.ID, Slot.INDEX, Slot.ARGUMENTS
 KEY, VALUE, KIND = Slot.KEY, Slot.VALUE, Slot.KIND
-THINK = (Block("<think>", "</think>"),)
+THINK = (MarkedBlock("<think>", "</think>"),)
 
 HERMES = Form("json", GENERIC.calls, THINK)
 LLAMA = Form(
     "json",
-    Calls(
+    CallForm(
         ('{"name": "', NAME, '", "parameters": ', ARGUMENTS, "}"),
         separator="; ",
         others=(('<|python_tag|>{"name": "', NAME, '", "parameters": ', ARGUMENTS, "}"),),
@@ -23,37 +23,39 @@ LLAMA = Form(
 )
 MISTRAL = Form(
     "json",
-    Calls(
+    CallForm(
         ('{"name": "', NAME, '", "arguments": ', ARGUMENTS, ', "id": "', ID, '"}'),
         opening="[TOOL_CALLS][",
         separator=", ",
         closing="]",
     ),
 )
-MISTRAL_ARGS = Form("args", Calls(("[TOOL_CALLS]", NAME, "[ARGS]", ARGUMENTS)), (Block("[THINK]", "[/THINK]"),))
-MISTRAL_ID = Form("args", Calls(("[TOOL_CALLS]", NAME, "[CALL_ID]", ID, "[ARGS]", ARGUMENTS)))
+MISTRAL_ARGS = Form(
+    "args", CallForm(("[TOOL_CALLS]", NAME, "[ARGS]", ARGUMENTS)), (MarkedBlock("[THINK]", "[/THINK]"),)
+)
+MISTRAL_ID = Form("args", CallForm(("[TOOL_CALLS]", NAME, "[CALL_ID]", ID, "[ARGS]", ARGUMENTS)))
 QWEN_CODER = Form(
     "tags",
-    Calls(
+    CallForm(
         ("<tool_call>\n<function=", NAME, ">\n", ARGUMENTS, "</function>\n</tool_call>"),
         separator="\n",
         arguments=Pairs(("<parameter=", KEY, ">\n", VALUE, "\n</parameter>\n")),
         others=(("<function=", NAME, ">\n", ARGUMENTS, "</function>\n</tool_call>"),),
     ),
-    (Block("<think>\n", "\n</think>\n\n"),),
+    (MarkedBlock("<think>\n", "\n</think>\n\n"),),
 )
 SEED = Form(
     "tags",
-    Calls(
+    CallForm(
         ("<seed:tool_call>\n<function=", NAME, ">\n", ARGUMENTS, "</function>\n</seed:tool_call>"),
         separator="\n",
         arguments=Pairs(("<parameter=", KEY, ">", VALUE, "</parameter>\n")),
     ),
-    (Block("<seed:think>", "</seed:think>"),),
+    (MarkedBlock("<seed:think>", "</seed:think>"),),
 )
 GLM = Form(
     "tags",
-    Calls(
+    CallForm(
         ("<tool_call>", NAME, ARGUMENTS, "</tool_call>"),
         arguments=Pairs(("<arg_key>", KEY, "</arg_key><arg_value>", VALUE, "</arg_value>")),
     ),
@@ -61,7 +63,7 @@ GLM = Form(
 )
 DSML = Form(
     "tags",
-    Calls(
+    CallForm(
         ('<｜DSML｜invoke name="', NAME, '">\n', ARGUMENTS, "</｜DSML｜invoke>"),
         opening="<｜DSML｜function_calls>\n",
         separator="\n",
@@ -78,7 +80,7 @@ DSML = Form(
 )
 KIMI = Form(
     "json",
-    Calls(
+    CallForm(
         (
             "<|tool_call_begin|>functions.",
             NAME,
@@ -97,7 +99,7 @@ KIMI = Form(
 )
 LFM2 = Form(
     "python",
-    Calls(
+    CallForm(
         (NAME, "(", ARGUMENTS, ")"),
         opening="<|tool_call_start|>[",
         separator=", ",
@@ -108,27 +110,27 @@ LFM2 = Form(
 )
 GEMMA = Form(
     "bare",
-    Calls(
+    CallForm(
         ("<|tool_call>call:", NAME, ARGUMENTS, "<tool_call|>"),
         arguments=Pairs((KEY, ":", VALUE), separator=",", values=Values.BARE, quote='<|"|>', opening="{", closing="}"),
     ),
-    (Block("<|channel>thought\n", "<channel|>"),),
+    (MarkedBlock("<|channel>thought\n", "<channel|>"),),
 )
 _NS = "]<]minimax[>["
 MINIMAX_M3 = Form(
     "tags",
-    Calls(
+    CallForm(
         (f'{_NS}<invoke name="', NAME, '">', ARGUMENTS, f"{_NS}</invoke>"),
         opening=f"{_NS}<tool_call>\n",
         separator="\n",
         closing=f"\n{_NS}</tool_call>",
         arguments=Pairs((f"{_NS}<", KEY, ">", VALUE, f"{_NS}</", KEY, ">"), item="item"),
     ),
-    (Block("<mm:think>", "</mm:think>"),),
+    (MarkedBlock("<mm:think>", "</mm:think>"),),
 )
 MINICPM = Form(
     "tags",
-    Calls(
+    CallForm(
         ('<function name="', NAME, '">', ARGUMENTS, "</function>"),
         separator="\n",
         arguments=Pairs(('<param name="', KEY, '">', VALUE, "</param>"), verbatim=("<![CDATA[", "]]>")),
@@ -137,18 +139,18 @@ MINICPM = Form(
 )
 COMMAND_R7B = Form(
     "json",
-    Calls(
+    CallForm(
         ('{"tool_call_id": "', ID, '", "tool_name": "', NAME, '", "parameters": ', ARGUMENTS, "}"),
         opening="<|START_ACTION|>[\n    ",
         separator=",\n    ",
         closing="\n]<|END_ACTION|>",
     ),
-    (Block("<|START_THINKING|>", "<|END_THINKING|>"),),
-    (Block("<|START_RESPONSE|>", "<|END_RESPONSE|>"),),
+    (MarkedBlock("<|START_THINKING|>", "<|END_THINKING|>"),),
+    (MarkedBlock("<|START_RESPONSE|>", "<|END_RESPONSE|>"),),
 )
 HARMONY = Form(
     "harmony",
-    Calls(
+    CallForm(
         ("<|channel|>commentary to=functions.", NAME, " <|constrain|>json<|message|>", ARGUMENTS, "<|call|>"),
         others=(
             ("<|channel|>commentary to=functions.", NAME, "<|message|>", ARGUMENTS, "<|call|>"),
@@ -156,11 +158,11 @@ HARMONY = Form(
             (" to=functions.", NAME, "<|channel|>analysis<|message|>", ARGUMENTS, "<|call|>"),
         ),
     ),
-    (Block("<|channel|>analysis<|message|>", "<|end|>"),),
+    (MarkedBlock("<|channel|>analysis<|message|>", "<|end|>"),),
     (
-        Block("<|channel|>final<|message|>", "<|return|>"),
-        Block("<|channel|>final<|message|>", "<|end|>"),
-        Block("<|channel|>commentary<|message|>", "<|end|>"),
+        MarkedBlock("<|channel|>final<|message|>", "<|return|>"),
+        MarkedBlock("<|channel|>final<|message|>", "<|end|>"),
+        MarkedBlock("<|channel|>commentary<|message|>", "<|end|>"),
     ),
     asides=Asides(
         ("<|channel|>commentary to=", "<|channel|>analysis to=", "to="),
@@ -170,10 +172,12 @@ HARMONY = Form(
     ),
     between="<|start|>assistant",
 )
-FUNCTIONARY = Form("functionary", Calls((NAME, "\n", ARGUMENTS)), contents=(Block("all\n", ""),), between=">>>")
+FUNCTIONARY = Form(
+    "functionary", CallForm((NAME, "\n", ARGUMENTS)), contents=(MarkedBlock("all\n", ""),), between=">>>"
+)
 KIMI_K3 = Form(
     "tags",
-    Calls(
+    CallForm(
         ('<|open|>call tool="', NAME, '" index="', INDEX, '"<|sep|>', ARGUMENTS, "<|close|>call<|sep|>"),
         opening="<|open|>tools<|sep|>",
         closing="<|close|>tools<|sep|>",
@@ -183,8 +187,8 @@ KIMI_K3 = Form(
             kinds=tuple((kind, kind) for kind in ("string", "number", "integer", "boolean", "array", "object", "null")),
         ),
     ),
-    (Block("<|open|>think<|sep|>", "<|close|>think<|sep|>"),),
-    (Block("<|open|>response<|sep|>", "<|close|>response<|sep|>"),),
+    (MarkedBlock("<|open|>think<|sep|>", "<|close|>think<|sep|>"),),
+    (MarkedBlock("<|open|>response<|sep|>", "<|close|>response<|sep|>"),),
     ending="<|close|>message<|sep|>",
 )
 FORMS = {name: form for name, form in globals().items() if isinstance(form, Form) and form is not GENERIC}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from llm_inference_api.requests.tools import ToolCall
-from llm_inference_api.text.families.form import Calls, Form, Pairs, Slot
+from llm_inference_api.text.families.form import CallForm, Form, Pairs, Slot
 from tests.text.families.reading.answer_forms import (
     DSML,
     GEMMA,
@@ -134,7 +134,7 @@ def test_one_line_break_of_the_form_belongs_to_the_marker(text: str, value: str,
 )
 def test_line_break_may_come_without_the_forms_indentation(text: str, value: str, size: int) -> None:
     """Models indent otherwise than their template."""
-    calls = Calls(
+    calls = CallForm(
         ("<call ", Slot.NAME, ">", Slot.ARGUMENTS, "</call>"),
         arguments=Pairs(("<", Slot.KEY, ">\n    ", Slot.VALUE, "\n    </", Slot.KEY, ">")),
     )

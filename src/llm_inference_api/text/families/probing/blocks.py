@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from llm_inference_api.requests.chat import Message
-from llm_inference_api.text.families.form import Block, Switch
+from llm_inference_api.text.families.form import MarkedBlock, Switch
 from llm_inference_api.text.families.probing.differences import common_start
 from llm_inference_api.text.families.probing.probes import (
     CONTENT,
@@ -14,18 +14,18 @@ from llm_inference_api.text.families.probing.probes import (
     RESULT,
     THOUGHT,
     USER,
-    Made,
+    ProbeCall,
     Probes,
     says,
 )
 
-DEFAULT = Block("<think>", "</think>")
+DEFAULT = MarkedBlock("<think>", "</think>")
 """Thoughts of models whose template shows none: many write these, taught without their template."""
 _SEGMENT = re.compile(r"<[^<>\s][^<>\n]*>|\[/?[A-Z_ ]+\]|[^<\[]+|.", re.DOTALL)
 """A marker, or what stands between two."""
 _CLOSING = re.compile(r"</[\w:]*(?:think|thought|reason)\w*[\w:]*>|\[/THINK\]|<\|inner_suffix\|>|<\|END_THINKING\|>")
 """Markers of closed thoughts that stand in sources of templates which show no thoughts."""
-_CALL = Made(FUNCTIONS[0], {"zqkeyone": "zqtext"})
+_CALL = ProbeCall(FUNCTIONS[0], {"zqkeyone": "zqtext"})
 _RESULT = Message("tool", RESULT, tool_call_id=IDS[0])
 
 
@@ -34,8 +34,8 @@ class Blocks(NamedTuple):
 
     header: str = ""
     """What the template writes between the user's word and an answer."""
-    thoughts: tuple[Block, ...] = (DEFAULT,)
-    contents: tuple[Block, ...] = ()
+    thoughts: tuple[MarkedBlock, ...] = (DEFAULT,)
+    contents: tuple[MarkedBlock, ...] = ()
     between: str = ""
     found: bool = False
     """Whether the template shows thoughts."""
@@ -61,7 +61,7 @@ def blocks_of(probes: Probes, source: str, switch: Switch | None) -> Blocks:
     said = _said(probes, header, without(header, content).partition(CONTENT)[0])
     thoughts, between, header = said or (_unsaid([without(header, text) for text in begun], source), "", header)
     if thoughts is not None and not thoughts.opening:
-        thoughts = Block(_begun_opening(thoughts.closing, begun), thoughts.closing)
+        thoughts = MarkedBlock(_begun_opening(thoughts.closing, begun), thoughts.closing)
         header = header.rstrip().removesuffix(thoughts.opening)
     opening = without(header, content).partition(CONTENT)[0]
     if thoughts is not None and thoughts.closing in opening:
@@ -69,11 +69,11 @@ def blocks_of(probes: Probes, source: str, switch: Switch | None) -> Blocks:
     opening = unbegun(opening, begun).strip("\n")
     if thoughts is not None and opening.strip() in ("", thoughts.opening):
         opening = ""
-    contents: tuple[Block, ...] = ()
+    contents: tuple[MarkedBlock, ...] = ()
     if opening:
-        contents = (Block(opening, _mirrored(opening, content.partition(CONTENT)[2])),)
+        contents = (MarkedBlock(opening, _mirrored(opening, content.partition(CONTENT)[2])),)
     if contents and between and thoughts is not None and thoughts.closing != contents[0].closing:
-        contents += (Block(opening, thoughts.closing),)
+        contents += (MarkedBlock(opening, thoughts.closing),)
     between = between or (_between_content_and_call(probes, header, contents[0]) if contents else "")
     rest = content.partition(CONTENT)[2].strip().removeprefix(contents[0].closing) if contents else ""
     ending = "".join(_SEGMENT.findall(rest.strip())[:-1]).strip()
@@ -114,7 +114,7 @@ def _begun(probes: Probes, switch: Switch | None) -> Iterable[str | None]:
             yield probes.of(begins=True, variables={switch.variable: value})
 
 
-def _said(probes: Probes, header: str, content_opening: str) -> tuple[Block, str, str] | None:
+def _said(probes: Probes, header: str, content_opening: str) -> tuple[MarkedBlock, str, str] | None:
     """Returns the markers of thoughts in what the assistant has said, what stands between them and content, the header.
 
     Returns None if the template shows no thoughts.
@@ -141,11 +141,11 @@ def _said(probes: Probes, header: str, content_opening: str) -> tuple[Block, str
         between = _shared_end(header.rstrip(), gap.rstrip(), opening)
         closing = gap.rstrip().removesuffix(between).strip()
         if closing:
-            return Block(opening, closing), between, header
+            return MarkedBlock(opening, closing), between, header
     return None
 
 
-def _around(header: str, gap: str) -> Block | None:
+def _around(header: str, gap: str) -> MarkedBlock | None:
     """Returns the markers around a thought that follows the header at once: the same words in other markers."""
     before, after = _SEGMENT.findall(header.rstrip()), _SEGMENT.findall(gap.strip())
     for count in range(min(len(before), len(after)), 0, -1):
@@ -153,7 +153,7 @@ def _around(header: str, gap: str) -> Block | None:
         if all(left == right if left[0] not in "<[" else right[0] in "<[" for left, right in pairs):
             is_word = any(left[0] not in "<[" for left, _ in pairs)
             if is_word or _core(pairs[0][0]) == _core(pairs[0][1]) != "":
-                return Block("".join(before[-count:]), "".join(after[:count]))
+                return MarkedBlock("".join(before[-count:]), "".join(after[:count]))
     return None
 
 
@@ -162,9 +162,9 @@ def _core(marker: str) -> str:
     return re.sub(r"[^a-z]|start|begin|open|end|close", "", marker.lower())
 
 
-def _unsaid(ends: Sequence[str], source: str) -> Block | None:
+def _unsaid(ends: Sequence[str], source: str) -> MarkedBlock | None:
     """Returns the markers of thoughts that the source knows, or with which prompts end; None if there are none."""
-    blocks = [Block(_opening(closing), closing) for closing in dict.fromkeys(_CLOSING.findall(source))]
+    blocks = [MarkedBlock(_opening(closing), closing) for closing in dict.fromkeys(_CLOSING.findall(source))]
     shown = (block for block in blocks if block.opening in source or any(block.opening in end for end in ends))
     return next(shown, next(iter(blocks), None))
 
@@ -203,7 +203,7 @@ def _shared_end(header: str, text: str, opening: str) -> str:
     return ""
 
 
-def _between_content_and_call(probes: Probes, header: str, content: Block) -> str:
+def _between_content_and_call(probes: Probes, header: str, content: MarkedBlock) -> str:
     """Returns what stands between content and a call, if it ends the header too."""
     text = probes.of(says(CONTENT, calls=[_CALL]), tools=True)
     if text is None or CONTENT not in text:

@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from llm_inference_api.text.families.form import Calls, Pairs, Pattern, Slot, Values
+from llm_inference_api.text.families.form import CallForm, Pairs, Pattern, Slot, Values
 from llm_inference_api.text.families.probing.blocks import Blocks, after_user, unbegun, without
 from llm_inference_api.text.families.probing.differences import common_end, common_start
-from llm_inference_api.text.families.probing.probes import CONTENT, FUNCTIONS, IDS, KEYS, TEXT, Made, Probes, says
+from llm_inference_api.text.families.probing.probes import CONTENT, FUNCTIONS, IDS, KEYS, TEXT, ProbeCall, Probes, says
 from llm_inference_api.text.families.writing import written_pairs
 
 _NAME, _ID, _INDEX, _ARGUMENTS, _KEY, _VALUE, _KIND = "\ue000\ue001\ue002\ue003\ue004\ue005\ue006"
@@ -39,7 +39,7 @@ class NotFoundError(Exception):
     """The template writes no calls, or in a way that is not understood. The text says what was seen."""
 
 
-def calls_of(probes: Probes, blocks: Blocks) -> Calls:
+def calls_of(probes: Probes, blocks: Blocks) -> CallForm:
     """Returns how the template writes calls, by how it writes content. Raises NotFoundError."""
     sections = _Sections(probes, blocks, IDS)
     if FUNCTIONS[0] not in sections.of(_ONE):
@@ -59,7 +59,7 @@ def calls_of(probes: Probes, blocks: Blocks) -> Calls:
     split = _split(single, several, _ARGUMENTS) if is_parallel else _Split("", single, "", "", "")
     call = split.before + split.after if split.opening.strip() else _trimmed(split.before + split.after)
     first = re.search(rf"(\d+){_INDEX}", call)
-    return Calls(
+    return CallForm(
         _pattern(re.sub(rf"\d+{_INDEX}", _INDEX, call)),
         opening=_trimmed(split.opening),
         separator=split.separator,
@@ -83,7 +83,7 @@ class _Sections:
 
     def of(self, *arguments: Mapping[str, object]) -> str:
         """Returns the text of the calls. Raises NotFoundError if the template refuses them."""
-        made = [Made(FUNCTIONS[at], each, self.ids[at]) for at, each in enumerate(arguments)]
+        made = [ProbeCall(FUNCTIONS[at], each, self.ids[at]) for at, each in enumerate(arguments)]
         text, content = (self._probes.of(message, tools=True) for message in (says(calls=made), says(CONTENT)))
         if text is None:
             raise NotFoundError("the template refuses an answer that calls a tool")

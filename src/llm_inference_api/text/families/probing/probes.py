@@ -24,7 +24,7 @@ class CostlyError(Exception):
     """The template takes too long, or too much memory, for a chat of a few words."""
 
 
-class Render(Protocol):
+class Renderer(Protocol):
     """Renders a chat template."""
 
     def __call__(
@@ -44,7 +44,7 @@ class Render(Protocol):
         """
 
 
-class Made(NamedTuple):
+class ProbeCall(NamedTuple):
     """A call of a probe."""
 
     function: str
@@ -55,7 +55,7 @@ class Made(NamedTuple):
 class Probes:
     """Renderings of one template."""
 
-    def __init__(self, render: Render) -> None:
+    def __init__(self, render: Renderer) -> None:
         self._render = render
         self.rendered: list[str] = []
         """All texts that the template has written."""
@@ -99,7 +99,7 @@ class Probes:
         return tuple(dict.fromkeys(part for text in self.rendered for part in _split(text) if part.strip()))
 
 
-def says(content: str = "", thought: str = "", calls: Sequence[Made] = ()) -> Message:
+def says(content: str = "", thought: str = "", calls: Sequence[ProbeCall] = ()) -> Message:
     """Returns a message of the assistant."""
     made = tuple(ToolCall(call.id, call.function, json.dumps(dict(call.arguments))) for call in calls)
     return Message("assistant", content, made, reasoning=thought)

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from llm_inference_api.requests.events import CallPart, Piece, Text, Thought
 from llm_inference_api.requests.tools import ToolMode, ToolUse
-from llm_inference_api.text.families.form import Block, Form
-from llm_inference_api.text.families.reading.answer_source import Parsing, Parts, Source
-from llm_inference_api.text.families.reading.call_heads import Begun
+from llm_inference_api.text.families.form import Form, MarkedBlock
+from llm_inference_api.text.families.reading.answer_source import Parsing, ReadParts, Source
+from llm_inference_api.text.families.reading.call_heads import BegunCall
 from llm_inference_api.text.families.reading.call_reader import CallReader
 from llm_inference_api.text.families.reading.literals import Literal, Miss
 from llm_inference_api.text.families.reading.reader import Part, PlainReader, Reader
-from llm_inference_api.text.families.reading.text_values import End, until
+from llm_inference_api.text.families.reading.text_values import ValueEnd, until
 from llm_inference_api.text.families.reading.thought_places import ThoughtPlaces
 from llm_inference_api.text.families.thoughts import Thoughts
 from llm_inference_api.text.stop_strings import longest_stop_start
@@ -71,7 +71,7 @@ class AnswerReader:
     def __init__(self, form: Form, use: ToolUse | None, thoughts: Thoughts) -> None:
         """Creates a reader; see `answer_reader`."""
         self._source = Source()
-        self._parts = self._out = Parts(self._source)
+        self._parts = self._out = ReadParts(self._source)
         self._calls = CallReader(form.calls, use, self._source) if use else None
         self._must_call = use is not None and use.mode is ToolMode.REQUIRED
         """Whether the answer is calls, so that the beginning of one is nothing else."""
@@ -204,7 +204,7 @@ class AnswerReader:
         if self._calls is None:
             return Miss.NONE
         begun = yield from self._calls.at_start(anywhere=anywhere)
-        if isinstance(begun, Begun):
+        if isinstance(begun, BegunCall):
             self._thinks.end(self._source.position)
             yield from self._read_calls(begun)
             return 1
@@ -242,21 +242,21 @@ class AnswerReader:
             self._starts[state] = _Starts.of([*texts, *(calls.starts if calls else ())])
         return self._starts[state]
 
-    def _read_calls(self, begun: Begun) -> Parsing[None]:
+    def _read_calls(self, begun: BegunCall) -> Parsing[None]:
         """Reads a call, and those that follow it."""
         assert self._calls
-        following: Begun | None = begun
+        following: BegunCall | None = begun
         while following:
             self._words.drop()
             yield from self._calls.read(following, self._parts)
             following = yield from self._next_call(self._calls)
         self._at_block = True
 
-    def _next_call(self, calls: CallReader) -> Parsing[Begun | None]:
+    def _next_call(self, calls: CallReader) -> Parsing[BegunCall | None]:
         """Takes what stands behind a call, and returns the next one; None if other text follows."""
         while (yield from self._source.has(0)):
             begun = yield from calls.at_start(anywhere=False)
-            if isinstance(begun, Begun):
+            if isinstance(begun, BegunCall):
                 return begun
             size = yield from calls.closing_at_start(anywhere=False)
             for literal in self._between if size < 0 else ():
@@ -335,7 +335,7 @@ class AnswerReader:
         """
         source, outer, state = self._source, self._parts, calls.state
         begun = yield from calls.at_start(anywhere=True)
-        if not isinstance(begun, Begun):
+        if not isinstance(begun, BegunCall):
             return source.position
         source.record()
         self._parts = outer.fork()
@@ -358,7 +358,7 @@ class AnswerReader:
         for space in text[len(text.rstrip()) :]:
             if (yield from source.has(0)) and source.char() == space:
                 source.take(1)
-        ends = [End(closing) for closing in block.closings if closing.strip()]
+        ends = [ValueEnd(closing) for closing in block.closings if closing.strip()]
         if not ends:
             self._at_block = False
             return
@@ -431,7 +431,7 @@ class _Words:
         self._held.clear()
 
 
-def _marked(blocks: Sequence[Block]) -> list[_Marked]:
+def _marked(blocks: Sequence[MarkedBlock]) -> list[_Marked]:
     """Returns the blocks, joined by their opening."""
     openings = dict.fromkeys(block.opening for block in blocks)
     return [

@@ -110,7 +110,7 @@ class Source:
         yield from self.skip(_SPACE)
 
 
-class Parts:
+class ReadParts:
     """The parts that a source is read into."""
 
     def __init__(self, source: Source) -> None:
@@ -158,14 +158,14 @@ class Parts:
         parts, self._parts = self._parts, []
         return parts
 
-    def fork(self) -> "Parts":
+    def fork(self) -> "ReadParts":
         """Returns parts that continue these, to be joined or dropped."""
         self.flush()
-        other = Parts(self._source)
+        other = ReadParts(self._source)
         other.sent, other.calls = self.sent, self.calls
         return other
 
-    def join(self, other: "Parts") -> None:
+    def join(self, other: "ReadParts") -> None:
         """Appends the parts of a fork."""
         self._parts += other.drain()
         self.sent, self.calls = other.sent, other.calls

@@ -8,7 +8,7 @@ from llm_inference_api.text.families.reading.answer_source import Parsing, Sourc
 from llm_inference_api.text.families.reading.argument_types import ArgumentType
 from llm_inference_api.text.families.reading.literals import Literal, Miss, skip_space
 from llm_inference_api.text.families.reading.loose_values import LooseValue, Write, escaped
-from llm_inference_api.text.families.reading.text_values import End, TextValues, filled, until
+from llm_inference_api.text.families.reading.text_values import TextValues, ValueEnd, filled, until
 
 _LONGEST_WORD = 256
 """Characters of a key, or of the word at KIND."""
@@ -125,12 +125,12 @@ class PairsReader:
             is_complete = yield from LooseValue(source, write, quote=quote, stop=end.core[:1]).read()
             yield from _take(source, end)
             return is_complete
-        stops = [End(text) for text in (end.text, self._separator.text, self._after.text) if text.strip()]
+        stops = [ValueEnd(text) for text in (end.text, self._separator.text, self._after.text) if text.strip()]
         stops = stops[:1] if end else stops
         return (yield from self._text(source, write, pair, kind, stops))
 
     def _text(
-        self, source: Source, write: Write, pair: PairHead, kind: ArgumentType, stops: list[End]
+        self, source: Source, write: Write, pair: PairHead, kind: ArgumentType, stops: list[ValueEnd]
     ) -> Parsing[bool]:
         end = Literal(stops[0].text) if stops else Literal("")
         opening, closing = self._pairs.verbatim
@@ -140,7 +140,7 @@ class PairsReader:
         is_verbatim = size > 0
         if is_verbatim:
             source.take(size)
-            stops = [End(closing)]
+            stops = [ValueEnd(closing)]
         if self._values.is_string(kind, pair.kind):
             write('"')
             is_complete = yield from until(source, stops, lambda text: write(escaped(text)))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from llm_inference_api.text.families.form import Calls, Pattern, Slot
+from llm_inference_api.text.families.form import CallForm, Pattern, Slot
 from llm_inference_api.text.families.reading.answer_source import Parsing, Source
 from llm_inference_api.text.families.reading.argument_pairs import PairsReader
 from llm_inference_api.text.families.reading.literals import Literal, Miss, skip_space
@@ -13,7 +13,7 @@ _KEYS = ('"arguments"', '"parameters"')
 """Keys that models confuse."""
 
 
-class Begun(NamedTuple):
+class BegunCall(NamedTuple):
     """The beginning of a call."""
 
     head: "CallHead"
@@ -29,7 +29,7 @@ class Begun(NamedTuple):
 class CallHead:
     """A way in which calls begin."""
 
-    def __init__(self, before: str, pattern: Pattern, calls: Calls) -> None:
+    def __init__(self, before: str, pattern: Pattern, calls: CallForm) -> None:
         """Takes the text before the call, and the call's pattern."""
         at = pattern.index(Slot.ARGUMENTS)
         merged = _merged((before, " " if before else "", *pattern[:at]))
@@ -48,7 +48,7 @@ class CallHead:
         """Returns whether a call may begin with this character, which is no white space."""
         return char == self.start[0] if self.start else any(name.startswith(char) for name in names)
 
-    def match(self, source: Source, names: frozenset[str]) -> Parsing[Begun | Miss]:
+    def match(self, source: Source, names: frozenset[str]) -> Parsing[BegunCall | Miss]:
         """Returns the call that begins at the first offset."""
         at, found = 0, dict[Slot, str]()
         name_end = 0
@@ -94,12 +94,12 @@ class CallHead:
                 return Miss.NONE
         return Miss.NONE
 
-    def _begun(self, found: dict[Slot, str], end: int, *, is_cut: bool = False) -> Begun:
+    def _begun(self, found: dict[Slot, str], end: int, *, is_cut: bool = False) -> BegunCall:
         made = (part if isinstance(part, str) else found.get(part, "") for part in self._id_of)
-        return Begun(self, found[Slot.NAME], found.get(Slot.ID, "") or "".join(made), end, is_cut)
+        return BegunCall(self, found[Slot.NAME], found.get(Slot.ID, "") or "".join(made), end, is_cut)
 
 
-def call_heads(calls: Calls, befores: Iterable[str]) -> list[CallHead]:
+def call_heads(calls: CallForm, befores: Iterable[str]) -> list[CallHead]:
     """Returns the ways in which calls begin after one of the given texts."""
     patterns = list(dict.fromkeys(other for pattern in (calls.call, *calls.others) for other in _variants(pattern)))
     return [CallHead(before, pattern, calls) for before in dict.fromkeys(befores) for pattern in patterns]

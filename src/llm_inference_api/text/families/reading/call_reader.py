@@ -8,10 +8,10 @@ import secrets
 import string
 
 from llm_inference_api.requests.tools import ToolUse
-from llm_inference_api.text.families.form import Calls, Slot
-from llm_inference_api.text.families.reading.answer_source import Parsing, Parts, Source
+from llm_inference_api.text.families.form import CallForm, Slot
+from llm_inference_api.text.families.reading.answer_source import Parsing, ReadParts, Source
 from llm_inference_api.text.families.reading.argument_types import ArgumentType
-from llm_inference_api.text.families.reading.call_heads import Begun, CallHead, call_heads
+from llm_inference_api.text.families.reading.call_heads import BegunCall, CallHead, call_heads
 from llm_inference_api.text.families.reading.literals import Literal, Miss, skip_space
 from llm_inference_api.text.families.reading.loose_values import Write
 
@@ -27,7 +27,7 @@ _CHUNK = re.compile(r'[\s}\])",:]+|[^\s}\])",:]\S*')
 class CallReader:
     """Reads calls, and knows where they may begin."""
 
-    def __init__(self, calls: Calls, use: ToolUse, source: Source) -> None:
+    def __init__(self, calls: CallForm, use: ToolUse, source: Source) -> None:
         """Creates a reader for one answer."""
         self._tools = {tool.name: tool for tool in use.callable}
         self._names = frozenset(self._tools)
@@ -68,7 +68,7 @@ class CallReader:
     def state(self, state: tuple[bool, tuple[Literal, ...]]) -> None:
         self._in_section, self._awaited = state[0], [*state[1]]
 
-    def at_start(self, *, anywhere: bool) -> Parsing[Begun | Miss]:
+    def at_start(self, *, anywhere: bool) -> Parsing[BegunCall | Miss]:
         """Returns the call that begins at the first offset.
 
         Args:
@@ -81,7 +81,7 @@ class CallReader:
             if (anywhere and not head.is_marker) or not head.may_begin_with(self._source.char(), self._names):
                 continue
             found = yield from head.match(self._source, self._names)
-            if isinstance(found, Begun):
+            if isinstance(found, BegunCall):
                 return found
             miss = min(miss, found)
         return miss
@@ -104,7 +104,7 @@ class CallReader:
             miss = min(miss, Miss(size))
         return miss
 
-    def read(self, begun: Begun, parts: Parts) -> Parsing[None]:
+    def read(self, begun: BegunCall, parts: ReadParts) -> Parsing[None]:
         """Reads a call, whose beginning is at the first offset, up to the marker behind it.
 
         Where the answer ends within the call, the arguments so far are kept, and what is left of markers is dropped.
@@ -131,7 +131,7 @@ class CallReader:
         """Takes white space, or a character that models write between and after calls; empty if there is none."""
         return self._source.take(self._source.run(_SEPARATOR))
 
-    def _arguments(self, begun: Begun, write: Write) -> Parsing[bool]:
+    def _arguments(self, begun: BegunCall, write: Write) -> Parsing[bool]:
         """Reads arguments; returns False if the answer ends within them."""
         if begun.head.pairs:
             kind = ArgumentType.of_arguments(self._tools[begun.name].parameters)
@@ -143,7 +143,7 @@ class CallReader:
             write(self._source.take(end.find(self._source.slice(0, self._source.size))))
         return True
 
-    def _id(self, begun: Begun) -> Parsing[str]:
+    def _id(self, begun: BegunCall) -> Parsing[str]:
         """Takes an id that stands behind the arguments; empty if there is none."""
         tail, source = begun.head.tail, self._source
         before = Literal("".join(part for part in tail[: tail.index(Slot.ID)] if isinstance(part, str)))

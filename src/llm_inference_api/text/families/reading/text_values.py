@@ -20,7 +20,7 @@ def filled(pattern: Pattern, key: str) -> str:
     return "".join(part if isinstance(part, str) else key if part is Slot.KEY else "" for part in pattern)
 
 
-class End:
+class ValueEnd:
     """The text that ends a value. A line break that it begins with may be missing."""
 
     def __init__(self, text: str) -> None:
@@ -36,7 +36,7 @@ class End:
         return value.removesuffix("\n") if shorter == value and "\n" in self._space else shorter
 
 
-def until(source: Source, ends: list[End], write: Write, nested: str = "") -> Parsing[bool]:
+def until(source: Source, ends: list[ValueEnd], write: Write, nested: str = "") -> Parsing[bool]:
     """Takes the text up to an end, and the end.
 
     Args:
