@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import grpc.aio
-from cryptography import x509
 
 from llm_inference_api import headers
 from llm_inference_api.errors import UnauthenticatedError
@@ -71,9 +70,10 @@ def _subject(context: Context, metadata: Metadata) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def _subject_of(pem: str) -> str | None:
-    certificate = x509.load_pem_x509_certificate(pem.encode())
-    return certificate.subject.rfc4514_string() or f"certificate {certificate.serial_number:x}"
+def _subject_of(pem: str) -> str:
+    from llm_inference_api.security.pem import subject_of  # noqa: PLC0415 - cryptography is needed with TLS only
+
+    return subject_of(pem)
 
 
 def _token(metadata: Metadata | None) -> str | None:

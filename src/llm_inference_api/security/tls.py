@@ -1,25 +1,15 @@
-"""PEM files of the service's certificate, its key and the CA of client certificates; reading and validation."""
+"""PEM files of the service's certificate, its key and the CA of client certificates. `pem` checks their contents."""
 
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
-
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from llm_inference_api.errors import StartError
 from llm_inference_api.files import read_regular
 
 CERTIFICATE, KEY, CLIENT_CA = "TLS_SERVER_CERT_PATH", "TLS_SERVER_KEY_PATH", "TLS_CLIENT_CA_PATH"
-_CURVES = ("secp256r1", "secp384r1", "secp521r1")
-_SMALLEST_RSA_KEY = 2048
-"""Bits; Envoy refuses smaller ones."""
 
 State = tuple[tuple[int, int, int] | None, ...]
 
@@ -71,14 +61,16 @@ class TlsFiles:
 
     def problems(self) -> Iterator[TlsProblem]:
         """Yields the problems that make the files unusable."""
-        certificate = _FileCheck(CERTIFICATE, self.certificate)
-        key = _FileCheck(KEY, self.key)
-        public_keys = (certificate.check_certificate(), key.check_key())
+        from llm_inference_api.security.pem import PemFile  # noqa: PLC0415 - cryptography is needed with TLS only
+
+        certificate = PemFile(CERTIFICATE, self.certificate)
+        key = PemFile(KEY, self.key)
+        public_keys = (certificate.check_server_certificate(), key.check_key())
         if None not in public_keys and public_keys[0] != public_keys[1]:
             key.add(f"is not the key of the certificate in {self.certificate}")
         yield from (*certificate.found, *key.found)
         if self.client_ca is not None:
-            authority = _FileCheck(CLIENT_CA, self.client_ca)
+            authority = PemFile(CLIENT_CA, self.client_ca)
             authority.check_certificate()
             yield from authority.found
 
@@ -86,79 +78,14 @@ class TlsFiles:
         """Yields a warning for each weakness of valid files."""
         if self.key.stat().st_mode & stat.S_IRWXO:
             yield TlsProblem(KEY, self.key, "can be read by every user of this machine; chmod o-rwx it")
-        certificate = x509.load_pem_x509_certificates(read_regular(self.certificate))[0]
-        try:
-            certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        except x509.ExtensionNotFound:
+        from llm_inference_api.security.pem import names_host  # noqa: PLC0415 - as in `problems`
+
+        if not names_host(read_regular(self.certificate)):
             yield TlsProblem(CERTIFICATE, self.certificate, "names no host (subjectAltName); clients will refuse it")
 
     def state(self) -> State:
         """See `file_state`."""
         return file_state(*self.paths)
-
-
-class _FileCheck:
-    """Validates one file and collects its problems."""
-
-    def __init__(self, variable: str, path: Path) -> None:
-        self.found: list[TlsProblem] = []
-        self._variable = variable
-        self._path = path
-
-    def add(self, problem: str) -> None:
-        self.found.append(TlsProblem(self._variable, self._path, problem))
-
-    def check_certificate(self) -> object | None:
-        """Returns the public key of the file's first certificate; None if the file is invalid."""
-        data = self._read()
-        try:
-            certificate = x509.load_pem_x509_certificates(data)[0] if data is not None else None
-        except ValueError:
-            certificate = None
-            self.add("holds no certificate in PEM form")
-        if certificate is None:
-            return None
-        self._check_time(certificate)
-        try:
-            public_key = certificate.public_key()
-        except (ValueError, UnsupportedAlgorithm) as error:
-            self.add(f"holds a certificate whose key is of an unsupported type ({error})")
-            return None
-        if self._variable == CERTIFICATE:
-            self._check_kind(public_key)
-        return public_key
-
-    def check_key(self) -> object | None:
-        """Returns the public part of the file's key; None if the file is invalid."""
-        data = self._read()
-        try:
-            return load_pem_private_key(data, password=None).public_key() if data is not None else None
-        except TypeError:
-            self.add("is encrypted, which is not supported; decrypt it")
-        except (ValueError, UnsupportedAlgorithm):
-            self.add("holds no private key in PEM form")
-        return None
-
-    def _read(self) -> bytes | None:
-        try:
-            return read_regular(self._path)
-        except OSError as error:
-            self.add(f"cannot be read ({error.strerror})")
-            return None
-
-    def _check_time(self, certificate: x509.Certificate) -> None:
-        now = datetime.now(UTC)
-        if certificate.not_valid_after_utc < now:
-            self.add(f"holds a certificate that expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
-        elif certificate.not_valid_before_utc > now:
-            self.add(f"holds a certificate that is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
-
-    def _check_kind(self, key: object) -> None:
-        fits = (isinstance(key, RSAPublicKey) and key.key_size >= _SMALLEST_RSA_KEY) or (
-            isinstance(key, EllipticCurvePublicKey) and key.curve.name in _CURVES
-        )
-        if not fits:
-            self.add("has an unsupported key; use RSA of 2048 bits or more, or ECDSA on P-256, P-384 or P-521")
 
 
 def file_state(*paths: Path) -> State:
