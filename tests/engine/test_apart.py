@@ -4,7 +4,8 @@ import pytest
 
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.prefix_cache import PrefixCache, Seat
-from llm_inference_api.engine.scheduler import Chunk, Scheduler
+from llm_inference_api.engine.prompt_chunk import Chunk
+from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.score_paths import ScoredText
 from llm_inference_api.engine.step_budget import StepBudget
 from tests.engine.test_scores import PREFIX, Bench

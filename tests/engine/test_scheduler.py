@@ -6,9 +6,11 @@ import pytest
 
 from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.output import OutputText
+from llm_inference_api.engine.plan import CopyPrefix, Plan, Rehome, Restore, Save, Truncate
 from llm_inference_api.engine.prefix_cache import PrefixCache
 from llm_inference_api.engine.prefix_store import PrefixStore
-from llm_inference_api.engine.scheduler import Chunk, CopyPrefix, Plan, Rehome, Restore, Save, Scheduler, Truncate
+from llm_inference_api.engine.prompt_chunk import Chunk
+from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.requests.adapters import Adapter, Adapters

@@ -11,7 +11,7 @@ from typing import Any
 from llm_inference_api.engine.backend import BackendError
 from llm_inference_api.engine.embedder import Embedder
 from llm_inference_api.engine.engine import Engine
-from llm_inference_api.engine.scheduler import Work
+from llm_inference_api.engine.plan import Work
 from llm_inference_api.processes.parent import Parent
 from llm_inference_api.requests.adapters import Adapters
 from llm_inference_api.requests.engine_config import EngineConfig

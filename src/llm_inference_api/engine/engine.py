@@ -6,7 +6,8 @@ from collections.abc import Sequence as Rows
 
 from llm_inference_api.engine.backend import KEPT, Backend, BackendError, Row
 from llm_inference_api.engine.output import Said
-from llm_inference_api.engine.scheduler import CopyPrefix, Plan, Rehome, Restore, Save, Scheduler, Truncate, Work
+from llm_inference_api.engine.plan import CopyPrefix, Plan, Rehome, Restore, Save, Truncate, Work
+from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import FORWARD_FAILED, ServiceError, UnavailableError

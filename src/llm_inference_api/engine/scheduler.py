@@ -14,11 +14,12 @@ A seat of a recurrent or hybrid model has a state of all its tokens: it is reuse
 
 from collections.abc import Callable
 from collections.abc import Sequence as Items
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from llm_inference_api.engine.plan import CopyPrefix, Plan, Rehome, Restore, Save, Truncate, Work
 from llm_inference_api.engine.prefix_cache import PrefixCache, Scope, Seat, common_prefix
 from llm_inference_api.engine.prefix_store import BLOCK, BlockState, Piece, PrefixStore
+from llm_inference_api.engine.prompt_chunk import Chunk
 from llm_inference_api.engine.queue import WaitingQueue
 from llm_inference_api.engine.sequence import Sequence
 from llm_inference_api.engine.state_marks import MIN_SHARED_TOKENS, add_mark, rows_to_mark, will_keep
@@ -35,106 +36,6 @@ _FEW_IDLE_CELLS = 512
 
 _MOST_SCORED = 128
 """Rows of a step whose scores are read for given tokens: llama.cpp keeps the scores of the whole vocabulary of each."""
-
-
-class Truncate(NamedTuple):
-    """Cache change: drop the positions of a seat from `length` on."""
-
-    seat: int
-    length: int
-
-
-class CopyPrefix(NamedTuple):
-    """Cache change: let the empty seat `target` share the first `length` positions of `source`."""
-
-    source: int
-    target: int
-    length: int
-
-
-class Rehome(NamedTuple):
-    """Cache change: move the seat's keys and values to the lowest free cells, in the order of the cells they have."""
-
-    seat: int
-
-
-class Save(NamedTuple):
-    """Copies a block of a seat into the store."""
-
-    seat: int
-    tokens: Items[int]
-    """Those of the seat up to the block's end."""
-    start: int
-    """Position of the block's first token."""
-    scope: Scope
-    exact: int
-    """Number of leading tokens that are exact."""
-    cuts: Items[int] = ()
-    """Positions of the block whose cell is below that of the position before."""
-
-
-class Restore(NamedTuple):
-    """Cache change: put leading positions of a saved block at the end of a seat."""
-
-    seat: int
-    state: BlockState
-    start: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Contiguous tokens of a sequence that the step computes."""
-
-    sequence: Sequence
-    start: int
-    """Position of the first token."""
-    count: int
-
-    @property
-    def is_prompt(self) -> bool:
-        """Whether this is prefill."""
-        return self.start < self.sequence.prompt_length
-
-
-class Chunk(NamedTuple):
-    """How a prompt is computed alone where a row's result depends on the rows of its batch."""
-
-    rows: int
-    """A step ends at the next multiple of them."""
-    block: int
-    """Rows, a divisor of `rows`: where a step begins at a multiple of them and has as many at least, each whole block
-    has the same results in any such step."""
-
-    def start(self, known: int, total: int) -> int:
-        """Returns where the first step may begin if `known` of `total` tokens need not be computed."""
-        in_chunk = min(known, total - self.block)
-        return max(known - known % self.rows, in_chunk - in_chunk % self.block)
-
-    def exact_rows(self, work: Work) -> int:
-        """Returns how many leading rows of a step's only work are as in any other such step."""
-        within = work.start % self.rows + work.count <= self.rows
-        return work.count - work.count % self.block if within and not work.start % self.block else 0
-
-
-@dataclass(slots=True)
-class Plan:
-    """Plan of one step: the cache changes, to be applied in order, then the rows."""
-
-    memory: list[Truncate | CopyPrefix | Rehome | Save | Restore] = field(default_factory=list)
-    admitted: list[Sequence] = field(default_factory=list)
-    preempted: list[Sequence] = field(default_factory=list)
-    """Running sequences that wait again."""
-    apart: list[Work] = field(default_factory=list)
-    """Work of a forward of its own, before the others': of one sequence, or none."""
-    work: list[Work] = field(default_factory=list)
-    adapters: Adapters = NO_ADAPTERS
-    """Those of all sequences of `work`."""
-
-    @property
-    def all_work(self) -> list[Work]:
-        """The work of both forwards."""
-        return [*self.apart, *self.work]
 
 
 class _Reuse(NamedTuple):

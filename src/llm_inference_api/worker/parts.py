@@ -19,8 +19,9 @@ from llm_inference_api.engine.engine import Engine
 from llm_inference_api.engine.pooling import Pooling, trained_cuts
 from llm_inference_api.engine.prefix_cache import PrefixCache
 from llm_inference_api.engine.prefix_store import PrefixStore
+from llm_inference_api.engine.prompt_chunk import Chunk
 from llm_inference_api.engine.ranker import Ranker
-from llm_inference_api.engine.scheduler import Chunk, Scheduler
+from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.state_store import StateStore
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.errors import ModelFailedError, UnsupportedError

@@ -16,7 +16,7 @@ from llm_inference_api.backends.llama.backend import (
     quantise_model,
 )
 from llm_inference_api.engine.backend import BackendError, Row
-from llm_inference_api.engine.scheduler import Chunk
+from llm_inference_api.engine.prompt_chunk import Chunk
 from llm_inference_api.errors import ComputationError, ModelFailedError
 from llm_inference_api.requests.bundled import BUNDLED
 from llm_inference_api.requests.engine_config import GpuChoice
