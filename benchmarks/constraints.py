@@ -17,7 +17,7 @@ from llguidance import LLTokenizer
 from llguidance._tokenizer import TokenizerWrapper
 
 import llm_inference_api.demo
-from llm_inference_api.grammar.constraint import Grammars
+from llm_inference_api.grammar.token_mask import Grammars
 from llm_inference_api.grammar.trial import Trial
 from llm_inference_api.requests.constraint import Constraint, Language
 from llm_inference_api.requests.engine_config import ContextChoice, EngineConfig

@@ -18,7 +18,7 @@ from grpc._cython import cygrpc
 from llm_inference_api.config.settings import load_settings
 from llm_inference_api.errors import ModelFailedError, UnavailableError
 from llm_inference_api.requests.model_status import Observer
-from llm_inference_api.rpc.batches import execute_batch
+from llm_inference_api.rpc.grpc_leak import execute_batch
 from llm_inference_api.server import Signals, build, model_policy
 from tests.fakes.service import PARTS, Journal, fake_service
 

@@ -100,7 +100,7 @@ from llm_inference_api.requests.model_status import Observer, Observers
 from llm_inference_api.rpc.admission import Admission
 from llm_inference_api.rpc.authentication import Authenticator
 from llm_inference_api.rpc.background import BackgroundCalls
-from llm_inference_api.rpc.batches import free_failed_batches
+from llm_inference_api.rpc.grpc_leak import free_failed_batches
 from llm_inference_api.rpc.health import Health
 from llm_inference_api.rpc.interceptor import MAX_RESPONSE_BYTES, CallInterceptor
 from llm_inference_api.rpc.ports import Ports

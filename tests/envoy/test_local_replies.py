@@ -10,7 +10,8 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from llm_inference.v1 import inference_pb2, models_pb2
-from llm_inference_api.envoy.bootstrap import Sidecar, configuration, descriptor_path
+from llm_inference_api.envoy.bootstrap import configuration
+from llm_inference_api.envoy.sidecar import Sidecar, descriptor_path
 from llm_inference_api.envoy.upstream import Upstream
 from tests.e2e.grpc_web import CONTENT_TYPE, frame
 from tests.e2e.replicas import run_envoy

@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 
-from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+from llm_inference_api.envoy.bootstrap import bootstrap
+from llm_inference_api.envoy.sidecar import Sidecar, descriptor_path
 from llm_inference_api.envoy.tracing import TracerChoice
 from llm_inference_api.observability.otlp import OtlpTarget
 from tests.e2e.replicas import render_front, run_envoy

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from llm_inference_api.envoy.bootstrap import Sidecar
 from llm_inference_api.envoy.replicas import are_replicas
+from llm_inference_api.envoy.sidecar import Sidecar
 from llm_inference_api.envoy.upstream import Upstream, UpstreamError, parse_upstreams
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from llguidance import LLTokenizer, TokenizerWrapper
 
-from llm_inference_api.grammar.constraint import Grammars
+from llm_inference_api.grammar.token_mask import Grammars
 from llm_inference_api.grammar.trial import Trial
 
 _TOKENIZER = LLTokenizer("byte")

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.grammar.constraint import TokenMask
+from llm_inference_api.grammar.token_mask import TokenMask
 from llm_inference_api.grammar.tool_grammar import tool_constraint
 from llm_inference_api.requests.constraint import Constraint
 from llm_inference_api.requests.tools import Tool, ToolMode, ToolUse

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from llm_inference_api.grammar.constraint import TokenMask
 from llm_inference_api.grammar.exact_schema import exact
+from llm_inference_api.grammar.token_mask import TokenMask
 from llm_inference_api.requests.constraint import Constraint, Language
 from tests.grammar.grammars import BYTES
 

@@ -1,7 +1,7 @@
 import pytest
 
 from llm_inference_api.errors import CostlyFieldError, InvalidFieldError
-from llm_inference_api.grammar.constraint import TokenMask
+from llm_inference_api.grammar.token_mask import TokenMask
 from llm_inference_api.requests.constraint import Constraint, Language
 from tests.grammar.grammars import BYTES
 

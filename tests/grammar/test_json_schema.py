@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.grammar.constraint import TokenMask
+from llm_inference_api.grammar.token_mask import TokenMask
 from llm_inference_api.requests.constraint import ArgumentSchema, Constraint, FollowedSchema, Language
 from tests.grammar.grammars import BYTES
 

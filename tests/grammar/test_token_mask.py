@@ -3,7 +3,7 @@ import json
 import pytest
 
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.grammar.constraint import TokenMask
+from llm_inference_api.grammar.token_mask import TokenMask
 from llm_inference_api.grammar.tool_grammar import framed
 from llm_inference_api.requests.constraint import Constraint, Language
 from llm_inference_api.text.families.form import CallForm, Form, MarkedBlock, Slot

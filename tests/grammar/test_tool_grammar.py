@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 
 from llm_inference_api.errors import CostlyFieldError, InvalidFieldError
-from llm_inference_api.grammar.constraint import Grammars, TokenMask
+from llm_inference_api.grammar.token_mask import Grammars, TokenMask
 from llm_inference_api.grammar.tool_grammar import framed, tool_constraint
 from llm_inference_api.grammar.trial import Trial
 from llm_inference_api.requests.constraint import ArgumentSchema, Constraint, FollowedSchema, Language

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.grammar.constraint import TokenMask
+from llm_inference_api.grammar.token_mask import TokenMask
 from llm_inference_api.grammar.unfollowable import Budget, without_unfollowable
 from llm_inference_api.requests.constraint import Constraint, Language
 from tests.grammar.grammars import BYTES

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from llm_inference_api.rpc.batches import free_failed_batches
+from llm_inference_api.rpc.grpc_leak import free_failed_batches
 from tests.fakes.collector import Collector, grpc_collector
 
 

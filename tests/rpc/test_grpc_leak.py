@@ -11,7 +11,7 @@ import grpc.aio
 import pytest
 from grpc._cython import cygrpc
 
-from llm_inference_api.rpc.batches import LAST_RELEASE, free_failed_batches
+from llm_inference_api.rpc.grpc_leak import LAST_RELEASE, free_failed_batches
 from tests.rpc.scripted import STREAM
 
 CALLS = 800

@@ -160,10 +160,11 @@ def envoy_config(  # noqa: PLR0913
     write_to: Path | None,
 ) -> None:
     """Print the bootstrap of an external Envoy: a sidecar container, or a front proxy of several replicas."""
-    from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+    from llm_inference_api.envoy.bootstrap import bootstrap
     from llm_inference_api.envoy.files import tls_of, upstream_of, write_files
     from llm_inference_api.envoy.guard import page_policy
     from llm_inference_api.envoy.replicas import are_replicas, front_bootstrap
+    from llm_inference_api.envoy.sidecar import Sidecar, descriptor_path
     from llm_inference_api.envoy.tracing import tracer_choice
 
     if print_descriptor_path:

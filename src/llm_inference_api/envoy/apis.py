@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from llm_inference_api.envoy.replies import local_replies, ollama_body
+from llm_inference_api.envoy.local_replies import local_replies, ollama_body
 from llm_inference_api.envoy.routes import ollama_routes, routes
 
 Json = dict[str, Any]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_inference_api.config.settings import Settings
-from llm_inference_api.envoy.bootstrap import descriptor_path
+from llm_inference_api.envoy.sidecar import descriptor_path
 from llm_inference_api.envoy.tls import EdgeTls, UpstreamTls, secrets
 from llm_inference_api.envoy.upstream import parse_upstreams
 from llm_inference_api.security.tls import TlsFiles

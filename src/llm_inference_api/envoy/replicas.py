@@ -8,9 +8,10 @@ from importlib.resources import files
 from typing import Any
 
 from llm_inference_api import headers
-from llm_inference_api.envoy.bootstrap import Sidecar, configuration
+from llm_inference_api.envoy.bootstrap import configuration
 from llm_inference_api.envoy.extensions import typed
 from llm_inference_api.envoy.routes import OPS_CLUSTER, READY_CLUSTER, SERVICE_CLUSTER
+from llm_inference_api.envoy.sidecar import Sidecar
 from llm_inference_api.envoy.stats import STATS_LISTENER
 
 Json = dict[str, Any]

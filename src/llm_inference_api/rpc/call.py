@@ -38,7 +38,7 @@ class Call:
     span: RpcSpan = field(default_factory=RpcSpan)
     """Span of the RPC; parent of the spans of its requests to models."""
     caller: str = ""
-    """The API key's name, the client certificate's subject or the address; empty until `Guard.caller` has run."""
+    """The API key's name, the client certificate's subject or the address; empty before `Authenticator.caller`."""
     started_at: float = field(default_factory=time.monotonic)
     """Start time, in seconds of the monotonic clock."""
     code: grpc.StatusCode = grpc.StatusCode.OK

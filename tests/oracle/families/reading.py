@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from llm_inference_api.errors import InvalidFieldError
-from llm_inference_api.grammar.constraint import Grammars, TokenMask
+from llm_inference_api.grammar.token_mask import Grammars, TokenMask
 from llm_inference_api.grammar.tool_grammar import framed, tool_constraint
 from llm_inference_api.requests.chat import Ending, Message
 from llm_inference_api.requests.events import CallPart, Text, Thought

@@ -39,7 +39,7 @@ class OpenAIErrors(ErrorWriter):
     """Writes errors in OpenAI's format."""
 
     def trailing_metadata(self, failure: Failure) -> Metadata:
-        """Returns the fields that Envoy builds the error response from (envoy/openai.py)."""
+        """Returns the fields that Envoy builds the error response from (envoy/wire_errors.py)."""
         values = error_fields(failure)._asdict().items()
         return tuple((headers.OPENAI_ERROR[name], _header(value)) for name, value in values if value is not None)
 

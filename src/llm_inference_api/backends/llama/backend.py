@@ -31,7 +31,7 @@ from llm_inference_api.engine.logprobs import token_logprobs
 from llm_inference_api.engine.pooling import Pooling, is_encoder, pooling_of
 from llm_inference_api.engine.prefix_store import BlockState
 from llm_inference_api.errors import ModelFailedError
-from llm_inference_api.grammar.constraint import TokenMask
+from llm_inference_api.grammar.token_mask import TokenMask
 from llm_inference_api.requests.adapters import NO_ADAPTERS, Adapters
 from llm_inference_api.requests.constraint import ArgumentSchemas, Constraint, FollowedSchema
 from llm_inference_api.requests.engine_config import GpuChoice

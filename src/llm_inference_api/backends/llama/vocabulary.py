@@ -9,7 +9,7 @@ import llama_cpp.llama_cpp as C
 from llguidance.llamacpp import lltokenizer_from_vocab
 
 from llm_inference_api.backends.llama.dry import DrySamplers
-from llm_inference_api.grammar.constraint import Grammars
+from llm_inference_api.grammar.token_mask import Grammars
 from llm_inference_api.grammar.trial import Trial
 from llm_inference_api.text.pairs import Pair
 from llm_inference_api.text.tokenizer import Infill, SpecialTokens
