@@ -298,10 +298,11 @@ class Service:
         if self.batches is not None:
             shutdown.add("batches", self.batches.close)
             await self.batches.start()
-        await self.health.start()  # Envoy asks for it first, and again only a second later.
+        await self.health.start(is_open=self.envoy is None)  # Envoy asks for it first, and again only a second later.
         preloading = asyncio.gather(*map(self._load, self.settings.preload))  # Beside Envoy's start.
         if self.envoy is not None:
             await self.envoy.start(self.ports.certificates)
+            await self.health.opened()
         if not self.settings.allowed_models:
             served = ", ".join(model.id for model in self.settings.models)
             logger.info("LLM_ALLOWED_MODELS is unset: the bundled models are served (%s)", served)

@@ -10,6 +10,7 @@ import grpc
 import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from llm_inference_api.rpc.health import PRELOADED
 from tests.e2e.service import RunningService, run_service
 from tests.fakes.certificates import Authority, Pair
 from tests.fakes.ports import free_port
@@ -72,7 +73,7 @@ def _wait(service: RunningService, address: str, seconds: float = 90.0) -> None:
             assert service.process.poll() is None, f"the service ended:\n{service.log()}"
             assert time.monotonic() < deadline, f"not ready within {seconds} s:\n{service.log()}"
             try:
-                if is_serving(channel, TINY):
+                if is_serving(channel, TINY) and is_serving(channel, PRELOADED):
                     return
             except grpc.RpcError:
                 pass

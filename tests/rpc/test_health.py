@@ -41,6 +41,16 @@ async def test_replica_without_models_to_preload_is_preloaded() -> None:
     assert await status(health, PRELOADED) == SERVING
 
 
+async def test_replica_is_not_preloaded_before_all_its_ports_are_open() -> None:
+    """A small model may be loaded before Envoy listens, and probes ask gRPC on behalf of those who come over REST."""
+    health = Health(["a"])
+    await health.start(is_open=False)
+    health.status_changed(ModelStatus("a", "a.gguf", State.ACTIVE))
+    assert [await status(health, name) for name in (*READY, PRELOADED)] == [SERVING, SERVING, NOT_SERVING]
+    await health.opened()
+    assert await status(health, PRELOADED) == SERVING
+
+
 async def test_stopping_replica_is_not_preloaded() -> None:
     """Not even where its model becomes active while it stops."""
     health = Health(["a"])

@@ -15,7 +15,8 @@ SERVICE: str = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].ful
 READY = ("", SERVICE)
 """Readiness: SERVING while requests are accepted, whether or not models are loaded, unless all models have failed."""
 PRELOADED = "preloaded"
-"""Readiness for load balancers: as `READY`, and each preloaded model has been loaded, and has not failed since."""
+"""Readiness for load balancers: as `READY`, all ports are open, and each preloaded model has been loaded, and has not
+failed since."""
 LIVE = "live"
 """Liveness: always SERVING; a check that gets no answer means that the event loop is blocked."""
 
@@ -67,12 +68,18 @@ class Health(Observer):
         self._serving: dict[str, bool] = {}
         """What was set last, by service name."""
         self._is_started = False
+        self._is_open = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
-        """Sets readiness and liveness to SERVING."""
-        self._is_started = True
+    async def start(self, *, is_open: bool = True) -> None:
+        """Sets readiness and liveness to SERVING, but for `PRELOADED` until all ports are open; see `opened`."""
+        self._is_started, self._is_open = True, is_open
         await self._set(LIVE, serving=True)
+        await self._set_readiness()
+
+    async def opened(self) -> None:
+        """Lets `PRELOADED` be SERVING: all ports are open, those of Envoy too, which starts beside the models."""
+        self._is_open = True
         await self._set_readiness()
 
     async def stop(self) -> None:
@@ -96,7 +103,7 @@ class Health(Observer):
             return  # Before the start, all names are unknown.
         for name in READY:
             await self._set(name, serving=self._is_ready)
-        await self._set(PRELOADED, serving=self._is_ready and not self._missing)
+        await self._set(PRELOADED, serving=self._is_ready and self._is_open and not self._missing)
 
     @property
     def _is_ready(self) -> bool:
