@@ -13,7 +13,7 @@ import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 LAST_RELEASE = (1, 85)
-"""Last release of grpcio whose batches are mended; a later one that still leaks fails tests/rpc/test_batches.py."""
+"""Last release of grpcio whose batches are mended; a later one that still leaks fails tests/rpc/test_grpc_leak.py."""
 
 _Execute = Callable[[Any, tuple[Any, ...], Any], Coroutine[Any, Any, None]]
 _execute: _Execute = cygrpc.execute_batch
