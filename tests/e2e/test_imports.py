@@ -77,6 +77,26 @@ def test_server_process_loads_nothing_that_computes(tmp_path: Path, monkeypatch:
     assert COMPUTE & {name.partition(".")[0] for name in loaded} == set()
 
 
+KEPT = """
+import atexit, gc, pathlib
+atexit.register(lambda: pathlib.Path("kept").write_text(f"{gc.get_freeze_count()} {gc.isenabled()}"))
+from llm_inference_api.cli.main import main
+main()
+"""
+
+
+def test_garbage_collector_does_not_walk_what_the_server_has_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That would hold up all streams for tens of milliseconds."""
+    monkeypatch.setattr(launcher, "COMMAND", (sys.executable, "-c", KEPT))
+    with run_service(tmp_path, tmp_path, LLM_ALLOWED_MODELS="demo") as running:
+        assert running.stop() == 0
+    count, is_enabled = (tmp_path / "kept").read_text().split()
+    assert int(count) > 50_000
+    assert is_enabled == "True"
+
+
 WORKER = "import sys, llm_inference_api.worker.process; print(*sys.modules)"
 UNUSED = {"gguf", "jinja2", "llama_cpp.llama", "llama_cpp.llama_chat_format", "pydantic"}
 """What takes long to load, and a worker needs for some models at most."""

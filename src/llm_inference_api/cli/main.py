@@ -26,6 +26,7 @@ from llm_inference_api.config.settings import hide_secrets, misspelt_variables, 
 from llm_inference_api.errors import StartError, start_error
 from llm_inference_api.files import check_open_files
 from llm_inference_api.network import listed, spare_loopback
+from llm_inference_api.processes.garbage import kept
 from llm_inference_api.shutdown import exit_within
 from llm_inference_api.worker.start import start_next_worker
 
@@ -65,26 +66,27 @@ def serve(*, envoy: bool, **overrides: Any) -> None:
     """
     runner = asyncio.Runner()
     try:
-        check_open_files()
-        settings = settings_or_exit(uses_files=True, **overrides)
-        hide_secrets()
-        # Slow to import: other commands do without.
-        from llm_inference_api.models.llama_library import check_rpc, use_library
+        with kept():
+            check_open_files()
+            settings = settings_or_exit(uses_files=True, **overrides)
+            hide_secrets()
+            # Slow to import: other commands do without.
+            from llm_inference_api.models.llama_library import check_rpc, use_library
 
-        if settings.llama_library is not None:
-            use_library(settings.llama_library)
-        if settings.preload and settings.cluster is None:
-            start_next_worker()  # It imports beside this process.
-        from llm_inference_api import server
-        from llm_inference_api.cli.load_bars import load_bars
-        from llm_inference_api.observability.log import set_up_log
+            if settings.llama_library is not None:
+                use_library(settings.llama_library)
+            if settings.preload and settings.cluster is None:
+                start_next_worker()  # It imports beside this process.
+            from llm_inference_api import server
+            from llm_inference_api.cli.load_bars import load_bars
+            from llm_inference_api.observability.log import set_up_log
 
-        terminal = set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
-        for warning in start_warnings(os.environ):
-            logging.getLogger(__name__).warning("%s", warning)
-        if settings.rpc_servers:
-            check_rpc()
-        runner.get_loop()
+            terminal = set_up_log(settings.log_format, settings.log_level, settings.service_name, __version__)
+            for warning in start_warnings(os.environ):
+                logging.getLogger(__name__).warning("%s", warning)
+            if settings.rpc_servers:
+                check_rpc()
+            runner.get_loop()
     except StartError as error:
         refuse_start(error)
     except OSError as error:

@@ -18,6 +18,7 @@ from llm_inference_api.backends.llama import backend as llama
 from llm_inference_api.backends.llama.rpc_servers import tells_lost_server
 from llm_inference_api.engine.embedder import AbandonedError, Errands
 from llm_inference_api.errors import ComputationError, CostlyFieldError, ModelFailedError, ServiceError
+from llm_inference_api.processes.garbage import kept
 from llm_inference_api.processes.parent import Parent
 from llm_inference_api.processes.throttle import Throttle
 from llm_inference_api.requests.classifying import Classes, Classify
@@ -129,7 +130,8 @@ def _receive(parent: Parent, inbox: Inbox, requests: PreparationQueue, errands: 
 
 def _serve(config: EngineConfig, inbox: Inbox, requests: PreparationQueue, errands: Errands, parent: Parent) -> None:
     try:
-        parts = build(config, _report_progress(parent))
+        with kept():
+            parts = build(config, _report_progress(parent))
         for lane, name in ((Lane.PREPARING, "preparer"), (Lane.COMPILING, "compiler")):
             arguments = (lane, parts.preparer, parts.inspector, requests, inbox, parent)
             threading.Thread(target=_prepare, args=arguments, name=name, daemon=True).start()

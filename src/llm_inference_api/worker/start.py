@@ -5,6 +5,7 @@ from multiprocessing.connection import Connection
 from types import ModuleType
 
 from llm_inference_api.processes.child import dismiss_standby, stand_by
+from llm_inference_api.processes.garbage import kept
 from llm_inference_api.requests.engine_config import EngineConfig
 
 _OPENMP = {"GOMP_SPINCOUNT": "10000"}
@@ -41,6 +42,6 @@ def _import_worker() -> ModuleType:
     if _OPENMP_POLICY not in os.environ:
         for name, value in _OPENMP.items():
             os.environ.setdefault(name, value)  # Read when libgomp is loaded, with llama.cpp.
-    from llm_inference_api.worker import process as worker  # noqa: PLC0415 - only here, in the process that needs it
-
+    with kept():
+        from llm_inference_api.worker import process as worker  # noqa: PLC0415 - only here, in the process that needs it
     return worker
