@@ -12,6 +12,7 @@ from llm_inference_api.engine.prefix_store import PrefixStore
 from llm_inference_api.engine.prompt_chunk import Chunk
 from llm_inference_api.engine.scheduler import Scheduler
 from llm_inference_api.engine.sequence import Sequence
+from llm_inference_api.engine.state_marks import MIN_SHARED_TOKENS
 from llm_inference_api.engine.step_budget import StepBudget
 from llm_inference_api.requests.adapters import Adapter, Adapters
 from llm_inference_api.requests.request import GenerationRequest, Sampling
@@ -310,14 +311,29 @@ def test_cells_out_of_order_are_copied_in_parts() -> None:
     """A copy has the order of the cells, and a prefix from the store is to have its own."""
     policy, second = with_a_hole(keeps_order=True, store=PrefixStore(STORE))
     policy.cache.truncate(policy.cache.seats[0], 0)  # As an eviction that left no room for moving.
-    for _ in range(3):
+    for _ in range(13):
         decode(second)
         policy.schedule(fixed(100))
     policy.remove(second)
-    assert policy.cache.seats[1].cells == [*range(20, 40), 0, 1, 2]
+    assert policy.cache.seats[1].cells == [*range(20, 40), *range(13)]
     save = policy.next_save()
     assert save is not None
-    assert (save.start, len(save.tokens), save.cuts) == (0, 23, [20])
+    assert (save.start, len(save.tokens), save.cuts) == (0, 33, [20])
+
+
+def test_prefix_that_would_not_come_back_is_not_saved() -> None:
+    """The store gives back what saves some tens of rows at least."""
+    policy = Scheduler(PrefixCache(seats=2, cells=100), 2, store=PrefixStore(STORE))
+    policy.add(item := sequence("short", prompt(0, MIN_SHARED_TOKENS - 1)))
+    policy.schedule(fixed(100))
+    policy.remove(item)
+    assert policy.next_save() is None
+    policy.add(item := sequence("longer", prompt(200, MIN_SHARED_TOKENS)))
+    policy.schedule(fixed(100))
+    policy.remove(item)
+    save = policy.next_save()
+    assert save is not None
+    assert len(save.tokens) == MIN_SHARED_TOKENS
 
 
 def test_request_alone_reuses_only_what_was_computed_in_order() -> None:

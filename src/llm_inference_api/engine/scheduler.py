@@ -477,9 +477,13 @@ class Scheduler:
     def _save(self, seat: Seat, *, follows: bool = False) -> Save | None:
         """Returns the seat's next block, and notes that it is offered; None if the store does not want it.
 
-        One that follows another in the plan is wanted: the store has yet to hold that.
+        One that follows another in the plan is wanted: the store has yet to hold that. So short a prefix that it would
+        not come back is not.
         """
         assert self._store is not None
+        if len(seat.tokens) < MIN_SHARED_TOKENS:
+            seat.saved = len(seat.tokens)
+            return None
         if isinstance(self._store, StateStore):
             start, seat.saved = self._store.saved(seat.tokens, seat.scope), len(seat.tokens)
             return Save(seat.index, list(seat.tokens), start, seat.scope, 0) if start < seat.saved else None

@@ -8,6 +8,7 @@ Counting the cells of other sequences, which a row walks over, as parts of a key
 of both change together, and what was learnt of them was worse. How far off the estimates are is learnt instead.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from itertools import accumulate, chain, islice
@@ -105,8 +106,11 @@ class StepBudget:
         least_keys = keys[min(least - len(decoding), len(rows))]
         limit = max(limit / self._margin, min(self.seconds(least, least_keys), LEAST_BY_KEYS * self.seconds(least, 0)))
         sizes = [*range(len(decoding) + 1, least), *range(least, self._batch_tokens, MULTIPLE), self._batch_tokens]
-        fitting = (size for size in sizes if self.seconds(size, keys[min(size - len(decoding), len(rows))]) <= limit)
-        return max(fitting, default=len(decoding) + 1)
+        # A step of more rows is never estimated to be shorter.
+        fitting = bisect_right(
+            sizes, limit, key=lambda size: self.seconds(size, keys[min(size - len(decoding), len(rows))])
+        )
+        return sizes[max(fitting - 1, 0)]
 
     def _limit(self, decoding: int, keys: int, newcomers: int) -> float:
         usual = max(self._max_gap * self.seconds(decoding, keys), UNNOTICED)
