@@ -105,11 +105,13 @@ class StepBudget:
         least = min((len(decoding) // MULTIPLE + 1) * MULTIPLE, self._batch_tokens)
         least_keys = keys[min(least - len(decoding), len(rows))]
         limit = max(limit / self._margin, min(self.seconds(least, least_keys), LEAST_BY_KEYS * self.seconds(least, 0)))
-        sizes = [*range(len(decoding) + 1, least), *range(least, self._batch_tokens, MULTIPLE), self._batch_tokens]
-        # A step of more rows is never estimated to be shorter.
-        fitting = bisect_right(
-            sizes, limit, key=lambda size: self.seconds(size, keys[min(size - len(decoding), len(rows))])
-        )
+        sizes: list[int] = [*range(len(decoding) + 1, least), *range(least, self._batch_tokens, MULTIPLE)]
+        sizes.append(self._batch_tokens)
+
+        def seconds(size: int) -> float:  # It never falls with the size.
+            return self.seconds(size, keys[min(size - len(decoding), len(rows))])
+
+        fitting = bisect_right(sizes, limit, key=seconds)
         return sizes[max(fitting - 1, 0)]
 
     def _limit(self, decoding: int, keys: int, newcomers: int) -> float:
