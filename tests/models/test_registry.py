@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from llm_inference_api.engine.state_marks import MIN_SHARED_TOKENS
 from llm_inference_api.errors import (
     InvalidFieldError,
     ModelFailedError,
@@ -256,7 +257,7 @@ async def test_worker_has_the_store_that_was_sized(model_directory: Path, store:
     engine = replace(policy(model_directory).engine, prefix_store=store)
     async with registry("tiny.gguf", model_directory, recorder, engine=engine) as models:
         for name in ("first", "second"):
-            await complete(models.get("tiny.gguf"), request(name))
+            await complete(models.get("tiny.gguf"), request(name, max_tokens=2 * MIN_SHARED_TOKENS))
     assert any(stats.stored_bytes for stats in recorder.steps) == is_used
 
 
