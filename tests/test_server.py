@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 from grpc._cython import cygrpc
+from grpc_health.v1 import health_pb2
 
 from llm_inference_api.config.settings import load_settings
 from llm_inference_api.errors import ModelFailedError, UnavailableError
 from llm_inference_api.requests.model_status import Observer
 from llm_inference_api.rpc.grpc_leak import execute_batch
+from llm_inference_api.rpc.health import PRELOADED
 from llm_inference_api.server import Signals, build, model_policy
 from tests.fakes.service import PARTS, Journal, fake_service
 
@@ -60,6 +62,24 @@ async def test_parts_stop_in_their_order(journal: Journal) -> None:
         assert not service.admission.closed  # type: ignore[attr-defined]
     assert service.admission.closed  # type: ignore[attr-defined]
     assert tuple(journal.stopped) == PARTS
+
+
+async def test_service_is_not_preloaded_before_envoy_listens(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its callers come over REST."""
+    service = fake_service(journal, LONG)
+    seen = []
+
+    async def preloaded() -> int:
+        answer = await service.health.servicer.Check(health_pb2.HealthCheckRequest(service=PRELOADED), None)  # type: ignore[arg-type]
+        return int(answer.status)
+
+    async def start(_certificates: object) -> None:
+        seen.append(await preloaded())
+
+    monkeypatch.setattr(service.envoy, "start", start)
+    async with service.running():
+        seen.append(await preloaded())
+    assert seen == [health_pb2.HealthCheckResponse.NOT_SERVING, health_pb2.HealthCheckResponse.SERVING]
 
 
 async def test_drain_ends_the_lines_of_batches(journal: Journal) -> None:

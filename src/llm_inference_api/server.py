@@ -345,7 +345,7 @@ class Service:
     async def _follow(self, preloading: Awaitable[list[float | None]]) -> None:
         """Says in the log's last lines where to go, once the models are loaded; tries those again that failed."""
         retries = await preloading
-        dismiss_next_worker()  # Where none of these came to need one.
+        await in_daemon_thread(dismiss_next_worker, "next worker")  # Where none of these came to need one.
         if self.admission.is_closed:
             return  # The service stops.
         for line in self._directions():

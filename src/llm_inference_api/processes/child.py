@@ -215,9 +215,13 @@ def dismiss_standby(target: Target) -> None:
 def spawn(target: Target, job: object, name: str) -> tuple[SpawnProcess, Connection]:
     """Spawns the child, unless one stands by; returns its process and the parent's side of the pipe."""
     if (waiting := _standbys.pop(target, None)) is not None:
-        with suppress(OSError):  # It has ended.
-            waiting[1].send(job)
-            return waiting
+        process, connection = waiting
+        try:
+            connection.send(job)
+        except OSError:  # It has ended.
+            connection.close()
+        else:
+            return process, connection
     return _spawned(target, job, name)
 
 
