@@ -1,4 +1,7 @@
 import asyncio
+import gc
+import time
+import weakref
 from collections.abc import Coroutine
 from typing import Any
 
@@ -80,6 +83,40 @@ async def test_silence_returns_where_the_request_stands() -> None:
     assert await box.next(0.001) == Progress(Stage.QUEUED)
     box.progress = Progress(Stage.PREFILL, 0, 10, 5)
     assert await box.next(0.001) == Progress(Stage.PREFILL, 0, 10, 5)
+
+
+async def test_silence_is_counted_from_the_last_delta() -> None:
+    """One timer serves all waits; it does not end a wait that began after it was set."""
+    box = mailbox()
+    reading = await started(box.next(0.05))
+    box.put(Delta("a", "x"))
+    assert await reading == (Delta("a", "x"),)
+    time.sleep(0.03)  # noqa: ASYNC251 - the timer is nearer to its end, and no other task is to run
+    begun = time.monotonic()
+    assert await box.next(0.05) == Progress(Stage.QUEUED)
+    assert time.monotonic() - begun >= 0.049
+
+
+async def test_shorter_wait_ends_in_its_own_time() -> None:
+    """Though the timer is set to the end of a longer one."""
+    box = mailbox()
+    reading = await started(box.next(600))
+    box.put(Delta("a", "x"))
+    await reading
+    assert await box.next(0.001) == Progress(Stage.QUEUED)
+
+
+async def test_closed_mailbox_leaves_no_timer() -> None:
+    """An answer that has ended is not kept until the next progress would be due."""
+    box = mailbox()
+    reading = await started(box.next(600))
+    box.put(end("x"))
+    await reading
+    kept = weakref.ref(box)
+    box.close()
+    del box, reading
+    gc.collect()
+    assert kept() is None
 
 
 async def test_wait_for_a_slot_ends_with_the_first_answer_that_has_one() -> None:

@@ -143,7 +143,7 @@ class ReplicaClient:
                 call.cancel()
 
     def _end(self, mailbox: Mailbox, _pump: asyncio.Task[None]) -> None:
-        mailbox.end_queue()
+        mailbox.close()
         del self._pumps[mailbox]
 
     def _expire(self, mailbox: Mailbox) -> None:

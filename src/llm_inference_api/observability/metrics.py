@@ -1,14 +1,9 @@
 """Prometheus metrics: RPCs, requests, tokens, steps and the state of the models."""
 
 import threading
-import time
-from typing import Any, NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
@@ -16,35 +11,11 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from llm_inference_api.observability.batch_metrics import BatchMetrics
-from llm_inference_api.observability.metric_group import PREFIX, MetricGroup
-from llm_inference_api.requests.events import Stage, Usage
+from llm_inference_api.observability.metric_group import PREFIX, REQUEST_SECONDS, TOKEN_SECONDS, MetricGroup
+from llm_inference_api.observability.step_metrics import StepMetrics
+from llm_inference_api.requests.events import Usage
 from llm_inference_api.requests.model_status import ModelStatus, Observer, State
 from llm_inference_api.requests.step import StepStats
-
-_REQUEST_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
-"""Histogram buckets in seconds, those of OpenTelemetry's gen_ai.server.request.duration."""
-_TOKEN_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 6.0, 10.0)
-"""Histogram buckets in seconds to the first token and between tokens, after OpenTelemetry's gen_ai.server.*."""
-_IDLE = StepStats()
-
-
-class _StepSeries(NamedTuple):
-    """One model's label children of the metrics that each step updates."""
-
-    prompt_tokens: Counter
-    cached_tokens: Counter
-    completion_tokens: Counter
-    running: Gauge
-    waiting: Gauge
-    kv_used: Gauge
-    kv_cached: Gauge
-    kv_usage: Gauge
-    stored_tokens: Gauge
-    stored_bytes: Gauge
-    oldest_waiting: Gauge
-    resident: Gauge
-    step_seconds: Histogram
-    step_tokens: Histogram
 
 
 class Metrics(Observer):
@@ -57,9 +28,8 @@ class Metrics(Observer):
         self.registry = CollectorRegistry()
         self._process = ProcessCollector(namespace=PREFIX, registry=None)
         self.registry.register(self._process)
-        self._service, self._requests, self._models, self._work, self._background = (
-            MetricGroup(self.registry) for _ in range(5)
-        )
+        self._service, self._requests, self._models, self._background = (MetricGroup(self.registry) for _ in range(4))
+        self._steps = StepMetrics(self.registry)
         self.batches = BatchMetrics(self._background)
         self._rendering = threading.Lock()
         build_info = self._service.gauge("build_info", "Always 1; the label is the running version.", "version")
@@ -72,16 +42,11 @@ class Metrics(Observer):
         )
         self._define_requests()
         self._define_models()
-        self._define_steps()
 
     def text(self) -> bytes:
         """Returns all metrics in Prometheus's text format. What has not changed since the last time costs nothing."""
         with self._rendering:
-            now = time.monotonic()
-            for model, since in list(self._awaits_load_since.items()):
-                self._oldest_waiting.labels(model).set(now - since)
-                self._work.changed()
-            groups = (self._service, self._requests, self._models, self._work, self._background)
+            groups = (self._service, self._requests, self._models, self._steps, self._background)
             parts = [group.text() for group in groups]
             return b"".join((generate_latest(self._process), *parts))
 
@@ -178,20 +143,13 @@ class Metrics(Observer):
         # Created at 0, as `increase()` misses the first increment of a series that appears with it.
         self._crashes.labels(status.id)
         self._rejected.labels(status.id, "overloaded")
-        for gauge in (self._running, self._waiting, self._kv_usage):
-            gauge.labels(status.id)  # Likewise: load balancers and autoscalers read them before the first load.
         self._note_download(status)
         if status.info is not None:
             self._slots.labels(status.id).set(status.info.slots)
             self._kv_cells.labels(status.id).set(status.info.cache_tokens)
-            self._cells[status.id] = status.info.cache_tokens
-        else:
-            self._last_steps.pop(status.id, None)
-            self._waiting.labels(status.id).set(self._awaiting_load.get(status.id, 0))
-            held = (self._kv_used, self._kv_cached, self._kv_usage, self._stored_tokens, self._stored_bytes)
-            for gauge in (self._running, *held, self._resident):
-                gauge.labels(status.id).set(0)  # No process is there that could report them.
-        for group in (self._requests, self._models, self._work):
+        # Also before the first load: load balancers and autoscalers read its gauges.
+        self._steps.process_changed(status.id, status.info and status.info.cache_tokens)
+        for group in (self._requests, self._models):
             group.changed()
 
     def _note_download(self, status: ModelStatus) -> None:
@@ -204,15 +162,8 @@ class Metrics(Observer):
         self._downloaded[status.id] = done
 
     def awaits_load(self, model: str, requests: int) -> None:
-        """See `Observer`. The model's process does not know of these requests, and reports its own."""
-        self._awaiting_load[model] = requests
-        last = self._last_steps.get(model, _IDLE)
-        self._waiting.labels(model).set(last.waiting + requests)
-        if requests:
-            self._awaits_load_since.setdefault(model, time.monotonic())
-        elif self._awaits_load_since.pop(model, None) is not None:
-            self._oldest_waiting.labels(model).set(last.oldest_waiting)
-        self._work.changed()
+        """See `Observer`."""
+        self._steps.awaits_load(model, requests)
 
     def loaded(self, model: str, seconds: float) -> None:
         """See `Observer`."""
@@ -225,61 +176,18 @@ class Metrics(Observer):
         self._models.changed()
 
     def stepped(self, model: str, stats: StepStats) -> None:
-        """See `Observer`. Called for each step, so children are cached: `labels` takes a lock each time."""
-        series = self._steps.get(model) or self._new_step_series(model)
-        series.prompt_tokens.inc(stats.prompt_tokens + stats.cached_tokens)
-        series.cached_tokens.inc(stats.cached_tokens)
-        series.completion_tokens.inc(stats.completion_tokens)
-        series.running.set(stats.running)
-        self._last_steps[model] = stats
-        series.waiting.set(stats.waiting + self._awaiting_load.get(model, 0))
-        series.kv_used.set(stats.kv_used)
-        series.kv_cached.set(stats.kv_cached)
-        series.kv_usage.set(stats.kv_used / max(self._cells.get(model, 0), 1))
-        series.stored_tokens.set(stats.stored_tokens)
-        series.stored_bytes.set(stats.stored_bytes)
-        series.oldest_waiting.set(stats.oldest_waiting)
-        series.resident.set(stats.resident_bytes)
-        rows = stats.prompt_tokens + stats.completion_tokens
-        if rows:
-            series.step_seconds.observe(stats.seconds)
-            series.step_tokens.observe(rows)
-        for seconds in stats.queue_seconds:
-            self._queue_seconds.labels(model).observe(max(seconds, 0.0))
-        for stage in stats.cancelled:
-            self._cancelled.labels(model, _CANCEL_STAGES[stage]).inc()
-        self._work.changed()
-
-    def _new_step_series(self, model: str) -> "_StepSeries":
-        metrics = (
-            self._prompt_tokens,
-            self._cached_tokens,
-            self._completion_tokens,
-            self._running,
-            self._waiting,
-            self._kv_used,
-            self._kv_cached,
-            self._kv_usage,
-            self._stored_tokens,
-            self._stored_bytes,
-            self._oldest_waiting,
-            self._resident,
-            self._step_seconds,
-            self._step_tokens,
-        )
-        children: Any = [metric.labels(model) for metric in metrics]
-        found = self._steps[model] = _StepSeries(*children)
-        return found
+        """See `Observer`."""
+        self._steps.stepped(model, stats)
 
     def _define_requests(self) -> None:
         group = self._requests
         self._rpcs = group.counter("rpcs", "Ended RPCs, by gRPC status.", "method", "code")
-        self._rpc_seconds = group.histogram("rpc_seconds", "Duration of an RPC.", _REQUEST_SECONDS, "method")
+        self._rpc_seconds = group.histogram("rpc_seconds", "Duration of an RPC.", REQUEST_SECONDS, "method")
         self._generations = group.counter(
             "generations", "Generations that ended with a finish reason.", "model", "finish_reason"
         )
         self._generation_seconds = group.histogram(
-            "generation_seconds", "From a request's arrival to the end of its answer.", _REQUEST_SECONDS, "model"
+            "generation_seconds", "From a request's arrival to the end of its answer.", REQUEST_SECONDS, "model"
         )
         self._failures = group.counter(
             "failures", "Generations, requests for embeddings and to rank that failed, by gRPC status.", "model", "code"
@@ -304,10 +212,10 @@ class Metrics(Observer):
             "reasoning_tokens", "Tokens of thoughts in answers that have ended.", "model"
         )
         self._first_token = group.histogram(
-            "time_to_first_token_seconds", "From a request's arrival to its first text.", _TOKEN_SECONDS, "model"
+            "time_to_first_token_seconds", "From a request's arrival to its first text.", TOKEN_SECONDS, "model"
         )
         self._token_seconds = group.histogram(
-            "time_per_output_token_seconds", "Mean time between tokens of an answer.", _TOKEN_SECONDS, "model"
+            "time_per_output_token_seconds", "Mean time between tokens of an answer.", TOKEN_SECONDS, "model"
         )
 
     def _define_models(self) -> None:
@@ -319,47 +227,5 @@ class Metrics(Observer):
         self._download_bytes = group.counter("download_bytes", "Bytes downloaded from the hub.", "model")
         self._downloaded: dict[str, float] = {}
         """Bytes of each running download at its last update."""
-        self._cells: dict[str, int] = {}
         self._crashes = group.counter("worker_crashes", "Crashes of the model's process.", "model")
-        self._load_seconds = group.histogram("load_seconds", "Duration of a load.", _REQUEST_SECONDS, "model")
-
-    def _define_steps(self) -> None:
-        group = self._work
-        self._steps: dict[str, _StepSeries] = {}
-        self._running = group.gauge("requests_running", "Requests that have a slot.", "model")
-        self._waiting = group.gauge(
-            "requests_waiting", "Requests that wait for a slot, or for their model to be loaded.", "model"
-        )
-        self._last_steps: dict[str, StepStats] = {}
-        """What each model's process last reported."""
-        self._awaiting_load: dict[str, int] = {}
-        """Requests that wait for each model's process."""
-        self._awaits_load_since: dict[str, float] = {}
-        """Time of the monotonic clock since which requests have waited for each model's load."""
-        self._cancelled = group.counter("cancelled", "Cancelled requests, by stage.", "model", "stage")
-        self._queue_seconds = group.histogram(
-            "queue_seconds", "From a request's arrival to its slot.", _REQUEST_SECONDS, "model"
-        )
-        self._resident = group.gauge("worker_resident_bytes", "Resident memory of the model's process.", "model")
-        self._oldest_waiting = group.gauge(
-            "queue_oldest_seconds", "Time that the oldest of the waiting requests has waited.", "model"
-        )
-        self._kv_usage = group.gauge(
-            "kv_cache_usage_ratio", "Fraction of the cache that running requests hold, 0 to 1.", "model"
-        )
-        self._kv_used = group.gauge("kv_cells_used", "Tokens in the cache that running requests hold.", "model")
-        self._kv_cached = group.gauge("kv_cells_cached", "Tokens in the cache retained for prefix reuse.", "model")
-        self._stored_tokens = group.gauge(
-            "prefix_store_tokens", "Tokens of ended requests outside of the cache.", "model"
-        )
-        self._stored_bytes = group.gauge("prefix_store_bytes", "Memory of these, in bytes.", "model")
-        self._prompt_tokens = group.counter("prompt_tokens", "Prompt tokens, including cached ones.", "model")
-        self._cached_tokens = group.counter("cached_tokens", "Prompt tokens found in the cache.", "model")
-        self._completion_tokens = group.counter("completion_tokens", "Generated tokens.", "model")
-        self._step_seconds = group.histogram("step_seconds", "Duration of a step.", _TOKEN_SECONDS, "model")
-        self._step_tokens = group.histogram(
-            "step_tokens", "Tokens computed in a step.", tuple(2.0**power for power in range(11)), "model"
-        )
-
-
-_CANCEL_STAGES = {Stage.LOADING: "loading", Stage.QUEUED: "queue", Stage.PREFILL: "prefill", Stage.DECODE: "decode"}
+        self._load_seconds = group.histogram("load_seconds", "Duration of a load.", REQUEST_SECONDS, "model")

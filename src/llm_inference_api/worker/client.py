@@ -310,7 +310,7 @@ class WorkerClient:
     def _end(self, mailbox: Mailbox) -> None:
         """Forgets a request that the worker has ended, or that is cancelled."""
         del self._mailboxes[mailbox.request.id]
-        mailbox.end_queue()
+        mailbox.close()
         if mailbox.ended:
             self._at_work.ended(mailbox.request.id)
         self._note_idle()

@@ -33,6 +33,9 @@ class Mailbox:
         self._is_queued = True
         self._error: ServiceError | None = None
         self._reader: asyncio.Future[None] | None = None
+        self._due: float | None = None
+        """The loop's time at which the reader is told of the progress; None if it waits without a limit."""
+        self._reminder: asyncio.TimerHandle | None = None
         self._is_patient = False
         """Whether the reader waits in `wait_ended`, so that deltas need not wake it."""
 
@@ -78,6 +81,13 @@ class Mailbox:
     def end_queue(self) -> None:
         """Cancels the timer of the queue."""
         self._end_queue()
+
+    def close(self) -> None:
+        """Cancels the timers; what is buffered can still be read."""
+        self.end_queue()
+        if self._reminder is not None:
+            self._reminder.cancel()
+            self._reminder = None
 
     def take_entries(self) -> list[StageEntry]:
         """Returns the stage entries since the last call, in order, and clears them."""
@@ -132,14 +142,31 @@ class Mailbox:
 
     async def _news(self, interval: float | None) -> None:
         loop = asyncio.get_running_loop()
+        self._due = None if interval is None else loop.time() + interval
+        if self._due is not None:
+            self._remind_by(self._due)
         self._reader = loop.create_future()
-        timer = loop.call_later(interval, self._wake) if interval is not None else None
         try:
             await self._reader
         finally:
             self._reader = None
-            if timer is not None:
-                timer.cancel()
+
+    def _remind_by(self, due: float) -> None:
+        if self._reminder is not None:
+            if self._reminder.when() <= due:
+                return
+            self._reminder.cancel()
+        self._reminder = asyncio.get_running_loop().call_at(due, self._remind)
+
+    def _remind(self) -> None:
+        """Wakes the reader if it is due. One timer serves all waits, since an answer has thousands of them."""
+        self._reminder = None
+        if self._reader is None or self._due is None:
+            return
+        if asyncio.get_running_loop().time() < self._due:
+            self._remind_by(self._due)
+        else:
+            self._wake()
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
