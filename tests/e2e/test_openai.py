@@ -257,18 +257,16 @@ def test_client_comes_back_by_itself_when_the_queue_is_full(model_directory: Pat
     }
     with (
         run_service(tmp_path, model_directory, **variables) as service,
-        service.http() as http,
         openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", max_retries=0) as client,
     ):
         chat(client)
-        body = {"prompt": "hello", "max_tokens": 600, "ignore_eos": True}
-        with http.stream("POST", "/api/generate/stream", json=body) as response, ThreadPoolExecutor() as pool:
-            lines = response.iter_lines()
-            next(lines)
-            with service.stopped_worker():
+        with ThreadPoolExecutor() as pool:
+            with service.stopped_worker():  # Before it has the request: it could be done by the time that it stops.
+                first = pool.submit(chat, client)
+                service.wait_for_metric("rpcs_in_flight", 1)
                 with pytest.raises(openai.RateLimitError):
                     chat(client)
                 patient = pool.submit(chat, client.with_options(max_retries=30))
                 wait_until(lambda: service.metric("rejected_total") >= 2)
-            assert list(lines)
+            assert first.result().choices
             assert patient.result().choices
