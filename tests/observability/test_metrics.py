@@ -110,3 +110,13 @@ def test_requests_outside_and_inside_of_the_process_add_up() -> None:
     assert value(metrics, "requests_waiting") == 5
     metrics.awaits_load("m", 0)
     assert value(metrics, "requests_waiting") == 3
+
+
+def test_tokens_are_counted_once_however_often_they_are_read() -> None:
+    """Steps before a reading and after it add up."""
+    metrics = Metrics("test")
+    for _ in range(2):
+        metrics.stepped("m", StepStats(prompt_tokens=3, cached_tokens=2, completion_tokens=1))
+        metrics.text()
+    found = [value(metrics, f"{name}_tokens_total") for name in ("prompt", "cached", "completion")]
+    assert found == [10, 4, 2]

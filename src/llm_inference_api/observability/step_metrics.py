@@ -1,9 +1,10 @@
 """Metrics of the models' steps, and of the requests that wait for a slot or for a load."""
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry
 
 from llm_inference_api.observability.metric_group import REQUEST_SECONDS, TOKEN_SECONDS, MetricGroup
 from llm_inference_api.requests.events import Stage
@@ -17,8 +18,6 @@ _IDLE = StepStats()
 class _ModelSteps:
     """What is known of one model."""
 
-    step_seconds: Histogram
-    step_tokens: Histogram
     last: StepStats = _IDLE
     """What the model's process last reported."""
     cells: int = 0
@@ -40,9 +39,8 @@ class StepMetrics:
     """Metrics that change with each step. All but histograms are set when they are read, which is far less often."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.group = MetricGroup(registry, self._refresh)
-        self._models: dict[str, _ModelSteps] = {}
-        group = self.group
+        group = self._group = MetricGroup(registry, self._refresh)
+        self._models: defaultdict[str, _ModelSteps] = defaultdict(_ModelSteps)
         self._cancelled = group.counter("cancelled", "Cancelled requests, by stage.", "model", "stage")
         self._queue_seconds = group.histogram(
             "queue_seconds", "From a request's arrival to its slot.", REQUEST_SECONDS, "model"
@@ -74,7 +72,7 @@ class StepMetrics:
 
     def process_changed(self, model: str, cells: int | None) -> None:
         """Notes the capacity of the model's key-value cache in tokens; None if no process holds the model."""
-        steps = self._of(model)
+        steps = self._models[model]
         steps.cells = cells or 0
         if cells is None:
             steps.last = _IDLE
@@ -82,7 +80,7 @@ class StepMetrics:
 
     def awaits_load(self, model: str, requests: int) -> None:
         """Notes the number of requests that the model's process does not know of; it reports its own."""
-        steps = self._of(model)
+        steps = self._models[model]
         if requests and not steps.awaiting_load:
             steps.awaits_load_since = time.monotonic()
         steps.awaiting_load = requests
@@ -90,15 +88,15 @@ class StepMetrics:
 
     def stepped(self, model: str, stats: StepStats) -> None:
         """Counts a step."""
-        steps = self._models.get(model) or self._of(model)
+        steps = self._models[model]
         steps.last = stats
         steps.prompt_tokens += stats.prompt_tokens + stats.cached_tokens
         steps.cached_tokens += stats.cached_tokens
         steps.completion_tokens += stats.completion_tokens
         rows = stats.prompt_tokens + stats.completion_tokens
         if rows:
-            steps.step_seconds.observe(stats.seconds)
-            steps.step_tokens.observe(rows)
+            self._step_seconds.labels(model).observe(stats.seconds)
+            self._step_tokens.labels(model).observe(rows)
         for seconds in stats.queue_seconds:
             self._queue_seconds.labels(model).observe(max(seconds, 0.0))
         for stage in stats.cancelled:
@@ -110,16 +108,11 @@ class StepMetrics:
         for steps in list(self._models.values()):
             if steps.awaiting_load:
                 self._changed(steps)  # They have waited for longer than the last time.
-        return self.group.text()
-
-    def _of(self, model: str) -> "_ModelSteps":
-        if model not in self._models:
-            self._models[model] = _ModelSteps(self._step_seconds.labels(model), self._step_tokens.labels(model))
-        return self._models[model]
+        return self._group.text()
 
     def _changed(self, steps: _ModelSteps) -> None:
         steps.is_read = False
-        self.group.changed()
+        self._group.changed()
 
     def _refresh(self) -> None:
         for model, steps in list(self._models.items()):
