@@ -247,11 +247,9 @@ class Callers:
                     await asyncio.sleep(0.05)  # As the advice of a refusal has it, but sooner.
 
 
-_RECONNECT = (
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 200),
-)
+# Not `grpc.min_reconnect_backoff_ms`: in spite of its name it is the time that an attempt to connect has, and Envoy's
+# first frame may take longer than a moment on a busy machine.
+_RECONNECT = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200))
 
 
 async def _ask(kind: Kind, asking: Asking, outcome: Outcome) -> None:

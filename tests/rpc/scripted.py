@@ -134,6 +134,7 @@ async def scripted(
     port = server.add_insecure_port(address)
     await server.start()
     async with grpc.aio.insecure_channel(address.replace(":0", f":{port}")) as channel:
+        await channel.channel_ready()  # A call's time limit is not to pass before the server has heard of it.
         yield Scripted(channel, metrics, admission, ended, port)
     await server.stop(5)
     spans.close()
