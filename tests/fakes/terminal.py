@@ -1,5 +1,6 @@
 """A person's terminal: tmux, which understands what programs write to it and answers their questions."""
 
+import itertools
 import os
 import shlex
 import shutil
@@ -64,12 +65,16 @@ class Terminal:
         return subprocess.run(command, capture_output=True, check=True).stdout.decode()
 
 
+_NUMBERS = itertools.count()
+
+
 @contextmanager
 def terminal(
     directory: Path, command: Sequence[str], environment: Mapping[str, str], columns: int = 100, rows: int = 30
 ) -> Iterator[Terminal]:
     """Yields a terminal in which the command runs; `directory` is for its socket."""
-    socket = directory / "tmux"
+    # One of its own: the server of a terminal before this one may still be ending, and would take this one's session.
+    socket = directory / f"tmux{next(_NUMBERS)}"
     given = {**environment, "TERM": "screen-256color"}
     variables = [f"{name}={value}" for name, value in given.items() if name not in ("TMUX", "TMUX_PANE")]
     # `env -i`: the server's environment is not the test's.
